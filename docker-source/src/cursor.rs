@@ -93,17 +93,6 @@ pub(crate) struct Cursor {
     /// The stamp of the oldest line that was open when a request broke. The cursor keeps it until a later
     /// request has read further than all earlier requests.
     open: Option<Timestamp>,
-    gap: Option<Gap>,
-}
-
-/// A place in the log where lines may be missing, because a later request did not return the last line that
-/// was read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Gap {
-    /// The stamp of the line that was read last.
-    pub(crate) after: Timestamp,
-    /// The stamp of the first line that was read behind the gap.
-    pub(crate) before: Timestamp,
 }
 
 impl Cursor {
@@ -116,7 +105,6 @@ impl Cursor {
             newest: Some(later(at.since, MARGIN)),
             since: None,
             open: None,
-            gap: None,
         }
     }
 
@@ -132,7 +120,7 @@ impl Cursor {
     ///
     /// The request has to return the last line of each stream, unless that line is older than the start of
     /// the request. If the line is missing, the Engine has rotated it away, and maybe other lines too. See
-    /// [`take_gap`](Self::take_gap).
+    /// [`missing_before`](Self::missing_before).
     pub(crate) fn begin_request(
         &mut self,
         dialect: Dialect,
@@ -197,12 +185,7 @@ impl Cursor {
             LogStream::Stdout => &mut self.stdout,
             LogStream::Stderr => &mut self.stderr,
         };
-        if let Some(expected) = stream.expected.filter(|expected| line.time >= *expected) {
-            stream.expected = None;
-            if line.time > expected {
-                self.gap = Some(Gap { after: expected, before: line.time });
-            }
-        }
+        stream.expected = stream.expected.filter(|expected| line.time < *expected);
         if stream.is_settled(line, self.dialect) {
             stream.remember(line, self.dialect);
             return Novelty::Repeated;
@@ -233,9 +216,40 @@ impl Cursor {
         self.stderr.expected = None;
     }
 
-    /// Returns the gap before the line that was just accepted, if there is one.
-    pub(crate) fn take_gap(&mut self) -> Option<Gap> {
-        self.gap.take()
+    /// Returns the newest stamp of the lines that were read.
+    pub(crate) fn newest(&self) -> Option<Timestamp> {
+        self.stdout.last.max(self.stderr.last)
+    }
+
+    /// Returns the place of the last line of a stream, and the stamp from which a request returns all lines
+    /// behind it; see [`place`](Self::place).
+    pub(crate) fn last_place(&self, stream: LogStream) -> (LinePosition, Timestamp) {
+        let last = match stream {
+            LogStream::Stdout => self.stdout.latest,
+            LogStream::Stderr => self.stderr.latest,
+        };
+        let place =
+            last.unwrap_or(LinePosition { time: Timestamp::UNIX_EPOCH, earlier: 0, open_length: None });
+        let since = self.newest.unwrap_or(place.time).saturating_sub(MARGIN);
+        (place, self.open.into_iter().fold(since, Timestamp::min))
+    }
+
+    /// Returns the stamp of the last line that was read, if the request should have returned that line before
+    /// this one. The Engine has removed it, and maybe further lines.
+    pub(crate) fn missing_before(&self, line: &Line) -> Option<Timestamp> {
+        let stream = match line.stream {
+            LogStream::Stdout => &self.stdout,
+            LogStream::Stderr => &self.stderr,
+        };
+        stream.expected.filter(|expected| line.time > *expected)
+    }
+
+    /// Stops expecting the last line of a stream.
+    pub(crate) fn expect_any_line_of(&mut self, stream: LogStream) {
+        match stream {
+            LogStream::Stdout => self.stdout.expected = None,
+            LogStream::Stderr => self.stderr.expected = None,
+        }
     }
 
     /// Returns the place of a line that was just accepted as new, and the stamp from which a request returns

@@ -8,10 +8,13 @@ use crate::clock::EngineClock;
 use crate::container::Container;
 use crate::cursor::{Cursor, Novelty};
 use crate::dialect::Dialect;
-use crate::log::Line;
-use crate::record::{QueueClosed, RecordQueue};
+use crate::log::{Line, LogStream};
+use crate::record::{Gap, GapReason, QueueClosed, RecordQueue};
 use crate::stats::ContainerStats;
 use crate::throttle::Throttle;
+
+/// The maximum length of the text of a gap.
+const GAP_BYTES: usize = 256;
 
 /// The state of reading when a line is complete.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct DedupSink {
     stats: Arc<ContainerStats>,
     has_requested: bool,
     new_lines: u64,
+    /// True if the requests skip a part of the log that the Engine cannot read.
+    skips_damage: bool,
     /// The lines that were skipped as too old.
     old: Throttle,
 }
@@ -43,7 +48,16 @@ impl DedupSink {
         cursor: Arc<Mutex<Cursor>>,
         stats: Arc<ContainerStats>,
     ) -> Self {
-        Self { queue, clock, cursor, stats, has_requested: false, new_lines: 0, old: Throttle::default() }
+        Self {
+            queue,
+            clock,
+            cursor,
+            stats,
+            has_requested: false,
+            new_lines: 0,
+            skips_damage: false,
+            old: Throttle::default(),
+        }
     }
 
     pub(crate) fn stats(&self) -> &ContainerStats {
@@ -104,24 +118,16 @@ impl DedupSink {
         line: Line,
         reading: ReadingState,
     ) -> Result<(), QueueClosed> {
+        if let Some(gap) = self.gap_before(&line) {
+            self.announce(container, line.stream, gap).await?;
+        }
         let slot = match is_blank(&line) {
             true => None,
             false => Some(self.queue.reserve(line.bytes.len()).await?),
         };
         let clock = self.clock;
         let mut cursor = lock(&self.cursor);
-        let novelty = cursor.accept(&line, || clock.now());
-        if let Some(gap) = cursor.take_gap() {
-            self.stats.gap();
-            tracing::warn!(
-                container = container.name(),
-                stream = %line.stream,
-                "the log no longer has the line of {}: lines before {} may be missing",
-                gap.after,
-                gap.before
-            );
-        }
-        match novelty {
+        match cursor.accept(&line, || clock.now()) {
             Novelty::Repeated => self.stats.skipped_repeated(),
             Novelty::TooOld => {
                 self.stats.skipped_old();
@@ -148,6 +154,61 @@ impl DedupSink {
         }
         Ok(())
     }
+
+    /// Stops expecting the last line of each stream; see [`Cursor::expect_any_line`].
+    pub(crate) fn expect_any_line(&self) {
+        lock(&self.cursor).expect_any_line();
+    }
+
+    /// Announces a gap before the next line that is newer than all others: the Engine cannot read a part of
+    /// the log.
+    pub(crate) fn skip_damage(&mut self) {
+        self.skips_damage = true;
+    }
+
+    /// Returns the gap in front of a line.
+    fn gap_before(&self, line: &Line) -> Option<Gap> {
+        let cursor = lock(&self.cursor);
+        let before = Some(line.time);
+        if self.skips_damage && before > cursor.newest() {
+            return Some(Gap { after: cursor.newest(), before, reason: GapReason::Damaged });
+        }
+        let after = Some(cursor.missing_before(line)?);
+        Some(Gap { after, before, reason: GapReason::Rotated })
+    }
+
+    /// Announces that the container was removed before its log was read to the end.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: if the future is dropped before it completes, nothing is announced.
+    pub(crate) async fn announce_removal(&mut self, container: &Arc<Container>) -> Result<(), QueueClosed> {
+        let after = lock(&self.cursor).newest();
+        let gap = Gap { after, before: None, reason: GapReason::Removed };
+        self.announce(container, LogStream::Stdout, gap).await
+    }
+
+    async fn announce(
+        &mut self,
+        container: &Arc<Container>,
+        stream: LogStream,
+        gap: Gap,
+    ) -> Result<(), QueueClosed> {
+        let slot = self.queue.reserve(GAP_BYTES).await?;
+        let mut cursor = lock(&self.cursor);
+        let place = cursor.last_place(stream);
+        match gap.reason {
+            GapReason::Rotated => cursor.expect_any_line_of(stream),
+            GapReason::Damaged => {
+                self.skips_damage = false;
+                cursor.expect_any_line();
+            }
+            GapReason::Removed => {}
+        }
+        self.stats.gap();
+        tracing::warn!(container = container.name(), %stream, "{gap}");
+        slot.put_gap(container.clone(), (gap, stream), place, &self.stats);
+        Ok(())
+    }
 }
 
 fn is_blank(line: &Line) -> bool {
@@ -162,7 +223,6 @@ fn lock(cursor: &Mutex<Cursor>) -> MutexGuard<'_, Cursor> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::LogStream;
     use bytes::Bytes;
 
     #[test]

@@ -298,7 +298,7 @@ impl Following {
             }
             _ => {
                 if self.stuck > 0 && tail.is_some() {
-                    // Damaged records are skipped.
+                    self.sink.skip_damage();
                     self.known = Known::Resume;
                 }
                 (self.query(true, tail), Scan::new(Reach::Nothing, None, true))
@@ -320,7 +320,7 @@ impl Following {
                 if let Some(left) = self.left.take() {
                     self.finish(left).await?;
                 }
-                self.unavailable(error);
+                self.removed(error).await?;
                 Ok(Step::Wait(Waiting::Ended))
             }
         }
@@ -440,7 +440,7 @@ impl Following {
                         return Ok(Step::Decide(reader));
                     }
                     LogRefusal::Gone | LogRefusal::Temporary => {
-                        self.unavailable(&error);
+                        self.removed(&error).await?;
                         break;
                     }
                 },
@@ -459,6 +459,9 @@ impl Following {
         let tail = past_damage(self.stuck);
         if tail.is_none() && self.can_window() {
             return self.window(response).await;
+        }
+        if tail.is_some() {
+            self.sink.skip_damage();
         }
         let query = self.query(false, tail);
         self.sink.stats().window();

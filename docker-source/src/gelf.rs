@@ -29,6 +29,7 @@
 //! | `_x` | the value of the container's label `gelf_x`, as Logspout's GELF modules send it |
 //! | `_truncated` | the length of the line in bytes, if it was cut |
 //! | `_partial` | `true`, if the container ended within the line |
+//! | `_gap_from`, `_gap_to`, `_gap_reason` | of a message that announces a [gap](Record::gap): the stamps of the lines before and behind it in RFC 3339 format, and `rotated`, `damaged` or `removed`; its level is 4 |
 //! | `_seq`, `_seq_epoch` | the [number](GelfFormat::with_sequence) of the message among those of its container, if asked for |
 //!
 //! A label cannot replace one of the other fields, or a member of Logstash's event. Logstash strips the
@@ -46,12 +47,12 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use gelf_core::{FieldName, FieldSet, InvalidFieldName, Message, Value};
+use gelf_core::{FieldName, FieldSet, InvalidFieldName, Level, Message, Value};
 
 use crate::container::Container;
 use crate::log::LogStream;
 use crate::position::Position;
-use crate::record::Record;
+use crate::record::{Record, time_text};
 
 pub use compat::{Compat, InvalidCompat};
 
@@ -259,7 +260,15 @@ impl GelfFormatter {
         if let Some(number) = number {
             message = message.with_field(FieldName::from_static("seq"), number);
         }
-        if record.length() > record.bytes().len() {
+        if let Some(gap) = record.gap() {
+            message = message.with_level(Level::Warning);
+            for (name, time) in [("gap_from", gap.after), ("gap_to", gap.before)] {
+                if let Some(time) = time {
+                    message = message.with_field(FieldName::from_static(name), time_text(time));
+                }
+            }
+            message = message.with_field(FieldName::from_static("gap_reason"), gap.reason.as_str());
+        } else if record.length() > record.bytes().len() {
             message = message.with_field(FieldName::from_static("truncated"), record.length() as u64);
         } else if !record.is_whole() {
             message = message.with_field(FieldName::from_static("partial"), true);

@@ -44,7 +44,7 @@ pub use log::LogStream;
 pub use name_pattern::{InvalidNamePattern, NamePattern};
 pub use position::{Position, Positions};
 pub use progress::{Progress, Ticket};
-pub use record::{Record, RecordBuilder, RecordParts};
+pub use record::{Gap, GapReason, Record, RecordBuilder, RecordParts};
 pub use source::{Source, SourceBuilder, SourceError};
 pub use start::Start;
 pub use stats::{LineCounts, Stats, StatsSnapshot};

@@ -19,6 +19,8 @@ pub struct Position {
     pub(crate) line: LinePosition,
     /// The stamp from which a request returns all lines behind this one.
     pub(crate) since: Timestamp,
+    /// True if the record announces a gap behind the line.
+    pub(crate) is_gap: bool,
 }
 
 impl Position {

@@ -138,6 +138,9 @@ impl Progress {
 
 /// Moves `place` behind a line.
 fn advance(place: &mut Option<LogPosition>, start: Timestamp, to: &Position) {
+    if to.is_gap {
+        return;
+    }
     place.get_or_insert(LogPosition { since: start, stdout: None, stderr: None }).advance(to);
 }
 
@@ -165,7 +168,7 @@ mod tests {
 
     fn position(container: &str, stream: LogStream, second: i64) -> Position {
         let line = LinePosition { time: at(second), earlier: 0, open_length: None };
-        Position { container: container.into(), stream, line, since: at(second - 1) }
+        Position { container: container.into(), stream, line, since: at(second - 1), is_gap: false }
     }
 
     fn progress() -> Progress {

@@ -12,8 +12,11 @@ use crate::position::{LinePosition, Position};
 use crate::stats::ContainerStats;
 
 mod builder;
+mod gap;
 
 pub use builder::RecordBuilder;
+pub(crate) use gap::text as time_text;
+pub use gap::{Gap, GapReason};
 
 /// The maximum number of lines that wait to be yielded. At the limit, reading pauses, and the Engine's log
 /// files hold the lines that follow.
@@ -29,7 +32,7 @@ const LONG_LINES_BYTES: usize = 64 * 1024 * 1024;
 /// The approximate memory of a line besides its bytes.
 const RECORD_OVERHEAD: usize = 128;
 
-/// A line that a container wrote.
+/// A line that a container wrote, or a [gap](Self::gap) in its log.
 ///
 /// A record counts against a budget of 16 MiB until it is dropped. A caller that keeps records of 16 MiB in
 /// total gets no further records.
@@ -53,6 +56,7 @@ pub struct Record {
     line: Line,
     place: LinePosition,
     since: Timestamp,
+    gap: Option<Gap>,
     /// The record's part of the budget. A record that a test has built has none.
     _budget: Option<OwnedSemaphorePermit>,
 }
@@ -68,7 +72,8 @@ impl Record {
     pub fn into_parts(self) -> RecordParts {
         let (position, is_whole) = (self.position(), self.is_whole());
         let Line { stream, time, bytes, length, .. } = self.line;
-        RecordParts { container: self.container, stream, time, position, bytes, length, is_whole }
+        let gap = self.gap;
+        RecordParts { container: self.container, stream, time, position, bytes, length, is_whole, gap }
     }
 
     /// Returns the container that wrote the line, with its metadata at that time.
@@ -96,7 +101,14 @@ impl Record {
     /// Returns the place of the line in the log, behind which another source can resume.
     pub fn position(&self) -> Position {
         let container = self.container.shared_id();
-        Position { container, stream: self.line.stream, line: self.place, since: self.since }
+        let is_gap = self.gap.is_some();
+        Position { container, stream: self.line.stream, line: self.place, since: self.since, is_gap }
+    }
+
+    /// Returns the gap that the record announces. The record is no line of the container then: its bytes
+    /// describe the gap, and its position is that of the last line before the gap.
+    pub fn gap(&self) -> Option<&Gap> {
+        self.gap.as_ref()
     }
 
     /// Returns the length of the line. It exceeds the length of [`bytes`](Self::bytes) if the line was cut:
@@ -130,6 +142,8 @@ pub struct RecordParts {
     pub length: usize,
     /// True if `bytes` are the whole line: it was neither cut nor left unfinished.
     pub is_whole: bool,
+    /// The gap that the record announces.
+    pub gap: Option<Gap>,
 }
 
 /// A record in the queue, with the counters of its container.
@@ -199,7 +213,23 @@ impl QueueSlot<'_> {
         stats: &Arc<ContainerStats>,
     ) {
         stats.queued(line.length > line.bytes.len());
-        let record = Record { container, line, place, since, _budget: Some(self.budget) };
+        let record = Record { container, line, place, since, gap: None, _budget: Some(self.budget) };
+        self.slot.send(QueuedRecord { record, stats: stats.clone() });
+    }
+
+    /// Puts a record that announces a gap behind the line at `place`.
+    pub(crate) fn put_gap(
+        self,
+        container: Arc<Container>,
+        (gap, stream): (Gap, LogStream),
+        (place, since): (LinePosition, Timestamp),
+        stats: &Arc<ContainerStats>,
+    ) {
+        stats.queued(false);
+        let bytes = Bytes::from(gap.to_string());
+        let time = gap.before.or(gap.after).unwrap_or(since);
+        let line = Line { stream, time, length: bytes.len(), bytes, ended: true };
+        let record = Record { container, line, place, since, gap: Some(gap), _budget: Some(self.budget) };
         self.slot.send(QueuedRecord { record, stats: stats.clone() });
     }
 }

@@ -36,8 +36,8 @@ pub struct LineCounts {
     pub skipped_old: u64,
     /// Lines that were read and are not yielded yet.
     pub in_flight: u64,
-    /// Places where lines may be missing: a log no longer had the last line that was read of it, since the
-    /// Engine had rotated it away.
+    /// [Gaps](crate::Gap): places where lines may be missing. A record announces each of them, which counts
+    /// as a line that was read.
     pub gaps: u64,
     /// Lines that were cut because they were longer than 1 MiB, or longer than 64 KiB while the long lines of
     /// all containers used up the memory that they share.

@@ -24,6 +24,10 @@ fn accept(cursor: &mut Cursor, stream: LogStream, nanos: i64, text: &str) -> Nov
     cursor.accept(&line(stream, nanos, text), || at(i64::MAX))
 }
 
+fn missing_before(cursor: &Cursor, stream: LogStream, nanos: i64) -> Option<Timestamp> {
+    cursor.missing_before(&line(stream, nanos, "x"))
+}
+
 /// Returns a cursor that has accepted lines of stdout with these stamps in its first request.
 fn cursor(nanos: impl IntoIterator<Item = i64>) -> Cursor {
     let mut cursor = Cursor::default();
@@ -52,22 +56,19 @@ fn a_replay_drops_accepted_lines_and_goes_on_behind_them() {
 fn a_request_without_the_last_line_has_a_gap_before_the_first_later_one() {
     let mut cursor = cursor([1, 2]);
     cursor.begin_request(Docker, None, None);
-    for (nanos, gap) in [(2, None), (5, None)] {
+    for nanos in [2, 5] {
+        assert_eq!(missing_before(&cursor, Stdout, nanos), None);
         accept(&mut cursor, Stdout, nanos, "x");
-        assert_eq!(cursor.take_gap(), gap);
     }
     // The Engine has rotated all lines up to the last one away.
     cursor.begin_request(Docker, None, None);
-    accept(&mut cursor, Stderr, 3, "x");
-    assert_eq!(cursor.take_gap(), None, "of another stream");
-    for (nanos, gap) in [(7, Some(Gap { after: at(5), before: at(7) })), (8, None)] {
-        assert_eq!(accept(&mut cursor, Stdout, nanos, "x"), New);
-        assert_eq!(cursor.take_gap(), gap);
-    }
+    assert_eq!(missing_before(&cursor, Stderr, 3), None, "of another stream");
+    assert_eq!(missing_before(&cursor, Stdout, 7), Some(at(5)));
+    assert_eq!(accept(&mut cursor, Stdout, 7, "x"), New);
+    assert_eq!(missing_before(&cursor, Stdout, 8), None);
     cursor.begin_request(Docker, None, None);
     cursor.expect_any_line();
-    accept(&mut cursor, Stdout, 9, "x");
-    assert_eq!(cursor.take_gap(), None, "only the end of the log was requested");
+    assert_eq!(missing_before(&cursor, Stdout, 9), None, "only the end of the log was requested");
 }
 
 #[test]
@@ -471,12 +472,12 @@ proptest! {
                     let mut completed = Vec::new();
                     joiner.push(piece, &mut |line| completed.push(line));
                     for line in completed {
+                        prop_assert_eq!(cursor.missing_before(&line), None);
                         let novelty = cursor.accept(&line, || at(i64::MAX));
-                        prop_assert_eq!(cursor.take_gap(), None);
                         if novelty == New {
                             let (place, since) = cursor.place(&line, joiner.oldest_open());
                             let position =
-                                Position { container: "a".into(), stream: line.stream, line: place, since };
+                                Position { container: "a".into(), stream: line.stream, line: place, since, is_gap: false };
                             let (seconds, nanos) = line.time.as_unix();
                             let stamped = (seconds * SECOND + i64::from(nanos), line.length);
                             read.push((line.stream, stamped, position));

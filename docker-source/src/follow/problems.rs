@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Following, Step, TAIL, Waiting};
 use crate::engine::EngineError;
+use crate::record::QueueClosed;
 
 /// The number of consecutive refusals after which a log counts as unavailable. Requests for it continue.
 ///
@@ -38,6 +39,17 @@ impl Following {
                 format_args!("the log cannot be read; lines may be missing: {reason}"),
             );
         }
+    }
+
+    /// Counts the log as unavailable, like [`unavailable`](Self::unavailable), and announces a gap: the
+    /// container was removed.
+    pub(super) async fn removed(&mut self, reason: impl fmt::Display) -> Result<(), QueueClosed> {
+        if self.is_unread {
+            let container = self.metadata.container().clone();
+            self.sink.announce_removal(&container).await?;
+        }
+        self.unavailable(reason);
+        Ok(())
     }
 
     /// Notes a refusal that may pass. An Engine that cannot be reached at all is the supervisor's concern.

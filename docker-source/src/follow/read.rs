@@ -164,6 +164,8 @@ impl Following {
     /// Passes on the lines that the container left unfinished.
     pub(super) async fn finish(&mut self, reader: LogReader) -> Result<(), QueueClosed> {
         self.open = None;
+        // The lines come from an earlier response than the last one.
+        self.sink.expect_any_line();
         let has_terminal = reader.framing() == Some(Framing::Terminal);
         let dialect = self.context.client.dialect();
         let mut lines = Vec::new();

@@ -3,11 +3,14 @@
 use super::ecs;
 
 /// Names of the fields of [`Compat`](super::Compat), and of the fields that describe a line.
-const OWN: [&str; 12] = [
+const OWN: [&str; 15] = [
     "command",
     "container_id",
     "container_name",
     "created",
+    "gap_from",
+    "gap_reason",
+    "gap_to",
     "image_id",
     "image_name",
     "partial",

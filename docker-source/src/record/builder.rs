@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use gelf_core::Timestamp;
 
-use super::Record;
+use super::{Gap, GapReason, Record};
 use crate::container::Container;
 use crate::log::{Line, LogStream};
 use crate::position::LinePosition;
@@ -35,13 +35,14 @@ pub struct RecordBuilder {
     container: Arc<Container>,
     line: Line,
     earlier: u32,
+    gap: Option<Gap>,
 }
 
 impl RecordBuilder {
     pub(super) fn new(container: Arc<Container>, bytes: Bytes) -> Self {
         let (stream, time, length) = (LogStream::Stdout, Timestamp::UNIX_EPOCH, bytes.len());
         let line = Line { stream, time, bytes, length, ended: true };
-        Self { container, line, earlier: 0 }
+        Self { container, line, earlier: 0, gap: None }
     }
 
     /// Sets the stream. The default is stdout.
@@ -76,11 +77,17 @@ impl RecordBuilder {
         self
     }
 
+    /// Makes the record the announcement of a gap instead of a line.
+    pub fn gap(mut self, after: Option<Timestamp>, before: Option<Timestamp>, reason: GapReason) -> Self {
+        self.gap = Some(Gap { after, before, reason });
+        self
+    }
+
     /// Returns the record. It counts against no budget.
     pub fn build(self) -> Record {
-        let Self { container, line, earlier } = self;
+        let Self { container, line, earlier, gap } = self;
         let place = LinePosition { time: line.time, earlier, open_length: None };
         let since = line.time;
-        Record { container, line, place, since, _budget: None }
+        Record { container, line, place, since, gap, _budget: None }
     }
 }

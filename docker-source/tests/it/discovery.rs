@@ -249,12 +249,15 @@ async fn selected_next(source: &mut Source) -> (String, String) {
     (text(&record), record.container().selected_name().to_owned())
 }
 
-/// Writes lines until one is read, and returns it.
+/// Writes lines until a line of the container is read, and returns the line.
 async fn next_of(source: &mut Source, container: &Container) -> Record {
     loop {
         container.line(Stream::Stdout, "again");
         if let Ok(record) = timeout(Duration::from_millis(10), source.next()).await {
-            return record.unwrap().expect("the source ended");
+            let record = record.unwrap().expect("the source ended");
+            if record.container().id() == container.id() {
+                return record;
+            }
         }
     }
 }

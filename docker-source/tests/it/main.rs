@@ -20,3 +20,4 @@ mod support;
 #[cfg(feature = "tls")]
 mod tls;
 mod unavailable_logs;
+mod windows;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::support::{
     Logged, assert_balanced, assert_nothing_left, connect, eventually, next, text, texts, within,
 };
-use docker_source::{LogStream, Record};
+use docker_source::{GapReason, LogStream, Record};
 use simulated_engine::{ContainerOptions, Fault, Options, PIECE, SimulatedEngine, Stream};
 
 /// Returns an old and a new Engine, and one that sends few bytes at a time.
@@ -110,6 +110,9 @@ async fn an_unreadable_part_of_the_log_is_skipped() {
         if !is_running {
             web.die();
         }
+        let record = next(&mut source).await;
+        let gap = record.gap().unwrap();
+        assert!(gap.after < gap.before && gap.reason == GapReason::Damaged, "{gap:?}");
         // Requested from the end, the log arrives whole if the damage is not among the requested pieces.
         assert_eq!(texts(&mut source, 1024).await, numbers(976..2000));
         if is_running {
@@ -118,7 +121,8 @@ async fn an_unreadable_part_of_the_log_is_skipped() {
         }
         let total = source.stats().snapshot().total;
         assert!(total.bad_frames >= 3, "{total:?}");
-        assert_eq!(logged.matching("lines may be missing").len(), 1);
+        assert_eq!(logged.matching("unreadable and skipped; lines may be missing").len(), 1);
+        assert_eq!(total.gaps, 1);
         assert_nothing_left(&mut source).await;
     }
 }

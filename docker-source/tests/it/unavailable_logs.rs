@@ -34,6 +34,8 @@ async fn each_run_whose_log_cannot_be_read_is_counted_once() {
         assert_eq!(texts(&mut source, read).await.len(), read);
         job.wait_for_log_requests(requests).await;
         job.destroy();
+        let gap = *next(&mut source).await.gap().unwrap();
+        assert_eq!((gap.before, gap.reason), (None, GapReason::Removed), "{case}");
         let stats = source.stats();
         eventually(&stats, |stats| {
             let snapshot = stats.snapshot();
@@ -43,8 +45,8 @@ async fn each_run_whose_log_cannot_be_read_is_counted_once() {
         assert_eq!(stats.snapshot().total.unavailable_logs, 1, "{case}");
         assert_eq!(job.log_requests(), requests, "{case}");
         let warnings = logged.matching("WARN");
-        assert_eq!(warnings.len(), 1, "{case}: {warnings:?}");
-        assert!(warnings[0].contains("job"), "{warnings:?}");
+        assert_eq!(warnings.len(), 2, "{case}: {warnings:?}");
+        assert!(warnings.iter().all(|warning| warning.contains("job")), "{warnings:?}");
         source.stop();
     }
 }

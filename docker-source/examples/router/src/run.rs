@@ -89,10 +89,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         tracing::warn!("logs that could not be read to the end: {}", total.unavailable_logs);
     }
     if total.gaps > 0 {
-        tracing::warn!(
-            "lines may be missing at {} places, where the Engine had rotated its logs",
-            total.gaps
-        );
+        tracing::warn!("lines may be missing at {} places, which messages have announced", total.gaps);
     }
     let is_kept = keeping.finish().await;
     routed?;

@@ -1,0 +1,198 @@
+//! Requests for the last records of a log, which replace a stream or prove it.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use docker_source::{GapReason, Positions, Progress, Source, Start};
+use gelf_core::Timestamp;
+use simulated_engine::{Container, ContainerOptions, Options, RequestKind, SimulatedEngine, Stream};
+use tokio::time::sleep;
+
+use crate::support::{assert_nothing_left, builder, next, ready, text, texts, timing};
+
+const LATENCY: Duration = Duration::from_millis(200);
+
+async fn polling(engine: &SimulatedEngine) -> Source {
+    let mut timing = timing();
+    timing.latency = LATENCY;
+    ready(builder(engine).timing(timing)).await
+}
+
+async fn engine(options: Options) -> SimulatedEngine {
+    SimulatedEngine::start_with(Options { clock_runs: true, ..options }).await
+}
+
+fn write(container: &Container, range: Range<usize>) {
+    for number in range {
+        let stream = if number % 2 == 0 { Stream::Stdout } else { Stream::Stderr };
+        container.line(stream, format!("line {number}"));
+    }
+}
+
+fn numbers(range: Range<usize>) -> Vec<String> {
+    range.map(|number| format!("line {number}")).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_log_is_read_by_windows_and_followed_again_once_it_is_quiet() {
+    for options in [Options::docker_20_10(), Options::docker_28_5()] {
+        let engine = engine(options).await;
+        let mut source = polling(&engine).await;
+        // Streams of this log omit every second file.
+        let web = engine.create(ContainerOptions::named("web").rotated(20_000, 3).followers_skip_files());
+        web.start();
+        let writing = async {
+            for block in 0..60 {
+                write(&web, 100 * block..100 * (block + 1));
+                sleep(LATENCY / 2).await;
+            }
+        };
+        let (read, ()) = tokio::join!(texts(&mut source, 6000), writing);
+        assert_eq!(read, numbers(0..6000));
+        assert_eq!(web.count(RequestKind::Follow), 1);
+        assert!((20..60).contains(&web.count(RequestKind::Tail)), "{}", web.count(RequestKind::Tail));
+        sleep(LATENCY * 10).await;
+        assert_eq!(web.count(RequestKind::Follow), 2);
+        web.line(Stream::Stdout, "end");
+        assert_eq!(texts(&mut source, 1).await, ["end"]);
+        assert_eq!(source.stats().snapshot().total.gaps, 0);
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_a_stream_omits_are_read_within_seconds() {
+    let engine = engine(Options::docker_28_5()).await;
+    let mut source = polling(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    write(&web, 0..2);
+    assert_eq!(texts(&mut source, 2).await, numbers(0..2));
+    for block in 1..10 {
+        let start = 10 * block;
+        web.followers_skip(4);
+        write(&web, start..start + 5);
+        let written = tokio::time::Instant::now();
+        let mut read = texts(&mut source, 5).await;
+        assert!(written.elapsed() <= Duration::from_secs(31));
+        read.sort();
+        assert_eq!(read, numbers(start..start + 5));
+    }
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_were_rotated_away_while_nothing_was_read_are_a_gap() {
+    let engine = engine(Options::docker_20_10()).await;
+    let web = engine.create(ContainerOptions::named("web").rotated(20_000, 2).compressed());
+    let mut source = polling(&engine).await;
+    web.start();
+    write(&web, 0..100);
+    let mut progress = Progress::new(Positions::from_time(Timestamp::UNIX_EPOCH));
+    for _ in 0..100 {
+        let ticket = progress.read(next(&mut source).await.position());
+        progress.settle(ticket);
+    }
+    assert_nothing_left(&mut source).await;
+    write(&web, 100..2000);
+    let kept = web.written().iter().filter(|line| line.is_kept).count();
+    let mut source = ready(builder(&engine).start(Start::At(progress.positions()))).await;
+    let mut gaps = Vec::new();
+    let mut read = Vec::new();
+    while read.len() < kept {
+        let record = next(&mut source).await;
+        match record.gap() {
+            Some(gap) => gaps.push(*gap),
+            None => read.push(text(&record)),
+        }
+    }
+    assert_eq!(read, numbers(2000 - kept..2000));
+    // Each stream has a gap.
+    assert_eq!(gaps.len(), 2);
+    for gap in gaps {
+        assert!(gap.after < gap.before && gap.reason == GapReason::Rotated, "{gap:?}");
+    }
+    assert_eq!(source.stats().snapshot().total.gaps, 2);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn positions_are_resumed_without_since_which_skips_compressed_files() {
+    let engine = engine(Options::docker_20_10()).await;
+    let web = engine.create(ContainerOptions::named("web").rotated(20_000, 5).compressed());
+    let mut source = polling(&engine).await;
+    web.start();
+    write(&web, 0..100);
+    let mut progress = Progress::new(Positions::from_time(Timestamp::UNIX_EPOCH));
+    for _ in 0..100 {
+        let ticket = progress.read(next(&mut source).await.position());
+        progress.settle(ticket);
+    }
+    assert_nothing_left(&mut source).await;
+    sleep(Duration::from_secs(5)).await;
+    write(&web, 100..400);
+    let mut source = ready(builder(&engine).start(Start::At(progress.positions()))).await;
+    assert_eq!(texts(&mut source, 300).await, numbers(100..400));
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_record_ends_no_busy_log() {
+    for options in [Options::docker_20_10(), Options::docker_28_5()] {
+        let engine = engine(options).await;
+        let mut source = polling(&engine).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        let writing = async {
+            for block in 0..60 {
+                if block == 20 {
+                    web.damage_next();
+                    web.line(Stream::Stdout, "damaged");
+                }
+                write(&web, 100 * block..100 * (block + 1));
+                sleep(LATENCY / 2).await;
+            }
+        };
+        let reading = async {
+            let (mut gaps, mut read) = (0, Vec::new());
+            while read.last().is_none_or(|last| last != "line 5999") {
+                let record = next(&mut source).await;
+                match record.gap() {
+                    Some(gap) => {
+                        assert_eq!(gap.reason, GapReason::Damaged);
+                        gaps += 1;
+                    }
+                    None => read.push(text(&record)),
+                }
+            }
+            (gaps, read)
+        };
+        let ((gaps, read), ()) = tokio::join!(reading, writing);
+        assert_eq!(read[..2000], numbers(0..2000));
+        assert!(gaps == 1 && read.len() > 5000, "{gaps} gaps, {} lines", read.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_container_that_ends_and_starts_again_loses_no_line() {
+    let engine = engine(Options::docker_20_10()).await;
+    let mut source = polling(&engine).await;
+    let web = engine.create(ContainerOptions::named("web").rotated(50_000, 3));
+    let mut written = 0;
+    for run in 0..20 {
+        web.start();
+        for _ in 0..run % 5 {
+            write(&web, written..written + 150);
+            written += 150;
+            sleep(LATENCY / 3).await;
+        }
+        web.die();
+        if run % 3 == 0 {
+            sleep(LATENCY * 3).await;
+        }
+    }
+    assert_eq!(texts(&mut source, written).await, numbers(0..written));
+    assert_eq!(source.stats().snapshot().total.gaps, 0);
+    web.destroy();
+    assert_nothing_left(&mut source).await;
+}
