@@ -246,6 +246,9 @@ impl Following {
         let mut response = self.response(content_type, body, scan);
         loop {
             let ending = self.read(&mut response, Silence::UntilRemoval).await?;
+            if let (Known::Resume, Some(first)) = (self.known, response.scan().first()) {
+                self.known = Known::Line(first);
+            }
             if ending == Ending::Due && self.prove().await? {
                 continue;
             }
@@ -297,11 +300,12 @@ impl Following {
                 (query, Scan::new(Reach::Line(anchor), limit, true))
             }
             _ => {
+                let mut reach = Reach::Nothing;
                 if self.stuck > 0 && tail.is_some() {
                     self.sink.skip_damage();
-                    self.known = Known::Resume;
+                    (self.known, reach) = (Known::Resume, Reach::End);
                 }
-                (self.query(true, tail), Scan::new(Reach::Nothing, None, true))
+                (self.query(true, tail), Scan::new(reach, None, true))
             }
         }
     }

@@ -122,7 +122,8 @@ impl Following {
     ) -> Result<Result<Ending, EngineError>, QueueClosed> {
         let new_before = self.sink.new_lines();
         let mut limit = window::first_limit(self.pace.expected());
-        let mut is_whole = false;
+        let (mut is_whole, mut is_damaged) = (false, false);
+        let stuck = self.stuck;
         loop {
             let (since, reach) = self.reach(&mut limit, is_whole);
             let query = LogsQuery { follow: false, since, tail: limit };
@@ -135,7 +136,11 @@ impl Following {
             let scan = Scan::new(reach, limit, false);
             let response = response.insert(self.response(content_type, body, scan));
             let ending = self.read(response, Silence::AtMost(self.context.timing.catch_up)).await?;
-            match (ending, response.scan().verdict()) {
+            let verdict = match ending {
+                Ending::Invalid if !response.scan().is_reached() => Verdict::Damaged,
+                _ => response.scan().verdict(),
+            };
+            match (ending, verdict) {
                 (Ending::Complete, Verdict::Reached) => {
                     if let Some(anchor) = response.scan().anchor() {
                         self.known = Known::Line(anchor);
@@ -144,9 +149,25 @@ impl Following {
                     self.pace.window(Instant::now(), self.sink.new_lines() - new_before, took);
                     return Ok(Ok(ending));
                 }
+                (Ending::Complete | Ending::TooShort, Verdict::TooShort | Verdict::Reached)
+                    if !is_damaged =>
+                {
+                    limit = window::next_limit(limit);
+                }
                 (Ending::Complete, Verdict::NotInLog) => (limit, is_whole) = (None, true),
-                (Ending::Complete | Ending::TooShort, _) => limit = window::next_limit(limit),
-                (ending, _) => return Ok(Ok(ending)),
+                // The damaged record is before the line, or the line is behind the last readable record.
+                (Ending::Complete | Ending::Invalid, Verdict::Damaged)
+                    if window::shorter_limit(limit).is_some() =>
+                {
+                    (limit, is_damaged) = (window::shorter_limit(limit), true);
+                    self.stuck = stuck;
+                }
+                (Ending::Broken, _) => return Ok(Ok(ending)),
+                _ => {
+                    self.stuck = stuck + 1;
+                    self.warn_of_damage();
+                    return Ok(Ok(Ending::Invalid));
+                }
             }
         }
     }

@@ -46,6 +46,9 @@ impl Anchor {
 pub(super) enum Reach {
     /// None: the response was not requested as a window, and each of its lines may be new.
     Nothing,
+    /// None: the response follows the end of a log whose earlier records are given up. Each of its lines may
+    /// be new.
+    End,
     /// The line. All lines behind it may be new, and no others.
     Line(Anchor),
     /// A line with this stamp or an earlier one. All lines with this stamp or a later one may be new.
@@ -70,8 +73,10 @@ pub(super) enum Verdict {
     Reached,
     /// The response does not reach far enough, and the log may have earlier records.
     TooShort,
-    /// The response does not reach far enough although it is the whole log.
+    /// The log begins behind the place.
     NotInLog,
+    /// The response begins before the place and ends before it. The Engine reads up to a damaged record.
+    Damaged,
 }
 
 /// Compares the lines of one response with the reach of the response.
@@ -86,6 +91,8 @@ pub(super) struct Scan {
     /// True if the first line shows that the response does not reach far enough.
     is_too_short: bool,
     records: u32,
+    /// The stamp of the first line.
+    begin: Option<Timestamp>,
     anchor: Option<Anchor>,
     /// True if a line was left for a later request, so that the anchor has to stay before this line.
     is_held: bool,
@@ -93,7 +100,7 @@ pub(super) struct Scan {
 
 impl Scan {
     pub(super) fn new(reach: Reach, limit: Option<u32>, follows: bool) -> Self {
-        let is_reached = matches!(reach, Reach::Nothing | Reach::Whole(_));
+        let is_reached = matches!(reach, Reach::Nothing | Reach::End | Reach::Whole(_));
         Self {
             reach,
             limit,
@@ -101,6 +108,7 @@ impl Scan {
             is_reached,
             is_too_short: false,
             records: 0,
+            begin: None,
             anchor: None,
             is_held: false,
         }
@@ -127,8 +135,9 @@ impl Scan {
 
     /// Places a line.
     pub(super) fn place(&mut self, line: &Line) -> Placement {
+        let begin = *self.begin.get_or_insert(line.time);
         match self.reach {
-            Reach::Nothing => Placement::Behind,
+            Reach::Nothing | Reach::End => Placement::Behind,
             Reach::Line(_) if self.is_reached => Placement::Behind,
             Reach::Line(anchor) => {
                 self.is_reached = anchor == Anchor::at(line);
@@ -137,7 +146,7 @@ impl Scan {
                 }
                 Placement::Before
             }
-            Reach::Time(time) if self.is_too_short || (!self.is_reached && line.time > time) => {
+            Reach::Time(time) if self.is_too_short || (!self.is_reached && begin > time) => {
                 self.is_too_short = true;
                 Placement::Before
             }
@@ -153,7 +162,9 @@ impl Scan {
 
     /// Notes that the line was taken, or was read before, and that no line is open behind it.
     pub(super) fn is_known_up_to(&mut self, anchor: Anchor) {
-        if self.is_reached && !self.is_held {
+        // A stream may omit lines behind its first one.
+        let is_known = self.reach != Reach::End || self.anchor.is_none();
+        if self.is_reached && is_known && !self.is_held {
             self.anchor = Some(anchor);
         }
     }
@@ -163,14 +174,28 @@ impl Scan {
         self.is_held = true;
     }
 
+    /// Returns whether the response reaches far enough.
+    pub(super) fn is_reached(&self) -> bool {
+        self.is_reached
+    }
+
     /// Returns the result of the response, once all of it was read.
     pub(super) fn verdict(&self) -> Verdict {
-        let is_whole = self.limit.is_none_or(|limit| self.records < limit);
-        match (self.is_reached, is_whole) {
-            (true, _) => Verdict::Reached,
-            (false, true) => Verdict::NotInLog,
-            (false, false) => Verdict::TooShort,
+        if self.is_reached {
+            return Verdict::Reached;
         }
+        if self.limit.is_some_and(|limit| self.records >= limit) {
+            return Verdict::TooShort;
+        }
+        match self.reach {
+            Reach::Line(anchor) if self.begin.is_some_and(|begin| begin <= anchor.time) => Verdict::Damaged,
+            _ => Verdict::NotInLog,
+        }
+    }
+
+    /// Returns the first line of a response that follows the end of a log.
+    pub(super) fn first(&self) -> Option<Anchor> {
+        self.anchor.filter(|_| self.reach == Reach::End)
     }
 
     /// Returns the last line up to which the log is known, if the response has one.
@@ -183,6 +208,12 @@ impl Scan {
 pub(super) fn first_limit(expected: u32) -> Option<u32> {
     Some(expected.saturating_add(expected / 2).saturating_add(MARGIN_RECORDS))
         .filter(|limit| *limit < RECORDS_MAX)
+}
+
+/// Returns the number of records to request after a window with a damaged record, or `None` if that record is
+/// at the end of the log.
+pub(super) fn shorter_limit(limit: Option<u32>) -> Option<u32> {
+    limit.map(|limit| limit / 2).filter(|limit| *limit > 0)
 }
 
 /// Returns the number of records to request after a window that did not reach far enough.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::support::{Logged, assert_nothing_left, builder, connect, eventually, ready, texts, timing};
+use crate::support::{Logged, assert_nothing_left, builder, connect, eventually, next, ready, texts, timing};
+use docker_source::GapReason;
 use simulated_engine::{ContainerOptions, Fault, SimulatedEngine, Stream};
 
 #[tokio::test]

@@ -39,7 +39,7 @@ async fn a_busy_log_is_read_by_windows_and_followed_again_once_it_is_quiet() {
         let engine = engine(options).await;
         let mut source = polling(&engine).await;
         // Streams of this log omit every second file.
-        let web = engine.create(ContainerOptions::named("web").rotated(20_000, 3).followers_skip_files());
+        let web = engine.create(ContainerOptions::named("web").rotated(5000, 3).followers_skip_files());
         web.start();
         let writing = async {
             for block in 0..60 {
@@ -52,7 +52,7 @@ async fn a_busy_log_is_read_by_windows_and_followed_again_once_it_is_quiet() {
         assert_eq!(web.count(RequestKind::Follow), 1);
         assert!((20..60).contains(&web.count(RequestKind::Tail)), "{}", web.count(RequestKind::Tail));
         sleep(LATENCY * 10).await;
-        assert_eq!(web.count(RequestKind::Follow), 2);
+        assert!((2..5).contains(&web.count(RequestKind::Follow)), "{}", web.count(RequestKind::Follow));
         web.line(Stream::Stdout, "end");
         assert_eq!(texts(&mut source, 1).await, ["end"]);
         assert_eq!(source.stats().snapshot().total.gaps, 0);
@@ -84,7 +84,7 @@ async fn lines_that_a_stream_omits_are_read_within_seconds() {
 #[tokio::test(start_paused = true)]
 async fn lines_that_were_rotated_away_while_nothing_was_read_are_a_gap() {
     let engine = engine(Options::docker_20_10()).await;
-    let web = engine.create(ContainerOptions::named("web").rotated(20_000, 2).compressed());
+    let web = engine.create(ContainerOptions::named("web").rotated(5000, 2).compressed());
     let mut source = polling(&engine).await;
     web.start();
     write(&web, 0..100);
@@ -119,7 +119,7 @@ async fn lines_that_were_rotated_away_while_nothing_was_read_are_a_gap() {
 #[tokio::test(start_paused = true)]
 async fn positions_are_resumed_without_since_which_skips_compressed_files() {
     let engine = engine(Options::docker_20_10()).await;
-    let web = engine.create(ContainerOptions::named("web").rotated(20_000, 5).compressed());
+    let web = engine.create(ContainerOptions::named("web").rotated(1000, 9).compressed());
     let mut source = polling(&engine).await;
     web.start();
     write(&web, 0..100);
@@ -169,7 +169,7 @@ async fn a_damaged_record_ends_no_busy_log() {
         };
         let ((gaps, read), ()) = tokio::join!(reading, writing);
         assert_eq!(read[..2000], numbers(0..2000));
-        assert!(gaps == 1 && read.len() > 5000, "{gaps} gaps, {} lines", read.len());
+        assert!((1..3).contains(&gaps) && read.len() > 5500, "{gaps} gaps, {} lines", read.len());
     }
 }
 
@@ -177,21 +177,26 @@ async fn a_damaged_record_ends_no_busy_log() {
 async fn a_busy_container_that_ends_and_starts_again_loses_no_line() {
     let engine = engine(Options::docker_20_10()).await;
     let mut source = polling(&engine).await;
-    let web = engine.create(ContainerOptions::named("web").rotated(50_000, 3));
-    let mut written = 0;
-    for run in 0..20 {
-        web.start();
-        for _ in 0..run % 5 {
-            write(&web, written..written + 150);
-            written += 150;
-            sleep(LATENCY / 3).await;
+    let web = engine.create(ContainerOptions::named("web").rotated(10_000, 3));
+    let blocks = |run: usize| run % 5;
+    let total = 150 * (0..20).map(blocks).sum::<usize>();
+    let writing = async {
+        let mut written = 0;
+        for run in 0..20 {
+            web.start();
+            for _ in 0..blocks(run) {
+                write(&web, written..written + 150);
+                written += 150;
+                sleep(LATENCY / 3).await;
+            }
+            web.die();
+            if run % 3 == 0 {
+                sleep(LATENCY * 3).await;
+            }
         }
-        web.die();
-        if run % 3 == 0 {
-            sleep(LATENCY * 3).await;
-        }
-    }
-    assert_eq!(texts(&mut source, written).await, numbers(0..written));
+    };
+    let (read, ()) = tokio::join!(texts(&mut source, total), writing);
+    assert_eq!(read, numbers(0..total));
     assert_eq!(source.stats().snapshot().total.gaps, 0);
     web.destroy();
     assert_nothing_left(&mut source).await;
