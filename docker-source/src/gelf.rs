@@ -86,12 +86,12 @@ impl GelfFormat {
     /// Sets `host`. The default is the host name of the Engine.
     ///
     /// # Errors
-    /// Returns [`InvalidHost`] if the name is empty or only white space: Graylog refuses messages with such a
+    /// Returns [`InvalidFormat::Blank`] if the name is empty or only white space: Graylog refuses messages with such a
     /// host.
-    pub fn with_host(mut self, host: impl Into<String>) -> Result<Self, InvalidHost> {
+    pub fn with_host(mut self, host: impl Into<String>) -> Result<Self, InvalidFormat> {
         let host = host.into();
         if host.trim().is_empty() {
-            return Err(InvalidHost);
+            return Err(InvalidFormat::Blank);
         }
         self.host = Some(host);
         Ok(self)
@@ -105,15 +105,15 @@ impl GelfFormat {
     /// Adds a field to every message. The name may be written with or without its underscore.
     ///
     /// # Errors
-    /// Returns [`InvalidField`] if GELF forbids the name, if this crate or Logstash gives it to another
+    /// Returns [`InvalidFormat`] if GELF forbids the name, if this crate or Logstash gives it to another
     /// field, or if it was added before.
-    pub fn with_field(mut self, name: &str, value: impl Into<Value<'static>>) -> Result<Self, InvalidField> {
-        let name = FieldName::new(name).map_err(InvalidField::Name)?.into_owned();
+    pub fn with_field(mut self, name: &str, value: impl Into<Value<'static>>) -> Result<Self, InvalidFormat> {
+        let name = FieldName::new(name).map_err(InvalidFormat::Name)?.into_owned();
         if names::is_reserved(name.as_str()) {
-            return Err(InvalidField::Reserved);
+            return Err(InvalidFormat::Reserved);
         }
         if self.has_field(name.as_str()) {
-            return Err(InvalidField::Repeated);
+            return Err(InvalidFormat::Repeated);
         }
         self.fields.push((name, value.into()));
         Ok(self)
@@ -156,24 +156,13 @@ impl GelfFormat {
     }
 }
 
-/// The error for a host name that is empty or only white space.
+/// The error for a setting that a [`GelfFormat`] cannot have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct InvalidHost;
-
-impl fmt::Display for InvalidHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the host is blank")
-    }
-}
-
-impl std::error::Error for InvalidHost {}
-
-/// The error for a name that a constant field cannot have.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum InvalidField {
-    /// GELF forbids the name.
+pub enum InvalidFormat {
+    /// The host is empty or only white space.
+    Blank,
+    /// GELF forbids the name of the field.
     Name(InvalidFieldName),
     /// A constant field of this name was added before.
     Repeated,
@@ -181,9 +170,10 @@ pub enum InvalidField {
     Reserved,
 }
 
-impl fmt::Display for InvalidField {
+impl fmt::Display for InvalidFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Blank => f.write_str("the host is blank"),
             Self::Name(error) => error.fmt(f),
             Self::Repeated => f.write_str("the field is given twice"),
             Self::Reserved => f.write_str("the name is reserved for a field of the message itself"),
@@ -191,7 +181,7 @@ impl fmt::Display for InvalidField {
     }
 }
 
-impl std::error::Error for InvalidField {}
+impl std::error::Error for InvalidFormat {}
 
 /// Converts records to messages, with one [`GelfFormat`].
 ///

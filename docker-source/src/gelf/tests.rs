@@ -129,21 +129,21 @@ fn host_and_constant_fields_are_in_every_message_before_labels() {
 #[test]
 fn a_blank_host_is_refused() {
     for host in ["", " ", "\n\t"] {
-        assert_eq!(GelfFormat::default().with_host(host).unwrap_err(), InvalidHost);
+        assert_eq!(GelfFormat::default().with_host(host).unwrap_err(), InvalidFormat::Blank);
     }
 }
 
 #[test]
 fn a_constant_field_that_is_forbidden_reserved_or_repeated_is_refused() {
     let refused = |name: &str| GelfFormat::default().with_field(name, "x").unwrap_err();
-    assert_eq!(refused("a b"), InvalidField::Name(InvalidFieldName::Character { at: 1 }));
-    assert_eq!(refused(""), InvalidField::Name(InvalidFieldName::Empty));
-    assert_eq!(refused("_id"), InvalidField::Name(InvalidFieldName::Reserved));
+    assert_eq!(refused("a b"), InvalidFormat::Name(InvalidFieldName::Character { at: 1 }));
+    assert_eq!(refused(""), InvalidFormat::Name(InvalidFieldName::Empty));
+    assert_eq!(refused("_id"), InvalidFormat::Name(InvalidFieldName::Reserved));
     for name in ["container_name", "_tag", "ecs_cluster", "type", "host", "timestamp", "message", "level"] {
-        assert_eq!(refused(name), InvalidField::Reserved, "{name}");
+        assert_eq!(refused(name), InvalidFormat::Reserved, "{name}");
     }
     let format = GelfFormat::default().with_field("a", "1").unwrap();
-    assert_eq!(format.with_field("_a", "2").unwrap_err(), InvalidField::Repeated);
+    assert_eq!(format.with_field("_a", "2").unwrap_err(), InvalidFormat::Repeated);
 }
 
 #[test]
