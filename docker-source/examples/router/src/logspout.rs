@@ -44,7 +44,7 @@ const NO_HTTP: &str = "there is no HTTP server";
 const NOT_JOINED: &str = "lines are not joined";
 
 /// The variables, in alphabetical order.
-pub(crate) static VARIABLES: [Variable; 38] = [
+pub(crate) static VARIABLES: [Variable; 39] = [
     unused("ALLOW_TTY", "containers with a terminal are always read"),
     unused(
         "BACKLOG",
@@ -70,6 +70,7 @@ pub(crate) static VARIABLES: [Variable; 38] = [
     unused("MULTILINE_MATCH", NOT_JOINED),
     unused("MULTILINE_PATTERN", NOT_JOINED),
     unused("MULTILINE_SEPARATOR", NOT_JOINED),
+    used("OFF_AWS", "the id of the EC2 instance is not asked for, and messages lack _ec2_instance_id"),
     unused("PORT", NO_HTTP),
     unused("RAW_FORMAT", ONLY_GELF),
     unused("RETRY_COUNT", "a destination that is down is retried without a limit"),

@@ -6,6 +6,7 @@ mod uri;
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
 
 use docker_source::gelf::{GelfFormat, InvalidFormat};
 use docker_source::{Container, ContainerFilter, StreamFilter};
@@ -105,6 +106,11 @@ impl Route {
     /// Numbers the messages of each container; see [`GelfFormat::with_sequence`].
     pub(crate) fn number_messages(&mut self, epoch: u64) {
         self.format = self.format.clone().with_sequence(epoch);
+    }
+
+    /// Sends the id of the EC2 instance in each message, once it is known.
+    pub(crate) fn send_instance(&mut self, id: Arc<OnceLock<String>>) {
+        self.format = self.format.clone().with_ec2_instance_id(id);
     }
 
     /// Returns whether the destination is the embedded receiver.

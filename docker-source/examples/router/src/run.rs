@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use docker_source::gelf::InvalidFormat;
@@ -18,6 +18,7 @@ use crate::deliver;
 use crate::failure::Failure;
 use crate::group::{self, LeavingRoute, RouteQueue, Shared, Sources};
 use crate::host::{self, HOST_FILE};
+use crate::instance::{self, METADATA_SERVICE};
 use crate::print::Printer;
 use crate::route::{AGENT_LABEL, Decisions, Route, RouteUri};
 use crate::settlement::SharedProgress;
@@ -46,6 +47,11 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         printer = Some(bound);
     }
     set_hosts(&mut routes).map_err(Failure::usage)?;
+    if instance::is_wanted(|name| std::env::var(name).ok()) {
+        let id = Arc::new(OnceLock::new());
+        routes.iter_mut().for_each(|route| route.send_instance(id.clone()));
+        tokio::spawn(instance::find(METADATA_SERVICE, id));
+    }
     if options.numbers_messages {
         let epoch = milliseconds_since_1970();
         routes.iter_mut().for_each(|route| route.number_messages(epoch));

@@ -59,7 +59,7 @@ pub(crate) fn find(name: &str) -> Option<&'static RouteOption> {
 const GLOB: &str = "GLOB";
 const LABEL: &str = "KEY, or KEY:GLOB, of which KEY is a GLOB, too";
 
-pub(crate) static TABLE: [RouteOption; 15] = [
+pub(crate) static TABLE: [RouteOption; 21] = [
     RouteOption {
         name: "filter.id",
         values: "the beginning of an id",
@@ -212,6 +212,64 @@ pub(crate) static TABLE: [RouteOption; 15] = [
         help: "Adds the field _NAME to each message, as field.NAME=VALUE; each name once",
         answers: "EXTRA_JSON",
         set: |settings, name, value| settings.formatted(|format| format.with_field(name, value.to_owned())),
+    },
+    RouteOption {
+        name: "labels",
+        values: "GLOB,GLOB...",
+        default: "none",
+        is_list: true,
+        help: "Sends each label whose name matches as a field; Compose, Swarm, Kubernetes and ECS need no option",
+        answers: "labels of Docker's driver",
+        set: |settings, _, value| settings.formatted(|format| format.with_labels(value)),
+    },
+    RouteOption {
+        name: "labels-regex",
+        values: "a regular expression",
+        default: "none",
+        is_list: true,
+        help: "Sends each label whose name has a match as a field",
+        answers: "labels-regex of Docker's driver",
+        set: |settings, _, value| settings.formatted(|format| format.with_labels_regex(value)),
+    },
+    RouteOption {
+        name: "env",
+        values: "GLOB,GLOB...",
+        default: "none",
+        is_list: true,
+        help: "Sends each variable of a container whose name matches as a field",
+        answers: "env of Docker's driver",
+        set: |settings, _, value| settings.formatted(|format| format.with_env(value)),
+    },
+    RouteOption {
+        name: "env-regex",
+        values: "a regular expression",
+        default: "none",
+        is_list: true,
+        help: "Sends each variable of a container whose name has a match as a field",
+        answers: "env-regex of Docker's driver",
+        set: |settings, _, value| settings.formatted(|format| format.with_env_regex(value)),
+    },
+    RouteOption {
+        name: "dots",
+        values: "keep or underscore",
+        default: "keep",
+        is_list: false,
+        help: "Dots in the names of fields of labels and variables; Elasticsearch refuses a and a.b together",
+        answers: "",
+        set: |settings, _, value| match value {
+            "keep" => Ok(settings),
+            "underscore" => settings.formatted(|format| Ok::<_, String>(format.with_dots_replaced())),
+            _ => Err("use keep or underscore".to_owned()),
+        },
+    },
+    RouteOption {
+        name: "tag",
+        values: "text with {{.ID}}, {{.FullID}}, {{.Name}}, {{.ImageName}}, {{.ImageID}}, {{.ImageFullID}}, {{.DaemonName}}",
+        default: "{{.ID}} with compat=docker",
+        is_list: false,
+        help: "Text of the field _tag",
+        answers: "tag of Docker's driver",
+        set: |settings, _, value| settings.formatted(|format| format.with_tag(value)),
     },
 ];
 

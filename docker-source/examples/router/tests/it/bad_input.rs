@@ -48,6 +48,11 @@ fn an_invalid_route_is_one_line_and_exit_status_2() {
         ("gelf://host?filter.labels=logger", "\"filter.labels=logger\": an entry without a colon"),
         ("gelf://host?filter.sources=stdin", "\"filter.sources=stdin\": use stdout"),
         ("gelf://host?exclude.image=%5Ba", "\"exclude.image=[a\": the class"),
+        ("gelf://host?labels=", "\"labels=\": the pattern is empty"),
+        ("gelf://host?env=%5Ba", "\"env=[a\": the class"),
+        ("gelf://host?labels-regex=(", "\"labels-regex=(\": not a regular expression: unclosed group"),
+        ("gelf://host?tag={{.Nome}}", "\"tag={{.Nome}}\": the braces at byte 0 are none of {{.ID}}"),
+        ("gelf://host?dots=drop", "\"dots=drop\": use keep or underscore"),
         ("gelf://host?include.label=", "\"include.label=\": the pattern is empty"),
         ("gelf://host?filter.sources=stdout&filter.sources=stderr", "twice"),
     ] {
