@@ -3,8 +3,8 @@
 //! Parsing of URIs and of configuration files, `--help`, `explain`, and the table in the README use this
 //! table. A new option needs a row here, and the code that uses its setting.
 
-use docker_source::gelf::GelfFormat;
-use docker_source::{ContainerFilter, InvalidFilter, Property, StreamFilter};
+use docker_source::gelf::{GelfFormat, InvalidCompat, InvalidFormat};
+use docker_source::{ContainerFilter, InvalidFilter, Property, Redaction, Secret, StreamFilter};
 
 /// The settings that the options of a route make.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +59,7 @@ pub(crate) fn find(name: &str) -> Option<&'static RouteOption> {
 const GLOB: &str = "GLOB";
 const LABEL: &str = "KEY, or KEY:GLOB, of which KEY is a GLOB, too";
 
-pub(crate) static TABLE: [RouteOption; 21] = [
+pub(crate) static TABLE: [RouteOption; 23] = [
     RouteOption {
         name: "filter.id",
         values: "the beginning of an id",
@@ -190,9 +190,8 @@ pub(crate) static TABLE: [RouteOption; 21] = [
         help: "Shape of messages: fields, levels and timestamps of Docker's driver or a module of Logspout",
         answers: "the module of the image",
         set: |settings, _, value| {
-            let compat =
-                value.parse().map_err(|error: docker_source::gelf::InvalidCompat| error.to_string())?;
-            Ok(settings.formatted(|format| Ok::<_, String>(format.with_compat(compat)))?)
+            let compat = value.parse().map_err(|error: InvalidCompat| error.to_string())?;
+            settings.formatted(|format| Ok::<_, String>(format.with_compat(compat)))
         },
     },
     RouteOption {
@@ -271,6 +270,39 @@ pub(crate) static TABLE: [RouteOption; 21] = [
         answers: "tag of Docker's driver",
         set: |settings, _, value| settings.formatted(|format| format.with_tag(value)),
     },
+    RouteOption {
+        name: "redact",
+        values: "default, or some of cards, keys, mail, tokens with commas",
+        default: "none",
+        is_list: true,
+        help: "Replaces secrets by ***, in lines and in fields of commands, labels and variables; default is all kinds",
+        answers: "",
+        set: |mut settings, _, value| {
+            for kind in value.split(',') {
+                let secrets: &[Secret] = match kind {
+                    "default" => &Secret::ALL,
+                    "cards" => &[Secret::Card],
+                    "keys" => &[Secret::Key],
+                    "mail" => &[Secret::Mail],
+                    "tokens" => &[Secret::Token],
+                    _ => return Err("use default, or some of cards, keys, mail and tokens".to_owned()),
+                };
+                for secret in secrets {
+                    settings = settings.redacted(|redaction| Ok(redaction.with(*secret)))?;
+                }
+            }
+            Ok(settings)
+        },
+    },
+    RouteOption {
+        name: "redact.pattern",
+        values: "a regular expression",
+        default: "none",
+        is_list: true,
+        help: "Replaces each match, or the groups of each match, by ***",
+        answers: "",
+        set: |settings, _, value| settings.redacted(|redaction| redaction.with_pattern(value)),
+    },
 ];
 
 impl Settings {
@@ -279,6 +311,16 @@ impl Settings {
         change: impl FnOnce(ContainerFilter) -> Result<ContainerFilter, InvalidFilter>,
     ) -> Result<Self, String> {
         Ok(Self { filter: change(self.filter).map_err(|error| error.to_string())?, ..self })
+    }
+
+    fn redacted(
+        self,
+        change: impl FnOnce(Redaction) -> Result<Redaction, InvalidFormat>,
+    ) -> Result<Self, String> {
+        self.formatted(|format| {
+            let redaction = change(format.redaction().cloned().unwrap_or_default())?;
+            Ok::<_, InvalidFormat>(format.with_redaction(redaction))
+        })
     }
 
     fn formatted<E: ToString>(
