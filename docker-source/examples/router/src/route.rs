@@ -1,6 +1,7 @@
 //! Routes: a destination, a selection of containers, and the format of messages.
 
 mod decisions;
+pub(crate) mod list;
 pub(crate) mod options;
 mod uri;
 
@@ -8,7 +9,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
-use docker_source::gelf::{GelfFormat, InvalidFormat};
+use docker_source::gelf::GelfFormat;
 use docker_source::{Container, ContainerFilter, StreamFilter};
 use gelf_tokio::options::QueueOptions;
 use gelf_tokio::{Endpoint, InvalidEndpoint, Transport};
@@ -93,14 +94,6 @@ impl Route {
                 .map_err(InvalidRoute::Endpoint)?;
         }
         Ok(self)
-    }
-
-    /// Sets the host of messages, unless the route has one.
-    pub(crate) fn set_default_host(&mut self, name: &str) -> Result<(), InvalidFormat> {
-        if self.format.host().is_none() {
-            self.format = self.format.clone().with_host(name)?;
-        }
-        Ok(())
     }
 
     /// Numbers the messages of each container; see [`GelfFormat::with_sequence`].
