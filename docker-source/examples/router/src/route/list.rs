@@ -13,8 +13,9 @@ use crate::logspout::Environment;
 pub(crate) fn parse(list: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Vec<RouteUri>, String> {
     let expanded = expand(list, variable);
     let uris = expanded.split(',').map(str::trim).filter(|uri| !uri.is_empty());
-    uris.map(|uri| RouteUri::parse(uri).map_err(|error| format!("route {:?}: {error}", without_options(uri))))
-        .collect()
+    let parse =
+        |uri| RouteUri::parse(uri).map_err(|error| format!("route {:?}: {error}", without_options(uri)));
+    uris.map(parse).collect()
 }
 
 /// Makes the routes, with the options of the environment. In a list with GELF routes, or with `--print`, the

@@ -116,7 +116,7 @@ pub(crate) static TABLE: [RouteOption; 23] = [
         default: "all",
         is_list: true,
         help: "Ship only containers with this name",
-        answers: "filter.name",
+        answers: "",
         set: |settings, _, value| settings.filtered(|filter| filter.include(Property::Name, value)),
     },
     RouteOption {
@@ -134,7 +134,7 @@ pub(crate) static TABLE: [RouteOption; 23] = [
         default: "all",
         is_list: true,
         help: "Ship only containers with this label, such as ship:true as an opt-in",
-        answers: "filter.labels",
+        answers: "",
         set: |settings, _, value| settings.filtered(|filter| filter.include(Property::Label, value)),
     },
     RouteOption {
@@ -217,7 +217,8 @@ pub(crate) static TABLE: [RouteOption; 23] = [
         values: "GLOB,GLOB...",
         default: "none",
         is_list: true,
-        help: "Sends each label whose name matches as a field; Compose, Swarm, Kubernetes and ECS need no option",
+        help: "Sends each label whose name matches as a field; those of Compose, Swarm, Kubernetes and ECS \
+               need no option",
         answers: "labels of Docker's driver",
         set: |settings, _, value| settings.formatted(|format| format.with_labels(value)),
     },
@@ -263,10 +264,11 @@ pub(crate) static TABLE: [RouteOption; 23] = [
     },
     RouteOption {
         name: "tag",
-        values: "text with {{.ID}}, {{.FullID}}, {{.Name}}, {{.ImageName}}, {{.ImageID}}, {{.ImageFullID}}, {{.DaemonName}}",
+        values: "a template",
         default: "{{.ID}} with compat=docker",
         is_list: false,
-        help: "Text of the field _tag",
+        help: "Text of the field _tag, with {{.ID}}, {{.FullID}}, {{.Name}}, {{.ImageName}}, {{.ImageID}}, \
+               {{.ImageFullID}} and {{.DaemonName}}",
         answers: "tag of Docker's driver",
         set: |settings, _, value| settings.formatted(|format| format.with_tag(value)),
     },
@@ -275,7 +277,8 @@ pub(crate) static TABLE: [RouteOption; 23] = [
         values: "default, or some of cards, keys, mail, tokens with commas",
         default: "none",
         is_list: true,
-        help: "Replaces secrets by ***, in lines and in fields of commands, labels and variables; default is all kinds",
+        help: "Replaces secrets by ***, in lines and in fields of commands, labels and variables; default is \
+               all kinds",
         answers: "",
         set: |mut settings, _, value| {
             for kind in value.split(',') {
