@@ -30,8 +30,8 @@ Options of the router:
 ";
 
 const EXAMPLES: &str = "
-$NAME and ${NAME} in a ROUTE of the command line are replaced by environment variables.
-The file of --config has the options state, log-level, drop-root and no-seq, and a table [[route]] for each \
+$NAME and ${NAME} in a ROUTE are replaced by environment variables, except in the file of --config.
+That file has the options state, log-level, drop-root and no-seq, and a table [[route]] for each \
 route, with to = \"URI\", an optional name, and the options of the route, as in \
 filter.name = [\"shop-*\", \"web\"].
 
