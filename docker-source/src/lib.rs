@@ -11,6 +11,7 @@ mod dedup;
 mod descriptors;
 mod dialect;
 mod engine;
+mod filter;
 mod follow;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -27,6 +28,8 @@ mod own_container;
 mod position;
 mod progress;
 mod record;
+mod redact;
+mod running;
 mod source;
 mod start;
 mod stats;
@@ -39,12 +42,15 @@ pub use container::{Container, ContainerBuilder};
 #[cfg(feature = "tls")]
 pub use engine::EngineCertificates;
 pub use engine::{EngineAddress, EngineError, InvalidEngineAddress};
+pub use filter::{ContainerFilter, InvalidFilter, Property, StreamFilter};
 pub use gelf_core;
 pub use log::LogStream;
 pub use name_pattern::{InvalidNamePattern, NamePattern};
 pub use position::{Position, Positions};
 pub use progress::{Progress, Ticket};
 pub use record::{Gap, GapReason, Record, RecordBuilder, RecordParts};
+pub use redact::{Redaction, Secret};
+pub use running::running_containers;
 pub use source::{Source, SourceBuilder, SourceError};
 pub use start::Start;
 pub use stats::{LineCounts, Stats, StatsSnapshot};

@@ -1,10 +1,11 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use gelf_core::{Decoder, FieldName, InvalidFieldName, Timestamp};
+use gelf_core::{Decoder, FieldName, FieldSet, InvalidFieldName, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::{ContainerId, Inspect};
+use crate::redact::{Redaction, Secret};
 
 const ID: &str = "9cd5aab0f0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456";
 
@@ -55,6 +56,11 @@ fn encoded(formatter: &mut GelfFormatter, record: &Record) -> String {
     formatter.message(record).to_string()
 }
 
+fn stdout_set(format: &GelfFormat, container: &Container) -> FieldSet {
+    let [stdout, _] = format.field_sets(container);
+    stdout
+}
+
 fn field(set: &FieldSet, name: &str) -> Option<String> {
     set.field(name).map(ToString::to_string)
 }
@@ -91,7 +97,7 @@ fn messages_of_each_shape_equal_its_golden_file() {
 fn unknown_metadata_are_left_out() {
     let container = container(&json!({}));
     let names = |compat| {
-        let set = GelfFormat::default().with_compat(compat).field_set(&container, LogStream::Stdout);
+        let set = stdout_set(&GelfFormat::default().with_compat(compat), &container);
         set.fields().map(|(name, _)| name.as_str().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(names(Compat::Docker), ["container_id", "tag", "source_stream"]);
@@ -102,7 +108,7 @@ fn unknown_metadata_are_left_out() {
 #[test]
 fn a_command_is_cut_at_8_kib() {
     let container = container(&json!({"Path": "x".repeat(20_000)}));
-    let set = GelfFormat::default().field_set(&container, LogStream::Stdout);
+    let set = stdout_set(&GelfFormat::default(), &container);
     assert_eq!(field(&set, "command").unwrap().len(), 8 * 1024);
 }
 
@@ -115,7 +121,7 @@ fn host_and_constant_fields_are_in_every_message_before_labels() {
         .unwrap()
         .with_field("team", "ops")
         .unwrap();
-    let set = format.field_set(&task_container(), LogStream::Stdout);
+    let set = stdout_set(&format, &task_container());
     assert_eq!(set.host(), "web-1");
     let names: Vec<_> = set.fields().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names[names.len() - 3..], ["environment", "team", "label_team"]);
@@ -126,21 +132,21 @@ fn host_and_constant_fields_are_in_every_message_before_labels() {
 #[test]
 fn a_blank_host_is_refused() {
     for host in ["", " ", "\n\t"] {
-        assert_eq!(GelfFormat::default().with_host(host).unwrap_err(), InvalidHost);
+        assert_eq!(GelfFormat::default().with_host(host).unwrap_err(), InvalidFormat::Blank);
     }
 }
 
 #[test]
 fn a_constant_field_that_is_forbidden_reserved_or_repeated_is_refused() {
     let refused = |name: &str| GelfFormat::default().with_field(name, "x").unwrap_err();
-    assert_eq!(refused("a b"), InvalidField::Name(InvalidFieldName::Character { at: 1 }));
-    assert_eq!(refused(""), InvalidField::Name(InvalidFieldName::Empty));
-    assert_eq!(refused("_id"), InvalidField::Name(InvalidFieldName::Reserved));
+    assert_eq!(refused("a b"), InvalidFormat::Name(InvalidFieldName::Character { at: 1 }));
+    assert_eq!(refused(""), InvalidFormat::Name(InvalidFieldName::Empty));
+    assert_eq!(refused("_id"), InvalidFormat::Name(InvalidFieldName::Reserved));
     for name in ["container_name", "_tag", "ecs_cluster", "type", "host", "timestamp", "message", "level"] {
-        assert_eq!(refused(name), InvalidField::Reserved, "{name}");
+        assert_eq!(refused(name), InvalidFormat::Reserved, "{name}");
     }
     let format = GelfFormat::default().with_field("a", "1").unwrap();
-    assert_eq!(format.with_field("_a", "2").unwrap_err(), InvalidField::Repeated);
+    assert_eq!(format.with_field("_a", "2").unwrap_err(), InvalidFormat::Repeated);
 }
 
 #[test]
@@ -224,4 +230,65 @@ fn the_messages_of_each_container_are_numbered_across_renamings() {
         })
     };
     assert_eq!([&web, &web, &renamed, &other, &web].map(&mut numbers), [1, 2, 3, 1, 4].map(|n| [n, n]));
+}
+
+#[test]
+fn the_tag_of_a_template_is_in_every_shape() {
+    for compat in Compat::ALL {
+        let format = GelfFormat::default().with_compat(compat).with_tag("{{.ImageName}}/{{.Name}}").unwrap();
+        let set = stdout_set(&format, &plain_container());
+        let tag = "amazon/amazon-ecs-agent:latest/ecs-agent";
+        assert_eq!(field(&set, "tag").as_deref(), Some(tag), "{compat}");
+        let set = stdout_set(&format.with_tag("").unwrap(), &plain_container());
+        assert_eq!(field(&set, "tag").is_some(), compat == Compat::Docker);
+    }
+}
+
+#[test]
+fn the_instance_is_in_messages_once_it_is_known() {
+    let id = Arc::new(OnceLock::new());
+    let mut formatter = GelfFormatter::new(GelfFormat::default().with_ec2_instance_id(id.clone()));
+    let line = record(&Arc::new(plain_container()), LogStream::Stdout, "x");
+    assert!(formatter.message(&line).field("ec2_instance_id").is_none());
+    id.set("i-0123456789abcdef0".to_owned()).unwrap();
+    let message = formatter.message(&line);
+    assert_eq!(message.field("ec2_instance_id").unwrap().as_str(), Some("i-0123456789abcdef0"));
+    assert!(formatter.has_instance && formatter.containers.len() == 1);
+}
+
+#[test]
+fn labels_of_an_orchestrator_are_fields_that_others_cannot_replace() {
+    let labels = json!({"com.docker.compose.project": "shop", "gelf_compose_project": "forged"});
+    let container = container(&json!({"Config": {"Labels": labels, "Env": ["compose_project=forged"]}}));
+    let format = GelfFormat::default().with_env("*").unwrap().with_labels("*project").unwrap();
+    let set = stdout_set(&format, &container);
+    let value = |name| field(&set, name).unwrap();
+    assert_eq!(value("compose_project"), "shop");
+    assert_eq!(value("label_compose_project"), "forged");
+    assert_eq!(value("env_compose_project"), "forged");
+    assert_eq!(value("com.docker.compose.project"), "shop");
+    let refused = GelfFormat::default().with_field("compose_project", "x").unwrap_err();
+    assert_eq!(refused, InvalidFormat::Reserved);
+}
+
+#[test]
+fn secrets_are_redacted_in_text_commands_labels_and_variables() {
+    let redaction = Redaction::default().with(Secret::Key).with(Secret::Mail);
+    let format = GelfFormat::default().with_env("*").unwrap().with_redaction(redaction);
+    let container = Container::builder("web")
+        .command("/run", "--password=hunter2 serve")
+        .label("gelf_owner", "a@example.com")
+        .env("DB_PASSWORD=correct horse")
+        .env("STAGE=prod")
+        .build();
+    let line = record(&Arc::new(container), LogStream::Stdout, "token=abc by a@example.com");
+    let mut formatter = GelfFormatter::new(format);
+    let message = formatter.message(&line);
+    assert_eq!(message.short_message(), "token=*** by ***");
+    let value = |name| message.field(name).unwrap().as_str().unwrap().to_owned();
+    assert_eq!(value("command"), "/run --password=*** serve");
+    assert_eq!(
+        (value("owner"), value("DB_PASSWORD"), value("STAGE")),
+        ("***".into(), "***".into(), "prod".into())
+    );
 }
