@@ -18,7 +18,7 @@ const MAX_COMMAND_BYTES: usize = 8 * 1024;
 ///
 /// The metadata come from an inspection. If the container is gone before it can be inspected, the metadata
 /// come from the event of its start. In this case, [`image_id`](Self::image_id), [`command`](Self::command),
-/// [`created`](Self::created) and [`env`](Self::env) are empty.
+/// [`created`](Self::created), [`env`](Self::env) and [`log_driver`](Self::log_driver) are empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Container {
     id: Arc<str>,
@@ -33,6 +33,7 @@ pub struct Container {
     labels: BTreeMap<String, String>,
     env: Vec<String>,
     tty: Option<bool>,
+    log_driver: String,
 }
 
 impl Container {
@@ -101,7 +102,8 @@ impl Container {
     }
 
     /// Returns the labels of the container and of its image: up to 32 KiB, and 48 KiB more of labels whose
-    /// names begin with `gelf` or `com.amazonaws.ecs.`. Labels that do not fit are left out.
+    /// names begin with a prefix whose labels become [fields](crate::gelf). Labels that do not fit are left
+    /// out.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         &self.labels
     }
@@ -124,6 +126,11 @@ impl Container {
     /// container.
     pub fn tty(&self) -> Option<bool> {
         self.tty
+    }
+
+    /// Returns the name of the log driver, such as `json-file`; empty if unknown.
+    pub fn log_driver(&self) -> &str {
+        &self.log_driver
     }
 
     /// Returns whether the container asks not to be followed. As in Logspout, it does so by `LOGSPOUT=ignore`
@@ -157,6 +164,7 @@ impl Container {
             labels: inspect.config.labels,
             env: inspect.config.env,
             tty: inspect.config.tty,
+            log_driver: inspect.host_config.log_config.r#type,
         }
     }
 
@@ -176,6 +184,7 @@ impl Container {
             labels: partial.labels,
             env: Vec::new(),
             tty: None,
+            log_driver: String::new(),
         }
     }
 
@@ -259,7 +268,8 @@ mod tests {
     fn an_inspection_has_the_metadata_that_dockers_gelf_driver_sends() {
         let container = container(
             r#"{"Name":"/web","Created":"2026-11-22T22:44:18.123456789Z","Path":"/entry.sh","Args":["serve","--port","80"],
-                "Image":"sha256:abcd","Config":{"Image":"nginx:1.27","Cmd":["serve","--port","80"],"Env":["A=1","B=x=y"],"Labels":{"l":"v"},"Tty":false}}"#,
+                "Image":"sha256:abcd","Config":{"Image":"nginx:1.27","Cmd":["serve","--port","80"],"Env":["A=1","B=x=y"],"Labels":{"l":"v"},"Tty":false},
+                "HostConfig":{"LogConfig":{"Type":"local","Config":{}}}}"#,
         );
         assert_eq!(container.id(), ID);
         assert_eq!(container.short_id(), "0123456789ab");
@@ -273,6 +283,7 @@ mod tests {
         assert_eq!(container.labels().get("l").map(String::as_str), Some("v"));
         assert_eq!(container.env_var("B"), Some("x=y"));
         assert_eq!(container.tty(), Some(false));
+        assert_eq!(container.log_driver(), "local");
     }
 
     #[test]

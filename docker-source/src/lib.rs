@@ -11,6 +11,7 @@ mod dedup;
 mod descriptors;
 mod dialect;
 mod engine;
+mod filter;
 mod follow;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -41,6 +42,7 @@ pub use container::{Container, ContainerBuilder};
 #[cfg(feature = "tls")]
 pub use engine::EngineCertificates;
 pub use engine::{EngineAddress, EngineError, InvalidEngineAddress};
+pub use filter::{ContainerFilter, InvalidFilter, Property, StreamFilter};
 pub use gelf_core;
 pub use log::LogStream;
 pub use name_pattern::{InvalidNamePattern, NamePattern};

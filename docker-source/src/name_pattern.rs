@@ -1,4 +1,4 @@
-//! Patterns of container names, as in Logspout's `filter.name`.
+//! Patterns of container names, as in Logspout's `filter.name`, and of other texts.
 
 use std::fmt;
 use std::iter::Peekable;
@@ -28,6 +28,7 @@ use std::str::{CharIndices, FromStr};
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct NamePattern {
+    text: Box<str>,
     segments: Vec<Segment>,
 }
 
@@ -51,7 +52,7 @@ impl NamePattern {
                     }
                     continue;
                 }
-                '?' => Matcher::AnyButSlash,
+                '?' => Matcher::Any,
                 '[' => class(at, &mut rest)?,
                 '\\' => match rest.next() {
                     Some((_, escaped)) => Matcher::Character(escaped),
@@ -62,7 +63,7 @@ impl NamePattern {
             segment.matchers.push(matcher);
         }
         segments.push(segment);
-        Ok(Self { segments })
+        Ok(Self { text: pattern.into(), segments })
     }
 
     /// Returns whether the pattern matches the whole of `name`. The name has no leading `/`, unlike in the
@@ -72,14 +73,32 @@ impl NamePattern {
     /// the part of the pattern between two stars matches at the first place where it fits, and this choice is
     /// never taken back.
     pub fn matches(&self, name: &str) -> bool {
-        let mut rest = name;
+        self.matches_text(name, Slash::Separates)
+    }
+
+    /// Returns whether the pattern matches the whole of `text`, in which `*` and `?` also stand for `/`, as
+    /// suits the names of images and labels.
+    ///
+    /// ```
+    /// use docker_source::NamePattern;
+    ///
+    /// let pattern = NamePattern::new("*/pause:*")?;
+    /// assert!(pattern.matches_with_slashes("registry.example/ecs/pause:3.9"));
+    /// # Ok::<(), docker_source::InvalidNamePattern>(())
+    /// ```
+    pub fn matches_with_slashes(&self, text: &str) -> bool {
+        self.matches_text(text, Slash::IsPlain)
+    }
+
+    fn matches_text(&self, text: &str, slash: Slash) -> bool {
+        let mut rest = text;
         let mut segments = self.segments.iter().peekable();
         while let Some(segment) = segments.next() {
             let is_last = segments.peek().is_none();
             if is_last && segment.after_star && segment.matchers.is_empty() {
-                return !rest.contains('/');
+                return slash == Slash::IsPlain || !rest.contains('/');
             }
-            match segment.find_in(rest, is_last) {
+            match segment.find_in(rest, is_last, slash) {
                 Some(behind) => rest = behind,
                 None => return false,
             }
@@ -105,6 +124,22 @@ impl NamePattern {
     }
 }
 
+/// The text of the pattern, as it was parsed.
+impl fmt::Display for NamePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+/// The role of `/` in the text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Slash {
+    /// `*` and `?` stand for any character.
+    IsPlain,
+    /// `*` and `?` stand for any character except `/`.
+    Separates,
+}
+
 fn is_in_names(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '_' | '.' | '-')
 }
@@ -126,41 +161,44 @@ struct Segment {
 
 impl Segment {
     /// Finds the segment in `name` and returns the rest behind it. The last segment has to reach the end.
-    fn find_in<'n>(&self, name: &'n str, is_last: bool) -> Option<&'n str> {
+    fn find_in<'n>(&self, name: &'n str, is_last: bool, slash: Slash) -> Option<&'n str> {
         let mut from = name;
         loop {
-            match self.strip_from(from) {
+            match self.strip_from(from, slash) {
                 Some(behind) if behind.is_empty() || !is_last => return Some(behind),
                 _ => {}
             }
             let mut skipped = from.chars();
-            if !self.after_star || matches!(skipped.next(), None | Some('/')) {
-                return None;
+            match skipped.next() {
+                None => return None,
+                Some('/') if slash == Slash::Separates => return None,
+                Some(_) if !self.after_star => return None,
+                Some(_) => {}
             }
             from = skipped.as_str();
         }
     }
 
-    fn strip_from<'n>(&self, name: &'n str) -> Option<&'n str> {
+    fn strip_from<'n>(&self, name: &'n str, slash: Slash) -> Option<&'n str> {
         let mut characters = name.chars();
         self.matchers
             .iter()
-            .all(|matcher| characters.next().is_some_and(|character| matcher.accepts(character)))
+            .all(|matcher| characters.next().is_some_and(|character| matcher.accepts(character, slash)))
             .then_some(characters.as_str())
     }
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Matcher {
-    AnyButSlash,
+    Any,
     Character(char),
     Class { negated: bool, ranges: Vec<(char, char)> },
 }
 
 impl Matcher {
-    fn accepts(&self, character: char) -> bool {
+    fn accepts(&self, character: char, slash: Slash) -> bool {
         match self {
-            Self::AnyButSlash => character != '/',
+            Self::Any => slash == Slash::IsPlain || character != '/',
             Self::Character(expected) => character == *expected,
             Self::Class { negated, ranges } => {
                 ranges.iter().any(|(low, high)| (*low..=*high).contains(&character)) != *negated
@@ -290,6 +328,14 @@ mod tests {
     }
 
     #[test]
+    fn star_and_question_mark_are_a_slash_if_slashes_are_plain() {
+        let matches = |pattern, text| NamePattern::new(pattern).unwrap().matches_with_slashes(text);
+        assert!(matches("a*b", "a/x/b") && matches("a?b", "a/b") && matches("*", "a/b"));
+        assert!(matches("*/name", "app.example/part/name") && !matches("*/name", "name"));
+        assert!(!matches("a*b", "a/c") && !matches("web", "a/web"));
+    }
+
+    #[test]
     fn a_class_is_one_character_of_its_ranges() {
         assert!(matches("web[0-9]", "web7"));
         assert!(!matches("web[0-9]", "webx"));
@@ -388,9 +434,9 @@ mod tests {
         match pattern.split_first() {
             None => name.is_empty(),
             Some((None, rest)) => (0..=name.len()).any(|skipped| every_way(rest, &name[skipped..])),
-            Some((Some(matcher), rest)) => name
-                .split_first()
-                .is_some_and(|(first, name)| matcher.accepts(*first) && every_way(rest, name)),
+            Some((Some(matcher), rest)) => name.split_first().is_some_and(|(first, name)| {
+                matcher.accepts(*first, Slash::Separates) && every_way(rest, name)
+            }),
         }
     }
 }

@@ -36,6 +36,7 @@ impl ContainerBuilder {
             labels: std::collections::BTreeMap::new(),
             env: Vec::new(),
             tty: None,
+            log_driver: String::new(),
         };
         Self { container }
     }
@@ -102,6 +103,12 @@ impl ContainerBuilder {
     /// Sets whether the container has a terminal. By default, this is unknown.
     pub fn tty(mut self, tty: bool) -> Self {
         self.container.tty = Some(tty);
+        self
+    }
+
+    /// Sets the log driver, such as `json-file`.
+    pub fn log_driver(mut self, driver: impl Into<String>) -> Self {
+        self.container.log_driver = driver.into();
         self
     }
 

@@ -16,7 +16,15 @@ pub(super) const LABELS: Keep = Keep::Items(Items {
     each: 40 * 1024,
     total: 32 * 1024,
     reserved: 48 * 1024,
-    prefixes: &["gelf", "com.amazonaws.ecs.", "name\"", "image\""],
+    prefixes: &[
+        "gelf",
+        "com.amazonaws.ecs.",
+        "com.docker.compose.",
+        "com.docker.swarm.",
+        "io.kubernetes.",
+        "name\"",
+        "image\"",
+    ],
 });
 
 /// The limits of a command's arguments. An argument may be a whole script.
@@ -69,6 +77,7 @@ pub(super) const INSPECT: Keep = Keep::Members(&[
         ]),
     ),
     ("GraphDriver", Keep::Members(&[("Data", Keep::Members(&[("UpperDir", TEXT)]))])),
+    ("HostConfig", Keep::Members(&[("LogConfig", Keep::Members(&[("Type", TEXT)]))])),
 ]);
 
 /// The id of a container: 12 to 64 lower-case hexadecimal digits; the Engine's own have 64.
@@ -193,9 +202,26 @@ pub(crate) struct Inspect {
     pub(crate) config: Config,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) graph_driver: GraphDriver,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(crate) host_config: HostConfig,
     /// True if a part of the metadata is missing because it was too long.
     #[serde(skip)]
     pub(crate) is_cut: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct HostConfig {
+    #[serde(deserialize_with = "null_is_default")]
+    pub(crate) log_config: LogConfig,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct LogConfig {
+    /// The log driver, such as `json-file`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub(crate) r#type: String,
 }
 
 /// The storage of a container; absent with the image store of containerd.
@@ -321,6 +347,8 @@ pub(super) mod tests {
         assert_keeps::<Inspect>(&INSPECT, &[]);
         assert_keeps::<State>(&INSPECT, &["State"]);
         assert_keeps::<Config>(&INSPECT, &["Config"]);
+        assert_keeps::<HostConfig>(&INSPECT, &["HostConfig"]);
+        assert_keeps::<LogConfig>(&INSPECT, &["HostConfig", "LogConfig"]);
         assert_keeps::<GraphDriver>(&INSPECT, &["GraphDriver"]);
         assert_keeps::<GraphDriverData>(&INSPECT, &["GraphDriver", "Data"]);
     }

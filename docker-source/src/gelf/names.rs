@@ -1,13 +1,14 @@
 //! Reserved names of fields.
 
-use super::ecs;
+use super::{ecs, orchestrators};
 
 /// Names of the fields of [`Compat`](super::Compat), and of the fields that describe a line.
-const OWN: [&str; 12] = [
+const OWN: [&str; 13] = [
     "command",
     "container_id",
     "container_name",
     "created",
+    "ec2_instance_id",
     "image_id",
     "image_name",
     "partial",
@@ -36,5 +37,5 @@ const LOGSTASH: [&str; 11] = [
 
 /// Returns whether the name is reserved, so that a label or a constant field cannot have it.
 pub(super) fn is_reserved(name: &str) -> bool {
-    OWN.contains(&name) || LOGSTASH.contains(&name) || ecs::NAMES.contains(&name)
+    OWN.contains(&name) || LOGSTASH.contains(&name) || ecs::NAMES.contains(&name) || orchestrators::has(name)
 }

@@ -1,7 +1,7 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::BytesMut;
-use gelf_core::{Decoder, FieldName, InvalidFieldName, Timestamp, encode};
+use gelf_core::{Decoder, FieldName, FieldSet, InvalidFieldName, Timestamp, encode};
 use serde_json::{Value, json};
 
 use super::*;
@@ -58,6 +58,11 @@ fn encoded(formatter: &mut GelfFormatter, record: &Record) -> String {
     String::from_utf8(payload.to_vec()).unwrap()
 }
 
+fn stdout_set(format: &GelfFormat, container: &Container) -> FieldSet {
+    let [stdout, _] = format.field_sets(container);
+    stdout
+}
+
 fn field(set: &FieldSet, name: &str) -> Option<String> {
     set.field(name).map(ToString::to_string)
 }
@@ -94,7 +99,7 @@ fn messages_of_each_shape_equal_its_golden_file() {
 fn unknown_metadata_are_left_out() {
     let container = container(&json!({}));
     let names = |compat| {
-        let set = GelfFormat::default().with_compat(compat).field_set(&container, LogStream::Stdout);
+        let set = stdout_set(&GelfFormat::default().with_compat(compat), &container);
         set.fields().map(|(name, _)| name.as_str().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(names(Compat::Docker), ["container_id", "tag", "source_stream"]);
@@ -105,7 +110,7 @@ fn unknown_metadata_are_left_out() {
 #[test]
 fn a_command_is_cut_at_8_kib() {
     let container = container(&json!({"Path": "x".repeat(20_000)}));
-    let set = GelfFormat::default().field_set(&container, LogStream::Stdout);
+    let set = stdout_set(&GelfFormat::default(), &container);
     assert_eq!(field(&set, "command").unwrap().len(), 8 * 1024);
 }
 
@@ -118,7 +123,7 @@ fn host_and_constant_fields_are_in_every_message_before_labels() {
         .unwrap()
         .with_field("team", "ops")
         .unwrap();
-    let set = format.field_set(&task_container(), LogStream::Stdout);
+    let set = stdout_set(&format, &task_container());
     assert_eq!(set.host(), "web-1");
     let names: Vec<_> = set.fields().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names[names.len() - 3..], ["environment", "team", "label_team"]);
@@ -129,21 +134,21 @@ fn host_and_constant_fields_are_in_every_message_before_labels() {
 #[test]
 fn a_blank_host_is_refused() {
     for host in ["", " ", "\n\t"] {
-        assert_eq!(GelfFormat::default().with_host(host).unwrap_err(), InvalidHost);
+        assert_eq!(GelfFormat::default().with_host(host).unwrap_err(), InvalidFormat::Blank);
     }
 }
 
 #[test]
 fn a_constant_field_that_is_forbidden_reserved_or_repeated_is_refused() {
     let refused = |name: &str| GelfFormat::default().with_field(name, "x").unwrap_err();
-    assert_eq!(refused("a b"), InvalidField::Name(InvalidFieldName::Character { at: 1 }));
-    assert_eq!(refused(""), InvalidField::Name(InvalidFieldName::Empty));
-    assert_eq!(refused("_id"), InvalidField::Name(InvalidFieldName::Reserved));
+    assert_eq!(refused("a b"), InvalidFormat::Name(InvalidFieldName::Character { at: 1 }));
+    assert_eq!(refused(""), InvalidFormat::Name(InvalidFieldName::Empty));
+    assert_eq!(refused("_id"), InvalidFormat::Name(InvalidFieldName::Reserved));
     for name in ["container_name", "_tag", "ecs_cluster", "type", "host", "timestamp", "message", "level"] {
-        assert_eq!(refused(name), InvalidField::Reserved, "{name}");
+        assert_eq!(refused(name), InvalidFormat::Reserved, "{name}");
     }
     let format = GelfFormat::default().with_field("a", "1").unwrap();
-    assert_eq!(format.with_field("_a", "2").unwrap_err(), InvalidField::Repeated);
+    assert_eq!(format.with_field("_a", "2").unwrap_err(), InvalidFormat::Repeated);
 }
 
 #[test]
@@ -227,4 +232,43 @@ fn the_messages_of_each_container_are_numbered_across_renamings() {
         })
     };
     assert_eq!([&web, &web, &renamed, &other, &web].map(&mut numbers), [1, 2, 3, 1, 4].map(|n| [n, n]));
+}
+
+#[test]
+fn the_tag_of_a_template_is_in_every_shape() {
+    for compat in Compat::ALL {
+        let format = GelfFormat::default().with_compat(compat).with_tag("{{.ImageName}}/{{.Name}}").unwrap();
+        let set = stdout_set(&format, &plain_container());
+        let tag = "amazon/amazon-ecs-agent:latest/ecs-agent";
+        assert_eq!(field(&set, "tag").as_deref(), Some(tag), "{compat}");
+        let set = stdout_set(&format.with_tag("").unwrap(), &plain_container());
+        assert_eq!(field(&set, "tag").is_some(), compat == Compat::Docker);
+    }
+}
+
+#[test]
+fn the_instance_is_in_messages_once_it_is_known() {
+    let id = Arc::new(OnceLock::new());
+    let mut formatter = GelfFormatter::new(GelfFormat::default().with_ec2_instance_id(id.clone()));
+    let line = record(&Arc::new(plain_container()), LogStream::Stdout, "x");
+    assert!(formatter.message(&line).field("ec2_instance_id").is_none());
+    id.set("i-0123456789abcdef0".to_owned()).unwrap();
+    let message = formatter.message(&line);
+    assert_eq!(message.field("ec2_instance_id").unwrap().as_str(), Some("i-0123456789abcdef0"));
+    assert!(formatter.has_instance && formatter.containers.len() == 1);
+}
+
+#[test]
+fn labels_of_an_orchestrator_are_fields_that_others_cannot_replace() {
+    let labels = json!({"com.docker.compose.project": "shop", "gelf_compose_project": "forged"});
+    let container = container(&json!({"Config": {"Labels": labels, "Env": ["compose_project=forged"]}}));
+    let format = GelfFormat::default().with_env("*").unwrap().with_labels("*project").unwrap();
+    let set = stdout_set(&format, &container);
+    let value = |name| field(&set, name).unwrap();
+    assert_eq!(value("compose_project"), "shop");
+    assert_eq!(value("label_compose_project"), "forged");
+    assert_eq!(value("env_compose_project"), "forged");
+    assert_eq!(value("com.docker.compose.project"), "shop");
+    let refused = GelfFormat::default().with_field("compose_project", "x").unwrap_err();
+    assert_eq!(refused, InvalidFormat::Reserved);
 }

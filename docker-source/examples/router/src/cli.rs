@@ -1,6 +1,7 @@
 //! Parses the command line: the arguments of Logspout, and further options.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,22 +11,18 @@ use clap::{CommandFactory, Parser, ValueEnum};
 use gelf_tokio::Endpoint;
 use tracing::Level;
 
-use crate::logspout;
-use crate::route::{Route, UDP_RATE, default_queue};
+use crate::logspout::Environment;
+use crate::route::options::TABLE;
+use crate::route::{Route, RouteUri, UDP_RATE, default_queue};
 
 const ROUTES: &str = "\
 A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or
 gelf+https://. The default port is 12201. Options are a query:
-gelf://HOST?OPTION=VALUE&OPTION=VALUE. Options of the router:
-  filter.name=GLOB  ship only containers whose name matches, as in filter.name=shop-*; may be given
-                    several times, and then any of the patterns has to match. A route keeps a container
-                    that is renamed until it ends, and decides again at its next start; a container of no
-                    route is shipped as soon as its new name matches
-  compat=docker|micahhausler|vincit-2017
-                    the shape of messages: fields, levels, timestamps (default docker, as Docker's driver)
-  host=NAME         the host of messages (default the Engine's host name)
-  field.NAME=VALUE  add the field _NAME to each message; may be given for several names
-Options of the destination:
+gelf://HOST?OPTION=VALUE&OPTION=VALUE; a comma in a value is %2C, and #NAME may follow. A route keeps a
+container that is renamed until it ends, and decides again at its next start; a container of no route is
+shipped as soon as its new name matches. In a GLOB, * is any text and ? any character; [a-z] is one of a
+class, and \\ makes the next character plain. Included patterns of one kind are alternatives, and an
+exclusion takes precedence. Options of the router:
 ";
 
 const EXAMPLES: &str = "\
@@ -49,14 +46,23 @@ Environment:
 
 Containers with LOGSPOUT=ignore in their environment are not read, and neither are other agents, by
 their label gelf-router.agent, which the image carries, or by gelf-router as their command.
-Variables of Logspout that the router does not support cause a warning; EXCLUDE_LABEL, EXCLUDE_LABELS and
-LOGSPOUT_TLS_* end the router, which would otherwise ship or trust too much.
+Variables of Logspout set options of the routes, or cause a warning if they have no effect. In a list of
+routes, those of other adapters than gelf are left out with a warning.
 Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if every line that was read is delivered or dropped with a
 reason, 1 after a permanent error or if lines were given up, 2 for a wrong command line or environment.";
 
 /// Returns the text below the list of arguments, with the endpoint options of gelf-tokio.
 fn after_help() -> String {
     let mut help = ROUTES.to_owned();
+    for option in &TABLE {
+        let again = if option.is_list { "; may be repeated" } else { "" };
+        help += &format!("  {:<16}  {} (default {})\n", option.name, option.values, option.default);
+        help += &format!("{:20}{}{again}\n", "", option.help);
+        if !option.answers.is_empty() {
+            help += &format!("{:20}In place of {}\n", "", option.answers);
+        }
+    }
+    help += "Options of the destination:\n";
     let queue = default_queue();
     for option in Endpoint::options() {
         let (name, transports, values) = (option.name, option.transports, option.values);
@@ -113,9 +119,9 @@ struct Arguments {
     #[arg(long)]
     no_seq: bool,
 
-    /// The least severe level that is logged to stderr
-    #[arg(long, value_name = "LEVEL", default_value = "info", value_enum)]
-    log_level: LogLevel,
+    /// The least severe level that is logged to stderr [default: info]
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    log_level: Option<LogLevel>,
 
     #[command(subcommand)]
     command: Option<Subcommand>,
@@ -149,8 +155,8 @@ enum LogLevel {
 pub(crate) struct Options {
     /// The destinations.
     pub(crate) routes: Vec<Route>,
-    /// The options of the route to the embedded receiver, if `--print` is given.
-    pub(crate) print: Option<String>,
+    /// The route to the embedded receiver, whose address is not known yet, if `--print` is given.
+    pub(crate) print: Option<RouteUri>,
     /// True if a process that was started as root changes to another user.
     pub(crate) drop_root: bool,
     /// True if each message has a number.
@@ -183,37 +189,85 @@ pub(crate) fn parse(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Options, Exit> {
     let mut arguments = Arguments::try_parse_from(arguments).map_err(exit)?;
-    let warnings = logspout::check(&variable).map_err(Exit::Mistake)?;
+    let mut environment = Environment::read(&variable).map_err(Exit::Mistake)?;
     let mut texts = std::mem::take(&mut arguments.routes);
     if texts.is_empty() {
         texts.extend(variable("ROUTE_URIS"));
     }
-    let mut routes = Vec::new();
+    let mut uris = Vec::new();
     for text in &texts {
         // Variables are expanded before the split, as in Logspout, so one variable may hold several routes.
         let expanded = expand(text, &variable);
         for uri in expanded.split(',').map(str::trim).filter(|uri| !uri.is_empty()) {
-            let route = Route::parse(uri)
-                .and_then(Route::paced)
-                .map_err(|error| Exit::Mistake(format!("route {uri:?}: {error}")))?;
-            routes.push(route);
+            uris.push(
+                RouteUri::parse(uri)
+                    .map_err(|error| Exit::Mistake(format!("route {:?}: {error}", without_options(uri))))?,
+            );
         }
     }
+    let print = arguments.print.map(|options| print_route(&options, &environment)).transpose()?;
+    let routes = routes(uris, &mut environment, print.is_some())?;
     let audit = arguments.command.map(|Subcommand::Audit { address, idle }| {
         (address, idle.map(|seconds| Duration::from_secs(seconds.into())))
     });
-    if routes.is_empty() && arguments.print.is_none() && audit.is_none() {
+    if routes.is_empty() && print.is_none() && audit.is_none() {
         return Err(Exit::Usage(Arguments::command().render_help().to_string()));
     }
-    let log_level = match arguments.log_level {
+    let default_level = if environment.is_debug { LogLevel::Debug } else { LogLevel::Info };
+    let log_level = match arguments.log_level.unwrap_or(default_level) {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,
         LogLevel::Info => Level::INFO,
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    let Arguments { print, drop_root, state, no_seq, .. } = arguments;
+    let Arguments { drop_root, state, no_seq, .. } = arguments;
+    let warnings = environment.warnings;
     Ok(Options { routes, print, drop_root, numbers_messages: !no_seq, audit, state, log_level, warnings })
+}
+
+/// Makes the routes, with the options of the environment. In a list with GELF routes, or with `--print`, the
+/// routes of other adapters are left out with a warning, so that a
+/// deployment of Logspout with several adapters keeps its GELF routes.
+fn routes(uris: Vec<RouteUri>, environment: &mut Environment, has_print: bool) -> Result<Vec<Route>, Exit> {
+    let has_gelf = has_print || uris.iter().any(|uri| !is_foreign(uri));
+    let mut routes = Vec::new();
+    for mut uri in uris {
+        let shown = uri.shown();
+        if has_gelf && is_foreign(&uri) {
+            let warning = format!("route {shown:?} is left out: only gelf:// and gelf+...:// are supported");
+            environment.warnings.push(warning);
+            continue;
+        }
+        let mistake = |error: &dyn fmt::Display| Exit::Mistake(format!("route {shown:?}: {error}"));
+        environment.apply(&mut uri).map_err(|error| mistake(&error))?;
+        routes.push(Route::new(uri).and_then(Route::paced).map_err(|error| mistake(&error))?);
+    }
+    Ok(routes)
+}
+
+/// Returns the part of a URI that an error may show: the others may contain a secret.
+fn without_options(uri: &str) -> &str {
+    let location = uri.split(['?', '#']).next().unwrap_or_default();
+    location.rsplit('@').next().unwrap_or_default()
+}
+
+/// Returns whether the URI belongs to another adapter of Logspout than `gelf`, such as `logstash://`.
+fn is_foreign(uri: &RouteUri) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '+' | '-' | '.');
+    let is_other =
+        |scheme: &str| !scheme.is_empty() && scheme.chars().all(is_plain) && !scheme.contains("gelf");
+    uri.scheme().is_some_and(is_other)
+}
+
+/// Returns the route of `--print=OPTIONS`, with an address that stands for the one of the receiver.
+fn print_route(options: &str, environment: &Environment) -> Result<RouteUri, Exit> {
+    let mistake = |error: &dyn fmt::Display| Exit::Mistake(format!("--print: {error}"));
+    let uri = format!("gelf://127.0.0.1:9?{options}");
+    let mut uri = RouteUri::parse(&uri).map_err(|error| mistake(&error))?;
+    environment.apply(&mut uri).map_err(|error| mistake(&error))?;
+    Route::new(uri.clone()).map_err(|error| mistake(&error))?;
+    Ok(uri)
 }
 
 /// Shortens clap's paragraph about a mistake to one line.
@@ -324,10 +378,48 @@ mod tests {
     }
 
     #[test]
+    fn routes_of_other_adapters_are_left_out_of_a_list_with_a_warning() {
+        for (list, foreign) in [
+            ("gelf://a,logstash://b:5000", "logstash://b:5000"),
+            ("syslog+tls://b:514?structured_data=x,gelf+tcp://a", "syslog+tls://b:514"),
+            ("raw://b#name,gelf://a", "raw://b"),
+        ] {
+            let options = parsed(&[list], &[]).unwrap();
+            let warning =
+                format!("route {foreign:?} is left out: only gelf:// and gelf+...:// are supported");
+            assert_eq!((options.routes.len(), options.warnings), (1, vec![warning]));
+        }
+        assert_eq!(parsed(&["--print", "syslog://b"], &[]).unwrap().warnings.len(), 1);
+        for list in ["syslog://b,raw://c", "gelf://a,gelff://b", "\"gelf://a,gelf://b\"", "gelf://a,b:1"] {
+            assert!(matches!(parsed(&[list], &[]), Err(Exit::Mistake(_))), "{list}");
+        }
+    }
+
+    #[test]
+    fn a_route_may_have_the_name_that_logspout_ignores() {
+        let options = parsed(&["gelf://h?queue=9#archive,gelf://h#"], &[]).unwrap();
+        let names: Vec<_> = options.routes.iter().map(|route| route.uri().name.as_deref()).collect();
+        assert_eq!(names, [Some("archive"), None]);
+    }
+
+    #[test]
+    fn options_of_the_environment_reach_every_route_and_print() {
+        let environment = [("EXCLUDE_LABEL", "secret"), ("DEBUG", "1"), ("BACKLOG", "true")];
+        let options = parsed(&["--print", "gelf://a,gelf+tcp://b"], &environment).unwrap();
+        let secret = docker_source::Container::builder("x").label("secret", "TRUE").build();
+        assert!(options.routes.len() == 2 && options.routes.iter().all(|route| !route.takes(&secret)));
+        assert!(!Route::new(options.print.unwrap()).unwrap().takes(&secret));
+        assert_eq!((options.log_level, options.warnings.len()), (Level::DEBUG, 1));
+        assert_eq!(parsed(&["gelf://a", "--log-level=warn"], &environment).unwrap().log_level, Level::WARN);
+    }
+
+    #[test]
     fn print_takes_the_options_of_its_route() {
-        assert_eq!(parsed(&["--print"], &[]).unwrap().print.as_deref(), Some(""));
-        let with_filter = parsed(&["--print=filter.name=a*", "gelf://h"], &[]).unwrap();
-        assert_eq!((with_filter.print.as_deref(), with_filter.routes.len()), (Some("filter.name=a*"), 1));
+        let print = |arguments: &[&str]| parsed(arguments, &[]).unwrap().print.map(|uri| uri.options);
+        assert_eq!(print(&["--print"]), Some(vec![]));
+        let filter = ("filter.name".to_owned(), "a*".to_owned());
+        assert_eq!(print(&["--print=filter.name=a*", "gelf://h"]), Some(vec![filter]));
+        assert_eq!(print(&["gelf://h"]), None);
     }
 
     #[test]
@@ -349,7 +441,7 @@ mod tests {
         ] {
             match parsed(arguments, &[]) {
                 Err(Exit::Mistake(mistake)) => {
-                    assert!(!mistake.contains('\n') && mistake.len() < 300, "{mistake}");
+                    assert!(!mistake.contains('\n') && mistake.len() < 800, "{mistake}");
                 }
                 other => panic!("{arguments:?}: {other:?}"),
             }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::deliver::Delivery;
 use crate::failure::Failure;
-use crate::route::Route;
+use crate::route::{Decisions, Route};
 use crate::settlement::{Settlement, SharedProgress};
 use crate::stop::Stop;
 use crate::tally::Tally;
@@ -34,9 +34,17 @@ pub(crate) struct RouteQueue {
     /// The name of the route in the state folder.
     pub(crate) name: String,
     pub(crate) route: Route,
+    pub(crate) decisions: Decisions,
     pub(crate) delivery: Delivery,
     pub(crate) tally: Arc<Tally>,
     pub(crate) progress: SharedProgress,
+}
+
+impl RouteQueue {
+    /// Returns whether the route takes the line.
+    fn takes(&mut self, record: &Record) -> bool {
+        self.decisions.takes(&self.route, record)
+    }
 }
 
 /// The parts that all groups share.
@@ -172,10 +180,10 @@ pub(crate) async fn run(
 
 /// Passes a record to the routes that select its container. Returns false once the grace period is over.
 async fn pass(record: &Arc<Record>, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
-    let takes = |queue: &&RouteQueue| queue.route.takes(record.container());
     // All routes count the record before the first route sends it. If the grace period ends while a route
     // sends the record, the record is in flight on all routes.
-    let takers = routes.iter().filter(takes).map(|queue| queue.tally.routed()).count();
+    let takers =
+        routes.iter_mut().filter_map(|queue| queue.takes(record).then(|| queue.tally.routed())).count();
     shared.sources.unrouted.fetch_add(u64::from(takers == 0), Ordering::Relaxed);
     let mut index = 0;
     loop {
@@ -183,7 +191,7 @@ async fn pass(record: &Arc<Record>, routes: &mut Vec<RouteQueue>, shared: &mut S
         let Some(queue) = routes.get_mut(index) else { return true };
         let settlement = queue.progress.read(record);
         index += 1;
-        if !takes(&&*queue) {
+        if !queue.takes(record) {
             settlement.settle();
             continue;
         }

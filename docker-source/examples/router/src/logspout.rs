@@ -1,91 +1,299 @@
-//! Variables of Logspout that the router does not support.
+//! The variables by which deployments of Logspout are configured.
 //!
-//! A deployment that replaces Logspout keeps its environment. The router warns of each variable that has no
-//! effect. It ends with an error if a variable is set whose neglect would ship excluded containers, or would
-//! trust other authorities than meant.
+//! A deployment that replaces Logspout keeps its environment. Some variables set options of the routes. The
+//! router warns of each variable that has no effect. It ends with an error if a variable is set that cannot
+//! have its effect, and whose neglect would ship excluded containers or trust other authorities than meant.
 
-/// The variables that the router ignores with a warning. Each text names the router's behavior or option.
-const IGNORED: [(&str, &str); 25] = [
-    ("ALLOW_TTY", "containers with a terminal are always read"),
-    ("BACKLOG", "lines from before the start are read only behind saved positions or the previous agent"),
-    ("COMPRESS_TYPE", "use the route option compression="),
-    ("DEBUG", "use --log-level=debug"),
-    ("EXTRA_JSON", "use the route option field.NAME=VALUE"),
-    ("HTTP_BIND_ADDRESS", "there is no HTTP server"),
-    ("HTTP_PORT", "there is no HTTP server"),
-    ("INACTIVITY_TIMEOUT", "quiet logs need no restart"),
-    ("MULTILINE_ENABLE_DEFAULT", "lines are not joined"),
-    ("MULTILINE_FLUSH_AFTER", "lines are not joined"),
-    ("MULTILINE_MATCH", "lines are not joined"),
-    ("MULTILINE_PATTERN", "lines are not joined"),
-    ("MULTILINE_SEPARATOR", "lines are not joined"),
-    ("PORT", "there is no HTTP server"),
-    ("RAW_FORMAT", "only GELF is sent"),
-    ("RETRY_COUNT", "a destination that is down is retried without a limit"),
-    ("ROUTESPATH", "routes are given on the command line or in ROUTE_URIS"),
-    ("SYSLOG_DATA", "only GELF is sent"),
-    ("SYSLOG_FORMAT", "only GELF is sent"),
-    ("SYSLOG_PID", "only GELF is sent"),
-    ("SYSLOG_PRIORITY", "only GELF is sent"),
-    ("SYSLOG_STRUCTURED_DATA", "only GELF is sent"),
-    ("SYSLOG_TAG", "only GELF is sent"),
-    ("SYSLOG_TIMESTAMP", "only GELF is sent"),
-    ("TAIL", "only lines that are written after the start are read"),
-];
+use crate::route::RouteUri;
 
-/// The variables that end the router if they are set. Each text tells the user what to do instead.
-const REFUSED: [(&str, &str); 7] = [
-    ("EXCLUDE_LABEL", EXCLUDE),
-    ("EXCLUDE_LABELS", EXCLUDE),
-    ("LOGSPOUT_TLS_CA_CERTS", "use the route option ca=FILE"),
-    ("LOGSPOUT_TLS_CLIENT_CERT", "use the route option cert=FILE"),
-    ("LOGSPOUT_TLS_CLIENT_KEY", "use the route option key=FILE"),
-    (
-        "LOGSPOUT_TLS_DISABLE_SYSTEM_ROOTS",
-        "use the route option ca=FILE, which replaces the system's authorities",
+/// A variable of Logspout, of one of its modules, or of an image with it.
+pub(crate) struct Variable {
+    pub(crate) name: &'static str,
+    pub(crate) effect: Effect,
+}
+
+/// The effect of a variable that is set.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Effect {
+    /// The variable has this effect.
+    Some(&'static str),
+    /// The variable has no effect, for this reason or with this replacement.
+    None(&'static str),
+}
+
+const fn used(name: &'static str, effect: &'static str) -> Variable {
+    Variable { name, effect: Effect::Some(effect) }
+}
+
+const fn unused(name: &'static str, reason: &'static str) -> Variable {
+    Variable { name, effect: Effect::None(reason) }
+}
+
+const CA: &str = "LOGSPOUT_TLS_CA_CERTS";
+const CERT: &str = "LOGSPOUT_TLS_CLIENT_CERT";
+const COMPRESSION: &str = "COMPRESS_TYPE";
+const DEBUG: &str = "DEBUG";
+const EXCLUDE: &str = "EXCLUDE_LABEL";
+const EXCLUDE_SEVERAL: &str = "EXCLUDE_LABELS";
+const FIELDS: &str = "EXTRA_JSON";
+const KEY: &str = "LOGSPOUT_TLS_CLIENT_KEY";
+const NO_SYSTEM_CA: &str = "LOGSPOUT_TLS_DISABLE_SYSTEM_ROOTS";
+
+const ONLY_GELF: &str = "only GELF is sent";
+const NO_HTTP: &str = "there is no HTTP server";
+const NOT_JOINED: &str = "lines are not joined";
+
+/// The variables, in alphabetical order.
+pub(crate) static VARIABLES: [Variable; 39] = [
+    unused("ALLOW_TTY", "containers with a terminal are always read"),
+    unused(
+        "BACKLOG",
+        "lines from before the start are read only behind saved positions or the previous agent",
     ),
-    ("LOGSPOUT_TLS_HARDENING", "TLS 1.2 and 1.3 with safe cipher suites are always used; unset it"),
+    used(COMPRESSION, "sets compression= of routes over UDP that lack it"),
+    used(DEBUG, "sets --log-level=debug if that is not given"),
+    unused("DOCKER_API_VERSION", "the newest version that the Engine supports is used"),
+    used(EXCLUDE, "adds exclude.label= to all routes"),
+    used(EXCLUDE_SEVERAL, "adds exclude.label= to all routes; EXCLUDE_LABEL then has no effect"),
+    used(FIELDS, "adds field.NAME= to all routes that lack it"),
+    used("GELF_HOSTNAME", "sets host= of routes that lack it, unless /etc/host_hostname exists"),
+    unused("HTTP_BIND_ADDRESS", NO_HTTP),
+    unused("HTTP_PORT", NO_HTTP),
+    unused("INACTIVITY_TIMEOUT", "quiet logs need no restart"),
+    used(CA, "sets ca= of routes with TLS that lack it"),
+    used(CERT, "sets cert= of routes with TLS that lack it"),
+    used(KEY, "sets key= of routes with TLS that lack it"),
+    used(NO_SYSTEM_CA, "needs ca=, which always replaces the authorities of the system"),
+    unused("LOGSPOUT_TLS_HARDENING", "TLS 1.2 and 1.3 with safe cipher suites are always used"),
+    unused("MULTILINE_ENABLE_DEFAULT", NOT_JOINED),
+    unused("MULTILINE_FLUSH_AFTER", NOT_JOINED),
+    unused("MULTILINE_MATCH", NOT_JOINED),
+    unused("MULTILINE_PATTERN", NOT_JOINED),
+    unused("MULTILINE_SEPARATOR", NOT_JOINED),
+    used("OFF_AWS", "the id of the EC2 instance is not asked for, and messages lack _ec2_instance_id"),
+    unused("PORT", NO_HTTP),
+    unused("RAW_FORMAT", ONLY_GELF),
+    unused("RETRY_COUNT", "a destination that is down is retried without a limit"),
+    unused("ROUTESPATH", "routes are given on the command line, in ROUTE_URIS or in a file with --config"),
+    used("ROUTE_URIS", "sets the routes if neither the command line nor the file of --config has any"),
+    unused("STRIP_ANSI", "lines are sent as they are written"),
+    unused("SYSLOG_DATA", ONLY_GELF),
+    unused("SYSLOG_FORMAT", ONLY_GELF),
+    used("SYSLOG_HOSTNAME", "sets host= as GELF_HOSTNAME does, which takes precedence"),
+    unused("SYSLOG_PID", ONLY_GELF),
+    unused("SYSLOG_PRIORITY", ONLY_GELF),
+    unused("SYSLOG_STRUCTURED_DATA", ONLY_GELF),
+    unused("SYSLOG_TAG", ONLY_GELF),
+    unused("SYSLOG_TCP_FRAMING", ONLY_GELF),
+    unused("SYSLOG_TIMESTAMP", ONLY_GELF),
+    unused("TAIL", "only lines that are written after the start are read"),
 ];
 
-const EXCLUDE: &str =
-    "its containers would be shipped; set LOGSPOUT=ignore in their environment, or use filter.name=";
+/// The routes that an option belongs to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Scope {
+    All,
+    Tls,
+    Udp,
+}
 
-/// Returns the warnings' texts: one for each variable that is set and ignored.
-///
-/// # Errors
-/// Returns a text of one line for a variable that the router must not ignore.
-pub(crate) fn check(variable: impl Fn(&str) -> Option<String>) -> Result<Vec<String>, String> {
-    let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
-    if let Some((name, instead)) = REFUSED.into_iter().find(|(name, _)| is_set(name)) {
-        return Err(format!("{name} is set and not supported: {instead}"));
+impl Scope {
+    fn has(self, uri: &RouteUri) -> bool {
+        match self {
+            Self::All => true,
+            Self::Tls => matches!(uri.scheme(), Some("gelf+tls" | "gelf+https")),
+            Self::Udp => matches!(uri.scheme(), Some("gelf" | "gelf+udp")),
+        }
     }
-    let ignored = IGNORED.into_iter().filter(|(name, _)| is_set(name));
-    Ok(ignored.map(|(name, instead)| format!("{name} is set and has no effect: {instead}")).collect())
+}
+
+/// The settings that the variables make.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment {
+    /// The options that routes get if they lack them.
+    defaults: Vec<(Scope, String, String)>,
+    /// The values of `exclude.label` that all routes get.
+    excluded: Vec<String>,
+    /// True if routes with TLS need `ca`.
+    needs_ca: bool,
+    /// True if the log level is `debug` unless it is given.
+    pub(crate) is_debug: bool,
+    /// One text for each variable that is set and has no effect.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Environment {
+    /// Reads the variables; `variable` looks one up. An empty variable counts as unset, as in Logspout.
+    ///
+    /// # Errors
+    /// Returns a text of one line for a value that cannot have its effect.
+    pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let value = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let mut environment = Self { is_debug: value(DEBUG).is_some(), ..Self::default() };
+        let exclude = [EXCLUDE_SEVERAL, EXCLUDE].into_iter().find_map(|name| Some((name, value(name)?)));
+        if let Some((name, list)) = exclude {
+            environment.excluded = excluded_labels(&list).map_err(|error| format!("{name}: {error}"))?;
+        }
+        for (name, scope, option) in [
+            (CA, Scope::Tls, "ca"),
+            (CERT, Scope::Tls, "cert"),
+            (KEY, Scope::Tls, "key"),
+            (COMPRESSION, Scope::Udp, "compression"),
+        ] {
+            let Some(value) = value(name) else { continue };
+            if name == CA && value.contains(',') {
+                return Err(format!("{name} has several files: put all certificates into one file"));
+            }
+            environment.defaults.push((scope, option.to_owned(), value));
+        }
+        if let Some(object) = value(FIELDS) {
+            let fields = constant_fields(&object).map_err(|error| format!("{FIELDS}: {error}"))?;
+            let defaults =
+                fields.into_iter().map(|(name, value)| (Scope::All, format!("field.{name}"), value));
+            environment.defaults.extend(defaults);
+        }
+        environment.needs_ca = value(NO_SYSTEM_CA).is_some_and(|value| value == "true");
+        for Variable { name, effect } in &VARIABLES {
+            if let (Effect::None(reason), Some(_)) = (effect, value(name)) {
+                environment.warnings.push(format!("{name} is set and has no effect: {reason}"));
+            }
+        }
+        Ok(environment)
+    }
+
+    /// Adds the options to a route.
+    ///
+    /// # Errors
+    /// Returns a text of one line if the route would trust the system's authorities against the environment.
+    pub(crate) fn apply(&self, uri: &mut RouteUri) -> Result<(), String> {
+        for (scope, option, value) in &self.defaults {
+            if scope.has(uri) && !uri.has(option) {
+                uri.options.push((option.clone(), value.clone()));
+            }
+        }
+        for label in &self.excluded {
+            uri.options.push(("exclude.label".to_owned(), label.clone()));
+        }
+        if self.needs_ca && Scope::Tls.has(uri) && !uri.has("ca") {
+            return Err(format!(
+                "{NO_SYSTEM_CA} is set, so that no authority is trusted: set ca=FILE or {CA}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Returns the values of `exclude.label` for a list `LABEL:VALUE;LABEL`. As in Logspout, a label without a
+/// value excludes containers with the value `true`. Unlike in Logspout, it does so in a list of several, too,
+/// and a value may have a colon.
+fn excluded_labels(list: &str) -> Result<Vec<String>, String> {
+    let items = list.split(';').map(str::trim).filter(|item| !item.is_empty());
+    items
+        .map(|item| match item.split_once(':').unwrap_or((item, "true")) {
+            ("", _) => Err(format!("{item:?} has no label: write LABEL or LABEL:VALUE")),
+            (label, value) => Ok(format!("{}:{}", plain(label), plain(value))),
+        })
+        .collect()
+}
+
+/// Returns a pattern that matches only the text.
+fn plain(text: &str) -> String {
+    let escaped = text.chars().flat_map(|character| {
+        let backslash = matches!(character, '*' | '?' | '[' | '\\').then_some('\\');
+        backslash.into_iter().chain([character])
+    });
+    escaped.collect()
+}
+
+/// Returns the names and values of a JSON object, without the underscores of the names.
+fn constant_fields(object: &str) -> Result<Vec<(String, String)>, String> {
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(object).map_err(|error| format!("not a JSON object: {error}"))?;
+    let field = |(name, value): (String, serde_json::Value)| {
+        let name = name.strip_prefix('_').unwrap_or(&name).to_owned();
+        match value {
+            serde_json::Value::String(text) => Ok((name, text)),
+            serde_json::Value::Number(number) => Ok((name, number.to_string())),
+            serde_json::Value::Bool(value) => Ok((name, value.to_string())),
+            _ => Err(format!("{name:?} is neither a text nor a number")),
+        }
+    };
+    object.into_iter().map(field).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check_with(set: &'static str, value: &'static str) -> Result<Vec<String>, String> {
-        check(|name| (name == set).then(|| value.to_owned()))
+    fn read(variables: &[(&str, &str)]) -> Result<Environment, String> {
+        let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
+        Environment::read(|name| find(name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    /// Returns the route with the options that the variables add.
+    fn applied(variables: &[(&str, &str)], route: &str) -> String {
+        let mut uri = RouteUri::parse(route).unwrap();
+        read(variables).unwrap().apply(&mut uri).unwrap();
+        uri.to_uri()
     }
 
     #[test]
-    fn each_unsupported_variable_that_is_set_causes_one_warning() {
-        for (name, _) in IGNORED {
-            let warnings = check_with(name, "1").unwrap();
+    fn each_variable_without_an_effect_causes_one_warning_if_it_is_set() {
+        assert!(VARIABLES.is_sorted_by_key(|variable| variable.name));
+        for Variable { name, effect } in &VARIABLES {
+            let Effect::None(_) = effect else { continue };
+            let warnings = read(&[(name, "1")]).unwrap().warnings;
             assert!(warnings.len() == 1 && warnings[0].starts_with(name), "{warnings:?}");
+            assert_eq!(read(&[(name, "")]).unwrap().warnings, [""; 0]);
         }
-        assert_eq!(check_with("BACKLOG", ""), Ok(vec![]));
-        assert_eq!(check_with("SYSLOG_HOSTNAME", "web-1"), Ok(vec![]));
+        assert_eq!(read(&[("SYSLOG_HOSTNAME", "web-1"), ("DEBUG", "1")]).unwrap().warnings, [""; 0]);
     }
 
     #[test]
-    fn a_variable_that_excludes_containers_or_sets_trust_is_refused() {
-        for (name, _) in REFUSED {
-            assert!(check_with(name, "1").unwrap_err().starts_with(name));
+    fn excluded_labels_are_added_to_every_route_and_the_plural_wins() {
+        for (value, options) in [
+            ("secret", "exclude.label=secret:true"),
+            ("ship:No", "exclude.label=ship:No"),
+            ("a:1; b;c:x:y;", "exclude.label=a:1&exclude.label=b:true&exclude.label=c:x:y"),
+            ("a*:[x]", "exclude.label=a%5C*:%5C%5Bx%5D"),
+        ] {
+            assert_eq!(applied(&[(EXCLUDE, value)], "gelf://h"), format!("gelf://h?{options}"));
         }
-        assert_eq!(check_with("EXCLUDE_LABEL", ""), Ok(vec![]));
+        let both = [(EXCLUDE, "one"), (EXCLUDE_SEVERAL, "two")];
+        assert_eq!(applied(&both, "gelf://h"), "gelf://h?exclude.label=two:true");
+        assert!(
+            read(&[(EXCLUDE, "a;:true")]).unwrap_err().starts_with("EXCLUDE_LABEL: \":true\" has no label")
+        );
+    }
+
+    #[test]
+    fn files_of_tls_are_options_of_routes_with_tls_that_lack_them() {
+        let files = [(CA, "/ca.pem"), (CERT, "/c.pem"), (KEY, "/k.pem")];
+        assert_eq!(applied(&files, "gelf+tls://h"), "gelf+tls://h?ca=/ca.pem&cert=/c.pem&key=/k.pem");
+        assert_eq!(applied(&files[..1], "gelf+https://h?ca=/own"), "gelf+https://h?ca=/own");
+        assert_eq!(applied(&files, "gelf+tcp://h"), "gelf+tcp://h");
+        assert!(read(&[(CA, "/a.pem,/b.pem")]).unwrap_err().contains("one file"));
+        let no_system = [(NO_SYSTEM_CA, "true"), (CA, "/ca.pem")];
+        assert_eq!(applied(&no_system, "gelf+tls://h"), "gelf+tls://h?ca=/ca.pem");
+        let mut uri = RouteUri::parse("gelf+tls://h").unwrap();
+        let error = read(&no_system[..1]).unwrap().apply(&mut uri).unwrap_err();
+        assert!(error.starts_with(NO_SYSTEM_CA) && error.contains("ca=FILE"), "{error}");
+    }
+
+    #[test]
+    fn compression_and_constant_fields_of_a_fork_are_options() {
+        assert_eq!(applied(&[(COMPRESSION, "none")], "gelf://h"), "gelf://h?compression=none");
+        assert_eq!(applied(&[(COMPRESSION, "none")], "gelf+tcp://h"), "gelf+tcp://h");
+        let extra = [(FIELDS, r#"{"_env": "prod", "rack": 7}"#)];
+        assert_eq!(applied(&extra, "gelf://h?field.rack=1"), "gelf://h?field.rack=1&field.env=prod");
+        for wrong in ["env=prod", "[1]", r#"{"a": {"b": 1}}"#] {
+            assert!(read(&[(FIELDS, wrong)]).unwrap_err().starts_with("EXTRA_JSON: "), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn debug_with_any_value_is_the_level_debug() {
+        assert!(read(&[(DEBUG, "false")]).unwrap().is_debug);
+        assert!(!read(&[(DEBUG, "")]).unwrap().is_debug);
     }
 }

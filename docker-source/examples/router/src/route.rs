@@ -1,17 +1,23 @@
 //! Routes: a destination, a selection of containers, and the format of messages.
 
+mod decisions;
+pub(crate) mod options;
+mod uri;
+
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
 
-use docker_source::gelf::{GelfFormat, InvalidCompat, InvalidField, InvalidHost};
-use docker_source::{Container, InvalidNamePattern, NamePattern};
+use docker_source::gelf::{GelfFormat, InvalidFormat};
+use docker_source::{Container, ContainerFilter, StreamFilter};
 use gelf_tokio::options::QueueOptions;
 use gelf_tokio::{Endpoint, InvalidEndpoint, Transport};
 
+use self::options::{Settings, TABLE};
 use crate::print::Window;
 
-/// The options of a route besides those of its endpoint.
-const OPTIONS: [&str; 4] = ["compat", "field.*", "filter.name", "host"];
+pub(crate) use self::decisions::Decisions;
+pub(crate) use self::uri::RouteUri;
 
 /// The default limit of datagrams per second of a route over UDP.
 pub(crate) const UDP_RATE: u32 = 2000;
@@ -31,8 +37,10 @@ pub(crate) struct Route {
     pub(crate) format: GelfFormat,
     /// The limit of messages in flight, if the destination is the embedded receiver.
     pub(crate) window: Option<Window>,
-    /// The patterns of container names, any of which has to match; none selects all containers.
-    names: Vec<NamePattern>,
+    filter: ContainerFilter,
+    streams: StreamFilter,
+    /// The text that the route was made from.
+    uri: RouteUri,
 }
 
 /// The destination, by the name that the client has in logs.
@@ -43,40 +51,34 @@ impl fmt::Display for Route {
 }
 
 impl Route {
-    /// Parses `gelf://HOST[:PORT]?OPTION=VALUE&...`, with Logspout's `filter.name` among the options.
+    /// Parses `gelf://HOST[:PORT]?OPTION=VALUE&...#NAME`.
+    #[cfg(test)]
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidRoute> {
-        let (endpoint, options) =
-            Endpoint::parse_with_defaults(text, &OPTIONS, default_queue()).map_err(InvalidRoute::Endpoint)?;
-        let mut format = GelfFormat::default();
-        let mut names = Vec::new();
+        RouteUri::parse(text).map_err(InvalidRoute::Endpoint).and_then(Self::new)
+    }
+
+    /// Creates a route from the parts of its URI.
+    pub(crate) fn new(uri: RouteUri) -> Result<Self, InvalidRoute> {
+        let own: Vec<_> = TABLE.iter().map(|option| option.name).collect();
+        let (endpoint, given) = Endpoint::parse_with_defaults(&uri.to_uri(), &own, default_queue())
+            .map_err(InvalidRoute::Endpoint)?;
+        let mut settings = Settings::default();
         let mut once = Vec::new();
-        for (option, value) in options {
-            if let Some(field) = option.strip_prefix("field.") {
-                format =
-                    format.with_field(field, value).map_err(|error| InvalidRoute::Field { option, error })?;
-                continue;
+        for (name, value) in given {
+            // The endpoint returns only options of the table.
+            let Some(option) = options::find(&name) else { continue };
+            if !option.is_list {
+                if once.contains(&option.name) {
+                    return Err(InvalidRoute::Endpoint(InvalidEndpoint::Repeated { name }));
+                }
+                once.push(option.name);
             }
-            match option.as_str() {
-                "filter.name" => {
-                    let pattern = NamePattern::new(&value).map_err(InvalidRoute::Name)?;
-                    if let Some(character) = pattern.impossible_character() {
-                        return Err(InvalidRoute::NoSuchName { character });
-                    }
-                    names.push(pattern);
-                    continue;
-                }
-                _ if once.contains(&option) => {
-                    return Err(InvalidRoute::Endpoint(InvalidEndpoint::Repeated { name: option }));
-                }
-                "compat" => {
-                    let compat = value.parse().map_err(|error| InvalidRoute::Compat { value, error })?;
-                    format = format.with_compat(compat);
-                }
-                _ => format = format.with_host(value).map_err(InvalidRoute::Host)?,
-            }
-            once.push(option);
+            settings = option
+                .set(settings, &name, &value)
+                .map_err(|error| InvalidRoute::Option { option: format!("{name}={value}"), error })?;
         }
-        Ok(Self { endpoint, format, window: None, names })
+        let Settings { format, filter, streams } = settings;
+        Ok(Self { endpoint, format, window: None, filter, streams, uri })
     }
 
     /// Limits a route over UDP to [`UDP_RATE`], unless the route has a rate. UDP does not slow a sender down,
@@ -94,7 +96,7 @@ impl Route {
     }
 
     /// Sets the host of messages, unless the route has one.
-    pub(crate) fn set_default_host(&mut self, name: &str) -> Result<(), InvalidHost> {
+    pub(crate) fn set_default_host(&mut self, name: &str) -> Result<(), InvalidFormat> {
         if self.format.host().is_none() {
             self.format = self.format.clone().with_host(name)?;
         }
@@ -106,17 +108,33 @@ impl Route {
         self.format = self.format.clone().with_sequence(epoch);
     }
 
+    /// Sends the id of the EC2 instance in each message, once it is known.
+    pub(crate) fn send_instance(&mut self, id: Arc<OnceLock<String>>) {
+        self.format = self.format.clone().with_ec2_instance_id(id);
+    }
+
     /// Returns whether the destination is the embedded receiver.
     pub(crate) fn is_printed(&self) -> bool {
         self.window.is_some()
     }
 
+    /// Returns the parts of the URI that the route was made from.
+    pub(crate) fn uri(&self) -> &RouteUri {
+        &self.uri
+    }
+
     /// Returns whether the route selects the container. The result stays the same for a run of the container,
     /// even if it is renamed meanwhile.
     pub(crate) fn takes(&self, container: &Container) -> bool {
-        let name = container.selected_name();
-        !is_agent(container)
-            && (self.names.is_empty() || self.names.iter().any(|pattern| pattern.matches(name)))
+        self.mismatch(container).is_none()
+    }
+
+    /// Returns the reason why the route does not select the container, or `None` if it does.
+    pub(crate) fn mismatch(&self, container: &Container) -> Option<String> {
+        if is_agent(container) {
+            return Some("it is an agent, by its label gelf-router.agent or its command".to_owned());
+        }
+        self.filter.mismatch(container)
     }
 }
 
@@ -133,36 +151,19 @@ fn is_agent(container: &Container) -> bool {
 /// The error for a text that is not a route.
 #[derive(Clone, Debug)]
 pub(crate) enum InvalidRoute {
-    Compat {
-        value: String,
-        error: InvalidCompat,
-    },
     Endpoint(InvalidEndpoint),
-    Field {
+    Option {
+        /// The name and value.
         option: String,
-        error: InvalidField,
-    },
-    Host(InvalidHost),
-    Name(InvalidNamePattern),
-    /// The pattern has a character that no container name has.
-    NoSuchName {
-        character: char,
+        error: String,
     },
 }
 
 impl fmt::Display for InvalidRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Compat { value, error } => write!(f, "compat={value:?}: {error}"),
             Self::Endpoint(error) => error.fmt(f),
-            Self::Field { option, error } => write!(f, "{option:?}: {error}"),
-            Self::Host(error) => write!(f, "host: {error}"),
-            Self::Name(error) => write!(f, "filter.name: {error}"),
-            Self::NoSuchName { character } => write!(
-                f,
-                "filter.name: no container name has the character {character:?}; for several patterns, give the \
-                 option several times"
-            ),
+            Self::Option { option, error } => write!(f, "{option:?}: {error}"),
         }
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use docker_source::gelf::InvalidHost;
+use docker_source::gelf::InvalidFormat;
 use docker_source::{EngineAddress, Start};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
@@ -18,8 +18,9 @@ use crate::deliver;
 use crate::failure::Failure;
 use crate::group::{self, LeavingRoute, RouteQueue, Shared, Sources};
 use crate::host::{self, HOST_FILE};
+use crate::instance::{self, METADATA_SERVICE};
 use crate::print::Printer;
-use crate::route::{AGENT_LABEL, Route};
+use crate::route::{AGENT_LABEL, Decisions, Route, RouteUri};
 use crate::settlement::SharedProgress;
 use crate::state::{Keeper, SavedPositions, StateFolder};
 use crate::stop::Stop;
@@ -37,15 +38,20 @@ const PRINT: &str = "--print";
 pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), Failure> {
     let mut routes = options.routes;
     let mut printer = None;
-    if let Some(route_options) = &options.print {
+    if let Some(uri) = options.print {
         let bound = Printer::bind().await.map_err(|error| Failure::refused(format!("--print: {error}")))?;
-        let uri = format!("gelf://{}?{route_options}", bound.address());
-        let mut route = Route::parse(&uri).map_err(|error| Failure::usage(format!("--print: {error}")))?;
+        let uri = RouteUri { location: format!("gelf://{}", bound.address()), ..uri };
+        let mut route = Route::new(uri).map_err(|error| Failure::usage(format!("--print: {error}")))?;
         route.window = Some(bound.window());
         routes.push(route);
         printer = Some(bound);
     }
     set_hosts(&mut routes).map_err(Failure::usage)?;
+    if instance::is_wanted(|name| std::env::var(name).ok()) {
+        let id = Arc::new(OnceLock::new());
+        routes.iter_mut().for_each(|route| route.send_instance(id.clone()));
+        tokio::spawn(instance::find(METADATA_SERVICE, id));
+    }
     if options.numbers_messages {
         let epoch = milliseconds_since_1970();
         routes.iter_mut().for_each(|route| route.number_messages(epoch));
@@ -166,7 +172,7 @@ async fn route_until_stopped(
 }
 
 /// Sets the host of routes that have none, to the name in the host file or the environment, if there is one.
-fn set_hosts(routes: &mut [Route]) -> Result<(), InvalidHost> {
+fn set_hosts(routes: &mut [Route]) -> Result<(), InvalidFormat> {
     let (host, warning) = host::find(std::fs::read_to_string(HOST_FILE), |name| std::env::var(name).ok());
     if let Some(warning) = warning {
         tracing::warn!("{warning}");
@@ -301,7 +307,14 @@ impl Outputs {
             let name =
                 unique(if route.is_printed() { PRINT.to_owned() } else { route.to_string() }, &mut names);
             let (tally, progress) = (Arc::new(tally), SharedProgress::default());
-            queues.push(RouteQueue { name, route, delivery, tally, progress });
+            queues.push(RouteQueue {
+                name,
+                route,
+                decisions: Decisions::default(),
+                delivery,
+                tally,
+                progress,
+            });
         }
         let printer = printer.map(|printer| {
             let (finish, finished) = oneshot::channel();

@@ -39,11 +39,22 @@ fn an_invalid_route_is_one_line_and_exit_status_2() {
         ("gelf://host?compat=vincit", "vincit-2017"),
         ("gelf://host?compat=docker&compat=docker", "twice"),
         ("gelf://host?host=%20", "blank"),
-        ("gelf://host?field.a/b=1", "\"field.a/b\": a field name may have only"),
-        ("gelf://host?field._id=1", "\"field._id\": the field name 'id' is reserved"),
-        ("gelf://host?field.container_name=x", "\"field.container_name\": the name is reserved"),
+        ("gelf://host?field.a/b=1", "\"field.a/b=1\": a field name may have only"),
+        ("gelf://host?field._id=1", "\"field._id=1\": the field name 'id' is reserved"),
+        ("gelf://host?field.container_name=x", "\"field.container_name=x\": the name is reserved"),
         ("gelf://host?field.type=ecs", "reserved"),
-        ("gelf://host?field.a=1&field._a=2", "\"field._a\": the field is given twice"),
+        ("gelf://host?field.a=1&field._a=2", "\"field._a=2\": the field is given twice"),
+        ("gelf://host?filter.id=web", "\"filter.id=web\": an id has"),
+        ("gelf://host?filter.labels=logger", "\"filter.labels=logger\": an entry without a colon"),
+        ("gelf://host?filter.sources=stdin", "\"filter.sources=stdin\": use stdout"),
+        ("gelf://host?exclude.image=%5Ba", "\"exclude.image=[a\": the class"),
+        ("gelf://host?labels=", "\"labels=\": the pattern is empty"),
+        ("gelf://host?env=%5Ba", "\"env=[a\": the class"),
+        ("gelf://host?labels-regex=(", "\"labels-regex=(\": not a regular expression: unclosed group"),
+        ("gelf://host?tag={{.Nome}}", "\"tag={{.Nome}}\": the braces at byte 0 are none of {{.ID}}"),
+        ("gelf://host?dots=drop", "\"dots=drop\": use keep or underscore"),
+        ("gelf://host?include.label=", "\"include.label=\": the pattern is empty"),
+        ("gelf://host?filter.sources=stdout&filter.sources=stderr", "twice"),
     ] {
         let line = one_line(&router(&[route], &[]), 2);
         assert!(line.starts_with("gelf-router: route "), "{line}");
@@ -106,9 +117,20 @@ fn a_missing_certificate_of_the_engine_is_one_line_and_exit_status_2() {
 }
 
 #[test]
-fn a_variable_of_logspout_that_must_not_be_ignored_is_one_line_and_exit_status_2() {
-    for name in ["EXCLUDE_LABEL", "EXCLUDE_LABELS", "LOGSPOUT_TLS_CA_CERTS"] {
-        let line = one_line(&router(&["gelf://h"], &[(name, "secret")]), 2);
-        assert!(line.starts_with(&format!("gelf-router: {name} is set and not supported: ")), "{line}");
+fn a_variable_of_logspout_that_cannot_have_its_effect_is_one_line_and_exit_status_2() {
+    for (name, value) in [
+        ("EXCLUDE_LABEL", ":true"),
+        ("EXCLUDE_LABELS", "a;:true"),
+        ("EXTRA_JSON", "env=prod"),
+        ("LOGSPOUT_TLS_CA_CERTS", "/a.pem,/b.pem"),
+    ] {
+        let line = one_line(&router(&["gelf://h"], &[(name, value)]), 2);
+        assert!(line.starts_with(&format!("gelf-router: {name}")), "{line}");
     }
+    let untrusted = [("LOGSPOUT_TLS_DISABLE_SYSTEM_ROOTS", "true")];
+    let line = one_line(&router(&["gelf+tls://h"], &untrusted), 2);
+    assert!(
+        line.starts_with("gelf-router: route \"gelf+tls://h\": LOGSPOUT_TLS_DISABLE_SYSTEM_ROOTS"),
+        "{line}"
+    );
 }

@@ -1,0 +1,351 @@
+//! The table of a route's options, besides those of its endpoint.
+//!
+//! Parsing of URIs and of configuration files, `--help`, `explain`, and the table in the README use this
+//! table. A new option needs a row here, and the code that uses its setting.
+
+use docker_source::gelf::GelfFormat;
+use docker_source::{ContainerFilter, InvalidFilter, Property, StreamFilter};
+
+/// The settings that the options of a route make.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) format: GelfFormat,
+    pub(crate) filter: ContainerFilter,
+    pub(crate) streams: StreamFilter,
+}
+
+/// One option of a route.
+pub(crate) struct RouteOption {
+    /// The name, as in `?name=value`; `field.*` stands for all names that begin with `field.`.
+    pub(crate) name: &'static str,
+    /// The permitted values.
+    pub(crate) values: &'static str,
+    /// The default value, or a description of it.
+    pub(crate) default: &'static str,
+    /// True if the option may be given several times.
+    pub(crate) is_list: bool,
+    /// The meaning.
+    pub(crate) help: &'static str,
+    /// The option or variable of Logspout, of its modules or of Docker's driver that the option answers.
+    pub(crate) answers: &'static str,
+    /// Adds the value. The second argument is the rest of the name, for a name such as `field.*`.
+    set: fn(Settings, &str, &str) -> Result<Settings, String>,
+}
+
+impl RouteOption {
+    /// Adds a value of the option to the settings.
+    ///
+    /// # Errors
+    /// Returns a text on one line if the value is not permitted.
+    pub(crate) fn set(&self, settings: Settings, name: &str, value: &str) -> Result<Settings, String> {
+        let rest = self.group().and_then(|group| name.strip_prefix(group)).unwrap_or_default();
+        (self.set)(settings, rest, value)
+    }
+
+    /// Returns the beginning of the names that the option stands for, if it stands for several.
+    fn group(&self) -> Option<&'static str> {
+        self.name.strip_suffix('*')
+    }
+}
+
+/// Returns the option of a name.
+pub(crate) fn find(name: &str) -> Option<&'static RouteOption> {
+    TABLE.iter().find(|option| match option.group() {
+        Some(group) => name.starts_with(group),
+        None => option.name == name,
+    })
+}
+
+const GLOB: &str = "GLOB";
+const LABEL: &str = "KEY, or KEY:GLOB, of which KEY is a GLOB, too";
+
+pub(crate) static TABLE: [RouteOption; 21] = [
+    RouteOption {
+        name: "filter.id",
+        values: "the beginning of an id",
+        default: "all",
+        is_list: true,
+        help: "Ship only containers with this id",
+        answers: "filter.id",
+        set: |settings, _, value| match value {
+            "" => Ok(settings),
+            _ => settings.filtered(|filter| filter.id(value)),
+        },
+    },
+    RouteOption {
+        name: "filter.name",
+        values: GLOB,
+        default: "all",
+        is_list: true,
+        help: "Ship only containers with this name; the same as include.name",
+        answers: "filter.name",
+        set: |settings, _, value| match value {
+            "" => Ok(settings),
+            _ => settings.filtered(|filter| filter.include(Property::Name, value)),
+        },
+    },
+    RouteOption {
+        name: "filter.labels",
+        values: "KEY:GLOB,KEY:GLOB...",
+        default: "all",
+        is_list: true,
+        help: "Ship only containers with all these labels; a missing label has an empty value",
+        answers: "filter.labels",
+        set: |settings, _, value| match value {
+            "" => Ok(settings),
+            _ => settings.filtered(|filter| filter.logspout_labels(value)),
+        },
+    },
+    RouteOption {
+        name: "filter.sources",
+        values: "stdout, stderr or both with a comma",
+        default: "both",
+        is_list: false,
+        help: "Ship only lines of these streams",
+        answers: "filter.sources",
+        set: |mut settings, _, value| {
+            if !value.is_empty() {
+                settings.streams = StreamFilter::new(value).map_err(|error| error.to_string())?;
+            }
+            Ok(settings)
+        },
+    },
+    RouteOption {
+        name: "include.name",
+        values: GLOB,
+        default: "all",
+        is_list: true,
+        help: "Ship only containers with this name",
+        answers: "filter.name",
+        set: |settings, _, value| settings.filtered(|filter| filter.include(Property::Name, value)),
+    },
+    RouteOption {
+        name: "include.image",
+        values: GLOB,
+        default: "all",
+        is_list: true,
+        help: "Ship only containers of this image; its tag may be left out",
+        answers: "",
+        set: |settings, _, value| settings.filtered(|filter| filter.include(Property::Image, value)),
+    },
+    RouteOption {
+        name: "include.label",
+        values: LABEL,
+        default: "all",
+        is_list: true,
+        help: "Ship only containers with this label, such as ship:true as an opt-in",
+        answers: "filter.labels",
+        set: |settings, _, value| settings.filtered(|filter| filter.include(Property::Label, value)),
+    },
+    RouteOption {
+        name: "include.driver",
+        values: GLOB,
+        default: "all",
+        is_list: true,
+        help: "Ship only containers with this log driver; Logspout reads json-file and journald",
+        answers: "",
+        set: |settings, _, value| settings.filtered(|filter| filter.include(Property::Driver, value)),
+    },
+    RouteOption {
+        name: "exclude.name",
+        values: GLOB,
+        default: "none",
+        is_list: true,
+        help: "Ship no containers with this name",
+        answers: "",
+        set: |settings, _, value| settings.filtered(|filter| filter.exclude(Property::Name, value)),
+    },
+    RouteOption {
+        name: "exclude.image",
+        values: GLOB,
+        default: "none",
+        is_list: true,
+        help: "Ship no containers of this image; its tag may be left out",
+        answers: "",
+        set: |settings, _, value| settings.filtered(|filter| filter.exclude(Property::Image, value)),
+    },
+    RouteOption {
+        name: "exclude.label",
+        values: LABEL,
+        default: "none",
+        is_list: true,
+        help: "Ship no containers with this label",
+        answers: "EXCLUDE_LABELS, EXCLUDE_LABEL",
+        set: |settings, _, value| settings.filtered(|filter| filter.exclude(Property::Label, value)),
+    },
+    RouteOption {
+        name: "exclude.driver",
+        values: GLOB,
+        default: "none",
+        is_list: true,
+        help: "Ship no containers with this log driver",
+        answers: "",
+        set: |settings, _, value| settings.filtered(|filter| filter.exclude(Property::Driver, value)),
+    },
+    RouteOption {
+        name: "compat",
+        values: "docker, micahhausler or vincit-2017",
+        default: "docker",
+        is_list: false,
+        help: "Shape of messages: fields, levels and timestamps of Docker's driver or a module of Logspout",
+        answers: "the module of the image",
+        set: |settings, _, value| {
+            let compat =
+                value.parse().map_err(|error: docker_source::gelf::InvalidCompat| error.to_string())?;
+            Ok(settings.formatted(|format| Ok::<_, String>(format.with_compat(compat)))?)
+        },
+    },
+    RouteOption {
+        name: "host",
+        values: "NAME",
+        default: "the Engine's host name",
+        is_list: false,
+        help: "Host of messages",
+        answers: "/etc/host_hostname, GELF_HOSTNAME, SYSLOG_HOSTNAME",
+        set: |settings, _, value| settings.formatted(|format| format.with_host(value)),
+    },
+    RouteOption {
+        name: "field.*",
+        values: "VALUE",
+        default: "none",
+        is_list: true,
+        help: "Adds the field _NAME to each message, as field.NAME=VALUE; each name once",
+        answers: "EXTRA_JSON",
+        set: |settings, name, value| settings.formatted(|format| format.with_field(name, value.to_owned())),
+    },
+    RouteOption {
+        name: "labels",
+        values: "GLOB,GLOB...",
+        default: "none",
+        is_list: true,
+        help: "Sends each label whose name matches as a field; Compose, Swarm, Kubernetes and ECS need no option",
+        answers: "labels of Docker's driver",
+        set: |settings, _, value| settings.formatted(|format| format.with_labels(value)),
+    },
+    RouteOption {
+        name: "labels-regex",
+        values: "a regular expression",
+        default: "none",
+        is_list: true,
+        help: "Sends each label whose name has a match as a field",
+        answers: "labels-regex of Docker's driver",
+        set: |settings, _, value| settings.formatted(|format| format.with_labels_regex(value)),
+    },
+    RouteOption {
+        name: "env",
+        values: "GLOB,GLOB...",
+        default: "none",
+        is_list: true,
+        help: "Sends each variable of a container whose name matches as a field",
+        answers: "env of Docker's driver",
+        set: |settings, _, value| settings.formatted(|format| format.with_env(value)),
+    },
+    RouteOption {
+        name: "env-regex",
+        values: "a regular expression",
+        default: "none",
+        is_list: true,
+        help: "Sends each variable of a container whose name has a match as a field",
+        answers: "env-regex of Docker's driver",
+        set: |settings, _, value| settings.formatted(|format| format.with_env_regex(value)),
+    },
+    RouteOption {
+        name: "dots",
+        values: "keep or underscore",
+        default: "keep",
+        is_list: false,
+        help: "Dots in the names of fields of labels and variables; Elasticsearch refuses a and a.b together",
+        answers: "",
+        set: |settings, _, value| match value {
+            "keep" => Ok(settings),
+            "underscore" => settings.formatted(|format| Ok::<_, String>(format.with_dots_replaced())),
+            _ => Err("use keep or underscore".to_owned()),
+        },
+    },
+    RouteOption {
+        name: "tag",
+        values: "text with {{.ID}}, {{.FullID}}, {{.Name}}, {{.ImageName}}, {{.ImageID}}, {{.ImageFullID}}, {{.DaemonName}}",
+        default: "{{.ID}} with compat=docker",
+        is_list: false,
+        help: "Text of the field _tag",
+        answers: "tag of Docker's driver",
+        set: |settings, _, value| settings.formatted(|format| format.with_tag(value)),
+    },
+];
+
+impl Settings {
+    fn filtered(
+        self,
+        change: impl FnOnce(ContainerFilter) -> Result<ContainerFilter, InvalidFilter>,
+    ) -> Result<Self, String> {
+        Ok(Self { filter: change(self.filter).map_err(|error| error.to_string())?, ..self })
+    }
+
+    fn formatted<E: ToString>(
+        self,
+        change: impl FnOnce(GelfFormat) -> Result<GelfFormat, E>,
+    ) -> Result<Self, String> {
+        Ok(Self { format: change(self.format).map_err(|error| error.to_string())?, ..self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::path::Path;
+
+    use super::*;
+    use crate::logspout::{Effect, VARIABLES};
+
+    /// Returns the tables of the options and of the variables as Markdown.
+    fn tables() -> [String; 2] {
+        let mut options =
+            "| option | values | default | meaning | in place of |\n|---|---|---|---|---|\n".to_owned();
+        for RouteOption { name, values, default, is_list, help, answers, .. } in &TABLE {
+            let again = if *is_list { "; may be repeated" } else { "" };
+            let values = values.replace('|', "\\|");
+            writeln!(options, "| `{name}` | {values} | {default} | {help}{again} | {answers} |").unwrap();
+        }
+        let mut variables = "| variable | effect |\n|---|---|\n".to_owned();
+        for variable in &VARIABLES {
+            let effect = match variable.effect {
+                Effect::Some(effect) => effect.to_owned(),
+                Effect::None(reason) => format!("none, with a warning: {reason}"),
+            };
+            writeln!(variables, "| `{}` | {effect} |", variable.name).unwrap();
+        }
+        [options, variables]
+    }
+
+    /// Compares the tables with those of the README, or writes them if `GELF_UPDATE_DOCS` is set.
+    #[test]
+    fn the_tables_of_the_readme_are_these() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        for table in tables() {
+            let head = table.lines().next().unwrap();
+            let start = text.find(head).expect("README.md has the table");
+            let end = text[start..].find("\n\n").expect("text follows the table") + start + 1;
+            if std::env::var_os("GELF_UPDATE_DOCS").is_some() {
+                text.replace_range(start..end, &table);
+            } else {
+                assert_eq!(&text[start..end], table, "run this test with GELF_UPDATE_DOCS=1 to write it");
+            }
+        }
+        if std::env::var_os("GELF_UPDATE_DOCS").is_some() {
+            std::fs::write(&path, text).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_name_is_in_the_table_once_and_belongs_to_no_endpoint() {
+        for (index, option) in TABLE.iter().enumerate() {
+            assert!(TABLE[..index].iter().all(|other| other.name != option.name), "{}", option.name);
+            assert!(
+                gelf_tokio::Endpoint::options().all(|other| other.name != option.name),
+                "{}",
+                option.name
+            );
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The options of messages.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use gelf_core::{FieldName, FieldSet, InvalidFieldName, Value};
+
+use super::compat::Compat;
+use super::labels::{self, Allowed, KeyPattern};
+use super::tag::TagTemplate;
+use super::{ecs, names, orchestrators};
+use crate::container::Container;
+use crate::log::LogStream;
+use crate::name_pattern::InvalidNamePattern;
+
+/// Options of messages: their shape, host and constant fields.
+///
+/// ```
+/// use docker_source::gelf::{Compat, GelfFormat};
+///
+/// let format = GelfFormat::default()
+///     .with_compat(Compat::Vincit2017)
+///     .with_host("web-1")?
+///     .with_field("environment", "production")?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct GelfFormat {
+    pub(super) compat: Compat,
+    host: Option<String>,
+    pub(super) fields: Vec<(FieldName<'static>, Value<'static>)>,
+    allowed: Allowed,
+    tag: Option<TagTemplate>,
+    pub(super) instance: Option<Arc<OnceLock<String>>>,
+    /// The epoch of the numbers of messages, if there are numbers.
+    pub(super) epoch: Option<u64>,
+}
+
+impl GelfFormat {
+    /// Sets the shape. The default is [`Compat::Docker`].
+    #[must_use]
+    pub fn with_compat(mut self, compat: Compat) -> Self {
+        self.compat = compat;
+        self
+    }
+
+    /// Sets `host`. The default is the host name of the Engine.
+    ///
+    /// # Errors
+    /// Returns [`InvalidFormat::Blank`] if the name is empty or only white space: Graylog refuses messages with such a
+    /// host.
+    pub fn with_host(mut self, host: impl Into<String>) -> Result<Self, InvalidFormat> {
+        let host = host.into();
+        if host.trim().is_empty() {
+            return Err(InvalidFormat::Blank);
+        }
+        self.host = Some(host);
+        Ok(self)
+    }
+
+    /// Returns the host that was set.
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    /// Adds a field to every message. The name may be written with or without its underscore.
+    ///
+    /// # Errors
+    /// Returns [`InvalidFormat`] if GELF forbids the name, if this crate or Logstash gives it to another
+    /// field, or if it was added before.
+    pub fn with_field(mut self, name: &str, value: impl Into<Value<'static>>) -> Result<Self, InvalidFormat> {
+        let name = FieldName::new(name).map_err(InvalidFormat::Name)?.into_owned();
+        if names::is_reserved(name.as_str()) {
+            return Err(InvalidFormat::Reserved);
+        }
+        if self.has_field(name.as_str()) {
+            return Err(InvalidFormat::Repeated);
+        }
+        self.fields.push((name, value.into()));
+        Ok(self)
+    }
+
+    /// Sends labels whose names match one of these patterns as fields: a list with commas, as in the option
+    /// `labels` of Docker's log drivers, of patterns with the syntax of [`NamePattern`](crate::NamePattern),
+    /// in which `*` also stands for `/`. Further calls add patterns.
+    ///
+    /// # Errors
+    /// Returns [`InvalidFormat`] if a pattern is empty or invalid.
+    pub fn with_labels(mut self, patterns: &str) -> Result<Self, InvalidFormat> {
+        for pattern in patterns.split(',') {
+            self.allowed.labels.push(KeyPattern::glob(pattern)?);
+        }
+        Ok(self)
+    }
+
+    /// Sends labels whose names contain a match of a regular expression as fields, as in the option
+    /// `labels-regex` of Docker's log drivers. Further calls add expressions.
+    ///
+    /// # Errors
+    /// Returns [`InvalidFormat`] if the expression is empty, is invalid, or needs more than 1 MiB.
+    pub fn with_labels_regex(mut self, pattern: &str) -> Result<Self, InvalidFormat> {
+        self.allowed.labels.push(KeyPattern::regex(pattern)?);
+        Ok(self)
+    }
+
+    /// Sends variables of the environment whose names match as fields. The patterns are those of
+    /// [`with_labels`](Self::with_labels). By default no variable is sent: environments have secrets.
+    ///
+    /// # Errors
+    /// Returns [`InvalidFormat`] if a pattern is empty or invalid.
+    pub fn with_env(mut self, patterns: &str) -> Result<Self, InvalidFormat> {
+        for pattern in patterns.split(',') {
+            self.allowed.env.push(KeyPattern::glob(pattern)?);
+        }
+        Ok(self)
+    }
+
+    /// Sends variables of the environment whose names match a regular expression, as
+    /// [`with_labels_regex`](Self::with_labels_regex) does with labels.
+    ///
+    /// # Errors
+    /// Returns the errors of [`with_labels_regex`](Self::with_labels_regex).
+    pub fn with_env_regex(mut self, pattern: &str) -> Result<Self, InvalidFormat> {
+        self.allowed.env.push(KeyPattern::regex(pattern)?);
+        Ok(self)
+    }
+
+    /// Replaces dots by `_` in the names of the fields of labels and variables. Elasticsearch takes a name
+    /// with dots for an object, and refuses messages in which `a` and `a.b` are fields.
+    #[must_use]
+    pub fn with_dots_replaced(mut self) -> Self {
+        self.allowed.replaces_dots = true;
+        self
+    }
+
+    /// Sets the template of `_tag`, as in the option `tag` of Docker's log drivers: text with `{{.ID}}`,
+    /// `{{.FullID}}`, `{{.Name}}`, `{{.ImageName}}`, `{{.ImageID}}`, `{{.ImageFullID}}` and
+    /// `{{.DaemonName}}`. An empty template is the default: `{{.ID}}` with [`Compat::Docker`], and no tag
+    /// with other shapes.
+    ///
+    /// # Errors
+    /// Returns [`InvalidFormat::Tag`] for other templates of Go.
+    pub fn with_tag(mut self, template: &str) -> Result<Self, InvalidFormat> {
+        let parsed = TagTemplate::parse(template)?;
+        self.tag = (!template.is_empty()).then_some(parsed);
+        Ok(self)
+    }
+
+    /// Sends the id of the instance of Amazon EC2 as `_ec2_instance_id`, in messages that are converted after
+    /// the id was set.
+    #[must_use]
+    pub fn with_ec2_instance_id(mut self, id: Arc<OnceLock<String>>) -> Self {
+        self.instance = Some(id);
+        self
+    }
+
+    /// Numbers the messages of each container: 1, 2, 3 and so on in the field `_seq`, with the epoch in the
+    /// field `_seq_epoch`. A receiver that knows the numbers of an epoch knows which messages are missing.
+    ///
+    /// The epoch has to differ from the epochs of earlier and other formatters. The time of the program's
+    /// start in milliseconds is a suitable epoch. A record that is converted twice in a row keeps its number.
+    #[must_use]
+    pub fn with_sequence(mut self, epoch: u64) -> Self {
+        self.epoch = Some(epoch);
+        self
+    }
+
+    pub(super) fn instance_id(&self) -> Option<&str> {
+        self.instance.as_ref()?.get().map(String::as_str)
+    }
+
+    fn has_field(&self, name: &str) -> bool {
+        self.fields.iter().any(|(known, _)| known.as_str() == name)
+    }
+
+    /// Returns the fields that all messages of a container share, for stdout and stderr.
+    pub(super) fn field_sets(&self, container: &Container) -> [FieldSet; 2] {
+        // A warning about labels that are left out is logged once, not for each stream.
+        let labels = labels::fields(container, &self.allowed, |name| self.has_field(name));
+        [LogStream::Stdout, LogStream::Stderr].map(|stream| self.field_set(container, stream, &labels))
+    }
+
+    fn field_set(
+        &self,
+        container: &Container,
+        stream: LogStream,
+        labels: &[(FieldName<'static>, &str)],
+    ) -> FieldSet {
+        let mut set = FieldSet::builder(self.host().unwrap_or_else(|| container.engine_host()));
+        for (name, value) in self.compat.fields(container, stream) {
+            // The metadata of a container that was removed before its inspection are incomplete.
+            if !value.is_empty() {
+                set = set.field(name, value);
+            }
+        }
+        let tag = self.tag.as_ref().map(|template| template.tag(container));
+        if let Some(tag) = tag.filter(|tag| !tag.is_empty()) {
+            set = set.field(FieldName::from_static("tag"), tag);
+        }
+        for (name, value) in ecs::fields(container.labels()) {
+            set = set.field(name, value);
+        }
+        for (name, value) in orchestrators::fields(container.labels()) {
+            set = set.field(name, value);
+        }
+        if let Some(id) = self.instance_id() {
+            set = set.field(FieldName::from_static("ec2_instance_id"), id.to_owned());
+        }
+        for (name, value) in self.fields.iter().cloned() {
+            set = set.field(name, value);
+        }
+        if let Some(epoch) = self.epoch {
+            set = set.field(FieldName::from_static("seq_epoch"), epoch);
+        }
+        for (name, value) in labels {
+            set = set.field(name.clone(), (*value).to_owned());
+        }
+        set.build()
+    }
+}
+
+/// The error for a setting that a [`GelfFormat`] cannot have.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidFormat {
+    /// The host is empty or only white space.
+    Blank,
+    /// The pattern of labels or variables is empty.
+    EmptyPattern,
+    /// GELF forbids the name of the field.
+    Name(InvalidFieldName),
+    /// The pattern of labels or variables is invalid.
+    Pattern(InvalidNamePattern),
+    /// The regular expression is invalid or too large.
+    Regex {
+        /// The reason, on one line.
+        reason: String,
+    },
+    /// A constant field of this name was added before.
+    Repeated,
+    /// This crate sends a field of this name itself, or Logstash gives the name to a member of its event.
+    Reserved,
+    /// The template of the tag has braces around unknown text.
+    Tag {
+        /// The position of the braces, in bytes.
+        at: usize,
+    },
+}
+
+impl InvalidFormat {
+    pub(super) fn regex(error: &regex::Error) -> Self {
+        let reason = match error {
+            regex::Error::CompiledTooBig(limit) => {
+                format!("the regular expression needs more than {limit} bytes of memory")
+            }
+            // The text shows the pattern on several lines; the last one has the reason.
+            error => {
+                let text = error.to_string();
+                let last = text.lines().last().unwrap_or_default();
+                format!("not a regular expression: {}", last.trim_start_matches("error: "))
+            }
+        };
+        Self::Regex { reason }
+    }
+}
+
+impl fmt::Display for InvalidFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blank => f.write_str("the host is blank"),
+            Self::EmptyPattern => f.write_str("the pattern is empty"),
+            Self::Name(error) => error.fmt(f),
+            Self::Pattern(error) => error.fmt(f),
+            Self::Regex { reason } => f.write_str(reason),
+            Self::Repeated => f.write_str("the field is given twice"),
+            Self::Reserved => f.write_str("the name is reserved for a field of the message itself"),
+            Self::Tag { at } => write!(
+                f,
+                "the braces at byte {at} are none of {{{{.ID}}}}, {{{{.FullID}}}}, {{{{.Name}}}}, {{{{.ImageName}}}}, \
+                 {{{{.ImageID}}}}, {{{{.ImageFullID}}}} and {{{{.DaemonName}}}}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for InvalidFormat {}
