@@ -17,7 +17,7 @@ use crate::route::{Route, RouteUri, UDP_RATE, default_queue};
 
 const ROUTES: &str = "\
 A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or
-gelf+https://. The default port is 12201. Options are a query:
+gelf+https://; multiline+gelf:// and so on join lines as in Logspout. The default port is 12201. Options are a query:
 gelf://HOST?OPTION=VALUE&OPTION=VALUE; a comma in a value is %2C, and #NAME may follow. A route keeps a
 container that is renamed until it ends, and decides again at its next start; a container of no route is
 shipped as soon as its new name matches. In a GLOB, * is any text and ? any character; [a-z] is one of a
@@ -205,8 +205,9 @@ pub(crate) fn parse(
             );
         }
     }
-    let print = arguments.print.map(|options| print_route(&options, &environment)).transpose()?;
+    let print = arguments.print.map(|options| print_route(&options, &mut environment)).transpose()?;
     let routes = routes(uris, &mut environment, print.is_some())?;
+    environment.warn_of_unused();
     let audit = arguments.command.map(|Subcommand::Audit { address, idle }| {
         (address, idle.map(|seconds| Duration::from_secs(seconds.into())))
     });
@@ -261,7 +262,7 @@ fn is_foreign(uri: &RouteUri) -> bool {
 }
 
 /// Returns the route of `--print=OPTIONS`, with an address that stands for the one of the receiver.
-fn print_route(options: &str, environment: &Environment) -> Result<RouteUri, Exit> {
+fn print_route(options: &str, environment: &mut Environment) -> Result<RouteUri, Exit> {
     let mistake = |error: &dyn fmt::Display| Exit::Mistake(format!("--print: {error}"));
     let uri = format!("gelf://127.0.0.1:9?{options}");
     let mut uri = RouteUri::parse(&uri).map_err(|error| mistake(&error))?;

@@ -13,6 +13,7 @@ mod common;
 mod every_line;
 mod image;
 mod independent_routes;
+mod joining;
 mod printing;
 mod real_containers;
 mod restarts;
