@@ -45,7 +45,7 @@ mod compat;
 mod ecs;
 mod format;
 mod labels;
-mod names;
+pub(crate) mod names;
 mod orchestrators;
 mod tag;
 

@@ -5,6 +5,7 @@
 mod backoff;
 mod clock;
 mod container;
+pub mod content;
 mod context;
 mod cursor;
 mod dedup;

@@ -2,8 +2,9 @@
 //!
 //! `cli`, `route`, `host` and `logspout` parse the configuration, `instance` asks for the id of the machine,
 //! `privileges` drops root, `run` joins the source of records with the routes, `lines` joins a route's lines
-//! into messages, `deliver` sends them, `settlement` tracks the progress of each route, `state` keeps the positions of the routes across restarts, `tally` counts the lines of a
-//! route, `stop` waits for signals, and `print` is the receiver of `--print`.
+//! into messages, `deliver` sends them, `settlement` tracks the progress of each route, `state` keeps the
+//! positions of the routes across restarts, `tally` counts the lines of a route, `stop` waits for signals, and
+//! `print` is the receiver of `--print`.
 
 mod audit;
 mod cli;
