@@ -11,7 +11,7 @@
 //! | `host` | the Engine's host name, or [another](GelfFormat::with_host) |
 //! | `timestamp` | Docker's stamp of the line, to the nanosecond |
 //! | `level` | 6 for stdout, 3 for stderr |
-//! | `short_message` | the line; bytes that are not UTF-8 become U+FFFD |
+//! | `short_message` | the line, [redacted](GelfFormat::with_redaction) if asked for; bytes that are not UTF-8 become U+FFFD |
 //! | `_container_id` | all 64 digits |
 //! | `_container_name` | without a leading slash |
 //! | `_image_id`, `_image_name` | the image's id, and the image name that the container was created with |
@@ -49,6 +49,7 @@ pub(crate) mod names;
 mod orchestrators;
 mod tag;
 
+use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
@@ -125,10 +126,16 @@ impl GelfFormatter {
     /// Converts a record to a message.
     pub fn message<'a>(&'a mut self, record: &'a Record) -> Message<'a> {
         let (compat, stream, time) = (self.format.compat, record.stream(), record.time());
+        let mut text = String::from_utf8_lossy(record.bytes());
+        if let Some(redaction) = self.format.redaction() {
+            if let Cow::Owned(redacted) = redaction.text(&text) {
+                text = Cow::Owned(redacted);
+            }
+        }
         let number = self.format.epoch.map(|_| self.number(record.position()));
         let mut message = self
             .field_set(record.container(), stream)
-            .message(String::from_utf8_lossy(record.bytes()))
+            .message(text)
             .with_timestamp(compat.timestamp(time))
             .with_level(compat.level(stream));
         if let Some(text) = compat.timestamp_text(time) {

@@ -12,6 +12,7 @@ use super::{ecs, names, orchestrators};
 use crate::container::Container;
 use crate::log::LogStream;
 use crate::name_pattern::InvalidNamePattern;
+use crate::redact::Redaction;
 
 /// Options of messages: their shape, host and constant fields.
 ///
@@ -31,6 +32,7 @@ pub struct GelfFormat {
     pub(super) fields: Vec<(FieldName<'static>, Value<'static>)>,
     allowed: Allowed,
     tag: Option<TagTemplate>,
+    redaction: Option<Redaction>,
     pub(super) instance: Option<Arc<OnceLock<String>>>,
     /// The epoch of the numbers of messages, if there are numbers.
     pub(super) epoch: Option<u64>,
@@ -146,6 +148,19 @@ impl GelfFormat {
         Ok(self)
     }
 
+    /// Redacts the text of lines, and the fields of commands, labels and variables. By default, nothing is
+    /// redacted.
+    #[must_use]
+    pub fn with_redaction(mut self, redaction: Redaction) -> Self {
+        self.redaction = Some(redaction);
+        self
+    }
+
+    /// Returns the redaction, for values of fields that are added to the messages.
+    pub fn redaction(&self) -> Option<&Redaction> {
+        self.redaction.as_ref()
+    }
+
     /// Sends the id of the instance of Amazon EC2 as `_ec2_instance_id`, in messages that are converted after
     /// the id was set.
     #[must_use]
@@ -190,6 +205,7 @@ impl GelfFormat {
         for (name, value) in self.compat.fields(container, stream) {
             // The metadata of a container that was removed before its inspection are incomplete.
             if !value.is_empty() {
+                let value = if name == "command" { self.redacted(&name, value) } else { value };
                 set = set.field(name, value);
             }
         }
@@ -213,9 +229,16 @@ impl GelfFormat {
             set = set.field(FieldName::from_static("seq_epoch"), epoch);
         }
         for (name, value) in labels {
-            set = set.field(name.clone(), (*value).to_owned());
+            set = set.field(name.clone(), self.redacted(name, (*value).to_owned()));
         }
         set.build()
+    }
+
+    fn redacted(&self, name: &FieldName<'_>, value: String) -> String {
+        match &self.redaction {
+            Some(redaction) => redaction.value(name.as_str(), &value).into_owned(),
+            None => value,
+        }
     }
 }
 
@@ -225,7 +248,7 @@ impl GelfFormat {
 pub enum InvalidFormat {
     /// The host is empty or only white space.
     Blank,
-    /// The pattern of labels or variables is empty.
+    /// The pattern is empty, or matches the empty text.
     EmptyPattern,
     /// GELF forbids the name of the field.
     Name(InvalidFieldName),
@@ -248,7 +271,7 @@ pub enum InvalidFormat {
 }
 
 impl InvalidFormat {
-    pub(super) fn regex(error: &regex::Error) -> Self {
+    pub(crate) fn regex(error: &regex::Error) -> Self {
         let reason = match error {
             regex::Error::CompiledTooBig(limit) => {
                 format!("the regular expression needs more than {limit} bytes of memory")
@@ -268,7 +291,7 @@ impl fmt::Display for InvalidFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Blank => f.write_str("the host is blank"),
-            Self::EmptyPattern => f.write_str("the pattern is empty"),
+            Self::EmptyPattern => f.write_str("the pattern matches the empty text"),
             Self::Name(error) => error.fmt(f),
             Self::Pattern(error) => error.fmt(f),
             Self::Regex { reason } => f.write_str(reason),

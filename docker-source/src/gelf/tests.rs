@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::engine::{ContainerId, Inspect};
+use crate::redact::{Redaction, Secret};
 
 const ID: &str = "9cd5aab0f0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456";
 
@@ -271,4 +272,26 @@ fn labels_of_an_orchestrator_are_fields_that_others_cannot_replace() {
     assert_eq!(value("com.docker.compose.project"), "shop");
     let refused = GelfFormat::default().with_field("compose_project", "x").unwrap_err();
     assert_eq!(refused, InvalidFormat::Reserved);
+}
+
+#[test]
+fn secrets_are_redacted_in_text_commands_labels_and_variables() {
+    let redaction = Redaction::default().with(Secret::Key).with(Secret::Mail);
+    let format = GelfFormat::default().with_env("*").unwrap().with_redaction(redaction);
+    let container = Container::builder("web")
+        .command("/run", "--password=hunter2 serve")
+        .label("gelf_owner", "a@example.com")
+        .env("DB_PASSWORD=correct horse")
+        .env("STAGE=prod")
+        .build();
+    let line = record(&Arc::new(container), LogStream::Stdout, "token=abc by a@example.com");
+    let mut formatter = GelfFormatter::new(format);
+    let message = formatter.message(&line);
+    assert_eq!(message.short_message(), "token=*** by ***");
+    let value = |name| message.field(name).unwrap().as_str().unwrap().to_owned();
+    assert_eq!(value("command"), "/run --password=*** serve");
+    assert_eq!(
+        (value("owner"), value("DB_PASSWORD"), value("STAGE")),
+        ("***".into(), "***".into(), "prod".into())
+    );
 }

@@ -1,8 +1,10 @@
 //! Finds the default `host` of messages.
 //!
-//! The name comes from the file or the variables by which images of Logspout are configured.
+//! The name comes from the file or the variables by which images of Logspout are configured, or from the host
+//! name of the agent's container.
 
 use std::io;
+use std::path::Path;
 
 /// The path at which containers of Logspout find the host's `/etc/hostname`, if it is mounted.
 pub(crate) const HOST_FILE: &str = "/etc/host_hostname";
@@ -11,26 +13,34 @@ pub(crate) const HOST_FILE: &str = "/etc/host_hostname";
 const VARIABLES: [&str; 2] = ["GELF_HOSTNAME", "SYSLOG_HOSTNAME"];
 
 /// A host name that is not blank, and its source.
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Host {
     pub(crate) name: String,
     pub(crate) source: &'static str,
 }
 
-/// Finds the host name in the file, or in a variable if the file has no name. Ignores blank names.
+/// The variable in which Docker and Podman put the host name of a container.
+const CONTAINER_VARIABLE: &str = "HOSTNAME";
+
+/// The files that Docker and Podman put into each container.
+const CONTAINER_FILES: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
+
+/// Finds the host name: in the file, in a variable, or as the host name that this container was given.
+/// Logspout sends the last one. A generated host name, which is the beginning of the container's id, and blank
+/// names are ignored.
 ///
-/// `file` is the result of reading [`HOST_FILE`], and `variable` looks up a variable of the environment. The
-/// second returned value is a warning about an unusable file, such as the directory that Docker creates for a
-/// mount whose source is missing.
+/// `file` reads a file, and `variable` looks up a variable of the environment. The second returned value is a
+/// warning about an unusable file, such as the directory that Docker creates for a mount whose source is
+/// missing.
 pub(crate) fn find(
-    file: io::Result<String>,
+    file: impl Fn(&Path) -> io::Result<String>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> (Option<Host>, Option<String>) {
     let named = |name: &str, source| {
         let name = name.trim();
         (!name.is_empty()).then(|| Host { name: name.to_owned(), source })
     };
-    let (in_file, warning) = match file {
+    let (in_file, warning) = match file(Path::new(HOST_FILE)) {
         Ok(text) => match named(&text, HOST_FILE) {
             None => (None, Some(format!("ignoring {HOST_FILE}: it is blank"))),
             host => (host, None),
@@ -40,11 +50,23 @@ pub(crate) fn find(
     };
     let in_variable =
         || VARIABLES.into_iter().find_map(|source| variable(source).and_then(|name| named(&name, source)));
-    (in_file.or_else(in_variable), warning)
+    let of_container = || {
+        let name = variable(CONTAINER_VARIABLE).filter(|name| !is_generated(name))?;
+        let is_in_container = CONTAINER_FILES.into_iter().any(|path| file(Path::new(path)).is_ok());
+        is_in_container.then(|| named(&name, "the host name of this container")).flatten()
+    };
+    (in_file.or_else(in_variable).or_else(of_container), warning)
+}
+
+/// Returns whether Docker generated the host name: 12 hexadecimal digits of the container's id.
+fn is_generated(name: &str) -> bool {
+    name.len() == 12 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     fn missing() -> io::Result<String> {
@@ -54,7 +76,13 @@ mod tests {
     fn find_with(file: io::Result<String>, variables: &[(&str, &str)]) -> Option<(String, &'static str)> {
         let variable =
             |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into());
-        find(file, variable).0.map(|host| (host.name, host.source))
+        let file = Cell::new(Some(file));
+        let read = |path: &Path| match path.to_str() {
+            Some(HOST_FILE) => file.take().unwrap(),
+            Some("/.dockerenv") => Ok(String::new()),
+            _ => missing(),
+        };
+        find(read, variable).0.map(|host| (host.name, host.source))
     }
 
     #[test]
@@ -74,11 +102,29 @@ mod tests {
 
     #[test]
     fn a_file_without_a_name_causes_a_warning() {
-        let warning = |file| find(file, |_| None).1;
-        assert_eq!(warning(missing()), None);
-        assert_eq!(warning(Ok("web-1".into())), None);
-        assert_eq!(warning(Ok(" \n".into())).as_deref(), Some("ignoring /etc/host_hostname: it is blank"));
+        let warning = |file: io::Result<&str>| {
+            let read = |path: &Path| match (path.to_str(), &file) {
+                (Some(HOST_FILE), Ok(text)) => Ok((*text).to_owned()),
+                (Some(HOST_FILE), Err(error)) => Err(error.kind().into()),
+                _ => missing(),
+            };
+            find(read, |_| None).1
+        };
+        assert_eq!(warning(Err(io::ErrorKind::NotFound.into())), None);
+        assert_eq!(warning(Ok("web-1")), None);
+        assert_eq!(warning(Ok(" \n")).as_deref(), Some("ignoring /etc/host_hostname: it is blank"));
         let directory = warning(Err(io::ErrorKind::IsADirectory.into())).unwrap();
         assert!(directory.starts_with("ignoring /etc/host_hostname: "), "{directory}");
+    }
+
+    #[test]
+    fn a_host_name_that_the_container_was_given_counts_and_a_generated_one_does_not() {
+        let given = [("HOSTNAME", "my.message.source")];
+        assert_eq!(find_with(missing(), &given).unwrap().0, "my.message.source");
+        assert_eq!(find_with(missing(), &[("HOSTNAME", "0123456789ab")]), None);
+        let both = [given[0], ("SYSLOG_HOSTNAME", "s")];
+        assert_eq!(find_with(missing(), &both), Some(("s".into(), "SYSLOG_HOSTNAME")));
+        let on_a_host = find(|_| missing(), |name| (name == CONTAINER_VARIABLE).then(|| "vm".to_owned()));
+        assert_eq!(on_a_host, (None, None));
     }
 }

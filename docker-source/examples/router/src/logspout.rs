@@ -7,9 +7,11 @@
 mod multiline;
 
 use self::multiline::Multiline;
+use crate::host::Host;
 use crate::route::RouteUri;
 
 /// A variable of Logspout, of one of its modules, or of an image with it.
+#[derive(Debug)]
 pub(crate) struct Variable {
     pub(crate) name: &'static str,
     pub(crate) effect: Effect,
@@ -123,7 +125,9 @@ pub(crate) struct Environment {
     multiline: Multiline,
     /// True if the log level is `debug` unless it is given.
     pub(crate) is_debug: bool,
-    /// One text for each variable that is set and has no effect.
+    /// The variables that are set.
+    pub(crate) set: Vec<&'static Variable>,
+    /// Warnings about the host file and about routes that are left out.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -159,12 +163,28 @@ impl Environment {
         }
         environment.multiline = Multiline::read(value);
         environment.needs_ca = value(NO_SYSTEM_CA).is_some_and(|value| value == "true");
-        for Variable { name, effect } in &VARIABLES {
-            if let (Effect::None(reason), Some(_)) = (effect, value(name)) {
-                environment.warnings.push(format!("{name} is set and has no effect: {reason}"));
-            }
-        }
+        environment.set = VARIABLES.iter().filter(|variable| value(variable.name).is_some()).collect();
         Ok(environment)
+    }
+
+    /// Returns one text for each variable that is set and has no effect.
+    pub(crate) fn ignored(&self) -> Vec<String> {
+        let text = |variable: &&Variable| match variable.effect {
+            Effect::Some(_) => None,
+            Effect::None(reason) => Some(format!("{} is set and has no effect: {reason}", variable.name)),
+        };
+        self.set.iter().filter_map(text).collect()
+    }
+
+    /// Adds the host of messages to routes that have none, and the warning about its file.
+    pub(crate) fn set_host(&mut self, host: Option<&Host>, warning: Option<String>) {
+        self.defaults.extend(host.map(|host| (Scope::All, "host".to_owned(), host.name.clone())));
+        self.warnings.extend(warning);
+    }
+
+    /// Adds the warnings about variables that no route has used.
+    pub(crate) fn warn_of_unused(&mut self) {
+        self.warnings.extend(self.multiline.warnings());
     }
 
     /// Adds the options to a route.
@@ -187,13 +207,6 @@ impl Environment {
             ));
         }
         Ok(())
-    }
-}
-
-impl Environment {
-    /// Adds the warnings about variables that no route has used.
-    pub(crate) fn warn_of_unused(&mut self) {
-        self.warnings.extend(self.multiline.warnings());
     }
 }
 
@@ -256,11 +269,11 @@ mod tests {
         assert!(VARIABLES.is_sorted_by_key(|variable| variable.name));
         for Variable { name, effect } in &VARIABLES {
             let Effect::None(_) = effect else { continue };
-            let warnings = read(&[(name, "1")]).unwrap().warnings;
+            let warnings = read(&[(name, "1")]).unwrap().ignored();
             assert!(warnings.len() == 1 && warnings[0].starts_with(name), "{warnings:?}");
-            assert_eq!(read(&[(name, "")]).unwrap().warnings, [""; 0]);
+            assert_eq!(read(&[(name, "")]).unwrap().ignored(), [""; 0]);
         }
-        assert_eq!(read(&[("SYSLOG_HOSTNAME", "web-1"), ("DEBUG", "1")]).unwrap().warnings, [""; 0]);
+        assert_eq!(read(&[("SYSLOG_HOSTNAME", "web-1"), ("DEBUG", "1")]).unwrap().ignored(), [""; 0]);
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
-//! `cli`, `route`, `host` and `logspout` parse the configuration, `instance` asks for the id of the machine,
-//! `privileges` drops root, `run` joins the source of records with the routes, `lines` joins a route's lines
-//! into messages, `deliver` sends them, `settlement` tracks the progress of each route, `state` keeps the
-//! positions of the routes across restarts, `tally` counts the lines of a route, `stop` waits for signals, and
-//! `print` is the receiver of `--print`.
+//! `cli`, `config`, `route`, `host` and `logspout` parse the configuration, `explain` shows it, `instance` asks
+//! for the id of the machine, `privileges` drops root, `run` joins the source of records with the routes,
+//! `lines` joins a route's lines into messages, `deliver` sends them, `settlement` tracks the progress of each
+//! route, `state` keeps the positions of the routes across restarts, `tally` counts the lines of a route, `stop`
+//! waits for signals, and `print` is the receiver of `--print`.
 
 mod audit;
 mod cli;
+mod config;
 mod deliver;
+mod explain;
 mod failure;
 mod group;
 mod host;
@@ -25,23 +27,26 @@ mod state;
 mod stop;
 mod tally;
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use self::cli::{Options, Task};
 use docker_source::EngineAddress;
 use tracing_subscriber::filter::LevelFilter;
 
 fn main() -> ExitCode {
-    let options = match cli::parse(std::env::args_os(), |name| std::env::var(name).ok()) {
+    let options = match cli::parse(std::env::args_os(), |name| std::env::var(name).ok(), read_file) {
         Ok(options) => options,
         Err(cli::Exit::Help(text)) => {
             // A closed stdout is not an error.
-            let _ = std::io::stdout().write_all(with_newline(text).as_bytes());
+            let _ = io::stdout().write_all(with_newline(text).as_bytes());
             return ExitCode::SUCCESS;
         }
         Err(cli::Exit::Usage(usage)) => {
-            let _ = std::io::stderr().write_all(with_newline(usage).as_bytes());
+            let _ = io::stderr().write_all(with_newline(usage).as_bytes());
             return ExitCode::from(2);
         }
         Err(cli::Exit::Mistake(mistake)) => return fail(2, &mistake),
@@ -51,13 +56,15 @@ fn main() -> ExitCode {
         Err(error) => return fail(2, &error),
     };
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_writer(io::stderr)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .with_target(false)
         .with_max_level(LevelFilter::from_level(options.log_level))
         .init();
-    for warning in &options.warnings {
-        tracing::warn!("{warning}");
+    if options.task != Task::Explain {
+        for warning in &options.warnings {
+            tracing::warn!("{warning}");
+        }
     }
     if let Err(error) = privileges::raise_descriptor_limit() {
         tracing::warn!("cannot raise the limit of open files: {error}");
@@ -82,15 +89,33 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error),
     };
-    let outcome = match options.audit {
-        Some((address, idle)) => runtime.block_on(audit::run(address, idle)),
-        None => runtime.block_on(run::run(engine, options)),
+    let outcome = match options.task {
+        Task::Audit { address, idle } => runtime.block_on(audit::run(address, idle)),
+        Task::Explain => {
+            let Options { routes, variables, warnings, .. } = &options;
+            let explained = runtime.block_on(explain::run(engine, routes, variables, warnings));
+            explained.map(|text| {
+                // A closed stdout is not an error.
+                let _ = io::stdout().write_all(text.as_bytes());
+            })
+        }
+        Task::Ship => runtime.block_on(run::run(engine, options)),
     };
     // Do not wait for a blocked write to stdout.
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure::Failure { status, reason }) => fail(status, &reason),
+    }
+}
+
+/// Reads a text file of limited length.
+fn read_file(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(config::MAX_BYTES + 1).read_to_string(&mut text)?;
+    match u64::try_from(text.len()) {
+        Ok(length) if length <= config::MAX_BYTES => Ok(text),
+        _ => Err(io::Error::other("the file has more than a megabyte")),
     }
 }
 
@@ -103,6 +128,6 @@ fn with_newline(mut text: String) -> String {
 
 /// Writes one line to stderr and returns the exit status.
 fn fail(status: u8, reason: &dyn std::fmt::Display) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "gelf-router: {reason}");
+    let _ = writeln!(io::stderr(), "gelf-router: {reason}");
     ExitCode::from(status)
 }

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod lines;
+pub(crate) mod list;
 pub(crate) mod options;
 mod uri;
 
@@ -9,7 +10,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
-use docker_source::gelf::{GelfFormat, InvalidFormat};
+use docker_source::gelf::GelfFormat;
 use docker_source::{Container, ContainerFilter, StreamFilter};
 use gelf_tokio::options::QueueOptions;
 use gelf_tokio::{Endpoint, InvalidEndpoint, Transport};
@@ -100,14 +101,6 @@ impl Route {
                 .map_err(InvalidRoute::Endpoint)?;
         }
         Ok(self)
-    }
-
-    /// Sets the host of messages, unless the route has one.
-    pub(crate) fn set_default_host(&mut self, name: &str) -> Result<(), InvalidFormat> {
-        if self.format.host().is_none() {
-            self.format = self.format.clone().with_host(name)?;
-        }
-        Ok(())
     }
 
     /// Numbers the messages of each container; see [`GelfFormat::with_sequence`].

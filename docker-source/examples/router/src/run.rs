@@ -7,7 +7,6 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use docker_source::gelf::InvalidFormat;
 use docker_source::{EngineAddress, Start};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
@@ -17,7 +16,6 @@ use crate::cli::Options;
 use crate::deliver;
 use crate::failure::Failure;
 use crate::group::{self, LeavingRoute, RouteQueue, Shared, Sources};
-use crate::host::{self, HOST_FILE};
 use crate::instance::{self, METADATA_SERVICE};
 use crate::lines::{LineStage, WarnedContainers};
 use crate::print::Printer;
@@ -47,7 +45,9 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         routes.push(route);
         printer = Some(bound);
     }
-    set_hosts(&mut routes).map_err(Failure::usage)?;
+    if let Some(host) = options.host {
+        tracing::info!("the host of messages is {:?}, from {}", host.name, host.source);
+    }
     if instance::is_wanted(|name| std::env::var(name).ok()) {
         let id = Arc::new(OnceLock::new());
         routes.iter_mut().for_each(|route| route.send_instance(id.clone()));
@@ -170,21 +170,6 @@ async fn route_until_stopped(
         shared.stop.ask();
     }
     (failure.map_or(Ok(()), Err), is_unread)
-}
-
-/// Sets the host of routes that have none, to the name in the host file or the environment, if there is one.
-fn set_hosts(routes: &mut [Route]) -> Result<(), InvalidFormat> {
-    let (host, warning) = host::find(std::fs::read_to_string(HOST_FILE), |name| std::env::var(name).ok());
-    if let Some(warning) = warning {
-        tracing::warn!("{warning}");
-    }
-    if let Some(host) = host {
-        tracing::info!("the host of messages is {:?}, from {}", host.name, host.source);
-        for route in routes {
-            route.set_default_host(&host.name)?;
-        }
-    }
-    Ok(())
 }
 
 /// Waits until the delivery of a route ends, which is an error while the router reads: the lines would be

@@ -3,8 +3,8 @@
 //! Parsing of URIs and of configuration files, `--help`, `explain`, and the table in the README use this
 //! table. A new option needs a row here, and the code that uses its setting.
 
-use docker_source::gelf::GelfFormat;
-use docker_source::{ContainerFilter, InvalidFilter, Property, StreamFilter};
+use docker_source::gelf::{GelfFormat, InvalidCompat, InvalidFormat};
+use docker_source::{ContainerFilter, InvalidFilter, Property, Redaction, Secret, StreamFilter};
 
 use super::lines::LineOptions;
 
@@ -70,7 +70,7 @@ pub(crate) fn check_option(name: &str, value: &str) -> Result<(), String> {
 const GLOB: &str = "GLOB";
 const LABEL: &str = "KEY, or KEY:GLOB, of which KEY is a GLOB, too";
 
-pub(crate) static TABLE: [RouteOption; 29] = [
+pub(crate) static TABLE: [RouteOption; 31] = [
     RouteOption {
         name: "filter.id",
         values: "the beginning of an id",
@@ -201,9 +201,8 @@ pub(crate) static TABLE: [RouteOption; 29] = [
         help: "Shape of messages: fields, levels and timestamps of Docker's driver or a module of Logspout",
         answers: "the module of the image",
         set: |settings, _, value| {
-            let compat =
-                value.parse().map_err(|error: docker_source::gelf::InvalidCompat| error.to_string())?;
-            Ok(settings.formatted(|format| Ok::<_, String>(format.with_compat(compat)))?)
+            let compat = value.parse().map_err(|error: InvalidCompat| error.to_string())?;
+            settings.formatted(|format| Ok::<_, String>(format.with_compat(compat)))
         },
     },
     RouteOption {
@@ -354,6 +353,39 @@ pub(crate) static TABLE: [RouteOption; 29] = [
         answers: "MULTILINE_ENABLE_DEFAULT",
         set: |settings, _, value| settings.lined(|lines| lines.default(value)),
     },
+    RouteOption {
+        name: "redact",
+        values: "default, or some of cards, keys, mail, tokens with commas",
+        default: "none",
+        is_list: true,
+        help: "Replaces secrets by ***, in lines and in fields of commands, labels and variables; default is all kinds",
+        answers: "",
+        set: |mut settings, _, value| {
+            for kind in value.split(',') {
+                let secrets: &[Secret] = match kind {
+                    "default" => &Secret::ALL,
+                    "cards" => &[Secret::Card],
+                    "keys" => &[Secret::Key],
+                    "mail" => &[Secret::Mail],
+                    "tokens" => &[Secret::Token],
+                    _ => return Err("use default, or some of cards, keys, mail and tokens".to_owned()),
+                };
+                for secret in secrets {
+                    settings = settings.redacted(|redaction| Ok(redaction.with(*secret)))?;
+                }
+            }
+            Ok(settings)
+        },
+    },
+    RouteOption {
+        name: "redact.pattern",
+        values: "a regular expression",
+        default: "none",
+        is_list: true,
+        help: "Replaces each match, or the groups of each match, by ***",
+        answers: "",
+        set: |settings, _, value| settings.redacted(|redaction| redaction.with_pattern(value)),
+    },
 ];
 
 impl Settings {
@@ -367,6 +399,16 @@ impl Settings {
     fn lined(mut self, change: impl FnOnce(&mut LineOptions) -> Result<(), String>) -> Result<Self, String> {
         change(&mut self.lines)?;
         Ok(self)
+    }
+
+    fn redacted(
+        self,
+        change: impl FnOnce(Redaction) -> Result<Redaction, InvalidFormat>,
+    ) -> Result<Self, String> {
+        self.formatted(|format| {
+            let redaction = change(format.redaction().cloned().unwrap_or_default())?;
+            Ok::<_, InvalidFormat>(format.with_redaction(redaction))
+        })
     }
 
     fn formatted<E: ToString>(

@@ -60,6 +60,16 @@ impl RouteUri {
         }
     }
 
+    /// Returns the location with `***` in place of user and password.
+    pub(crate) fn masked_location(&self) -> String {
+        match (self.location.split_once("://"), self.location.contains('@')) {
+            (Some((scheme, rest)), true) => {
+                format!("{scheme}://***@{}", rest.rsplit('@').next().unwrap_or_default())
+            }
+            _ => self.location.clone(),
+        }
+    }
+
     /// Returns the URI without the name.
     pub(crate) fn to_uri(&self) -> String {
         let mut uri = self.location.clone();

@@ -8,7 +8,7 @@ use crate::cli;
 
 fn options(arguments: &[&str]) -> Options {
     let arguments = ["gelf-router"].iter().chain(arguments).map(Into::into);
-    cli::parse(arguments, |_| None).unwrap()
+    cli::parse(arguments, |_| None, |_| Err(io::ErrorKind::NotFound.into())).unwrap()
 }
 
 /// Panics in the task that logs this text.

@@ -1,0 +1,107 @@
+//! Lists of routes, as on the command line and in `ROUTE_URIS`.
+
+use std::fmt;
+
+use super::{Route, RouteUri};
+use crate::logspout::Environment;
+
+/// Parses a list with commas between the routes. Variables are expanded before the split, as in Logspout, so
+/// one variable may hold several routes.
+///
+/// # Errors
+/// Returns a text of one line for a route that is not a URI.
+pub(crate) fn parse(list: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Vec<RouteUri>, String> {
+    let expanded = expand(list, variable);
+    let uris = expanded.split(',').map(str::trim).filter(|uri| !uri.is_empty());
+    uris.map(|uri| RouteUri::parse(uri).map_err(|error| format!("route {:?}: {error}", without_options(uri))))
+        .collect()
+}
+
+/// Makes the routes, with the options of the environment. In a list with GELF routes, or with `--print`, the
+/// routes of other adapters are left out with a warning, so that a deployment of Logspout with several adapters
+/// keeps its GELF routes.
+///
+/// # Errors
+/// Returns a text of one line for an invalid route.
+pub(crate) fn routes(
+    uris: Vec<RouteUri>,
+    environment: &mut Environment,
+    has_print: bool,
+) -> Result<Vec<Route>, String> {
+    let has_gelf = has_print || uris.iter().any(|uri| !is_foreign(uri));
+    let mut routes = Vec::new();
+    for mut uri in uris {
+        let shown = uri.shown();
+        if has_gelf && is_foreign(&uri) {
+            let warning = format!("route {shown:?} is left out: only gelf:// and gelf+...:// are supported");
+            environment.warnings.push(warning);
+            continue;
+        }
+        let mistake = |error: &dyn fmt::Display| format!("route {shown:?}: {error}");
+        environment.apply(&mut uri).map_err(|error| mistake(&error))?;
+        routes.push(Route::new(uri).and_then(Route::paced).map_err(|error| mistake(&error))?);
+    }
+    Ok(routes)
+}
+
+/// Returns the part of a URI that an error may show: the others may contain a secret.
+fn without_options(uri: &str) -> &str {
+    let location = uri.split(['?', '#']).next().unwrap_or_default();
+    location.rsplit('@').next().unwrap_or_default()
+}
+
+/// Returns whether the URI belongs to another adapter of Logspout than `gelf`, such as `logstash://`.
+fn is_foreign(uri: &RouteUri) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '+' | '-' | '.');
+    let is_other =
+        |scheme: &str| !scheme.is_empty() && scheme.chars().all(is_plain) && !scheme.contains("gelf");
+    uri.scheme().is_some_and(is_other)
+}
+
+/// Returns the route of `--print=OPTIONS`, with an address that stands for the one of the receiver.
+///
+/// # Errors
+/// Returns a text of one line for an invalid option.
+pub(crate) fn print(options: &str, environment: &mut Environment) -> Result<RouteUri, String> {
+    let mistake = |error: &dyn fmt::Display| format!("--print: {error}");
+    let uri = format!("gelf://127.0.0.1:9?{options}");
+    let mut uri = RouteUri::parse(&uri).map_err(|error| mistake(&error))?;
+    environment.apply(&mut uri).map_err(|error| mistake(&error))?;
+    Route::new(uri.clone()).map_err(|error| mistake(&error))?;
+    Ok(uri)
+}
+
+/// Replaces `$NAME` and `${NAME}` by the values of the variables. Unset variables are empty, as in Logspout.
+/// A dollar sign without a name is kept.
+fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        expanded.push_str(before);
+        let (name, tail) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            Some(braced) => braced,
+            None => {
+                let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                after.split_at(after.find(|c| !is_name(c)).unwrap_or(after.len()))
+            }
+        };
+        if name.is_empty() {
+            expanded.push('$');
+        } else {
+            expanded.push_str(&variable(name).unwrap_or_default());
+        }
+        rest = tail;
+    }
+    expanded.push_str(rest);
+    expanded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dollar_sign_without_a_name_is_kept() {
+        assert_eq!(expand("$ a$$b ${", |_| None), "$ a$ ${");
+    }
+}

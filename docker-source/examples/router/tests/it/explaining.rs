@@ -1,0 +1,164 @@
+//! Tests of `explain` and `--print-config`, and of the configurations that deployments of Logspout have. Each
+//! is the command line and environment of a published deployment file, written anew.
+
+use std::process::{Command, Output};
+
+use simulated_engine::{ContainerOptions, SimulatedEngine};
+
+/// The containers of the simulated Engine.
+fn containers(engine: &SimulatedEngine) {
+    let options = [
+        ContainerOptions::named("shop-1").label("logger", "true"),
+        ContainerOptions::named("k8s_app_web-5d4").tty(),
+        ContainerOptions::named("vault").label("secret", "True"),
+        ContainerOptions::named("logspout").env("LOGSPOUT=ignore"),
+    ];
+    options.into_iter().for_each(|options| engine.create(options).start());
+}
+
+async fn router(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let engine = SimulatedEngine::start().await;
+    containers(&engine);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+    command.args(arguments).env_remove("ROUTE_URIS").env("DOCKER_HOST", engine.docker_host());
+    command.envs(environment.iter().copied());
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+/// Asserts that `explain` shows these lines.
+#[track_caller]
+fn assert_shows(output: Output, lines: &[&str]) {
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    for line in lines {
+        assert!(text.lines().any(|shown| shown.trim() == *line), "{line:?} is missing:\n{text}");
+    }
+}
+
+const ALL: [&str; 4] = [
+    "shop-1 9e3779b97f4a: route 1",
+    "k8s_app_web-5d4 3c6ef372fe94: route 1",
+    "vault daa66d2c7ddf: route 1",
+    "logspout 78dde6e5fd29: no route, since LOGSPOUT=ignore is in its environment",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_route_ships_all_containers() {
+    let output = router(&["explain", "gelf://logstash.core:12201"], &[]).await;
+    assert_shows(output, &ALL);
+    let backlog = [("BACKLOG", "false")];
+    let output = router(&["explain", "gelf://logstash:12201"], &backlog).await;
+    let says = "BACKLOG has no effect: lines from before the start are read only behind saved positions or the previous agent";
+    assert_shows(output, &[&ALL[..], &[says]].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_with_another_adapter_ships_to_its_gelf_route() {
+    let output = router(&["explain", "gelf://graylog:12201,logstash://elk:5000"], &[]).await;
+    let left_out = "route \"logstash://elk:5000\" is left out: only gelf:// and gelf+...:// are supported";
+    assert_shows(output, &[&ALL[..], &["1: gelf://graylog:12201", left_out]].concat());
+    let output = router(&["explain", "logstash://elk:5000"], &[]).await;
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_for_a_label_ships_containers_with_it() {
+    let output = router(&["explain", "gelf://graylog:12201?filter.labels=logger:true"], &[]).await;
+    let vault = ["vault daa66d2c7ddf: no route", "not route 1: its labels do not match logger:true"];
+    assert_shows(output, &[&ALL[..1], &vault].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timeout_is_not_needed_and_terminals_are_read() {
+    let output = router(&["explain", "gelf://graylog:12201"], &[("INACTIVITY_TIMEOUT", "1m")]).await;
+    assert_shows(
+        output,
+        &[&ALL[..], &["INACTIVITY_TIMEOUT has no effect: quiet logs need no restart"]].concat(),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_variables_of_a_fork_set_compression_labels_and_fields() {
+    let environment =
+        [("COMPRESS_TYPE", "none"), ("EXCLUDE_LABEL", "secret"), ("EXTRA_JSON", r#"{"_cluster":"prod"}"#)];
+    let output = router(&["explain", "gelf://graylog:12201"], &environment).await;
+    let shows = [
+        "compression = none",
+        "exclude.label = secret:true",
+        "field.cluster = prod",
+        ALL[0],
+        "vault daa66d2c7ddf: no route",
+        "not route 1: its label matches secret:true, which is excluded",
+    ];
+    assert_shows(output, &shows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_tls_in_the_environment_are_used() {
+    let environment = [
+        ("LOGSPOUT_TLS_CA_CERTS", "/opt/tls/ca.pem"),
+        ("LOGSPOUT_TLS_CLIENT_CERT", "/opt/tls/client.pem"),
+        ("LOGSPOUT_TLS_CLIENT_KEY", "/opt/tls/key.pem"),
+    ];
+    let output = router(&["explain", "gelf+tls://graylog:12201"], &environment).await;
+    let shows = ["ca = /opt/tls/ca.pem", "cert = /opt/tls/client.pem", "key = /opt/tls/key.pem"];
+    assert_shows(output, &[&ALL[..], &shows].concat());
+    assert_shows(router(&["explain", "gelf+tls://graylog:12201"], &[]).await, &ALL);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_named_route_with_a_host_of_the_environment_says_which_variables_have_no_effect() {
+    let environment = [
+        ("SYSLOG_HOSTNAME", "hassio"),
+        ("INACTIVITY_TIMEOUT", "5m"),
+        ("ROUTESPATH", "/data/routes"),
+        ("STRIP_ANSI", "1"),
+    ];
+    let output = router(&["explain", "gelf://graylog:12201#hassio-main"], &environment).await;
+    let shows = [
+        "1: gelf://graylog:12201 (hassio-main)",
+        "host = hassio",
+        "STRIP_ANSI has no effect: lines are sent as they are written",
+        "ROUTESPATH has no effect: routes are given on the command line, in ROUTE_URIS or in a file with --config",
+    ];
+    assert_shows(output, &[&ALL[..], &shows].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_for_names_is_found_in_the_environment_and_quotes_are_refused() {
+    let routes = [("ROUTE_URIS", "gelf://graylog:12201?filter.name=k8s_*")];
+    let output = router(&["explain"], &routes).await;
+    assert_shows(output, &[ALL[1], "not route 1: its name does not match k8s_*"]);
+    let output = router(&["explain"], &[("ROUTE_URIS", "\"gelf://graylog:12201\"")]).await;
+    assert_eq!(output.status.code(), Some(2));
+    let says = String::from_utf8(output.stderr).unwrap();
+    assert!(says.contains("unknown scheme \"\\\"gelf\": use gelf://HOST"), "{says}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_printed_configuration_starts_the_router_alike() {
+    let environment = [("EXCLUDE_LABEL", "secret"), ("GELF_HOSTNAME", "web-1")];
+    let printed = router(&["--print-config", "gelf://graylog:12201#main"], &environment).await;
+    let text = String::from_utf8(printed.stdout).unwrap();
+    let file = std::env::temp_dir().join(format!("gelf-router-{}.toml", std::process::id()));
+    std::fs::write(&file, text).unwrap();
+    let output = router(&["explain", "--config", file.to_str().unwrap()], &[]).await;
+    std::fs::remove_file(file).unwrap();
+    let shows = [
+        "1: gelf://graylog:12201 (main)",
+        "host = web-1",
+        "exclude.label = secret:true",
+        "No variable of Logspout is set",
+        "vault daa66d2c7ddf: no route",
+    ];
+    assert_shows(output, &shows);
+}
+
+#[test]
+fn an_explanation_without_an_engine_is_one_line_and_exit_status_1() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+    command.args(["explain", "gelf://h"]).env("DOCKER_HOST", "unix:///nonexistent/docker.sock");
+    let output = command.output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap().lines().count(), 1);
+}

@@ -1,0 +1,291 @@
+//! Redaction: secrets in the text of lines are replaced before the lines are sent.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+
+use crate::gelf::InvalidFormat;
+
+mod cards;
+
+/// The text in place of a secret.
+const MASK: &str = "***";
+/// The maximum memory of a compiled regular expression: 1 MiB.
+const MAX_PATTERN_BYTES: usize = 1024 * 1024;
+/// The maximum memory of all regular expressions together: 16 MiB.
+const MAX_TOTAL_BYTES: usize = 16 * 1024 * 1024;
+
+/// A kind of secrets that [`Redaction`] knows.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Secret {
+    /// The numbers of payment cards: 12 to 19 digits, with or without spaces and dashes, that begin like the
+    /// numbers of an issuer and have a valid check digit (Luhn).
+    Card,
+    /// Private keys in PEM, the values of names such as `password`, `secret`, `api_key` and `token`, and
+    /// passwords in URLs.
+    Key,
+    /// Mail addresses.
+    Mail,
+    /// The values of `Authorization` and `Bearer`, JSON web tokens, and tokens with the prefixes of Amazon,
+    /// GitHub, GitLab, Google, npm, OpenAI, Slack and Stripe.
+    Token,
+}
+
+impl Secret {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Card, Self::Key, Self::Mail, Self::Token];
+
+    /// Returns the regular expressions of the kind, of which all are valid.
+    const fn patterns(self) -> &'static [&'static str] {
+        match self {
+            Self::Card => &[r"[0-9](?:[ -]?[0-9]){11,}"],
+            Self::Key => &[
+                r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----((?s:.+?))(?:-----END|\z)",
+                concat!(
+                    r"(?i)(?:passw(?:or)?d|passphrase|(?-u:\b)pwd|secret|token|(?:api|access|private|secret)[_-]?key)",
+                    r#"\\*["']?\s*[=:]\s*"#,
+                    r#"(?:\\+"([^"\\]+)|"((?:[^"\\]|\\.)+)|'([^']+)|([^\s"'&,;<>\\]+))"#
+                ),
+                r"://[^\s/:@]*:([^\s/@]+)@",
+            ],
+            Self::Mail => &[r"[A-Za-z0-9][A-Za-z0-9._%+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"],
+            Self::Token => &[
+                concat!(
+                    r#"(?i)(?-u:\b)authorization\\*["']?\s*[:=]\s*\\*["']?"#,
+                    r#"(?:(?:basic|bearer|digest|token)\s+)?([^\s"'\\,]+)"#
+                ),
+                r"(?i)(?-u:\b)bearer\s+([a-z0-9._~+/=-]{16,})",
+                r"(?-u:\b)eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+                r"(?-u:\b)(?:AKIA|ASIA)[A-Z0-9]{16}(?-u:\b)",
+                r"(?-u:\b)(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}|glpat-[A-Za-z0-9_-]{20,})",
+                r"(?-u:\b)(?:AIza[A-Za-z0-9_-]{35}|npm_[A-Za-z0-9]{36}|sk-[A-Za-z0-9_-]{20,})",
+                r"(?-u:\b)(?:xox[abeoprs]-[A-Za-z0-9-]{10,}|[rs]k_(?:live|test)_[A-Za-z0-9]{16,})",
+            ],
+        }
+    }
+}
+
+/// The secrets that are replaced by `***` in the text of lines. The default replaces nothing.
+///
+/// A text is searched once by all patterns, in time linear in its length, and grows to three times its length
+/// at most. If a pattern has groups, the texts of its groups are replaced, and otherwise the whole match.
+///
+/// ```
+/// use docker_source::{Redaction, Secret};
+///
+/// let redaction = Redaction::default().with(Secret::Key).with_pattern("customer ([0-9]+)")?;
+/// assert_eq!(redaction.text("customer 4711: password=hunter2"), "customer ***: password=***");
+/// assert_eq!(redaction.value("db_password", "correct horse"), "***");
+/// # Ok::<(), docker_source::gelf::InvalidFormat>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Redaction {
+    inner: Option<Arc<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    patterns: Vec<Pattern>,
+    /// All patterns, to find out which of them match.
+    set: RegexSet,
+}
+
+#[derive(Clone, Debug)]
+struct Pattern {
+    regex: Regex,
+    is_card: bool,
+}
+
+impl Redaction {
+    /// Redacts a kind of secrets.
+    #[must_use]
+    pub fn with(self, secret: Secret) -> Self {
+        // The patterns of this crate are valid, as a test shows.
+        self.clone().with_all(secret.patterns(), secret == Secret::Card).unwrap_or(self)
+    }
+
+    /// Redacts the matches of a regular expression.
+    ///
+    /// # Errors
+    /// Returns [`InvalidFormat`] if the expression is invalid, matches the empty text, or needs more than
+    /// 1 MiB, or if all expressions together need more than 16 MiB.
+    pub fn with_pattern(self, pattern: &str) -> Result<Self, InvalidFormat> {
+        self.with_all(&[pattern], false)
+    }
+
+    fn with_all(self, texts: &[&str], are_cards: bool) -> Result<Self, InvalidFormat> {
+        let error = |error| InvalidFormat::regex(&error);
+        let mut patterns = self.inner.as_ref().map_or_else(Vec::new, |inner| inner.patterns.clone());
+        for text in texts {
+            if patterns.iter().any(|known: &Pattern| known.regex.as_str() == *text) {
+                continue;
+            }
+            let regex = RegexBuilder::new(text).size_limit(MAX_PATTERN_BYTES).build().map_err(error)?;
+            if regex.is_match("") {
+                return Err(InvalidFormat::EmptyPattern);
+            }
+            patterns.push(Pattern { regex, is_card: are_cards });
+        }
+        let texts = patterns.iter().map(|pattern| pattern.regex.as_str());
+        let set = RegexSetBuilder::new(texts).size_limit(MAX_TOTAL_BYTES).build().map_err(error)?;
+        Ok(Self { inner: Some(Arc::new(Inner { patterns, set })) })
+    }
+
+    /// Returns the text with its secrets replaced.
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let Some(inner) = &self.inner else { return Cow::Borrowed(text) };
+        let mut secrets: Vec<Range<usize>> = Vec::new();
+        for index in inner.set.matches(text) {
+            let Some(Pattern { regex, is_card }) = inner.patterns.get(index) else { continue };
+            if *is_card {
+                secrets.extend(regex.find_iter(text).flat_map(|run| cards::find(text, run.range())));
+            } else if regex.captures_len() > 1 {
+                let groups = regex.captures_iter(text);
+                secrets.extend(groups.flat_map(|groups| {
+                    groups.iter().skip(1).flatten().map(|group| group.range()).collect::<Vec<_>>()
+                }));
+            } else {
+                secrets.extend(regex.find_iter(text).map(|found| found.range()));
+            }
+            merge(&mut secrets);
+        }
+        if secrets.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let mut redacted = String::with_capacity(text.len());
+        let mut end = 0;
+        for secret in secrets {
+            redacted.push_str(text.get(end..secret.start).unwrap_or_default());
+            redacted.push_str(MASK);
+            end = secret.end;
+        }
+        redacted.push_str(text.get(end..).unwrap_or_default());
+        Cow::Owned(redacted)
+    }
+
+    /// Returns the value of a field, with its secrets replaced. The whole value is replaced if the name of the
+    /// field is the name of a secret, such as `password`.
+    pub fn value<'a>(&self, name: &str, value: &'a str) -> Cow<'a, str> {
+        if self.inner.is_none() || value.is_empty() {
+            return Cow::Borrowed(value);
+        }
+        let probe = format!("{name}=x");
+        match self.text(&probe).strip_prefix(name).is_some_and(|rest| rest == "=x") {
+            true => self.text(value),
+            false => Cow::Borrowed(MASK),
+        }
+    }
+}
+
+/// Sorts ranges, and joins those that overlap or touch each other.
+fn merge(ranges: &mut Vec<Range<usize>>) {
+    ranges.retain(|range| !range.is_empty());
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.dedup_by(|later, earlier| {
+        let touches = later.start <= earlier.end;
+        if touches {
+            earlier.end = earlier.end.max(later.end);
+        }
+        touches
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Redaction {
+        Secret::ALL.into_iter().fold(Redaction::default(), Redaction::with)
+    }
+
+    #[test]
+    fn every_known_pattern_compiles() {
+        let count: usize = Secret::ALL.iter().map(|secret| secret.patterns().len()).sum();
+        assert_eq!(all().with(Secret::Card).inner.unwrap().patterns.len(), count);
+    }
+
+    #[test]
+    fn secrets_are_replaced_and_the_rest_stays() {
+        let all = all();
+        for (text, redacted) in [
+            ("Authorization: Basic dXNlcjpwYXNz rest", "Authorization: Basic *** rest"),
+            (r#""authorization":"Bearer abc.def","x":1"#, r#""authorization":"Bearer ***","x":1"#),
+            ("using Bearer abcdefghijklmnop1234.", "using Bearer ***"),
+            ("jwt eyJhbGciOiJI.eyJzdWIiOiIx.c2ln end", "jwt *** end"),
+            ("key AKIAIOSFODNN7EXAMPLE.", "key ***."),
+            ("clone with ghp_0123456789abcdefghij0123456789abcdef", "clone with ***"),
+            ("xoxb-123456789012-abc sk_live_0123456789abcdef", "*** ***"),
+            ("password=hunter2&user=bob", "password=***&user=bob"),
+            (r#"{"user":"bob","password":"a \" b","n":1}"#, r#"{"user":"bob","password":"***","n":1}"#),
+            (r#"{\"api_key\":\"abc\",\"n\":1}"#, r#"{\"api_key\":\"***\",\"n\":1}"#),
+            ("DB_SECRET: 'x y' ok", "DB_SECRET: '***' ok"),
+            ("postgres://app:pa55@db:5432/shop", "postgres://app:***@db:5432/shop"),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA",
+                "-----BEGIN RSA PRIVATE KEY-----***-----END RSA",
+            ),
+            ("mail to jane.doe+x@mail.example.com, now", "mail to ***, now"),
+            ("paid with 4111 1111 1111 1111 12/29", "paid with *** 12/29"),
+            ("ä 5500-0000-0000-0004 é", "ä *** é"),
+        ] {
+            assert_eq!(all.text(text), redacted, "{text}");
+        }
+    }
+
+    #[test]
+    fn ordinary_lines_stay_as_they_are() {
+        let all = all();
+        for text in [
+            "GET /items/17 200 1.5 ms",
+            "tokens: 17, monkey: 4, passwords are fine",
+            "Basic authentication is off, Bearer authentication too",
+            "at 1764418000123456789 ns, trace 4bf92f3577b34da6a3ce929d0e0e4736",
+            "ratio 0.4532015112830366",
+            "12:30:45 a@b http://host:80/path@x",
+            "",
+        ] {
+            assert!(matches!(all.text(text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_own_pattern_replaces_its_groups_or_its_match() {
+        let own = |pattern| Redaction::default().with_pattern(pattern).unwrap();
+        assert_eq!(own("id=[0-9]+").text("a id=1 b id=22"), "a *** b ***");
+        assert_eq!(
+            own("id=([0-9]+)(?: name=([a-z]+))?").text("id=1 name=x, id=2"),
+            "id=*** name=***, id=***"
+        );
+        let both = own("b+").with_pattern("abb").unwrap();
+        assert_eq!(both.text("xabbbx"), "x***x");
+    }
+
+    #[test]
+    fn a_pattern_that_is_invalid_too_large_or_matches_nothing_at_all_is_refused() {
+        for pattern in ["", "a*", "(", "[a-z]{1000000}"] {
+            let error = Redaction::default().with_pattern(pattern).unwrap_err();
+            assert!(!error.to_string().contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_text_grows_to_three_times_its_length_at_most() {
+        let own = Redaction::default().with_pattern("a").unwrap().with_pattern(r"\*").unwrap();
+        assert_eq!(own.text(&"ab".repeat(50_000)).len(), 200_000);
+        assert_eq!(own.text(&"a".repeat(100_000)), MASK);
+    }
+
+    #[test]
+    fn a_value_is_replaced_if_its_name_is_that_of_a_secret() {
+        let all = all();
+        assert_eq!(all.value("DB_PASSWORD", "correct horse"), MASK);
+        assert_eq!(all.value("user.token", "a b"), MASK);
+        assert_eq!(all.value("user", "a@example.com or b"), "*** or b");
+        assert_eq!(all.value("user", "bob"), "bob");
+        assert_eq!(all.value("password", ""), "");
+        assert_eq!(Redaction::default().value("password", "x"), "x");
+    }
+}

@@ -1,0 +1,61 @@
+//! A list of the running containers with their metadata.
+
+use std::sync::Arc;
+
+use crate::container::Container;
+use crate::engine::{EngineAddress, EngineClient, EngineError, Limits, LogRefusal};
+use crate::identity::Identity;
+use crate::timing::Timing;
+
+/// Returns the running containers with their metadata, in the order of the Engine's list, without following
+/// them. Containers that are removed meanwhile are left out.
+///
+/// Programs use the list to show which containers a [`select`](crate::SourceBuilder::select) would follow.
+///
+/// # Errors
+/// Returns the first error of the requests. Unlike [`connect`](crate::SourceBuilder::connect), the function
+/// does not wait for an Engine that does not answer.
+pub async fn running_containers(address: EngineAddress) -> Result<Vec<Container>, EngineError> {
+    let timing = Timing::default();
+    let limits = Limits { headers: timing.headers, log: timing.catch_up, body: timing.answer };
+    let client = EngineClient::new(address, limits);
+    client.negotiate().await?;
+    let engine_host: Arc<str> = Identity::of(&client).await?.host.into();
+    let list = client.containers().await?;
+    if let Some(error) = list.error {
+        return Err(error);
+    }
+    let mut containers = Vec::new();
+    for summary in list.containers.iter().filter(|summary| summary.is_running()) {
+        match client.inspect(&summary.id).await {
+            Ok(inspect) => {
+                containers.push(Container::from_inspect(&summary.id, inspect, engine_host.clone()));
+            }
+            Err(error) if error.log_refusal() == LogRefusal::Gone => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(containers)
+}
+
+#[cfg(test)]
+mod tests {
+    use simulated_engine::{ContainerOptions, Fault, SimulatedEngine};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn running_containers_are_listed_without_those_that_are_gone() {
+        let engine = SimulatedEngine::start().await;
+        engine.create(ContainerOptions::named("created"));
+        let web = engine.create(ContainerOptions::named("web").label("team", "shop"));
+        let gone = engine.create(ContainerOptions::named("gone"));
+        web.start();
+        gone.start();
+        gone.fail_inspect(Fault::Status(404, "no such container".into()));
+        let containers = running_containers(engine.docker_host().parse().unwrap()).await.unwrap();
+        let names: Vec<_> = containers.iter().map(Container::name).collect();
+        assert_eq!(names, ["web"]);
+        assert_eq!(containers[0].labels()["team"], "shop");
+    }
+}
