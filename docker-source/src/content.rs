@@ -18,8 +18,8 @@
 //! | any other | a field |
 //!
 //! Numbers stay exact numbers, members of objects become fields such as `_outer_inner`, and arrays are JSON
-//! text. Numbers of a level from 10 on are those of pino and bunyan. The time of a line counts if it is at most
-//! a day older and a minute newer than Docker's stamp; otherwise it becomes a field.
+//! text. Numbers of a level from 10 on are those of pino and bunyan. The time of a line counts if it is at
+//! most a day older and a minute newer than Docker's stamp; otherwise it becomes a field.
 //!
 //! A name that this crate or Logstash uses for another field becomes `_line_NAME`, as does a name that the
 //! container's own fields have. Thus nothing in a line can replace `_container_name`, `_seq` or `host`.

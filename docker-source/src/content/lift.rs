@@ -44,7 +44,7 @@ const MAX_AHEAD: Duration = Duration::from_secs(60);
 /// let mut lifter = ContentLifter::default();
 /// let line = r#"{"level":50,"msg":"payment refused","order":4711}"#;
 /// let mut message = Message::new("web-1", line);
-/// lifter.apply(&mut content, line.as_bytes(), &mut message);
+/// lifter.apply(&mut content, line.into(), &mut message);
 /// assert_eq!((message.short_message(), message.level()), ("payment refused", Some(Level::Error)));
 /// assert_eq!(message.field("order").and_then(|value| value.as_i64()), Some(4711));
 /// # Ok::<(), docker_source::content::InvalidContent>(())
@@ -55,15 +55,20 @@ pub struct ContentLifter {
 }
 
 impl ContentLifter {
-    /// Completes a message. `text` is its line, or all of its lines.
+    /// Completes a message. `text` is its line, or all of its lines, as
+    /// [`GelfFormatter::text`](crate::gelf::GelfFormatter::text) returns it.
     ///
     /// A message that is made anew from the same line gets the same parts again.
-    pub fn apply<'a>(&mut self, content: &mut ContainerContent, text: &'a [u8], message: &mut Message<'a>) {
+    pub fn apply<'a>(
+        &mut self,
+        content: &mut ContainerContent,
+        mut text: Cow<'a, str>,
+        message: &mut Message<'a>,
+    ) {
         let options = content.options;
         if options.is_off() {
             return;
         }
-        let mut text = String::from_utf8_lossy(text);
         if options.strip_ansi && memchr::memchr(0x1b, text.as_bytes()).is_some() {
             text = ansi::strip(text);
             let short = ansi::strip(Cow::Borrowed(message.short_message())).into_owned();

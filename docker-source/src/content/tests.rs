@@ -48,7 +48,7 @@ fn lifted_in(lifter: &mut ContentLifter, content: &mut ContainerContent, line: &
     if line.contains('\n') {
         message.set_full_message(line);
     }
-    lifter.apply(content, line.as_bytes(), &mut message);
+    lifter.apply(content, line.into(), &mut message);
     assert_eq!(message.field("container_name").and_then(Value::as_str), Some("shop"));
     assert_eq!(message.field("team").and_then(Value::as_str), Some("blue"));
     described(&message)
@@ -296,7 +296,7 @@ proptest! {
         let all: ContentOptions = "all".parse().unwrap();
         let mut content = ContainerContent::new(ContentOptions { strip_ansi: true, ..all });
         let mut message = fields.message(line.as_str()).with_timestamp(stamp());
-        ContentLifter::default().apply(&mut content, line.as_bytes(), &mut message);
+        ContentLifter::default().apply(&mut content, line.as_str().into(), &mut message);
         prop_assert_eq!(message.field("container_name").and_then(Value::as_str), Some("shop"));
         let mut payload = bytes::BytesMut::new();
         gelf_core::encode(&message, &mut payload);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use gelf_core::{FieldName, Message};
 
+use crate::gelf::GelfFormatter;
 use crate::position::Position;
 use crate::record::Record;
 
@@ -64,18 +65,19 @@ impl<T> JoinedLines<T> {
         iter::once(self.ticket).chain(self.joined.into_iter().flat_map(|joined| joined.tickets))
     }
 
-    /// Completes the message that a [`GelfFormatter`](crate::gelf::GelfFormatter::message) has made of the
-    /// first line. Sets `full_message` to all lines if there
-    /// are several. If the last of them was cut, the field `_truncated` is the length of all lines; if it is
+    /// Converts the lines to the message of the first line, with all lines as `full_message` if there are
+    /// several. If the last of them was cut, the field `_truncated` is the length of all lines; if it is
     /// unfinished, the field `_partial` is `true`.
-    pub fn complete<'a>(&'a self, message: &mut Message<'a>) {
-        let Some(joined) = &self.joined else { return };
-        message.set_full_message(String::from_utf8_lossy(&joined.text));
+    pub fn message<'a>(&'a self, formatter: &'a mut GelfFormatter) -> Message<'a> {
+        let Some(joined) = &self.joined else { return formatter.message(&self.record) };
+        let text = formatter.text(&joined.text);
+        let mut message = formatter.message(&self.record).with_full_message(text);
         if joined.length > joined.text.len() {
             message.set_field(FieldName::from_static("truncated"), joined.length as u64);
         } else if !joined.is_whole {
             message.set_field(FieldName::from_static("partial"), true);
         }
+        message
     }
 
     /// Returns the approximate memory, which the limit of all open messages counts.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gelf_core::{Message, Timestamp};
+use gelf_core::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
@@ -11,6 +11,7 @@ use crate::log::LogStream;
 use crate::position::Positions;
 use crate::progress::Progress;
 use crate::record::{Record, RecordBuilder};
+use crate::redact::Redaction;
 
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -271,8 +272,7 @@ fn a_line_that_was_cut_or_left_unfinished_ends_its_message_and_marks_it() {
     lines.write(" c");
     let mut marks = Vec::new();
     while let Some(lines) = lines.joiner.pop() {
-        let mut message = formatter.message(lines.record());
-        lines.complete(&mut message);
+        let message = lines.message(&mut formatter);
         let number = message.field("truncated").and_then(|value| value.as_u64());
         marks.push((message.short_message().to_owned(), number, message.field("partial").is_some()));
     }
@@ -285,16 +285,17 @@ fn a_line_that_was_cut_or_left_unfinished_ends_its_message_and_marks_it() {
 fn the_first_line_is_the_short_message_and_all_lines_are_the_full_message() {
     let options = JoinOptions { separator: " / ".to_owned(), ..JoinOptions::default() };
     let mut lines = Lines::with_options(pattern(r"^\s", Match::NonFirst), options);
-    ["a", " b", "alone"].iter().for_each(|line| lines.write(line));
+    ["a", " secret", "alone"].iter().for_each(|line| lines.write(line));
     lines.joiner.flush();
+    let redaction = Redaction::default().with_pattern("secret").unwrap();
+    let mut formatter = GelfFormatter::new(GelfFormat::default().with_redaction(redaction));
     let texts = std::iter::from_fn(|| lines.joiner.pop()).map(|lines| {
-        let mut message = Message::new("h", String::from_utf8_lossy(lines.record().bytes()).into_owned());
-        lines.complete(&mut message);
+        let message = lines.message(&mut formatter);
         (message.short_message().to_owned(), message.full_message().map(str::to_owned))
     });
     assert_eq!(
         texts.collect::<Vec<_>>(),
-        [("a".to_owned(), Some("a /  b".to_owned())), ("alone".to_owned(), None)]
+        [("a".to_owned(), Some("a /  ***".to_owned())), ("alone".to_owned(), None)]
     );
 }
 

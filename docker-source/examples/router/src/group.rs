@@ -53,8 +53,8 @@ impl RouteQueue {
     /// # Cancel safety
     /// Cancel safe: the message stays the first one.
     async fn send_first(&mut self) -> bool {
-        let Some(lines) = self.lines.peek() else { return false };
-        self.delivery.send(lines).await;
+        let Some((lines, content)) = self.lines.first() else { return false };
+        self.delivery.send(lines, content).await;
         self.tally.joined(lines.lines() - 1);
         self.lines.pop();
         true
@@ -274,7 +274,7 @@ async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
     loop {
         let has_others = routes.len() > 1;
         let Some(queue) = routes.get_mut(index) else { break };
-        if queue.lines.peek().is_none() {
+        if queue.lines.is_empty() {
             index += 1;
             continue;
         }

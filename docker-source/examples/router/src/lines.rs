@@ -1,9 +1,11 @@
-//! The lines of a route that wait for its destination, and the joining of lines into messages.
+//! The lines of a route that wait for its destination: their joining into messages, and their content.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use docker_source::content::{ContainerContent, ContentOptions, container_content};
 use docker_source::multiline::{JoinedLines, MultilineJoiner, Rule, container_rule};
 use docker_source::{Container, Record};
 
@@ -16,29 +18,34 @@ pub(crate) type Lines = JoinedLines<Settlement>;
 /// The open and completed messages of a route.
 #[derive(Debug)]
 pub(crate) struct LineStage {
-    joining: Joining,
     joiner: MultilineJoiner<Settlement>,
-    rules: ContainerRules,
+    containers: Containers,
 }
 
 impl LineStage {
     pub(crate) fn new(route: &Route, warned: WarnedContainers) -> Self {
-        let joining = route.joining.clone();
+        let (joining, content) = (route.joining.clone(), route.content);
         let joiner = MultilineJoiner::new(joining.options.clone());
-        Self { joining, joiner, rules: ContainerRules { warned, ..ContainerRules::default() } }
+        Self { joiner, containers: Containers::new(joining, content, warned) }
     }
 
     /// Takes a line. `now` returns the time, and is called only if the lines of the container are joined.
     pub(crate) fn push(&mut self, record: &Arc<Record>, settlement: Settlement, now: impl Fn() -> Instant) {
-        match self.rules.get(record.container(), &self.joining) {
+        match self.containers.rule(record.container()) {
             Some(rule) => self.joiner.push(Arc::clone(record), settlement, rule, now()),
             None => self.joiner.pass(Arc::clone(record), settlement),
         }
     }
 
-    /// Returns the first completed message.
-    pub(crate) fn peek(&self) -> Option<&Lines> {
-        self.joiner.peek()
+    /// Returns whether no message is completed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.joiner.peek().is_none()
+    }
+
+    /// Returns the first completed message, and the reading of its content if the container asks for that.
+    pub(crate) fn first(&mut self) -> Option<(&Lines, Option<&mut ContainerContent>)> {
+        let lines = self.joiner.peek()?;
+        Some((lines, self.containers.content(lines.record().container())))
     }
 
     /// Removes the first completed message.
@@ -77,7 +84,7 @@ impl WarnedContainers {
     const MAX: usize = 1024;
 
     /// Logs the warning, unless one was logged about the container.
-    fn warn(&self, container: &Container, problem: &dyn std::fmt::Display) {
+    fn warn(&self, container: &Container, problem: &dyn Display) {
         let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.iter().any(|id| id == container.id()) {
             return;
@@ -90,44 +97,81 @@ impl WarnedContainers {
     }
 }
 
-/// The rules of containers. Lines of the container that wrote the last line cost no lookup.
-#[derive(Debug, Default)]
-struct ContainerRules {
+/// The settings of containers, from their labels and the options of the route.
+#[derive(Debug)]
+struct Containers {
+    joining: Joining,
+    content: ContentOptions,
     warned: WarnedContainers,
+    /// The container of the last line, and its rule: most lines cost no lookup.
     last: Option<(Arc<Container>, Option<Rule>)>,
-    /// The rules by the address of the container in memory, which is unique as long as the `Weak` exists.
-    known: HashMap<usize, (Weak<Container>, Option<Rule>)>,
-    /// The length of `known` at which the rules of dropped containers are removed.
+    /// True if the content of a container is read, so that lines cost a lookup.
+    reads_content: bool,
+    /// The settings by the address of the container in memory, which is unique as long as the `Weak` exists.
+    known: HashMap<usize, Known>,
+    /// The length of `known` at which the settings of dropped containers are removed.
     prune_at: usize,
 }
 
-impl ContainerRules {
+#[derive(Debug)]
+struct Known {
+    container: Weak<Container>,
+    rule: Option<Rule>,
+    content: ContainerContent,
+}
+
+impl Containers {
     /// The smallest value of `prune_at`.
     const PRUNE_AT: usize = 64;
 
-    fn get(&mut self, container: &Arc<Container>, joining: &Joining) -> Option<&Rule> {
+    fn new(joining: Joining, content: ContentOptions, warned: WarnedContainers) -> Self {
+        Self {
+            joining,
+            content,
+            warned,
+            last: None,
+            reads_content: false,
+            known: HashMap::new(),
+            prune_at: Self::PRUNE_AT,
+        }
+    }
+
+    /// Returns the rule by which lines of the container are joined.
+    fn rule(&mut self, container: &Arc<Container>) -> Option<&Rule> {
         let is_last = self.last.as_ref().is_some_and(|(last, _)| Arc::ptr_eq(last, container));
         if !is_last {
-            self.last = Some((Arc::clone(container), self.find(container, joining)));
+            let rule = self.find(container).rule.clone();
+            self.last = Some((Arc::clone(container), rule));
         }
         self.last.as_ref()?.1.as_ref()
     }
 
-    fn find(&mut self, container: &Arc<Container>, joining: &Joining) -> Option<Rule> {
+    /// Returns the reading of the container's lines, if they are read.
+    fn content(&mut self, container: &Arc<Container>) -> Option<&mut ContainerContent> {
+        if !self.reads_content {
+            return None;
+        }
+        Some(&mut self.find(container).content).filter(|content| !content.is_off())
+    }
+
+    fn find(&mut self, container: &Arc<Container>) -> &mut Known {
         if self.known.len() >= self.prune_at {
-            self.known.retain(|_, (container, _)| container.strong_count() > 0);
+            self.known.retain(|_, known| known.container.strong_count() > 0);
             self.prune_at = (2 * self.known.len()).max(Self::PRUNE_AT);
         }
-        let warned = &self.warned;
-        let (_, rule) = self.known.entry(Arc::as_ptr(container).addr()).or_insert_with(|| {
-            let default = joining.rule.as_ref().filter(|_| !joining.is_opt_in);
+        let Self { joining, content, warned, reads_content, known, .. } = self;
+        known.entry(Arc::as_ptr(container).addr()).or_insert_with(|| {
             let rule = container_rule(container, joining.rule.as_ref(), !joining.is_opt_in);
             let rule = rule.unwrap_or_else(|error| {
                 warned.warn(container, &error);
-                default.cloned()
+                joining.rule.as_ref().filter(|_| !joining.is_opt_in).cloned()
             });
-            (Arc::downgrade(container), rule)
-        });
-        rule.clone()
+            let content = container_content(container, *content).unwrap_or_else(|error| {
+                warned.warn(container, &error);
+                *content
+            });
+            *reads_content |= !content.is_off();
+            Known { container: Arc::downgrade(container), rule, content: ContainerContent::new(content) }
+        })
     }
 }

@@ -42,6 +42,7 @@ const EXCLUDE: &str = "EXCLUDE_LABEL";
 const EXCLUDE_SEVERAL: &str = "EXCLUDE_LABELS";
 const FIELDS: &str = "EXTRA_JSON";
 const KEY: &str = "LOGSPOUT_TLS_CLIENT_KEY";
+const STRIP_ANSI: &str = "STRIP_ANSI";
 const NO_SYSTEM_CA: &str = "LOGSPOUT_TLS_DISABLE_SYSTEM_ROOTS";
 
 const ONLY_GELF: &str = "only GELF is sent";
@@ -81,7 +82,7 @@ pub(crate) static VARIABLES: [Variable; 39] = [
     unused("RETRY_COUNT", "a destination that is down is retried without a limit"),
     unused("ROUTESPATH", "routes are given on the command line, in ROUTE_URIS or in a file with --config"),
     used("ROUTE_URIS", "sets the routes if neither the command line nor the file of --config has any"),
-    unused("STRIP_ANSI", "lines are sent as they are written"),
+    used(STRIP_ANSI, "sets strip_ansi= of routes that lack it"),
     unused("SYSLOG_DATA", ONLY_GELF),
     unused("SYSLOG_FORMAT", ONLY_GELF),
     used("SYSLOG_HOSTNAME", "sets host= as GELF_HOSTNAME does, which takes precedence"),
@@ -148,6 +149,7 @@ impl Environment {
             (CERT, Scope::Tls, "cert"),
             (KEY, Scope::Tls, "key"),
             (COMPRESSION, Scope::Udp, "compression"),
+            (STRIP_ANSI, Scope::All, "strip_ansi"),
         ] {
             let Some(value) = value(name) else { continue };
             if name == CA && value.contains(',') {

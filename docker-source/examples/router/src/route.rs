@@ -10,6 +10,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
+use docker_source::content::ContentOptions;
 use docker_source::gelf::GelfFormat;
 use docker_source::{Container, ContainerFilter, StreamFilter};
 use gelf_tokio::options::QueueOptions;
@@ -41,6 +42,8 @@ pub(crate) struct Route {
     pub(crate) format: GelfFormat,
     /// The limit of messages in flight, if the destination is the embedded receiver.
     pub(crate) window: Option<Window>,
+    /// The reading of lines of containers that ask for none by a label.
+    pub(crate) content: ContentOptions,
     /// The joining of lines into messages.
     pub(crate) joining: Joining,
     filter: ContainerFilter,
@@ -83,10 +86,10 @@ impl Route {
                 .set(settings, &name, &value)
                 .map_err(|error| InvalidRoute::Option { option: format!("{name}={value}"), error })?;
         }
-        let Settings { format, filter, streams, lines } = settings;
+        let Settings { format, filter, streams, lines, content } = settings;
         let invalid = |(option, error): (&str, _)| InvalidRoute::Option { option: option.to_owned(), error };
         let joining = lines.joining().map_err(invalid)?;
-        Ok(Self { endpoint, format, window: None, joining, filter, streams, uri })
+        Ok(Self { endpoint, format, window: None, joining, content, filter, streams, uri })
     }
 
     /// Limits a route over UDP to [`UDP_RATE`], unless the route has a rate. UDP does not slow a sender down,

@@ -9,8 +9,8 @@ use gelf_tokio::stats::ClientStats;
 use crate::receipt::LineReceipt;
 
 /// The counters of a route: `routed = delivered + dropped by reason + joined + in flight`. A message of
-/// several lines is delivered or dropped as its first line; the others count as joined once it is queued. Over
-/// UDP, `sent` takes the place of `delivered`.
+/// several lines is delivered or dropped as its first line; the others count as joined once it is queued.
+/// Over UDP, `sent` takes the place of `delivered`.
 #[derive(Debug)]
 pub(crate) struct Tally {
     routed: AtomicU64,

@@ -75,13 +75,8 @@ impl LineOptions {
         Ok(())
     }
 
-    /// Parses a boolean as Go does, since Logspout's variable has one.
     pub(super) fn default(&mut self, value: &str) -> Result<(), String> {
-        self.is_opt_in = match value {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => false,
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => true,
-            _ => return Err("use true or false".to_owned()),
-        };
+        self.is_opt_in = !boolean(value)?;
         Ok(())
     }
 
@@ -106,6 +101,15 @@ impl LineOptions {
             (preset, None, None) => preset,
         };
         Ok(Joining { rule, is_opt_in, options: join })
+    }
+}
+
+/// Parses a boolean as Go does, since variables of Logspout have one.
+pub(super) fn boolean(value: &str) -> Result<bool, String> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("use true or false".to_owned()),
     }
 }
 

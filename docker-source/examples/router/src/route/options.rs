@@ -3,10 +3,11 @@
 //! Parsing of URIs and of configuration files, `--help`, `explain`, and the table in the README use this
 //! table. A new option needs a row here, and the code that uses its setting.
 
+use docker_source::content::{ContentOptions, InvalidContent};
 use docker_source::gelf::{GelfFormat, InvalidCompat, InvalidFormat};
 use docker_source::{ContainerFilter, InvalidFilter, Property, Redaction, Secret, StreamFilter};
 
-use super::lines::LineOptions;
+use super::lines::{LineOptions, boolean};
 
 /// The settings that the options of a route make.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,7 @@ pub(crate) struct Settings {
     pub(crate) filter: ContainerFilter,
     pub(crate) streams: StreamFilter,
     pub(crate) lines: LineOptions,
+    pub(crate) content: ContentOptions,
 }
 
 /// One option of a route.
@@ -70,7 +72,7 @@ pub(crate) fn check_option(name: &str, value: &str) -> Result<(), String> {
 const GLOB: &str = "GLOB";
 const LABEL: &str = "KEY, or KEY:GLOB, of which KEY is a GLOB, too";
 
-pub(crate) static TABLE: [RouteOption; 31] = [
+pub(crate) static TABLE: [RouteOption; 33] = [
     RouteOption {
         name: "filter.id",
         values: "the beginning of an id",
@@ -280,6 +282,31 @@ pub(crate) static TABLE: [RouteOption; 31] = [
         help: "Text of the field _tag",
         answers: "tag of Docker's driver",
         set: |settings, _, value| settings.formatted(|format| format.with_tag(value)),
+    },
+    RouteOption {
+        name: "content",
+        values: "json, logfmt, level or all",
+        default: "none",
+        is_list: true,
+        help: "Reads the severity, time, message, ids and fields of lines in JSON or logfmt; level reads plain lines",
+        answers: "",
+        set: |mut settings, _, value| {
+            let content: ContentOptions = value.parse().map_err(|error: InvalidContent| error.to_string())?;
+            settings.content = settings.content.and(content);
+            Ok(settings)
+        },
+    },
+    RouteOption {
+        name: "strip_ansi",
+        values: "true or false",
+        default: "false",
+        is_list: false,
+        help: "Removes escape sequences of terminals, such as colours",
+        answers: "STRIP_ANSI",
+        set: |mut settings, _, value| {
+            settings.content.strip_ansi = boolean(value)?;
+            Ok(settings)
+        },
     },
     RouteOption {
         name: "multiline",

@@ -10,6 +10,7 @@
 mod auditing;
 mod bad_input;
 mod common;
+mod content;
 mod every_line;
 mod explaining;
 mod image;
