@@ -45,7 +45,8 @@ impl Secret {
             Self::Key => &[
                 r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----((?s:.+?))(?:-----END|\z)",
                 concat!(
-                    r"(?i)(?:passw(?:or)?d|passphrase|(?-u:\b)pwd|secret|token|(?:api|access|private|secret)[_-]?key)",
+                    r"(?i)(?:passw(?:or)?d|passphrase|(?-u:\b)pwd|secret|token",
+                    r"|(?:api|access|private|secret)[_-]?key)",
                     r#"\\*["']?\s*[=:]\s*"#,
                     r#"(?:\\+"([^"\\]+)|"((?:[^"\\]|\\.)+)|'([^']+)|([^\s"'&,;<>\\]+))"#
                 ),
@@ -60,7 +61,8 @@ impl Secret {
                 r"(?i)(?-u:\b)bearer\s+([a-z0-9._~+/=-]{16,})",
                 r"(?-u:\b)eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
                 r"(?-u:\b)(?:AKIA|ASIA)[A-Z0-9]{16}(?-u:\b)",
-                r"(?-u:\b)(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,}|glpat-[A-Za-z0-9_-]{20,})",
+                r"(?-u:\b)(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})",
+                r"(?-u:\b)glpat-[A-Za-z0-9_-]{20,}",
                 r"(?-u:\b)(?:AIza[A-Za-z0-9_-]{35}|npm_[A-Za-z0-9]{36}|sk-[A-Za-z0-9_-]{20,})",
                 r"(?-u:\b)(?:xox[abeoprs]-[A-Za-z0-9-]{10,}|[rs]k_(?:live|test)_[A-Za-z0-9]{16,})",
             ],
@@ -166,8 +168,8 @@ impl Redaction {
         Cow::Owned(redacted)
     }
 
-    /// Returns the value of a field, with its secrets replaced. The whole value is replaced if the name of the
-    /// field is the name of a secret, such as `password`.
+    /// Returns the value of a field, with its secrets replaced. The whole value is replaced if the name of
+    /// the field is the name of a secret, such as `password`.
     pub fn value<'a>(&self, name: &str, value: &'a str) -> Cow<'a, str> {
         if self.inner.is_none() || value.is_empty() {
             return Cow::Borrowed(value);

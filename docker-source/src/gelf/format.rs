@@ -49,8 +49,8 @@ impl GelfFormat {
     /// Sets `host`. The default is the host name of the Engine.
     ///
     /// # Errors
-    /// Returns [`InvalidFormat::Blank`] if the name is empty or only white space: Graylog refuses messages with such a
-    /// host.
+    /// Returns [`InvalidFormat::Blank`] if the name is empty or only white space: Graylog refuses messages with
+    /// such a host.
     pub fn with_host(mut self, host: impl Into<String>) -> Result<Self, InvalidFormat> {
         let host = host.into();
         if host.trim().is_empty() {
@@ -299,8 +299,8 @@ impl fmt::Display for InvalidFormat {
             Self::Reserved => f.write_str("the name is reserved for a field of the message itself"),
             Self::Tag { at } => write!(
                 f,
-                "the braces at byte {at} are none of {{{{.ID}}}}, {{{{.FullID}}}}, {{{{.Name}}}}, {{{{.ImageName}}}}, \
-                 {{{{.ImageID}}}}, {{{{.ImageFullID}}}} and {{{{.DaemonName}}}}"
+                "the braces at byte {at} are none of {{{{.ID}}}}, {{{{.FullID}}}}, {{{{.Name}}}}, \
+                 {{{{.ImageName}}}}, {{{{.ImageID}}}}, {{{{.ImageFullID}}}} and {{{{.DaemonName}}}}"
             ),
         }
     }

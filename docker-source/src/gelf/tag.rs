@@ -45,7 +45,7 @@ impl Metadata {
             Self::Id => container.short_id(),
             Self::ImageFullId => container.image_id(),
             // As in Docker, the 12 characters include the algorithm, as in `sha256:4f0c9`.
-            Self::ImageId => container.image_id().get(..12).unwrap_or(container.image_id()),
+            Self::ImageId => container.image_id().get(..12).unwrap_or_else(|| container.image_id()),
             Self::ImageName => container.image(),
             Self::Name => container.name(),
         }

@@ -18,19 +18,23 @@ use crate::route::options::TABLE;
 use crate::route::{Route, RouteUri, UDP_RATE, default_queue, list};
 
 const ROUTES: &str = "\
-A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or
-gelf+https://; multiline+gelf:// and so on join lines as in Logspout. The default port is 12201. Options are a query:
-gelf://HOST?OPTION=VALUE&OPTION=VALUE; a comma in a value is %2C, and #NAME may follow. A route keeps a
-container that is renamed until it ends, and decides again at its next start; a container of no route is
-shipped as soon as its new name matches. In a GLOB, * is any text and ? any character; [a-z] is one of a
-class, and \\ makes the next character plain. Included patterns of one kind are alternatives, and an
-exclusion takes precedence. Options of the router:
+A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or gelf+https://; \
+multiline+gelf:// and so on join lines as in Logspout. \
+The default port is 12201. Options are a query, as in gelf://HOST?OPTION=VALUE&OPTION=VALUE; a comma in a \
+value is %2C, and #NAME may follow. A route keeps a container that is renamed until it ends, and decides \
+again at its next start; a container of no route is shipped as soon as its new name matches.
+
+In a GLOB, * is any text and ? any character, [a-z] is one of a class, and \\ makes the next character \
+plain. Included patterns of one kind are alternatives, and an exclusion takes precedence.
+
+Options of the router:
 ";
 
-const EXAMPLES: &str = "\
-$NAME and ${NAME} in a ROUTE of the command line are replaced by environment variables. The file of --config
-has the options state, log-level, drop-root and no-seq, and tables [[route]] with to = \"URI\", an optional
-name, and the options of routes: filter.name = [\"shop-*\", \"web\"].
+const EXAMPLES: &str = "
+$NAME and ${NAME} in a ROUTE are replaced by environment variables, except in the file of --config.
+That file has the options state, log-level, drop-root and no-seq, and a table [[route]] for each \
+route, with to = \"URI\", an optional name, and the options of the route, as in \
+filter.name = [\"shop-*\", \"web\"].
 
 Examples:
   gelf-router gelf://logstash.core:12201
@@ -44,18 +48,19 @@ Environment:
                /var/run/docker.sock, $XDG_RUNTIME_DIR/docker.sock, /run/podman/podman.sock,
                $XDG_RUNTIME_DIR/podman/podman.sock and /tmp/docker.sock)
   DOCKER_TLS_VERIFY, DOCKER_CERT_PATH
-               TLS to a tcp:// Engine if the first is not empty, with ca.pem, cert.pem and key.pem of that
-               folder (default ~/.docker), as for the docker command
+               TLS to a tcp:// Engine if the first is not empty, with ca.pem, cert.pem and key.pem
+               of that folder (default ~/.docker), as for the docker command
   GELF_HOSTNAME, SYSLOG_HOSTNAME
-               the host of messages for routes without host=; the file /etc/host_hostname takes precedence.
-               Without them, a host name that the agent's container was given, as by hostname: in a compose
-               file
+               the host of messages for routes without host=; the file /etc/host_hostname takes
+               precedence. Without them, the host name that the agent's container was given, as by
+               hostname: in a compose file
 
-Containers with LOGSPOUT=ignore in their environment are not read, and neither are other agents, by
-their label gelf-router.agent, which the image carries, or by gelf-router as their command.
-Variables of Logspout set options of the routes, or cause a warning if they have no effect. In a list of
-routes, those of other adapters than gelf are left out with a warning.
-Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if every line that was read is delivered or dropped with a
+Containers with LOGSPOUT=ignore in their environment are not read, and neither are other agents, by their \
+label gelf-router.agent, which the image carries, or by gelf-router as their command. Variables of Logspout \
+set options of the routes, or cause a warning if they have no effect. In a list of routes, those of other \
+adapters than gelf are left out with a warning.
+
+Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if every line that was read is delivered or dropped with a \
 reason, 1 after a permanent error or if lines were given up, 2 for a wrong command line or environment.";
 
 /// Returns the text below the list of arguments, with the endpoint options of gelf-tokio.
@@ -65,7 +70,7 @@ fn after_help() -> String {
         let again = if option.is_list { "; may be repeated" } else { "" };
         help += &format!("  {:<16}  {} (default {})\n", option.name, option.values, option.default);
         help += &format!("{:20}{}{again}\n", "", option.help);
-        if !option.answers.is_empty() {
+        if !option.answers.is_empty() && option.answers != option.name {
             help += &format!("{:20}In place of {}\n", "", option.answers);
         }
     }
@@ -344,12 +349,12 @@ mod tests {
         parse(arguments, |name| variable(name).map(|(_, value)| (*value).to_owned()), read)
     }
 
+    const FILE: &str = "state = \"/s\"\nlog-level = \"warn\"\n[[route]]\nto = \"gelf+tcp://file\"";
+
     /// Reads one of the files that the tests have.
     fn read(path: &Path) -> io::Result<String> {
         match path.to_str() {
-            Some("file.toml") => {
-                Ok("state = \"/s\"\nlog-level = \"warn\"\n[[route]]\nto = \"gelf+tcp://file\"".into())
-            }
+            Some("file.toml") => Ok(FILE.to_owned()),
             Some("wrong.toml") => Ok("\nroutes = 1".into()),
             _ => Err(io::ErrorKind::NotFound.into()),
         }

@@ -48,7 +48,7 @@ impl Config {
         let mut config = Self::default();
         for (key, value) in file.get_ref().iter() {
             let set = config.set(key.get_ref(), value.get_ref());
-            set.map_err(|(span, mistake)| at(span.unwrap_or(key.span()), mistake))?;
+            set.map_err(|(span, mistake)| at(span.unwrap_or_else(|| key.span()), mistake))?;
         }
         Ok(config)
     }

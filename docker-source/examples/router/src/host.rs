@@ -26,8 +26,8 @@ const CONTAINER_VARIABLE: &str = "HOSTNAME";
 const CONTAINER_FILES: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 
 /// Finds the host name: in the file, in a variable, or as the host name that this container was given.
-/// Logspout sends the last one. A generated host name, which is the beginning of the container's id, and blank
-/// names are ignored.
+/// Logspout sends the last one. A generated host name, which is the beginning of the container's id, and
+/// blank names are ignored.
 ///
 /// `file` reads a file, and `variable` looks up a variable of the environment. The second returned value is a
 /// warning about an unusable file, such as the directory that Docker creates for a mount whose source is

@@ -178,6 +178,12 @@ impl Environment {
         self.set.iter().filter_map(text).collect()
     }
 
+    /// Returns the names of the variables that set options, for errors.
+    pub(crate) fn names(&self) -> String {
+        let used = self.set.iter().filter(|variable| matches!(variable.effect, Effect::Some(_)));
+        used.map(|variable| variable.name).collect::<Vec<_>>().join(" or ")
+    }
+
     /// Adds the host of messages to routes that have none, and the warning about its file.
     pub(crate) fn set_host(&mut self, host: Option<&Host>, warning: Option<String>) {
         self.defaults.extend(host.map(|host| (Scope::All, "host".to_owned(), host.name.clone())));

@@ -13,13 +13,14 @@ use crate::logspout::Environment;
 pub(crate) fn parse(list: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Vec<RouteUri>, String> {
     let expanded = expand(list, variable);
     let uris = expanded.split(',').map(str::trim).filter(|uri| !uri.is_empty());
-    uris.map(|uri| RouteUri::parse(uri).map_err(|error| format!("route {:?}: {error}", without_options(uri))))
-        .collect()
+    let parse =
+        |uri| RouteUri::parse(uri).map_err(|error| format!("route {:?}: {error}", without_options(uri)));
+    uris.map(parse).collect()
 }
 
-/// Makes the routes, with the options of the environment. In a list with GELF routes, or with `--print`, the
-/// routes of other adapters are left out with a warning, so that a deployment of Logspout with several adapters
-/// keeps its GELF routes.
+/// Makes the routes, with the options of the environment. In a list with GELF routes, or with `--print`,
+/// routes of other adapters are left out with a warning, so that a deployment of Logspout with several
+/// adapters keeps its GELF routes.
 ///
 /// # Errors
 /// Returns a text of one line for an invalid route.
@@ -38,8 +39,13 @@ pub(crate) fn routes(
             continue;
         }
         let mistake = |error: &dyn fmt::Display| format!("route {shown:?}: {error}");
+        let without_environment = uri.clone();
         environment.apply(&mut uri).map_err(|error| mistake(&error))?;
-        routes.push(Route::new(uri).and_then(Route::paced).map_err(|error| mistake(&error))?);
+        let route = Route::new(uri).and_then(Route::paced);
+        routes.push(route.map_err(|error| match Route::new(without_environment) {
+            Ok(_) => format!("{}, as {} says", mistake(&error), environment.names()),
+            Err(_) => mistake(&error),
+        })?);
     }
     Ok(routes)
 }

@@ -129,7 +129,7 @@ pub(crate) static TABLE: [RouteOption; 33] = [
         default: "all",
         is_list: true,
         help: "Ship only containers with this name",
-        answers: "filter.name",
+        answers: "",
         set: |settings, _, value| settings.filtered(|filter| filter.include(Property::Name, value)),
     },
     RouteOption {
@@ -147,7 +147,7 @@ pub(crate) static TABLE: [RouteOption; 33] = [
         default: "all",
         is_list: true,
         help: "Ship only containers with this label, such as ship:true as an opt-in",
-        answers: "filter.labels",
+        answers: "",
         set: |settings, _, value| settings.filtered(|filter| filter.include(Property::Label, value)),
     },
     RouteOption {
@@ -230,7 +230,8 @@ pub(crate) static TABLE: [RouteOption; 33] = [
         values: "GLOB,GLOB...",
         default: "none",
         is_list: true,
-        help: "Sends each label whose name matches as a field; Compose, Swarm, Kubernetes and ECS need no option",
+        help: "Sends each label whose name matches as a field; those of Compose, Swarm, Kubernetes and ECS \
+               need no option",
         answers: "labels of Docker's driver",
         set: |settings, _, value| settings.formatted(|format| format.with_labels(value)),
     },
@@ -276,10 +277,11 @@ pub(crate) static TABLE: [RouteOption; 33] = [
     },
     RouteOption {
         name: "tag",
-        values: "text with {{.ID}}, {{.FullID}}, {{.Name}}, {{.ImageName}}, {{.ImageID}}, {{.ImageFullID}}, {{.DaemonName}}",
+        values: "a template",
         default: "{{.ID}} with compat=docker",
         is_list: false,
-        help: "Text of the field _tag",
+        help: "Text of the field _tag, with {{.ID}}, {{.FullID}}, {{.Name}}, {{.ImageName}}, {{.ImageID}}, \
+               {{.ImageFullID}} and {{.DaemonName}}",
         answers: "tag of Docker's driver",
         set: |settings, _, value| settings.formatted(|format| format.with_tag(value)),
     },
@@ -385,7 +387,8 @@ pub(crate) static TABLE: [RouteOption; 33] = [
         values: "default, or some of cards, keys, mail, tokens with commas",
         default: "none",
         is_list: true,
-        help: "Replaces secrets by ***, in lines and in fields of commands, labels and variables; default is all kinds",
+        help: "Replaces secrets by ***, in lines and in fields of commands, labels and variables; default is \
+               all kinds",
         answers: "",
         set: |mut settings, _, value| {
             for kind in value.split(',') {
@@ -451,8 +454,12 @@ mod tests {
     use std::fmt::Write;
     use std::path::Path;
 
+    use docker_source::gelf::GelfFormatter;
+    use docker_source::{Container, Record};
+
     use super::*;
     use crate::logspout::{Effect, VARIABLES};
+    use crate::route::Route;
 
     /// Returns the tables of the options and of the variables as Markdown.
     fn tables() -> [String; 2] {
@@ -503,6 +510,87 @@ mod tests {
                 "{}",
                 option.name
             );
+        }
+    }
+
+    fn shop() -> Container {
+        Container::builder("shop-1")
+            .id("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef")
+            .image("team/shop:1.2")
+            .label("ship", "true")
+            .label("com.example.team", "blue")
+            .env("STAGE=prod")
+            .env("DB_PASSWORD=hunter2")
+            .log_driver("json-file")
+            .build()
+    }
+
+    #[test]
+    fn each_filter_selects_by_its_property() {
+        let takes = |query: &str| Route::parse(&format!("gelf://h?{query}")).unwrap().takes(&shop());
+        for (option, matching, other) in [
+            ("filter.id", "0123", "123"),
+            ("filter.name", "shop-*", "db"),
+            ("filter.labels", "ship:t*,com.example.team:blue", "ship:t*,com.example.team:red"),
+            ("include.name", "shop-*", "db"),
+            ("include.image", "team/shop", "json-file"),
+            ("include.label", "ship:TRUE", "ship:false"),
+            ("include.driver", "json-*", "journald"),
+        ] {
+            assert!(takes(&format!("{option}={matching}")), "{option}");
+            assert!(!takes(&format!("{option}={other}")), "{option}");
+            if let Some(property) = option.strip_prefix("include.") {
+                assert!(!takes(&format!("exclude.{property}={matching}")), "{property}");
+                assert!(takes(&format!("exclude.{property}={other}")), "{property}");
+            } else {
+                // As in Logspout, an empty filter selects all containers.
+                assert!(takes(&format!("{option}=")), "{option}");
+            }
+            assert!(option == "filter.labels" || takes(&format!("{option}={other}&{option}={matching}")));
+        }
+        assert!(!takes("filter.labels=ship:true&filter.labels=ship:false"));
+        assert!(!takes("include.name=shop-*&exclude.label=ship"));
+    }
+
+    /// Returns the message of a line that a route with these options sends.
+    fn message(query: &str, line: &str) -> serde_json::Value {
+        let route = Route::parse(&format!("gelf://h?{query}")).unwrap();
+        let record = Record::builder(shop(), line.to_owned()).build();
+        let message = GelfFormatter::new(route.format).message(&record).to_string();
+        serde_json::from_str(&message).unwrap()
+    }
+
+    #[test]
+    fn each_option_of_fields_adds_its_field() {
+        for (query, field, value) in [
+            ("host=web-1", "host", "web-1"),
+            ("field.cluster=prod", "_cluster", "prod"),
+            ("labels=com.example.*", "_com.example.team", "blue"),
+            ("labels=x,com.example.team&dots=underscore", "_com_example_team", "blue"),
+            ("labels-regex=team$", "_com.example.team", "blue"),
+            ("env=STAGE", "_STAGE", "prod"),
+            ("env-regex=^ST", "_STAGE", "prod"),
+            ("tag={{.ImageName}}/{{.Name}}", "_tag", "team/shop:1.2/shop-1"),
+            ("compat=vincit-2017", "_container_name", "/shop-1"),
+            ("env=*&redact=keys", "_DB_PASSWORD", "***"),
+        ] {
+            assert_eq!(message(query, "x")[field], value, "{query}");
+        }
+        let plain = message("labels=*", "x").to_string();
+        assert!(!plain.contains("hunter2") && !plain.contains("prod"), "{plain}");
+    }
+
+    #[test]
+    fn each_option_of_redaction_replaces_its_secrets() {
+        let line = "token=abc a@example.com 4111111111111111 Bearer abcdefghijklmnop id-7";
+        for (query, redacted) in [
+            ("", line),
+            ("redact=default", "token=*** *** *** Bearer *** id-7"),
+            ("redact=cards,mail", "token=abc *** *** Bearer abcdefghijklmnop id-7"),
+            ("redact=keys&redact=tokens", "token=*** a@example.com 4111111111111111 Bearer *** id-7"),
+            ("redact.pattern=[a-z] id-([0-9])", &line.replace("id-7", "id-***")),
+        ] {
+            assert_eq!(message(query, line)["short_message"], redacted, "{query}");
         }
     }
 }

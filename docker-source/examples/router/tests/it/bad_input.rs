@@ -140,6 +140,17 @@ fn a_variable_of_logspout_that_cannot_have_its_effect_is_one_line_and_exit_statu
         let line = one_line(&router(&["gelf://h"], &[(name, value)]), 2);
         assert!(line.starts_with(&format!("gelf-router: {name}")), "{line}");
     }
+    for (name, value, says) in [
+        (
+            "COMPRESS_TYPE",
+            "snappy",
+            "compression cannot be \"snappy\": use gzip, zlib or none, as COMPRESS_TYPE says",
+        ),
+        ("EXTRA_JSON", r#"{"type":"x"}"#, "\"field.type=x\": the name is reserved"),
+    ] {
+        let line = one_line(&router(&["gelf://h"], &[(name, value)]), 2);
+        assert!(line.contains(says) && line.ends_with(&format!(", as {name} says")), "{line}");
+    }
     let untrusted = [("LOGSPOUT_TLS_DISABLE_SYSTEM_ROOTS", "true")];
     let line = one_line(&router(&["gelf+tls://h"], &untrusted), 2);
     assert!(

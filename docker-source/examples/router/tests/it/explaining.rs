@@ -119,7 +119,8 @@ async fn a_named_route_with_a_host_of_the_environment_says_which_variables_have_
         "1: gelf://graylog:12201 (hassio-main)",
         "host = hassio",
         "STRIP_ANSI has no effect: lines are sent as they are written",
-        "ROUTESPATH has no effect: routes are given on the command line, in ROUTE_URIS or in a file with --config",
+        "ROUTESPATH has no effect: routes are given on the command line, in ROUTE_URIS or in a file with \
+         --config",
     ];
     assert_shows(output, &[&ALL[..], &shows].concat());
 }

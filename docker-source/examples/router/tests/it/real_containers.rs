@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::common::{Router, TIMEOUT};
+use gelf_tokio::UdpReceiver;
 use real_engine::{Engine, RunOptions, RunningContainer};
 use serde_json::Value;
+use tokio::time::timeout;
 
 /// Starts a router that prints the lines of containers with this prefix.
 fn printing(engine: &Engine, prefix: &str) -> Router {
@@ -110,6 +113,51 @@ fn a_message_has_dockers_fields_the_stream_and_the_labels() {
         assert_eq!(message["host"], host.trim());
     }
     router.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_variables_and_tags_are_sent_as_by_dockers_gelf_driver() {
+    let Some(engine) = Engine::find() else { return };
+    let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let options = [
+        ("labels", "com.example.team"),
+        ("labels-regex", "^app"),
+        ("env", "STAGE"),
+        ("env-regex", "_ZONE$"),
+        ("tag", "{{.ImageName}}/{{.Name}}/{{.ID}} {{.ImageID}}"),
+    ];
+    let route: Vec<_> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let print = format!("--print=filter.name=driver-*&{}", route.join("&"));
+    let mut router = Router::start(engine.docker_host(), &[&print, "--no-seq"]);
+    router.wait_until_ready();
+    let address = format!("gelf-address=udp://{}", receiver.local_addr().unwrap());
+    let arguments = "--log-driver gelf --label com.example.team=blue --label app.part=api --label other=x \
+                     -e STAGE=prod -e AWS_ZONE=a -e PASSWORD=hunter2";
+    let mut arguments: Vec<_> = arguments.split_whitespace().map(str::to_owned).collect();
+    arguments.extend(["--log-opt".to_owned(), address]);
+    for (name, value) in options {
+        arguments.extend(["--log-opt".to_owned(), format!("{name}={value}")]);
+    }
+    let container =
+        engine.run(RunOptions::shell("driver", "echo hello; sleep 60").docker_arguments(arguments));
+    let received = timeout(TIMEOUT, receiver.recv()).await.expect("timed out").unwrap().unwrap();
+    let driver: Value = serde_json::from_slice(&received.payload).unwrap();
+    let mut message = router.next_message();
+    let docker_host = engine.docker_host().to_owned();
+    let explained = tokio::task::spawn_blocking(move || {
+        router.terminate();
+        let mut explain = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+        explain.args(["explain", "gelf://h?exclude.driver=gelf"]).env("DOCKER_HOST", docker_host);
+        String::from_utf8(explain.output().unwrap().stdout).unwrap()
+    });
+    let explained = explained.await.unwrap();
+    assert_eq!(message.as_object_mut().unwrap().remove("_source_stream"), Some("stdout".into()));
+    // The driver cuts the time to milliseconds.
+    message["timestamp"] = driver["timestamp"].clone();
+    assert_eq!(message, driver);
+    let line = format!("{} {}: no route", container.name(), &container.id()[..12]);
+    let reason = "not route 1: its log driver matches gelf, which is excluded";
+    assert!(explained.contains(&line) && explained.contains(reason), "{explained}");
 }
 
 #[test]

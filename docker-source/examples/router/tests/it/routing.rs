@@ -1,5 +1,6 @@
 //! Tests that the lines of a container go to the routes that select it, and to no others.
 
+use std::process::Command;
 use std::time::Duration;
 
 use crate::common::{Router, TIMEOUT, figure};
@@ -79,6 +80,34 @@ async fn agents_on_one_host_do_not_read_each_other() {
     });
     let (rest, (_, logged)) = rest.await.unwrap();
     assert_eq!((rest.len(), figure(&logged, "lines read")), (0, 1), "{logged:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_lines_of_selected_containers_and_streams_are_shipped() {
+    let engine = SimulatedEngine::start().await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+    command.args(["--print=filter.sources=stderr&exclude.name=tmp-*"]).env("EXCLUDE_LABEL", "other;secret");
+    command.env("DOCKER_HOST", engine.docker_host()).env_remove("ROUTE_URIS");
+    let mut router = Router::spawn(command);
+    router.wait_until_ready();
+    let named = ContainerOptions::named;
+    let unselected =
+        [named("secret").label("secret", "TRUE"), named("tmp-1"), named("ignored").env("LOGSPOUT=Ignore")];
+    for options in unselected {
+        let container = engine.create(options);
+        container.start();
+        container.line(Stream::Stderr, "unselected");
+        container.wait_for_log_requests(1).await;
+    }
+    let web = engine.create(named("web").label("secret", "false"));
+    web.start();
+    web.line(Stream::Stdout, "out");
+    web.line(Stream::Stderr, "err");
+    assert_eq!(router.next_message()["short_message"], "err");
+    let (rest, logged) = tokio::task::spawn_blocking(move || router.terminate()).await.unwrap();
+    assert!(rest.is_empty(), "{rest:?}");
+    let account = "2 lines read = 1 routed + 1 of no route + ";
+    assert!(logged.iter().any(|line| line.contains(account)), "{logged:#?}");
 }
 
 /// Asserts that a figure is the sum of the others, as in `9 lines read = 8 routed + 1 empty + 0 repeated`.
