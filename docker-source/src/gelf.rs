@@ -46,7 +46,7 @@ mod compat;
 mod ecs;
 mod format;
 mod labels;
-mod names;
+pub(crate) mod names;
 mod orchestrators;
 mod tag;
 
@@ -127,12 +127,7 @@ impl GelfFormatter {
     /// Converts a record to a message.
     pub fn message<'a>(&'a mut self, record: &'a Record) -> Message<'a> {
         let (compat, stream, time) = (self.format.compat, record.stream(), record.time());
-        let mut text = String::from_utf8_lossy(record.bytes());
-        if let Some(redaction) = self.format.redaction() {
-            if let Cow::Owned(redacted) = redaction.text(&text) {
-                text = Cow::Owned(redacted);
-            }
-        }
+        let text = self.text(record.bytes());
         let number = self.format.epoch.map(|_| self.number(record.position()));
         let mut message = self
             .field_set(record.container(), stream)
@@ -159,6 +154,16 @@ impl GelfFormatter {
             message = message.with_field(FieldName::from_static("partial"), true);
         }
         message
+    }
+
+    /// Returns a text as it stands in messages: redacted, and with U+FFFD for bytes that are not UTF-8.
+    pub fn text<'a>(&self, bytes: &'a [u8]) -> Cow<'a, str> {
+        let text = String::from_utf8_lossy(bytes);
+        let Some(redaction) = self.format.redaction() else { return text };
+        match redaction.text(&text) {
+            Cow::Owned(redacted) => Cow::Owned(redacted),
+            Cow::Borrowed(_) => text,
+        }
     }
 
     /// Returns the number of the record at a position. The record at the last position keeps its number, and

@@ -39,6 +39,6 @@ const LOGSTASH: [&str; 11] = [
 ];
 
 /// Returns whether the name is reserved, so that a label or a constant field cannot have it.
-pub(super) fn is_reserved(name: &str) -> bool {
+pub(crate) fn is_reserved(name: &str) -> bool {
     OWN.contains(&name) || LOGSTASH.contains(&name) || ecs::NAMES.contains(&name) || orchestrators::has(name)
 }

@@ -18,7 +18,8 @@ use crate::route::options::TABLE;
 use crate::route::{Route, RouteUri, UDP_RATE, default_queue, list};
 
 const ROUTES: &str = "\
-A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or gelf+https://. \
+A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or gelf+https://; \
+multiline+gelf:// and so on join lines as in Logspout. \
 The default port is 12201. Options are a query, as in gelf://HOST?OPTION=VALUE&OPTION=VALUE; a comma in a \
 value is %2C, and #NAME may follow. A route keeps a container that is renamed until it ends, and decides \
 again at its next start; a container of no route is shipped as soon as its new name matches.
@@ -289,9 +290,10 @@ pub(crate) fn parse(
             lists.concat()
         }
     };
-    let print = arguments.print.as_ref().map(|options| list::print(options, &environment));
+    let print = arguments.print.as_ref().map(|options| list::print(options, &mut environment));
     let print = print.transpose().map_err(Exit::Mistake)?;
     let routes = list::routes(uris, &mut environment, print.is_some()).map_err(Exit::Mistake)?;
+    environment.warn_of_unused();
     if routes.is_empty() && print.is_none() && !matches!(task, Task::Audit { .. }) {
         return Err(Exit::Usage(Arguments::command().render_help().to_string()));
     }

@@ -165,6 +165,7 @@ fn write_route(route: &RouteUri, text: &mut String) {
         }
     }
     text.push_str(if text.is_empty() { "[[route]]\n" } else { "\n[[route]]\n" });
+    let names: Vec<_> = lines.iter().map(|(name, _)| *name).collect();
     for (name, values) in lines {
         let values: Vec<_> = values.iter().map(|value| quoted(value)).collect();
         let value = match &values[..] {
@@ -172,17 +173,19 @@ fn write_route(route: &RouteUri, text: &mut String) {
             values => format!("[{}]", values.join(", ")),
         };
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{} = {value}", key(name));
+        let _ = writeln!(text, "{} = {value}", key(name, &names));
     }
 }
 
-/// Returns the name of an option as a key. Only the part behind the first dot may need quotes.
-fn key(name: &str) -> String {
+/// Returns the name of an option as a key. The part behind the first dot may need quotes, and so does the whole
+/// name if another option has the name before the dot: in TOML, a key is either a value or a table.
+fn key(name: &str, names: &[&str]) -> String {
     let is_bare = |part: &str| {
         !part.is_empty()
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     match name.split_once('.') {
+        Some((first, _)) if names.contains(&first) => quoted(name),
         Some((first, rest)) if !is_bare(rest) => format!("{first}.{}", quoted(rest)),
         _ => name.to_owned(),
     }
@@ -227,6 +230,24 @@ to = "gelf://archive#old"
 [route.exclude]
 label = "ship:false"
 "#;
+
+    #[test]
+    fn an_option_beside_one_with_the_name_before_its_dot_is_a_key_in_quotes() {
+        let uri =
+            RouteUri::parse("gelf://h?multiline=java&multiline.flush_after=9&redact.pattern=x").unwrap();
+        let text = Config { routes: vec![uri.clone()], ..Config::default() }.to_toml();
+        assert!(
+            text.contains("\"multiline.flush_after\" = \"9\"") && text.contains("redact.pattern = "),
+            "{text}"
+        );
+        let [read] = &Config::parse(&text).unwrap().routes[..] else { panic!("{text}") };
+        let sorted = |uri: &RouteUri| {
+            let mut options = uri.options.clone();
+            options.sort();
+            options
+        };
+        assert_eq!(sorted(read), sorted(&uri));
+    }
 
     #[test]
     fn a_file_has_the_options_of_the_command_line_and_of_uris() {

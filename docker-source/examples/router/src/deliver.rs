@@ -8,18 +8,17 @@
 
 use std::future::pending;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
-use docker_source::Record;
+use docker_source::content::{ContainerContent, ContentLifter};
 use docker_source::gelf::GelfFormatter;
 use gelf_tokio::{Client, Driver, DropReason, NotQueued, NotQueuedReason, Outcome, Receipts, Transport};
 use tokio::time::{Instant, sleep_until};
 
+use crate::lines::Lines;
 use crate::print::Window;
 use crate::receipt::LineReceipt;
 use crate::route::Route;
-use crate::settlement::Settlement;
 use crate::tally::Tally;
 
 /// The grace period of the driver: practically unlimited, since `run` limits the time after a signal.
@@ -29,6 +28,7 @@ const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) struct Delivery {
     client: Client<LineReceipt>,
     formatter: GelfFormatter,
+    lifter: ContentLifter,
     window: Option<Window>,
 }
 
@@ -54,18 +54,31 @@ pub(crate) fn open(route: &Route) -> io::Result<(Delivery, Destination, Tally)> 
     }
     let destination = Destination { name: route.to_string(), driver: driver.with_grace(GRACE), receipts };
     let formatter = GelfFormatter::new(route.format.clone());
-    Ok((Delivery { client, formatter, window: route.window.clone() }, destination, tally))
+    Ok((
+        Delivery { client, formatter, lifter: ContentLifter::default(), window: route.window.clone() },
+        destination,
+        tally,
+    ))
 }
 
 impl Delivery {
-    /// Queues a record. If the queue is full, waits or drops a message, as the route's `when_full` says.
-    pub(crate) async fn send(&mut self, record: &Record, settlement: Settlement) {
+    /// Queues a message, completed by its content if the container asks for that. If the queue is full, waits
+    /// or drops a message, as the route's `when_full` says.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the message is not queued.
+    pub(crate) async fn send(&mut self, lines: &Lines, content: Option<&mut ContainerContent>) {
         if let Some(window) = &self.window {
             window.enter().await;
         }
-        let line = LineReceipt { container: Arc::clone(record.container()), time: record.time(), settlement };
-        let message = self.formatter.message(record);
-        if let Err(NotQueued { receipt, reason, .. }) = self.client.send_with_receipt(&message, line).await {
+        let receipt = LineReceipt::new(lines);
+        let content = content.map(|content| (content, self.formatter.text(lines.text())));
+        let mut message = lines.message(&mut self.formatter);
+        if let Some((content, text)) = content {
+            self.lifter.apply(content, text, &mut message);
+        }
+        if let Err(NotQueued { receipt, reason, .. }) = self.client.send_with_receipt(&message, receipt).await
+        {
             tracing::debug!(container = receipt.container.name(), time = %receipt.time, "a line was dropped: {reason}");
             if !matches!(reason, NotQueuedReason::Closed | NotQueuedReason::DriverEnded) {
                 receipt.settle();

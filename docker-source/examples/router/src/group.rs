@@ -7,6 +7,7 @@
 //! Docker's log files serve as the buffer of each destination. A route never returns to its group, because
 //! this would require code that joins two streams.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,12 +15,13 @@ use std::time::Duration;
 use docker_source::{EngineAddress, LineCounts, Record, Source, Start, Stats, Timing};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::deliver::Delivery;
 use crate::failure::Failure;
+use crate::lines::LineStage;
 use crate::route::{Decisions, Route};
-use crate::settlement::{Settlement, SharedProgress};
+use crate::settlement::SharedProgress;
 use crate::stop::Stop;
 use crate::tally::Tally;
 
@@ -28,6 +30,10 @@ use crate::tally::Tally;
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
 /// The time for which a group waits for one of its routes; after it, the route counts as stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
+/// The time that the source of a route that has left its group takes at most until it reads lines.
+const CATCH_UP: Duration = Duration::from_secs(5);
+/// The time of waiting for destinations from which on the open messages get more time.
+const NOTICEABLE: Duration = Duration::from_millis(10);
 
 /// A route with its delivery.
 pub(crate) struct RouteQueue {
@@ -35,12 +41,25 @@ pub(crate) struct RouteQueue {
     pub(crate) name: String,
     pub(crate) route: Route,
     pub(crate) decisions: Decisions,
+    pub(crate) lines: LineStage,
     pub(crate) delivery: Delivery,
     pub(crate) tally: Arc<Tally>,
     pub(crate) progress: SharedProgress,
 }
 
 impl RouteQueue {
+    /// Sends the first completed message. Returns whether there was one.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the message stays the first one.
+    async fn send_first(&mut self) -> bool {
+        let Some((lines, content)) = self.lines.first() else { return false };
+        self.delivery.send(lines, content).await;
+        self.tally.joined(lines.lines() - 1);
+        self.lines.pop();
+        true
+    }
+
     /// Returns whether the route takes the line.
     fn takes(&mut self, record: &Record) -> bool {
         self.decisions.takes(&self.route, record)
@@ -107,24 +126,26 @@ impl Sources {
     }
 }
 
-/// A route that has left its group, with the line that its destination does not take.
+/// A route that has left its group, with the messages that its destination does not take.
 pub(crate) struct LeavingRoute {
     queue: RouteQueue,
-    record: Arc<Record>,
-    settlement: Settlement,
+    /// The time from which on no line was read for the route.
+    since: Instant,
 }
 
 impl LeavingRoute {
-    /// Waits until the destination takes the line, and then reads the lines behind this line.
+    /// Waits until the destination takes the messages, and then reads the lines behind the last one that was
+    /// read for the route.
     ///
     /// # Errors
     /// Returns the errors of [`run`].
     pub(crate) async fn run(self, mut shared: Shared) -> Result<Vec<RouteQueue>, Failure> {
-        let Self { mut queue, record, settlement } = self;
-        if shared.stop.unless_over(queue.delivery.send(&record, settlement)).await.is_none() {
+        let Self { mut queue, since } = self;
+        let sending = async { while queue.send_first().await {} };
+        if shared.stop.unless_over(sending).await.is_none() {
             return Ok(vec![queue]);
         }
-        drop(record);
+        queue.lines.delay(since.elapsed() + CATCH_UP);
         let start = queue.progress.read_positions().map_or(Start::Now, Start::At);
         run(vec![queue], start, shared).await
     }
@@ -140,6 +161,23 @@ pub(crate) async fn run(
     start: Start,
     mut shared: Shared,
 ) -> Result<Vec<RouteQueue>, Failure> {
+    let result = match connect(&routes, start, &mut shared).await {
+        Some(Ok(source)) => read(source, &mut routes, &mut shared).await,
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
+    };
+    // No line continues the open messages any more.
+    routes.iter_mut().for_each(|queue| queue.lines.flush());
+    deliver(&mut routes, &mut shared).await;
+    result.map(|()| routes)
+}
+
+/// Connects the source of a group. Returns `None` if the router stops first.
+async fn connect(
+    routes: &[RouteQueue],
+    start: Start,
+    shared: &mut Shared,
+) -> Option<Result<Source, Failure>> {
     let mut timing = Timing::default();
     timing.stale_socket = Some(STALE_SOCKET);
     let selecting: Vec<_> = routes.iter().map(|queue| queue.route.clone()).collect();
@@ -149,72 +187,121 @@ pub(crate) async fn run(
         .start(start)
         .select(move |container| selecting.iter().any(|route| route.takes(container)))
         .connect();
-    let Some(source) = shared.stop.unless_asked(source).await else { return Ok(routes) };
-    let mut source = source.map_err(Failure::refused)?;
+    let source = match shared.stop.unless_asked(source).await? {
+        Ok(source) => source,
+        Err(error) => return Some(Err(Failure::refused(error))),
+    };
     shared.sources.add(&source);
-    for queue in &routes {
+    for queue in routes {
         queue.progress.start(source.start());
     }
     shared.sources.route_started();
+    Some(Ok(source))
+}
+
+/// Reads lines and passes them to the routes until the router stops or its grace period is over.
+///
+/// # Errors
+/// Returns an error if the source ends before the router stops.
+async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> Result<(), Failure> {
     let mut stopping = false;
     loop {
+        if !stopping && shared.stop.is_asked() {
+            stopping = true;
+            source.stop();
+        }
+        let due = routes.iter().filter_map(|queue| queue.lines.due()).min();
+        // A line that was read already may continue a message that is due, so it comes first.
         let record = tokio::select! {
-            record = source.next() => record.map_err(Failure::refused)?,
-            () = shared.stop.asked(), if !stopping => {
-                stopping = true;
-                source.stop();
-                continue;
+            biased;
+            record = source.next() => Some(record.map_err(Failure::refused)?),
+            () = shared.stop.asked(), if !stopping => continue,
+            () = until(due), if due.is_some() => None,
+        };
+        match record {
+            Some(Some(record)) => route(&Arc::new(record), routes, shared),
+            Some(None) if stopping => return Ok(()),
+            Some(None) => return Err(Failure::refused("reading from the Engine ended early")),
+            None => {}
+        }
+        if let Some(due) = due {
+            let now = now();
+            if due <= now {
+                routes.iter_mut().for_each(|queue| queue.lines.expire(now));
             }
-        };
-        let Some(record) = record else {
-            return match stopping {
-                true => Ok(routes),
-                false => Err(Failure::refused("reading from the Engine ended early")),
-            };
-        };
-        if !pass(&Arc::new(record), &mut routes, &mut shared).await {
-            return Ok(routes);
+        }
+        if !deliver(routes, shared).await {
+            return Ok(());
         }
     }
 }
 
-/// Passes a record to the routes that select its container. Returns false once the grace period is over.
-async fn pass(record: &Arc<Record>, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
+/// Returns the time by tokio's clock, which tests can move.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+async fn until(due: Option<std::time::Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => pending().await,
+    }
+}
+
+/// Adds a record to the lines of the routes that select its container.
+fn route(record: &Arc<Record>, routes: &mut [RouteQueue], shared: &Shared) {
     // All routes count the record before the first route sends it. If the grace period ends while a route
     // sends the record, the record is in flight on all routes.
-    let takers =
-        routes.iter_mut().filter_map(|queue| queue.takes(record).then(|| queue.tally.routed())).count();
-    shared.sources.unrouted.fetch_add(u64::from(takers == 0), Ordering::Relaxed);
+    let mut is_taken = false;
+    for queue in routes {
+        let settlement = queue.progress.read(record);
+        if queue.takes(record) {
+            is_taken = true;
+            queue.tally.routed();
+            queue.lines.push(record, settlement, now);
+        } else {
+            settlement.settle();
+        }
+    }
+    shared.sources.unrouted.fetch_add(u64::from(!is_taken), Ordering::Relaxed);
+}
+
+/// Sends the completed messages of all routes. Returns false once the grace period is over.
+async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
+    // Without open messages, a line costs no look at the clock.
+    let since = routes.iter().any(|queue| queue.lines.due().is_some()).then(Instant::now);
     let mut index = 0;
     loop {
         let has_others = routes.len() > 1;
-        let Some(queue) = routes.get_mut(index) else { return true };
-        let settlement = queue.progress.read(record);
-        index += 1;
-        if !queue.takes(record) {
-            settlement.settle();
+        let Some(queue) = routes.get_mut(index) else { break };
+        if queue.lines.is_empty() {
+            index += 1;
             continue;
         }
-        let sending = queue.delivery.send(record, settlement.clone());
+        let sending = queue.send_first();
         let taken = match has_others {
             true => shared.stop.unless_over(timeout(STALLED_AFTER, sending)).await,
             false => shared.stop.unless_over(sending).await.map(Ok),
         };
         match taken {
             None => return false,
-            Some(Ok(())) => {}
+            Some(Ok(_)) => {}
             Some(Err(_)) => {
-                index -= 1;
                 let queue = routes.remove(index);
                 let destination = queue.route.to_string();
                 tracing::warn!(
                     destination,
                     "the destination takes no lines; the other routes go on without it"
                 );
-                let leaving = LeavingRoute { queue, record: record.clone(), settlement };
                 // The receiver lives as long as the router runs.
-                let _ = shared.leaving.send(leaving);
+                let _ =
+                    shared.leaving.send(LeavingRoute { queue, since: since.unwrap_or_else(Instant::now) });
             }
         }
     }
+    // Lines that continue the open messages may wait in the source meanwhile.
+    if let Some(waited) = since.map(|since| since.elapsed()).filter(|waited| *waited >= NOTICEABLE) {
+        routes.iter_mut().for_each(|queue| queue.lines.delay(waited));
+    }
+    true
 }

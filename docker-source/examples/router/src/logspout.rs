@@ -4,6 +4,9 @@
 //! router warns of each variable that has no effect. It ends with an error if a variable is set that cannot
 //! have its effect, and whose neglect would ship excluded containers or trust other authorities than meant.
 
+mod multiline;
+
+use self::multiline::Multiline;
 use crate::host::Host;
 use crate::route::RouteUri;
 
@@ -39,11 +42,12 @@ const EXCLUDE: &str = "EXCLUDE_LABEL";
 const EXCLUDE_SEVERAL: &str = "EXCLUDE_LABELS";
 const FIELDS: &str = "EXTRA_JSON";
 const KEY: &str = "LOGSPOUT_TLS_CLIENT_KEY";
+const STRIP_ANSI: &str = "STRIP_ANSI";
 const NO_SYSTEM_CA: &str = "LOGSPOUT_TLS_DISABLE_SYSTEM_ROOTS";
 
 const ONLY_GELF: &str = "only GELF is sent";
 const NO_HTTP: &str = "there is no HTTP server";
-const NOT_JOINED: &str = "lines are not joined";
+const JOINED: &str = "sets options multiline.* of routes that begin with multiline+ and lack them";
 
 /// The variables, in alphabetical order.
 pub(crate) static VARIABLES: [Variable; 39] = [
@@ -67,18 +71,18 @@ pub(crate) static VARIABLES: [Variable; 39] = [
     used(KEY, "sets key= of routes with TLS that lack it"),
     used(NO_SYSTEM_CA, "needs ca=, which always replaces the authorities of the system"),
     unused("LOGSPOUT_TLS_HARDENING", "TLS 1.2 and 1.3 with safe cipher suites are always used"),
-    unused("MULTILINE_ENABLE_DEFAULT", NOT_JOINED),
-    unused("MULTILINE_FLUSH_AFTER", NOT_JOINED),
-    unused("MULTILINE_MATCH", NOT_JOINED),
-    unused("MULTILINE_PATTERN", NOT_JOINED),
-    unused("MULTILINE_SEPARATOR", NOT_JOINED),
+    used("MULTILINE_ENABLE_DEFAULT", JOINED),
+    used("MULTILINE_FLUSH_AFTER", JOINED),
+    used("MULTILINE_MATCH", JOINED),
+    used("MULTILINE_PATTERN", JOINED),
+    used("MULTILINE_SEPARATOR", JOINED),
     used("OFF_AWS", "the id of the EC2 instance is not asked for, and messages lack _ec2_instance_id"),
     unused("PORT", NO_HTTP),
     unused("RAW_FORMAT", ONLY_GELF),
     unused("RETRY_COUNT", "a destination that is down is retried without a limit"),
     unused("ROUTESPATH", "routes are given on the command line, in ROUTE_URIS or in a file with --config"),
     used("ROUTE_URIS", "sets the routes if neither the command line nor the file of --config has any"),
-    unused("STRIP_ANSI", "lines are sent as they are written"),
+    used(STRIP_ANSI, "sets strip_ansi= of routes that lack it"),
     unused("SYSLOG_DATA", ONLY_GELF),
     unused("SYSLOG_FORMAT", ONLY_GELF),
     used("SYSLOG_HOSTNAME", "sets host= as GELF_HOSTNAME does, which takes precedence"),
@@ -118,6 +122,8 @@ pub(crate) struct Environment {
     excluded: Vec<String>,
     /// True if routes with TLS need `ca`.
     needs_ca: bool,
+    /// The variables of Logspout's adapter `multiline`.
+    multiline: Multiline,
     /// True if the log level is `debug` unless it is given.
     pub(crate) is_debug: bool,
     /// The variables that are set.
@@ -143,6 +149,7 @@ impl Environment {
             (CERT, Scope::Tls, "cert"),
             (KEY, Scope::Tls, "key"),
             (COMPRESSION, Scope::Udp, "compression"),
+            (STRIP_ANSI, Scope::All, "strip_ansi"),
         ] {
             let Some(value) = value(name) else { continue };
             if name == CA && value.contains(',') {
@@ -156,6 +163,7 @@ impl Environment {
                 fields.into_iter().map(|(name, value)| (Scope::All, format!("field.{name}"), value));
             environment.defaults.extend(defaults);
         }
+        environment.multiline = Multiline::read(value);
         environment.needs_ca = value(NO_SYSTEM_CA).is_some_and(|value| value == "true");
         environment.set = VARIABLES.iter().filter(|variable| value(variable.name).is_some()).collect();
         Ok(environment)
@@ -182,11 +190,17 @@ impl Environment {
         self.warnings.extend(warning);
     }
 
+    /// Adds the warnings about variables that no route has used.
+    pub(crate) fn warn_of_unused(&mut self) {
+        self.warnings.extend(self.multiline.warnings());
+    }
+
     /// Adds the options to a route.
     ///
     /// # Errors
     /// Returns a text of one line if the route would trust the system's authorities against the environment.
-    pub(crate) fn apply(&self, uri: &mut RouteUri) -> Result<(), String> {
+    pub(crate) fn apply(&mut self, uri: &mut RouteUri) -> Result<(), String> {
+        self.multiline.apply(uri)?;
         for (scope, option, value) in &self.defaults {
             if scope.has(uri) && !uri.has(option) {
                 uri.options.push((option.clone(), value.clone()));

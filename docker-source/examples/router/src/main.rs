@@ -1,9 +1,10 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
-//! `cli`, `config`, `route`, `host` and `logspout` parse the configuration, `explain` shows it, `instance` asks for the id of the machine, `privileges` drops root, `run` joins the
-//! source of records with the routes, `deliver` sends a route's records, `settlement` tracks the progress of
-//! each route, `state` keeps the positions of the routes across restarts, `tally` counts the lines of a
-//! route, `stop` waits for signals, and `print` is the receiver of `--print`.
+//! `cli`, `config`, `route`, `host` and `logspout` parse the configuration, `explain` shows it, `instance` asks
+//! for the id of the machine, `privileges` drops root, `run` joins the source of records with the routes,
+//! `lines` joins a route's lines into messages, `deliver` sends them, `settlement` tracks the progress of each
+//! route, `state` keeps the positions of the routes across restarts, `tally` counts the lines of a route, `stop`
+//! waits for signals, and `print` is the receiver of `--print`.
 
 mod audit;
 mod cli;
@@ -14,6 +15,7 @@ mod failure;
 mod group;
 mod host;
 mod instance;
+mod lines;
 mod logspout;
 mod print;
 mod privileges;

@@ -1,25 +1,39 @@
-//! Receipts of lines.
+//! Receipts of messages.
 
 use std::sync::Arc;
 
 use docker_source::Container;
 use docker_source::gelf_core::Timestamp;
 
+use crate::lines::Lines;
 use crate::settlement::Settlement;
 
-/// The line that a receipt is for. Every outcome settles the line, unless the message was not sent because
-/// the client ended: in that case, the next start reads the line again.
+/// The lines that a receipt is for. Every outcome settles all of them, unless the message was not sent
+/// because the client ended: in that case, the next start reads the lines again.
 #[derive(Debug)]
 pub(crate) struct LineReceipt {
     pub(crate) container: Arc<Container>,
+    /// The time of the first line.
     pub(crate) time: Timestamp,
-    /// Settles the line for its route.
-    pub(crate) settlement: Settlement,
+    /// Settles the first line for its route.
+    settlement: Settlement,
+    /// Settles the other lines of the message.
+    others: Vec<Settlement>,
 }
 
 impl LineReceipt {
-    /// Settles the line for its route.
+    /// Creates the receipt of a message.
+    pub(crate) fn new(lines: &Lines) -> Self {
+        let mut settlements = lines.tickets().cloned();
+        let record = lines.record();
+        let settlement = settlements.next().unwrap_or_default();
+        let (container, time) = (Arc::clone(record.container()), record.time());
+        Self { container, time, settlement, others: settlements.collect() }
+    }
+
+    /// Settles the lines for their route.
     pub(crate) fn settle(self) {
         self.settlement.settle();
+        self.others.into_iter().for_each(Settlement::settle);
     }
 }

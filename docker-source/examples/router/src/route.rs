@@ -1,6 +1,7 @@
 //! Routes: a destination, a selection of containers, and the format of messages.
 
 mod decisions;
+mod lines;
 pub(crate) mod list;
 pub(crate) mod options;
 mod uri;
@@ -9,6 +10,7 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 
+use docker_source::content::ContentOptions;
 use docker_source::gelf::GelfFormat;
 use docker_source::{Container, ContainerFilter, StreamFilter};
 use gelf_tokio::options::QueueOptions;
@@ -18,6 +20,8 @@ use self::options::{Settings, TABLE};
 use crate::print::Window;
 
 pub(crate) use self::decisions::Decisions;
+pub(crate) use self::lines::Joining;
+pub(crate) use self::options::check_option;
 pub(crate) use self::uri::RouteUri;
 
 /// The default limit of datagrams per second of a route over UDP.
@@ -38,6 +42,10 @@ pub(crate) struct Route {
     pub(crate) format: GelfFormat,
     /// The limit of messages in flight, if the destination is the embedded receiver.
     pub(crate) window: Option<Window>,
+    /// The reading of lines of containers that ask for none by a label.
+    pub(crate) content: ContentOptions,
+    /// The joining of lines into messages.
+    pub(crate) joining: Joining,
     filter: ContainerFilter,
     streams: StreamFilter,
     /// The text that the route was made from.
@@ -78,8 +86,10 @@ impl Route {
                 .set(settings, &name, &value)
                 .map_err(|error| InvalidRoute::Option { option: format!("{name}={value}"), error })?;
         }
-        let Settings { format, filter, streams } = settings;
-        Ok(Self { endpoint, format, window: None, filter, streams, uri })
+        let Settings { format, filter, streams, lines, content } = settings;
+        let invalid = |(option, error): (&str, _)| InvalidRoute::Option { option: option.to_owned(), error };
+        let joining = lines.joining().map_err(invalid)?;
+        Ok(Self { endpoint, format, window: None, joining, content, filter, streams, uri })
     }
 
     /// Limits a route over UDP to [`UDP_RATE`], unless the route has a rate. UDP does not slow a sender down,

@@ -17,6 +17,7 @@ use crate::deliver;
 use crate::failure::Failure;
 use crate::group::{self, LeavingRoute, RouteQueue, Shared, Sources};
 use crate::instance::{self, METADATA_SERVICE};
+use crate::lines::{LineStage, WarnedContainers};
 use crate::print::Printer;
 use crate::route::{AGENT_LABEL, Decisions, Route, RouteUri};
 use crate::settlement::SharedProgress;
@@ -282,17 +283,20 @@ impl Outputs {
         let mut deliveries = JoinSet::new();
         let mut queues = Vec::with_capacity(routes.len());
         let mut names = BTreeMap::new();
+        let warned = WarnedContainers::default();
         for route in routes {
             let (delivery, destination, tally) =
                 deliver::open(&route).map_err(|error| Failure::refused(format!("{route}: {error}")))?;
             deliveries.spawn(destination.run());
             let name =
                 unique(if route.is_printed() { PRINT.to_owned() } else { route.to_string() }, &mut names);
+            let lines = LineStage::new(&route, warned.clone());
             let (tally, progress) = (Arc::new(tally), SharedProgress::default());
             queues.push(RouteQueue {
                 name,
                 route,
                 decisions: Decisions::default(),
+                lines,
                 delivery,
                 tally,
                 progress,

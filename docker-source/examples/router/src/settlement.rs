@@ -44,7 +44,7 @@ impl SharedProgress {
 }
 
 /// A record that is not settled. If it is dropped, the next start reads the record again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Settlement {
     progress: SharedProgress,
     ticket: Option<Ticket>,

@@ -61,6 +61,11 @@ impl Stop {
         self.from_within.notify_one();
     }
 
+    /// Returns whether the first signal has arrived.
+    pub(crate) fn is_asked(&self) -> bool {
+        *self.stage.borrow() >= Stage::Asked
+    }
+
     /// Returns whether the router has stopped waiting for the delivery of lines.
     pub(crate) fn is_over(&self) -> bool {
         *self.stage.borrow() >= Stage::GraceOver

@@ -8,11 +8,13 @@ use gelf_tokio::stats::ClientStats;
 
 use crate::receipt::LineReceipt;
 
-/// The counters of a route: `routed = delivered + dropped by reason + in flight`. Over UDP, `sent` takes the
-/// place of `delivered`.
+/// The counters of a route: `routed = delivered + dropped by reason + joined + in flight`. A message of
+/// several lines is delivered or dropped as its first line; the others count as joined once it is queued.
+/// Over UDP, `sent` takes the place of `delivered`.
 #[derive(Debug)]
 pub(crate) struct Tally {
     routed: AtomicU64,
+    joined: AtomicU64,
     client: Observer<LineReceipt>,
     /// True if the transport is UDP, which reports that a line was sent and never that it arrived.
     is_udp: bool,
@@ -20,11 +22,16 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn new(client: Observer<LineReceipt>, is_udp: bool) -> Self {
-        Self { routed: AtomicU64::new(0), client, is_udp }
+        Self { routed: AtomicU64::new(0), joined: AtomicU64::new(0), client, is_udp }
     }
 
     pub(crate) fn routed(&self) {
         self.routed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts the lines of a message behind its first one.
+    pub(crate) fn joined(&self, lines: usize) {
+        self.joined.fetch_add(lines as u64, Ordering::Relaxed);
     }
 
     /// Returns the number of lines that are neither delivered nor dropped.
@@ -35,7 +42,8 @@ impl Tally {
     fn figures(&self) -> Figures {
         // `routed` is counted first and read last, so that the other counters never sum up to more than it.
         let client = self.client.stats();
-        Figures { client, is_udp: self.is_udp, routed: self.routed.load(Ordering::Acquire) }
+        let joined = self.joined.load(Ordering::Relaxed);
+        Figures { client, is_udp: self.is_udp, joined, routed: self.routed.load(Ordering::Acquire) }
     }
 }
 
@@ -48,6 +56,7 @@ impl fmt::Display for Tally {
 /// A snapshot of the counters.
 struct Figures {
     routed: u64,
+    joined: u64,
     client: ClientStats,
     is_udp: bool,
 }
@@ -58,7 +67,7 @@ impl Figures {
     }
 
     fn in_flight(&self) -> u64 {
-        self.routed.saturating_sub(self.client.delivered() + self.dropped())
+        self.routed.saturating_sub(self.client.delivered() + self.dropped() + self.joined)
     }
 }
 
@@ -76,6 +85,9 @@ impl fmt::Display for Figures {
             if count > 0 {
                 write!(f, " + {count} {what}")?;
             }
+        }
+        if self.joined > 0 {
+            write!(f, " + {} joined to the line before", self.joined)?;
         }
         write!(f, " + {} in flight", self.in_flight())?;
         match self.client.possibly_lost {
@@ -95,7 +107,7 @@ mod tests {
         client.sent = 3;
         client.dropped.refused = 2;
         client.dropped.too_large = 1;
-        let figures = Figures { routed: 10, client, is_udp: true };
+        let figures = Figures { routed: 10, joined: 0, client, is_udp: true };
         assert_eq!(figures.in_flight(), 4);
         assert_eq!(
             figures.to_string(),
@@ -112,11 +124,11 @@ mod tests {
         client.dropped.rejected = 2;
         client.dropped.system = 3;
         client.not_queued.full = 4;
-        let figures = Figures { routed: 19, client, is_udp: false };
+        let figures = Figures { routed: 21, joined: 2, client, is_udp: false };
         assert_eq!(
             figures.to_string(),
-            "19 lines routed = 8 delivered + 0 dropped as refused + 0 dropped as too large + 5 dropped for a full queue \
-             + 2 dropped as rejected + 3 dropped for another reason + 1 in flight; 7 of the delivered ones may be lost"
+            "21 lines routed = 8 delivered + 0 dropped as refused + 0 dropped as too large + 5 dropped for a full queue \
+             + 2 dropped as rejected + 3 dropped for another reason + 2 joined to the line before + 1 in flight; 7 of the delivered ones may be lost"
         );
     }
 }

@@ -68,7 +68,7 @@ fn is_foreign(uri: &RouteUri) -> bool {
 ///
 /// # Errors
 /// Returns a text of one line for an invalid option.
-pub(crate) fn print(options: &str, environment: &Environment) -> Result<RouteUri, String> {
+pub(crate) fn print(options: &str, environment: &mut Environment) -> Result<RouteUri, String> {
     let mistake = |error: &dyn fmt::Display| format!("--print: {error}");
     let uri = format!("gelf://127.0.0.1:9?{options}");
     let mut uri = RouteUri::parse(&uri).map_err(|error| mistake(&error))?;

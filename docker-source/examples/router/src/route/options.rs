@@ -3,8 +3,11 @@
 //! Parsing of URIs and of configuration files, `--help`, `explain`, and the table in the README use this
 //! table. A new option needs a row here, and the code that uses its setting.
 
+use docker_source::content::{ContentOptions, InvalidContent};
 use docker_source::gelf::{GelfFormat, InvalidCompat, InvalidFormat};
 use docker_source::{ContainerFilter, InvalidFilter, Property, Redaction, Secret, StreamFilter};
+
+use super::lines::{LineOptions, boolean};
 
 /// The settings that the options of a route make.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +15,8 @@ pub(crate) struct Settings {
     pub(crate) format: GelfFormat,
     pub(crate) filter: ContainerFilter,
     pub(crate) streams: StreamFilter,
+    pub(crate) lines: LineOptions,
+    pub(crate) content: ContentOptions,
 }
 
 /// One option of a route.
@@ -56,10 +61,18 @@ pub(crate) fn find(name: &str) -> Option<&'static RouteOption> {
     })
 }
 
+/// Checks a value of an option of this table.
+///
+/// # Errors
+/// Returns a text on one line if the value is not permitted.
+pub(crate) fn check_option(name: &str, value: &str) -> Result<(), String> {
+    find(name).map_or(Ok(()), |option| option.set(Settings::default(), name, value).map(drop))
+}
+
 const GLOB: &str = "GLOB";
 const LABEL: &str = "KEY, or KEY:GLOB, of which KEY is a GLOB, too";
 
-pub(crate) static TABLE: [RouteOption; 23] = [
+pub(crate) static TABLE: [RouteOption; 33] = [
     RouteOption {
         name: "filter.id",
         values: "the beginning of an id",
@@ -273,6 +286,103 @@ pub(crate) static TABLE: [RouteOption; 23] = [
         set: |settings, _, value| settings.formatted(|format| format.with_tag(value)),
     },
     RouteOption {
+        name: "content",
+        values: "json, logfmt, level or all",
+        default: "none",
+        is_list: true,
+        help: "Reads the severity, time, message, ids and fields of lines in JSON or logfmt; level reads plain lines",
+        answers: "",
+        set: |mut settings, _, value| {
+            let content: ContentOptions = value.parse().map_err(|error: InvalidContent| error.to_string())?;
+            settings.content = settings.content.and(content);
+            Ok(settings)
+        },
+    },
+    RouteOption {
+        name: "strip_ansi",
+        values: "true or false",
+        default: "false",
+        is_list: false,
+        help: "Removes escape sequences of terminals, such as colours",
+        answers: "STRIP_ANSI",
+        set: |mut settings, _, value| {
+            settings.content.strip_ansi = boolean(value)?;
+            Ok(settings)
+        },
+    },
+    RouteOption {
+        name: "multiline",
+        values: "java, python, go, ruby, node, dotnet, php or rust",
+        default: "none",
+        is_list: false,
+        help: "Joins the lines of stack traces of this language, per container and stream",
+        answers: "",
+        set: |settings, _, value| settings.lined(|lines| lines.preset(value)),
+    },
+    RouteOption {
+        name: "multiline.pattern",
+        values: "a regular expression",
+        default: "none",
+        is_list: false,
+        help: "Joins lines by a pattern in Go's syntax, which multiline.match explains; a comma is written %2C",
+        answers: "MULTILINE_PATTERN",
+        set: |settings, _, value| settings.lined(|lines| lines.pattern(value)),
+    },
+    RouteOption {
+        name: "multiline.match",
+        values: "first, last, nonfirst or nonlast",
+        default: "nonfirst",
+        is_list: false,
+        help: "Lines of a message that the pattern matches: only the first, only the last, or all but one",
+        answers: "MULTILINE_MATCH",
+        set: |settings, _, value| settings.lined(|lines| lines.matches(value)),
+    },
+    RouteOption {
+        name: "multiline.separator",
+        values: "TEXT",
+        default: "a newline",
+        is_list: false,
+        help: "Text between two lines of a message",
+        answers: "MULTILINE_SEPARATOR",
+        set: |settings, _, value| settings.lined(|lines| lines.separator(value)),
+    },
+    RouteOption {
+        name: "multiline.flush_after",
+        values: "1 to 600000 milliseconds",
+        default: "500",
+        is_list: false,
+        help: "Time after its last line at which a message ends",
+        answers: "MULTILINE_FLUSH_AFTER",
+        set: |settings, _, value| settings.lined(|lines| lines.flush_after(value)),
+    },
+    RouteOption {
+        name: "multiline.max_lines",
+        values: "1 to 65536",
+        default: "2048",
+        is_list: false,
+        help: "Maximum lines of a message; further lines are a further message",
+        answers: "",
+        set: |settings, _, value| settings.lined(|lines| lines.max_lines(value)),
+    },
+    RouteOption {
+        name: "multiline.max_bytes",
+        values: "1 to 4194304",
+        default: "131072",
+        is_list: false,
+        help: "Maximum bytes of a message of several lines; further lines are a further message",
+        answers: "",
+        set: |settings, _, value| settings.lined(|lines| lines.max_bytes(value)),
+    },
+    RouteOption {
+        name: "multiline.default",
+        values: "true or false",
+        default: "true",
+        is_list: false,
+        help: "With false, only the lines of containers with LOGSPOUT_MULTILINE=true or a label are joined",
+        answers: "MULTILINE_ENABLE_DEFAULT",
+        set: |settings, _, value| settings.lined(|lines| lines.default(value)),
+    },
+    RouteOption {
         name: "redact",
         values: "default, or some of cards, keys, mail, tokens with commas",
         default: "none",
@@ -314,6 +424,11 @@ impl Settings {
         change: impl FnOnce(ContainerFilter) -> Result<ContainerFilter, InvalidFilter>,
     ) -> Result<Self, String> {
         Ok(Self { filter: change(self.filter).map_err(|error| error.to_string())?, ..self })
+    }
+
+    fn lined(mut self, change: impl FnOnce(&mut LineOptions) -> Result<(), String>) -> Result<Self, String> {
+        change(&mut self.lines)?;
+        Ok(self)
     }
 
     fn redacted(

@@ -58,6 +58,16 @@ fn an_invalid_route_is_one_line_and_exit_status_2() {
         ("gelf://host?redact.pattern=x{99999999}", "regular expression"),
         ("gelf://host?include.label=", "\"include.label=\": the pattern is empty"),
         ("gelf://host?filter.sources=stdout&filter.sources=stderr", "twice"),
+        ("gelf://host?content=xml", "\"content=xml\": use json, logfmt, level"),
+        ("gelf://host?strip_ansi=yes", "use true or false"),
+        ("gelf://host?multiline=cobol", "\"multiline=cobol\": unknown preset: use java, "),
+        ("gelf://host?multiline.pattern=(", "the pattern cannot be used: unclosed group"),
+        ("gelf://host?multiline.pattern=(.{99}){99}", "more than 128 KiB"),
+        ("gelf://host?multiline.pattern=a&multiline.match=second", "use first, last, nonfirst or nonlast"),
+        ("gelf://host?multiline.match=first", "\"multiline.match\": it needs multiline.pattern"),
+        ("gelf://host?multiline=go&multiline.pattern=a", "the route has a preset, too"),
+        ("gelf://host?multiline.flush_after=1s", "use a number of 1 to 600000 ms"),
+        ("gelf://host?multiline.max_lines=0", "use a number of 1 to 65536"),
     ] {
         let line = one_line(&router(&[route], &[]), 2);
         assert!(line.starts_with("gelf-router: route "), "{line}");

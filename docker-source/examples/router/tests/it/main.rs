@@ -10,10 +10,12 @@
 mod auditing;
 mod bad_input;
 mod common;
+mod content;
 mod every_line;
 mod explaining;
 mod image;
 mod independent_routes;
+mod joining;
 mod printing;
 mod real_containers;
 mod restarts;

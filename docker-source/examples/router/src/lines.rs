@@ -1,0 +1,177 @@
+//! The lines of a route that wait for its destination: their joining into messages, and their content.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use docker_source::content::{ContainerContent, ContentOptions, container_content};
+use docker_source::multiline::{JoinedLines, MultilineJoiner, Rule, container_rule};
+use docker_source::{Container, Record};
+
+use crate::route::{Joining, Route};
+use crate::settlement::Settlement;
+
+/// One or several lines that are sent as one message.
+pub(crate) type Lines = JoinedLines<Settlement>;
+
+/// The open and completed messages of a route.
+#[derive(Debug)]
+pub(crate) struct LineStage {
+    joiner: MultilineJoiner<Settlement>,
+    containers: Containers,
+}
+
+impl LineStage {
+    pub(crate) fn new(route: &Route, warned: WarnedContainers) -> Self {
+        let (joining, content) = (route.joining.clone(), route.content);
+        let joiner = MultilineJoiner::new(joining.options.clone());
+        Self { joiner, containers: Containers::new(joining, content, warned) }
+    }
+
+    /// Takes a line. `now` returns the time, and is called only if the lines of the container are joined.
+    pub(crate) fn push(&mut self, record: &Arc<Record>, settlement: Settlement, now: impl Fn() -> Instant) {
+        match self.containers.rule(record.container()) {
+            Some(rule) => self.joiner.push(Arc::clone(record), settlement, rule, now()),
+            None => self.joiner.pass(Arc::clone(record), settlement),
+        }
+    }
+
+    /// Returns whether no message is completed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.joiner.peek().is_none()
+    }
+
+    /// Returns the first completed message, and the reading of its content if the container asks for that.
+    pub(crate) fn first(&mut self) -> Option<(&Lines, Option<&mut ContainerContent>)> {
+        let lines = self.joiner.peek()?;
+        Some((lines, self.containers.content(lines.record().container())))
+    }
+
+    /// Removes the first completed message.
+    pub(crate) fn pop(&mut self) {
+        self.joiner.pop();
+    }
+
+    /// Returns the time at which [`expire`](Self::expire) completes a message, if a message is open.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.joiner.due()
+    }
+
+    /// Completes the messages that no line has continued for long enough.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        self.joiner.expire(now);
+    }
+
+    /// Gives the open messages more time, since no line was read for this time.
+    pub(crate) fn delay(&mut self, by: Duration) {
+        self.joiner.delay(by);
+    }
+
+    /// Completes all messages.
+    pub(crate) fn flush(&mut self) {
+        self.joiner.flush();
+    }
+}
+
+/// The containers whose labels were warned about, shared by all routes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WarnedContainers(Arc<Mutex<Vec<String>>>);
+
+impl WarnedContainers {
+    /// The number of containers that are remembered: enough for a host. Beyond it, the oldest are forgotten,
+    /// and may be warned about again.
+    const MAX: usize = 1024;
+
+    /// Logs the warning, unless one was logged about the container.
+    fn warn(&self, container: &Container, problem: &dyn Display) {
+        let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.iter().any(|id| id == container.id()) {
+            return;
+        }
+        if warned.len() == Self::MAX {
+            warned.remove(0);
+        }
+        warned.push(container.id().to_owned());
+        tracing::warn!(container = container.name(), "{problem}; the default of the route is used");
+    }
+}
+
+/// The settings of containers, from their labels and the options of the route.
+#[derive(Debug)]
+struct Containers {
+    joining: Joining,
+    content: ContentOptions,
+    warned: WarnedContainers,
+    /// The container of the last line, and its rule: most lines cost no lookup.
+    last: Option<(Arc<Container>, Option<Rule>)>,
+    /// True if the content of a container is read, so that lines cost a lookup.
+    reads_content: bool,
+    /// The settings by the address of the container in memory, which is unique as long as the `Weak` exists.
+    known: HashMap<usize, Known>,
+    /// The length of `known` at which the settings of dropped containers are removed.
+    prune_at: usize,
+}
+
+#[derive(Debug)]
+struct Known {
+    container: Weak<Container>,
+    rule: Option<Rule>,
+    content: ContainerContent,
+}
+
+impl Containers {
+    /// The smallest value of `prune_at`.
+    const PRUNE_AT: usize = 64;
+
+    fn new(joining: Joining, content: ContentOptions, warned: WarnedContainers) -> Self {
+        Self {
+            joining,
+            content,
+            warned,
+            last: None,
+            reads_content: false,
+            known: HashMap::new(),
+            prune_at: Self::PRUNE_AT,
+        }
+    }
+
+    /// Returns the rule by which lines of the container are joined.
+    fn rule(&mut self, container: &Arc<Container>) -> Option<&Rule> {
+        let is_last = self.last.as_ref().is_some_and(|(last, _)| Arc::ptr_eq(last, container));
+        if !is_last {
+            let rule = self.find(container).rule.clone();
+            self.last = Some((Arc::clone(container), rule));
+        }
+        self.last.as_ref()?.1.as_ref()
+    }
+
+    /// Returns the reading of the container's lines, if they are read.
+    fn content(&mut self, container: &Arc<Container>) -> Option<&mut ContainerContent> {
+        if !self.reads_content {
+            return None;
+        }
+        Some(&mut self.find(container).content).filter(|content| !content.is_off())
+    }
+
+    fn find(&mut self, container: &Arc<Container>) -> &mut Known {
+        if self.known.len() >= self.prune_at {
+            self.known.retain(|_, known| known.container.strong_count() > 0);
+            self.prune_at = (2 * self.known.len()).max(Self::PRUNE_AT);
+        }
+        let Self { joining, content, warned, reads_content, known, .. } = self;
+        known.entry(Arc::as_ptr(container).addr()).or_insert_with(|| {
+            let rule = container_rule(container, joining.rule.as_ref(), !joining.is_opt_in);
+            let rule = rule.unwrap_or_else(|error| {
+                warned.warn(container, &error);
+                joining.rule.as_ref().filter(|_| !joining.is_opt_in).cloned()
+            });
+            let content = container_content(container, *content).unwrap_or_else(|error| {
+                warned.warn(container, &error);
+                *content
+            });
+            *reads_content |= !content.is_off();
+            Known { container: Arc::downgrade(container), rule, content: ContainerContent::new(content) }
+        })
+    }
+}

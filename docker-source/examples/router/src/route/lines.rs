@@ -1,0 +1,119 @@
+//! The options of a route that join lines into messages.
+
+use std::time::Duration;
+
+use docker_source::multiline::{JoinOptions, Match, Rule};
+
+/// The maximum idle time: 10 minutes. A line waits so long for a line that continues its message.
+const MAX_FLUSH_AFTER_MS: u64 = 600_000;
+/// The maximum of the limits of lines and bytes: more than any destination takes in one message.
+const MAX_LINES: usize = 65_536;
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// The options, as far as they were given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LineOptions {
+    preset: Option<Rule>,
+    pattern: Option<String>,
+    matches: Option<Match>,
+    is_opt_in: bool,
+    join: JoinOptions,
+}
+
+/// The joining of a route's lines.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Joining {
+    /// The rule for the containers that ask for none.
+    pub(crate) rule: Option<Rule>,
+    /// True if the rule applies only to containers that ask for it.
+    pub(crate) is_opt_in: bool,
+    pub(crate) options: JoinOptions,
+}
+
+impl LineOptions {
+    pub(super) fn preset(&mut self, value: &str) -> Result<(), String> {
+        let preset =
+            value.parse().map_err(|error: docker_source::multiline::InvalidPreset| error.to_string())?;
+        self.preset = Some(Rule::preset(preset));
+        Ok(())
+    }
+
+    pub(super) fn pattern(&mut self, value: &str) -> Result<(), String> {
+        // The error belongs to the option that has the pattern.
+        Rule::pattern(value, Match::default()).map_err(|error| error.to_string())?;
+        self.pattern = Some(value.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn matches(&mut self, value: &str) -> Result<(), String> {
+        let matches =
+            value.parse().map_err(|error: docker_source::multiline::InvalidMatch| error.to_string())?;
+        self.matches = Some(matches);
+        Ok(())
+    }
+
+    pub(super) fn separator(&mut self, value: &str) -> Result<(), String> {
+        value.clone_into(&mut self.join.separator);
+        Ok(())
+    }
+
+    pub(super) fn flush_after(&mut self, value: &str) -> Result<(), String> {
+        let milliseconds = value.parse().ok().filter(|ms| (1..=MAX_FLUSH_AFTER_MS).contains(ms));
+        let milliseconds =
+            milliseconds.ok_or_else(|| format!("use a number of 1 to {MAX_FLUSH_AFTER_MS} ms"))?;
+        self.join.flush_after = Duration::from_millis(milliseconds);
+        Ok(())
+    }
+
+    pub(super) fn max_lines(&mut self, value: &str) -> Result<(), String> {
+        self.join.max_lines = limit(value, MAX_LINES)?;
+        Ok(())
+    }
+
+    pub(super) fn max_bytes(&mut self, value: &str) -> Result<(), String> {
+        self.join.max_bytes = limit(value, MAX_BYTES)?;
+        Ok(())
+    }
+
+    pub(super) fn default(&mut self, value: &str) -> Result<(), String> {
+        self.is_opt_in = !boolean(value)?;
+        Ok(())
+    }
+
+    /// Returns the joining that the options describe together.
+    ///
+    /// # Errors
+    /// Returns the name of an option and the reason if options contradict each other.
+    pub(super) fn joining(self) -> Result<Joining, (&'static str, String)> {
+        let Self { preset, pattern, matches, is_opt_in, join } = self;
+        let rule = match (preset, pattern, matches) {
+            (Some(_), Some(_), _) => {
+                return Err((
+                    "multiline.pattern",
+                    "the route has a preset, too: give one of them".to_owned(),
+                ));
+            }
+            (_, None, Some(_)) => return Err(("multiline.match", "it needs multiline.pattern".to_owned())),
+            (None, Some(pattern), matches) => Some(
+                Rule::pattern(&pattern, matches.unwrap_or_default())
+                    .map_err(|error| ("multiline.pattern", error.to_string()))?,
+            ),
+            (preset, None, None) => preset,
+        };
+        Ok(Joining { rule, is_opt_in, options: join })
+    }
+}
+
+/// Parses a boolean as Go does, since variables of Logspout have one.
+pub(super) fn boolean(value: &str) -> Result<bool, String> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("use true or false".to_owned()),
+    }
+}
+
+fn limit(value: &str, max: usize) -> Result<usize, String> {
+    let limit = value.parse().ok().filter(|limit| (1..=max).contains(limit));
+    limit.ok_or_else(|| format!("use a number of 1 to {max}"))
+}

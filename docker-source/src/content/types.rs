@@ -1,0 +1,88 @@
+//! The types of fields: the first type of a field counts.
+
+use std::collections::HashMap;
+
+use gelf_core::Value;
+
+/// The maximum number of names of fields: 512. Elasticsearch refuses messages beyond 1,000 fields of an
+/// index, and has two for each text.
+const MAX_NAMES: usize = 512;
+/// The maximum number of names that the lines of one container introduce, so that a container with random
+/// names takes nothing from the others.
+const MAX_CONTAINER_NAMES: usize = 128;
+
+/// The type of a field in a search index.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Type {
+    /// A text that looks like a date. Elasticsearch then takes no other text in the field.
+    Date,
+    Number,
+    Text,
+}
+
+impl Type {
+    fn of(value: &Value<'_>) -> Self {
+        match value {
+            Value::Number(_) => Self::Number,
+            Value::Str(text) if is_date(text) => Self::Date,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// Returns whether Elasticsearch takes a text for a date: `2026-11-22...` or `2026/11/22...`.
+fn is_date(text: &str) -> bool {
+    let digits =
+        |range| text.as_bytes().get(range).is_some_and(|part: &[u8]| part.iter().all(u8::is_ascii_digit));
+    digits(0..4)
+        && digits(5..7)
+        && digits(8..10)
+        && matches!(
+            (text.as_bytes().get(4), text.as_bytes().get(7)),
+            (Some(b'-'), Some(b'-')) | (Some(b'/'), Some(b'/'))
+        )
+}
+
+/// The form in which a value fits its field.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fit {
+    /// The value as it is.
+    AsIs,
+    /// The value as text.
+    AsText,
+    /// The value as text in the field `NAME_str`.
+    Beside,
+}
+
+/// The first type of each field.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FieldTypes(HashMap<Box<str>, Type>);
+
+impl FieldTypes {
+    /// Returns the form in which the value fits the field, or `None` if the field would be one too many.
+    /// `introduced` is the number of names that the container has introduced.
+    pub(super) fn fit(&mut self, name: &str, value: &Value<'_>, introduced: &mut usize) -> Option<Fit> {
+        let found = Type::of(value);
+        match self.of(name, found, introduced)? {
+            known if known == found => Some(Fit::AsIs),
+            Type::Text => Some(Fit::AsText),
+            _ => {
+                let beside = format!("{name}_str");
+                (self.of(&beside, Type::Text, introduced)? == Type::Text).then_some(Fit::Beside)
+            }
+        }
+    }
+
+    /// Returns the type of the field. `found` becomes the type of a new field.
+    fn of(&mut self, name: &str, found: Type, introduced: &mut usize) -> Option<Type> {
+        if let Some(known) = self.0.get(name) {
+            return Some(*known);
+        }
+        if self.0.len() >= MAX_NAMES || *introduced >= MAX_CONTAINER_NAMES {
+            return None;
+        }
+        *introduced += 1;
+        self.0.insert(name.into(), found);
+        Some(found)
+    }
+}

@@ -1,0 +1,39 @@
+//! Limits and times of joining.
+
+use std::time::Duration;
+
+/// The options of a [`MultilineJoiner`](super::MultilineJoiner).
+///
+/// ```
+/// use docker_source::multiline::JoinOptions;
+/// use std::time::Duration;
+///
+/// let mut options = JoinOptions::default();
+/// options.flush_after = Duration::from_secs(1);
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct JoinOptions {
+    /// The text between two lines of a message. The default is a newline, as in Logspout.
+    pub separator: String,
+    /// The time after its last line at which a message ends. The default is 500 ms, as in Logspout.
+    pub flush_after: Duration,
+    /// The maximum number of lines of a message. Further lines are a further message. The default is 2,048:
+    /// a JVM prints up to 1,024 frames of an exception, and this leaves room for a cause.
+    pub max_lines: usize,
+    /// The maximum number of bytes of a message of several lines. Further lines are a further message. The
+    /// default is 128 KiB: a message over UDP has at most 128 datagrams, which hold 176 KiB, and needs room
+    /// for escapes and fields even if it is not compressed.
+    pub max_bytes: usize,
+}
+
+impl Default for JoinOptions {
+    fn default() -> Self {
+        Self {
+            separator: "\n".to_owned(),
+            flush_after: Duration::from_millis(500),
+            max_lines: 2048,
+            max_bytes: 128 * 1024,
+        }
+    }
+}
