@@ -15,12 +15,12 @@
 //! | names that sanitizing makes equal | `_2`, `_3`, ... appended to all but the first | readers keep one of a repeated name |
 //! | a field that its field set has too | the message's value, once | readers disagree about a repeated name |
 
+mod display;
 pub(crate) mod escape;
 pub(crate) mod writer;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 
 use bytes::BytesMut;
 
@@ -213,16 +213,6 @@ impl Message<'_> {
         let mut dst = BytesMut::new();
         encode(self, &mut dst);
         dst.into()
-    }
-}
-
-/// Writes the message as JSON, with the default [`Encoder`].
-impl fmt::Display for Message<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut dst = BytesMut::new();
-        encode(self, &mut dst);
-        // The message's texts are UTF-8, and so is JSON of them: the error cannot occur.
-        std::str::from_utf8(&dst).map_err(|_| fmt::Error).and_then(|json| f.pad(json))
     }
 }
 

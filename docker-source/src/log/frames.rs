@@ -249,7 +249,7 @@ mod tests {
         let Err(LogFormatError::Engine(message)) = decode_once(&frame(3, b"a\x1b[31m\nb\xff\0")) else {
             panic!()
         };
-        assert_eq!(message.to_string(), "a\u{fffd}[31m\u{fffd}b\u{fffd}\u{fffd}");
+        assert_eq!(message.to_string(), "a\\u{1b}[31m\\nb\u{fffd}\\0");
     }
 
     #[test]
