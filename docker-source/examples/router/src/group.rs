@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) address: EngineAddress,
     pub(crate) stop: Stop,
     pub(crate) sources: Sources,
+    /// Is notified when the progress of a route starts.
+    pub(crate) route_started: Arc<Notify>,
     /// Takes the routes that leave their group. Each route leaves at most once, so the queue is bounded.
     pub(crate) leaving: UnboundedSender<LeavingRoute>,
 }
@@ -54,22 +56,11 @@ pub(crate) struct Shared {
 pub(crate) struct Sources {
     stats: Arc<Mutex<Vec<Arc<Stats>>>>,
     unrouted: Arc<AtomicU64>,
-    started: Arc<Notify>,
 }
 
 impl Sources {
     fn add(&self, source: &Source) {
         self.lock().push(source.stats());
-    }
-
-    /// Reports that the progress of a route has started.
-    pub(crate) fn route_started(&self) {
-        self.started.notify_one();
-    }
-
-    /// Waits until the progress of a route starts, or returns at once if one has started since the last call.
-    pub(crate) async fn started(&self) {
-        self.started.notified().await;
     }
 
     /// Returns whether the container may exist: true if a source knows the container, or if there is no
@@ -147,7 +138,7 @@ pub(crate) async fn run(
     for queue in &routes {
         queue.progress.start(source.start());
     }
-    shared.sources.route_started();
+    shared.route_started.notify_one();
     let mut stopping = false;
     loop {
         let record = tokio::select! {
@@ -172,18 +163,24 @@ pub(crate) async fn run(
 
 /// Passes a record to the routes that select its container. Returns false once the grace period is over.
 async fn pass(record: &Arc<Record>, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
-    let takes = |queue: &&RouteQueue| queue.route.takes(record.container());
     // All routes count the record before the first route sends it. If the grace period ends while a route
     // sends the record, the record is in flight on all routes.
-    let takers = routes.iter().filter(takes).map(|queue| queue.tally.routed()).count();
-    shared.sources.unrouted.fetch_add(u64::from(takers == 0), Ordering::Relaxed);
+    let mut takes = Vec::with_capacity(routes.len());
+    for queue in routes.iter() {
+        let is_taken = queue.route.takes(record.container());
+        if is_taken {
+            queue.tally.routed();
+        }
+        takes.push(is_taken);
+    }
+    shared.sources.unrouted.fetch_add(u64::from(!takes.contains(&true)), Ordering::Relaxed);
     let mut index = 0;
-    loop {
+    for is_taken in takes {
         let has_others = routes.len() > 1;
-        let Some(queue) = routes.get_mut(index) else { return true };
+        let Some(queue) = routes.get_mut(index) else { break };
         let settlement = queue.progress.read(record);
         index += 1;
-        if !takes(&&*queue) {
+        if !is_taken {
             settlement.settle();
             continue;
         }
@@ -209,4 +206,5 @@ async fn pass(record: &Arc<Record>, routes: &mut Vec<RouteQueue>, shared: &mut S
             }
         }
     }
+    true
 }
