@@ -31,7 +31,6 @@ mod source;
 mod start;
 mod stats;
 mod supervise;
-mod throttle;
 mod timing;
 mod warnings;
 
