@@ -226,6 +226,13 @@ mod tests {
     }
 
     #[test]
+    fn empty_frames_are_skipped_and_counted() {
+        let mut framer = Framer::default();
+        assert_eq!(frames(&mut framer, &[b"\0\0\0M\0\n\0"]), expect(&[Ok(b"M")]));
+        assert_eq!(framer.empty_frames(), 4);
+    }
+
+    #[test]
     fn the_limit_is_exact_and_reading_continues_behind_a_long_frame() {
         assert_eq!(frames(&mut Framer::new(3), &[b"abc\0M\0"]), expect(&[Ok(b"abc"), Ok(b"M")]));
         assert_eq!(frames(&mut Framer::new(3), &[b"abcd\0M\0"]), expect(&[TOO_LONG, Ok(b"M")]));
