@@ -197,20 +197,6 @@ mod tests {
         assert_eq!(frames(&mut codec, &[b"abc\0abcdefgh\0M\0"]), expected);
     }
 
-    #[test]
-    fn the_last_frame_need_not_be_terminated() {
-        assert_eq!(frames(&mut GelfCodec::new(), &[b"a\0b"]), [Ok("a".into()), Ok("b".into())]);
-        assert_eq!(frames(&mut GelfCodec::new(), &[b"a\0\n"]), [Ok("a".into())]);
-        assert_eq!(frames(&mut GelfCodec::new_with_max_frame_len(3), &[b"abcd"]), [Err(3)]);
-    }
-
-    #[test]
-    fn empty_frames_are_counted() {
-        let mut codec = GelfCodec::new();
-        assert_eq!(frames(&mut codec, &[b"\0a\0\n\0\0"]), [Ok("a".into())]);
-        assert_eq!(codec.empty_frames(), 3);
-    }
-
     proptest! {
         #[test]
         fn messages_read_the_same_wherever_the_stream_is_cut(
