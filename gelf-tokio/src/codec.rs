@@ -136,7 +136,6 @@ pub(crate) fn is_framable(payload: &[u8], delimiter: Delimiter) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     /// Feeds a stream in pieces, as `FramedRead` does. Returns each frame, or the limit that it exceeds.
     fn frames(codec: &mut GelfCodec, pieces: &[&[u8]]) -> Vec<Result<Bytes, usize>> {
@@ -195,29 +194,5 @@ mod tests {
         let mut codec = GelfCodec::new_with_max_frame_len(3);
         let expected = [Ok("abc".into()), Err(3), Ok("M".into())];
         assert_eq!(frames(&mut codec, &[b"abc\0abcdefgh\0M\0"]), expected);
-    }
-
-    proptest! {
-        #[test]
-        fn messages_read_the_same_wherever_the_stream_is_cut(
-            texts in prop::collection::vec(any::<String>(), 1..6),
-            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
-        ) {
-            let mut codec = GelfCodec::new();
-            let mut stream = BytesMut::new();
-            let mut expected = Vec::new();
-            for text in &texts {
-                let message = Message::new("h", text.as_str());
-                let mut payload = BytesMut::new();
-                encode(&message, &mut payload);
-                expected.push(Ok(payload.freeze()));
-                codec.encode(&message, &mut stream).unwrap();
-            }
-            let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-            ends.extend([0, stream.len()]);
-            ends.sort_unstable();
-            let pieces: Vec<&[u8]> = ends.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect();
-            prop_assert_eq!(frames(&mut codec, &pieces), expected);
-        }
     }
 }

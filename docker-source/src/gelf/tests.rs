@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use gelf_core::{Decoder, FieldName, InvalidFieldName, Timestamp, encode};
+use gelf_core::{Decoder, InvalidFieldName, Timestamp, encode};
 use serde_json::{Value, json};
 
 use super::*;

@@ -468,27 +468,5 @@ mod tests {
                 prop_assert_eq!(of_stream(&read), of_stream(&expected));
             }
         }
-
-        #[test]
-        fn any_pieces_keep_at_most_the_limit_and_every_byte_is_counted(
-            pieces in prop::collection::vec((any::<bool>(), 0i64..3, 0usize..40_000, any::<bool>()), 0..20),
-            max_line in 0usize..30_000,
-            framing in prop_oneof![Just(Framing::Frames), Just(Framing::Terminal)],
-        ) {
-            let mut joiner = LineJoiner::with_max_line(framing, max_line);
-            let (mut lines, mut written) = (Vec::new(), 0);
-            for (is_stdout, nanos, length, newline) in pieces {
-                let mut bytes = vec![b'x'; length];
-                written += length;
-                bytes.extend(newline.then_some(b'\n'));
-                let stream = if is_stdout { Stdout } else { Stderr };
-                joiner.push(piece(stream, nanos, bytes), &mut |line| lines.push(line));
-            }
-            joiner.finish(&mut |line| lines.push(line));
-            prop_assert_eq!(lines.iter().map(|line| line.length).sum::<usize>(), written);
-            for line in lines {
-                prop_assert_eq!(line.bytes.len(), line.length.min(max_line));
-            }
-        }
     }
 }

@@ -369,7 +369,6 @@ impl fmt::Debug for Datagram<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use std::collections::HashSet;
 
     #[test]
@@ -405,44 +404,6 @@ mod tests {
             let MessageId(bytes) = ids.next_id();
             assert!(bytes.iter().all(|byte| *byte >= 100));
             assert!(decimals.insert(bytes.map(|byte| byte.to_string()).concat()));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn chunks_parse_and_join_to_the_payload(size in 13u16..2000, len in 0usize..40_000) {
-            let size = DatagramSize::new(size).unwrap();
-            let payload: Vec<u8> = (0..len).map(|at| at as u8).collect();
-            match Chunker::new(size).split(&payload) {
-                Err(error) => {
-                    prop_assert!(len > size.max_payload());
-                    prop_assert_eq!(error, MessageTooLarge::Payload { len, max: size.max_payload() });
-                }
-                Ok(datagrams) => {
-                    let count = datagrams.len();
-                    let mut joined = Vec::new();
-                    let mut ids = HashSet::new();
-                    for (at, datagram) in datagrams.enumerate() {
-                        let mut wire = Vec::new();
-                        datagram.write_to(&mut wire);
-                        prop_assert_eq!(wire.len(), datagram.len());
-                        prop_assert!(wire.len() <= size.as_usize());
-                        if count == 1 {
-                            prop_assert_eq!(&wire, &payload);
-                            joined = wire;
-                        } else {
-                            let (header, part) = ChunkHeader::parse(&wire).unwrap();
-                            prop_assert_eq!(usize::from(header.sequence_number()), at);
-                            prop_assert_eq!(usize::from(header.sequence_count()), count);
-                            prop_assert!(!part.is_empty());
-                            ids.insert(header.id());
-                            joined.extend_from_slice(part);
-                        }
-                    }
-                    prop_assert!(ids.len() <= 1);
-                    prop_assert_eq!(joined, payload);
-                }
-            }
         }
     }
 }

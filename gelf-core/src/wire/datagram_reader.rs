@@ -298,7 +298,6 @@ impl std::error::Error for DatagramError {}
 mod tests {
     use super::*;
     use crate::wire::compress::{Compression, CompressionLevel, Compressor};
-    use proptest::prelude::*;
 
     const PAYLOAD: &[u8] = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
@@ -411,39 +410,6 @@ mod tests {
                 }
                 assert_eq!(lenient, strict, "{header:x}");
             }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn each_datagram_is_counted_once_whatever_it_is(
-            datagrams in prop::collection::vec(
-                prop_oneof![
-                    prop::collection::vec(any::<u8>(), 0..20),
-                    (0u8..4, 0u8..4, prop::collection::vec(any::<u8>(), 0..4))
-                        .prop_map(|(number, count, part)| chunk(number, count, &part)),
-                    Just(PAYLOAD.to_vec()),
-                    Just(vec![0x1f, 0x3c, b'{']),
-                ],
-                0..60,
-            ),
-            strict: bool,
-        ) {
-            let limits = DatagramLimits::default();
-            let mut reader =
-                if strict { DatagramReader::strict(limits) } else { DatagramReader::lenient(limits) };
-            let (mut payloads, mut errors) = (0, 0);
-            for datagram in &datagrams {
-                match read(&mut reader, datagram) {
-                    Ok(payload) => payloads += u64::from(payload.is_some()),
-                    Err(_) => errors += 1,
-                }
-            }
-            let stats = reader.stats();
-            prop_assert_eq!(stats.datagrams, datagrams.len() as u64);
-            prop_assert_eq!((stats.payloads, stats.errors.total()), (payloads, errors));
-            let counted = stats.payloads + stats.chunks + stats.refused_chunks + stats.errors.total();
-            prop_assert_eq!(stats.datagrams, counted);
         }
     }
 }

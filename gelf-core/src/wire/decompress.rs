@@ -129,56 +129,17 @@ mod tests {
         hex(&format!("{header}{ZLIB_BODY}{GZIP_TRAILER}"))
     }
 
-    /// Inflates the payload in pieces of `len` bytes, into an output buffer of `len` bytes.
-    fn inflate_in_pieces(payload: &[u8], len: usize) -> Result<(Vec<u8>, usize), DecompressError> {
-        let mut inflater = Inflater::new(
-            match payload {
-                [0x1f, 0x8b, ..] => InflateFormat::Gzip,
-                [_, _, ..] => InflateFormat::Zlib,
-                _ => return Err(DecompressError::Header),
-            },
-            Decompressor::DEFAULT_LIMIT,
-        );
-        let (mut output, mut bytes) = (vec![0; len], Vec::new());
-        for mut piece in payload.chunks(len) {
-            loop {
-                match inflater.inflate(&mut piece, &mut output)? {
-                    0 => break,
-                    len => bytes.extend_from_slice(&output[..len]),
-                }
-            }
-            assert!(piece.is_empty());
-        }
-        inflater.finish()?;
-        Ok((bytes, inflater.trailing()))
-    }
-
     fn inflate(payload: &[u8]) -> Result<(Vec<u8>, usize), DecompressError> {
-        let whole = Decompressor::default()
-            .decompress(payload)
-            .map(|inflated| (inflated.bytes.to_vec(), inflated.trailing));
-        for len in [1, 3, 7] {
-            assert_eq!(inflate_in_pieces(payload, len), whole, "pieces of {len}");
-        }
-        whole
+        let mut decompressor = Decompressor::default();
+        let inflated = decompressor.decompress(payload)?;
+        Ok((inflated.bytes.to_vec(), inflated.trailing))
     }
 
-    /// The vectors say what the whole payloads are.
     #[test]
-    fn pieces_of_any_length_inflate_as_the_whole_payload_up_to_any_end() {
-        let stored = [hex("7801013000cfff"), PAYLOAD.to_vec(), hex("70550f34")].concat();
-        let every_part = gzip("1f8b081e0000000000ff02007879610063009c5e");
-        let wrong_header_checksum = gzip("1f8b081e0000000000ff02007879610063009c5f");
-        let empty_member = hex("1f8b08000000000000ff03000000000000000000");
-        let members = [empty_member, gzip("1f8b08000000000000ff"), every_part].concat();
-        assert_eq!(inflate(&members), Ok((PAYLOAD.repeat(2), 0)));
-        assert_eq!(inflate(&wrong_header_checksum), Err(DecompressError::Checksum));
-        for payload in [zlib("789c"), zlib("4889"), zlib("78bb"), stored, wrong_header_checksum, members] {
-            for len in 0..payload.len() {
-                // `inflate` compares the pieces with the whole.
-                let _ = inflate(&payload[..len]);
-            }
-        }
+    fn the_checksum_of_a_gzip_header_is_checked() {
+        assert_eq!(inflate(&gzip("1f8b081e0000000000ff02007879610063009c5e")), Ok((PAYLOAD.to_vec(), 0)));
+        let wrong = gzip("1f8b081e0000000000ff02007879610063009c5f");
+        assert_eq!(inflate(&wrong), Err(DecompressError::Checksum));
     }
 
     #[test]

@@ -203,7 +203,6 @@ impl std::error::Error for UnframeablePayload {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     const TOO_LONG: Result<&[u8], ()> = Err(());
 
@@ -290,38 +289,5 @@ mod tests {
         assert_eq!(Framer::write_frame(b" \n", &mut dst), Err(UnframeablePayload::Blank));
         assert_eq!(Framer::write_frame(b"M", &mut dst), Ok(()));
         assert_eq!(dst, &b"M\0"[..]);
-    }
-
-    proptest! {
-        #[test]
-        fn any_split_of_a_stream_gives_the_same_frames(
-            stream in prop::collection::vec(prop_oneof![Just(0u8), Just(b' '), b'a'..=b'c'], 0..200),
-            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
-        ) {
-            let whole = frames(&mut Framer::new(8), &[&stream]);
-            let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-            ends.push(stream.len());
-            ends.sort_unstable();
-            let mut start = 0;
-            let pieces: Vec<&[u8]> = ends
-                .into_iter()
-                .map(|end| {
-                    let piece = &stream[start..end];
-                    start = end;
-                    piece
-                })
-                .collect();
-            prop_assert_eq!(frames(&mut Framer::new(8), &pieces), whole);
-        }
-
-        #[test]
-        fn written_frames_are_read_back(payloads in prop::collection::vec("[^\\x00\\s][^\\x00]{0,30}", 0..20)) {
-            let mut stream = BytesMut::new();
-            for payload in &payloads {
-                Framer::write_frame(payload.as_bytes(), &mut stream).unwrap();
-            }
-            let read = frames(&mut Framer::default(), &[&stream]);
-            prop_assert_eq!(read, payloads.iter().map(|payload| Ok(payload.clone().into_bytes())).collect::<Vec<_>>());
-        }
     }
 }

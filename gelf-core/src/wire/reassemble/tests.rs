@@ -139,54 +139,6 @@ fn unpolled_drops_are_bounded_and_counted() {
     assert_eq!(std::iter::from_fn(|| harness.reassembler.poll_dropped()).count(), MAX_DROPPED_EVENTS);
 }
 
-proptest! {
-    #[test]
-    fn shuffled_interleaved_and_repeated_chunks_give_exactly_the_messages(
-        counts in prop::collection::vec(1u8..12, 1..=64),
-        sources in 1u8..=8,
-        order in prop::collection::vec(any::<prop::sample::Index>(), 0..600),
-    ) {
-        // Up to 64 messages from up to 8 sources; every chunk once, some twice, in any order.
-        let mut chunks: Vec<(u8, u8, u8)> = counts
-            .iter()
-            .enumerate()
-            .flat_map(|(id, count)| (0..*count).map(move |number| (id as u8, number, *count)))
-            .collect();
-        let total = chunks.len();
-        for (at, pick) in order.iter().enumerate() {
-            let other = pick.index(total);
-            chunks.swap(at % total, other);
-        }
-        let mut harness = Harness::new();
-        let mut done = vec![0; counts.len()];
-        for (id, number, count) in chunks {
-            let source = char::from(b'A' + id % sources);
-            if count > 1 && number % 3 == 0 {
-                // A repeat before the last chunk changes nothing; after it, it would begin a new message.
-                let key = (MessageId([0, 0, 0, 0, 0, 0, 0, id]), source);
-                let table = &harness.reassembler;
-                let pending = table.index.get(&key).map(|slot| table.slots.get(*slot));
-                let last = pending.is_some_and(|pending| pending.chunks.received() + 1 == count);
-                if !last {
-                    prop_assert_eq!(harness.chunk(source, id, number, count, &[id, number]), None);
-                    prop_assert_eq!(
-                        harness.chunk(source, id, number, count, &[id, number]),
-                        None
-                    );
-                    continue;
-                }
-            }
-            if let Some(payload) = harness.chunk(source, id, number, count, &[id, number]) {
-                let expected: Vec<u8> = (0..count).flat_map(|number| [id, number]).collect();
-                prop_assert_eq!(payload, expected);
-                done[usize::from(id)] += 1;
-            }
-        }
-        prop_assert!(done.iter().all(|times| *times == 1), "{:?}", done);
-        prop_assert_eq!(harness.reassembler.stats().pending, 0);
-    }
-}
-
 #[test]
 fn a_message_with_two_chunks_outlives_any_flood_of_first_chunks() {
     let mut harness = Harness::with(|limits| limits.max_entries = 100);

@@ -391,35 +391,7 @@ mod tests {
         assert_eq!(first("{\"a\":"), found("{\"a\":", 0));
     }
 
-    /// Generates bodies. Most of their bytes have a meaning for the scanner.
-    fn bodies() -> impl Strategy<Value = Vec<u8>> {
-        let byte =
-            prop_oneof![prop::sample::select(b"{}[]\",\\\n\r 1a\0\xef\xbb\xbf".to_vec()), any::<u8>(),];
-        (prop::option::of(Just(b'[')), prop::collection::vec(byte, 0..200))
-            .prop_map(|(bracket, bytes)| bracket.into_iter().chain(bytes).collect())
-    }
-
     proptest! {
-        #[test]
-        fn the_parts_of_a_body_make_no_difference(
-            body in bodies(),
-            mut cuts in prop::collection::vec(0..200_usize, 0..20),
-            max_len in 0..40_usize,
-        ) {
-            cuts.retain(|cut| *cut < body.len());
-            cuts.sort_unstable();
-            let mut parts = Vec::new();
-            let mut start = 0;
-            for cut in cuts {
-                parts.push(&body[start..cut]);
-                start = cut;
-            }
-            parts.push(&body[start..]);
-            let at_once = read([&body[..]], max_len);
-            prop_assert_eq!(&read(parts, max_len), &at_once);
-            prop_assert_eq!(&read(body.chunks(1), max_len), &at_once);
-        }
-
         #[test]
         fn the_elements_of_an_array_are_found_however_they_are_spaced(
             elements in prop::collection::vec(
@@ -437,13 +409,6 @@ mod tests {
                 elements.iter().map(|(element, before, behind)| format!("{before}{element}{behind}")).collect();
             let expected: Vec<_> = elements.iter().map(|(element, ..)| *element).collect();
             prop_assert_eq!(whole(&format!("[{}]", spaced.join(","))), good(&expected));
-        }
-
-        #[test]
-        fn the_first_value_is_within_any_body(body in bodies()) {
-            if let Some(first) = first_value(&body) {
-                prop_assert!(!first.value.is_empty() && first.value.len() <= body.len());
-            }
         }
     }
 }
