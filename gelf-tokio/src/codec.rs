@@ -193,6 +193,7 @@ mod tests {
     fn a_frame_that_is_too_long_is_an_item_and_not_the_end() {
         let mut codec = GelfCodec::new_with_max_frame_len(3);
         let expected = [Ok("abc".into()), Err(3), Ok("M".into())];
-        assert_eq!(frames(&mut codec, &[b"abc\0abcdefgh\0M\0"]), expected);
+        assert_eq!(frames(&mut codec, &[b"abc\0\0abcdefgh\0M\0"]), expected);
+        assert_eq!(codec.empty_frames(), 1);
     }
 }

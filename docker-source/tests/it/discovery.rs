@@ -398,6 +398,23 @@ async fn a_removed_container_is_read_to_the_end_and_leaves_the_list() {
 }
 
 #[tokio::test]
+async fn a_removal_whose_event_was_lost_is_found_by_two_lists() {
+    let engine = SimulatedEngine::start().await;
+    let mut often = timing();
+    often.list_interval = Duration::from_millis(10);
+    let mut source = ready(builder(&engine).timing(often)).await;
+    let job = engine.create(ContainerOptions::named("job"));
+    job.start();
+    job.line(Stream::Stdout, "one");
+    assert_eq!(texts(&mut source, 1).await, ["one"]);
+    engine.lose_events(true);
+    job.destroy();
+    let stats = source.stats();
+    eventually(&stats, |stats| stats.snapshot().containers.is_empty()).await;
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
 async fn a_follower_that_panics_is_counted_and_started_again() {
     let engine = SimulatedEngine::start().await;
     let calls = AtomicU64::new(0);
