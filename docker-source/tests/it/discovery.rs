@@ -235,7 +235,7 @@ async fn each_line_has_the_selection_of_its_run_even_if_the_next_run_begins_at_o
         }
         web.start();
         engine.lose_events(false);
-        web.line(Stream::Stdout, &number.to_string());
+        web.line(Stream::Stdout, number.to_string());
         if !is_read_first {
             assert_eq!(selected_next(&mut source).await, ("last".into(), format!("web-{}", number - 1)));
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::BytesMut;
 
-use super::encode;
+use super::Encoder;
 use crate::message::Message;
 
 /// Writes the message as one line of JSON, with the default [`Encoder`](crate::Encoder).
@@ -15,7 +15,7 @@ use crate::message::Message;
 impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut dst = BytesMut::new();
-        encode(self, &mut dst);
+        Encoder::new().encode(self, &mut dst);
         // The message's texts are UTF-8, and so is JSON of them: the error cannot occur.
         let json = std::str::from_utf8(&dst).map_err(|_| fmt::Error)?;
         let mut line = String::with_capacity(json.len());
