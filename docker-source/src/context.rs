@@ -13,7 +13,7 @@ use crate::position::Positions;
 use crate::record::RecordQueue;
 use crate::stats::Stats;
 use crate::timing::Timing;
-use crate::warnings::LogWarnings;
+use crate::warnings::Warnings;
 
 /// The maximum number of concurrent reads to the end of a log. Each read makes the Engine decode whole files.
 pub(crate) const CATCH_UPS: usize = 4;
@@ -36,5 +36,5 @@ pub(crate) struct Context {
     pub(crate) stats: Arc<Stats>,
     pub(crate) catch_ups: Semaphore,
     pub(crate) descriptors: Descriptors,
-    pub(crate) warnings: LogWarnings,
+    pub(crate) warnings: Warnings,
 }

@@ -4,14 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gelf_core::Timestamp;
 
-use crate::clock::EngineClock;
 use crate::container::Container;
+use crate::context::Context;
 use crate::cursor::{Cursor, Novelty};
 use crate::dialect::Dialect;
 use crate::log::{Line, LogStream};
-use crate::record::{Gap, GapReason, QueueClosed, RecordQueue};
+use crate::record::{Gap, GapReason, QueueClosed};
 use crate::stats::ContainerStats;
-use crate::throttle::Throttle;
 
 /// The maximum length of the text of a gap.
 const GAP_BYTES: usize = 256;
@@ -26,10 +25,8 @@ pub(crate) struct ReadingState {
 }
 
 /// Receives the lines of one container from all requests for its log.
-#[derive(Debug)]
 pub(crate) struct DedupSink {
-    queue: RecordQueue,
-    clock: EngineClock,
+    context: Arc<Context>,
     /// Shared with the supervisor, which starts a follower again after a panic.
     cursor: Arc<Mutex<Cursor>>,
     stats: Arc<ContainerStats>,
@@ -37,27 +34,11 @@ pub(crate) struct DedupSink {
     new_lines: u64,
     /// True if the requests skip a part of the log that the Engine cannot read.
     skips_damage: bool,
-    /// The lines that were skipped as too old.
-    old: Throttle,
 }
 
 impl DedupSink {
-    pub(crate) fn new(
-        queue: RecordQueue,
-        clock: EngineClock,
-        cursor: Arc<Mutex<Cursor>>,
-        stats: Arc<ContainerStats>,
-    ) -> Self {
-        Self {
-            queue,
-            clock,
-            cursor,
-            stats,
-            has_requested: false,
-            new_lines: 0,
-            skips_damage: false,
-            old: Throttle::default(),
-        }
+    pub(crate) fn new(context: Arc<Context>, cursor: Arc<Mutex<Cursor>>, stats: Arc<ContainerStats>) -> Self {
+        Self { context, cursor, stats, has_requested: false, new_lines: 0, skips_damage: false }
     }
 
     pub(crate) fn stats(&self) -> &ContainerStats {
@@ -123,22 +104,19 @@ impl DedupSink {
         }
         let slot = match is_blank(&line) {
             true => None,
-            false => Some(self.queue.reserve(line.bytes.len()).await?),
+            false => Some(self.context.queue.reserve(line.bytes.len()).await?),
         };
-        let clock = self.clock;
+        let clock = self.context.clock;
         let mut cursor = lock(&self.cursor);
         match cursor.accept(&line, || clock.now()) {
             Novelty::Repeated => self.stats.skipped_repeated(),
             Novelty::TooOld => {
                 self.stats.skipped_old();
-                if let Some(lines) = self.old.add(1) {
-                    tracing::warn!(
-                        container = container.name(),
-                        lines,
-                        "skipping lines that are older than all remembered ones; if the Engine's clock was set \
-                         back, they may be new"
-                    );
-                }
+                self.context.warnings.old_lines.warn(
+                    Some(container.name()),
+                    "skipping a line that is older than all remembered ones; if the Engine's clock was set back, \
+                     it may be new",
+                );
             }
             Novelty::New => {
                 self.new_lines += 1;
@@ -193,7 +171,7 @@ impl DedupSink {
         stream: LogStream,
         gap: Gap,
     ) -> Result<(), QueueClosed> {
-        let slot = self.queue.reserve(GAP_BYTES).await?;
+        let slot = self.context.queue.reserve(GAP_BYTES).await?;
         let mut cursor = lock(&self.cursor);
         let place = cursor.last_place(stream);
         match gap.reason {

@@ -67,7 +67,7 @@ impl Follower {
     /// Follows the container until it is removed.
     pub(crate) async fn run(self, reason: StartReason) -> ExitReason {
         let timing = self.context.timing;
-        let sink = DedupSink::new(self.context.queue.clone(), self.context.clock, self.cursor, self.stats);
+        let sink = DedupSink::new(self.context.clone(), self.cursor, self.stats);
         let metadata = ContainerMetadata::new(self.context.clone(), self.id.clone(), self.partial);
         let mut following = Following {
             backoff: Backoff::new(timing.resume_min, timing.resume_max),

@@ -37,7 +37,6 @@ mod source;
 mod start;
 mod stats;
 mod supervise;
-mod throttle;
 mod timing;
 mod warnings;
 

@@ -161,12 +161,10 @@ impl ContainerMetadata {
     }
 
     fn warn_of_cut(&self) {
-        if let Some(containers) = self.context.stats.metadata_cut() {
-            tracing::warn!(
-                container = %self.id,
-                containers,
-                "this container has longer labels, arguments or environment than are kept; the rest is left out"
-            );
-        }
+        self.context.stats.metadata_cut();
+        self.context.warnings.cut_metadata.warn(
+            Some(self.id.as_str()),
+            "this container has longer labels, arguments or environment than are kept; the rest is left out",
+        );
     }
 }

@@ -4,17 +4,18 @@
 /// filling the log.
 const MAX_BYTES: usize = 512;
 
-/// Returns at most [`MAX_BYTES`] bytes of text on one line, without white space at its ends. Control
-/// characters, and characters that end a line or reorder text, are escaped; invalid UTF-8 is replaced.
+/// Returns at most [`MAX_BYTES`] bytes of text on one line, without white space at its ends. All characters
+/// that [`char::escape_debug`] escapes are escaped, except quotes and backslashes: control characters, and
+/// characters that end a line or reorder text. Invalid UTF-8 is replaced.
 pub(crate) fn one_line(bytes: &[u8]) -> String {
     // `line` has at most `MAX_BYTES` characters of at most 4 bytes each, so it needs no more bytes.
     let shown = bytes.trim_ascii_start();
     let shown = shown.get(..MAX_BYTES * 4).unwrap_or(shown);
     let mut line = String::new();
     for character in String::from_utf8_lossy(shown).trim().chars() {
-        let escaped: String = match is_unsafe(character) {
-            true => character.escape_default().collect(),
-            false => character.into(),
+        let escaped: String = match character {
+            '"' | '\'' | '\\' => character.into(),
+            _ => character.escape_debug().collect(),
         };
         if line.len() + escaped.len() > MAX_BYTES {
             break;
@@ -24,26 +25,16 @@ pub(crate) fn one_line(bytes: &[u8]) -> String {
     line
 }
 
-/// Returns whether a terminal may act on the character: the controls of ASCII and C1, the separators of lines
-/// and paragraphs, and the controls of bidirectional text.
-fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn text_is_on_one_line_and_has_no_controls() {
-        let raw = " a\nb\u{1b}]0;x\u{7}\u{9b}31m\u{7f}\u{85}\u{2028}\u{202e}\u{2066}\u{61c} é☺ ";
+        let raw = " a\nb\u{1b}]0;x\u{7}\u{9b}31m\u{7f}\u{85}\u{2028}\u{202e}\u{2066}\u{61c} é☺ \"'\\ ";
         assert_eq!(
             one_line(raw.as_bytes()),
-            "a\\nb\\u{1b}]0;x\\u{7}\\u{9b}31m\\u{7f}\\u{85}\\u{2028}\\u{202e}\\u{2066}\\u{61c} é☺"
+            "a\\nb\\u{1b}]0;x\\u{7}\\u{9b}31m\\u{7f}\\u{85}\\u{2028}\\u{202e}\\u{2066}\\u{61c} é☺ \"'\\"
         );
         assert_eq!(one_line(b"a\xffb"), "a\u{fffd}b");
     }

@@ -26,7 +26,7 @@ use crate::start::{ResolvedStart, Start};
 use crate::stats::Stats;
 use crate::supervise::Supervisor;
 use crate::timing::Timing;
-use crate::warnings::LogWarnings;
+use crate::warnings::Warnings;
 
 /// The mounts of this process.
 const MOUNTINFO: &str = "/proc/self/mountinfo";
@@ -278,7 +278,7 @@ impl SourceBuilder {
             stats: stats.clone(),
             catch_ups: Semaphore::new(CATCH_UPS),
             descriptors: Descriptors::of_process(),
-            warnings: LogWarnings::default(),
+            warnings: Warnings::new(),
         });
         let supervisor = Supervisor::new(context.clone());
         let supervisor = Some(task::spawn(async move {

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use crate::engine::{ContainerId, EngineClient};
-use crate::throttle::Throttle;
 
 /// The counters of one container, or their sum over all containers.
 ///
@@ -135,7 +134,6 @@ pub struct Stats {
     lists: AtomicU64,
     list_failures: AtomicU64,
     metadata_cut: AtomicU64,
-    metadata_warnings: Mutex<Throttle>,
     follower_restarts: AtomicU64,
     waiting_for_descriptor: watch::Sender<u64>,
 }
@@ -175,7 +173,6 @@ impl Stats {
             lists: AtomicU64::new(0),
             list_failures: AtomicU64::new(0),
             metadata_cut: AtomicU64::new(0),
-            metadata_warnings: Mutex::default(),
             follower_restarts: AtomicU64::new(0),
             waiting_for_descriptor: watch::Sender::new(0),
         }
@@ -261,10 +258,9 @@ impl Stats {
         self.list_failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a container whose metadata are cut, and returns the number to warn about, if a warning is due.
-    pub(crate) fn metadata_cut(&self) -> Option<u64> {
+    /// Counts a container whose metadata are cut.
+    pub(crate) fn metadata_cut(&self) {
         self.metadata_cut.fetch_add(1, Ordering::Relaxed);
-        lock(&self.metadata_warnings).add(1)
     }
 
     pub(crate) fn follower_restarted(&self) {

@@ -23,7 +23,6 @@ use crate::engine::{Action, ContainerId, ContainerList, ContainerSummary, Engine
 use crate::follow::{ExitReason, FollowCommands, Follower, StartReason};
 use crate::lists::{Listed, Lists};
 use crate::outage::Outage;
-use crate::throttle::Throttle;
 
 /// The time limit for the first followers to open their logs. The source then logs that it is ready, without
 /// waiting for the other followers.
@@ -46,8 +45,6 @@ pub(crate) struct Supervisor {
     /// The removed containers, each with the number of applied events at the time of its removal. A list that
     /// was requested before the removal may still contain the container.
     left: HashMap<ContainerId, u64>,
-    event_warnings: Throttle,
-    list_warnings: Throttle,
 }
 
 /// A container that the Engine has, or had until recently.
@@ -82,8 +79,6 @@ impl Supervisor {
             events: 0,
             has_listed: false,
             left: HashMap::new(),
-            event_warnings: Throttle::default(),
-            list_warnings: Throttle::default(),
         }
     }
 
@@ -168,21 +163,16 @@ impl Supervisor {
     /// Counts unreadable events and returns whether there are any.
     fn unreadable_events(&mut self, count: u64) -> bool {
         self.context.stats.bad_events(count);
-        if let Some(events) = self.event_warnings.add(count) {
-            tracing::warn!(events, "cannot read events of the Engine; listing all containers instead");
-        }
+        let text = "cannot read an event of the Engine; listing all containers instead";
+        self.context.warnings.events.warn_of(count, None, text);
         count > 0
     }
 
     /// Counts a list with this number of unreadable elements.
     fn unreadable_elements(&mut self, count: u64) {
         self.context.stats.listed(count);
-        if let Some(elements) = self.list_warnings.add(count) {
-            tracing::warn!(
-                elements,
-                "cannot read elements of the list of containers; the others are followed"
-            );
-        }
+        let text = "cannot read an element of the list of containers; the others are followed";
+        self.context.warnings.list_elements.warn_of(count, None, text);
     }
 
     /// Applies an event. The same event may arrive twice, and a list may have reported the change before.

@@ -1,7 +1,7 @@
-//! Logs warnings about the logs of containers, at most one a minute for all containers together.
+//! Logs warnings, at most one of each kind a minute.
 //!
-//! A host may run thousands of containers, and many causes affect all of their logs: an Engine that restarts,
-//! a full disk, a log driver that cannot be read.
+//! A host may run thousands of containers, and many causes affect all of them: an Engine that restarts, a full
+//! disk, a clock that was set back, a log driver that cannot be read.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -11,54 +11,107 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-/// The minimum time between two warnings.
+/// The minimum time between two warnings of one kind.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Collects warnings about the logs of containers. [`run`](Self::run) logs them.
-#[derive(Debug, Default)]
-pub(crate) struct LogWarnings {
+/// The warnings of a source. [`run`](Self::run) logs them.
+#[derive(Debug)]
+pub(crate) struct Warnings {
+    /// Warnings that parts of a container's log cannot be read.
+    pub(crate) logs: LimitedWarnings,
+    /// Lines that were skipped as too old.
+    pub(crate) old_lines: LimitedWarnings,
+    /// Events that cannot be read.
+    pub(crate) events: LimitedWarnings,
+    /// Elements of a list of containers that cannot be read.
+    pub(crate) list_elements: LimitedWarnings,
+    /// Containers whose metadata are cut.
+    pub(crate) cut_metadata: LimitedWarnings,
+}
+
+impl Warnings {
+    pub(crate) fn new() -> Self {
+        Self {
+            logs: LimitedWarnings::new("warnings about logs of containers"),
+            old_lines: LimitedWarnings::new("such lines"),
+            events: LimitedWarnings::new("such events"),
+            list_elements: LimitedWarnings::new("such elements"),
+            cut_metadata: LimitedWarnings::new("such containers"),
+        }
+    }
+
+    /// Logs the warnings as they come.
+    pub(crate) async fn run(&self) -> Infallible {
+        tokio::select! {
+            never = self.logs.run() => never,
+            never = self.old_lines.run() => never,
+            never = self.events.run() => never,
+            never = self.list_elements.run() => never,
+            never = self.cut_metadata.run() => never,
+        }
+    }
+}
+
+/// The warnings of one kind.
+#[derive(Debug)]
+pub(crate) struct LimitedWarnings {
+    /// The noun for the occurrences after the first one.
+    noun: &'static str,
     pending: Mutex<Pending>,
     changed: Notify,
 }
 
-/// The warnings since the last one that was logged.
+/// The occurrences since the last warning.
 #[derive(Debug, Default)]
 struct Pending {
-    /// The container and the text of the first pending warning.
-    first: Option<(String, String)>,
-    /// The number of pending warnings after the first one.
+    /// The container and the text of the first occurrence.
+    first: Option<(Option<String>, String)>,
+    /// The number of occurrences after the first one.
     more: u64,
 }
 
-impl LogWarnings {
-    /// Adds a warning about the log of a container. It is logged within a minute. If another warning is
+impl LimitedWarnings {
+    fn new(noun: &'static str) -> Self {
+        Self { noun, pending: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// Adds an occurrence, which concerns a container or none. It is logged within a minute. If another one is
     /// pending, the new one is only counted.
-    pub(crate) fn warn(&self, container: &str, text: impl Display) {
+    pub(crate) fn warn(&self, container: Option<&str>, text: impl Display) {
+        self.warn_of(1, container, text);
+    }
+
+    /// Adds any number of equal occurrences.
+    pub(crate) fn warn_of(&self, count: u64, container: Option<&str>, text: impl Display) {
+        if count == 0 {
+            return;
+        }
         let mut pending = self.lock();
-        match pending.first {
-            Some(_) => pending.more += 1,
-            None => pending.first = Some((container.to_owned(), text.to_string())),
+        pending.more += count;
+        if pending.first.is_none() {
+            pending.first = Some((container.map(str::to_owned), text.to_string()));
+            pending.more -= 1;
         }
         drop(pending);
         self.changed.notify_one();
     }
 
-    /// Logs the first warning at once. Then logs at most one warning a minute: the first new one, with the
-    /// number of new warnings after it.
-    pub(crate) async fn run(&self) -> Infallible {
+    /// Logs the first occurrence at once. Then logs at most one warning a minute: the first new occurrence,
+    /// with the number of new ones after it.
+    async fn run(&self) -> Infallible {
         loop {
             self.changed.notified().await;
             let Pending { first, more } = std::mem::take(&mut *self.lock());
             let Some((container, text)) = first else { continue };
             match more {
                 0 => tracing::warn!(container, "{text}"),
-                _ => tracing::warn!(container, "{text}; and {more} more warnings about logs of containers"),
+                _ => tracing::warn!(container, "{text}; and {more} more {}", self.noun),
             }
             sleep(INTERVAL).await;
         }
     }
 
-    /// Locks the pending warnings. No method panics while it holds the lock.
+    /// Locks the pending occurrences. No method panics while it holds the lock.
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,12 +15,12 @@
 //! | names that sanitizing makes equal | `_2`, `_3`, ... appended to all but the first | readers keep one of a repeated name |
 //! | a field that its field set has too | the message's value, once | readers disagree about a repeated name |
 
+mod display;
 pub(crate) mod escape;
 pub(crate) mod writer;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 
 use bytes::BytesMut;
 
@@ -212,16 +212,6 @@ impl Message<'_> {
     }
 }
 
-/// Writes the message as JSON, with the default [`Encoder`].
-impl fmt::Display for Message<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut dst = BytesMut::new();
-        Encoder::new().encode(self, &mut dst);
-        // The message's texts are UTF-8, and so is JSON of them: the error cannot occur.
-        std::str::from_utf8(&dst).map_err(|_| fmt::Error).and_then(|json| f.pad(json))
-    }
-}
-
 /// The completeness of an encoded message; see [`Encoder::encode_within`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[allow(clippy::exhaustive_enums, reason = "a message is either whole or not")]
@@ -363,44 +353,12 @@ mod tests {
     }
 
     #[test]
-    fn level_0_is_sent() {
-        let message = Message::new("h", "s").with_level(Level::Emergency);
-        assert_eq!(encoded(&message), r#"{"version":"1.1","host":"h","level":0,"short_message":"s"}"#);
-    }
-
-    #[test]
     fn blank_host_and_short_message_are_never_sent() {
         for blank in ["", " ", "\r", "\n\t ", "\u{2003}"] {
             let expected = r#"{"version":"1.1","host":"-","short_message":"-"}"#;
             assert_eq!(encoded(&Message::new(blank, blank)), expected);
             assert_eq!(encoded(&FieldSet::builder(blank).build().message(blank)), expected);
         }
-    }
-
-    #[test]
-    fn values_that_readers_misread_are_written_as_strings() {
-        let message = Message::new("h", "s")
-            .with_field(name("yes"), true)
-            .with_field(name("no"), false)
-            .with_field(name("big"), u64::MAX)
-            .with_field(name("huge"), Number::parse("123456789012345678901234567890").unwrap())
-            .with_field(name("max"), i64::MAX)
-            .with_field(name("decimal"), Number::parse("1.10").unwrap());
-        assert_eq!(
-            encoded(&message),
-            r#"{"version":"1.1","host":"h","short_message":"s","_yes":"true","_no":"false","_big":"18446744073709551615","_huge":"123456789012345678901234567890","_max":9223372036854775807,"_decimal":1.10}"#
-        );
-    }
-
-    #[test]
-    fn foreign_names_are_sanitized_when_sent() {
-        let message = Message::new("h", "s")
-            .with_field(FieldName::decoded("a/b \"c\"".into()), 1)
-            .with_field(FieldName::decoded("id".into()), 2);
-        assert_eq!(
-            encoded(&message),
-            r#"{"version":"1.1","host":"h","short_message":"s","_a_b__c_":1,"_id_":2}"#
-        );
     }
 
     #[test]
@@ -517,12 +475,6 @@ mod tests {
         assert_eq!(within(&message, of("").len()), Ok((Fit::Truncated, of(""))));
         let shorter = of("").replace("short\"", "shor\"");
         assert_eq!(within(&message, of("").len() - 1), Ok((Fit::Truncated, shorter)));
-    }
-
-    #[test]
-    fn a_payload_never_contains_nul() {
-        let message = Message::new("h\0", "a\0b").with_full_message("\0").with_field(name("x"), "\0");
-        assert_eq!(memchr::memchr(0, encoded(&message).as_bytes()), None);
     }
 
     proptest! {

@@ -10,9 +10,6 @@ use gelf_tokio::gelf_core::{Decoder, Message};
 use gelf_tokio::options::HttpReceiverOptions;
 use gelf_tokio::{Client, HttpReceiver};
 
-#[path = "support/printable.rs"]
-mod printable;
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut options = HttpReceiverOptions::default();
@@ -35,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         for _ in 1..=3 {
             let received = receiver.recv().await.ok_or("the receiver is closed")??;
             let decoded = received.decode(&mut decoder)?;
-            println!("received from {}: {}", received.from, printable::printable(&decoded.message));
+            println!("received from {}: {}", received.from, decoded.message);
         }
         driver.await?;
         while let Some((number, outcome)) = receipts.recv().await {

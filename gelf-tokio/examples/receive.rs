@@ -18,9 +18,6 @@ use gelf_tokio::gelf_core::Decoder;
 use gelf_tokio::{ReceiveError, Received, TcpReceiver, UdpReceiver};
 use tokio::sync::mpsc;
 
-#[path = "support/printable.rs"]
-mod printable;
-
 type Item = Result<Received, ReceiveError>;
 
 /// Forwards received payloads until the receiver is closed by Ctrl-C and empty.
@@ -72,7 +69,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
         };
         match received.decode(&mut decoder) {
-            Ok(decoded) => writeln!(std::io::stdout(), "{}", printable::printable(&decoded.message))?,
+            Ok(decoded) => writeln!(std::io::stdout(), "{}", decoded.message)?,
             Err(error) => eprintln!("from {}: {error}", received.from),
         }
     }

@@ -15,9 +15,6 @@ use gelf_tokio::options::TcpReceiverOptions;
 use gelf_tokio::{Client, ReceiverTls, TcpReceiver};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
-#[path = "support/printable.rs"]
-mod printable;
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::temp_dir().join(format!("gelf-tls-{}", std::process::id()));
@@ -51,7 +48,7 @@ async fn send_and_receive(directory: &Path) -> Result<(), Box<dyn Error>> {
     for _ in 1..=3 {
         let received = receiver.recv().await.ok_or("the receiver is closed")??;
         let decoded = received.decode(&mut decoder)?;
-        println!("received from {}: {}", received.from, printable::printable(&decoded.message));
+        println!("received from {}: {}", received.from, decoded.message);
     }
     driver.await?;
     while let Some((number, outcome)) = receipts.recv().await {

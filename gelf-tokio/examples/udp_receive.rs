@@ -11,9 +11,6 @@ use std::time::Duration;
 use gelf_tokio::gelf_core::Decoder;
 use gelf_tokio::{ReceiveError, Received, UdpReceiver};
 
-#[path = "support/printable.rs"]
-mod printable;
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:12201".to_owned());
@@ -45,7 +42,7 @@ fn print(received: Result<Received, ReceiveError>, decoder: &mut Decoder) {
         Err(error) => return eprintln!("{error}"),
     };
     match received.decode(decoder) {
-        Ok(decoded) => println!("{} {}", received.from, printable::printable(&decoded.message)),
+        Ok(decoded) => println!("{} {}", received.from, decoded.message),
         Err(error) => eprintln!("{}: {error}", received.from),
     }
 }

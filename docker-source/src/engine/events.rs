@@ -145,7 +145,6 @@ fn parse(excerpt: &Excerpt) -> Result<Option<Event>, InvalidEvent> {
 mod tests {
     use super::super::types::tests::assert_keeps;
     use super::*;
-    use proptest::prelude::*;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -245,33 +244,6 @@ mod tests {
             }
             assert_eq!(actions(&mut reader, format!("\n{}", json("die"))), [Action::Die], "{endless}");
             assert_eq!(reader.take_bad(), 1);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn events_split_at_any_bytes_decode_the_same(cuts in prop::collection::vec(1usize..200, 1..40)) {
-            let text: String = ["start", "pause", "die", "{", "destroy"].map(json).concat();
-            let mut reader = EventReader::default();
-            let mut found = Vec::new();
-            let mut rest = text.as_bytes();
-            for cut in cuts.iter().cycle() {
-                let (head, tail) = rest.split_at((*cut).min(rest.len()));
-                found.extend(actions(&mut reader, head));
-                rest = tail;
-                if rest.is_empty() {
-                    break;
-                }
-            }
-            prop_assert_eq!(found, [Action::Start, Action::Die, Action::Destroy]);
-            prop_assert_eq!(reader.take_bad(), 0);
-        }
-
-        #[test]
-        fn garbage_is_never_fatal(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
-            let mut reader = EventReader::default();
-            let mut rest = &bytes[..];
-            while reader.next(&mut rest).is_some() {}
         }
     }
 }

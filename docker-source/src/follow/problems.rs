@@ -67,7 +67,7 @@ impl Following {
     pub(super) fn warn(&mut self, problem: Problem, text: impl fmt::Display) {
         if !self.warned.contains(&problem) {
             self.warned.push(problem);
-            self.context.warnings.warn(self.metadata.name(), text);
+            self.context.warnings.logs.warn(Some(self.metadata.name()), text);
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::sync::{Arc, OnceLock};
 
-use gelf_core::{Decoder, FieldName, FieldSet, InvalidFieldName, Timestamp};
+use gelf_core::{Decoder, FieldSet, InvalidFieldName, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
@@ -106,13 +106,6 @@ fn unknown_metadata_are_left_out() {
 }
 
 #[test]
-fn a_command_is_cut_at_8_kib() {
-    let container = container(&json!({"Path": "x".repeat(20_000)}));
-    let set = stdout_set(&GelfFormat::default(), &container);
-    assert_eq!(field(&set, "command").unwrap().len(), 8 * 1024);
-}
-
-#[test]
 fn host_and_constant_fields_are_in_every_message_before_labels() {
     let format = GelfFormat::default()
         .with_host("web-1")
@@ -178,17 +171,6 @@ fn cut_and_unfinished_lines_are_marked_in_every_shape() {
 }
 
 #[test]
-fn a_renamed_container_has_new_fields() {
-    let mut formatter = GelfFormatter::new(GelfFormat::default());
-    let before = Arc::new(container(&json!({"Name": "/a"})));
-    let after = Arc::new(before.renamed("/b"));
-    for (container, name) in [(&before, "a"), (&after, "b"), (&before, "a")] {
-        let record = record(container, LogStream::Stdout, "x");
-        assert_eq!(formatter.message(&record).field("container_name").unwrap().as_str(), Some(name));
-    }
-}
-
-#[test]
 fn dropped_containers_are_removed() {
     let mut formatter = GelfFormatter::new(GelfFormat::default());
     let live: Vec<_> = (0..50).map(|_| Arc::new(plain_container())).collect();
@@ -202,12 +184,6 @@ fn dropped_containers_are_removed() {
     for container in &live {
         assert!(formatter.containers.contains_key(&Arc::as_ptr(container).addr()));
     }
-}
-
-#[test]
-fn names_are_accepted_with_and_without_their_underscore() {
-    let format = GelfFormat::default().with_field("_x", 1).unwrap();
-    assert_eq!(format.fields, [(FieldName::from_static("x"), 1.into())]);
 }
 
 #[test]

@@ -67,32 +67,3 @@ impl LogDecoder {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn garbage_is_pieces_or_an_error_and_never_grows(
-            bytes in prop::collection::vec(prop_oneof![Just(0u8), 0u8..4, any::<u8>()], 0..200),
-            framing in prop_oneof![Just(Framing::Frames), Just(Framing::Terminal)],
-        ) {
-            let mut decoder = LogDecoder::new(framing, Dialect::Docker);
-            let mut input = BytesMut::from(&bytes[..]);
-            let mut emitted = 0;
-            // Each turn consumes at least one byte, so the loop ends.
-            for _ in 0..=bytes.len() {
-                match decoder.finish(&mut input) {
-                    Ok(Some(piece)) => emitted += piece.bytes.len(),
-                    Ok(None) => { prop_assert!(input.is_empty()); return Ok(()); }
-                    Err(error) if error.ends_stream() => return Ok(()),
-                    Err(_) => {}
-                }
-                prop_assert!(emitted + input.len() <= bytes.len());
-            }
-            prop_assert!(false, "the decoder does not come to an end");
-        }
-    }
-}

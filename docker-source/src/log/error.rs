@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::one_line::one_line;
+
 /// The maximum length of an Engine's message that is kept, in bytes.
 pub(super) const ENGINE_MESSAGE_MAX: usize = 512;
 
@@ -51,16 +53,13 @@ impl fmt::Display for LogFormatError {
 
 impl std::error::Error for LogFormatError {}
 
-/// The message with which the Engine ended a response: its first 512 bytes, on one line.
-///
-/// Control characters are replaced by U+FFFD, so that a message cannot control the terminal that shows it.
+/// The message with which the Engine ended a response: its first 512 bytes, on one line and escaped.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct EngineMessage(Box<str>);
 
 impl EngineMessage {
     pub(super) fn new(bytes: &[u8]) -> Self {
-        let printable = |character: char| if character.is_control() { '\u{fffd}' } else { character };
-        Self(String::from_utf8_lossy(bytes).trim().chars().map(printable).collect())
+        Self(one_line(bytes).into())
     }
 }
 

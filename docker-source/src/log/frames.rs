@@ -117,24 +117,6 @@ mod tests {
     }
 
     #[test]
-    fn the_stamp_is_removed_and_the_newline_stays() {
-        assert_eq!(decode_once(&frame(1, &stamped("\n"))), Ok(Some(piece(LogStream::Stdout, "\n"))));
-        assert_eq!(decode_once(&frame(1, &stamped(""))), Ok(Some(piece(LogStream::Stdout, ""))));
-        assert_eq!(
-            decode_once(&frame(1, &stamped(" a b \r\n"))),
-            Ok(Some(piece(LogStream::Stdout, " a b \r\n")))
-        );
-    }
-
-    #[test]
-    fn a_stamp_may_have_an_offset_and_fewer_decimals() {
-        let time = |text: &str| decode_once(&frame(2, text.as_bytes())).unwrap().unwrap().time.as_unix();
-        assert_eq!(time("2026-11-23T00:44:18.12345678+02:00 x\n"), (1_795_387_458, 123_456_780));
-        assert_eq!(time("2026-11-22T22:44:18Z x\n"), (1_795_387_458, 0));
-        assert_eq!(time("2026-11-22T15:14:18.000000001-07:30 x\n"), (1_795_387_458, 1));
-    }
-
-    #[test]
     fn a_frame_without_a_stamp_is_skipped_and_the_next_one_is_read() {
         let far_space = format!("2026-11-22T22:44:18.{}Z ", "1".repeat(STAMP_MAX));
         for text in [
@@ -154,26 +136,6 @@ mod tests {
             assert_eq!(finish(&mut input), Ok(None));
         }
         assert!(!LogFormatError::MissingTimestamp.ends_stream());
-    }
-
-    #[test]
-    fn a_frame_split_at_any_byte_reads_the_same() {
-        let bytes = [frame(1, &stamped("one\n")), frame(2, &stamped("two\n"))].concat();
-        for cut in 0..bytes.len() {
-            let mut input = BytesMut::new();
-            let mut pieces = Vec::new();
-            for part in [&bytes[..cut], &bytes[cut..]] {
-                input.extend_from_slice(part);
-                while let Some(piece) = decode(&mut input).unwrap() {
-                    pieces.push(piece);
-                }
-            }
-            assert_eq!(
-                pieces,
-                [piece(LogStream::Stdout, "one\n"), piece(LogStream::Stderr, "two\n")],
-                "{cut}"
-            );
-        }
     }
 
     #[test]
@@ -249,7 +211,7 @@ mod tests {
         let Err(LogFormatError::Engine(message)) = decode_once(&frame(3, b"a\x1b[31m\nb\xff\0")) else {
             panic!()
         };
-        assert_eq!(message.to_string(), "a\u{fffd}[31m\u{fffd}b\u{fffd}\u{fffd}");
+        assert_eq!(message.to_string(), "a\\u{1b}[31m\\nb\u{fffd}\\0");
     }
 
     #[test]

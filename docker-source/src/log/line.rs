@@ -245,17 +245,6 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_16384_bytes_are_joined_up_to_the_newline() {
-        let (x, y) = ("x".repeat(16_384), "y".repeat(16_384));
-        let (lines, _) = framed([piece(Stdout, 1, &x), piece(Stdout, 1, &y), piece(Stdout, 1, "end\n")]);
-        assert_eq!(lines, [line(Stdout, 1, format!("{x}{y}end"))]);
-        let (lines, _) = framed([piece(Stdout, 1, &x), piece(Stdout, 1, "\n")]);
-        assert_eq!(lines, [line(Stdout, 1, &x)]);
-        let full = format!("{}\n", &x[1..]);
-        assert_eq!(framed([piece(Stdout, 1, &full)]).0, [line(Stdout, 1, &x[1..])]);
-    }
-
-    #[test]
     fn podmans_pieces_of_any_length_and_stamp_are_joined_up_to_the_newline() {
         for framing in [Framing::Frames, Framing::Terminal] {
             let mut joiner = LineJoiner::new(framing, Dialect::Podman, LongLines::unlimited());
@@ -278,16 +267,6 @@ mod tests {
     }
 
     #[test]
-    fn a_short_piece_without_a_newline_ends_its_line() {
-        let x = "x".repeat(16_384);
-        let pieces = [piece(Stdout, 1, &x), piece(Stdout, 1, "y".repeat(3_617)), piece(Stdout, 2, "next\n")];
-        let (lines, joiner) = framed(pieces);
-        assert_eq!(lines, [line(Stdout, 1, x.clone() + &"y".repeat(3_617)), line(Stdout, 2, "next")]);
-        assert_eq!(finish(joiner), []);
-        assert_eq!(framed([piece(Stdout, 1, &x), piece(Stdout, 1, "")]).0, [line(Stdout, 1, &x)]);
-    }
-
-    #[test]
     fn the_only_piece_of_a_line_without_a_newline_is_unfinished() {
         let x = "x".repeat(16_383);
         for text in ["no newline", &x] {
@@ -304,27 +283,6 @@ mod tests {
         let (lines, joiner) = framed([piece(Stdout, 2, &x), piece(Stdout, 1, &x)]);
         assert_eq!(lines, [line(Stdout, 2, &x)]);
         assert_eq!(joiner.oldest_open(), Some(at(1)));
-    }
-
-    #[test]
-    fn long_lines_of_both_streams_are_joined_separately() {
-        let (x, y) = ("x".repeat(16_384), "y".repeat(16_384));
-        let (lines, _) = framed([
-            piece(Stdout, 1, &x),
-            piece(Stderr, 1, &y),
-            piece(Stderr, 1, "err\n"),
-            piece(Stderr, 3, "more\n"),
-            piece(Stdout, 1, "out\n"),
-        ]);
-        assert_eq!(lines, [line(Stderr, 1, y + "err"), line(Stderr, 3, "more"), line(Stdout, 1, x + "out")]);
-    }
-
-    #[test]
-    fn a_character_cut_at_16384_bytes_is_whole_again() {
-        let text = "x".repeat(16_383) + "é";
-        let (first, second) = text.as_bytes().split_at(16_384);
-        let (lines, _) = framed([piece(Stdout, 1, first), piece(Stdout, 1, [second, b"\n"].concat())]);
-        assert_eq!(lines, [line(Stdout, 1, &text)]);
     }
 
     #[test]
@@ -508,28 +466,6 @@ mod tests {
                     lines.iter().filter(|line| line.stream == stream).cloned().collect()
                 };
                 prop_assert_eq!(of_stream(&read), of_stream(&expected));
-            }
-        }
-
-        #[test]
-        fn any_pieces_keep_at_most_the_limit_and_every_byte_is_counted(
-            pieces in prop::collection::vec((any::<bool>(), 0i64..3, 0usize..40_000, any::<bool>()), 0..20),
-            max_line in 0usize..30_000,
-            framing in prop_oneof![Just(Framing::Frames), Just(Framing::Terminal)],
-        ) {
-            let mut joiner = LineJoiner::with_max_line(framing, max_line);
-            let (mut lines, mut written) = (Vec::new(), 0);
-            for (is_stdout, nanos, length, newline) in pieces {
-                let mut bytes = vec![b'x'; length];
-                written += length;
-                bytes.extend(newline.then_some(b'\n'));
-                let stream = if is_stdout { Stdout } else { Stderr };
-                joiner.push(piece(stream, nanos, bytes), &mut |line| lines.push(line));
-            }
-            joiner.finish(&mut |line| lines.push(line));
-            prop_assert_eq!(lines.iter().map(|line| line.length).sum::<usize>(), written);
-            for line in lines {
-                prop_assert_eq!(line.bytes.len(), line.length.min(max_line));
             }
         }
     }

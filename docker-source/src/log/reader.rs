@@ -145,26 +145,6 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_of_the_log_is_a_line_that_has_not_ended() {
-        let mut reader = LogReader::new(None, Some(true), Dialect::Docker, LongLines::unlimited());
-        reader.push(b"2026-11-22T22:44:18.123456789Z whole\r\n2026-11-22T22:44:19.123456789Z rest", now());
-        assert_eq!(texts(&lines(&mut reader)), [(&b"whole"[..], true)]);
-        let mut rest = Vec::new();
-        reader.finish(&mut rest);
-        assert_eq!(texts(&rest), [(&b"rest"[..], false)]);
-    }
-
-    #[test]
-    fn a_cut_frame_leaves_nothing() {
-        let mut reader = LogReader::new(None, Some(false), Dialect::Docker, LongLines::unlimited());
-        reader.push(b"\x01\0\0\0\0\0\0\xff2026-11-22T22:44:18.123456789Z cut", now());
-        assert_eq!(lines(&mut reader), []);
-        let mut rest = Vec::new();
-        reader.finish(&mut rest);
-        assert_eq!(rest, []);
-    }
-
-    #[test]
     fn a_stamp_in_a_terminals_text_is_text_if_it_is_later_than_the_engines_clock() {
         let first = "2026-11-22T22:44:18.123456789Z ";
         let long = "x".repeat(16_384);

@@ -303,16 +303,6 @@ mod tests {
     }
 
     #[test]
-    fn after_16384_bytes_the_same_stamp_in_the_line_starts_a_piece() {
-        let (first, second) = ("x".repeat(16_384), "y".repeat(16_384));
-        let text = format!("{T1}{first}{T1}{second}{T1}\r\n{T2}next\r\n");
-        assert_eq!(
-            decode(text.as_bytes()),
-            expected(&[(T1, &first), (T1, &second), (T1, "\r\n"), (T2, "next\r\n")])
-        );
-    }
-
-    #[test]
     fn a_piece_whose_bad_bytes_were_replaced_is_longer_than_16384() {
         let first = "\u{fffd}".repeat(16_384);
         assert_eq!(first.len(), 49_152);
@@ -324,18 +314,6 @@ mod tests {
     fn the_same_stamp_before_16384_bytes_is_text() {
         let line = format!("{}{T1}{}\r\n", "x".repeat(16_383 - T1.len()), "y".repeat(100));
         assert_eq!(decode(format!("{T1}{line}").as_bytes()), expected(&[(T1, &line)]));
-    }
-
-    #[test]
-    fn the_local_drivers_last_piece_ends_at_the_next_lines_stamp() {
-        let first = "x".repeat(16_384);
-        let text = format!("{T1}{first}{T1}rest\r{T2}next\r\n{T3}last\r\n");
-        assert_eq!(
-            decode(text.as_bytes()),
-            expected(&[(T1, &first), (T1, "rest\r"), (T2, "next\r\n"), (T3, "last\r\n")])
-        );
-        let empty_rest = format!("{T1}{first}{T1}{T2}next\r\n");
-        assert_eq!(decode(empty_rest.as_bytes()), expected(&[(T1, &first), (T1, ""), (T2, "next\r\n")]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::position::Positions;
 use crate::record::RecordQueue;
 use crate::stats::Stats;
 use crate::timing::Timing;
-use crate::warnings::LogWarnings;
+use crate::warnings::Warnings;
 use tokio::sync::Semaphore;
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -32,7 +32,7 @@ fn supervisor() -> Supervisor {
         stats: Arc::new(Stats::new(client)),
         catch_ups: Semaphore::new(1),
         descriptors: Descriptors::of_process(),
-        warnings: LogWarnings::default(),
+        warnings: Warnings::new(),
     }))
 }
 

@@ -418,47 +418,6 @@ async fn a_removal_whose_event_was_lost_is_found_by_two_lists() {
 }
 
 #[tokio::test]
-async fn invalid_events_are_counted_and_later_ones_applied() {
-    let engine = SimulatedEngine::start().await;
-    let mut source = connect(&engine).await;
-    engine.send_event("{\"Action\":");
-    engine.send_event(r#"{"Type":"container","Action":"start","Actor":{"ID":"../../images/json"}}"#);
-    engine.send_event(r#"{"Type":"container","Action":"exec_start: sh","Actor":{"ID":"0123456789abcdef"}}"#);
-    let web = engine.create(ContainerOptions::named("web"));
-    web.start();
-    web.line(Stream::Stdout, "one");
-    assert_eq!(texts(&mut source, 1).await, ["one"]);
-    let snapshot = source.stats().snapshot();
-    assert_eq!((snapshot.events_bad, snapshot.events_connections), (2, 1));
-    assert_eq!(engine.count("images"), 0);
-    assert_nothing_left(&mut source).await;
-}
-
-#[tokio::test]
-async fn a_start_that_is_reported_twice_makes_one_follower() {
-    let engine = SimulatedEngine::start().await;
-    let mut source = connect(&engine).await;
-    let web = engine.create(ContainerOptions::named("web"));
-    web.start();
-    let event = format!(
-        r#"{{"Type":"container","Action":"start","Actor":{{"ID":"{}","Attributes":{{"name":"web"}}}}}}"#,
-        web.id()
-    );
-    engine.send_event(&event);
-    engine.send_event(&event);
-    for number in 0..10 {
-        web.line(Stream::Stdout, format!("line {number}"));
-    }
-    assert_eq!(texts(&mut source, 10).await[9], "line 9");
-    let later = engine.create(ContainerOptions::named("later"));
-    later.start();
-    later.line(Stream::Stdout, "later");
-    assert_eq!(texts(&mut source, 1).await, ["later"]);
-    assert_eq!(web.log_requests(), 1);
-    assert_nothing_left(&mut source).await;
-}
-
-#[tokio::test]
 async fn a_follower_that_panics_is_counted_and_started_again() {
     let engine = SimulatedEngine::start().await;
     let calls = AtomicU64::new(0);

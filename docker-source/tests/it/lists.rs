@@ -20,7 +20,7 @@ async fn an_unreadable_event_is_followed_by_a_list() {
     assert_eq!(texts(&mut source, 1).await, ["one"]);
     let snapshot = source.stats().snapshot();
     assert_eq!((snapshot.events_bad, snapshot.lists, snapshot.events_connections), (1, 2, 1));
-    assert_eq!(logged.matching("WARN cannot read events").len(), 1);
+    assert_eq!(logged.matching("cannot read an event").len(), 1);
     assert_nothing_left(&mut source).await;
 }
 
@@ -57,7 +57,7 @@ async fn a_container_with_long_labels_is_read_like_all_others_and_named_in_a_war
     assert_eq!((snapshot.metadata_cut, snapshot.lists, snapshot.list_bad, snapshot.events_bad), (2, 1, 0, 0));
     let warnings = logged.matching("WARN");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].contains(&format!("container={}", first[0].id())), "{warnings:?}");
+    assert!(warnings[0].contains(first[0].id()), "{warnings:?}");
     assert_nothing_left(&mut source).await;
 }
 

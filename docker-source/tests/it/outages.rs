@@ -52,17 +52,6 @@ async fn a_socket_without_permission_is_a_permanent_error() {
     assert!(error.to_string().starts_with("permission denied on unix:///"), "{error}");
 }
 
-#[tokio::test]
-async fn a_proxy_that_forbids_a_ping_is_a_permanent_error() {
-    let engine = SimulatedEngine::start().await;
-    engine.fail_ping(Fault::Status(403, "Forbidden".into()));
-    let error = within(builder(&engine).connect()).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the Engine answered GET _ping with status 403: Forbidden; allow it in the proxy in front of the Engine"
-    );
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn without_info_the_own_host_name_and_clock_are_used_with_one_warning() {
@@ -170,23 +159,6 @@ async fn a_connection_that_breaks_is_not_an_invalid_response() {
     engine.come_back();
     eventually(&source.stats(), |stats| stats.snapshot().events_connections == 2).await;
     assert!(logged.matching("WARN")[0].contains(&broke("events")), "{:?}", logged.matching("WARN"));
-}
-
-#[tokio::test]
-async fn a_list_that_fails_is_requested_again() {
-    let logged = Logged::here();
-    let engine = SimulatedEngine::start().await;
-    engine.fail_list(Fault::Status(500, "busy".into()));
-    engine.fail_list(Fault::CutAfter(1));
-    let web = engine.create(ContainerOptions::named("web"));
-    web.start();
-    let mut source = connect(&engine).await;
-    web.line(Stream::Stdout, "one");
-    assert_eq!(texts(&mut source, 1).await, ["one"]);
-    assert_eq!(engine.count("/containers/json"), 3);
-    assert_eq!(logged.matching("WARN").len(), 1);
-    assert_eq!(logged.matching("answers again").len(), 1);
-    assert_nothing_left(&mut source).await;
 }
 
 #[tokio::test]

@@ -297,9 +297,7 @@ impl std::error::Error for DatagramError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::chunk::{Chunker, DatagramSize};
     use crate::wire::compress::{Compression, CompressionLevel, Compressor};
-    use proptest::prelude::*;
 
     const PAYLOAD: &[u8] = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
@@ -307,59 +305,8 @@ mod tests {
         reader.read(Instant::now(), (), datagram).map(|payload| payload.map(<[u8]>::to_vec))
     }
 
-    fn read_new(datagram: &[u8]) -> Result<Option<Vec<u8>>, DatagramError> {
-        read(&mut DatagramReader::default(), datagram)
-    }
-
     fn chunk(number: u8, count: u8, payload: &[u8]) -> Vec<u8> {
         [&[0x1e, 0x0f, 1, 2, 3, 4, 5, 6, 7, 8, number, count], payload].concat()
-    }
-
-    #[test]
-    fn every_encoding_whole_or_chunked_gives_the_payload() {
-        let level = CompressionLevel::DEFAULT;
-        for compression in [Compression::None, Compression::Gzip(level), Compression::Zlib(level)] {
-            let mut compressor = Compressor::new(compression);
-            let compressed = compressor.compress(PAYLOAD);
-            for size in [13, 20, 64, 1420] {
-                let mut reader = DatagramReader::default();
-                let mut chunker = Chunker::new(DatagramSize::new(size).unwrap());
-                let mut payloads = Vec::new();
-                for datagram in chunker.split(compressed).unwrap() {
-                    let mut wire = Vec::new();
-                    datagram.write_to(&mut wire);
-                    payloads.extend(read(&mut reader, &wire).unwrap());
-                }
-                assert_eq!(payloads, [PAYLOAD], "{compression:?} {size}");
-                let stats = reader.stats();
-                assert_eq!(stats.datagrams, stats.payloads + stats.chunks + stats.errors.total());
-            }
-        }
-    }
-
-    #[test]
-    fn the_encoding_is_detected_in_the_joined_bytes() {
-        let gzip = Compressor::new(Compression::default()).compress(PAYLOAD).to_vec();
-        let mut reader = DatagramReader::default();
-        assert_eq!(read(&mut reader, &chunk(0, 2, &gzip[..1])), Ok(None));
-        assert_eq!(read(&mut reader, &chunk(1, 2, &gzip[1..])), Ok(Some(PAYLOAD.to_vec())));
-    }
-
-    #[test]
-    fn chunks_that_are_gzip_members_each_are_joined() {
-        let mut compressor = Compressor::new(Compression::default());
-        let members = [&PAYLOAD[..20], &PAYLOAD[20..]].map(|part| compressor.compress(part).to_vec());
-        let mut reader = DatagramReader::default();
-        assert_eq!(read(&mut reader, &chunk(0, 2, &members[0])), Ok(None));
-        assert_eq!(read(&mut reader, &chunk(1, 2, &members[1])), Ok(Some(PAYLOAD.to_vec())));
-    }
-
-    #[test]
-    fn a_chunk_within_a_message_is_refused_however_it_is_packed() {
-        let inner = chunk(0, 1, PAYLOAD);
-        assert_eq!(read_new(&chunk(0, 1, &inner)), Err(DatagramError::NestedChunk));
-        let gzip = Compressor::new(Compression::default()).compress(&inner).to_vec();
-        assert_eq!(read_new(&gzip), Err(DatagramError::NestedChunk));
     }
 
     #[test]
@@ -402,35 +349,6 @@ mod tests {
         assert_eq!((stats.datagrams, stats.errors.chunk), (counted, 4 + 9990));
     }
 
-    #[test]
-    fn an_empty_datagram_or_payload_is_an_error() {
-        assert_eq!(read_new(b""), Err(DatagramError::Empty));
-        assert_eq!(read_new(&chunk(0, 1, b"")), Err(DatagramError::EmptyPayload));
-        let gzip = Compressor::new(Compression::default()).compress(b"").to_vec();
-        assert_eq!(read_new(&gzip), Err(DatagramError::EmptyPayload));
-    }
-
-    #[test]
-    fn unknown_first_bytes_are_refused_by_name() {
-        for datagram in [&b"\x1e"[..], b"\x1f", b"\x78", b"\x1f\x00{}", b"\x78\x9d{}", b"\x28\xb5\x2f\xfd"] {
-            assert_eq!(read_new(datagram), Err(DatagramError::UnknownMagic), "{datagram:x?}");
-        }
-    }
-
-    #[test]
-    fn a_bad_datagram_leaves_pending_messages_alone() {
-        let mut reader = DatagramReader::default();
-        assert_eq!(read(&mut reader, &chunk(0, 2, b"{")), Ok(None));
-        assert!(read(&mut reader, &chunk(2, 2, b"x")).is_err());
-        assert!(read(&mut reader, &chunk(1, 3, b"x")).is_err());
-        assert!(read(&mut reader, b"").is_err());
-        assert_eq!(read(&mut reader, &chunk(0, 2, b"{")), Ok(None));
-        assert_eq!(read(&mut reader, &chunk(1, 2, b"}")), Ok(Some(b"{}".to_vec())));
-        let stats = reader.stats();
-        assert_eq!((stats.datagrams, stats.payloads, stats.chunks, stats.errors.total()), (6, 1, 2, 3));
-        assert_eq!((stats.errors.chunk, stats.errors.empty), (2, 1));
-    }
-
     /// Reads a datagram with a lenient and with a strict reader.
     fn both(datagram: &[u8]) -> [Result<Option<Vec<u8>>, DatagramError>; 2] {
         let limits = DatagramLimits::default();
@@ -466,20 +384,6 @@ mod tests {
     }
 
     #[test]
-    fn conflicting_chunks_drop_the_message_of_a_strict_reader_only() {
-        let limits = DatagramLimits::default();
-        let sequence = [chunk(0, 2, b"{"), chunk(0, 2, b"["), chunk(1, 2, b"}")];
-        let mut lenient = DatagramReader::lenient(limits);
-        let read_all = |reader: &mut DatagramReader<()>| {
-            sequence.iter().map(|datagram| read(reader, datagram)).collect::<Vec<_>>()
-        };
-        assert_eq!(read_all(&mut lenient), [Ok(None), Ok(None), Ok(Some(b"{}".to_vec()))]);
-        let mut strict = DatagramReader::strict(limits);
-        assert_eq!(read_all(&mut strict), [Ok(None), Ok(None), Ok(None)]);
-        assert_eq!((strict.stats().reassembly.conflicts, strict.stats().reassembly.pending), (1, 1));
-    }
-
-    #[test]
     fn both_readers_classify_the_first_two_bytes_alike() {
         for first in 0..=u8::MAX {
             for second in 0..=u8::MAX {
@@ -505,39 +409,6 @@ mod tests {
                 }
                 assert_eq!(lenient, strict, "{header:x}");
             }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn each_datagram_is_counted_once_whatever_it_is(
-            datagrams in prop::collection::vec(
-                prop_oneof![
-                    prop::collection::vec(any::<u8>(), 0..20),
-                    (0u8..4, 0u8..4, prop::collection::vec(any::<u8>(), 0..4))
-                        .prop_map(|(number, count, part)| chunk(number, count, &part)),
-                    Just(PAYLOAD.to_vec()),
-                    Just(vec![0x1f, 0x3c, b'{']),
-                ],
-                0..60,
-            ),
-            strict: bool,
-        ) {
-            let limits = DatagramLimits::default();
-            let mut reader =
-                if strict { DatagramReader::strict(limits) } else { DatagramReader::lenient(limits) };
-            let (mut payloads, mut errors) = (0, 0);
-            for datagram in &datagrams {
-                match read(&mut reader, datagram) {
-                    Ok(payload) => payloads += u64::from(payload.is_some()),
-                    Err(_) => errors += 1,
-                }
-            }
-            let stats = reader.stats();
-            prop_assert_eq!(stats.datagrams, datagrams.len() as u64);
-            prop_assert_eq!((stats.payloads, stats.errors.total()), (payloads, errors));
-            let counted = stats.payloads + stats.chunks + stats.refused_chunks + stats.errors.total();
-            prop_assert_eq!(stats.datagrams, counted);
         }
     }
 }

@@ -130,69 +130,17 @@ mod tests {
         hex(&format!("{header}{ZLIB_BODY}{GZIP_TRAILER}"))
     }
 
-    /// Inflates the payload in pieces of `len` bytes, into an output buffer of `len` bytes.
-    fn inflate_in_pieces(payload: &[u8], len: usize) -> Result<(Vec<u8>, usize), DecompressError> {
-        let mut inflater = match payload {
-            [0x1f, 0x8b, ..] => Inflater::gzip(Decompressor::DEFAULT_LIMIT),
-            [_, _, ..] => Inflater::zlib(Decompressor::DEFAULT_LIMIT),
-            _ => return Err(DecompressError::Header),
-        };
-        let (mut output, mut bytes) = (vec![0; len], Vec::new());
-        for mut piece in payload.chunks(len) {
-            loop {
-                match inflater.inflate(&mut piece, &mut output)? {
-                    0 => break,
-                    len => bytes.extend_from_slice(&output[..len]),
-                }
-            }
-            assert!(piece.is_empty());
-        }
-        inflater.finish()?;
-        Ok((bytes, inflater.trailing()))
-    }
-
     fn inflate(payload: &[u8]) -> Result<(Vec<u8>, usize), DecompressError> {
         let mut decompressor = Decompressor::default();
-        let whole = decompressor.decompress(payload).map(<[u8]>::to_vec);
-        let whole = whole.map(|bytes| (bytes, decompressor.trailing()));
-        for len in [1, 3, 7] {
-            assert_eq!(inflate_in_pieces(payload, len), whole, "pieces of {len}");
-        }
-        whole
+        let bytes = decompressor.decompress(payload)?.to_vec();
+        Ok((bytes, decompressor.trailing()))
     }
 
     #[test]
-    fn every_zlib_level_and_window_is_read() {
-        for header in ["7801", "785e", "789c", "78da", "4889", "1895"] {
-            assert_eq!(inflate(&zlib(header)), Ok((PAYLOAD.to_vec(), 0)), "{header}");
-        }
-        let stored = [hex("7801013000cfff"), PAYLOAD.to_vec(), hex("70550f34")].concat();
-        assert_eq!(inflate(&stored), Ok((PAYLOAD.to_vec(), 0)));
-    }
-
-    #[test]
-    fn every_optional_part_of_a_gzip_header_is_skipped() {
-        for header in
-            ["1f8b08000000000000ff", "1f8b08080000000000ff6100", "1f8b081e0000000000ff02007879610063009c5e"]
-        {
-            assert_eq!(inflate(&gzip(header)), Ok((PAYLOAD.to_vec(), 0)), "{header}");
-        }
-        assert_eq!(
-            inflate(&gzip("1f8b081e0000000000ff02007879610063009c5f")),
-            Err(DecompressError::Checksum)
-        );
-        assert_eq!(inflate(&gzip("1f8b08200000000000ff")), Err(DecompressError::Header));
-    }
-
-    #[test]
-    fn all_gzip_members_are_read() {
-        let two = hex(
-            "1f8b08000000000000ffab562a4b2d2acecccf53b25232d43354d251cac807003e76666b140000001f8b08000000000000ff2b2e51b252ca50d2512acec82f2a89cf4d2d2e4e4c4f058ae52ad50200109933491c000000",
-        );
-        assert_eq!(inflate(&two), Ok((PAYLOAD.to_vec(), 0)));
-        let empty_first =
-            [hex("1f8b08000000000000ff03000000000000000000"), gzip("1f8b08000000000000ff")].concat();
-        assert_eq!(inflate(&empty_first), Ok((PAYLOAD.to_vec(), 0)));
+    fn the_checksum_of_a_gzip_header_is_checked() {
+        assert_eq!(inflate(&gzip("1f8b081e0000000000ff02007879610063009c5e")), Ok((PAYLOAD.to_vec(), 0)));
+        let wrong = gzip("1f8b081e0000000000ff02007879610063009c5f");
+        assert_eq!(inflate(&wrong), Err(DecompressError::Checksum));
     }
 
     #[test]
@@ -206,42 +154,6 @@ mod tests {
             let payload = [&gzip("1f8b08000000000000ff"), behind].concat();
             assert_eq!(inflate(&payload), Ok((PAYLOAD.to_vec(), behind.len())), "{behind:x?}");
         }
-    }
-
-    #[test]
-    fn wrong_checksums_and_lengths_are_errors() {
-        for (at, payload) in
-            [(1, zlib("789c")), (1, gzip("1f8b08000000000000ff")), (8, gzip("1f8b08000000000000ff"))]
-        {
-            let mut payload = payload;
-            let at = payload.len() - at;
-            payload[at] ^= 1;
-            assert_eq!(inflate(&payload), Err(DecompressError::Checksum), "byte {at}");
-        }
-    }
-
-    #[test]
-    fn a_preset_dictionary_is_refused() {
-        let payload = hex(
-            "78bb26c30575ab562a4b2d2acecccf53b25232d43354d251cac82f2e01723280cc62649540b15ca55a0070550f34",
-        );
-        assert_eq!(inflate(&payload), Err(DecompressError::Dictionary));
-    }
-
-    #[test]
-    fn a_payload_that_ends_anywhere_is_truncated() {
-        for payload in [zlib("789c"), gzip("1f8b08000000000000ff")] {
-            for len in 2..payload.len() {
-                assert_eq!(
-                    inflate(&payload[..len]),
-                    Err(DecompressError::Truncated),
-                    "{len} of {}",
-                    payload.len()
-                );
-            }
-        }
-        assert_eq!(inflate(b""), Err(DecompressError::Header));
-        assert_eq!(inflate(b"x"), Err(DecompressError::Header));
     }
 
     #[test]

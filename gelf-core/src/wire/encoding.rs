@@ -50,28 +50,3 @@ impl Encoding {
 fn is_zlib_header(method: u8, flags: u8) -> bool {
     method & 0x0f == 8 && method >> 4 <= 7 && (u16::from(method) * 256 + u16::from(flags)) % 31 == 0
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn magic_bytes_tell_the_encoding() {
-        assert_eq!(Encoding::sniff(b""), Encoding::Plain);
-        assert_eq!(Encoding::sniff(b"{"), Encoding::Plain);
-        assert_eq!(Encoding::sniff(b" \r\n{"), Encoding::Plain);
-        assert_eq!(Encoding::sniff(b"<34>Oct 11"), Encoding::Plain);
-        assert_eq!(Encoding::sniff(&[0x1e, 0x0f]), Encoding::Chunk);
-        assert_eq!(Encoding::sniff(&[0x1f, 0x8b]), Encoding::Gzip);
-        for second in 0..=u8::MAX {
-            let zlib = [0x01, 0x20, 0x3f, 0x5e, 0x7d, 0x9c, 0xbb, 0xda, 0xf9].contains(&second);
-            let expected = if zlib { Encoding::Zlib } else { Encoding::Unknown };
-            assert_eq!(Encoding::sniff(&[0x78, second]), expected, "{second:#x}");
-        }
-        for unknown in
-            [&[0x1e][..], &[0x1f], &[0x78], &[0x1e, 0x10], &[0x1f, 0x3c, b'{'], &[0x28, 0xb5, 0x2f, 0xfd]]
-        {
-            assert_eq!(Encoding::sniff(unknown), Encoding::Unknown, "{unknown:x?}");
-        }
-    }
-}

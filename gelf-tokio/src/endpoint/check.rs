@@ -142,20 +142,6 @@ mod tests {
         assert!(is_value(checked, "ca", "/\u{fffd}"));
     }
 
-    #[cfg(feature = "tls")]
-    #[test]
-    fn a_server_name_is_a_host_without_port_and_brackets() {
-        let named = |name: &str| {
-            check_tls(TlsOptions { server_name: Some(name.to_owned()), ..TlsOptions::default() })
-        };
-        for name in ["graylog.internal", "10.0.0.7", "::1", &"h".repeat(253)] {
-            assert_eq!(named(name), Ok(()));
-        }
-        for name in ["", "h:1", "[::1]", "a b", "*.example", &"h".repeat(254)] {
-            assert!(is_value(named(name), "server_name", name), "{name}");
-        }
-    }
-
     #[test]
     fn a_header_has_a_token_for_a_name_and_a_visible_value() {
         for (name, value) in [("X-Token", "~!"), ("!#$%&'*+-.^_`|~09", "a b"), ("Hosts", "h")] {

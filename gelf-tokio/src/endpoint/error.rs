@@ -313,13 +313,6 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_option_names_the_known_ones() {
-        let udp = "compression, datagram_size, level, max_value_bytes, overflow, queue, queue_bytes, rate, when_full";
-        assert_eq!(error("gelf://h?compresion=none"), format!("unknown option \"compresion\": use {udp}"));
-        assert_eq!(error("gelf://h?=1"), format!("unknown option \"\": use {udp}"));
-    }
-
-    #[test]
     fn an_option_of_another_transport_names_its_schemes() {
         let end = "leave it out or change the scheme";
         for (uri, mistake) in [

@@ -65,7 +65,7 @@ mod tests {
     use gelf_core::{Compression, CompressionLevel};
 
     use super::*;
-    use crate::endpoint::{HttpOptions, TcpOptions, TlsOptions, UdpOptions};
+    use crate::endpoint::{HttpOptions, TcpOptions, UdpOptions};
 
     fn read_all(scheme: Scheme, query: &str) -> Result<(Transport, QueueOptions), InvalidEndpoint> {
         let (mut transport, mut queue) = (scheme.transport(), QueueOptions::default());
@@ -89,16 +89,6 @@ mod tests {
 
     fn level(number: u8) -> CompressionLevel {
         CompressionLevel::new(number).unwrap()
-    }
-
-    #[test]
-    fn no_option_is_the_default() {
-        for query in ["", "&", "&&"] {
-            assert_eq!(transport(Scheme::Udp, query), Transport::Udp(UdpOptions::default()));
-            assert_eq!(transport(Scheme::Tcp, query), Transport::Tcp(TcpOptions::default()));
-            assert_eq!(transport(Scheme::Http, query), Transport::Http(HttpOptions::default()));
-            assert_eq!(read_all(Scheme::Udp, query).unwrap().1, QueueOptions::default());
-        }
     }
 
     #[test]
@@ -133,23 +123,6 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_there_by_the_scheme_and_has_files_and_a_name() {
-        let query = "ca=/etc/My%20CA%2B%C3%A4.pem&cert=cert.pem&key=key+1.pem&server_name=graylog.internal";
-        let expected = TlsOptions {
-            ca: Some("/etc/My CA+ä.pem".into()),
-            cert: Some("cert.pem".into()),
-            key: Some("key 1.pem".into()),
-            server_name: Some("graylog.internal".into()),
-        };
-        for (query, expected) in [("", TlsOptions::default()), (query, expected)] {
-            let tcp = TcpOptions { tls: Some(expected.clone()), ..TcpOptions::default() };
-            assert_eq!(transport(Scheme::Tls, query), Transport::Tcp(tcp));
-            let http = HttpOptions { tls: Some(expected), ..HttpOptions::default() };
-            assert_eq!(transport(Scheme::Https, query), Transport::Http(http));
-        }
-    }
-
-    #[test]
     fn a_server_name_may_be_an_address_in_brackets_or_not() {
         for (given, expected) in
             [("10.0.0.7", "10.0.0.7"), ("::1", "::1"), ("[::1]", "::1"), ("%5B::1%5D", "::1")]
@@ -158,14 +131,6 @@ mod tests {
             let Transport::Tcp(TcpOptions { tls: Some(tls), .. }) = read else { panic!() };
             assert_eq!(tls.server_name.as_deref(), Some(expected));
         }
-    }
-
-    #[test]
-    fn http_compresses_by_gzip_or_not_at_all() {
-        assert_eq!(http("").gzip, None);
-        assert_eq!(http("compression=none").gzip, None);
-        assert_eq!(http("compression=gzip").gzip, Some(level(2)));
-        assert_eq!(http("level=9&compression=gzip").gzip, Some(level(9)));
     }
 
     #[test]

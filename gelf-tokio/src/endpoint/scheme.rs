@@ -109,15 +109,4 @@ mod tests {
         assert_eq!(missing(false, true), [none, none, none, &["http"], &["http"]]);
         assert_eq!(missing(false, false), [none, none, &["tls"], &["http"], &["http", "tls"]]);
     }
-
-    #[test]
-    fn things_are_enumerated_as_in_a_sentence() {
-        let enumerated =
-            |items: &[&str]| enumerate(&items.iter().map(|&s| s.to_owned()).collect::<Vec<_>>(), "or");
-        assert_eq!(enumerated(&[]), "");
-        assert_eq!(enumerated(&["a"]), "a");
-        assert_eq!(enumerated(&["a", "b"]), "a or b");
-        assert_eq!(enumerated(&["a", "b", "c"]), "a, b or c");
-        assert_eq!(names(&[Scheme::Tls, Scheme::Https]), "gelf+tls:// and gelf+https://");
-    }
 }

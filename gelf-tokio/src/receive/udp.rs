@@ -347,14 +347,6 @@ mod tests {
         assert_eq!(stats.socket_errors, 0);
     }
 
-    #[tokio::test]
-    async fn the_largest_datagram_is_not_cut() {
-        let (mut receiver, socket) = receiver_and_socket().await;
-        let datagram = vec![b'a'; 65_507];
-        socket.send(&datagram).await.unwrap();
-        assert_eq!(receiver.recv().await.unwrap().unwrap().payload, datagram);
-    }
-
     #[tokio::test(start_paused = true)]
     async fn an_incomplete_message_is_given_up_after_5_seconds_of_silence() {
         let (mut receiver, socket) = receiver_and_socket().await;

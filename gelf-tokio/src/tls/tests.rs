@@ -153,20 +153,6 @@ async fn a_receiver_of_a_trusted_authority_is_accepted_by_its_names_and_addresse
 }
 
 #[tokio::test]
-async fn a_receiver_that_sends_the_authorities_between_is_accepted() {
-    let (_directory, root, ca) = authority();
-    let issued = root.intermediate("between").issue(&["h"]);
-    let address = echo_of(server_config(&issued, rustls::ALL_VERSIONS)).await;
-    attempt(&mut connector(&ca), address).await.unwrap();
-
-    let leaf_alone =
-        issued.cert_pem.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap().to_owned();
-    let address = echo_of(server_config(&Issued { cert_pem: leaf_alone, ..issued }, TLS13)).await;
-    let said = refusal(&mut connector(&ca), address).await;
-    assert!(said.starts_with("the receiver's certificate is not signed by a trusted authority"), "{said}");
-}
-
-#[tokio::test]
 async fn a_certificate_that_does_not_hold_is_refused_with_the_reason() {
     let (_directory, authority, ca) = authority();
     let path = ca.display();

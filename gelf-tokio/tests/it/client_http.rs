@@ -38,19 +38,6 @@ fn status(status: &str, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_message_is_one_request_and_accepted_by_its_answer() {
-    let (listener, sending) = started("").await;
-    sending.send(0..50).await;
-    let mut peer = accept(&listener).await;
-    for number in 0..50 {
-        assert_eq!(answer(&mut peer, ACCEPTED).await, [number]);
-        sending.wait_for("the outcome", |stats| stats.accepted == number + 1).await;
-    }
-    let (stats, _) = sending.end(50).await;
-    assert_eq!((stats.accepted, stats.resent, stats.connections), (50, 0, 1));
-}
-
-#[tokio::test]
 async fn a_message_stays_while_answers_are_about_the_request_and_is_dropped_by_one_about_itself() {
     let (listener, sending) = started("").await;
     sending.send(0..4).await;

@@ -49,7 +49,7 @@ async fn an_answer_to_another_method_or_encoding_lists_the_allowed_ones() {
     let mut receiver = receiver(|_| {}).await;
     let mut client = Client::connect(receiver.local_addr().unwrap()).await;
     for (request, status, header, allowed) in [
-        (request("GET /gelf", "", ""), 405, "allow", "POST, OPTIONS"),
+        (request("GET /gelf", "origin: https://shop.example\r\n", ""), 405, "allow", "POST, OPTIONS"),
         (post("content-encoding: br\r\n", M), 415, "accept-encoding", "gzip, deflate"),
     ] {
         let (answer, _) = during(&mut receiver, async {

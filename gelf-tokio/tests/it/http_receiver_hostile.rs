@@ -3,9 +3,7 @@
 
 use std::net::SocketAddr;
 
-use crate::support::http_client::{
-    Client, M, during, exchange, gzip, post, post_chunked, receiver, request, until,
-};
+use crate::support::http_client::{Client, M, during, exchange, post, receiver, request, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -79,22 +77,6 @@ async fn a_huge_head_is_431_whichever_part_is_huge() {
     assert_eq!((statuses, items.len()), (vec![202], 1));
     until(&mut receiver, |stats| stats.open_connections == 0).await;
     assert_eq!((receiver.stats().rejected.head_too_large, receiver.stats().rejected.total()), (5, 5));
-}
-
-#[tokio::test]
-async fn a_request_may_be_cut_at_every_byte() {
-    let mut receiver = receiver(|_| {}).await;
-    let mut client = Client::connect(receiver.local_addr().unwrap()).await;
-    let request = post_chunked("content-encoding: gzip\r\nte: trailers\r\n", gzip(M.as_bytes()), 5);
-    let (status, items) = during(&mut receiver, async {
-        for byte in &request {
-            client.send([*byte]).await;
-            tokio::task::yield_now().await;
-        }
-        client.answer().await.status
-    })
-    .await;
-    assert_eq!((status, items), (202, vec![Ok(M.to_owned())]));
 }
 
 #[tokio::test]

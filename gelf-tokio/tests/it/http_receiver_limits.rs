@@ -19,25 +19,6 @@ async fn send(receiver: &mut HttpReceiver, client: &mut Client) -> u16 {
     status
 }
 
-#[tokio::test]
-async fn a_connection_beyond_the_limit_waits_until_another_ends() {
-    let mut receiver = receiver(|options| options.max_connections = 2).await;
-    let address = receiver.local_addr().unwrap();
-    let mut first = Client::connect(address).await;
-    let _second = Client::connect(address).await;
-    until(&mut receiver, |stats| stats.open_connections == 2).await;
-    let mut third = Client::connect(address).await;
-    third.send(post("", M)).await;
-    assert_eq!(send(&mut receiver, &mut first).await, 202);
-    assert_eq!((receiver.stats().connections, receiver.stats().accepted), (2, 1));
-    drop(first);
-    let (answer, items) = during(&mut receiver, third.answer()).await;
-    assert_eq!((answer.status, items.len()), (202, 1));
-    let stats = receiver.stats();
-    assert_eq!((stats.connections, stats.open_connections, stats.over_limit_connections), (3, 2, 0));
-    adds_up(&stats);
-}
-
 /// Receives until a connection ends. Returns the result of reading it to its end.
 async fn end(receiver: &mut HttpReceiver, stream: &mut TcpStream) -> Result<usize, ErrorKind> {
     let mut rest = Vec::new();

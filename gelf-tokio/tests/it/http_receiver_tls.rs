@@ -9,7 +9,7 @@ use crate::support::certificates::{Authority, Directory};
 use crate::support::http_client::{Client, M, adds_up, connect_from, during, post, until};
 use crate::support::outages::{Sending, receipt_of};
 use gelf_tokio::options::HttpReceiverOptions;
-use gelf_tokio::{HttpError, HttpReceiver, HttpSender, Outcome, ReceiverTls};
+use gelf_tokio::{HttpReceiver, HttpSender, Outcome, ReceiverTls};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -102,50 +102,6 @@ async fn the_client_gets_a_receipt_for_each_message() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_requires_client_certificates_rejects_clients_without_one() {
-    let clients = Authority::new("clients");
-    let mut secured = Secured::start_with(
-        |_| {},
-        |tls, files| tls.with_client_ca(files.write("clients.pem", &clients.pem())).unwrap(),
-    )
-    .await;
-    let identity = |name: &str, authority: &Authority| {
-        let (cert, key) = secured.files.write_issued(name, &authority.issue(&["client"]));
-        format!("&cert={}&key={}", cert.display(), key.display())
-    };
-    let (known, stranger) = (identity("known", &clients), identity("stranger", &Authority::new("others")));
-    for (failed, identity) in [(1, ""), (2, &stranger)] {
-        let mut sender = HttpSender::new(&secured.endpoint(identity)).unwrap();
-        let posting = sender.send_payload(M.as_bytes());
-        let (result, items) = during(&mut secured.receiver, posting).await;
-        assert!(matches!(result, Err(HttpError::Connect(_))), "{result:?}");
-        assert_eq!(items, []);
-        until(&mut secured.receiver, |stats| stats.failed_handshakes == failed).await;
-    }
-    let mut sender = HttpSender::new(&secured.endpoint(&known)).unwrap();
-    let posting = sender.send_payload(M.as_bytes());
-    let (result, items) = during(&mut secured.receiver, posting).await;
-    result.unwrap();
-    assert_eq!(items, [Ok(M.to_owned())]);
-    let stats = secured.receiver.stats();
-    assert_eq!((stats.connections, stats.open_connections, stats.requests), (3, 1, 1));
-    adds_up(&stats);
-}
-
-#[tokio::test]
-async fn a_receiver_of_another_authority_is_refused_until_the_ca_file_has_it() {
-    let mut secured = Secured::start(|_| {}).await;
-    let mut sender = HttpSender::new(&secured.endpoint("")).unwrap();
-    secured.files.write("ca.pem", &Authority::new("others").pem());
-    let (result, _) = during(&mut secured.receiver, sender.send_payload(M.as_bytes())).await;
-    let error = result.unwrap_err();
-    assert!(matches!(error, HttpError::Connect(_)) && error.is_retriable(), "{error:?}");
-    secured.files.write("ca.pem", &secured.authority.pem());
-    let (result, items) = during(&mut secured.receiver, sender.send_payload(M.as_bytes())).await;
-    assert_eq!((result.unwrap(), items.len()), ((), 1));
-}
-
-#[tokio::test]
 async fn the_sender_names_http_1_1_and_no_other_protocol() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf+https://{}", listener.local_addr().unwrap());
@@ -215,35 +171,20 @@ async fn a_handshake_may_take_10_s() {
 }
 
 #[tokio::test]
-async fn two_hundred_half_open_handshakes_end_in_time_and_keep_nobody_waiting() {
+async fn half_open_handshakes_end_in_time_and_keep_nobody_waiting() {
     let mut secured = Secured::start(|_| {}).await;
-    let mut half_open = Vec::new();
     // The header of a record, and the beginning of a handshake message.
     let hello = b"\x16\x03\x01\x02\0\x01\0";
-    for number in 0..200 {
-        let mut stream = connect_from(2 + number % 4, secured.address);
-        if number % 2 == 0 {
-            stream.write_all(hello).await.unwrap();
-        }
-        half_open.push(stream);
-    }
-    until(&mut secured.receiver, |stats| stats.open_connections == 200).await;
-    // 50 of each peer; 14 more of one of them and it has its 64.
-    for _ in 0..20 {
-        half_open.push(connect_from(2, secured.address));
-    }
-    until(&mut secured.receiver, |stats| stats.over_limit_connections == 6).await;
-
+    let _silent = connect_from(2, secured.address);
+    let mut half = connect_from(2, secured.address);
+    half.write_all(hello).await.unwrap();
+    until(&mut secured.receiver, |stats| stats.open_connections == 2).await;
     let mut good = secured.shake_hands(&["http/1.1"]).await.unwrap();
     secured.send(&mut good).await;
     assert_eq!(secured.receiver.stats().failed_handshakes, 0);
-    assert_eq!(secured.receiver.stats().open_connections, 215);
-
-    until(&mut secured.receiver, |stats| stats.failed_handshakes == 214).await;
+    until(&mut secured.receiver, |stats| stats.failed_handshakes == 2).await;
     secured.send(&mut good).await;
-    let stats = secured.receiver.stats();
-    assert_eq!((stats.connections, stats.open_connections, stats.over_limit_connections), (221, 1, 6));
-    adds_up(&stats);
+    adds_up(&secured.receiver.stats());
 }
 
 #[tokio::test]
@@ -261,28 +202,4 @@ async fn an_end_that_tls_did_not_announce_breaks_a_request_and_is_none_between_r
     client.stream.get_mut().0.shutdown().await.unwrap();
     let items = until(&mut secured.receiver, |stats| stats.open_connections == 0).await;
     assert_eq!((items, secured.receiver.stats().broken_requests), (vec![], 1));
-}
-
-#[tokio::test]
-async fn the_limits_that_hold_without_tls_hold_with_it() {
-    let mut secured = Secured::start(|options| {
-        options.head_timeout = Duration::from_secs(2);
-        options.idle_timeout = Duration::from_secs(1);
-    })
-    .await;
-    let mut slow = secured.shake_hands(&[]).await.unwrap();
-    slow.send("POST").await;
-    let error = during(&mut secured.receiver, slow.stream.get_mut().0.read_to_end(&mut Vec::new())).await.0;
-    assert_eq!(error.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    assert_eq!(secured.receiver.stats().requests, 0);
-
-    // TLS announces the end between two requests.
-    let mut idle = secured.shake_hands(&[]).await.unwrap();
-    secured.send(&mut idle).await;
-    assert!(during(&mut secured.receiver, idle.is_closed()).await.0);
-    drop(idle);
-    until(&mut secured.receiver, |stats| stats.open_connections == 0).await;
-    let stats = secured.receiver.stats();
-    assert_eq!((stats.slow_heads, stats.idle_connections, stats.ended_connections), (1, 1, 0));
-    adds_up(&stats);
 }

@@ -20,7 +20,6 @@ mod client_tls;
 mod client_udp;
 #[cfg(target_os = "linux")]
 mod client_unproven;
-mod examples;
 #[cfg(feature = "http")]
 mod http_receiver;
 #[cfg(feature = "http")]

@@ -2,15 +2,13 @@
 //! delivered.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use gelf_tokio::gelf_core::{FieldName, Message};
 use gelf_tokio::options::TcpReceiverOptions;
 #[cfg(feature = "http")]
 use gelf_tokio::{HttpReceiver, HttpSender};
-use gelf_tokio::{TcpReceiver, TcpSender, UdpReceiver};
+use gelf_tokio::{TcpReceiver, TcpSender};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -165,53 +163,6 @@ async fn an_http_receiver_delivers_all_answered_messages() {
         check(known, &received).await;
         let stats = receiver.stats();
         assert_eq!((stats.open_connections, stats.accepted), (0, received.len() as u64), "{stats:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_udp_receiver_delivers_all_datagrams_in_its_receive_buffer() {
-    for _ in 0..RUNS {
-        let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
-        let address = receiver.local_addr().unwrap();
-        let (sent, received) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let sending = std::thread::spawn({
-            let (sent, received) = (Arc::clone(&sent), Arc::clone(&received));
-            move || {
-                let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-                // At most 50 datagrams are unread, which fit any receive buffer.
-                while received.load(SeqCst) != u64::MAX {
-                    let number = sent.load(SeqCst);
-                    if number < received.load(SeqCst) + 50 {
-                        let payload = format!(
-                            "{{\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"0/{number} \"}}"
-                        );
-                        socket.send_to(payload.as_bytes(), address).unwrap();
-                        sent.store(number + 1, SeqCst);
-                    } else {
-                        std::thread::yield_now();
-                    }
-                }
-            }
-        });
-        let mut names = HashSet::new();
-        let mut before_close = u64::MAX;
-        while let Some(item) = timeout(GUARD, receiver.recv()).await.expect("the receiver ends") {
-            names.insert(name(&item.unwrap().payload));
-            received.fetch_add(1, SeqCst);
-            if names.len() == 200 {
-                before_close = sent.load(SeqCst);
-                receiver.close(WITHIN);
-            }
-        }
-        received.store(u64::MAX, SeqCst);
-        sending.join().unwrap();
-        for number in 0..before_close {
-            assert!(names.contains(&format!("0/{number}")), "{number} of {before_close}");
-        }
-        // Datagrams sent after the close are counted, too.
-        if let Some(drops) = receiver.stats().kernel_drops {
-            assert_eq!(receiver.stats().datagrams.datagrams + drops, sent.load(SeqCst));
-        }
     }
 }
 

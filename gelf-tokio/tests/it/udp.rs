@@ -2,13 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use gelf_tokio::gelf_core::{Decoder, FieldName, Level, Message, Timestamp, wire::ChunkHeader};
-use gelf_tokio::{Received, SendError, UdpReceiver, UdpSender};
-use tokio::net::UdpSocket;
+use gelf_tokio::gelf_core::{Decoder, FieldName, Level, Message, Timestamp};
+use gelf_tokio::{Received, UdpReceiver, UdpSender};
 use tokio::time::timeout;
-
-/// Length of the payload of `Message::new("h", "")`. A text adds its own length.
-const FRAMEWORK_LEN: usize = r#"{"version":"1.1","host":"h","short_message":""}"#.len();
 
 async fn pair(options: &str) -> (UdpSender, UdpReceiver) {
     let receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
@@ -74,35 +70,6 @@ async fn short_and_long_messages_arrive_with_every_compression_and_datagram_size
 }
 
 #[tokio::test]
-async fn a_message_of_128_chunks_arrives_and_one_more_byte_is_an_error() {
-    for (datagram_size, share) in [(100, 88), (1420, 1408)] {
-        let (mut sender, mut receiver) =
-            pair(&format!("?compression=none&datagram_size={datagram_size}")).await;
-        let text = noise(7, 2 * 128 * share).replace(['"', '\\'], "q");
-        let longest = &text[..128 * share - FRAMEWORK_LEN];
-        sender.send(&Message::new("h", longest)).await.unwrap();
-        let sent = sender.stats();
-        assert_eq!((sent.datagrams, sent.bytes, sent.refused), (128, 128 * datagram_size, 0));
-        let received = received(&mut receiver).await;
-        let decoded = Decoder::lenient().decode(&received.payload).unwrap();
-        assert!(decoded.message.short_message() == longest);
-
-        let too_long = &text[..longest.len() + 1];
-        match sender.send(&Message::new("h", too_long)).await {
-            Err(SendError::TooLarge(gelf_core::MessageTooLarge::Payload { len, max })) => {
-                assert_eq!((len, max), (128 * share + 1, 128 * share));
-            }
-            other => panic!("{other:?}"),
-        }
-        assert_eq!((sender.stats().messages, sender.stats().failed), (1, 1));
-        sender.send(&Message::new("h", "next")).await.unwrap();
-        let payload = self::received(&mut receiver).await.payload;
-        assert_eq!(payload, r#"{"version":"1.1","host":"h","short_message":"next"}"#);
-        assert_eq!(receiver.stats().datagrams.datagrams, 129);
-    }
-}
-
-#[tokio::test]
 #[cfg(target_os = "linux")]
 async fn chunks_are_sent_by_segmented_calls() {
     let (mut sender, mut receiver) = pair("?compression=none").await;
@@ -117,31 +84,6 @@ async fn chunks_are_sent_by_segmented_calls() {
     let stats = sender.stats();
     assert_eq!((stats.messages, stats.failed, stats.datagrams, stats.bytes), (5, 0, 58, 58 * 1420));
     assert_eq!((stats.fallbacks, stats.refused, stats.reroutes), (0, 0, 0));
-}
-
-#[tokio::test]
-async fn datagrams_contain_exactly_the_bytes_of_the_payload() {
-    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let uri = format!("gelf://{}?compression=none&datagram_size=40", peer.local_addr().unwrap());
-    let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
-    let mut buffer = [0; 100];
-
-    let payload = br#"{"host":"h","short_message":"m"}"#;
-    sender.send_payload(payload).await.unwrap();
-    let len = peer.recv(&mut buffer).await.unwrap();
-    assert_eq!(&buffer[..len], payload);
-
-    let payload = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
-    sender.send(&Message::new("h", "m")).await.unwrap();
-    let mut ids = Vec::new();
-    for (number, part) in payload.chunks(28).enumerate() {
-        let len = peer.recv(&mut buffer).await.unwrap();
-        assert_eq!(buffer[..2], ChunkHeader::MAGIC);
-        assert_eq!(buffer[10..12], [number as u8, 2]);
-        assert_eq!(&buffer[12..len], part);
-        ids.push(buffer[2..10].to_vec());
-    }
-    assert_eq!(ids[0], ids[1]);
 }
 
 #[tokio::test]

@@ -169,16 +169,6 @@ async fn addresses_that_all_refuse_are_tried_and_looked_up_once_per_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_triggers_a_lookup_at_once() {
-    let (new, new_address) = listener();
-    let (zone, mut sender) = sender(vec![without_listener()]).await;
-    sleep(Duration::from_secs(5)).await;
-    zone.set([Answer::Addresses(vec![new_address])]);
-    assert!(reached(&mut sender, &new).await <= Duration::from_secs(2));
-    assert_eq!(zone.lookups(), 2);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_single_address_that_refuses_keeps_its_socket() {
     let (_zone, mut sender) = sender(vec![without_listener()]).await;
     let port = sender.local_addr().unwrap().port();

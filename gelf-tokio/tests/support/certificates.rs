@@ -44,14 +44,6 @@ impl Authority {
         Self { issuer, between: String::new() }
     }
 
-    /// Issues an intermediate authority.
-    pub fn intermediate(&self, name: &str) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let issuer = CertifiedIssuer::signed_by(Self::params(name), key, &self.issuer).unwrap();
-        let between = format!("{}{}", issuer.pem(), self.between);
-        Self { issuer, between }
-    }
-
     fn params(name: &str) -> CertificateParams {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);

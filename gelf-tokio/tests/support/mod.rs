@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod http_client;
 #[cfg(feature = "http")]
 pub mod http_server;
+pub mod oracle;
 pub mod outages;
 pub mod polled;
 #[cfg(target_os = "linux")]

@@ -495,38 +495,4 @@ mod tests {
         assert_eq!(print(&["--print=filter.name=a*", "gelf://h"]), Some(vec![filter]));
         assert_eq!(print(&["gelf://h"]), None);
     }
-
-    #[test]
-    fn a_mistake_is_one_line() {
-        for arguments in [
-            &["syslog://host"][..],
-            &["--unknown"],
-            &["gelf://h?nonsense=1"],
-            &["gelf://h?filter.name=[a"],
-            &["gelf://h:port"],
-            &["gelf+tcp://h?compression=gzip"],
-            &["gelf://h?compat=gelf"],
-            &["gelf://h?host="],
-            &["gelf://h?host=a&host=b"],
-            &["gelf://h?field.a%20b=1"],
-            &["gelf://h?field.type=ecs"],
-            &["--log-level=loud"],
-            &["host:12201"],
-        ] {
-            match parsed(arguments, &[]) {
-                Err(Exit::Mistake(mistake)) => {
-                    assert!(!mistake.contains('\n') && mistake.len() < 800, "{mistake}");
-                }
-                other => panic!("{arguments:?}: {other:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn help_and_version_return_a_text_for_stdout() {
-        assert!(matches!(parsed(&["--help"], &[]), Err(Exit::Help(text)) if text.contains("ROUTE_URIS")));
-        assert!(
-            matches!(parsed(&["--version"], &[]), Err(Exit::Help(text)) if text.starts_with("gelf-router 0."))
-        );
-    }
 }

@@ -6,14 +6,16 @@
 //! is sent again on the next one. Over UDP a host without a listener refuses datagrams. Their lines are
 //! dropped and counted, since nothing indicates when the host would accept them.
 
-use std::future::pending;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
+use docker_source::Container;
 use docker_source::content::{ContainerContent, ContentLifter};
 use docker_source::gelf::GelfFormatter;
+use docker_source::gelf_core::Timestamp;
 use gelf_tokio::{Client, Driver, DropReason, NotQueued, NotQueuedReason, Outcome, Receipts, Transport};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::lines::Lines;
 use crate::print::Window;
@@ -92,29 +94,27 @@ impl Destination {
     pub(crate) async fn run(self) {
         let Self { name, driver, mut receipts } = self;
         let hear = async {
-            let mut warnings = DropWarnings::default();
+            let mut dropped = DroppedLines::default();
+            let mut due = interval(WARN_INTERVAL);
+            due.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 let heard = tokio::select! {
-                    heard = receipts.recv() => heard,
-                    () = warnings.due() => {
-                        warnings.summarize(&name);
+                    biased;
+                    _ = due.tick(), if dropped.first.is_some() => {
+                        dropped.log(&name);
                         continue;
                     }
+                    heard = receipts.recv() => heard,
                 };
                 let Some((line, outcome)) = heard else { break };
                 match outcome {
                     Outcome::Dropped(DropReason::Ended) => continue,
-                    Outcome::Dropped(reason)
-                        if is_due_to_line(reason) && warnings.dropped(Instant::now()) =>
-                    {
-                        let container = line.container.name();
-                        tracing::warn!(destination = name, container, time = %line.time, "a line was dropped: {reason}");
-                    }
+                    Outcome::Dropped(reason) if is_due_to_line(reason) => dropped.add(&line, reason),
                     _ => {}
                 }
                 line.settle();
             }
-            warnings.summarize(&name);
+            dropped.log(&name);
         };
         tokio::join!(driver.run(), hear);
     }
@@ -125,42 +125,34 @@ impl Destination {
 /// cycle would never end.
 const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Limits the warnings about dropped lines. The first dropped line is logged at once, and the number of
-/// further ones every [`WARN_INTERVAL`].
-#[derive(Debug, Default)]
-struct DropWarnings {
-    next: Option<Instant>,
-    /// The number of lines that were dropped since the last warning.
-    untold: u64,
+/// The lines that were dropped since the last warning.
+#[derive(Default)]
+struct DroppedLines {
+    /// The first line: its container, its time, and the reason.
+    first: Option<(Arc<Container>, Timestamp, DropReason)>,
+    /// The number of lines after the first one.
+    more: u64,
 }
 
-impl DropWarnings {
-    /// Counts a dropped line, and returns whether it is to be logged by itself.
-    fn dropped(&mut self, now: Instant) -> bool {
-        let is_first = self.untold == 0 && self.next.is_none_or(|next| now >= next);
-        if is_first {
-            self.next = Some(now + WARN_INTERVAL);
-        } else {
-            self.untold += 1;
-        }
-        is_first
-    }
-
-    /// Waits until it is time to log the number of lines that were dropped since the last warning. Waits for
-    /// ever if there are none.
-    async fn due(&self) {
-        match self.next {
-            Some(next) if self.untold > 0 => sleep_until(next).await,
-            _ => pending().await,
+impl DroppedLines {
+    fn add(&mut self, line: &LineReceipt, reason: DropReason) {
+        match self.first {
+            Some(_) => self.more += 1,
+            None => self.first = Some((Arc::clone(&line.container), line.time, reason)),
         }
     }
 
-    /// Logs the number of lines that were dropped since the last warning.
-    fn summarize(&mut self, destination: &str) {
-        let untold = std::mem::take(&mut self.untold);
-        if untold > 0 {
-            self.next = Some(Instant::now() + WARN_INTERVAL);
-            tracing::warn!(destination, "{untold} more lines were dropped since the last warning");
+    /// Logs the first line and the number of further ones, if there are any.
+    fn log(&mut self, destination: &str) {
+        let Self { first, more } = std::mem::take(self);
+        let Some((container, time, reason)) = first else { return };
+        let container = container.name();
+        match more {
+            0 => tracing::warn!(destination, container, %time, "a line was dropped: {reason}"),
+            _ => tracing::warn!(
+                destination, container, %time,
+                "a line was dropped: {reason}; and {more} more lines were dropped"
+            ),
         }
     }
 }
@@ -168,29 +160,4 @@ impl DropWarnings {
 /// Returns whether the reason is the line itself, not the state of the destination.
 fn is_due_to_line(reason: DropReason) -> bool {
     matches!(reason, DropReason::TooLarge | DropReason::DatagramTooLong | DropReason::Rejected(_))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn dropped_lines_are_logged_once_and_then_counted_every_30_s() {
-        let mut warnings = DropWarnings::default();
-        let start = Instant::now();
-        assert!(warnings.dropped(start));
-        for _ in 0..1000 {
-            assert!(!warnings.dropped(Instant::now()));
-        }
-        warnings.due().await;
-        assert_eq!((start.elapsed(), warnings.untold), (WARN_INTERVAL, 1000));
-        warnings.summarize("gelf://h");
-        // The count is a warning, too: the next line is not logged by itself.
-        assert!(!warnings.dropped(Instant::now()));
-        warnings.due().await;
-        assert_eq!(start.elapsed(), 2 * WARN_INTERVAL);
-        warnings.summarize("gelf://h");
-        tokio::time::advance(WARN_INTERVAL).await;
-        assert!(warnings.dropped(Instant::now()));
-    }
 }

@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) address: EngineAddress,
     pub(crate) stop: Stop,
     pub(crate) sources: Sources,
+    /// Is notified when the progress of a route starts.
+    pub(crate) route_started: Arc<Notify>,
     /// Takes the routes that leave their group. Each route leaves at most once, so the queue is bounded.
     pub(crate) leaving: UnboundedSender<LeavingRoute>,
 }
@@ -81,22 +83,11 @@ pub(crate) struct Shared {
 pub(crate) struct Sources {
     stats: Arc<Mutex<Vec<Arc<Stats>>>>,
     unrouted: Arc<AtomicU64>,
-    started: Arc<Notify>,
 }
 
 impl Sources {
     fn add(&self, source: &Source) {
         self.lock().push(source.stats());
-    }
-
-    /// Reports that the progress of a route has started.
-    pub(crate) fn route_started(&self) {
-        self.started.notify_one();
-    }
-
-    /// Waits until the progress of a route starts, or returns at once if one has started since the last call.
-    pub(crate) async fn started(&self) {
-        self.started.notified().await;
     }
 
     /// Returns whether the container may exist: true if a source knows the container, or if there is no
@@ -195,7 +186,7 @@ async fn connect(
     for queue in routes {
         queue.progress.start(source.start());
     }
-    shared.sources.route_started();
+    shared.route_started.notify_one();
     Some(Ok(source))
 }
 

@@ -73,8 +73,14 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     let (mut outputs, queues) = Outputs::start(routes, printer)?;
     let (leaving, mut left) = unbounded_channel();
     let sources = Sources::default();
-    let shared = Shared { address, stop: stop.clone(), sources: sources.clone(), leaving };
-    let keeping = Keeping::start(folder, &queues, sources.clone()).map_err(Failure::refused)?;
+    let shared = Shared {
+        address,
+        stop: stop.clone(),
+        sources: sources.clone(),
+        route_started: Arc::default(),
+        leaving,
+    };
+    let keeping = Keeping::start(folder, &queues, &shared).map_err(Failure::refused)?;
     let mut groups = JoinSet::new();
     for (start, queues) in by_start(queues, saved) {
         groups.spawn(group::run(queues, start, shared.clone()));
@@ -228,12 +234,14 @@ struct Keeping {
 }
 
 impl Keeping {
-    fn start(folder: Option<StateFolder>, queues: &[RouteQueue], sources: Sources) -> io::Result<Self> {
+    fn start(folder: Option<StateFolder>, queues: &[RouteQueue], shared: &Shared) -> io::Result<Self> {
         let writer = folder.map(StateFolder::into_writer).transpose()?;
         let has_folder = writer.is_some();
         let routes = queues.iter().map(|queue| (queue.name.clone(), queue.progress.clone())).collect();
         let (end, ended) = oneshot::channel();
-        Ok(Self { has_folder, end, task: tokio::spawn(Keeper { writer, routes, sources }.run(ended)) })
+        let (sources, route_started) = (shared.sources.clone(), Arc::clone(&shared.route_started));
+        let keeper = Keeper { writer, routes, sources, route_started };
+        Ok(Self { has_folder, end, task: tokio::spawn(keeper.run(ended)) })
     }
 
     /// Writes the last positions. Returns whether they are kept.

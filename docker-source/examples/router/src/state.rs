@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use docker_source::Positions;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::group::Sources;
@@ -129,6 +130,8 @@ pub(crate) struct Keeper {
     /// The progress of each route, by the name of the route.
     pub(crate) routes: BTreeMap<String, SharedProgress>,
     pub(crate) sources: Sources,
+    /// Is notified when the progress of a route starts.
+    pub(crate) route_started: Arc<Notify>,
 }
 
 impl Keeper {
@@ -144,7 +147,7 @@ impl Keeper {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                () = self.sources.started() => {}
+                () = self.route_started.notified() => {}
                 _ = &mut end => break,
             }
             let positions = self.positions();
@@ -317,16 +320,21 @@ mod tests {
     async fn the_first_positions_are_written_when_a_route_starts() {
         let folder = TestFolder::new("first");
         let writer = StateFolder::open(&folder.0).unwrap().into_writer().unwrap();
-        let (progress, sources) = (SharedProgress::default(), Sources::default());
+        let (progress, route_started) = (SharedProgress::default(), Arc::new(Notify::new()));
         let routes = [("gelf://h".to_owned(), progress.clone())].into();
-        let keeper = Keeper { writer: Some(writer), routes, sources: sources.clone() };
+        let keeper = Keeper {
+            writer: Some(writer),
+            routes,
+            sources: Sources::default(),
+            route_started: Arc::clone(&route_started),
+        };
         let (_end, ended) = oneshot::channel();
         let keeping = tokio::spawn(keeper.run(ended));
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }
         progress.start(&positions(1)["gelf://h"]);
-        sources.route_started();
+        route_started.notify_one();
         let written = Instant::now() + Duration::from_secs(60);
         while !folder.0.join(FILE).exists() {
             assert!(Instant::now() < written, "nothing was written");

@@ -89,88 +89,6 @@ fn complete(payload: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn a_single_chunk_completes_at_once_and_leaves_no_state() {
-    let mut harness = Harness::new();
-    assert_eq!(harness.chunk(A, 1, 0, 1, b"whole"), complete(b"whole"));
-    assert_eq!(harness.reassembler.stats().pending, 0);
-}
-
-#[test]
-fn any_order_gives_the_same_message() {
-    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
-        let mut harness = Harness::new();
-        let parts: [&[u8]; 3] = [b"Hello", b" World", b"!"];
-        let mut results = order.map(|at| harness.chunk(A, 1, at, 3, parts[usize::from(at)]));
-        assert_eq!(results[2], complete(b"Hello World!"), "{order:?}");
-        results[2] = None;
-        assert_eq!(results, [None, None, None]);
-        assert_eq!(harness.reassembler.stats().pending, 0);
-    }
-}
-
-#[test]
-fn an_empty_last_chunk_from_go_gelf_completes_its_message() {
-    let mut harness = Harness::new();
-    harness.chunk(A, 1, 0, 3, &[b'a'; 1408]);
-    harness.chunk(A, 1, 1, 3, &[b'b'; 1408]);
-    assert_eq!(harness.chunk(A, 1, 2, 3, b""), complete(&[[b'a'; 1408], [b'b'; 1408]].concat()));
-}
-
-#[test]
-fn interleaved_ids_do_not_interfere() {
-    let mut harness = Harness::new();
-    harness.chunk(A, 1, 0, 2, b"a");
-    harness.chunk(A, 2, 1, 2, b"d");
-    assert_eq!(harness.chunk(A, 1, 1, 2, b"b"), complete(b"ab"));
-    assert_eq!(harness.chunk(A, 2, 0, 2, b"c"), complete(b"cd"));
-}
-
-#[test]
-fn the_same_id_from_another_source_is_another_message() {
-    let mut harness = Harness::new();
-    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), None);
-    assert_eq!(harness.chunk(B, 1, 1, 2, b"b"), None);
-    assert_eq!(harness.reassembler.stats().pending, 2);
-    assert_eq!(harness.chunk(A, 1, 1, 2, b"A"), complete(b"aA"));
-}
-
-#[test]
-fn the_first_copy_of_a_repeated_chunk_is_kept() {
-    let mut harness = Harness::new();
-    harness.chunk(A, 1, 0, 2, b"a");
-    assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), None);
-    assert_eq!(harness.chunk(A, 1, 0, 2, b"x"), None);
-    assert_eq!(harness.chunk(A, 1, 1, 2, b"b"), complete(b"ab"));
-    assert_eq!(harness.reassembler.stats().duplicates, 2);
-}
-
-#[test]
-fn a_chunk_with_another_count_is_refused() {
-    let mut harness = Harness::new();
-    harness.chunk(A, 1, 0, 3, b"a");
-    let refused = harness.at(0, A, 1, 1, 2, b"x");
-    assert_eq!(refused, Err(InvalidChunk::CountMismatch { expected: 3, found: 2 }));
-    harness.chunk(A, 1, 1, 3, b"b");
-    assert_eq!(harness.chunk(A, 1, 2, 3, b"c"), complete(b"abc"));
-}
-
-#[test]
-fn a_chunk_is_in_time_up_to_five_seconds_after_the_first() {
-    let mut harness = Harness::new();
-    harness.at(0, A, 1, 0, 2, b"a").unwrap();
-    assert_eq!(harness.at(5000, A, 1, 1, 2, b"b"), Ok(complete(b"ab")));
-
-    let mut harness = Harness::new();
-    harness.at(0, A, 1, 0, 3, b"a").unwrap();
-    harness.at(4000, A, 1, 1, 3, b"b").unwrap();
-    assert_eq!(harness.at(5001, A, 1, 2, 3, b"c"), Ok(None));
-    let dropped = harness.reassembler.poll_dropped().unwrap();
-    assert_eq!((dropped.received, dropped.count, dropped.reason), (2, 3, ReassemblyDropReason::Expired));
-    assert_eq!(harness.reassembler.poll_dropped(), None);
-    assert_eq!(harness.reassembler.stats().pending, 1);
-}
-
-#[test]
 fn handle_timeout_frees_incomplete_messages() {
     let mut harness = Harness::new();
     for id in 0..10 {
@@ -189,39 +107,6 @@ fn handle_timeout_frees_incomplete_messages() {
 }
 
 #[test]
-fn a_completed_id_may_be_used_again() {
-    let mut harness = Harness::new();
-    harness.chunk(A, 1, 0, 2, b"a");
-    assert_eq!(harness.chunk(A, 1, 1, 2, b"b"), complete(b"ab"));
-    harness.chunk(A, 1, 0, 2, b"c");
-    assert_eq!(harness.chunk(A, 1, 1, 2, b"d"), complete(b"cd"));
-}
-
-#[test]
-fn a_full_table_drops_the_oldest_and_completes_the_rest() {
-    let mut harness = Harness::with(|limits| limits.max_entries = 2);
-    harness.chunk(A, 1, 0, 2, b"a");
-    harness.chunk(A, 2, 0, 2, b"b");
-    harness.chunk(A, 3, 0, 2, b"c");
-    let dropped = harness.reassembler.poll_dropped().unwrap();
-    assert_eq!((dropped.id.0[7], dropped.reason), (1, ReassemblyDropReason::Evicted));
-    assert_eq!(harness.chunk(A, 2, 1, 2, b"B"), complete(b"bB"));
-    assert_eq!(harness.chunk(A, 3, 1, 2, b"C"), complete(b"cC"));
-}
-
-#[test]
-fn one_source_cannot_crowd_out_another() {
-    let mut harness = Harness::with(|limits| limits.max_entries_per_source = 4);
-    harness.chunk(B, 200, 0, 2, b"good");
-    for id in 0..100 {
-        harness.chunk(A, id, 0, 2, b"x");
-    }
-    assert_eq!(harness.reassembler.stats().pending, 5);
-    assert_eq!(harness.reassembler.stats().evicted, 96);
-    assert_eq!(harness.chunk(B, 200, 1, 2, b"!"), complete(b"good!"));
-}
-
-#[test]
 fn memory_including_bookkeeping_is_bounded() {
     let mut harness = Harness::with(|limits| limits.max_bytes = 64 * 1024);
     for id in 0..50 {
@@ -230,14 +115,6 @@ fn memory_including_bookkeeping_is_bounded() {
     let stats = harness.reassembler.stats();
     assert_eq!(stats.pending as u64 + stats.evicted, 50);
     assert!(stats.pending >= 9, "{stats:?}");
-}
-
-#[test]
-fn a_message_larger_than_the_limit_is_dropped_and_reported() {
-    let mut harness = Harness::with(|limits| limits.max_bytes = 10_000);
-    harness.chunk(A, 1, 0, 2, &[b'x'; 20_000]);
-    assert_eq!(harness.reassembler.poll_dropped().unwrap().reason, ReassemblyDropReason::TooLarge);
-    assert_eq!((harness.reassembler.stats().pending, harness.reassembler.stats().too_large), (0, 1));
 }
 
 #[test]
@@ -260,54 +137,6 @@ fn unpolled_drops_are_bounded_and_counted() {
     }
     assert_eq!(harness.reassembler.stats().evicted, 4999);
     assert_eq!(std::iter::from_fn(|| harness.reassembler.poll_dropped()).count(), MAX_DROPPED_EVENTS);
-}
-
-proptest! {
-    #[test]
-    fn shuffled_interleaved_and_repeated_chunks_give_exactly_the_messages(
-        counts in prop::collection::vec(1u8..12, 1..=64),
-        sources in 1u8..=8,
-        order in prop::collection::vec(any::<prop::sample::Index>(), 0..600),
-    ) {
-        // Up to 64 messages from up to 8 sources; every chunk once, some twice, in any order.
-        let mut chunks: Vec<(u8, u8, u8)> = counts
-            .iter()
-            .enumerate()
-            .flat_map(|(id, count)| (0..*count).map(move |number| (id as u8, number, *count)))
-            .collect();
-        let total = chunks.len();
-        for (at, pick) in order.iter().enumerate() {
-            let other = pick.index(total);
-            chunks.swap(at % total, other);
-        }
-        let mut harness = Harness::new();
-        let mut done = vec![0; counts.len()];
-        for (id, number, count) in chunks {
-            let source = char::from(b'A' + id % sources);
-            if count > 1 && number % 3 == 0 {
-                // A repeat before the last chunk changes nothing; after it, it would begin a new message.
-                let key = (MessageId([0, 0, 0, 0, 0, 0, 0, id]), source);
-                let table = &harness.reassembler;
-                let pending = table.index.get(&key).map(|slot| table.slots.get(*slot));
-                let last = pending.is_some_and(|pending| pending.chunks.received() + 1 == count);
-                if !last {
-                    prop_assert_eq!(harness.chunk(source, id, number, count, &[id, number]), None);
-                    prop_assert_eq!(
-                        harness.chunk(source, id, number, count, &[id, number]),
-                        None
-                    );
-                    continue;
-                }
-            }
-            if let Some(payload) = harness.chunk(source, id, number, count, &[id, number]) {
-                let expected: Vec<u8> = (0..count).flat_map(|number| [id, number]).collect();
-                prop_assert_eq!(payload, expected);
-                done[usize::from(id)] += 1;
-            }
-        }
-        prop_assert!(done.iter().all(|times| *times == 1), "{:?}", done);
-        prop_assert_eq!(harness.reassembler.stats().pending, 0);
-    }
 }
 
 #[test]

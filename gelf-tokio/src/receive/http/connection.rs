@@ -322,21 +322,6 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn bytes_that_wait_are_limited_and_a_larger_payload_passes_alone() {
-        let mut peer = Client::new(|options| options.max_queued_bytes = 3);
-        peer.send(&format!("{HEAD}{{}}{HEAD}[]")).await;
-        assert_eq!(peer.answer().await, OK);
-        let early = timeout(Duration::from_secs(1), peer.stream.read_u8()).await;
-        assert!(early.is_err(), "{early:?}");
-        assert_eq!(peer.payload().await, "{}");
-        assert_eq!(peer.answer().await, OK);
-        assert_eq!(peer.payload().await, "[]");
-        peer.send("POST /gelf HTTP/1.1\r\ncontent-length: 5\r\n\r\n[1,2]").await;
-        assert_eq!(peer.answer().await, OK);
-        assert_eq!(peer.payload().await, "[1,2]");
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn a_client_that_keeps_sending_after_the_last_answer_is_disconnected_after_2_s() {
         let mut peer = Client::new(|_| {});
         peer.send("POST /gelf HTTP/1.1\r\ncontent-length: 100000\r\n\r\n").await;

@@ -206,27 +206,4 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{header:?}");
         }
     }
-
-    #[test]
-    fn a_page_of_another_origin_gets_the_headers_of_graylog() {
-        let described = |cors, required, origin: Option<&'static str>| {
-            let mut headers = HeaderMap::new();
-            let rules = Rules::new("/gelf", required, cors).unwrap();
-            rules.describe(StatusCode::OK, origin.map(HeaderValue::from_static), &mut headers);
-            let mut lines: Vec<_> =
-                headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
-            lines.sort_unstable();
-            lines
-        };
-        assert_eq!(
-            described(true, Some(("X-Token", "a")), Some("https://a.example")),
-            [
-                "access-control-allow-credentials: true",
-                "access-control-allow-headers: Authorization, Content-Type, x-token",
-                "access-control-allow-origin: https://a.example",
-            ]
-        );
-        assert_eq!(described(true, None, None), [""; 0]);
-        assert_eq!(described(false, None, Some("https://a.example")), [""; 0]);
-    }
 }

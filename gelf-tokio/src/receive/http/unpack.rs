@@ -205,7 +205,6 @@ mod tests {
     use super::*;
     use gelf_core::wire::Compressor;
     use gelf_core::{Compression, CompressionLevel};
-    use proptest::prelude::*;
 
     const TEXT: &[u8] = b"{\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"m\"}";
     const LIMIT: usize = 65_536;
@@ -307,24 +306,5 @@ mod tests {
         assert_eq!(unpack(endless, Declared::Gzip, LIMIT), Err(UnpackError::TooLarge));
         let behind = [&gzip(TEXT)[..], &[b'x'; 100_000]].concat();
         assert_eq!(unpack([&behind[..]], Declared::Gzip, LIMIT), Err(UnpackError::TooLarge));
-    }
-
-    proptest! {
-        #[test]
-        fn any_body_is_unpacked_or_refused(
-            body in prop::collection::vec(any::<u8>(), 0..300),
-            magic in prop::sample::select(vec![&b""[..], b"\x1f\x8b\x08", b"\x78\x9c", b"\x08\x1d"]),
-            declared in prop::sample::select(EACH.to_vec()),
-            part_len in 1..20_usize,
-        ) {
-            let body = [magic, &body].concat();
-            let at_once = unpack([&body[..]], declared, 1000);
-            let in_parts = unpack(body.chunks(part_len), declared, 1000);
-            match (at_once, in_parts) {
-                (Ok(at_once), in_parts) => prop_assert_eq!(in_parts, Ok(at_once)),
-                // The fault that is found first depends on the parts.
-                (Err(_), in_parts) => prop_assert!(in_parts.is_err()),
-            }
-        }
     }
 }

@@ -352,25 +352,6 @@ mod tests {
     }
 
     #[test]
-    fn an_element_that_the_body_does_not_end_comes_out_as_it_is() {
-        assert_eq!(whole("[{},{\"a\":"), good(&["{}", "{\"a\":"]));
-        assert_eq!(whole("[{},"), good(&["{}"]));
-        assert_eq!(whole("[12"), good(&["12"]));
-    }
-
-    #[test]
-    fn a_value_that_is_too_long_is_one_error_and_the_others_are_read() {
-        let (most, more) = (format!("\"{}\"", "x".repeat(18)), format!("\"{}\"", "}".repeat(19)));
-        for body in
-            [format!("[{more},{most},[]]"), format!("[{most},[],{more}]"), format!("{most}\n{more}\n[]")]
-        {
-            let (good, long): (Vec<_>, Vec<_>) =
-                read(body.as_bytes().chunks(7), 20).into_iter().partition(Result::is_ok);
-            assert_eq!((good, long), (self::good(&[&most, "[]"]), vec![Err(TooLong)]), "{body}");
-        }
-    }
-
-    #[test]
     fn a_value_that_has_begun_is_known() {
         for (body, begun) in [
             ("", false),
@@ -410,35 +391,7 @@ mod tests {
         assert_eq!(first("{\"a\":"), found("{\"a\":", 0));
     }
 
-    /// Generates bodies. Most of their bytes have a meaning for the scanner.
-    fn bodies() -> impl Strategy<Value = Vec<u8>> {
-        let byte =
-            prop_oneof![prop::sample::select(b"{}[]\",\\\n\r 1a\0\xef\xbb\xbf".to_vec()), any::<u8>(),];
-        (prop::option::of(Just(b'[')), prop::collection::vec(byte, 0..200))
-            .prop_map(|(bracket, bytes)| bracket.into_iter().chain(bytes).collect())
-    }
-
     proptest! {
-        #[test]
-        fn the_parts_of_a_body_make_no_difference(
-            body in bodies(),
-            mut cuts in prop::collection::vec(0..200_usize, 0..20),
-            max_len in 0..40_usize,
-        ) {
-            cuts.retain(|cut| *cut < body.len());
-            cuts.sort_unstable();
-            let mut parts = Vec::new();
-            let mut start = 0;
-            for cut in cuts {
-                parts.push(&body[start..cut]);
-                start = cut;
-            }
-            parts.push(&body[start..]);
-            let at_once = read([&body[..]], max_len);
-            prop_assert_eq!(&read(parts, max_len), &at_once);
-            prop_assert_eq!(&read(body.chunks(1), max_len), &at_once);
-        }
-
         #[test]
         fn the_elements_of_an_array_are_found_however_they_are_spaced(
             elements in prop::collection::vec(
@@ -456,13 +409,6 @@ mod tests {
                 elements.iter().map(|(element, before, behind)| format!("{before}{element}{behind}")).collect();
             let expected: Vec<_> = elements.iter().map(|(element, ..)| *element).collect();
             prop_assert_eq!(whole(&format!("[{}]", spaced.join(","))), good(&expected));
-        }
-
-        #[test]
-        fn the_first_value_is_within_any_body(body in bodies()) {
-            if let Some(first) = first_value(&body) {
-                prop_assert!(!first.value.is_empty() && first.value.len() <= body.len());
-            }
         }
     }
 }

@@ -122,7 +122,7 @@ async fn a_connection_with_a_closed_window_is_given_up_and_its_messages_are_sent
     sink.wait_for_all().await;
     sink.wait_for("the end of the first connection", |heard| heard.open == 1).await;
     let report = sink.report();
-    assert!(stats.resent > 0 && report.is_complete() && report.duplicated <= stats.resent, "{report}");
+    assert!(stats.resent > 0 && report.is_complete() && report.duplicated <= stats.resent, "{report:?}");
     let stats = sending.end_acknowledged(20_000).await;
     assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (2, 1, 0));
 }

@@ -53,7 +53,7 @@ async fn another_client_takes_over_from_a_driver_dropped_at_any_await_point() {
         sink.wait_for_all().await;
         sink.wait_for("the end of both connections", |heard| heard.open == 0).await;
         let (report, heard) = (sink.report(), sink.heard());
-        assert!(report.is_complete(), "{report}");
+        assert!(report.is_complete(), "{report:?}");
         // Only the messages that were given up and sent again by the other client may arrive twice.
         for receipt in &again {
             assert!(heard.arrivals.iter().filter(|arrived| *arrived == receipt).count() <= 2);

@@ -6,7 +6,8 @@ use fault_proxy::TcpProxy;
 use tokio::time::{Instant, sleep};
 
 use crate::support::account::assert_account;
-use crate::support::outages::{LIMIT, Sending, Sink, receipt, send, tcp, tcp_with, within};
+use crate::support::oracle::receipt;
+use crate::support::outages::{LIMIT, Sending, Sink, send, tcp, tcp_with, within};
 
 /// Time for which the destination is down, on the paused clock.
 const OUTAGE: Duration = Duration::from_secs(300);

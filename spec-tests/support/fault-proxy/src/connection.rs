@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -11,9 +13,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::TcpCounters;
 use crate::plan::TcpPlan;
-use crate::settle::settle;
 
 /// Maximum number of bytes per read.
 const READ: usize = 16 * 1024;
@@ -29,17 +29,13 @@ pub(crate) struct Settings {
     /// Later plans.
     pub(crate) plans: watch::Receiver<TcpPlan>,
     pub(crate) max_held: usize,
-    pub(crate) counters: watch::Sender<TcpCounters>,
+    /// Number of bytes received from clients.
+    pub(crate) bytes_from_client: Arc<AtomicU64>,
 }
 
-/// Reason why a connection does not end in order.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Break {
-    /// A peer has reset it, or the proxy was dropped.
-    Peer,
-    /// The plan of the connection requests a reset.
-    Planned,
-}
+/// A connection that does not end in order: by its plan, by a reset of a peer, or by the drop of the proxy.
+#[derive(Debug)]
+struct Reset;
 
 /// Passes a connection to the target until both directions have ended, or the connection is reset. If the
 /// future is dropped before, the connection is reset.
@@ -56,13 +52,9 @@ pub(crate) async fn run(mut client: TcpStream, target: SocketAddr, settings: Set
     answers.plan = for_answers(answers.plan);
     let up = pass(from_client, into_target, true, settings);
     let down = pass(from_target, into_client, false, answers);
-    match tokio::try_join!(up, down) {
-        Ok(_) => {
-            reset_on_drop(&client, false);
-            reset_on_drop(&target, false);
-        }
-        Err(Break::Planned) => settle(&target).await,
-        Err(Break::Peer) => {}
+    if tokio::try_join!(up, down).is_ok() {
+        reset_on_drop(&client, false);
+        reset_on_drop(&target, false);
     }
 }
 
@@ -76,24 +68,19 @@ async fn pass(
     mut reader: ReadHalf<'_>,
     mut writer: WriteHalf<'_>,
     to_target: bool,
-    Settings { mut plan, mut plans, max_held, counters }: Settings,
-) -> Result<(), Break> {
+    Settings { mut plan, mut plans, max_held, bytes_from_client }: Settings,
+) -> Result<(), Reset> {
     let mut buffer = vec![0; READ];
     let mut held = VecDeque::new();
     let mut passed = 0;
     let mut has_ended = false;
     // End of the time that the last throttled write takes.
     let mut busy_until = Instant::now();
-    let mut was_in_hole = false;
     loop {
-        if to_target && plan.black_hole && !was_in_hole {
-            counters.send_modify(|counters| counters.black_holes += 1);
-        }
-        was_in_hole = plan.black_hole;
         if plan.reset_after.is_some_and(|after| passed >= after) {
-            return Err(Break::Planned);
+            return Err(Reset);
         }
-        if has_ended && held.is_empty() && !plan.black_hole {
+        if has_ended && held.is_empty() {
             // The peer may have closed the connection already.
             let _ = writer.shutdown().await;
             return Ok(());
@@ -108,24 +95,24 @@ async fn pass(
         tokio::select! {
             biased;
             changed = plans.changed() => {
-                changed.map_err(|_| Break::Peer)?;
+                changed.map_err(|_| Reset)?;
                 let new = *plans.borrow_and_update();
                 plan = if to_target { new } else { for_answers(new) };
             }
-            written = writer.write(front), if !front.is_empty() && !is_busy && !plan.black_hole => {
-                let count = written.map_err(|_| Break::Peer)?;
+            written = writer.write(front), if !front.is_empty() && !is_busy => {
+                let count = written.map_err(|_| Reset)?;
                 held.drain(..count);
                 passed += count as u64;
                 if let Some(rate) = plan.throttle {
                     busy_until = Instant::now() + Duration::from_secs_f64(count as f64 / rate as f64);
                 }
             }
-            read = reader.read(into), if room > 0 && !plan.black_hole => {
-                let count = read.map_err(|_| Break::Peer)?;
+            read = reader.read(into), if room > 0 => {
+                let count = read.map_err(|_| Reset)?;
                 has_ended = count == 0;
                 held.extend(buffer.split_at(count).0);
                 if to_target {
-                    counters.send_modify(|counters| counters.bytes_from_client += count as u64);
+                    bytes_from_client.fetch_add(count as u64, Ordering::Relaxed);
                 }
             }
             () = sleep_until(busy_until), if is_busy => {}

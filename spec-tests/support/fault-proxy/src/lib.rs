@@ -1,5 +1,4 @@
-//! A TCP proxy for tests that injects network faults: low bandwidth, and reset, refused or stalled
-//! connections.
+//! A TCP proxy for tests that injects network faults: low bandwidth, and reset or refused connections.
 //!
 //! It listens on a port of `127.0.0.1`, forwards input to one target and returns the answers, under a plan
 //! that the test may change at any time. Its buffers are bounded. A proxy runs until it is dropped. Dropping
@@ -13,16 +12,12 @@
 //!
 //! let target = TcpListener::bind("127.0.0.1:0").await?;
 //! let proxy = TcpProxy::start(target.local_addr()?).await?;
-//! // The first connection is reset after five bytes; later ones are passed unchanged.
-//! proxy.plan_next(TcpPlan::new().reset_after(5));
+//! proxy.set_plan(TcpPlan::new().reset_after(5));
 //!
 //! let mut client = TcpStream::connect(proxy.address()).await?;
 //! client.write_all(b"hello world").await?;
-//! let (mut server, _) = target.accept().await?;
-//! let mut got = [0; 5];
-//! server.read_exact(&mut got).await?;
-//! assert_eq!(&got, b"hello");
-//! assert_eq!(client.read(&mut got).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+//! let _server = target.accept().await?;
+//! assert_eq!(client.read(&mut [0]).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
 //! # std::io::Result::Ok(())
 //! # }).unwrap();
 //! ```
@@ -31,11 +26,10 @@
 
 mod connection;
 mod plan;
-mod settle;
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,8 +43,7 @@ pub use plan::TcpPlan;
 /// Listen backlog.
 const BACKLOG: u32 = 1_024;
 
-/// The pause at the limit of connections and after a failed accept, for example without free file
-/// descriptors.
+/// The pause after a failed accept, for example without free file descriptors.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Options of a [`TcpProxy`].
@@ -61,25 +54,12 @@ pub struct TcpOptions {
     /// Maximum number of bytes that each direction of a connection holds back, in addition to the kernel's
     /// buffers. Default: 262,144; at least 1.
     pub max_held: usize,
-    /// Maximum number of open connections; further connections wait in the backlog. Each connection takes two
-    /// file descriptors. Default: 256.
-    pub max_connections: usize,
 }
 
 impl Default for TcpOptions {
     fn default() -> Self {
-        Self { plan: TcpPlan::new(), max_held: 256 * 1024, max_connections: 256 }
+        Self { plan: TcpPlan::new(), max_held: 256 * 1024 }
     }
-}
-
-/// Counters of a [`TcpProxy`] since its start.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct TcpCounters {
-    /// Bytes received from clients.
-    pub bytes_from_client: u64,
-    /// Number of times that a connection entered a black hole.
-    pub black_holes: u64,
 }
 
 /// A TCP proxy with the faults of a [`TcpPlan`]. Dropping it resets every connection and frees its port.
@@ -97,11 +77,8 @@ struct Shared {
     address: SocketAddr,
     target: SocketAddr,
     max_held: usize,
-    max_connections: usize,
     plan: watch::Sender<TcpPlan>,
-    /// Plans of the next connections.
-    next_plans: Mutex<VecDeque<TcpPlan>>,
-    counters: watch::Sender<TcpCounters>,
+    bytes_from_client: Arc<AtomicU64>,
     connections: Mutex<JoinSet<()>>,
 }
 
@@ -134,10 +111,8 @@ impl TcpProxy {
             address: reservation.local_addr()?,
             target,
             max_held: options.max_held.max(1),
-            max_connections: options.max_connections,
             plan: watch::Sender::new(options.plan),
-            next_plans: Mutex::default(),
-            counters: watch::Sender::default(),
+            bytes_from_client: Arc::default(),
             connections: Mutex::default(),
         });
         let proxy = Self { _reservation: reservation, shared, accepting: Mutex::default() };
@@ -153,11 +128,6 @@ impl TcpProxy {
     /// Sets the plan of all open and future connections.
     pub fn set_plan(&self, plan: TcpPlan) {
         self.shared.plan.send_replace(plan);
-    }
-
-    /// Queues a plan for a single future connection, valid until a plan is [set](Self::set_plan).
-    pub fn plan_next(&self, plan: TcpPlan) {
-        lock(&self.shared.next_plans).push_back(plan);
     }
 
     /// Refuses new connections from the return of this call. Open connections continue; connections that were
@@ -185,15 +155,9 @@ impl TcpProxy {
         Ok(())
     }
 
-    /// Returns the counters.
-    pub fn counters(&self) -> TcpCounters {
-        *self.shared.counters.borrow()
-    }
-
-    /// Waits without a time limit until the counters meet a condition.
-    pub async fn wait_for(&self, wanted: impl FnMut(&TcpCounters) -> bool) {
-        // The sender is a field of the proxy, so the channel stays open.
-        let _ = self.shared.counters.subscribe().wait_for(wanted).await;
+    /// Returns the number of bytes received from clients.
+    pub fn bytes_from_client(&self) -> u64 {
+        self.shared.bytes_from_client.load(Ordering::Relaxed)
     }
 }
 
@@ -208,25 +172,17 @@ impl Drop for TcpProxy {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
-        let is_full = {
-            let mut connections = lock(&shared.connections);
-            while connections.try_join_next().is_some() {}
-            connections.len() >= shared.max_connections
-        };
-        if is_full {
-            tokio::time::sleep(PAUSE).await;
-            continue;
-        }
         let Ok((client, _)) = listener.accept().await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
         let mut plans = shared.plan.subscribe();
-        let common = *plans.borrow_and_update();
-        let plan = lock(&shared.next_plans).pop_front().unwrap_or(common);
-        let counters = shared.counters.clone();
-        let settings = Settings { plan, plans, max_held: shared.max_held, counters };
-        lock(&shared.connections).spawn(connection::run(client, shared.target, settings));
+        let plan = *plans.borrow_and_update();
+        let bytes_from_client = Arc::clone(&shared.bytes_from_client);
+        let settings = Settings { plan, plans, max_held: shared.max_held, bytes_from_client };
+        let mut connections = lock(&shared.connections);
+        while connections.try_join_next().is_some() {}
+        connections.spawn(connection::run(client, shared.target, settings));
     }
 }
 

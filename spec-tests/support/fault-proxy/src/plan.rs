@@ -4,7 +4,6 @@
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct TcpPlan {
     pub(crate) throttle: Option<u64>,
-    pub(crate) black_hole: bool,
     pub(crate) reset_after: Option<u64>,
 }
 
@@ -21,19 +20,9 @@ impl TcpPlan {
         self
     }
 
-    /// Reads and passes nothing in either direction and keeps the connection open. Default: no.
-    ///
-    /// The sender's kernel takes only as many bytes as fit its buffers and those of the proxy's kernel. After
-    /// the black hole, everything is passed: nothing is lost.
-    pub fn black_hole(mut self) -> Self {
-        self.black_hole = true;
-        self
-    }
-
     /// Resets both sides once this many bytes have been passed to the target. Default: never.
     ///
-    /// The target still receives all bytes that were passed before, if it reads them within a second. A
-    /// connection that has already passed more is reset at once.
+    /// The target may lose the last of these bytes. A connection that has already passed more is reset at once.
     pub fn reset_after(mut self, bytes: u64) -> Self {
         self.reset_after = Some(bytes);
         self

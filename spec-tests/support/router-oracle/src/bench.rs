@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use message_oracle::Message;
+use crate::message::Message;
 use real_engine::{Engine, RunOptions, RunningContainer};
 
 use crate::daemon::Daemon;

@@ -16,11 +16,12 @@ pub mod agent;
 pub mod api;
 pub mod bench;
 pub mod daemon;
+pub mod message;
 pub mod receiver;
 pub mod rows;
 pub mod tally;
 
-use message_oracle::Messages;
+use crate::message::Messages;
 
 /// Seed of all messages.
 pub const SEED: u64 = 7;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use message_oracle::Message;
+use crate::message::Message;
 
 /// Difference of two stamps below which they count as equal, in seconds. A JSON number near 2^31 has a
 /// resolution of 0.24 us.

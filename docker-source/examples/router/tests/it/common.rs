@@ -155,3 +155,28 @@ pub(crate) fn figure(logged: &[String], name: &str) -> u64 {
     });
     number.unwrap_or_else(|| panic!("no figure {name:?} in {logged:#?}"))
 }
+
+/// Returns a script that writes `lines` numbered lines, the even numbers to stdout and the odd ones to stderr,
+/// and then waits until its container is removed. It writes a burst of lines and then sleeps, repeatedly.
+pub(crate) fn numbered_lines(lines: usize, burst: usize, sleep: Duration) -> String {
+    let (pairs, microseconds) = (burst / 2, sleep.as_micros());
+    format!(
+        "i=0
+while [ $i -lt {lines} ]; do
+  n=0
+  while [ $n -lt {pairs} ]; do
+    echo \"line $i\"
+    echo \"line $((i + 1))\" >&2
+    i=$((i + 2))
+    n=$((n + 1))
+  done
+  usleep {microseconds}
+done
+sleep 600"
+    )
+}
+
+/// Returns the number of a line of [`numbered_lines`].
+pub(crate) fn number_of(line: &str) -> usize {
+    line.strip_prefix("line ").unwrap().parse().unwrap()
+}

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::common::{Router, figure};
+use crate::common::{Router, figure, number_of, numbered_lines};
 use gelf_tokio::gelf_core::{Decoder, Level, Timestamp};
 use gelf_tokio::{Received, TcpReceiver, UdpReceiver};
 use real_engine::{Engine, RunOptions, RunningContainer};
@@ -12,21 +12,6 @@ use tokio::time::timeout;
 
 /// The number of lines. They are written at 2,000 a second: 100 each 50 ms.
 const LINES: usize = 20_000;
-
-/// A script that writes numbered lines, the even numbers to stdout and the odd ones to stderr, and then waits
-/// until its container is removed.
-const NUMBERS: &str = "i=0
-while [ $i -lt 20000 ]; do
-  n=0
-  while [ $n -lt 50 ]; do
-    echo \"line $i\"
-    echo \"line $((i + 1))\" >&2
-    i=$((i + 2))
-    n=$((n + 1))
-  done
-  usleep 39000
-done
-sleep 600";
 
 /// A message from a receiver.
 #[derive(Debug)]
@@ -44,7 +29,7 @@ impl Arrived {
         let message = decoded.message;
         let field = |name| message.field(name).unwrap().as_str().unwrap().to_owned();
         Self {
-            number: message.short_message().strip_prefix("line ").unwrap().parse().unwrap(),
+            number: number_of(message.short_message()),
             stream: field("source_stream"),
             level: message.level(),
             time: message.timestamp().unwrap(),
@@ -54,7 +39,8 @@ impl Arrived {
 }
 
 fn container(engine: &Engine, transport: &str) -> RunningContainer {
-    engine.run(RunOptions::shell(&format!("numbers-{transport}"), NUMBERS))
+    let script = numbered_lines(LINES, 100, Duration::from_millis(39));
+    engine.run(RunOptions::shell(&format!("numbers-{transport}"), &script))
 }
 
 /// Receives a message for each line that was written, and then any further messages until none arrives for a
@@ -78,7 +64,7 @@ fn check(arrived: &[Arrived], container: &RunningContainer) {
     let mut docker_times = HashMap::new();
     for line in stdout.lines().chain(stderr.lines()) {
         let (stamp, text) = line.split_once(' ').unwrap();
-        let number: usize = text.strip_prefix("line ").unwrap().parse().unwrap();
+        let number = number_of(text);
         assert_eq!(docker_times.insert(number, Timestamp::from_rfc3339(stamp).unwrap()), None);
     }
     assert_eq!(docker_times.len(), LINES, "lines in Docker's log");

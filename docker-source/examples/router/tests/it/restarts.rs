@@ -5,28 +5,15 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::common::Router;
+use crate::common::{Router, number_of, numbered_lines};
 use gelf_tokio::TcpReceiver;
 use gelf_tokio::gelf_core::Decoder;
 use real_engine::{Engine, RunOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
+/// The number of lines, which are written at about 1,000 a second.
 const LINES: usize = 10_000;
-
-/// A script that writes even numbers to stdout and odd numbers to stderr, about 1,000 numbers per second.
-const NUMBERS: &str = "i=0
-while [ $i -lt 10000 ]; do
-  n=0
-  while [ $n -lt 25 ]; do
-    echo \"line $i\"
-    echo \"line $((i + 1))\" >&2
-    i=$((i + 2))
-    n=$((n + 1))
-  done
-  usleep 45000
-done
-sleep 600";
 
 /// A state folder that is removed at the end.
 struct Folder(PathBuf);
@@ -56,8 +43,7 @@ async fn restarted(
     let receiving = tokio::spawn(async move {
         while let Some(Ok(received)) = receiver.recv().await {
             let message = Decoder::strict().decode(&received.payload).unwrap().message;
-            let number: usize = message.short_message().strip_prefix("line ").unwrap().parse().unwrap();
-            sender.send(number).unwrap();
+            sender.send(number_of(message.short_message())).unwrap();
         }
     });
     let start = || {
@@ -66,7 +52,8 @@ async fn restarted(
         router
     };
     let first = start();
-    let _container = engine.run(RunOptions::shell(name, NUMBERS));
+    let script = numbered_lines(LINES, 50, Duration::from_millis(45));
+    let _container = engine.run(RunOptions::shell(name, &script));
     let router = tokio::task::block_in_place(|| {
         let mut router = first;
         for restart in 0..restarts {

@@ -74,18 +74,6 @@ async fn a_gzip_body_inflates_to_the_payload_and_a_line_feed() {
 }
 
 #[tokio::test]
-async fn a_body_goes_out_whole_whatever_its_length() {
-    for len in [0, 1, 8_191, 65_536, 5 << 20] {
-        let body: Bytes = (0..len).map(|at| (at % 251) as u8).collect();
-        let options = HttpOptions::default();
-        let seen = seen(&options, async |sender| sender.post(body.clone()).await.unwrap()).await;
-        assert_eq!(seen.header("content-length"), Some(len.to_string().as_str()));
-        assert_eq!(seen.header("content-encoding"), None);
-        assert!(seen.body == body);
-    }
-}
-
-#[tokio::test]
 async fn each_body_is_lines_with_bulk_and_without() {
     for bulk in [false, true] {
         let options = HttpOptions { bulk, ..HttpOptions::default() };

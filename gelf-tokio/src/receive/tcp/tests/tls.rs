@@ -106,27 +106,10 @@ async fn an_unannounced_end_or_a_reset_cuts_a_frame_and_only_a_reset_breaks_a_co
 
 #[tokio::test]
 async fn a_handshake_that_fails_or_takes_too_long_costs_its_connection_and_is_counted() {
-    let (mut receiver, connector) =
-        secured(|options| options.handshake_timeout = Duration::from_millis(200)).await;
+    let (mut receiver, _) = secured(|options| options.handshake_timeout = Duration::from_millis(200)).await;
     let mut plain = connect(&receiver).await;
     plain.write_all(b"{\"version\":\"1.1\"}\0").await.unwrap();
     let _silent = connect(&receiver).await;
     until(&mut receiver, |stats| stats.failed_handshakes == 2).await;
-    drop(receiver);
-
-    let (mut receiver, connector2) = secured(|_| {}).await;
-    drop(connector);
-    let mut peer = tls_peer(&mut receiver, &connector2).await;
-    peer.write_all(b"{}\0").await.unwrap();
-    assert_eq!(payload(&mut receiver).await, "{}");
-    assert_adds_up(receiver.stats(), 1);
-}
-
-#[tokio::test]
-async fn a_tls_connection_without_a_first_byte_is_reset_in_time() {
-    let (mut receiver, connector) =
-        secured(|options| options.first_byte_timeout = Some(Duration::from_millis(20))).await;
-    let mut peer = tls_peer(&mut receiver, &connector).await;
-    until(&mut receiver, |stats| stats.silent_connections == 1).await;
-    assert_eq!(peer.get_mut().0.write(b"x").await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_adds_up(receiver.stats(), 0);
 }
