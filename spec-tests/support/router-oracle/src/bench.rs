@@ -49,7 +49,7 @@ impl Bench {
     ///
     /// # Errors
     /// Returns the reason if the Engine does not start.
-    pub fn start(programs: Programs, runs: Option<u32>) -> Result<Self, String> {
+    pub fn start(programs: &Programs, runs: Option<u32>) -> Result<Self, String> {
         let target = programs.repository.join("target/oracle");
         let folder = target.join(format!("mounted-{}", std::process::id()));
         let describe = |error: std::io::Error| format!("{}: {error}", folder.display());
@@ -60,8 +60,8 @@ impl Bench {
         Ok(Self {
             daemon,
             engine,
-            repository: programs.repository,
-            router: programs.router,
+            repository: programs.repository.clone(),
+            router: programs.router.clone(),
             image: None,
             folder,
             runs,

@@ -79,8 +79,11 @@ impl Daemon {
             }
             sleep(Duration::from_millis(20));
         }
-        // A killed Engine leaves its file behind, and the next one would take the process as alive.
-        let _ = fs::remove_file(self.run.join("docker.pid"));
+        // A killed Engine leaves these files behind, and its containerd ends with it. Where the first process
+        // of the system does not reap others, the next Engine would take both as alive.
+        for file in ["docker.pid", "exec/containerd/containerd.pid"] {
+            let _ = fs::remove_file(self.run.join(file));
+        }
     }
 
     fn wait_until_ready(&self) -> Result<(), String> {
@@ -103,13 +106,9 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.end(Signal::TERM);
-        // A killed and restarted Engine does not end the containerd of its predecessor.
-        let file = self.run.join("exec/containerd/containerd.pid");
-        let pid = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok());
-        if let Some(pid) = pid.and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::TERM);
-            sleep(Duration::from_millis(500));
-        }
+        // The only mount that an Engine leaves behind without containers.
+        let _ =
+            Command::new("umount").arg(self.run.join("exec/netns/default")).stderr(Stdio::null()).status();
         for folder in [&self.run, &self.data] {
             let _ = fs::remove_dir_all(folder);
         }

@@ -1,12 +1,12 @@
 //! `router-oracle`: measures gelf-router on a real Docker Engine. `scripts/oracle` builds and runs it.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
+#![allow(clippy::expect_used, reason = "a failure ends the row")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use router_oracle::bench::{Bench, Programs};
-use router_oracle::rows::{ROWS, Row};
+use router_oracle::rows::{Outcome, ROWS, Row};
 
 /// The parsed command line.
 struct Options {
@@ -30,26 +30,17 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut bench = match Bench::start(options.programs, options.runs) {
-        Ok(bench) => bench,
-        Err(reason) => {
-            eprintln!("{reason}");
-            return ExitCode::FAILURE;
-        }
-    };
     let mut all_hold = true;
-    for row in options.rows {
-        // A row that panics is a result, too: the next rows run all the same.
-        match catch_unwind(AssertUnwindSafe(|| (row.run)(&mut bench))) {
-            Ok(outcome) => {
-                println!("{}: {outcome}", row.name);
-                all_hold &= outcome.holds;
-            }
-            Err(_) => {
-                println!("{}: no figure, the row failed; falls short", row.name);
-                all_hold = false;
-            }
-        }
+    for row in &options.rows {
+        // Each row has a new Engine, and a row that panics is a result, too.
+        let outcome = catch_unwind(|| {
+            let mut bench = Bench::start(&options.programs, options.runs).expect("the Engine starts");
+            (row.run)(&mut bench)
+        });
+        let shown =
+            outcome.as_ref().map_or_else(|_| "the row failed; falls short".to_owned(), Outcome::to_string);
+        println!("{}: {shown}", row.name);
+        all_hold &= outcome.is_ok_and(|outcome| outcome.holds);
     }
     if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
