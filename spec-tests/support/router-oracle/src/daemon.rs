@@ -131,22 +131,36 @@ fn launch(program: &Path, data: &Path, run: &Path, live_restore: bool) -> Result
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{}:{path}:/usr/sbin:/sbin", folder.display(), beside.display());
     let log = fs::File::create(data.join("dockerd.log")).map_err(|error| error.to_string())?;
-    let identity = run.file_name().unwrap_or_default();
+    let address = format!("unix://{}", run.join("docker.sock").display());
     let mut command = Command::new(program);
-    command
-        .arg("--host")
-        .arg(format!("unix://{}", run.join("docker.sock").display()))
-        .arg("--data-root")
-        .arg(data.join("data"))
-        .arg("--exec-root")
-        .arg(run.join("exec"))
-        .arg("--pidfile")
-        .arg(run.join("docker.pid"))
-        .arg("--containerd-namespace")
-        .arg(identity)
-        .args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--log-level=warn"]);
-    if live_restore {
-        command.arg("--live-restore");
+    if program.ends_with("podman") {
+        command.arg("--root").arg(data.join("data")).arg("--runroot").arg(run.join("exec"));
+        command
+            .arg("--tmpdir")
+            .arg(run.join("tmp"))
+            .args(["--runtime=/usr/sbin/runc", "--storage-driver=vfs"]);
+        command.args(["--cgroup-manager=cgroupfs", "--events-backend=file"]);
+        command.args(["system", "service", "--time=0", &address]);
+        // Podman asks for more open files than a container may set.
+        let configuration = data.join("containers.conf");
+        let ulimits = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
+        fs::write(&configuration, ulimits).map_err(|error| error.to_string())?;
+        command.env("CONTAINERS_CONF", configuration);
+    } else {
+        command
+            .args(["--host", &address])
+            .arg("--data-root")
+            .arg(data.join("data"))
+            .arg("--exec-root")
+            .arg(run.join("exec"))
+            .arg("--pidfile")
+            .arg(run.join("docker.pid"))
+            .arg("--containerd-namespace")
+            .arg(run.file_name().unwrap_or_default())
+            .args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--log-level=warn"]);
+        if live_restore {
+            command.arg("--live-restore");
+        }
     }
     command.env("PATH", path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     command.spawn().map_err(|error| format!("{}: {error}", program.display()))
