@@ -187,7 +187,11 @@ impl Following {
         if self.descriptor.is_none() {
             return Ok(Step::Admit);
         }
-        self.seen = self.commands.borrow_and_update().clone();
+        let commands = self.commands.borrow_and_update().clone();
+        if commands.starts != self.seen.starts {
+            self.selection.ended();
+        }
+        self.seen = commands;
         let query = self.query(true, tail);
         let context = self.context.clone();
         // A container may be removed, with its log, before an inspection is answered. A log that is open by
@@ -197,6 +201,7 @@ impl Following {
             false => {
                 let (opened, inspected) =
                     tokio::join!(context.client.logs(&self.id, query), self.metadata.inspect());
+                self.selection.inspected(inspected.as_ref().and_then(|inspect| inspect.state.finished_at()));
                 if !self.metadata.set(inspected) {
                     self.announce(false);
                     return Ok(Step::End(ExitReason::NotSelected));
@@ -239,6 +244,7 @@ impl Following {
     async fn admit(&mut self) -> Step {
         if !self.metadata.is_inspected() {
             let inspected = self.metadata.inspect().await;
+            self.selection.inspected(inspected.as_ref().and_then(|inspect| inspect.state.finished_at()));
             if !self.metadata.set(inspected) {
                 self.announce(false);
                 return Step::End(ExitReason::NotSelected);
@@ -278,6 +284,7 @@ impl Following {
             Ok(inspect) => {
                 let is_running = inspect.state.is_running();
                 let finished_at = inspect.state.finished_at();
+                self.selection.inspected(finished_at);
                 if !self.metadata.update(inspect) {
                     return Step::End(ExitReason::NotSelected);
                 }
@@ -288,6 +295,7 @@ impl Following {
                     return Step::Follow { tail: past_damage(self.stuck) };
                 }
                 self.drained = finished_at.unwrap_or(self.drained);
+                self.end_is_known().await;
                 Step::CatchUp(reader)
             }
             Err(error) if error.log_refusal() == LogRefusal::Gone => {

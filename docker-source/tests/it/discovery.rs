@@ -215,6 +215,40 @@ async fn the_selection_holds_for_a_run_and_is_made_again_at_the_next_start() {
     assert_eq!((text(&record), record.container().selected_name()), ("again".to_owned(), "web-2"));
 }
 
+#[tokio::test]
+async fn each_line_has_the_selection_of_its_run_even_if_the_next_run_begins_at_once() {
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web-0"));
+    web.start();
+    web.line(Stream::Stdout, "0");
+    assert_eq!(texts(&mut source, 1).await, ["0"]);
+    for number in 1..20 {
+        web.rename(&format!("web-{number}"));
+        web.line(Stream::Stdout, "last");
+        // Without events, only inspections show the end of the run.
+        engine.lose_events(number % 4 == 0);
+        web.die();
+        let is_read_first = number % 2 == 0;
+        if is_read_first {
+            assert_eq!(selected_next(&mut source).await, ("last".into(), format!("web-{}", number - 1)));
+        }
+        web.start();
+        engine.lose_events(false);
+        web.line(Stream::Stdout, number.to_string());
+        if !is_read_first {
+            assert_eq!(selected_next(&mut source).await, ("last".into(), format!("web-{}", number - 1)));
+        }
+        assert_eq!(selected_next(&mut source).await, (number.to_string(), format!("web-{number}")));
+    }
+}
+
+/// Returns the text of the next line, and the name by which its container was selected.
+async fn selected_next(source: &mut Source) -> (String, String) {
+    let record = next(source).await;
+    (text(&record), record.container().selected_name().to_owned())
+}
+
 /// Writes lines until one is read, and returns it.
 async fn next_of(source: &mut Source, container: &Container) -> Record {
     loop {

@@ -196,6 +196,8 @@ impl SimulatedEngine {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("simulated-engine-{}-{number}", std::process::id()));
+        // A killed process with the same id may have left its socket.
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let socket = folder.join("docker.sock");
         Self { shared: Arc::new(Shared::new(options)), folder, socket, server: Mutex::new(None) }

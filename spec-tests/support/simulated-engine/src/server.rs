@@ -211,7 +211,8 @@ async fn logs(
             let container = state.container(id);
             // Lines of a later run of the container belong to later requests.
             let is_over = !follow || !container.is_running || container.runs != runs;
-            (container.log[next..].to_vec(), is_over, container.damaged)
+            let pieces = container.log[next..].iter().take_while(|piece| !follow || piece.run <= runs);
+            (pieces.cloned().collect::<Vec<_>>(), is_over, container.damaged)
         });
         for piece in pieces {
             next += 1;

@@ -81,6 +81,8 @@ pub(crate) struct ContainerState {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
+    /// The number of the run that wrote the piece.
+    pub(crate) run: u64,
     pub(crate) stream: Stream,
     pub(crate) stamp: i64,
     pub(crate) bytes: Vec<u8>,
@@ -180,7 +182,7 @@ impl State {
         let container = self.container_mut(id);
         assert!(container.is_running, "the container is not running");
         let stream = if container.options.tty { Stream::Stdout } else { stream };
-        container.log.push(Piece { stream, stamp, bytes: bytes.into() });
+        container.log.push(Piece { run: container.runs, stream, stamp, bytes: bytes.into() });
     }
 
     fn event(&mut self, id: &str, action: &str, more: &[(&str, &str)]) {
