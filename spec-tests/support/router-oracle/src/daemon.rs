@@ -25,18 +25,17 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts the Engine `program`, with its data in a new folder under `folder`.
+    /// Starts the Engine `program`, with its data in the folder `data` and its sockets in `run`. Dropping the
+    /// Engine removes both.
     ///
     /// # Errors
     /// Returns the reason, with the end of the Engine's log, if it does not answer within 60 s.
-    pub fn start(program: &Path, folder: &Path) -> Result<Self, String> {
-        let identity = format!("gelf-oracle-{}", std::process::id());
-        let (data, run) = (folder.join(&identity), Path::new("/run").join(&identity));
-        for folder in [&data, &run] {
+    pub fn start(program: &Path, data: &Path, run: &Path) -> Result<Self, String> {
+        for folder in [data, run] {
             fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         }
-        let child = launch(program, &data, &run, false)?;
-        let daemon = Self { program: program.to_owned(), data, run, child };
+        let child = launch(program, data, run, false)?;
+        let daemon = Self { program: program.to_owned(), data: data.to_owned(), run: run.to_owned(), child };
         daemon.wait_until_ready()?;
         Ok(daemon)
     }

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 
 fn parse(arguments: Vec<String>) -> Result<Options, String> {
     let (mut rows, mut runs) = (Vec::new(), None);
-    let [mut engine, mut router, mut writer, mut repository] = [const { None }; 4];
+    let [mut engine, mut data, mut run, mut router, mut writer, mut repository] = [const { None }; 6];
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
@@ -58,6 +58,8 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
                 runs = Some(number.ok_or_else(|| format!("--runs {text}: not a positive number"))?);
             }
             "--engine" => engine = Some(PathBuf::from(value()?)),
+            "--data" => data = Some(PathBuf::from(value()?)),
+            "--run" => run = Some(PathBuf::from(value()?)),
             "--router" => router = Some(PathBuf::from(value()?)),
             "--writer" => writer = Some(PathBuf::from(value()?)),
             "--repository" => repository = Some(PathBuf::from(value()?)),
@@ -73,6 +75,8 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
     let path = |path: Option<PathBuf>, name: &str| path.ok_or_else(|| format!("{name} is missing"));
     let programs = Programs {
         engine: path(engine, "--engine")?,
+        data: path(data, "--data")?,
+        run: path(run, "--run")?,
         router: path(router, "--router")?,
         writer: path(writer, "--writer")?,
         repository: path(repository, "--repository")?,

@@ -133,6 +133,17 @@ impl Tally {
         runs.iter().flat_map(|run| (run.first..run.end).map(|number| (run.stream, number))).collect()
     }
 
+    /// Describes the first runs of missing lines, one a line.
+    pub fn describe_missing(&self, written: &Written) -> String {
+        let runs = self.runs(written);
+        let describe = |run: &Run| {
+            let Run { stream, first, end, from, to } = run;
+            let number = end - first;
+            format!("stream {stream}: {number} lines from number {first} on, between {from:.3} and {to:.3}\n")
+        };
+        runs.iter().take(12).map(describe).collect()
+    }
+
     /// Compares the arrivals with the lines that were written.
     pub fn account(&self, written: &Written) -> Account {
         let runs = self.runs(written);
