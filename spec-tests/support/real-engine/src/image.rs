@@ -42,6 +42,8 @@ fn import(engine: &Engine, binary: &Path, image: &str) {
     import.args(["import", "--change", "LABEL gelf-tests=image", "-", image]);
     import.stdin(archive.stdout.take().expect("stdout is piped"));
     let imported = command::output(&mut import, command::DEFAULT_LIMIT).expect("docker import runs");
+    // Its end of the pipe: tar would wait for a reader if the import failed early.
+    drop(import);
     let archived = archive.wait().expect("tar ends");
     let _ = fs::remove_dir_all(&root);
     assert!(archived.success(), "tar: {archived}");

@@ -36,6 +36,10 @@ pub struct Bench {
 pub struct Programs {
     /// The Engine: a path of `dockerd`.
     pub engine: PathBuf,
+    /// A folder for the data of Engines and containers.
+    pub data: PathBuf,
+    /// A folder for the Engine's sockets, with a short path.
+    pub run: PathBuf,
     /// The router, as a static program.
     pub router: PathBuf,
     /// The writer, as a static program.
@@ -49,19 +53,18 @@ impl Bench {
     ///
     /// # Errors
     /// Returns the reason if the Engine does not start.
-    pub fn start(programs: Programs, runs: Option<u32>) -> Result<Self, String> {
-        let target = programs.repository.join("target/oracle");
-        let folder = target.join(format!("mounted-{}", std::process::id()));
+    pub fn start(programs: &Programs, runs: Option<u32>) -> Result<Self, String> {
+        let folder = programs.data.join("mounted");
         let describe = |error: std::io::Error| format!("{}: {error}", folder.display());
         fs::create_dir_all(&folder).map_err(describe)?;
         fs::copy(&programs.writer, folder.join("writer")).map_err(describe)?;
-        let daemon = Daemon::start(&programs.engine, &target)?;
+        let daemon = Daemon::start(&programs.engine, &programs.data.join("engine"), &programs.run)?;
         let engine = Engine::at(&daemon.host())?;
         Ok(Self {
             daemon,
             engine,
-            repository: programs.repository,
-            router: programs.router,
+            repository: programs.repository.clone(),
+            router: programs.router.clone(),
             image: None,
             folder,
             runs,

@@ -25,18 +25,17 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts the Engine `program`, with its data in a new folder under `folder`.
+    /// Starts the Engine `program`, with its data in the folder `data` and its sockets in `run`. Dropping the
+    /// Engine removes both.
     ///
     /// # Errors
     /// Returns the reason, with the end of the Engine's log, if it does not answer within 60 s.
-    pub fn start(program: &Path, folder: &Path) -> Result<Self, String> {
-        let identity = format!("gelf-oracle-{}", std::process::id());
-        let (data, run) = (folder.join(&identity), Path::new("/run").join(&identity));
-        for folder in [&data, &run] {
+    pub fn start(program: &Path, data: &Path, run: &Path) -> Result<Self, String> {
+        for folder in [data, run] {
             fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         }
-        let child = launch(program, &data, &run, false)?;
-        let daemon = Self { program: program.to_owned(), data, run, child };
+        let child = launch(program, data, run, false)?;
+        let daemon = Self { program: program.to_owned(), data: data.to_owned(), run: run.to_owned(), child };
         daemon.wait_until_ready()?;
         Ok(daemon)
     }
@@ -79,8 +78,11 @@ impl Daemon {
             }
             sleep(Duration::from_millis(20));
         }
-        // A killed Engine leaves its file behind, and the next one would take the process as alive.
-        let _ = fs::remove_file(self.run.join("docker.pid"));
+        // A killed Engine leaves these files behind, and its containerd ends with it. Where the first process
+        // of the system does not reap others, the next Engine would take both as alive.
+        for file in ["docker.pid", "exec/containerd/containerd.pid"] {
+            let _ = fs::remove_file(self.run.join(file));
+        }
     }
 
     fn wait_until_ready(&self) -> Result<(), String> {
@@ -103,13 +105,9 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.end(Signal::TERM);
-        // A killed and restarted Engine does not end the containerd of its predecessor.
-        let file = self.run.join("exec/containerd/containerd.pid");
-        let pid = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok());
-        if let Some(pid) = pid.and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::TERM);
-            sleep(Duration::from_millis(500));
-        }
+        // The only mount that an Engine leaves behind without containers.
+        let _ =
+            Command::new("umount").arg(self.run.join("exec/netns/default")).stderr(Stdio::null()).status();
         for folder in [&self.run, &self.data] {
             let _ = fs::remove_dir_all(folder);
         }
@@ -132,22 +130,36 @@ fn launch(program: &Path, data: &Path, run: &Path, live_restore: bool) -> Result
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{}:{path}:/usr/sbin:/sbin", folder.display(), beside.display());
     let log = fs::File::create(data.join("dockerd.log")).map_err(|error| error.to_string())?;
-    let identity = run.file_name().unwrap_or_default();
+    let address = format!("unix://{}", run.join("docker.sock").display());
     let mut command = Command::new(program);
-    command
-        .arg("--host")
-        .arg(format!("unix://{}", run.join("docker.sock").display()))
-        .arg("--data-root")
-        .arg(data.join("data"))
-        .arg("--exec-root")
-        .arg(run.join("exec"))
-        .arg("--pidfile")
-        .arg(run.join("docker.pid"))
-        .arg("--containerd-namespace")
-        .arg(identity)
-        .args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--log-level=warn"]);
-    if live_restore {
-        command.arg("--live-restore");
+    if program.ends_with("podman") {
+        command.arg("--root").arg(data.join("data")).arg("--runroot").arg(run.join("exec"));
+        command
+            .arg("--tmpdir")
+            .arg(run.join("tmp"))
+            .args(["--runtime=/usr/sbin/runc", "--storage-driver=vfs"]);
+        command.args(["--cgroup-manager=cgroupfs", "--events-backend=file"]);
+        command.args(["system", "service", "--time=0", &address]);
+        // Podman asks for more open files than a container may set.
+        let configuration = data.join("containers.conf");
+        let ulimits = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
+        fs::write(&configuration, ulimits).map_err(|error| error.to_string())?;
+        command.env("CONTAINERS_CONF", configuration);
+    } else {
+        command
+            .args(["--host", &address])
+            .arg("--data-root")
+            .arg(data.join("data"))
+            .arg("--exec-root")
+            .arg(run.join("exec"))
+            .arg("--pidfile")
+            .arg(run.join("docker.pid"))
+            .arg("--containerd-namespace")
+            .arg(run.file_name().unwrap_or_default())
+            .args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--log-level=warn"]);
+        if live_restore {
+            command.arg("--live-restore");
+        }
     }
     command.env("PATH", path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     command.spawn().map_err(|error| format!("{}: {error}", program.display()))

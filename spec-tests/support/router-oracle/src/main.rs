@@ -1,12 +1,12 @@
 //! `router-oracle`: measures gelf-router on a real Docker Engine. `scripts/oracle` builds and runs it.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
+#![allow(clippy::expect_used, reason = "a failure ends the row")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use router_oracle::bench::{Bench, Programs};
-use router_oracle::rows::{ROWS, Row};
+use router_oracle::rows::{Outcome, ROWS, Row};
 
 /// The parsed command line.
 struct Options {
@@ -30,33 +30,24 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut bench = match Bench::start(options.programs, options.runs) {
-        Ok(bench) => bench,
-        Err(reason) => {
-            eprintln!("{reason}");
-            return ExitCode::FAILURE;
-        }
-    };
     let mut all_hold = true;
-    for row in options.rows {
-        // A row that panics is a result, too: the next rows run all the same.
-        match catch_unwind(AssertUnwindSafe(|| (row.run)(&mut bench))) {
-            Ok(outcome) => {
-                println!("{}: {outcome}", row.name);
-                all_hold &= outcome.holds;
-            }
-            Err(_) => {
-                println!("{}: no figure, the row failed; falls short", row.name);
-                all_hold = false;
-            }
-        }
+    for row in &options.rows {
+        // Each row has a new Engine, and a row that panics is a result, too.
+        let outcome = catch_unwind(|| {
+            let mut bench = Bench::start(&options.programs, options.runs).expect("the Engine starts");
+            (row.run)(&mut bench)
+        });
+        let shown =
+            outcome.as_ref().map_or_else(|_| "the row failed; falls short".to_owned(), Outcome::to_string);
+        println!("{}: {shown}", row.name);
+        all_hold &= outcome.is_ok_and(|outcome| outcome.holds);
     }
     if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn parse(arguments: Vec<String>) -> Result<Options, String> {
     let (mut rows, mut runs) = (Vec::new(), None);
-    let [mut engine, mut router, mut writer, mut repository] = [const { None }; 4];
+    let [mut engine, mut data, mut run, mut router, mut writer, mut repository] = [const { None }; 6];
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
@@ -67,6 +58,8 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
                 runs = Some(number.ok_or_else(|| format!("--runs {text}: not a positive number"))?);
             }
             "--engine" => engine = Some(PathBuf::from(value()?)),
+            "--data" => data = Some(PathBuf::from(value()?)),
+            "--run" => run = Some(PathBuf::from(value()?)),
             "--router" => router = Some(PathBuf::from(value()?)),
             "--writer" => writer = Some(PathBuf::from(value()?)),
             "--repository" => repository = Some(PathBuf::from(value()?)),
@@ -82,6 +75,8 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
     let path = |path: Option<PathBuf>, name: &str| path.ok_or_else(|| format!("{name} is missing"));
     let programs = Programs {
         engine: path(engine, "--engine")?,
+        data: path(data, "--data")?,
+        run: path(run, "--run")?,
         router: path(router, "--router")?,
         writer: path(writer, "--writer")?,
         repository: path(repository, "--repository")?,

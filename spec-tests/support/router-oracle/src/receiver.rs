@@ -72,7 +72,8 @@ impl Receiver {
     }
 
     /// Waits until every line has arrived and nothing arrives for half a second, or until nothing arrives for
-    /// `patience`. Returns the account.
+    /// `patience`. Returns the account, and describes missing
+    /// lines on stderr.
     pub fn settle(&self, written: &Written, patience: Duration) -> Account {
         let (mut arrivals, mut since) = (0, Instant::now());
         loop {
@@ -83,9 +84,14 @@ impl Receiver {
                 continue;
             }
             let enough = if tally.has_all(written) { Duration::from_millis(500) } else { patience };
-            if since.elapsed() >= enough {
-                return tally.account(written);
+            if since.elapsed() < enough {
+                continue;
             }
+            let account = tally.account(written);
+            if account.lost + account.announced > 0 {
+                eprint!("missing, by stream:\n{}", tally.describe_missing(written));
+            }
+            return account;
         }
     }
 

@@ -3,6 +3,7 @@
 mod cost;
 mod destinations;
 mod limits;
+mod lines;
 mod many;
 mod outage;
 mod reading;
@@ -132,6 +133,16 @@ pub const ROWS: &[Row] = &[
     },
     Row { name: "short", about: "36 --rm containers at once that live for 25 ms, 5 times", run: many::short },
     Row { name: "many", about: "300 short containers in 60 s, every second one with --rm", run: many::many },
+    Row {
+        name: "lines",
+        about: "2,003 equal lines at once, and five lines of 40,000 bytes",
+        run: lines::equal_and_long,
+    },
+    Row {
+        name: "lifecycle",
+        about: "a container that is started 8 times, and renamed each time while it runs",
+        run: lines::lifecycle,
+    },
     Row {
         name: "live-restore",
         about: "3 kills of dockerd with live-restore, its socket mounted as a file and as a folder",

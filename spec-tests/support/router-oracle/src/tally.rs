@@ -59,9 +59,7 @@ pub struct Tally {
     gaps: Vec<Gap>,
     /// Number of messages of any kind.
     pub arrivals: u64,
-    /// Texts that are not numbered lines, without the empty ones: the first few.
-    pub others: Vec<String>,
-    other_count: u64,
+    others: u64,
     /// Time from Docker's stamp to the arrival of each line, in seconds, in the order of arrival.
     pub delays: Vec<f32>,
 }
@@ -78,10 +76,7 @@ impl Tally {
         self.arrivals += 1;
         let parsed = Message::parse(&line.text).filter(|message| message.seed == crate::SEED);
         let Some(message) = parsed else {
-            self.other_count += 1;
-            if self.others.len() < 1_000 {
-                self.others.push(line.text.chars().take(100).collect());
-            }
+            self.others += 1;
             return;
         };
         self.delays.push((now - line.stamp) as f32);
@@ -117,6 +112,11 @@ impl Tally {
         self.streams.values().map(|stream| stream.distinct).sum()
     }
 
+    /// Returns the number of messages that are neither numbered lines nor gaps.
+    pub fn others(&self) -> u64 {
+        self.others
+    }
+
     /// Returns the number of different lines of a stream that arrived.
     pub fn distinct_of(&self, stream: u32) -> u64 {
         self.streams.get(&stream).map_or(0, |stream| stream.distinct)
@@ -131,6 +131,17 @@ impl Tally {
     pub fn missing(&self, written: &Written) -> BTreeSet<(u32, u64)> {
         let runs = self.runs(written);
         runs.iter().flat_map(|run| (run.first..run.end).map(|number| (run.stream, number))).collect()
+    }
+
+    /// Describes the first runs of missing lines, one a line.
+    pub fn describe_missing(&self, written: &Written) -> String {
+        let runs = self.runs(written);
+        let describe = |run: &Run| {
+            let Run { stream, first, end, from, to } = run;
+            let number = end - first;
+            format!("stream {stream}: {number} lines from number {first} on, between {from:.3} and {to:.3}\n")
+        };
+        runs.iter().take(12).map(describe).collect()
     }
 
     /// Compares the arrivals with the lines that were written.
@@ -154,7 +165,7 @@ impl Tally {
             repeated: self.repeated(),
             gaps: self.gaps.len() as u64,
             empty_gaps: self.gaps.iter().filter(|gap| !runs.iter().any(|run| of(run, gap))).count() as u64,
-            others: self.other_count,
+            others: self.others,
             first_lost: runs.first().map(|run| (run.stream, run.first)),
         }
     }

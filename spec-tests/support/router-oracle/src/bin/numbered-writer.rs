@@ -2,11 +2,13 @@
 //! the oracle starts.
 //!
 //! ```text
-//! numbered-writer STREAM LINES RATE [both] [after=FILE] [until=FILE] [stay=SECONDS]
+//! numbered-writer STREAM LINES RATE [both] [length=N] [after=FILE] [until=FILE]
+//!     [stay=SECONDS]
 //! ```
 //!
 //! The lines belong to stream STREAM, and with `both` every second line belongs to stream STREAM + 1 and goes
-//! to stderr. RATE is in lines per second, and 0 means full speed. The program writes one line, and then waits
+//! to stderr. RATE is in lines per second, and 0 means full speed. Each line has a payload of 80 characters, or
+//! of `length`. The program writes one line, and then waits
 //! for the file `after` if given; it ends early when the file `until` appears. It lives on for `stay` seconds.
 #![allow(clippy::expect_used, clippy::panic, reason = "test support: a failure ends the container")]
 
@@ -29,9 +31,11 @@ fn main() {
     let option = |name: &str| arguments.iter().find_map(|argument| argument.strip_prefix(name));
     let (stream, lines, rate) = (number(0), number(1), number(2));
     let streams = if arguments.iter().any(|argument| argument == "both") { 2 } else { 1 };
+    let length = option("length=").map(|text| text.parse().expect("a length"));
+    let messages = length.map_or_else(messages, |length| messages().lengths(length..=length));
     let line = |index: u64| {
         let stream = u32::try_from(stream + index % streams).expect("a small number");
-        messages().text(stream, index / streams) + "\n"
+        messages.text(stream, index / streams) + "\n"
     };
 
     let mut written = 0;

@@ -1,6 +1,5 @@
 //! Rows about hostile output and about scarce resources.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use real_engine::RunOptions;
@@ -33,7 +32,10 @@ pub(super) fn hostile(bench: &mut Bench) -> Outcome {
     for (terminal, how) in [(false, "no terminal"), (true, "a terminal")] {
         let receiver = Receiver::start();
         let agent = Agent::start(bench, &[&receiver.route("hostile")]);
-        sleep(Duration::from_millis(500));
+        // The first lines bring the pages of the program into memory, and its buffers to their usual size.
+        let first = bench.write(Writing::new("hostile", 20_000, 10_000));
+        receiver.settle(&first.written(), Duration::from_secs(10));
+        drop(first);
         let before = agent.memory("VmRSS");
         let mut written = Written::new();
         let mut mount = String::new();
@@ -68,15 +70,13 @@ pub(super) fn hostile(bench: &mut Bench) -> Outcome {
 pub(super) fn descriptors(bench: &mut Bench) -> Outcome {
     let receiver = Receiver::start();
     let agent = Agent::start_with_open_files(bench, 40, &[&receiver.route("descriptor")]);
-    let writing = Writing::new("descriptor", 60, 2);
+    let mut writing = Writing::new("descriptor", 60, 2);
+    writing.stay = 20.0;
     let writers: Vec<Writer> = (0..45).map(|_| bench.write(writing.clone())).collect();
     let written: Written = writers.iter().flat_map(Writer::written).collect();
     let account = receiver.settle(&written, Duration::from_secs(60));
     let (_, logged) = agent.terminate();
-    let warnings = logged
-        .iter()
-        .filter(|line| line.contains("WARN") && (line.contains("descriptor") || line.contains("open files")));
-    let warnings = warnings.count();
+    let warnings = logged.iter().filter(|line| line.contains("WARN")).count();
     let holds = account.is_exact() && warnings == 1;
     Outcome::new(format!("{account}, {warnings} warnings"), "lost 0, repeated 0, 1 warning", holds)
 }

@@ -98,12 +98,9 @@ pub(super) fn short(bench: &mut Bench) -> Outcome {
     )
 }
 
-/// Returns the number of containers whose log could not be had, by the router's last account.
+/// Returns the number of containers whose log could not be read, by the router's last account.
 fn unavailable(logged: &[String]) -> usize {
-    let number = |line: &String| {
-        let (head, _) = line.split_once(" unavailable")?;
-        head.rsplit(' ').next()?.parse().ok()
-    };
+    let number = |line: &String| line.split_once("could not be read to the end: ")?.1.trim().parse().ok();
     logged.iter().rev().find_map(number).unwrap_or_default()
 }
 

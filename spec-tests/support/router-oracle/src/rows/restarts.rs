@@ -96,6 +96,11 @@ pub(super) fn handover(bench: &mut Bench) -> Outcome {
     }
     let written = writer.end(bench.engine());
     let account = receiver.settle(&written, PATIENCE);
+    if account.lost > 0 {
+        for agent in &agents {
+            eprintln!("an agent's log:\n{}", agent.logs_with_timestamps().1);
+        }
+    }
     let figure = format!("{handovers} hand-overs, {account}");
     Outcome::new(figure, "lost 0", account.lost + account.announced == 0)
 }
