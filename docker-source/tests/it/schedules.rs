@@ -112,6 +112,7 @@ fn schedule() -> impl Strategy<Value = Schedule> {
         Just(Options::docker_26_1()),
         Just(Options::docker_28_5()),
         Just(Options::docker_29()),
+        Just(Options::podman_4_3()),
     ];
     let steps = prop::collection::vec(step(), 1..40);
     (options, steps).prop_map(|(options, steps)| Schedule {
@@ -229,6 +230,7 @@ fn write_long(container: &Container, numbers: &mut Numbers, at: usize, pieces: u
 }
 
 async fn run(schedule: Schedule) {
+    let is_podman = schedule.options.podman;
     let engine = SimulatedEngine::start_with(schedule.options).await;
     let mut reader = Reader::new(source(&engine, Start::Now).await);
     let mut numbers = Numbers::new();
@@ -257,7 +259,8 @@ async fn run(schedule: Schedule) {
             Step::Wait { millis } => tokio::time::sleep(Duration::from_millis(millis)).await,
             Step::Read { lines } => reader.read(lines, Duration::from_millis(1)).await,
             Step::FollowersRepeat { container, records } => {
-                containers[container].followers_repeat(records.min(repeatable[container]));
+                let most = if is_podman { 0 } else { repeatable[container] };
+                containers[container].followers_repeat(records.min(most));
             }
             Step::CutFollowers { container } => containers[container].cut_followers(),
             Step::EndFollowers { container } => containers[container].end_followers(),
