@@ -115,9 +115,10 @@ fn schedule() -> impl Strategy<Value = Schedule> {
         Just(Options::podman_4_3()),
     ];
     let steps = prop::collection::vec(step(), 1..40);
-    (options, steps).prop_map(|(options, steps)| Schedule {
+    (options, any::<bool>(), steps).prop_map(|(options, tty, steps)| Schedule {
+        // A terminal's text that looks like a stamp of Podman is taken for one.
+        container: ContainerOptions { tty: tty && !options.podman, ..ContainerOptions::default() },
         options: Options { clock_runs: true, ..options },
-        container: ContainerOptions::default(),
         steps,
     })
 }
@@ -131,6 +132,9 @@ struct Reader {
     read: BTreeSet<Place>,
     /// The number of the last line of each container and stream.
     last: BTreeMap<(usize, bool), usize>,
+    /// The gaps that earlier sources counted.
+    gaps: u64,
+    has_terminal: bool,
 }
 
 /// A line: container, stream (true is stderr) and number.
@@ -149,15 +153,15 @@ async fn source(engine: &SimulatedEngine, start: Start) -> Source {
 }
 
 impl Reader {
-    fn new(source: Source) -> Self {
+    fn new(source: Source, has_terminal: bool) -> Self {
         let progress = Progress::new(source.start().clone());
         let (unsettled, read, last) = (VecDeque::new(), BTreeSet::new(), BTreeMap::new());
-        Self { source, progress, unsettled, read, last }
+        Self { source, progress, unsettled, read, last, gaps: 0, has_terminal }
     }
 
     fn take(&mut self, record: &Record) {
         let place @ (container, is_stderr, number) = place(record.bytes());
-        assert_eq!(record.stream() == LogStream::Stderr, is_stderr);
+        assert!(self.has_terminal || is_stderr == (record.stream() == LogStream::Stderr), "{place:?}");
         assert!(self.read.insert(place), "{place:?} is repeated");
         let last = self.last.insert((container, is_stderr), number);
         assert!(last < Some(number), "{place:?} comes after {last:?}");
@@ -196,7 +200,12 @@ impl Reader {
         self.replace(engine).await;
     }
 
+    fn gaps(&self) -> u64 {
+        self.gaps + self.source.stats().snapshot().total.gaps
+    }
+
     async fn replace(&mut self, engine: &SimulatedEngine) {
+        self.gaps = self.gaps();
         self.source = source(engine, Start::At(self.progress.positions())).await;
         self.progress = Progress::new(self.source.start().clone());
     }
@@ -230,9 +239,9 @@ fn write_long(container: &Container, numbers: &mut Numbers, at: usize, pieces: u
 }
 
 async fn run(schedule: Schedule) {
-    let is_podman = schedule.options.podman;
+    let (is_podman, has_terminal) = (schedule.options.podman, schedule.container.tty);
     let engine = SimulatedEngine::start_with(schedule.options).await;
-    let mut reader = Reader::new(source(&engine, Start::Now).await);
+    let mut reader = Reader::new(source(&engine, Start::Now).await, has_terminal);
     let mut numbers = Numbers::new();
     let containers: Vec<_> = (0..CONTAINERS)
         .map(|number| {
@@ -253,6 +262,11 @@ async fn run(schedule: Schedule) {
             }
             Step::WriteLong { container, pieces } if is_running[container] => {
                 repeatable[container] = 0;
+                if has_terminal {
+                    let text = text(&mut numbers, container, false);
+                    containers[container].line(Stream::Stdout, format!("{text:x<0$}", pieces * PIECE));
+                    continue;
+                }
                 write_long(&containers[container], &mut numbers, container, pieces);
             }
             Step::Write { .. } | Step::WriteLong { .. } => {}
@@ -264,6 +278,8 @@ async fn run(schedule: Schedule) {
             }
             Step::CutFollowers { container } => containers[container].cut_followers(),
             Step::EndFollowers { container } => containers[container].end_followers(),
+            // In a terminal's log, other bytes are a part of the next record, which is skipped.
+            Step::FailLogs { fault: Fault::BytesAfter(..), .. } if has_terminal => {}
             Step::FailLogs { container, fault } => containers[container].fail_logs(fault),
             Step::EndOrStart { container } => {
                 match is_running[container] {
@@ -309,7 +325,7 @@ async fn finish(containers: &[Container], reader: &mut Reader) {
     };
     let reading = async {
         while is_missing(reader, true).is_some()
-            || (is_missing(reader, false).is_some() && reader.source.stats().snapshot().total.gaps == 0)
+            || (is_missing(reader, false).is_some() && reader.gaps() == 0)
         {
             reader.read(usize::MAX, Duration::from_secs(1)).await;
         }
@@ -319,6 +335,9 @@ async fn finish(containers: &[Container], reader: &mut Reader) {
     if timeout(PATIENCE, reading).await.is_err() {
         let (kept, lost) = (is_missing(reader, true), is_missing(reader, false));
         panic!("the first missing lines: kept {kept:?}, rotated away {lost:?}; {:#?}", reader.source.stats());
+    }
+    if written.iter().all(|line| line.is_kept) {
+        assert_eq!(reader.gaps(), 0, "no line was rotated away");
     }
 }
 
