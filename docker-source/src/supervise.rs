@@ -231,8 +231,11 @@ impl Supervisor {
         }
         let mut decisions = Vec::new();
         let mut renamed = Vec::new();
+        // A run within this time may have begun and ended between two lists, without an event.
+        let between_lists = 2 * self.context.timing.list_interval;
         for summary in containers {
             let is_running = summary.is_running();
+            let has_just_ended = summary.has_ended_within(between_lists);
             let partial = PartialMetadata::from_summary(&summary);
             let Some(entry) = self.entries.get_mut(&summary.id) else {
                 if self.left.contains_key(&summary.id) {
@@ -241,6 +244,7 @@ impl Supervisor {
                 let reason = match (self.has_listed || self.context.resumes, is_running) {
                     _ if summary.never_ran() => StartReason::Stopped,
                     (false, true) => StartReason::RanBefore,
+                    (false, false) if has_just_ended => StartReason::Unclear,
                     (false, false) => StartReason::Stopped,
                     (true, true) => StartReason::Started,
                     (true, false) => StartReason::Unclear,
@@ -260,7 +264,7 @@ impl Supervisor {
             entry.is_running = is_running;
             if is_running {
                 entry.commands.send_modify(|commands| commands.sightings += 1);
-            } else if is_first_of_session {
+            } else if is_first_of_session || has_just_ended {
                 entry.commands.send_modify(|commands| commands.checks += 1);
             }
         }

@@ -35,7 +35,8 @@ pub struct Timing {
     /// stream and omit nothing. If the time is zero, every log is read by a stream.
     pub latency: Duration,
     /// The interval between two lists of all containers: 30 s. The Engine may drop events, so the lists are
-    /// compared with the followed containers.
+    /// compared with the followed containers. A container that has ended within the last two intervals is
+    /// inspected, since a whole run may have passed without an event.
     pub list_interval: Duration,
     /// The first wait between two attempts to reach the Engine: 100 ms. Each wait is twice the one before.
     pub reconnect_min: Duration,

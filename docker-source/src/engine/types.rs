@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
@@ -53,6 +54,7 @@ pub(super) const SUMMARY: Keep = Keep::Members(&[
     ("ImageID", WORD),
     ("Labels", LABELS),
     ("State", WORD),
+    ("Status", WORD),
 ]);
 
 /// The members that are kept of `GET /containers/{id}/json`.
@@ -150,6 +152,9 @@ pub(crate) struct ContainerSummary {
     /// `running`, `exited`, `created`, `paused`, `restarting`, `removing` or `dead`.
     #[serde(default, deserialize_with = "null_is_default")]
     pub(crate) state: String,
+    /// The state in words, such as `Exited (0) 5 seconds ago`.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub(crate) status: String,
     /// True if a part of the metadata is missing because it was too long.
     #[serde(skip)]
     pub(crate) is_cut: bool,
@@ -166,12 +171,30 @@ impl ContainerSummary {
         let names: usize = self.names.iter().map(|name| name.len() + ITEM_COST).sum();
         let labels: usize =
             self.labels.iter().map(|(name, value)| name.len() + value.len() + ITEM_COST).sum();
-        size_of::<Self>() + self.image.len() + self.image_id.len() + self.state.len() + names + labels
+        let words = self.state.len() + self.status.len();
+        size_of::<Self>() + self.image.len() + self.image_id.len() + words + names + labels
     }
 
     /// Returns whether the container's processes exist, so that its log can grow.
     pub(crate) fn is_running(&self) -> bool {
         matches!(&*self.state, "running" | "paused")
+    }
+
+    /// Returns whether a run of the container ended within this time before the list, as far as the status
+    /// says. It gives the age in whole seconds, minutes or longer units, rounded down.
+    pub(crate) fn has_ended_within(&self, time: Duration) -> bool {
+        let Some((_, age)) = self.status.split_once(") ").filter(|(state, _)| state.starts_with("Exited"))
+        else {
+            return false;
+        };
+        let seconds = match age.split(' ').collect::<Vec<_>>()[..] {
+            ["Less", ..] => Some(0),
+            [count, "second" | "seconds", "ago"] => count.parse().ok(),
+            ["About", "a", "minute", "ago"] => Some(60),
+            [count, "minutes", "ago"] => count.parse().ok().and_then(|count: u64| count.checked_mul(60)),
+            _ => None,
+        };
+        seconds.is_some_and(|seconds| seconds <= time.as_secs())
     }
 
     /// Returns whether the container was created and never started, so that it has no log.
@@ -386,6 +409,29 @@ pub(super) mod tests {
         assert_eq!(name(r#"["/other/db","/web","/third/db"]"#).as_deref(), Some("web"));
         assert_eq!(name(r#"["/other/db"]"#), None);
         assert_eq!(name("null"), None);
+    }
+
+    #[test]
+    fn the_age_of_the_last_run_is_read_from_the_status() {
+        let has_ended = |status: &str, seconds| {
+            let text = format!(r#"{{"Id":"{ID}","Status":"{status}"}}"#);
+            let summary: ContainerSummary = serde_json::from_str(&text).unwrap();
+            summary.has_ended_within(Duration::from_secs(seconds))
+        };
+        for (status, age) in [
+            ("Exited (0) Less than a second ago", 0),
+            ("Exited (137) 1 second ago", 1),
+            ("Exited (0) 59 seconds ago", 59),
+            ("Exited (0) About a minute ago", 60),
+            ("Exited (1) 59 minutes ago", 3540),
+        ] {
+            assert!(has_ended(status, age) && (age == 0 || !has_ended(status, age - 1)), "{status}");
+        }
+        for status in
+            ["", "Up 5 seconds", "Created", "Exited (0) About an hour ago", "Exited (0) ", "Exited (0) x"]
+        {
+            assert!(!has_ended(status, u64::MAX), "{status}");
+        }
     }
 
     #[test]

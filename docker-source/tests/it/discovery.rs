@@ -311,6 +311,45 @@ async fn a_start_whose_event_was_lost_is_found_in_the_list() {
 }
 
 #[tokio::test]
+async fn a_run_between_two_lists_is_read_although_its_events_were_lost() {
+    let engine = SimulatedEngine::start().await;
+    let mut often = timing();
+    often.list_interval = Duration::from_secs(1);
+    let mut source = ready(builder(&engine).timing(often)).await;
+    let job = engine.create(ContainerOptions::named("job"));
+    job.start();
+    job.line(Stream::Stdout, "run 0");
+    job.die();
+    assert_eq!(texts(&mut source, 1).await, ["run 0"]);
+    job.wait_for_log_requests(2).await;
+    engine.lose_events(true);
+    for run in 1..3 {
+        job.start();
+        job.line(Stream::Stdout, format!("run {run}"));
+        job.die();
+        assert_eq!(texts(&mut source, 1).await, [format!("run {run}")]);
+    }
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn a_run_that_begins_and_ends_before_the_first_list_is_read() {
+    let engine = SimulatedEngine::start().await;
+    let old = engine.create(ContainerOptions::named("old"));
+    old.start();
+    engine.set_clock(old.line(Stream::Stdout, "before") + 1);
+    old.die();
+    let mut source = builder(&engine).connect().await.unwrap();
+    // The source has not subscribed to the events yet.
+    let job = engine.create(ContainerOptions::named("job"));
+    job.start();
+    job.line(Stream::Stdout, "after");
+    job.die();
+    assert_eq!(texts(&mut source, 1).await, ["after"]);
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
 async fn a_run_during_an_interruption_of_the_events_is_read_afterwards() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;

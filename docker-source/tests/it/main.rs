@@ -15,6 +15,7 @@ mod outages;
 mod podman;
 mod reading;
 mod resuming;
+mod schedules;
 mod slow_engines;
 mod support;
 #[cfg(feature = "tls")]

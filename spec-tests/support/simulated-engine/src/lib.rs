@@ -14,7 +14,8 @@
 //! | a follower is more than one rotation behind, and goes on with the newest file | lines that are written without an `await` between them |
 //! | a follower skips lines that the Engine has | [`Container::followers_skip`], [`LogFiles::followers_skip_files`] |
 //! | a follower is sent lines twice | [`Container::followers_repeat`] |
-//! | a stream ends before the log does, or is cut | [`Fault::EndAfter`], [`Fault::CutAfter`], [`Container::cut_followers`] |
+//! | a stream ends before the log does | [`Container::end_followers`], [`Fault::EndAfter`] |
+//! | a connection is cut | [`Container::cut_followers`], [`Fault::CutAfter`] |
 //! | an answer has invalid bytes or an error message | [`Fault::BytesAfter`] |
 //! | an answer is late, refused, or never comes | [`Fault::Late`], [`Fault::LateBody`], [`Fault::Status`], [`Fault::Hang`] |
 //! | a record cannot be decoded | [`Container::damage_next`], [`Options::damaged`] |

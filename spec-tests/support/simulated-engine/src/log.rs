@@ -87,7 +87,8 @@ impl Log {
     }
 
     pub(crate) fn write(&mut self, stream: Stream, stamp: i64, bytes: &[u8], run: u64) {
-        if self.is_rotation_due || self.limits.max_size.is_some_and(|max| self.size >= max) {
+        let is_due = self.is_rotation_due || self.limits.max_size.is_some_and(|max| self.size >= max);
+        if is_due && self.files.last() != Some(&self.records.len()) {
             self.is_rotation_due = false;
             self.files.push(self.records.len());
             self.size = 0;

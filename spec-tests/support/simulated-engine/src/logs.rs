@@ -26,9 +26,9 @@ pub(crate) async fn logs(
         Err(message) => return refuse(connection, 400, &message).await,
     };
     let mut changes = shared.changes();
-    let (fault, unreadable, cuts) = shared.change(|state| {
+    let (fault, unreadable) = shared.change(|state| {
         let container = state.container_mut(id);
-        (container.log_faults.pop_front(), container.unreadable, container.cuts)
+        (container.log_faults.pop_front(), container.unreadable)
     });
     if unreadable {
         return refuse(connection, 501, "configured logging driver does not support reading").await;
@@ -48,13 +48,14 @@ pub(crate) async fn logs(
         tokio::time::sleep(options.unpacking).await;
     }
     let _follower = query.is_following.then(|| Follower { shared, id });
-    let mut reader = shared.change(|state| {
+    let (mut reader, cuts, ends) = shared.change(|state| {
         let container = state.container_mut(id);
         container.followers += usize::from(query.is_following);
         // Podman counts whole lines, see `joined`.
         let tail = query.tail.filter(|_| !options.podman);
         let since = query.since.filter(|_| options.since == Since::EachPiece);
-        container.log.reader(tail, since, container.runs, query.is_following)
+        let reader = container.log.reader(tail, since, container.runs, query.is_following);
+        (reader, container.cuts, container.ends)
     });
     let wants_json = parameters.get("format") == Some(&"json") || accept.contains("ndjson");
     let form = match (wants_json && options.sends_json_logs, tty) {
@@ -86,6 +87,9 @@ pub(crate) async fn logs(
     loop {
         let (mut steps, is_over, is_cut) = shared.look(|state| {
             let container = state.container(id);
+            if query.is_following && container.ends != ends {
+                return (Vec::new(), true, false);
+            }
             let (steps, is_over) = container.log.read(&mut reader, container.is_running, options.damaged);
             (steps, is_over, container.cuts != cuts)
         });

@@ -85,6 +85,8 @@ pub(crate) struct ContainerState {
     pub(crate) unreadable: bool,
     /// The number of times that all followers were cut.
     pub(crate) cuts: u64,
+    /// The number of times that all followers were ended in order.
+    pub(crate) ends: u64,
     /// The number of followers that are open.
     pub(crate) followers: usize,
 }
@@ -188,6 +190,7 @@ impl State {
             inspect_faults: VecDeque::new(),
             unreadable: false,
             cuts: 0,
+            ends: 0,
             followers: 0,
         });
         id
@@ -286,18 +289,31 @@ impl State {
         let listed = self.containers.iter().filter(is_listed);
         listed
             .map(|container| {
-                let state = match (container.is_running, container.runs) {
-                    (true, _) => "running",
-                    (false, 0) => "created",
-                    (false, _) => "exited",
+                let (state, status) = match container.finished.filter(|_| !container.is_running) {
+                    None if container.is_running => ("running", "Up 5 seconds".to_owned()),
+                    None => ("created", "Created".to_owned()),
+                    Some(finished) => ("exited", format!("Exited (0) {} ago", age(self.now() - finished))),
                 };
                 json!({
                     "Id": container.id, "Names": [format!("/{}", container.options.name)], "Image": "busybox:1",
                     "ImageID": "sha256:abcd", "Command": "/bin/sh -c true", "Created": container.created / 1_000_000_000,
-                    "Labels": container.labels(), "State": state, "Status": "",
+                    "Labels": container.labels(), "State": state, "Status": status,
                 })
             })
             .collect()
+    }
+}
+
+/// Returns a time in the Engine's words.
+fn age(nanos: i64) -> String {
+    match nanos / 1_000_000_000 {
+        ..1 => "Less than a second".into(),
+        1 => "1 second".into(),
+        seconds @ 2..60 => format!("{seconds} seconds"),
+        60..120 => "About a minute".into(),
+        seconds @ 120..3600 => format!("{} minutes", seconds / 60),
+        3600..7200 => "About an hour".into(),
+        seconds => format!("{} hours", seconds / 3600),
     }
 }
 

@@ -40,7 +40,7 @@ async fn api_versions_outside_of_the_engines_range_are_refused() {
 }
 
 #[tokio::test]
-async fn followers_that_are_cut_end_without_the_final_chunk() {
+async fn followers_that_are_cut_end_without_the_final_chunk_and_others_with_it() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();
@@ -50,6 +50,12 @@ async fn followers_that_are_cut_end_without_the_final_chunk() {
     web.cut_followers();
     let (_, body, is_complete) = cut.whole().await;
     assert_eq!((crate::client::records(&body).len(), is_complete), (1, false));
+    let mut ended = get_logs(&engine, &web, "follow=1").await;
+    ended.has_received("line").await;
+    web.line(Stream::Stdout, "not sent");
+    web.end_followers();
+    let (_, body, is_complete) = ended.whole().await;
+    assert_eq!((crate::client::records(&body).len(), is_complete), (1, true));
     let later = get_logs(&engine, &web, "follow=1").await;
     web.wait_for_followers(1).await;
     web.die();
