@@ -33,7 +33,8 @@ pub struct Timing {
     /// The interval between two lists of all containers: 30 s. The Engine may drop events, so the lists are
     /// compared with the followed containers.
     pub list_interval: Duration,
-    /// The first wait between two attempts to reach the Engine: 100 ms. Each wait is twice the one before.
+    /// The first wait between two attempts to reach the Engine: 100 ms. Each wait is twice the one before,
+    /// until an event stream has lasted for ten times the first wait.
     pub reconnect_min: Duration,
     /// The longest wait between two attempts to reach the Engine: 10 s.
     pub reconnect_max: Duration,
