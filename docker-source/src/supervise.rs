@@ -30,8 +30,8 @@ use crate::throttle::Throttle;
 /// The time limit for the first followers to open their logs. The source then logs that it is ready, without
 /// waiting for the other followers.
 const READY_WITHIN: Duration = Duration::from_secs(10);
-/// The time for which an event stream must last to count as stable, as a multiple of the shortest wait between
-/// two attempts to reach the Engine.
+/// The time after which an event stream counts as stable, as a multiple of the shortest wait between two
+/// attempts to reach the Engine.
 const STABLE_AFTER: u32 = 10;
 /// The number of consecutive lists without a container after which the container counts as removed. One list
 /// is not enough: the container may have been created while that list was written.
@@ -102,8 +102,8 @@ impl Supervisor {
                 Ok(events) => {
                     let connected = Instant::now();
                     let ended = self.session(events, &mut outage).await;
-                    // The Engine may restart, and the Engine or a proxy may end the event stream now and then.
-                    // Only streams that end soon need longer waits.
+                    // An Engine restarts, and an Engine or a proxy ends the event stream now and then. Only
+                    // streams that end soon need longer waits.
                     if connected.elapsed() >= timing.reconnect_min * STABLE_AFTER {
                         backoff.reset();
                     }
