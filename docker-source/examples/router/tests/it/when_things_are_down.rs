@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::common::{Router, TIMEOUT, figure};
+use crate::common::{Router, TIMEOUT, figure, refusing_tcp, refusing_udp};
 use gelf_tokio::TcpReceiver;
 use gelf_tokio::gelf_core::Decoder;
 use simulated_engine::{Container, ContainerOptions, Fault, Options, SimulatedEngine, Stream};
@@ -107,9 +106,14 @@ fn is_root() -> bool {
 }
 
 /// Copies the router into the Engine's folder, where any user may run it.
+///
+/// Another process writes the copy. If this process did, a child that another test starts meanwhile would
+/// have the file open for writing for a moment, and the copy could not be run.
 fn copy_for_any_user(engine: &SimulatedEngine) -> PathBuf {
     let binary = engine.socket().with_file_name("gelf-router");
-    fs::copy(env!("CARGO_BIN_EXE_gelf-router"), &binary).unwrap();
+    assert!(
+        Command::new("cp").arg(env!("CARGO_BIN_EXE_gelf-router")).arg(&binary).status().unwrap().success()
+    );
     for path in [&binary, binary.parent().unwrap()] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -200,20 +204,22 @@ async fn an_engine_whose_name_cannot_be_looked_up_for_want_of_a_thread_is_retrie
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tcp_destination_that_is_down_at_the_start_gets_every_line_later() {
     let (engine, container) = engine_with("web").await;
-    // This port is free, and most likely stays free for the next second.
-    let address: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (reserved, address) = refusing_tcp();
     let mut router = Router::start(&engine.docker_host(), &[&format!("gelf+tcp://{address}")]);
     router.wait_for("the destination is down");
     router.wait_until_ready();
     for number in 0..100 {
         container.line(Stream::Stdout, format!("line {number}"));
     }
+    drop(reserved);
     let mut receiver = TcpReceiver::bind(address).await.unwrap();
     assert_eq!(numbers(&mut receiver, 100).await, (0..100).collect::<Vec<_>>());
     // A connection that ends within 500 ms has not proven itself, and its lines would be sent again.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    // The destination stops and starts again.
-    drop(receiver);
+    // The destination stops and starts again. A connection outlives a receiver that is dropped for a moment,
+    // and would take lines that nobody reads.
+    receiver.close(TIMEOUT);
+    assert!(timeout(TIMEOUT, receiver.recv()).await.expect("timed out").is_none());
     let mut receiver = TcpReceiver::bind(address).await.unwrap();
     for number in 100..200 {
         container.line(Stream::Stdout, format!("line {number}"));
@@ -231,7 +237,7 @@ async fn a_tcp_destination_that_is_down_at_the_start_gets_every_line_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_that_a_udp_destination_refuses_are_counted() {
     let (engine, container) = engine_with("web").await;
-    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_reserved, closed) = refusing_udp();
     let mut router = Router::start(&engine.docker_host(), &[&format!("gelf://{closed}")]);
     router.wait_until_ready();
     for number in 0..20 {
@@ -279,7 +285,7 @@ async fn sigterm_delivers_the_lines_that_were_read_and_the_counters_add_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_a_router_whose_destination_is_down_and_logs_the_loss() {
     let (engine, container) = engine_with("web").await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_reserved, closed) = refusing_tcp();
     let mut router = Router::start(&engine.docker_host(), &["--print", &format!("gelf+tcp://{closed}")]);
     router.wait_until_ready();
     for number in 0..10 {
@@ -306,7 +312,7 @@ async fn sigterm_ends_a_router_whose_destination_is_down_and_logs_the_loss() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_given_up_after_a_second_signal_include_those_that_were_not_routed() {
     let (engine, container) = engine_with("web").await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_reserved, closed) = refusing_tcp();
     let mut router = Router::start(&engine.docker_host(), &[&format!("gelf+tcp://{closed}?queue=10")]);
     router.wait_until_ready();
     for number in 0..100 {
@@ -448,7 +454,7 @@ async fn a_closed_stdout_ends_the_router_once_the_other_destinations_have_their_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_stdout_does_not_hide_the_lines_that_another_destination_lost() {
     let (engine, container) = engine_with("web").await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_reserved, closed) = refusing_tcp();
     let mut router = printing_one_line(&engine.docker_host(), &format!("gelf+tcp://{closed}"));
     router.wait_until_ready();
     let (_, logged) = write_until_ended(router, &container).await;
