@@ -1,12 +1,13 @@
 //! The router as a process, with its outputs read line by line.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use gelf_tokio::TcpReceiver;
 use tokio::net::TcpSocket;
 
 /// The time limit for each expected event: generous, for a loaded machine.
@@ -156,6 +157,20 @@ pub(crate) fn refusing_udp() -> (UdpSocket, SocketAddr) {
     let address = socket.local_addr().unwrap();
     socket.connect(address).unwrap();
     (socket, address)
+}
+
+/// Listens at an address that another socket has just had. A child that another test starts meanwhile has a
+/// copy of that socket for a moment.
+pub(crate) async fn listen_again(address: SocketAddr) -> TcpReceiver {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match TcpReceiver::bind(address).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            result => return result.unwrap(),
+        }
+    }
 }
 
 fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Router, TIMEOUT, figure, refusing_tcp};
+use crate::common::{Router, TIMEOUT, figure, listen_again, refusing_tcp};
 use gelf_tokio::TcpReceiver;
 use gelf_tokio::gelf_core::Decoder;
 use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
@@ -51,7 +51,7 @@ async fn a_destination_that_is_down_gets_every_line_later_and_holds_up_no_other(
     web.line(Stream::Stdout, format!("line {LINES}"));
     assert_eq!(numbers(&mut alive, 1).await, [LINES]);
     drop(reserved);
-    let mut dead = TcpReceiver::bind(closed).await.unwrap();
+    let mut dead = listen_again(closed).await;
     assert_eq!(numbers(&mut dead, LINES + 1).await, (0..=LINES).collect::<Vec<_>>());
     let ending = tokio::task::spawn_blocking(move || router.terminate());
     for receiver in [&mut alive, &mut dead] {
