@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gelf_benches::{Corpus, ShortMessageLength};
 use gelf_core::wire::{Compressor, Decompressor};
-use gelf_core::{Compression, CompressionLevel, Decoder, encode};
+use gelf_core::{Compression, CompressionLevel, Decoder, Encoder};
 
 fn encoding(criterion: &mut Criterion) {
     let corpus = Corpus::new(1000);
@@ -31,7 +31,7 @@ fn encoding(criterion: &mut Criterion) {
         bencher.iter(|| {
             for sample in &corpus.samples {
                 dst.clear();
-                encode(&corpus.message(sample), &mut dst);
+                Encoder::new().encode(&corpus.message(sample), &mut dst);
                 black_box(&dst);
             }
         });
@@ -42,7 +42,7 @@ fn encoding(criterion: &mut Criterion) {
         bencher.iter(|| {
             for message in &free {
                 dst.clear();
-                encode(message, &mut dst);
+                Encoder::new().encode(message, &mut dst);
                 black_box(&dst);
             }
         });

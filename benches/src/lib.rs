@@ -17,7 +17,7 @@ mod work;
 use std::fmt::Write;
 
 use bytes::BytesMut;
-use gelf_core::{FieldName, FieldSet, Level, Message, Timestamp, encode};
+use gelf_core::{Encoder, FieldName, FieldSet, Level, Message, Timestamp};
 
 pub use work::{ShortMessageLength, interleaved_chunks};
 
@@ -134,7 +134,7 @@ impl Corpus {
             .iter()
             .map(|sample| {
                 let mut payload = BytesMut::new();
-                encode(&self.message(sample), &mut payload);
+                Encoder::new().encode(&self.message(sample), &mut payload);
                 payload.to_vec()
             })
             .collect()

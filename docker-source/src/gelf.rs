@@ -203,14 +203,14 @@ impl std::error::Error for InvalidField {}
 /// ```no_run
 /// use docker_source::Source;
 /// use docker_source::gelf::{GelfFormat, GelfFormatter};
-/// use docker_source::gelf_core::encode;
+/// use docker_source::gelf_core::Encoder;
 ///
 /// # async fn example(mut source: Source) -> Result<(), docker_source::SourceError> {
 /// let mut formatter = GelfFormatter::new(GelfFormat::default());
 /// let mut payload = bytes::BytesMut::new();
 /// while let Some(record) = source.next().await? {
 ///     payload.clear();
-///     encode(&formatter.message(&record), &mut payload);
+///     Encoder::new().encode(&formatter.message(&record), &mut payload);
 /// }
 /// # Ok(())
 /// # }

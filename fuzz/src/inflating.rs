@@ -1,6 +1,6 @@
 //! Decompression.
 
-use gelf_core::wire::{DecompressError, Decompressor, InflateFormat, Inflater};
+use gelf_core::wire::{DecompressError, Decompressor, Inflater};
 
 const LIMIT: usize = 64 * 1024;
 
@@ -8,20 +8,22 @@ const LIMIT: usize = 64 * 1024;
 /// zlib and bare deflate data have the same output as with miniz_oxide.
 pub fn inflate_capped(data: &[u8]) {
     let mut decompressor = Decompressor::new(LIMIT);
-    let ours = decompressor.decompress(data).map(|inflated| (inflated.bytes.to_vec(), inflated.trailing));
+    let ours = decompressor.decompress(data).map(<[u8]>::to_vec);
+    let ours = ours.map(|bytes| (bytes, decompressor.trailing()));
     if let Ok((bytes, trailing)) = &ours {
         assert!(bytes.len() <= LIMIT);
         assert!(*trailing < data.len());
     }
-    let format = if data.starts_with(&[0x1f, 0x8b]) { InflateFormat::Gzip } else { InflateFormat::Zlib };
+    let is_gzip = data.starts_with(&[0x1f, 0x8b]);
+    let inflater = if is_gzip { Inflater::gzip } else { Inflater::zlib };
     if data.len() >= 2 {
         for len in [1, 5] {
-            assert_eq!(in_pieces(format, data, len), ours, "pieces of {len}");
+            assert_eq!(in_pieces(inflater(LIMIT), data, len), ours, "pieces of {len}");
         }
     }
-    let bare = in_pieces(InflateFormat::Deflate, data, 7).map(|(bytes, _)| bytes);
+    let bare = in_pieces(Inflater::deflate(LIMIT), data, 7).map(|(bytes, _)| bytes);
     compare(bare, miniz_oxide::inflate::decompress_to_vec_with_limit(data, LIMIT));
-    if format == InflateFormat::Zlib {
+    if !is_gzip {
         let theirs = miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(data, LIMIT);
         compare(ours.map(|(bytes, _)| bytes), theirs);
     }
@@ -42,8 +44,7 @@ fn compare(
 }
 
 /// Inflates pieces of `len` bytes.
-fn in_pieces(format: InflateFormat, data: &[u8], len: usize) -> Result<(Vec<u8>, usize), DecompressError> {
-    let mut inflater = Inflater::new(format, LIMIT);
+fn in_pieces(mut inflater: Inflater, data: &[u8], len: usize) -> Result<(Vec<u8>, usize), DecompressError> {
     let (mut output, mut bytes) = ([0; 1000], Vec::new());
     for mut piece in data.chunks(len) {
         loop {

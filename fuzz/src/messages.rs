@@ -6,8 +6,8 @@ use arbitrary::{Result, Unstructured};
 use bytes::BytesMut;
 use gelf_core::wire::{Chunker, Compressor, MessageId};
 use gelf_core::{
-    Compression, CompressionLevel, DatagramReader, DatagramSize, DecodeErrorKind, Decoder, FieldName, Level,
-    Message, Timestamp, Value, encode,
+    Compression, CompressionLevel, DatagramReader, DatagramSize, DecodeErrorKind, Decoder, Encoder,
+    FieldName, Level, Message, Timestamp, Value,
 };
 
 /// Checks that a lenient decoder reads each message of a strict decoder without a deviation, and that each
@@ -25,7 +25,7 @@ fn decode(payload: &[u8]) {
     }
     if let Ok(decoded) = lenient {
         let mut sent_on = BytesMut::new();
-        encode(&decoded.message, &mut sent_on);
+        Encoder::new().encode(&decoded.message, &mut sent_on);
         match Decoder::strict().decode(&sent_on) {
             Ok(again) => {
                 assert_eq!(again.message.fields().count(), decoded.message.fields().count());
@@ -88,7 +88,7 @@ pub fn round_trip(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok(message) = any_message(&mut input) else { return };
     let mut payload = BytesMut::new();
-    encode(&message, &mut payload);
+    Encoder::new().encode(&message, &mut payload);
     let decoded = Decoder::strict().decode(&payload).expect("the encoded message is GELF 1.1");
     assert_eq!(decoded.message, message);
 

@@ -16,7 +16,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let message = Message::new("web-1", text).with_level(Level::Notice).with_timestamp(SystemTime::now());
     let mut writer = DatagramWriter::new(Compression::None, DatagramSize::WAN);
     let mut wire = Vec::new();
-    for datagram in writer.write(&message)?.datagrams {
+    let (datagrams, _) = writer.write(&message)?;
+    for datagram in datagrams {
         wire.clear();
         datagram.write_to(&mut wire);
         sender.send(&wire)?;

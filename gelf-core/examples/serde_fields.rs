@@ -1,6 +1,6 @@
 //! Additional fields from a struct: `cargo run -p gelf-core --example serde_fields --features serde`.
 
-use gelf_core::{Booleans, Encoder, Level, Message, bytes::BytesMut};
+use gelf_core::{Encoder, Level, Message, bytes::BytesMut};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -31,9 +31,9 @@ fn main() {
     let message = Message::new("web-1", "upstream failed").with_level(Level::Error).with_serialized(&request);
 
     let mut payload = BytesMut::new();
-    for booleans in [Booleans::Strings, Booleans::Json] {
+    for encoder in [Encoder::new(), Encoder::new().with_json_booleans()] {
         payload.clear();
-        Encoder::new().with_booleans(booleans).encode(&message, &mut payload);
+        encoder.encode(&message, &mut payload);
         println!("{}", String::from_utf8_lossy(&payload));
     }
 }

@@ -9,7 +9,7 @@
 //! | a message with | is sent with | because |
 //! |---|---|---|
 //! | a blank `host` or `short_message` | `-` | Graylog refuses the whole message |
-//! | a boolean | the string `"true"` or `"false"` ([`Booleans`]) | Graylog drops booleans |
+//! | a boolean | the string `"true"` or `"false"` ([by default](crate::Encoder::with_json_booleans)) | Graylog drops booleans |
 //! | an integer outside of `i64` | a string of its digits | Graylog reads it modulo 2^64 |
 //! | a foreign field name (decoded leniently) | the name [sanitized](crate::FieldName::sanitize) | readers drop the field, or the message |
 //! | names that sanitizing makes equal | `_2`, `_3`, ... appended to all but the first | readers keep one of a repeated name |
@@ -30,35 +30,19 @@ use crate::too_large::MessageTooLarge;
 use escape::{cut_to, escaped_len};
 use writer::{PLACEHOLDER, ValueOptions, Writer, or_placeholder, write_head};
 
-pub use writer::Booleans;
-
 /// The name of the field that marks a truncated message; its value is the original length of the texts in
 /// bytes.
 const TRUNCATED: &str = "truncated";
 
-/// Appends the message to `dst` as one JSON object, with the default [`Encoder`].
-///
-/// ```
-/// use gelf_core::{Level, Message, bytes::BytesMut, encode};
-///
-/// let mut payload = BytesMut::new();
-/// encode(&Message::new("web-1", "it \"works\"").with_level(Level::Notice), &mut payload);
-/// assert_eq!(payload, r#"{"version":"1.1","host":"web-1","level":5,"short_message":"it \"works\""}"#);
-/// ```
-pub fn encode(message: &Message<'_>, dst: &mut BytesMut) {
-    Encoder::new().encode(message, dst);
-}
-
 /// Encodes messages, with options for cases in which readers differ.
 ///
 /// ```
-/// use gelf_core::{Booleans, Encoder, Message, bytes::BytesMut};
+/// use gelf_core::{Encoder, Level, Message, bytes::BytesMut};
 ///
 /// let mut payload = BytesMut::new();
-/// let encoder = Encoder::new().with_booleans(Booleans::Json);
-/// encoder.encode(&Message::new("h", "m").try_field("cached", true)?, &mut payload);
-/// assert_eq!(payload, r#"{"version":"1.1","host":"h","short_message":"m","_cached":true}"#);
-/// # Ok::<(), gelf_core::InvalidFieldName>(())
+/// let message = Message::new("web-1", "it \"works\"").with_level(Level::Notice);
+/// Encoder::new().encode(&message, &mut payload);
+/// assert_eq!(payload, r#"{"version":"1.1","host":"web-1","level":5,"short_message":"it \"works\""}"#);
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Encoder {
@@ -72,10 +56,22 @@ impl Encoder {
         Self { values: ValueOptions::DEFAULT, default_timestamp: None }
     }
 
-    /// Sets how booleans are written.
+    /// Writes booleans as JSON's `true` and `false`, for readers that are known to take them, such as
+    /// Logstash. By default, booleans are written as the strings `"true"` and `"false"`: GELF has no
+    /// booleans, and Graylog drops them.
+    ///
+    /// ```
+    /// use gelf_core::{Encoder, Message, bytes::BytesMut};
+    ///
+    /// let mut payload = BytesMut::new();
+    /// let message = Message::new("h", "m").try_field("cached", true)?;
+    /// Encoder::new().with_json_booleans().encode(&message, &mut payload);
+    /// assert_eq!(payload, r#"{"version":"1.1","host":"h","short_message":"m","_cached":true}"#);
+    /// # Ok::<(), gelf_core::InvalidFieldName>(())
+    /// ```
     #[must_use]
-    pub const fn with_booleans(mut self, booleans: Booleans) -> Self {
-        self.values.booleans = booleans;
+    pub const fn with_json_booleans(mut self) -> Self {
+        self.values.json_booleans = true;
         self
     }
 
@@ -211,7 +207,7 @@ impl Message<'_> {
     /// Encodes the message as JSON, with the default [`Encoder`].
     pub fn to_vec(&self) -> Vec<u8> {
         let mut dst = BytesMut::new();
-        encode(self, &mut dst);
+        Encoder::new().encode(self, &mut dst);
         dst.into()
     }
 }
@@ -220,7 +216,7 @@ impl Message<'_> {
 impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut dst = BytesMut::new();
-        encode(self, &mut dst);
+        Encoder::new().encode(self, &mut dst);
         // The message's texts are UTF-8, and so is JSON of them: the error cannot occur.
         std::str::from_utf8(&dst).map_err(|_| fmt::Error).and_then(|json| f.pad(json))
     }
@@ -326,7 +322,7 @@ mod tests {
 
     fn encoded(message: &Message<'_>) -> String {
         let mut dst = BytesMut::new();
-        encode(message, &mut dst);
+        Encoder::new().encode(message, &mut dst);
         String::from_utf8(dst.to_vec()).unwrap()
     }
 
@@ -414,7 +410,7 @@ mod tests {
         let decoded = decoder.decode(payload.as_bytes()).unwrap();
         assert_eq!(decoded.message.fields().count(), 2);
         let mut sent = BytesMut::new();
-        encode(&decoded.message, &mut sent);
+        Encoder::new().encode(&decoded.message, &mut sent);
         let again = Decoder::strict().decode(&sent).unwrap().message;
         let names: Vec<_> = again.fields().map(|(name, _)| name.as_str().to_owned()).collect();
         assert_eq!(names, ["n".repeat(1023), format!("{}_2", "n".repeat(1021))]);
@@ -451,7 +447,7 @@ mod tests {
             r#"{"version":"1.1","host":"h","_a":"true","_b":"x","short_message":"s","_c":"false"}"#
         );
         let mut dst = BytesMut::new();
-        Encoder::new().with_booleans(Booleans::Json).encode(&message, &mut dst);
+        Encoder::new().with_json_booleans().encode(&message, &mut dst);
         assert_eq!(dst, r#"{"version":"1.1","host":"h","_a":true,"_b":"x","short_message":"s","_c":false}"#);
     }
 

@@ -13,7 +13,7 @@ pub mod wire;
 pub use bytes;
 
 pub use decode::{DecodeError, DecodeErrorKind, Decoded, Decoder, Deviation, DeviationKind, Member, Visitor};
-pub use encode::{Booleans, Encoder, Fit, encode};
+pub use encode::{Encoder, Fit};
 pub use message::{
     FieldName, FieldSet, FieldSetBuilder, InvalidFieldName, InvalidLevel, InvalidTimestamp, Level, Message,
     Number, Timestamp, Value,
@@ -24,8 +24,7 @@ pub use too_large::MessageTooLarge;
 pub use wire::chunk::DatagramSize;
 pub use wire::compress::{Compression, CompressionLevel, InvalidCompression};
 pub use wire::datagram_reader::{
-    DatagramDeviation, DatagramDeviationCounts, DatagramError, DatagramErrorCounts, DatagramLimits,
-    DatagramReader, DatagramStats,
+    DatagramDeviation, DatagramError, DatagramErrorCounts, DatagramLimits, DatagramReader, DatagramStats,
 };
-pub use wire::datagram_writer::{DatagramWriter, Overflow, Written};
-pub use wire::frame::{Delimiter, FrameTooLong, Framer, UnframeablePayload};
+pub use wire::datagram_writer::{DatagramWriter, Overflow};
+pub use wire::frame::{Delimiter, FrameError, Framer};

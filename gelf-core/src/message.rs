@@ -21,7 +21,7 @@ pub use number::Number;
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use value::Value;
 
-/// A GELF message, which [`encode`](crate::encode()) writes and a [`Decoder`](crate::Decoder) reads.
+/// A GELF message, which an [`Encoder`](crate::Encoder) writes and a [`Decoder`](crate::Decoder) reads.
 ///
 /// A message borrows its texts if it can; [`into_owned`](Self::into_owned) copies them. Each property can be
 /// set on a value (`with_level`) and in place (`set_level`). [`Display`](std::fmt::Display) writes the

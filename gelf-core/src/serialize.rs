@@ -13,7 +13,7 @@
 //! | an enum's variant with content | a map with one member that has the variant's name |
 //! | an integer | an exact number, which is sent as a string if it is outside of `i64` |
 //! | a float | a number, the shortest decimal that reads back as it; NaN and the infinities are left out |
-//! | a boolean | a boolean, sent as configured by [`Booleans`](crate::Booleans) |
+//! | a boolean | a boolean, sent [as a string](crate::Encoder::with_json_booleans) by default |
 //! | `None`, `()` | left out |
 //!
 //! Names are [sanitized](crate::FieldName::sanitize), for example `_id` to `_id_`. If two names become equal,

@@ -17,7 +17,7 @@ mod reassemble;
 
 pub use chunk::{ChunkHeader, Chunker, Datagram, Datagrams, InvalidChunk, MessageId};
 pub use compress::Compressor;
-pub use decompress::{Decompressor, Inflated};
+pub use decompress::Decompressor;
 pub use encoding::Encoding;
-pub use inflate::{DecompressError, InflateFormat, Inflater};
+pub use inflate::{DecompressError, Inflater};
 pub use reassemble::{Dropped, Reassembler, ReassemblyDropReason, ReassemblyLimits, ReassemblyStats};

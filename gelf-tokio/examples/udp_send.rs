@@ -23,7 +23,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .with_level(Level::Notice)
         .with_timestamp(Timestamp::from(SystemTime::now()))
         .try_field("process_id", std::process::id())?;
-    let sent = sender.send(&message).await?;
-    println!("{} bytes in {} datagrams to {}", sent.bytes, sent.datagrams, sender.peer_addr()?);
+    sender.send(&message).await?;
+    let stats = sender.stats();
+    println!("{} bytes in {} datagrams to {}", stats.bytes, stats.datagrams, sender.peer_addr()?);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use gelf_core::{Delimiter, FrameTooLong, Framer, Message, encode};
+use gelf_core::{Delimiter, FrameError, Framer, Message};
 use tokio_util::codec::{Decoder, Encoder};
 
 /// A codec for frames on any stream, for [`FramedRead`](tokio_util::codec::FramedRead) and
@@ -62,7 +62,7 @@ impl GelfCodec {
 }
 
 impl Decoder for GelfCodec {
-    type Item = Result<Bytes, FrameTooLong>;
+    type Item = Result<Bytes, FrameError>;
     type Error = io::Error;
 
     fn decode(&mut self, src: &mut BytesMut) -> io::Result<Option<Self::Item>> {
@@ -110,7 +110,7 @@ pub(crate) fn write_frame(
 /// Appends a message as a frame. An encoded message is never blank and has neither a null byte nor a line
 /// feed.
 pub(crate) fn write_message(message: &Message<'_>, delimiter: Delimiter, dst: &mut BytesMut) {
-    write_frame(delimiter, dst, |dst| encode(message, dst));
+    write_frame(delimiter, dst, |dst| gelf_core::Encoder::new().encode(message, dst));
 }
 
 /// Appends a payload as a frame.
@@ -138,18 +138,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Feeds a stream in pieces, as `FramedRead` does. Returns each frame, or the limit that it exceeds.
-    fn frames(codec: &mut GelfCodec, pieces: &[&[u8]]) -> Vec<Result<Bytes, usize>> {
+    /// Feeds a stream in pieces, as `FramedRead` does. Returns the frames and errors.
+    fn frames(codec: &mut GelfCodec, pieces: &[&[u8]]) -> Vec<Result<Bytes, FrameError>> {
         let mut buffer = BytesMut::new();
         let mut frames = Vec::new();
         for piece in pieces {
             buffer.extend_from_slice(piece);
             while let Some(frame) = codec.decode(&mut buffer).unwrap() {
-                frames.push(frame.map_err(|error| error.max));
+                frames.push(frame);
             }
         }
         while let Some(frame) = codec.decode_eof(&mut buffer).unwrap() {
-            frames.push(frame.map_err(|error| error.max));
+            frames.push(frame);
         }
         assert_eq!(buffer.len(), 0);
         frames
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn a_frame_that_is_too_long_is_an_item_and_not_the_end() {
         let mut codec = GelfCodec::new_with_max_frame_len(3);
-        let expected = [Ok("abc".into()), Err(3), Ok("M".into())];
+        let expected = [Ok("abc".into()), Err(FrameError::TooLong { max: 3 }), Ok("M".into())];
         assert_eq!(frames(&mut codec, &[b"abc\0abcdefgh\0M\0"]), expected);
     }
 
@@ -201,7 +201,10 @@ mod tests {
     fn the_last_frame_need_not_be_terminated() {
         assert_eq!(frames(&mut GelfCodec::new(), &[b"a\0b"]), [Ok("a".into()), Ok("b".into())]);
         assert_eq!(frames(&mut GelfCodec::new(), &[b"a\0\n"]), [Ok("a".into())]);
-        assert_eq!(frames(&mut GelfCodec::new_with_max_frame_len(3), &[b"abcd"]), [Err(3)]);
+        assert_eq!(
+            frames(&mut GelfCodec::new_with_max_frame_len(3), &[b"abcd"]),
+            [Err(FrameError::TooLong { max: 3 })]
+        );
     }
 
     #[test]
@@ -223,7 +226,7 @@ mod tests {
             for text in &texts {
                 let message = Message::new("h", text.as_str());
                 let mut payload = BytesMut::new();
-                encode(&message, &mut payload);
+                gelf_core::Encoder::new().encode(&message, &mut payload);
                 expected.push(Ok(payload.freeze()));
                 codec.encode(&message, &mut stream).unwrap();
             }

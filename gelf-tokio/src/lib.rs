@@ -133,8 +133,8 @@ pub use receive::{ReceiveError, Received, TcpReceiver, UdpReceiver};
 pub use send::SendError;
 pub use tcp::TcpSender;
 #[cfg(feature = "tls")]
-pub use tls::{ReceiverTls, TlsConfigError, tls_config_from_pem};
-pub use udp::{Sent, UdpSender};
+pub use tls::{ReceiverTls, TlsConfigError};
+pub use udp::UdpSender;
 
 #[doc = include_str!("cookbook.md")]
 pub mod cookbook {}

@@ -14,7 +14,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use gelf_core::{DatagramError, DecodeError, Decoded, Decoder, FrameTooLong};
+use gelf_core::{DatagramError, DecodeError, Decoded, Decoder, FrameError};
 
 #[cfg(feature = "fuzzing")]
 pub use http::fuzzing;
@@ -68,7 +68,7 @@ pub enum ReceiveError {
         /// The address of the sender.
         from: SocketAddr,
         /// The limit that it exceeds.
-        error: FrameTooLong,
+        error: FrameError,
     },
     /// One of several messages in an HTTP request is too long. It is skipped, and the others are received.
     ValueTooLong {

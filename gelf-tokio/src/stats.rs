@@ -7,8 +7,6 @@ use crate::outcome::{DropReason, NotQueuedReason, Outcome};
 #[cfg(feature = "http")]
 pub use crate::receive::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 pub use crate::receive::{TcpReceiverStats, UdpReceiverStats};
-#[cfg(feature = "tls")]
-pub use crate::tls::ReceiverTlsStats;
 pub use crate::udp::UdpSenderStats;
 
 /// Counters of a [`Client`](crate::Client), in messages unless stated otherwise. At every moment,
@@ -163,7 +161,5 @@ mod tests {
         check::<super::UdpSenderStats>();
         #[cfg(feature = "http")]
         check::<super::HttpReceiverStats>();
-        #[cfg(feature = "tls")]
-        check::<super::ReceiverTlsStats>();
     }
 }

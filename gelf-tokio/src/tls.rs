@@ -24,11 +24,10 @@ mod tests;
 mod trust;
 mod verifier;
 
-pub use acceptor::{ReceiverTls, ReceiverTlsStats};
+pub use acceptor::ReceiverTls;
 pub(crate) use ack_map::AckMap;
 pub use config_error::TlsConfigError;
-pub(crate) use connector::Connector;
-pub use connector::tls_config_from_pem;
+pub(crate) use connector::{Connector, config_from_pem};
 pub(crate) use counting::Counting;
 
 /// Returns the provider of algorithms. It is always explicit, since a process with several rustls providers

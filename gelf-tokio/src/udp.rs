@@ -13,4 +13,4 @@ mod stats;
 
 pub use sender::UdpSender;
 pub(crate) use sender::is_unreachable;
-pub use stats::{Sent, UdpSenderStats};
+pub use stats::UdpSenderStats;

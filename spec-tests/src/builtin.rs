@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use gelf_core::{
-    Compression, CompressionLevel, DatagramDeviation, DatagramDeviationCounts, DatagramLimits,
-    DatagramReader, DatagramSize, Decoder, FieldName, Framer, Level, Message, Number, Timestamp, Value,
-    encode,
+    Compression, CompressionLevel, DatagramDeviation, DatagramLimits, DatagramReader, DatagramSize,
+    DatagramStats, Decoder, Encoder, FieldName, Framer, Level, Message, Number, Timestamp, Value,
     wire::{Chunker, Compressor, ReassemblyDropReason},
 };
 
@@ -126,7 +125,7 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Answer {
             },
         }
         let after = reader.stats();
-        for (deviation, count) in deviations_since(before.deviations, after.deviations) {
+        for (deviation, count) in deviations_since(before, after) {
             answer.deviations.extend((0..count).map(|_| names::of_datagram_deviation(deviation)));
         }
         let duplicates = after.reassembly.duplicates - before.reassembly.duplicates;
@@ -144,13 +143,10 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Answer {
 
 /// Returns how often each deviation was tolerated between `before` and `after`, two states of a reader's
 /// counters.
-pub(crate) fn deviations_since(
-    before: DatagramDeviationCounts,
-    after: DatagramDeviationCounts,
-) -> [(DatagramDeviation, u64); 3] {
+pub(crate) fn deviations_since(before: DatagramStats, after: DatagramStats) -> [(DatagramDeviation, u64); 3] {
     [
-        (DatagramDeviation::LegacyHeader, after.legacy_header - before.legacy_header),
-        (DatagramDeviation::SmallWindow, after.small_window - before.small_window),
+        (DatagramDeviation::LegacyHeader, after.legacy_headers - before.legacy_headers),
+        (DatagramDeviation::SmallWindow, after.small_windows - before.small_windows),
         (DatagramDeviation::TrailingData, after.trailing_data - before.trailing_data),
     ]
 }
@@ -185,7 +181,7 @@ fn send(request: &SendRequest) -> Result<Answer, String> {
     let mut answer = Answer::default();
     let mut payload = BytesMut::new();
     match message_of(&request.message) {
-        Ok(message) => encode(&message, &mut payload),
+        Ok(message) => Encoder::new().encode(&message, &mut payload),
         Err(name) => {
             answer.errors.push(name.to_owned());
             return Ok(answer);

@@ -1,6 +1,6 @@
 //! A reproducible corpus of messages like those of containers, for measurements.
 
-use gelf_core::encode;
+use gelf_core::Encoder;
 
 use crate::builtin::message_of;
 use crate::numbers::Numbers;
@@ -59,7 +59,7 @@ pub(crate) fn messages(count: usize) -> Vec<MessageText> {
 /// Returns the name of a member that gelf-core cannot represent.
 pub(crate) fn payload(text: &MessageText) -> Result<Vec<u8>, &'static str> {
     let mut payload = bytes::BytesMut::new();
-    encode(&message_of(text)?, &mut payload);
+    Encoder::new().encode(&message_of(text)?, &mut payload);
     Ok(payload.to_vec())
 }
 

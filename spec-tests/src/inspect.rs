@@ -156,7 +156,7 @@ pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
                 }
             }
         }
-        let before = reader.stats().deviations;
+        let before = reader.stats();
         match reader.read(now, (), datagram) {
             Ok(None) => {}
             Ok(Some(payload)) => {
@@ -169,7 +169,7 @@ pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
                 inspection.broken("R13", names::of_datagram_error(error), format!("datagram {at}: {error}"));
             }
         }
-        for (deviation, count) in deviations_since(before, reader.stats().deviations) {
+        for (deviation, count) in deviations_since(before, reader.stats()) {
             let rule = if deviation == DatagramDeviation::SmallWindow { "R24" } else { "R13" };
             if count > 0 {
                 inspection.broken(rule, names::of_datagram_deviation(deviation), format!("datagram {at}"));

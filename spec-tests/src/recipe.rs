@@ -169,7 +169,7 @@ mod tests {
             b"\x1e\x0f\x01\x02\x03\x04\x05\x06\x07\x08\x01\x02x"
         );
         let gzip = bytes(r#"{"gzip":"abc"}"#).unwrap();
-        assert_eq!(gelf_core::wire::Decompressor::default().decompress(&gzip).unwrap().bytes, b"abc");
+        assert_eq!(gelf_core::wire::Decompressor::default().decompress(&gzip).unwrap(), b"abc");
         let zlib = bytes(r#"{"zlib":"abc"}"#).unwrap();
         assert_eq!(zlib[..2], [0x78, 0x9c]);
     }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use gelf_benches::{Corpus, ShortMessageLength, interleaved_chunks};
 use gelf_core::wire::{ChunkHeader, Compressor, Decompressor, Reassembler};
-use gelf_core::{Compression, CompressionLevel, Decoder, encode};
+use gelf_core::{Compression, CompressionLevel, Decoder, Encoder};
 use measure::Table;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -83,7 +83,7 @@ fn encoding(corpus: &Corpus, rounds: usize) {
         .variant("gelf-core, field set", || {
             for sample in &corpus.samples {
                 dst.clear();
-                encode(&corpus.message(sample), &mut dst);
+                Encoder::new().encode(&corpus.message(sample), &mut dst);
                 black_box(&dst);
             }
         })
@@ -140,7 +140,7 @@ fn free_fields(corpus: &Corpus, rounds: usize) {
         .variant("gelf-core", || {
             for message in &messages {
                 dst.clear();
-                encode(message, &mut dst);
+                Encoder::new().encode(message, &mut dst);
                 black_box(&dst);
             }
         })

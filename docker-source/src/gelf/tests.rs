@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
-use bytes::BytesMut;
-use gelf_core::{Decoder, FieldName, InvalidFieldName, Timestamp, encode};
+use gelf_core::{Decoder, FieldName, InvalidFieldName, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
@@ -53,9 +52,7 @@ fn record(container: &Arc<Container>, stream: LogStream, text: &str) -> Record {
 }
 
 fn encoded(formatter: &mut GelfFormatter, record: &Record) -> String {
-    let mut payload = BytesMut::new();
-    encode(&formatter.message(record), &mut payload);
-    String::from_utf8(payload.to_vec()).unwrap()
+    formatter.message(record).to_string()
 }
 
 fn field(set: &FieldSet, name: &str) -> Option<String> {

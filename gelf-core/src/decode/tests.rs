@@ -1,5 +1,5 @@
 use super::*;
-use crate::encode::encode;
+use crate::encode::Encoder;
 use crate::message::{FieldName, Level, Number, Timestamp, Value};
 use bytes::BytesMut;
 use proptest::prelude::*;
@@ -220,7 +220,7 @@ proptest! {
     #[test]
     fn encoded_messages_decode_to_the_same(message in any_message()) {
         let mut payload = BytesMut::new();
-        encode(&message, &mut payload);
+        Encoder::new().encode(&message, &mut payload);
         let decoded = Decoder::strict().decode(&payload).unwrap();
         prop_assert_eq!(decoded.message, message);
         prop_assert!(serde_json::from_slice::<serde_json::Value>(&payload).is_ok());

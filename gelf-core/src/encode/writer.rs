@@ -12,27 +12,17 @@ use crate::message::value::Value;
 /// The text that is sent for a blank `host` or `short_message`.
 pub(crate) const PLACEHOLDER: &str = "-";
 
-/// The form in which a boolean field is written.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[allow(clippy::exhaustive_enums, reason = "there is no third way to write a boolean")]
-pub enum Booleans {
-    /// As the strings `"true"` and `"false"`, the default: GELF has no booleans, and Graylog drops them.
-    #[default]
-    Strings,
-    /// As JSON's `true` and `false`, for readers that are known to take them, such as Logstash.
-    Json,
-}
-
 /// The options for the values of fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct ValueOptions {
-    pub(crate) booleans: Booleans,
+    /// True if booleans are written as JSON booleans, false if as strings.
+    pub(crate) json_booleans: bool,
     /// The maximum length of a string in bytes.
     pub(crate) max_bytes: usize,
 }
 
 impl ValueOptions {
-    pub(crate) const DEFAULT: Self = Self { booleans: Booleans::Strings, max_bytes: usize::MAX };
+    pub(crate) const DEFAULT: Self = Self { json_booleans: false, max_bytes: usize::MAX };
 }
 
 impl Default for ValueOptions {
@@ -115,11 +105,11 @@ impl<'a> Writer<'a> {
                 }
                 self.json(br#"""#);
             }
-            Value::Bool(value) => match (value, options.booleans) {
-                (true, Booleans::Strings) => self.json(br#"":"true""#),
-                (false, Booleans::Strings) => self.json(br#"":"false""#),
-                (true, Booleans::Json) => self.json(br#"":true"#),
-                (false, Booleans::Json) => self.json(br#"":false"#),
+            Value::Bool(value) => match (value, options.json_booleans) {
+                (true, false) => self.json(br#"":"true""#),
+                (false, false) => self.json(br#"":"false""#),
+                (true, true) => self.json(br#"":true"#),
+                (false, true) => self.json(br#"":false"#),
             },
             Value::Number(number) if number.is_beyond_i64() => {
                 self.json(br#"":""#);

@@ -14,8 +14,8 @@ use super::value::Value;
 /// The name of an additional field, without the underscore that marks it on the wire.
 ///
 /// A name made by [`new`](Self::new) has only characters that every reader takes: ASCII letters and digits,
-/// `_`, `.` and `-`. A name that was decoded leniently may have other characters; [`encode`](crate::encode())
-/// sends such a name [sanitized](Self::sanitize).
+/// `_`, `.` and `-`. A name that was decoded leniently may have other characters; an
+/// [`Encoder`](crate::Encoder) sends such a name [sanitized](Self::sanitize).
 ///
 /// ```
 /// use gelf_core::FieldName;

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::field::{FieldName, InvalidFieldName, set_field};
 use super::value::Value;
-use crate::encode::writer::{Booleans, ValueOptions, Writer, write_head};
+use crate::encode::writer::{ValueOptions, Writer, write_head};
 
 /// A host and the additional fields that are the same in many messages, encoded once and copied into each.
 ///
@@ -80,8 +80,8 @@ impl FieldSet {
         dst: &mut BytesMut,
     ) {
         let Inner { fields, head, encoded, .. } = &*self.inner;
-        let as_encoded = (options.booleans == Booleans::Strings || !self.inner.booleans)
-            && self.inner.longest <= options.max_bytes;
+        let as_encoded =
+            (!options.json_booleans || !self.inner.booleans) && self.inner.longest <= options.max_bytes;
         if as_encoded && !fields.iter().any(|field| overridden(&field.name)) {
             dst.extend_from_slice(encoded);
             return;

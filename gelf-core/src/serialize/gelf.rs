@@ -10,7 +10,8 @@ use crate::message::{FieldName, Level, Message, Number, Timestamp, Value};
 
 /// Serializes the members that GELF defines, and the additional fields with their underscore.
 ///
-/// To send a message, use [`encode`](crate::encode()): this impl does not adapt the message to its readers.
+/// To send a message, use an [`Encoder`](crate::Encoder): this impl does not adapt the message to its
+/// readers.
 impl Serialize for Message<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;

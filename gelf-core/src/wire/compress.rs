@@ -98,7 +98,7 @@ impl Default for CompressionLevel {
 /// let mut compressor = Compressor::new(Compression::default());
 /// let gzip = compressor.compress(payload);
 /// assert_eq!(gzip[..2], [0x1f, 0x8b]);
-/// assert_eq!(Decompressor::default().decompress(gzip)?.bytes, payload);
+/// assert_eq!(Decompressor::default().decompress(gzip)?, payload);
 /// # Ok::<(), gelf_core::wire::DecompressError>(())
 /// ```
 pub struct Compressor {
@@ -297,8 +297,8 @@ mod tests {
             for payload in &payloads {
                 let compressed = compressor.compress(payload);
                 let inflated = decompressor.decompress(compressed).unwrap();
-                prop_assert_eq!(inflated.bytes, &payload[..]);
-                prop_assert_eq!(inflated.trailing, 0);
+                prop_assert_eq!(inflated, &payload[..]);
+                prop_assert_eq!(decompressor.trailing(), 0);
             }
         }
     }

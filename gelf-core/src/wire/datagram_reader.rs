@@ -15,7 +15,7 @@ use super::reassemble::{Reassembler, ReassemblyLimits};
 
 use refused::RefusedMessages;
 
-pub use stats::{DatagramDeviationCounts, DatagramErrorCounts, DatagramStats};
+pub use stats::{DatagramErrorCounts, DatagramStats};
 
 /// The limits of a [`DatagramReader`].
 ///
@@ -151,7 +151,7 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
             Ok(Some((payload, deviation))) => {
                 stats.payloads += 1;
                 if let Some(deviation) = deviation {
-                    stats.deviations.count(deviation);
+                    stats.count(deviation);
                 }
                 Ok(Some(payload))
             }
@@ -233,11 +233,11 @@ fn inflate<'a>(
     message: &'a [u8],
     deviation: &mut Option<DatagramDeviation>,
 ) -> Result<&'a [u8], DatagramError> {
-    let inflated = decompressor.decompress(message).map_err(DatagramError::Decompress)?;
-    if inflated.trailing > 0 {
+    decompressor.fill(message).map_err(DatagramError::Decompress)?;
+    if decompressor.trailing() > 0 {
         *deviation = Some(DatagramDeviation::TrailingData);
     }
-    Ok(inflated.bytes)
+    Ok(decompressor.output())
 }
 
 /// The reason why a datagram has no payload. Each is the fault of the sender or of the network.
@@ -459,8 +459,7 @@ mod tests {
             let mut reader = DatagramReader::default();
             read(&mut reader, &datagram).unwrap();
             let stats = reader.stats();
-            let DatagramDeviationCounts { legacy_header, small_window, trailing_data } = stats.deviations;
-            assert_eq!((legacy_header, small_window, trailing_data), counts);
+            assert_eq!((stats.legacy_headers, stats.small_windows, stats.trailing_data), counts);
             assert_eq!((stats.payloads, stats.errors.total()), (1, 0));
         }
         assert_eq!(both(b"\x1f\x3c"), [Err(DatagramError::EmptyPayload), Err(DatagramError::EmptyPayload)]);

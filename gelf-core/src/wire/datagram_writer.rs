@@ -29,7 +29,8 @@ const TRIES: u32 = 6;
 /// let mut writer =
 ///     DatagramWriter::new(Compression::None, DatagramSize::WAN).with_overflow(Overflow::Truncate);
 /// let message = Message::new("web-1", "a".repeat(1_000_000));
-/// assert_eq!(writer.write(&message)?.fit, Fit::Truncated);
+/// let (_datagrams, fit) = writer.write(&message)?;
+/// assert_eq!(fit, Fit::Truncated);
 /// # Ok::<(), gelf_core::MessageTooLarge>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -49,8 +50,8 @@ pub enum Overflow {
 /// use gelf_core::{Compression, DatagramSize, DatagramWriter, Message};
 ///
 /// let mut writer = DatagramWriter::new(Compression::None, DatagramSize::WAN);
-/// let written = writer.write(&Message::new("web-1", "a".repeat(5000)))?;
-/// let sizes: Vec<_> = written.datagrams.map(|datagram| datagram.len()).collect();
+/// let (datagrams, _) = writer.write(&Message::new("web-1", "a".repeat(5000)))?;
+/// let sizes: Vec<_> = datagrams.map(|datagram| datagram.len()).collect();
 /// assert_eq!(sizes, [1420, 1420, 1420, 839]);
 /// # Ok::<(), gelf_core::MessageTooLarge>(())
 /// ```
@@ -60,17 +61,6 @@ pub struct DatagramWriter {
     chunker: Chunker,
     overflow: Overflow,
     payload: BytesMut,
-}
-
-/// The datagrams of one message.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Written<'a> {
-    /// The datagrams in send order. Send them back to back from one socket, since readers identify the sender
-    /// by the address of the socket.
-    pub datagrams: Datagrams<'a>,
-    /// The completeness of the message: whole or truncated.
-    pub fit: Fit,
 }
 
 impl DatagramWriter {
@@ -104,12 +94,15 @@ impl DatagramWriter {
         self.chunker.datagram_size()
     }
 
-    /// Returns the datagrams of a message. Nothing is allocated for a message that is no longer than earlier
-    /// ones.
+    /// Returns the datagrams of a message in send order, and whether the message is whole or
+    /// [truncated](Self::with_overflow). Send the datagrams back to back from one socket, since readers
+    /// identify the sender by the address of the socket.
+    ///
+    /// Nothing is allocated for a message that is no longer than earlier ones.
     ///
     /// # Errors
     /// See [`MessageTooLarge`]. The writer can still be used.
-    pub fn write(&mut self, message: &Message<'_>) -> Result<Written<'_>, MessageTooLarge> {
+    pub fn write(&mut self, message: &Message<'_>) -> Result<(Datagrams<'_>, Fit), MessageTooLarge> {
         if self.payload.capacity() > RETAINED_BYTES {
             self.payload = BytesMut::new();
         }
@@ -123,7 +116,7 @@ impl DatagramWriter {
             self.shorten(message, limit)?;
         }
         let datagrams = self.chunker.split(self.compressor.output(&self.payload))?;
-        Ok(Written { datagrams, fit })
+        Ok((datagrams, fit))
     }
 
     /// Returns the datagrams of an encoded message: JSON text, not compressed and not chunked yet.
@@ -204,7 +197,7 @@ mod tests {
         message: &Message<'_>,
     ) -> Result<(Message<'static>, usize, Fit), MessageTooLarge> {
         let size = writer.datagram_size().as_usize();
-        let Written { datagrams, fit } = writer.write(message)?;
+        let (datagrams, fit) = writer.write(message)?;
         let count = datagrams.len();
         let mut reader = DatagramReader::default();
         let mut arrived = None;
@@ -258,9 +251,9 @@ mod tests {
     #[test]
     fn a_huge_message_does_not_pin_its_buffer() {
         let mut writer = DatagramWriter::new(Compression::default(), DatagramSize::WAN);
-        writer.write(&Message::new("h", "a".repeat(4 << 20))).unwrap();
+        let _ = writer.write(&Message::new("h", "a".repeat(4 << 20))).unwrap();
         assert!(writer.payload.capacity() > 4 << 20);
-        writer.write(&Message::new("h", "a")).unwrap();
+        let _ = writer.write(&Message::new("h", "a")).unwrap();
         assert!(writer.payload.capacity() <= RETAINED_BYTES);
     }
 

@@ -13,16 +13,8 @@ pub struct Decompressor {
     inflater: Inflater,
     /// The output buffer, as long as the longest output so far.
     buffer: Vec<u8>,
-}
-
-/// An inflated payload.
-#[derive(Clone, Copy, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Inflated<'a> {
-    /// The payload.
-    pub bytes: &'a [u8],
-    /// The number of bytes behind the compressed data. Java's and Ruby's readers ignore them.
-    pub trailing: usize,
+    /// The length of the last payload, which is at the beginning of the buffer.
+    len: usize,
 }
 
 /// Creates a decompressor with [`Decompressor::DEFAULT_LIMIT`].
@@ -39,7 +31,7 @@ impl Decompressor {
 
     /// Creates a decompressor that fails on a payload if the inflated payload has more than `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { limit, inflater: Inflater::new(InflateFormat::Gzip, limit), buffer: Vec::new() }
+        Self { limit, inflater: Inflater::gzip(limit), buffer: Vec::new(), len: 0 }
     }
 
     /// Inflates a payload: gzip of one or several members (RFC 1952, section 2.2), or zlib.
@@ -47,9 +39,22 @@ impl Decompressor {
     /// # Errors
     /// Returns a [`DecompressError`], such as [`Header`](DecompressError::Header) if the payload is neither
     /// gzip nor zlib. A payload that causes an error has no output.
+    pub fn decompress(&mut self, payload: &[u8]) -> Result<&[u8], DecompressError> {
+        self.fill(payload)?;
+        Ok(self.output())
+    }
+
+    /// Returns the number of bytes behind the compressed data of the last payload. Java's and Ruby's readers
+    /// ignore such bytes.
+    pub fn trailing(&self) -> usize {
+        self.inflater.trailing()
+    }
+
+    /// Inflates a payload into the buffer.
     #[allow(clippy::indexing_slicing, reason = "`len` is never more than the buffer's length")]
-    pub fn decompress<'a>(&'a mut self, payload: &[u8]) -> Result<Inflated<'a>, DecompressError> {
-        let Self { limit, inflater, buffer } = self;
+    pub(crate) fn fill(&mut self, payload: &[u8]) -> Result<(), DecompressError> {
+        let Self { limit, inflater, buffer, len: output } = self;
+        *output = 0;
         if buffer.len() > RETAINED_BYTES {
             *buffer = Vec::new();
         }
@@ -69,7 +74,13 @@ impl Decompressor {
             }
         }
         inflater.finish()?;
-        Ok(Inflated { bytes: &buffer[..len], trailing: inflater.trailing() })
+        *output = len;
+        Ok(())
+    }
+
+    /// Returns the last payload.
+    pub(crate) fn output(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
     }
 }
 
@@ -93,16 +104,6 @@ fn grow(buffer: &mut Vec<u8>, rest: usize, limit: usize) {
 impl fmt::Debug for Decompressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Decompressor").field("limit", &self.limit).finish_non_exhaustive()
-    }
-}
-
-/// Writes the length of the payload, not its bytes.
-impl fmt::Debug for Inflated<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inflated")
-            .field("len", &self.bytes.len())
-            .field("trailing", &self.trailing)
-            .finish_non_exhaustive()
     }
 }
 
@@ -131,14 +132,11 @@ mod tests {
 
     /// Inflates the payload in pieces of `len` bytes, into an output buffer of `len` bytes.
     fn inflate_in_pieces(payload: &[u8], len: usize) -> Result<(Vec<u8>, usize), DecompressError> {
-        let mut inflater = Inflater::new(
-            match payload {
-                [0x1f, 0x8b, ..] => InflateFormat::Gzip,
-                [_, _, ..] => InflateFormat::Zlib,
-                _ => return Err(DecompressError::Header),
-            },
-            Decompressor::DEFAULT_LIMIT,
-        );
+        let mut inflater = match payload {
+            [0x1f, 0x8b, ..] => Inflater::gzip(Decompressor::DEFAULT_LIMIT),
+            [_, _, ..] => Inflater::zlib(Decompressor::DEFAULT_LIMIT),
+            _ => return Err(DecompressError::Header),
+        };
         let (mut output, mut bytes) = (vec![0; len], Vec::new());
         for mut piece in payload.chunks(len) {
             loop {
@@ -154,9 +152,9 @@ mod tests {
     }
 
     fn inflate(payload: &[u8]) -> Result<(Vec<u8>, usize), DecompressError> {
-        let whole = Decompressor::default()
-            .decompress(payload)
-            .map(|inflated| (inflated.bytes.to_vec(), inflated.trailing));
+        let mut decompressor = Decompressor::default();
+        let whole = decompressor.decompress(payload).map(<[u8]>::to_vec);
+        let whole = whole.map(|bytes| (bytes, decompressor.trailing()));
         for len in [1, 3, 7] {
             assert_eq!(inflate_in_pieces(payload, len), whole, "pieces of {len}");
         }
@@ -250,13 +248,13 @@ mod tests {
     fn the_limit_is_exact_and_an_error() {
         let mut compressor = Compressor::new(Compression::default());
         let mut decompressor = Decompressor::new(1000);
-        assert_eq!(decompressor.decompress(compressor.compress(&[b'a'; 1000])).unwrap().bytes.len(), 1000);
+        assert_eq!(decompressor.decompress(compressor.compress(&[b'a'; 1000])).unwrap().len(), 1000);
         let error = DecompressError::LimitExceeded { limit: 1000 };
         assert_eq!(decompressor.decompress(compressor.compress(&[b'a'; 1001])), Err(error));
         let members =
             [compressor.compress(&[b'a'; 600]).to_vec(), compressor.compress(&[b'a'; 600]).to_vec()];
         assert_eq!(decompressor.decompress(&members.concat()), Err(error));
-        assert_eq!(decompressor.decompress(compressor.compress(b"after")).unwrap().bytes, b"after");
+        assert_eq!(decompressor.decompress(compressor.compress(b"after")).unwrap(), b"after");
     }
 
     #[test]

@@ -86,8 +86,8 @@ impl Framer {
     /// The frame shares the memory of `src`; copy a frame that is kept for long.
     ///
     /// # Errors
-    /// Returns [`FrameTooLong`] if a frame is longer than the limit; the frame is skipped.
-    pub fn next_frame(&mut self, src: &mut BytesMut) -> Option<Result<Bytes, FrameTooLong>> {
+    /// Returns [`FrameError::TooLong`] if a frame is longer than the limit; the frame is skipped.
+    pub fn next_frame(&mut self, src: &mut BytesMut) -> Option<Result<Bytes, FrameError>> {
         loop {
             // A buffer that became shorter is a different one, and is searched from its beginning.
             let (searched, unsearched) = src.split_at_checked(self.searched).unwrap_or((&[], &src[..]));
@@ -103,7 +103,7 @@ impl Framer {
             }
             // A carriage return counts towards the limit, since it may be read before the line feed.
             if frame.len() > self.max_frame_len {
-                return Some(Err(FrameTooLong { max: self.max_frame_len }));
+                return Some(Err(FrameError::TooLong { max: self.max_frame_len }));
             }
             if self.delimiter == Delimiter::Newline && frame.last() == Some(&b'\r') {
                 frame.truncate(at - 1);
@@ -116,12 +116,12 @@ impl Framer {
         }
     }
 
-    fn without_delimiter(&mut self, src: &mut BytesMut) -> Option<Result<Bytes, FrameTooLong>> {
+    fn without_delimiter(&mut self, src: &mut BytesMut) -> Option<Result<Bytes, FrameError>> {
         if self.skipping || src.len() > self.max_frame_len {
             src.clear();
             self.searched = 0;
             return (!std::mem::replace(&mut self.skipping, true))
-                .then_some(Err(FrameTooLong { max: self.max_frame_len }));
+                .then_some(Err(FrameError::TooLong { max: self.max_frame_len }));
         }
         self.searched = src.len();
         None
@@ -143,14 +143,14 @@ impl Framer {
     /// Appends a payload and a null byte.
     ///
     /// # Errors
-    /// Returns [`UnframeablePayload`] if the payload is blank or contains a null byte.
-    /// [`encode`](crate::encode()) never writes such a payload.
-    pub fn write_frame(payload: &[u8], dst: &mut BytesMut) -> Result<(), UnframeablePayload> {
+    /// Returns [`FrameError::Blank`] if the payload is blank, [`FrameError::Delimiter`] if it contains a null
+    /// byte. An [`Encoder`](crate::Encoder) never writes such a payload.
+    pub fn write_frame(payload: &[u8], dst: &mut BytesMut) -> Result<(), FrameError> {
         if is_blank(payload) {
-            return Err(UnframeablePayload::Blank);
+            return Err(FrameError::Blank);
         }
         if memchr::memchr(0, payload).is_some() {
-            return Err(UnframeablePayload::Delimiter);
+            return Err(FrameError::Delimiter);
         }
         dst.reserve(payload.len() + 1);
         dst.put_slice(payload);
@@ -163,42 +163,32 @@ fn is_blank(frame: &[u8]) -> bool {
     frame.iter().all(u8::is_ascii_whitespace)
 }
 
-/// The error for a frame that is too long, and is skipped. It is the sender's fault.
+/// The error of reading or writing a frame.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct FrameTooLong {
-    /// The maximum length in bytes.
-    pub max: usize,
-}
-
-impl fmt::Display for FrameTooLong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the frame has more than {} bytes", self.max)
-    }
-}
-
-impl std::error::Error for FrameTooLong {}
-
-/// The reason why a payload cannot be sent as a frame. It is the caller's fault.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum UnframeablePayload {
-    /// The payload is empty or only white space.
+pub enum FrameError {
+    /// A payload that was to be written is empty or only white space.
     Blank,
-    /// The payload contains a null byte.
+    /// A payload that was to be written contains a null byte.
     Delimiter,
+    /// A frame that was read is too long. It is the sender's fault.
+    TooLong {
+        /// The maximum length in bytes.
+        max: usize,
+    },
 }
 
-impl fmt::Display for UnframeablePayload {
+impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Blank => "a blank payload cannot be a frame",
-            Self::Delimiter => "a payload with a null byte cannot be a frame",
-        })
+        match self {
+            Self::Blank => f.write_str("a blank payload cannot be a frame"),
+            Self::Delimiter => f.write_str("a payload with a null byte cannot be a frame"),
+            Self::TooLong { max } => write!(f, "the frame has more than {max} bytes"),
+        }
     }
 }
 
-impl std::error::Error for UnframeablePayload {}
+impl std::error::Error for FrameError {}
 
 #[cfg(test)]
 mod tests {
@@ -297,8 +287,8 @@ mod tests {
     #[test]
     fn blank_payloads_and_payloads_with_a_delimiter_are_refused() {
         let mut dst = BytesMut::new();
-        assert_eq!(Framer::write_frame(b"a\0b", &mut dst), Err(UnframeablePayload::Delimiter));
-        assert_eq!(Framer::write_frame(b" \n", &mut dst), Err(UnframeablePayload::Blank));
+        assert_eq!(Framer::write_frame(b"a\0b", &mut dst), Err(FrameError::Delimiter));
+        assert_eq!(Framer::write_frame(b" \n", &mut dst), Err(FrameError::Blank));
         assert_eq!(Framer::write_frame(b"M", &mut dst), Ok(()));
         assert_eq!(dst, &b"M\0"[..]);
     }

@@ -10,9 +10,8 @@ use adler2::Adler32;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 /// The data formats that an [`Inflater`] reads.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum InflateFormat {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum InflateFormat {
     /// A bare deflate stream (RFC 1951), without a header and a checksum.
     Deflate,
     /// gzip of one or several members (RFC 1952, section 2.2).
@@ -24,10 +23,10 @@ pub enum InflateFormat {
 /// Inflates data that arrives in pieces.
 ///
 /// ```
-/// use gelf_core::{Compression, wire::{Compressor, InflateFormat, Inflater}};
+/// use gelf_core::{Compression, wire::{Compressor, Inflater}};
 ///
 /// let mut compressor = Compressor::new(Compression::default());
-/// let mut inflater = Inflater::new(InflateFormat::Gzip, 1024);
+/// let mut inflater = Inflater::gzip(1024);
 /// let (mut output, mut text) = ([0; 4], Vec::new());
 /// for mut piece in compressor.compress(b"some text").chunks(3) {
 ///     loop {
@@ -110,8 +109,24 @@ const COMMENT: u8 = 0x10;
 const RESERVED: u8 = 0xe0;
 
 impl Inflater {
-    /// Creates an inflater that returns an error if the output exceeds `limit` bytes.
-    pub fn new(format: InflateFormat, limit: usize) -> Self {
+    /// Creates an inflater for a bare deflate stream (RFC 1951), without a header and a checksum. If the
+    /// output exceeds `limit` bytes, the inflater returns an error.
+    pub fn deflate(limit: usize) -> Self {
+        Self::new(InflateFormat::Deflate, limit)
+    }
+
+    /// Creates an inflater for gzip of one or several members (RFC 1952, section 2.2), with a limit as
+    /// [`deflate`](Self::deflate) has.
+    pub fn gzip(limit: usize) -> Self {
+        Self::new(InflateFormat::Gzip, limit)
+    }
+
+    /// Creates an inflater for zlib (RFC 1950), with a limit as [`deflate`](Self::deflate) has.
+    pub fn zlib(limit: usize) -> Self {
+        Self::new(InflateFormat::Zlib, limit)
+    }
+
+    fn new(format: InflateFormat, limit: usize) -> Self {
         let mut inflater = Self {
             limit,
             state: State::End,
@@ -127,7 +142,7 @@ impl Inflater {
     }
 
     /// Prepares the inflater for other data. The inflater keeps its memory and limit.
-    pub fn reset(&mut self, format: InflateFormat) {
+    pub(crate) fn reset(&mut self, format: InflateFormat) {
         self.produced = 0;
         self.trailing = 0;
         (self.state, self.checksum) = match format {
@@ -144,7 +159,7 @@ impl Inflater {
     /// data is [counted](Self::trailing) and ignored.
     ///
     /// # Errors
-    /// See [`DecompressError`]. After an error, the inflater must be [reset](Self::reset).
+    /// See [`DecompressError`]. After an error, drop the inflater.
     pub fn inflate(&mut self, input: &mut &[u8], output: &mut [u8]) -> Result<usize, DecompressError> {
         loop {
             match self.state {

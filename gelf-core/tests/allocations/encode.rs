@@ -5,8 +5,8 @@ use std::hint::black_box;
 use bytes::BytesMut;
 use gelf_core::wire::Compressor;
 use gelf_core::{
-    Booleans, Compression, CompressionLevel, DatagramSize, DatagramWriter, Encoder, FieldName, FieldSet,
-    Level, Message, Timestamp,
+    Compression, CompressionLevel, DatagramSize, DatagramWriter, Encoder, FieldName, FieldSet, Level,
+    Message, Timestamp,
 };
 
 use crate::counting::allocations;
@@ -42,7 +42,7 @@ fn messages(set: &FieldSet) -> Vec<Message<'_>> {
 fn encoding_allocates_nothing() {
     let set = container();
     let messages = messages(&set);
-    for encoder in [Encoder::new(), Encoder::new().with_booleans(Booleans::Json)] {
+    for encoder in [Encoder::new(), Encoder::new().with_json_booleans()] {
         let mut dst = BytesMut::with_capacity(64 * 1024);
         let mut encode_all = || {
             for message in &messages {
@@ -62,7 +62,7 @@ fn compressing_allocates_nothing() {
         .iter()
         .map(|message| {
             let mut dst = BytesMut::new();
-            gelf_core::encode(message, &mut dst);
+            Encoder::new().encode(message, &mut dst);
             dst
         })
         .collect();
@@ -88,7 +88,7 @@ fn writing_datagrams_allocates_nothing() {
         let mut write_all = || {
             let mut datagrams = 0;
             for message in &messages {
-                for datagram in writer.write(message).unwrap().datagrams {
+                for datagram in writer.write(message).unwrap().0 {
                     wire.clear();
                     datagram.write_to(&mut wire);
                     datagrams += 1;

@@ -8,6 +8,8 @@ use tokio::runtime::Handle;
 
 use crate::endpoint::{Endpoint, Transport};
 use crate::resolve::{Resolve, SystemResolver};
+#[cfg(feature = "tls")]
+use crate::tls::{TlsConfigError, config_from_pem};
 
 use super::queue::Queue;
 use super::{Client, Driver, Receipts};
@@ -87,6 +89,36 @@ impl ClientBuilder {
     pub fn tls_config(mut self, config: Arc<rustls::ClientConfig>) -> Self {
         self.tls_config = Some(config);
         self
+    }
+
+    /// Sets certificates as PEM text in place of the files of the endpoint's `ca`, `cert` and `key`. They are
+    /// judged like those files.
+    ///
+    /// `ca` contains the certificates that vouch for the receiver. By default, the certificates of the system
+    /// do. `identity` contains the sender's own certificate chain and its private key, if the sender has
+    /// them.
+    ///
+    /// ```no_run
+    /// use gelf_tokio::Client;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let ca = std::env::var("LOGS_CA")?;
+    /// let endpoint = "gelf+tls://logs.example".parse()?;
+    /// let client = Client::builder(&endpoint).tls_pem(Some(ca.as_bytes()), None)?.connect()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns an error if a certificate or key is missing or invalid.
+    #[cfg(feature = "tls")]
+    pub fn tls_pem(
+        self,
+        ca: Option<&[u8]>,
+        identity: Option<(&[u8], &[u8])>,
+    ) -> Result<Self, TlsConfigError> {
+        Ok(self.tls_config(config_from_pem(ca, identity)?))
     }
 
     /// Spawns the driver on the current tokio runtime and returns the client.

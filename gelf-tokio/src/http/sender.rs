@@ -14,7 +14,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::{Bytes, BytesMut};
-use gelf_core::{Compression, Message, encode, wire::Compressor};
+use gelf_core::{Compression, Encoder, Message, wire::Compressor};
 use hyper::Response;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
@@ -158,7 +158,7 @@ impl HttpSender {
     /// If the future is dropped before it is ready, a connection that is in use is closed. The receiver may
     /// have all of the request, or only the beginning of it. The sender stays usable.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), HttpError> {
-        encode(message, &mut self.buffer);
+        Encoder::new().encode(message, &mut self.buffer);
         self.buffer.extend_from_slice(b"\n");
         let body = take(&mut self.buffer);
         self.post(body).await

@@ -27,24 +27,12 @@ use crate::blocking;
 /// most, and reads them again if a file has changed, so that new certificates need no restart. Open
 /// connections keep their certificates. If the new files are invalid, the receiver keeps the previous ones,
 /// logs a warning, and tries again when a file changes, or at the next check if the operating system refused
-/// the file. [`stats`](Self::stats) counts such failures.
+/// the file. [`failed_reloads`](Self::failed_reloads) counts such failures.
 ///
 /// Clones share their state.
 #[derive(Clone, Debug)]
 pub struct ReceiverTls {
     shared: Arc<Shared>,
-}
-
-/// Counters of the reloads of a [`ReceiverTls`].
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
-#[non_exhaustive]
-pub struct ReceiverTlsStats {
-    /// Reloads that failed, for example because a changed file was invalid. The receiver kept the previous
-    /// files.
-    pub failed_reloads: u64,
-    /// Successful reloads of changed files.
-    pub reloads: u64,
 }
 
 #[derive(Debug)]
@@ -125,12 +113,15 @@ impl ReceiverTls {
         Self::load(Sources { client_ca: Some(authorities), ..self.shared.sources.clone() })
     }
 
-    /// Returns the counters.
-    pub fn stats(&self) -> ReceiverTlsStats {
-        ReceiverTlsStats {
-            failed_reloads: self.shared.failed_reloads.load(Relaxed),
-            reloads: self.shared.reloads.load(Relaxed),
-        }
+    /// Returns the number of successful reloads of changed files.
+    pub fn reloads(&self) -> u64 {
+        self.shared.reloads.load(Relaxed)
+    }
+
+    /// Returns the number of reloads that failed, for example because a changed file was invalid. The
+    /// receiver kept the previous files.
+    pub fn failed_reloads(&self) -> u64 {
+        self.shared.failed_reloads.load(Relaxed)
     }
 
     /// Performs the handshake on an accepted connection. If the handshake fails or takes longer than `limit`,
@@ -341,21 +332,21 @@ mod tests {
         let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();
         let mut open = attempt(&mut connector, address).await.unwrap();
         assert_eq!(certificate(&open), first.der);
-        assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (0, 0));
+        assert_eq!((receiver.reloads(), receiver.failed_reloads()), (0, 0));
 
         // Between the two files of a rotation, and with invalid files, the previous ones apply.
         directory.write("server.pem", &second.cert_pem);
         assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), first.der);
         assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), first.der);
-        assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (0, 1));
+        assert_eq!((receiver.reloads(), receiver.failed_reloads()), (0, 1));
         directory.write("server.key", "nothing");
         assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), first.der);
-        assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (0, 2));
+        assert_eq!((receiver.reloads(), receiver.failed_reloads()), (0, 2));
 
         directory.write("server.key", &second.key_pem);
         assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), second.der);
         assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), second.der);
-        assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (1, 2));
+        assert_eq!((receiver.reloads(), receiver.failed_reloads()), (1, 2));
 
         // An open connection is not affected.
         open.write_all(b"x").await.unwrap();
@@ -374,11 +365,11 @@ mod tests {
         std::fs::remove_file(&cert).unwrap();
         for failed in 1..=3 {
             attempt(&mut connector, address).await.unwrap();
-            assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (0, failed));
+            assert_eq!((receiver.reloads(), receiver.failed_reloads()), (0, failed));
         }
         directory.write_issued("server", &issued);
         attempt(&mut connector, address).await.unwrap();
-        assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (1, 3));
+        assert_eq!((receiver.reloads(), receiver.failed_reloads()), (1, 3));
     }
 
     #[tokio::test]
@@ -408,7 +399,7 @@ mod tests {
         directory.write("client-ca.pem", "");
         attempt(&mut by_new, address).await.unwrap();
         assert_eq!(refusal(&mut by_nobody, address).await, "the receiver wants a client certificate");
-        assert_eq!((receiver.stats().reloads, receiver.stats().failed_reloads), (1, 1));
+        assert_eq!((receiver.reloads(), receiver.failed_reloads()), (1, 1));
     }
 
     #[tokio::test]
@@ -420,7 +411,7 @@ mod tests {
         directory.write_issued("server", &authority.issue(&["h"]));
         for (millis, reloads) in [(0, 0), (999, 0), (1000, 1), (1000, 1), (1999, 1), (2000, 1)] {
             guard(receiver.refresh(loaded + Duration::from_millis(millis))).await;
-            assert_eq!(receiver.stats().reloads, reloads, "{millis} ms");
+            assert_eq!(receiver.reloads(), reloads, "{millis} ms");
         }
 
         // While a file system hangs, no further thread is started, and handshakes do not wait.
@@ -429,7 +420,7 @@ mod tests {
         assert!(!receiver.shared.is_check_due(loaded + Duration::from_secs(60)));
         drop(hanging);
         guard(receiver.refresh(loaded + Duration::from_secs(60))).await;
-        assert_eq!(receiver.stats().reloads, 2);
+        assert_eq!(receiver.reloads(), 2);
     }
 
     #[test]

@@ -249,28 +249,9 @@ impl Sources {
     }
 }
 
-/// Makes a configuration of rustls from PEM text instead of files, for
-/// [`ClientBuilder::tls_config`](crate::ClientBuilder::tls_config).
-///
-/// `ca` contains the certificates that vouch for the receiver. By default, the certificates of the system do.
-/// `identity` contains the sender's own certificate chain and its private key, if the sender has them. The
-/// function judges the certificates and the key like the endpoint options `ca`, `cert` and `key`.
-///
-/// ```no_run
-/// use gelf_tokio::{Client, tls_config_from_pem};
-///
-/// # #[tokio::main]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let ca = std::env::var("LOGS_CA")?;
-/// let config = tls_config_from_pem(Some(ca.as_bytes()), None)?;
-/// let client = Client::builder(&"gelf+tls://logs.example".parse()?).tls_config(config).connect()?;
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Errors
-/// Returns an error if a certificate or key is missing or invalid.
-pub fn tls_config_from_pem(
+/// Makes a configuration of rustls from PEM text, as
+/// [`ClientBuilder::tls_pem`](crate::ClientBuilder::tls_pem) describes it.
+pub(crate) fn config_from_pem(
     ca: Option<&[u8]>,
     identity: Option<(&[u8], &[u8])>,
 ) -> Result<Arc<ClientConfig>, TlsConfigError> {

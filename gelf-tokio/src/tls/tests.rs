@@ -21,7 +21,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::certificates::{ALWAYS, Authority, Directory, Issued, LONG_AGO, ONE_DAY};
 use super::files::{self, Pem};
-use super::{Connector, ReceiverTls, provider, tls_config_from_pem};
+use super::{Connector, ReceiverTls, config_from_pem, provider};
 use crate::endpoint::TlsOptions;
 
 const TLS12: &[&SupportedProtocolVersion] = &[&rustls::version::TLS12];
@@ -249,12 +249,12 @@ async fn pem_text_serves_as_files_do_on_either_side() {
     let ca = authority.pem();
     let identity = (own.cert_pem.as_bytes(), own.key_pem.as_bytes());
     let mut connector = Connector::new(&options(None, None), "h").unwrap();
-    connector.set_config(tls_config_from_pem(Some(ca.as_bytes()), Some(identity)).unwrap());
+    connector.set_config(config_from_pem(Some(ca.as_bytes()), Some(identity)).unwrap());
     attempt(&mut connector, address).await.unwrap();
-    connector.set_config(tls_config_from_pem(Some(ca.as_bytes()), None).unwrap());
+    connector.set_config(config_from_pem(Some(ca.as_bytes()), None).unwrap());
     assert_eq!(refusal(&mut connector, address).await, "the receiver wants a client certificate");
 
-    let error = tls_config_from_pem(Some(b"nothing"), None).unwrap_err();
+    let error = config_from_pem(Some(b"nothing"), None).unwrap_err();
     assert_eq!(error.to_string(), "there is no certificate in PEM in it");
     assert!(ReceiverTls::from_pem(server.cert_pem.as_bytes(), own.key_pem.as_bytes()).is_err());
 }

@@ -2,15 +2,15 @@
 
 use std::io;
 
-use gelf_core::{DatagramSize, wire::Datagrams};
+use gelf_core::wire::Datagrams;
+use gelf_core::{DatagramSize, Fit};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::task::coop;
 use tokio::time::{Instant, sleep_until};
 
 use super::pacing::Pacing;
-use super::stats::{Sent, UdpSenderStats};
-use crate::send::SendError;
+use super::stats::UdpSenderStats;
 use crate::sys;
 
 /// The maximum number of bytes for one system call. It equals the maximum size of a UDP datagram, although
@@ -94,10 +94,10 @@ impl SegmentedSocket {
     }
 
     /// Counts a message: as sent if all of its datagrams were taken, otherwise as failed.
-    pub(super) fn concluded(&mut self, sent: Option<&Sent>) {
-        self.stats.messages += u64::from(sent.is_some());
-        self.stats.failed += u64::from(sent.is_none());
-        self.stats.truncated += u64::from(sent.is_some_and(|sent| sent.is_truncated));
+    pub(super) fn concluded(&mut self, is_sent: bool, fit: Fit) {
+        self.stats.messages += u64::from(is_sent);
+        self.stats.failed += u64::from(!is_sent);
+        self.stats.truncated += u64::from(is_sent && fit == Fit::Truncated);
     }
 
     /// Sends the datagrams of one message. If the system does not take a datagram, the rest is not sent,
@@ -105,16 +105,10 @@ impl SegmentedSocket {
     pub(super) async fn send(
         &mut self,
         socket: &impl Socket,
-        datagrams: Datagrams<'_>,
-    ) -> Result<Sent, SendError> {
+        mut datagrams: Datagrams<'_>,
+    ) -> io::Result<()> {
         // Sending through a socket with room never waits, so the task would never yield without this call.
         coop::consume_budget().await;
-        let before = self.stats;
-        self.send_all(socket, datagrams).await?;
-        Ok(Sent::between(&before, &self.stats))
-    }
-
-    async fn send_all(&mut self, socket: &impl Socket, mut datagrams: Datagrams<'_>) -> io::Result<()> {
         loop {
             let mut permitted = self.at_once(datagrams.len());
             if let Some(pacing) = &mut self.pacing {
@@ -311,13 +305,20 @@ mod tests {
         SegmentedSocket::new(size(SIZE), None, socket)
     }
 
-    async fn send(segmented: &mut SegmentedSocket, socket: &Faulty, payload: &[u8]) -> io::Result<Sent> {
-        let mut chunker = Chunker::new(size(SIZE));
-        match segmented.send(socket, chunker.split(payload).unwrap()).await {
-            Ok(sent) => Ok(sent),
-            Err(SendError::Io(error)) => Err(error),
-            Err(other) => panic!("{other}"),
-        }
+    /// Sends a payload. Returns the numbers of its datagrams, bytes and refusals.
+    async fn send(
+        segmented: &mut SegmentedSocket,
+        socket: &Faulty,
+        payload: &[u8],
+    ) -> io::Result<(usize, usize, usize)> {
+        let before = segmented.stats();
+        segmented.send(socket, Chunker::new(size(SIZE)).split(payload).unwrap()).await?;
+        let after = segmented.stats();
+        Ok((
+            (after.datagrams - before.datagrams) as usize,
+            (after.bytes - before.bytes) as usize,
+            (after.refused - before.refused) as usize,
+        ))
     }
 
     #[tokio::test]
@@ -330,7 +331,7 @@ mod tests {
             let payload = payload(chunks);
             let sent = send(&mut segmented, &socket, &payload).await.unwrap();
             let headers = if chunks == 1 { 0 } else { chunks * 12 };
-            assert_eq!((sent.datagrams, sent.bytes), (chunks, payload.len() + headers));
+            assert_eq!(sent, (chunks, payload.len() + headers, 0));
             assert_eq!(socket.calls(), calls);
             assert_eq!(socket.arrived(), [payload]);
             let together: usize = calls.iter().filter(|count| **count > 1).sum();
@@ -345,8 +346,8 @@ mod tests {
             let mut segmented = SegmentedSocket::new(self::size(size), None, &socket);
             let mut chunker = Chunker::new(self::size(size));
             let payload = vec![b'{'; chunker.datagram_size().max_payload()];
-            let sent = segmented.send(&socket, chunker.split(&payload).unwrap()).await.unwrap();
-            assert_eq!(sent.datagrams, 128);
+            segmented.send(&socket, chunker.split(&payload).unwrap()).await.unwrap();
+            assert_eq!(segmented.stats().datagrams, 128);
             let mut expected = calls;
             expected.extend((expected.iter().sum::<usize>() < 128).then_some(2));
             assert_eq!(socket.calls(), expected);
@@ -378,7 +379,7 @@ mod tests {
                 assert_eq!(segmented.stats.bytes, failing as u64 * u64::from(SIZE));
                 assert_eq!(segmented.stats.refused, u64::from(error == REFUSED));
                 let next = payload(CHUNKS);
-                assert_eq!(send(&mut segmented, &socket, &next).await.unwrap().datagrams, CHUNKS);
+                assert_eq!(send(&mut segmented, &socket, &next).await.unwrap().0, CHUNKS);
                 assert_eq!(socket.arrived(), [next]);
             }
         }
@@ -390,14 +391,14 @@ mod tests {
             for failing in 0..8 {
                 let socket = Faulty::failing([(failing, error)]).without_segments();
                 let mut segmented = segmented(&socket);
-                let sent = send(&mut segmented, &socket, &payload(8)).await.unwrap();
-                assert_eq!((sent.datagrams, sent.refused), (8, usize::from(error == REFUSED)));
+                let (datagrams, _, refused) = send(&mut segmented, &socket, &payload(8)).await.unwrap();
+                assert_eq!((datagrams, refused), (8, usize::from(error == REFUSED)));
                 assert_eq!(socket.arrived(), [payload(8)]);
             }
             let socket = Faulty::failing([(0, error)]);
             let mut segmented = segmented(&socket);
-            let sent = send(&mut segmented, &socket, &payload(8)).await.unwrap();
-            assert_eq!((sent.datagrams, sent.refused), (8, usize::from(error == REFUSED)));
+            let (datagrams, _, refused) = send(&mut segmented, &socket, &payload(8)).await.unwrap();
+            assert_eq!((datagrams, refused), (8, usize::from(error == REFUSED)));
             assert_eq!((socket.calls(), segmented.stats.fallbacks), (vec![0, 8], 0));
         }
     }
@@ -410,8 +411,8 @@ mod tests {
             (Faulty::failing(errors).without_segments(), [vec![0; 4], vec![1; 8]].concat()),
         ] {
             let mut segmented = segmented(&socket);
-            let sent = send(&mut segmented, &socket, &payload(8)).await.unwrap();
-            assert_eq!((sent.datagrams, sent.refused), (8, 1));
+            let (datagrams, _, refused) = send(&mut segmented, &socket, &payload(8)).await.unwrap();
+            assert_eq!((datagrams, refused), (8, 1));
             assert_eq!((socket.calls(), segmented.stats.fallbacks), (calls, 0));
             assert_eq!(socket.arrived(), [payload(8)]);
         }
@@ -424,7 +425,7 @@ mod tests {
             let socket = Faulty::failing(errors);
             let mut segmented = segmented(&socket);
             for _ in 0..3 {
-                assert_eq!(send(&mut segmented, &socket, &payload(8)).await.unwrap().datagrams, 8);
+                assert_eq!(send(&mut segmented, &socket, &payload(8)).await.unwrap().0, 8);
                 assert_eq!(socket.arrived(), [payload(8)]);
             }
             assert_eq!(

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::destination::Destination;
 use super::pacing::Pacing;
 use super::segmented_socket::SegmentedSocket;
-use super::stats::{Sent, UdpSenderStats};
+use super::stats::UdpSenderStats;
 use crate::endpoint::{Endpoint, Transport, UdpOptions};
 use crate::resolve::{Resolve, SystemResolver};
 use crate::send::SendError;
@@ -34,8 +34,8 @@ use crate::send::SendError;
 /// let endpoint = format!("gelf://{}", receiver.local_addr()?).parse()?;
 ///
 /// let mut sender = UdpSender::connect(&endpoint).await?;
-/// let sent = sender.send(&Message::new("web-1", "a long line ".repeat(1000))).await?;
-/// assert_eq!(sent.datagrams, 1); // compressed
+/// sender.send(&Message::new("web-1", "a long line ".repeat(1000))).await?;
+/// assert_eq!(sender.stats().datagrams, 1); // compressed
 /// # Ok(())
 /// # }
 /// ```
@@ -59,11 +59,12 @@ use crate::send::SendError;
 /// # Errors of the network
 ///
 /// If no program listens at the destination, its host may report that, and the kernel returns the report in
-/// place of sending the *next* datagram. The sender then sends that datagram again, and [`Sent::refused`]
-/// counts the report. The sender also sends a datagram again after other errors that hosts and routers
-/// report. If the second attempt fails too, the error belongs to the datagram itself. No error ends the
-/// sender. A [`Client`](crate::Client) keeps a message while there is no route or no local address. If a link
-/// of this machine finds no neighbour, the report comes seconds after the datagrams, which are lost.
+/// place of sending the *next* datagram. The sender then sends that datagram again, and
+/// [`UdpSenderStats::refused`] counts the report. The sender also sends a datagram again after other errors
+/// that hosts and routers report. If the second attempt fails too, the error belongs to the datagram itself.
+/// No error ends the sender. A [`Client`](crate::Client) keeps a message while there is no route or no local
+/// address. If a link of this machine finds no neighbour, the report comes seconds after the datagrams, which
+/// are lost.
 ///
 /// # Rate
 ///
@@ -139,18 +140,17 @@ impl UdpSender {
     /// # Cancel safety
     /// If the future is dropped before it is ready, some chunks may have been sent. The receiver drops an
     /// incomplete message.
-    pub async fn send(&mut self, message: &Message<'_>) -> Result<Sent, SendError> {
+    pub async fn send(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.follow();
-        let result = match self.writer.write(message) {
-            Ok(written) => {
-                let is_truncated = written.fit == Fit::Truncated;
-                let sent = self.socket.send(self.destination.socket(), written.datagrams).await;
-                sent.map(|sent| Sent { is_truncated, ..sent })
+        let refused = self.stats().refused;
+        let (result, fit) = match self.writer.write(message) {
+            Ok((datagrams, fit)) => {
+                let result = self.socket.send(self.destination.socket(), datagrams).await;
+                (result.map_err(SendError::Io), fit)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => (Err(SendError::TooLarge(error)), Fit::Whole),
         };
-        self.judge(&result);
-        result
+        self.conclude(refused, fit, result)
     }
 
     /// Sends a payload: JSON text that is neither compressed nor chunked.
@@ -164,13 +164,13 @@ impl UdpSender {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
-    pub async fn send_payload(&mut self, payload: &[u8]) -> Result<Sent, SendError> {
+    pub async fn send_payload(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.follow();
+        let refused = self.stats().refused;
         let error = match self.writer.write_payload(payload) {
             Ok(datagrams) => {
                 let result = self.socket.send(self.destination.socket(), datagrams).await;
-                self.judge(&result);
-                return result;
+                return self.conclude(refused, Fit::Whole, result.map_err(SendError::Io));
             }
             Err(error) => error,
         };
@@ -179,13 +179,12 @@ impl UdpSender {
                 return self.send(&decoded.message).await;
             }
         }
-        let result = Err(error.into());
-        self.judge(&result);
-        result
+        self.conclude(refused, Fit::Whole, Err(SendError::TooLarge(error)))
     }
 
     /// Returns whether a refusal by the destination's host was received since the last datagram was sent.
-    /// Each refusal is reported once: here, or in the next message's [`Sent::refused`].
+    /// Each refusal is reported once: here, or during the next send. Both ways,
+    /// [`UdpSenderStats::refused`] counts it.
     pub fn take_refusal(&mut self) -> bool {
         let error = self.destination.socket().take_error().ok().flatten();
         let is_refused = error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
@@ -224,16 +223,18 @@ impl UdpSender {
     }
 
     /// Counts a message, and decides by its result whether the next message should go to another address.
-    fn judge(&mut self, result: &Result<Sent, SendError>) {
-        self.socket.concluded(result.as_ref().ok());
-        match result {
-            Ok(sent) if sent.refused > 0 => self.destination.failed(true),
+    /// `refused` is the number of refusals before the message.
+    fn conclude(&mut self, refused: u64, fit: Fit, result: Result<(), SendError>) -> Result<(), SendError> {
+        self.socket.concluded(result.is_ok(), fit);
+        match &result {
+            Ok(()) if self.stats().refused > refused => self.destination.failed(true),
             Err(SendError::Io(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 self.destination.failed(true);
             }
             Err(SendError::Io(error)) if is_unreachable(error) => self.destination.failed(false),
             _ => {}
         }
+        result
     }
 }
 

@@ -1,21 +1,5 @@
 //! The counters of a `UdpSender`.
 
-/// A message that the operating system has taken.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Sent {
-    /// The number of datagrams: 1, or the number of chunks.
-    pub datagrams: usize,
-    /// The number of bytes in all datagrams, including chunk headers but not UDP and IP headers.
-    pub bytes: usize,
-    /// The number of refusals by the destination's host that were received during the send. The refused
-    /// datagrams, of this message or the previous one, are lost.
-    pub refused: usize,
-    /// `true` if the message was cut to fit into 128 chunks, as configured by
-    /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
-    pub is_truncated: bool,
-}
-
 /// Counters of a [`UdpSender`](crate::UdpSender).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
@@ -26,7 +10,8 @@ pub struct UdpSenderStats {
     /// Messages that failed because they were too large, or because the operating system did not take a
     /// datagram. A message is not counted if its future was dropped before the future was ready.
     pub failed: u64,
-    /// Messages that were cut to fit into 128 chunks.
+    /// Messages that were cut to fit into 128 chunks, as configured by
+    /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
     pub truncated: u64,
     /// Datagrams that the operating system has taken, including datagrams of messages that failed later.
     pub datagrams: u64,
@@ -37,21 +22,9 @@ pub struct UdpSenderStats {
     pub segmented: u64,
     /// Addresses to which several datagrams cannot be sent by one system call.
     pub fallbacks: u64,
-    /// Datagrams for which the destination's host reported a refusal.
+    /// Datagrams for which the destination's host reported a refusal. These datagrams are lost. They belong
+    /// to the message during whose sending the counter is incremented, or to the message before it.
     pub refused: u64,
     /// Changes of the destination's address or of the local address.
     pub reroutes: u64,
-}
-
-impl Sent {
-    /// Creates the result of a send from the counters before and after the send.
-    pub(super) fn between(before: &UdpSenderStats, after: &UdpSenderStats) -> Self {
-        let difference = |before, after: u64| usize::try_from(after - before).unwrap_or(usize::MAX);
-        Self {
-            datagrams: difference(before.datagrams, after.datagrams),
-            bytes: difference(before.bytes, after.bytes),
-            refused: difference(before.refused, after.refused),
-            is_truncated: false,
-        }
-    }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gelf_tokio::Endpoint;
-use gelf_tokio::gelf_core::{Message, encode};
+use gelf_tokio::gelf_core::{Encoder, Message};
 use gelf_tokio::stats::ClientStats;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -25,7 +25,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 
 fn frame_len(receipt: u64) -> usize {
     let mut frame = bytes::BytesMut::new();
-    encode(&Message::new("h", text(receipt)), &mut frame);
+    Encoder::new().encode(&Message::new("h", text(receipt)), &mut frame);
     frame.len() + 1
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gelf_tokio::gelf_core::Message;
 use gelf_tokio::resolve::{Resolve, Resolving};
-use gelf_tokio::{Client, ReceiverTls, TcpReceiver, TcpSender, TlsConfigError, tls_config_from_pem};
+use gelf_tokio::{Client, ReceiverTls, TcpReceiver, TcpSender, TlsConfigError};
 use tokio::net::TcpListener;
 
 use crate::support::account::assert_account;
@@ -124,22 +124,25 @@ async fn an_unanswered_handshake_is_given_up_after_the_connect_timeout() {
 }
 
 #[tokio::test]
-async fn a_custom_rustls_configuration_replaces_the_files() {
+async fn certificates_as_text_replace_the_files() {
     let (files, authority) = Directory::of_server(&["127.0.0.1"]);
     files.write("clients.pem", &authority.pem());
     let mut receiver = receiver(&files).await;
     let own = authority.issue(&["client"]);
     let identity = (own.cert_pem.as_bytes(), own.key_pem.as_bytes());
-    let tls = tls_config_from_pem(Some(authority.pem().as_bytes()), Some(identity)).unwrap();
-    let endpoint = format!("gelf+tls://{}", receiver.local_addr().unwrap()).parse().unwrap();
-    let client = Client::builder(&endpoint).tls_config(Arc::clone(&tls)).connect().unwrap();
+    let ca = authority.pem();
+    let with_pem = |uri: &str| {
+        let builder = Client::builder(&uri.parse().unwrap());
+        builder.tls_pem(Some(ca.as_bytes()), Some(identity)).unwrap()
+    };
+    let client = with_pem(&format!("gelf+tls://{}", receiver.local_addr().unwrap())).connect().unwrap();
     client.send(&Message::new("h", "m")).await.unwrap();
     within("the message", receiver.recv()).await.unwrap().unwrap();
     client.close(LIMIT).await.unwrap();
 
     for uri in ["gelf://127.0.0.1", "gelf+tcp://127.0.0.1"] {
-        let builder = Client::builder(&uri.parse().unwrap()).tls_config(Arc::clone(&tls));
-        assert_eq!(builder.build().unwrap_err().kind(), std::io::ErrorKind::InvalidInput, "{uri}");
+        let error = with_pem(uri).build().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput, "{uri}");
     }
 }
 

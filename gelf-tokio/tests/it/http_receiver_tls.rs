@@ -9,8 +9,11 @@ use crate::support::certificates::{Authority, Directory};
 use crate::support::http_client::{Client, M, adds_up, connect_from, during, post, until};
 use crate::support::outages::{Sending, receipt_of};
 use gelf_tokio::options::HttpReceiverOptions;
-use gelf_tokio::{HttpError, HttpReceiver, HttpSender, Outcome, ReceiverTls, tls_config_from_pem};
-use rustls::pki_types::ServerName;
+use gelf_tokio::{HttpError, HttpReceiver, HttpSender, Outcome, ReceiverTls};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
@@ -50,8 +53,13 @@ impl Secured {
     }
 
     fn connector(&self, protocols: &[&str]) -> TlsConnector {
-        let mut config =
-            Arc::unwrap_or_clone(tls_config_from_pem(Some(self.authority.pem().as_bytes()), None).unwrap());
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.authority.pem().as_bytes()).unwrap()).unwrap();
+        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         TlsConnector::from(Arc::new(config))
     }

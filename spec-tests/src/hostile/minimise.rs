@@ -108,7 +108,7 @@ impl Search<'_, '_, '_> {
     fn inflate(&mut self, at: usize) -> Result<(), String> {
         let mut case = self.best.0.clone();
         let Some(part) = case.part_mut(at) else { return Ok(()) };
-        let inflated = Decompressor::default().decompress(part).ok().map(|inflated| inflated.bytes.to_vec());
+        let inflated = Decompressor::default().decompress(part).ok().map(<[u8]>::to_vec);
         // A decompression bomb is smaller when it is compressed.
         if let Some(inflated) = inflated.filter(|inflated| inflated.len() <= 4096) {
             *part = inflated;

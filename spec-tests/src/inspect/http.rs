@@ -139,15 +139,16 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         let text = "the body has another encoding than the header";
         inspection.add(Violation::broken("R28", "EncodingMismatch", text).at(shown()));
     }
+    let mut decompressor = Decompressor::default();
     match found {
         Encoding::Plain => Some(body.clone()),
-        Encoding::Gzip | Encoding::Zlib => match Decompressor::default().decompress(body) {
+        Encoding::Gzip | Encoding::Zlib => match decompressor.decompress(body).map(<[u8]>::to_vec) {
             Ok(inflated) => {
-                if inflated.trailing > 0 {
-                    let text = format!("{} bytes after the compressed data", inflated.trailing);
+                if decompressor.trailing() > 0 {
+                    let text = format!("{} bytes after the compressed data", decompressor.trailing());
                     inspection.add(Violation::broken("R13", "TrailingAfterCompressed", text).at(shown()));
                 }
-                Some(inflated.bytes.to_vec())
+                Some(inflated)
             }
             Err(error) => {
                 let name = names::of_datagram_error(gelf_core::DatagramError::Decompress(error));

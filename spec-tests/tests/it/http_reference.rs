@@ -183,7 +183,7 @@ impl Connection {
         }
         let inflate = |most: usize, beyond: u16| match Decompressor::new(most.min(32 << 20)).decompress(body)
         {
-            Ok(inflated) => Ok(inflated.bytes.to_vec()),
+            Ok(inflated) => Ok(inflated.to_vec()),
             Err(DecompressError::LimitExceeded { .. }) => Err(beyond),
             Err(_) => Err(202),
         };

@@ -125,7 +125,7 @@ fn long_message(compression: Compression) -> Vec<Vec<u8>> {
     let message = Message::new("h", noise(1, 3000)).with_level(Level::Error);
     let mut writer = DatagramWriter::new(compression, DatagramSize::WAN);
     let mut datagrams = Vec::new();
-    for datagram in writer.write(&message).unwrap().datagrams {
+    for datagram in writer.write(&message).unwrap().0 {
         let mut bytes = Vec::new();
         datagram.write_to(&mut bytes);
         datagrams.push(bytes);

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use gelf_tokio::gelf_core::{Decoder, encode};
+use gelf_tokio::gelf_core::{Decoder, Encoder};
 use gelf_tokio::{Observer, ReceiveError, Received, UdpReceiver};
 use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::sync::{Semaphore, oneshot};
@@ -196,7 +196,7 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
         match Decoder::lenient().decode(payload) {
             Ok(decoded) => {
                 self.line.clear();
-                encode(&decoded.message, &mut self.line);
+                Encoder::new().encode(&decoded.message, &mut self.line);
                 let mut line = escaped(&String::from_utf8_lossy(&self.line));
                 line.push('\n');
                 self.out.write_all(line.as_bytes()).await

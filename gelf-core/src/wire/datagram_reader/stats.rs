@@ -19,8 +19,12 @@ pub struct DatagramStats {
     pub refused_chunks: u64,
     /// Datagrams that ended in an error, by error.
     pub errors: DatagramErrorCounts,
-    /// Payloads that were returned although their datagrams deviated, by deviation.
-    pub deviations: DatagramDeviationCounts,
+    /// Payloads that were returned with [`DatagramDeviation::LegacyHeader`].
+    pub legacy_headers: u64,
+    /// Payloads that were returned with [`DatagramDeviation::SmallWindow`].
+    pub small_windows: u64,
+    /// Payloads that were returned with [`DatagramDeviation::TrailingData`].
+    pub trailing_data: u64,
     /// The counters of the reassembler.
     pub reassembly: ReassemblyStats,
 }
@@ -86,24 +90,11 @@ impl DatagramErrorCounts {
     }
 }
 
-/// The number of payloads that were returned with each [`DatagramDeviation`].
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct DatagramDeviationCounts {
-    /// [`DatagramDeviation::LegacyHeader`]
-    pub legacy_header: u64,
-    /// [`DatagramDeviation::SmallWindow`]
-    pub small_window: u64,
-    /// [`DatagramDeviation::TrailingData`]
-    pub trailing_data: u64,
-}
-
-impl DatagramDeviationCounts {
+impl DatagramStats {
     pub(super) fn count(&mut self, deviation: DatagramDeviation) {
         let count = match deviation {
-            DatagramDeviation::LegacyHeader => &mut self.legacy_header,
-            DatagramDeviation::SmallWindow => &mut self.small_window,
+            DatagramDeviation::LegacyHeader => &mut self.legacy_headers,
+            DatagramDeviation::SmallWindow => &mut self.small_windows,
             DatagramDeviation::TrailingData => &mut self.trailing_data,
         };
         *count += 1;

@@ -74,17 +74,18 @@ pub(crate) async fn run<R>(
         }
         in_flight.take(BATCH_MESSAGES, BATCH_BYTES);
         while let Some(payload) = in_flight.next_to_send() {
+            let before = sender.stats();
             let result = sender.send_payload(payload).await;
             let stats = sender.stats();
             if stats.reroutes != std::mem::replace(&mut reroutes, stats.reroutes) {
                 in_flight.queue().set_local_addr(sender.local_addr().ok());
             }
             match result {
-                Ok(sent) => {
-                    if sent.is_truncated {
+                Ok(()) => {
+                    if stats.truncated > before.truncated {
                         in_flight.queue().count(|stats| stats.truncated += 1);
                     }
-                    let refused = settle_sent(in_flight, link, sent.refused as u64);
+                    let refused = settle_sent(in_flight, link, stats.refused - before.refused);
                     if refused > 0 {
                         // A chunk of this message was refused while its other chunks were sent.
                         in_flight.settle(1, REFUSED);

@@ -4,7 +4,7 @@
 //! distinguishes the bare deflate data of some clients from text: senders declare a coding that they do not
 //! use, or declare none.
 
-use gelf_core::wire::{DecompressError, Encoding, InflateFormat, Inflater};
+use gelf_core::wire::{DecompressError, Encoding, Inflater};
 
 /// The maximum length of a piece that is inflated at once.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -155,8 +155,8 @@ fn step<'a, 'i: 'a>(
         if head.len() < HEAD_BYTES {
             return Ok(&[]);
         }
-        *state = match sniff(head, declared)? {
-            Some(format) => State::Compressed(Box::new(Inflater::new(format, limit))),
+        *state = match inflater(head, declared, limit)? {
+            Some(inflater) => State::Compressed(Box::new(inflater)),
             None => State::Plain,
         };
         if let State::Compressed(inflater) = state {
@@ -185,16 +185,16 @@ fn piece(output: &[u8], len: usize) -> Result<&[u8], UnpackError> {
     output.split_at_checked(len).map(|(piece, _)| piece).ok_or(UnpackError::Corrupt)
 }
 
-/// Returns the compression of a body that begins with these bytes; `None` if it is plain.
-fn sniff(head: &[u8], declared: Declared) -> Result<Option<InflateFormat>, UnpackError> {
+/// Returns the inflater for a body that begins with these bytes; `None` if the body is plain.
+fn inflater(head: &[u8], declared: Declared, limit: usize) -> Result<Option<Inflater>, UnpackError> {
     let is_json =
         head.first().is_some_and(|first| matches!(first, b'{' | b'[') || first.is_ascii_whitespace());
     match (Encoding::sniff(head), declared) {
-        (Encoding::Gzip, _) => Ok(Some(InflateFormat::Gzip)),
+        (Encoding::Gzip, _) => Ok(Some(Inflater::gzip(limit))),
         // Of any window size.
-        _ if Encoding::is_zlib(head) => Ok(Some(InflateFormat::Zlib)),
+        _ if Encoding::is_zlib(head) => Ok(Some(Inflater::zlib(limit))),
         _ if is_json => Ok(None),
-        (_, Declared::Deflate) => Ok(Some(InflateFormat::Deflate)),
+        (_, Declared::Deflate) => Ok(Some(Inflater::deflate(limit))),
         (_, Declared::Gzip) => Err(UnpackError::Corrupt),
         (_, Declared::Nothing | Declared::Several) => Ok(None),
     }

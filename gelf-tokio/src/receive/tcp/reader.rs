@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gelf_core::{Delimiter, FrameTooLong, Framer};
+use gelf_core::{Delimiter, FrameError, Framer};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep_until};
@@ -199,7 +199,7 @@ impl Reader<'_> {
     }
 
     /// Waits for room in the queue, and puts a frame there. Returns whether the receiver still exists.
-    async fn deliver(&self, frame: Result<Bytes, FrameTooLong>) -> bool {
+    async fn deliver(&self, frame: Result<Bytes, FrameError>) -> bool {
         let frames = &self.protocol.frames;
         let lost = frames.cut.unless_disarmed();
         let len = frame.as_ref().map_or(0, Bytes::len);

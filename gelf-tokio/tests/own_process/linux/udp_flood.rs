@@ -86,7 +86,7 @@ fn send_good(to: SocketAddr, duration: Duration) -> u64 {
         while started.elapsed() < duration {
             let due = started.elapsed().as_millis() as u64 * GOOD_PER_SECOND / 1000;
             if sender.stats().messages < due {
-                assert_eq!(sender.send_payload(&payload).await.unwrap().datagrams, 8);
+                sender.send_payload(&payload).await.unwrap();
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

@@ -67,7 +67,7 @@ async fn a_gzip_body_inflates_to_the_payload_and_a_line_feed() {
                 seen(&options, async |sender| sender.send_payload(payload.as_bytes()).await.unwrap()).await;
             assert_eq!(seen.header("content-encoding"), Some("gzip"));
             assert_eq!(seen.body[..2], [0x1f, 0x8b]);
-            let inflated = Decompressor::default().decompress(&seen.body).unwrap().bytes.to_vec();
+            let inflated = Decompressor::default().decompress(&seen.body).unwrap().to_vec();
             assert_eq!(inflated, format!("{payload}\n").as_bytes());
         }
     }

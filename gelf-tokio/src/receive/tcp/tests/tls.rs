@@ -7,13 +7,13 @@ use tokio_rustls::client::TlsStream;
 
 use super::*;
 use crate::tls::certificates::Directory;
-use crate::tls::tls_config_from_pem;
+use crate::tls::config_from_pem;
 
 /// Returns a receiver, and a connector that trusts it.
 pub(super) async fn secured(change: impl FnOnce(&mut TcpReceiverOptions)) -> (TcpReceiver, TlsConnector) {
     let (files, authority) = Directory::of_server(&["localhost"]);
     let tls = ReceiverTls::from_pem_files(files.path("server.pem"), files.path("server.key")).unwrap();
-    let client = tls_config_from_pem(Some(authority.pem().as_bytes()), None).unwrap();
+    let client = config_from_pem(Some(authority.pem().as_bytes()), None).unwrap();
     let mut options = TcpReceiverOptions::default();
     change(&mut options);
     let receiver = TcpReceiver::bind_tls("127.0.0.1:0", options, tls).await.unwrap();
