@@ -431,7 +431,8 @@ async fn containers_beyond_the_limit_of_open_files_are_logged_and_read_when_desc
     assert!(rest.is_empty(), "{rest:?}");
     assert_eq!(count(&logged, "WARN"), 1, "{logged:#?}");
     let waiting = figure(&logged, "containers wait for a file descriptor");
-    assert!((20..=35).contains(&waiting), "{logged:#?}");
+    // The warning does not wait until all containers have been inspected.
+    assert!((1..=35).contains(&waiting), "{logged:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
