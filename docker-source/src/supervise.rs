@@ -19,7 +19,9 @@ use crate::backoff::Backoff;
 use crate::container::PartialMetadata;
 use crate::context::Context;
 use crate::cursor::Cursor;
-use crate::engine::{Action, ContainerId, ContainerList, ContainerSummary, EngineError, Event, EventReader};
+use crate::engine::{
+    Action, Body, ContainerId, ContainerList, ContainerSummary, EngineError, Event, EventReader,
+};
 use crate::follow::{ExitReason, FollowCommands, Follower, StartReason};
 use crate::lists::{Listed, Lists};
 use crate::outage::Outage;
@@ -27,6 +29,9 @@ use crate::outage::Outage;
 /// The time limit for the first followers to open their logs. The source then logs that it is ready, without
 /// waiting for the other followers.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+/// The time after which an event stream counts as stable, as a multiple of the shortest wait between two
+/// attempts to reach the Engine.
+const STABLE_AFTER: u32 = 10;
 /// The number of consecutive lists without a container after which the container counts as removed. One list
 /// is not enough: the container may have been created while that list was written.
 const LISTS_WITHOUT: u32 = 2;
@@ -88,34 +93,46 @@ impl Supervisor {
         let timing = self.context.timing;
         let mut backoff = Backoff::new(timing.reconnect_min, timing.reconnect_max);
         loop {
-            let started = Instant::now();
-            let ended = self.session(&mut outage).await;
+            let ended = match self.connect().await {
+                Ok(events) => {
+                    let connected = Instant::now();
+                    let ended = self.session(events, &mut outage).await;
+                    // An Engine restarts, and an Engine or a proxy ends the event stream now and then. Only
+                    // streams that end soon need longer waits.
+                    if connected.elapsed() >= timing.reconnect_min * STABLE_AFTER {
+                        backoff.reset();
+                    }
+                    ended
+                }
+                Err(error) => Err(error),
+            };
             if let Err(error) = ended.or_else(|error| outage.failed(error)) {
                 return error;
-            }
-            // The Engine or a proxy may end the event stream now and then. Only frequent ends need longer
-            // waits.
-            if started.elapsed() > timing.reconnect_max {
-                backoff.reset();
             }
             sleep(backoff.next()).await;
         }
     }
 
+    /// Subscribes to the events.
+    async fn connect(&self) -> Result<Body, EngineError> {
+        let Context { client, stats, .. } = &*self.context;
+        client.negotiate().await?;
+        let events = client.events().await?;
+        stats.events_connected();
+        Ok(events)
+    }
+
     /// Applies events and lists until the event stream ends. A list that fails does not end the session,
     /// unless further attempts are useless.
-    async fn session(&mut self, outage: &mut Outage) -> Result<(), EngineError> {
+    async fn session(&mut self, mut events: Body, outage: &mut Outage) -> Result<(), EngineError> {
         let context = self.context.clone();
-        context.client.negotiate().await?;
-        let mut stream = context.client.events().await?;
-        context.stats.events_connected();
         let mut reader = EventReader::default();
         let mut lists = Lists::new(&context.timing);
         let mut is_first_list = true;
         let mut was_silent = false;
         loop {
             tokio::select! {
-                part = stream.next() => {
+                part = events.next() => {
                     let Some(part) = part.transpose()? else {
                         return Ok(());
                     };

@@ -38,7 +38,8 @@ pub struct Timing {
     /// compared with the followed containers. A container that has ended within the last two intervals is
     /// inspected, since a whole run may have passed without an event.
     pub list_interval: Duration,
-    /// The first wait between two attempts to reach the Engine: 100 ms. Each wait is twice the one before.
+    /// The first wait between two attempts to reach the Engine: 100 ms. Each wait is twice the one before,
+    /// until an event stream has lasted for ten times the first wait.
     pub reconnect_min: Duration,
     /// The longest wait between two attempts to reach the Engine: 10 s.
     pub reconnect_max: Duration,

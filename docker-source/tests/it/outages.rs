@@ -1,8 +1,11 @@
 //! Outages: an Engine that is not running, stops, or is not supported.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
-use crate::support::{Logged, assert_nothing_left, builder, connect, eventually, texts, within};
+use crate::support::{
+    Logged, assert_nothing_left, builder, connect, eventually, ready, texts, timing, within,
+};
 use docker_source::EngineError;
 use simulated_engine::{ContainerOptions, Fault, Options, RequestKind, SimulatedEngine, Stream};
 
@@ -143,6 +146,26 @@ async fn an_outage_loses_no_line_and_is_logged_once() {
     assert!(logged.matching("WARN").len() <= 3, "{:?}", logged.matching("WARN"));
     assert_eq!(logged.matching("WARN").len(), logged.matching("answers again").len());
     assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn waits_do_not_grow_from_one_outage_to_the_next() {
+    let engine = SimulatedEngine::start().await;
+    let mut timing = timing();
+    timing.reconnect_min = Duration::from_millis(5);
+    // Waits that doubled 16 times would exceed the time limit of this test.
+    timing.reconnect_max = Duration::from_secs(600);
+    let source = ready(builder(&engine).timing(timing)).await;
+    for outage in 1..=16 {
+        tokio::time::sleep(10 * timing.reconnect_min).await;
+        if outage % 2 == 0 {
+            engine.end_events();
+        } else {
+            engine.go_away().await;
+            engine.come_back();
+        }
+        eventually(&source.stats(), |stats| stats.snapshot().lists == outage + 1).await;
+    }
 }
 
 #[tokio::test]

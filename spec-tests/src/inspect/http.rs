@@ -24,6 +24,8 @@ pub struct HttpInspection {
     pub violations: Vec<Violation>,
     /// Length of the inflated body, or `None` if it cannot be inflated.
     pub body_bytes: Option<usize>,
+    /// True if the inflated body ends with a line feed.
+    pub ends_with_line_feed: bool,
     /// The messages of the body. A value in the place of a message is listed as a message. The list is empty
     /// for an empty array.
     pub messages: Vec<Inspection>,
@@ -46,6 +48,7 @@ pub fn request(request: &Request, bulk: bool) -> HttpInspection {
         return inspection;
     };
     inspection.body_bytes = Some(body.len());
+    inspection.ends_with_line_feed = body.ends_with(b"\n");
     if body.len() > GRAYLOG_BODY_BYTES {
         let text = format!("{} bytes; Graylog answers 413 above {GRAYLOG_BODY_BYTES}", body.len());
         inspection.add(Violation::odd("R41", "BodyTooLong", text).at(http::excerpt(&body)));

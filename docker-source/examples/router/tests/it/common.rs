@@ -1,10 +1,14 @@
 //! The router as a process, with its outputs read line by line.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use gelf_tokio::TcpReceiver;
+use tokio::net::TcpSocket;
 
 /// The time limit for each expected event: generous, for a loaded machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
@@ -56,10 +60,14 @@ impl Router {
         }
     }
 
-    /// Waits until the router follows the existing containers.
+    /// Waits until the router follows the existing containers. It may have logged this before another line
+    /// that the test waited for.
     #[track_caller]
     pub(crate) fn wait_until_ready(&mut self) {
-        self.wait_for("ready");
+        const READY: &str = "ready: following";
+        if !self.logged.iter().any(|line| line.contains(READY)) {
+            self.wait_for(READY);
+        }
     }
 
     /// Returns the next line on stdout.
@@ -130,6 +138,38 @@ impl Drop for Router {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Returns an address that refuses TCP connections, and the socket that reserves its port. Until the socket
+/// is dropped, no other test can listen there.
+pub(crate) fn refusing_tcp() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// Returns an address that refuses datagrams, and the socket that reserves its port. A connected socket takes
+/// datagrams of its peer only, and this peer is the socket itself.
+pub(crate) fn refusing_udp() -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = socket.local_addr().unwrap();
+    socket.connect(address).unwrap();
+    (socket, address)
+}
+
+/// Listens at an address that another socket has just had. A child that another test starts meanwhile has a
+/// copy of that socket for a moment.
+pub(crate) async fn listen_again(address: SocketAddr) -> TcpReceiver {
+    let deadline = Instant::now() + TIMEOUT;
+    loop {
+        match TcpReceiver::bind(address).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            result => return result.unwrap(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{Router, TIMEOUT, figure};
+use crate::common::{Router, TIMEOUT, figure, listen_again, refusing_tcp};
 use gelf_tokio::TcpReceiver;
 use gelf_tokio::gelf_core::Decoder;
 use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
@@ -28,7 +28,7 @@ async fn a_destination_that_is_down_gets_every_line_later_and_holds_up_no_other(
     let web = engine.create(ContainerOptions::named("web"));
     web.start();
     let mut alive = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (reserved, closed) = refusing_tcp();
     let folder = engine.socket().with_file_name("state");
     let state = format!("--state={}", folder.display());
     let routes = format!("gelf+tcp://{closed}?queue=10,gelf+tcp://{}", alive.local_addr().unwrap());
@@ -50,7 +50,8 @@ async fn a_destination_that_is_down_gets_every_line_later_and_holds_up_no_other(
     let router = start();
     web.line(Stream::Stdout, format!("line {LINES}"));
     assert_eq!(numbers(&mut alive, 1).await, [LINES]);
-    let mut dead = TcpReceiver::bind(closed).await.unwrap();
+    drop(reserved);
+    let mut dead = listen_again(closed).await;
     assert_eq!(numbers(&mut dead, LINES + 1).await, (0..=LINES).collect::<Vec<_>>());
     let ending = tokio::task::spawn_blocking(move || router.terminate());
     for receiver in [&mut alive, &mut dead] {

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::common::{Router, TIMEOUT, figure};
+use crate::common::{Router, TIMEOUT, figure, refusing_tcp, refusing_udp};
 use gelf_tokio::TcpReceiver;
 use gelf_tokio::gelf_core::Decoder;
 use simulated_engine::{ContainerOptions, Fault, SimulatedEngine, Stream};
@@ -124,11 +124,11 @@ async fn no_loss_is_silent_on_any_of_several_routes_that_are_full_refused_or_stu
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     let db = engine.create(ContainerOptions::named("db"));
-    let closed = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let ((_tcp, closed), (_udp, refusing)) = (refusing_tcp(), refusing_udp());
     let routes = [
         format!("gelf+tcp://{closed}?queue=20&filter.name=w*&filter.name=db"),
         format!("gelf+tcp://{closed}?queue=10&when_full=drop_oldest&filter.name=web"),
-        format!("gelf://{closed}"),
+        format!("gelf://{refusing}"),
     ];
     let mut router = Router::start(&engine.docker_host(), &routes.each_ref().map(String::as_str));
     router.wait_until_ready();
@@ -150,18 +150,15 @@ async fn no_loss_is_silent_on_any_of_several_routes_that_are_full_refused_or_stu
     for account in &accounts {
         assert_adds_up(account);
     }
-    // When the router ends, the first route holds up one record. This record is in flight on the last route,
-    // too.
+    // The last route takes every record. On a loaded machine, it may have gone on without the first route.
     let routed = figure(&logged, "routed +");
-    for account in [accounts[0], accounts[2]] {
-        assert!(account.contains(&format!(" {routed} lines routed = ")), "{accounts:#?}");
-    }
+    assert!(accounts[2].contains(&format!(" {routed} lines routed = ")), "{accounts:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destination_has_one_name_in_the_log() {
     let engine = SimulatedEngine::start().await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_reserved, closed) = refusing_tcp();
     for queue in ["", "&queue=10"] {
         let route = format!("gelf+tcp://{closed}?connect_timeout=3{queue}");
         let mut router = Router::start(&engine.docker_host(), &[&route]);

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::common::{Router, TIMEOUT, figure};
+use crate::common::{Router, TIMEOUT, figure, listen_again, refusing_tcp, refusing_udp};
 use gelf_tokio::TcpReceiver;
 use gelf_tokio::gelf_core::Decoder;
 use simulated_engine::{Container, ContainerOptions, Options, SimulatedEngine, Stream};
@@ -54,9 +53,14 @@ fn is_root() -> bool {
 }
 
 /// Copies the router into the Engine's folder, where any user may run it.
+///
+/// Another process writes the copy. If this process did, a child that another test starts meanwhile would
+/// have the file open for writing for a moment, and the copy could not be run.
 fn copy_for_any_user(engine: &SimulatedEngine) -> PathBuf {
     let binary = engine.socket().with_file_name("gelf-router");
-    fs::copy(env!("CARGO_BIN_EXE_gelf-router"), &binary).unwrap();
+    assert!(
+        Command::new("cp").arg(env!("CARGO_BIN_EXE_gelf-router")).arg(&binary).status().unwrap().success()
+    );
     for path in [&binary, binary.parent().unwrap()] {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -131,21 +135,23 @@ async fn an_engine_whose_name_cannot_be_looked_up_for_want_of_a_thread_is_retrie
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tcp_destination_that_is_down_at_the_start_gets_every_line_later() {
     let (engine, container) = engine_with("web").await;
-    // This port is free, and most likely stays free for the next second.
-    let address: SocketAddr = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (reserved, address) = refusing_tcp();
     let mut router = Router::start(&engine.docker_host(), &[&format!("gelf+tcp://{address}")]);
     router.wait_for("the destination is down");
     router.wait_until_ready();
     for number in 0..100 {
         container.line(Stream::Stdout, format!("line {number}"));
     }
-    let mut receiver = TcpReceiver::bind(address).await.unwrap();
+    drop(reserved);
+    let mut receiver = listen_again(address).await;
     assert_eq!(numbers(&mut receiver, 100).await, (0..100).collect::<Vec<_>>());
     // A connection that ends within 500 ms has not proven itself, and its lines would be sent again.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    // The destination stops and starts again.
-    drop(receiver);
-    let mut receiver = TcpReceiver::bind(address).await.unwrap();
+    // The destination stops and starts again. A connection outlives a receiver that is dropped for a moment,
+    // and would take lines that nobody reads.
+    receiver.close(TIMEOUT);
+    assert!(timeout(TIMEOUT, receiver.recv()).await.expect("timed out").is_none());
+    let mut receiver = listen_again(address).await;
     for number in 100..200 {
         container.line(Stream::Stdout, format!("line {number}"));
     }
@@ -162,7 +168,7 @@ async fn a_tcp_destination_that_is_down_at_the_start_gets_every_line_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_that_a_udp_destination_refuses_are_counted() {
     let (engine, container) = engine_with("web").await;
-    let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_reserved, closed) = refusing_udp();
     let mut router = Router::start(&engine.docker_host(), &[&format!("gelf://{closed}")]);
     router.wait_until_ready();
     for number in 0..20 {
@@ -210,7 +216,7 @@ async fn sigterm_delivers_the_lines_that_were_read_and_the_counters_add_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_ends_a_router_whose_destination_is_down_and_logs_the_loss() {
     let (engine, container) = engine_with("web").await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_reserved, closed) = refusing_tcp();
     let mut router = Router::start(&engine.docker_host(), &["--print", &format!("gelf+tcp://{closed}")]);
     router.wait_until_ready();
     for number in 0..10 {
@@ -237,7 +243,7 @@ async fn sigterm_ends_a_router_whose_destination_is_down_and_logs_the_loss() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_given_up_after_a_second_signal_include_those_that_were_not_routed() {
     let (engine, container) = engine_with("web").await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_reserved, closed) = refusing_tcp();
     let mut router = Router::start(&engine.docker_host(), &[&format!("gelf+tcp://{closed}?queue=10")]);
     router.wait_until_ready();
     for number in 0..100 {
@@ -280,16 +286,16 @@ async fn a_destination_that_rejects_every_line_causes_one_warning_and_a_count() 
     });
     let mut router = Router::start(&engine.docker_host(), &[&format!("gelf+http://{address}/gelf")]);
     router.wait_until_ready();
-    for number in 0..500 {
+    for number in 0..50 {
         container.line(Stream::Stdout, format!("line {number}"));
     }
     router.wait_for("a line was dropped");
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (_, logged) = router.terminate();
-    assert_eq!(figure(&logged, "dropped as rejected"), 500, "{logged:#?}");
+    assert_eq!(figure(&logged, "dropped as rejected"), 50, "{logged:#?}");
     // One warning is from the client, one is about the first line, and one is about all others.
     assert_eq!(count(&logged, "WARN"), 3, "{logged:#?}");
-    assert_eq!(figure(&logged, "more lines were dropped"), 498, "{logged:#?}");
+    assert_eq!(figure(&logged, "more lines were dropped"), 48, "{logged:#?}");
 }
 
 /// Starts `gelf-router --print ROUTE | head -n 1` in a shell that writes the router's exit status to stderr.
@@ -356,7 +362,8 @@ async fn containers_beyond_the_limit_of_open_files_are_logged_and_read_when_desc
     assert!(rest.is_empty(), "{rest:?}");
     assert_eq!(count(&logged, "WARN"), 1, "{logged:#?}");
     let waiting = figure(&logged, "containers wait for a file descriptor");
-    assert!((20..=35).contains(&waiting), "{logged:#?}");
+    // The warning does not wait until all containers have been inspected.
+    assert!((1..=35).contains(&waiting), "{logged:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -379,7 +386,7 @@ async fn a_closed_stdout_ends_the_router_once_the_other_destinations_have_their_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_stdout_does_not_hide_the_lines_that_another_destination_lost() {
     let (engine, container) = engine_with("web").await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_reserved, closed) = refusing_tcp();
     let mut router = printing_one_line(&engine.docker_host(), &format!("gelf+tcp://{closed}"));
     router.wait_until_ready();
     let (_, logged) = write_until_ended(router, &container).await;
