@@ -231,6 +231,20 @@ const fn escapes(word: u64) -> u64 {
     (control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & HIGH_BITS
 }
 
+/// Returns the text from its first byte that needs an escape on.
+#[inline(always)]
+pub(crate) fn behind_clean(text: &[u8]) -> &[u8] {
+    // Most of the millions of strings that a payload can contain are short.
+    let len = match text.first_chunk() {
+        Some(word) => match escapes(u64::from_le_bytes(*word)) {
+            0 => clean_prefix(text),
+            escapes => escapes.trailing_zeros() as usize / 8,
+        },
+        None => clean_prefix(text),
+    };
+    text.get(len..).unwrap_or_default()
+}
+
 /// Returns the number of bytes at the start that need no escape.
 pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
     let mut rest = bytes;

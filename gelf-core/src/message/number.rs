@@ -146,35 +146,46 @@ fn is_json_number(text: &str) -> bool {
 
 /// Returns the length of the JSON number at the start of the text; `None` if there is none.
 pub(crate) fn json_number_len(text: &[u8]) -> Option<usize> {
-    let digits = |from: usize| {
-        let mut end = from;
-        while text.get(end).is_some_and(u8::is_ascii_digit) {
-            end += 1;
-        }
-        end - from
+    behind_number(text).map(|rest| text.len() - rest.len())
+}
+
+/// Returns the text behind the JSON number at the start of the text; `None` if there is none.
+#[inline]
+pub(crate) fn behind_number(text: &[u8]) -> Option<&[u8]> {
+    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    let mut rest = match unsigned {
+        [b'0', tail @ ..] if !matches!(tail, [b'0'..=b'9', ..]) => tail,
+        [b'0', ..] => return None,
+        _ => behind_digits(unsigned)?,
     };
-    let mut at = usize::from(text.first() == Some(&b'-'));
-    let whole = digits(at);
-    if whole == 0 || (whole > 1 && text.get(at) == Some(&b'0')) {
-        return None;
+    if let [b'.', fraction @ ..] = rest {
+        rest = behind_digits(fraction)?;
     }
-    at += whole;
-    if text.get(at) == Some(&b'.') {
-        let fraction = digits(at + 1);
-        if fraction == 0 {
-            return None;
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        rest = behind_digits(match exponent {
+            [b'+' | b'-', digits @ ..] => digits,
+            digits => digits,
+        })?;
+    }
+    Some(rest)
+}
+
+/// Returns the text behind one or more digits; `None` if there is no digit.
+#[inline(always)]
+fn behind_digits(text: &[u8]) -> Option<&[u8]> {
+    let [b'0'..=b'9', rest @ ..] = text else { return None };
+    let mut rest = rest;
+    // Blocks of digits are found by a few vector instructions.
+    while let Some((block, tail)) = rest.split_first_chunk::<16>() {
+        if !block.iter().all(u8::is_ascii_digit) {
+            break;
         }
-        at += 1 + fraction;
+        rest = tail;
     }
-    if matches!(text.get(at), Some(b'e' | b'E')) {
-        let sign = usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
-        let exponent = digits(at + 1 + sign);
-        if exponent == 0 {
-            return None;
-        }
-        at += 1 + sign + exponent;
+    while let [b'0'..=b'9', tail @ ..] = rest {
+        rest = tail;
     }
-    Some(at)
+    Some(rest)
 }
 
 /// Returns the integer that a JSON number stands for, however it is written: `6`, `6.0`, `0.6e1` and `60e-1`.
