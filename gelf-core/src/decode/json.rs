@@ -5,13 +5,9 @@
 
 use std::borrow::Cow;
 
-use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_DEPTH};
+use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_DEPTH, RETAINED_BYTES};
 use crate::encode::escape::{behind_clean, clean_prefix, short_escape, unescape};
 use crate::message::number::{behind_number, json_number_len};
-
-/// The maximum length of a text between two escapes that is read and copied without a function call. A string
-/// may have millions of such texts.
-const SHORT: usize = 16;
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +38,9 @@ pub(super) struct Reader<'a, 'd> {
     text: &'a str,
     at: usize,
     /// The deviations of the current member, with one entry for each kind.
-    pub(super) deviations: &'d mut Vec<Deviation>,
+    deviations: &'d mut Vec<Deviation>,
+    /// The number of control characters in the strings of the current member.
+    controls: usize,
     /// The buffer for strings with escapes, as long as the longest string so far.
     scratch: &'d mut Vec<u8>,
     limits: Limits,
@@ -55,7 +53,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         deviations: &'d mut Vec<Deviation>,
         scratch: &'d mut Vec<u8>,
     ) -> Self {
-        Self { text, at: 0, deviations, scratch, limits }
+        Self { text, at: 0, deviations, controls: 0, scratch, limits }
     }
 
     /// Returns the offset of the next byte.
@@ -65,19 +63,19 @@ impl<'a, 'd> Reader<'a, 'd> {
 
     /// Records a deviation, or returns it as an error in strict mode.
     pub(super) fn deviate(&mut self, kind: DeviationKind, offset: usize) -> Result<(), DecodeError> {
-        self.deviate_times(kind, offset, 1)
-    }
-
-    /// Records several deviations of one kind, of which the first is at `offset`.
-    fn deviate_times(&mut self, kind: DeviationKind, offset: usize, count: usize) -> Result<(), DecodeError> {
         if self.limits.strict {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
         }
         match self.deviations.iter_mut().find(|known| known.kind == kind) {
-            Some(known) => known.count += count,
-            None => self.deviations.push(Deviation { kind, offset, count }),
+            Some(known) => known.count += 1,
+            None => self.deviations.push(Deviation { kind, offset, count: 1 }),
         }
         Ok(())
+    }
+
+    /// Returns whether there are deviations since the last call of [`deviations`](Self::deviations).
+    pub(super) fn has_deviations(&self) -> bool {
+        !self.deviations.is_empty()
     }
 
     fn error<T>(&self, kind: DecodeErrorKind) -> Result<T, DecodeError> {
@@ -376,7 +374,7 @@ impl<'a, 'd> Reader<'a, 'd> {
                     return Ok(Cow::Borrowed(text));
                 }
                 Some(b'\\') => return self.unescaped(start).map(Cow::Owned),
-                Some(_) => drop(self.control_characters()?),
+                Some(_) => self.control_characters()?,
                 None => return self.syntax(),
             }
         }
@@ -389,18 +387,24 @@ impl<'a, 'd> Reader<'a, 'd> {
         let before = self.slice(start, self.at).as_bytes();
         let mut end = before.len();
         put(self.scratch, 0, before);
+        // The offset behind the first control character.
+        let mut controls = None;
         loop {
-            let (read, written) = unescape(self.rest(), self.scratch, end);
+            let (read, written) = match controls {
+                None => unescape::<false>(self.rest(), self.scratch, end),
+                Some(_) => unescape::<true>(self.rest(), self.scratch, end),
+            };
             (self.at, end) = (self.at + read, written);
             let stopped = self.at;
             // Long escapes and control characters often follow one another.
             loop {
                 match self.peek() {
                     Some(b'"') => {
+                        if let Some(from) = controls {
+                            self.count_controls(from, self.at)?;
+                        }
                         self.at += 1;
-                        // The text is UTF-8 and escapes are whole characters, so the error cannot occur.
-                        let text = std::str::from_utf8(&self.scratch[..end]);
-                        return text.map(str::to_owned).or_else(|_| self.syntax());
+                        return self.unescaped_text(end);
                     }
                     Some(b'\\') => {
                         let is_short = short_escape(self.rest()).is_some();
@@ -410,19 +414,23 @@ impl<'a, 'd> Reader<'a, 'd> {
                             break;
                         }
                     }
-                    Some(0..0x20) => {
-                        let block = self.rest().first_chunk::<SHORT>();
-                        let text = self.control_characters()?;
-                        end = match block.filter(|_| text.len() <= SHORT) {
-                            Some(block) => put_block(self.scratch, end, block, text.len()),
-                            None => put(self.scratch, end, text),
-                        };
+                    Some(0..0x20) if controls.is_none() => {
+                        // From here on, control characters are read like other characters, and are counted at
+                        // the end of the string.
+                        self.count_controls(self.at, self.at + 1)?;
+                        controls = Some(self.at + 1);
+                        break;
                     }
                     // `unescape` stops before the last few bytes, which are copied one by one.
                     Some(byte) if self.at == stopped => {
                         self.at += 1;
                         end = put(self.scratch, end, &[byte]);
                         break;
+                    }
+                    // Calling `unescape` for one character between two long escapes would take longer.
+                    Some(byte) if self.rest().get(1..3) == Some(b"\\u") => {
+                        self.at += 1;
+                        end = put_block(self.scratch, end, &[byte], 1);
                     }
                     Some(_) => break,
                     None => return self.syntax(),
@@ -431,22 +439,58 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
+    /// Takes the first `end` bytes of the buffer as a string.
+    #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the buffer")]
+    fn unescaped_text(&mut self, end: usize) -> Result<String, DecodeError> {
+        let text = if end > RETAINED_BYTES {
+            // The next payload would free such a large buffer, so it becomes the string.
+            let mut bytes = std::mem::take(self.scratch);
+            bytes.truncate(end);
+            bytes.shrink_to_fit();
+            String::from_utf8(bytes).ok()
+        } else {
+            std::str::from_utf8(&self.scratch[..end]).ok().map(str::to_owned)
+        };
+        // The text is UTF-8 and escapes are whole characters, so the error cannot occur.
+        text.map_or_else(|| self.syntax(), Ok)
+    }
+
     /// Reads text up to the next quotation mark or backslash. The text begins with a raw control character,
     /// which Graylog accepts. A string may have millions of control characters, so all of them are counted in
     /// one step.
-    #[inline(never)]
-    fn control_characters(&mut self) -> Result<&'a [u8], DecodeError> {
+    #[inline]
+    fn control_characters(&mut self) -> Result<(), DecodeError> {
         let rest = self.rest();
-        let ends = |byte: &u8| matches!(byte, b'"' | b'\\');
-        let end = match rest.iter().take(SHORT).position(ends) {
-            Some(end) => end,
-            None => memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len()),
+        let len = match rest {
+            [_, b'"' | b'\\', ..] => 1,
+            _ => memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len()),
         };
-        let (text, _) = rest.split_at(end);
-        let count = text.iter().filter(|byte| **byte < 0x20).count();
-        self.deviate_times(DeviationKind::ControlCharacter, self.at, count)?;
-        self.at += end;
-        Ok(text)
+        self.count_controls(self.at, self.at + len)?;
+        self.at += len;
+        Ok(())
+    }
+
+    /// Counts the control characters of a text. The first one of a member is recorded as a deviation, or returned
+    /// as an error in strict mode. The text of the first one begins with it.
+    #[inline]
+    #[allow(clippy::indexing_slicing, reason = "the text has been read")]
+    fn count_controls(&mut self, from: usize, to: usize) -> Result<(), DecodeError> {
+        if self.controls == 0 {
+            self.deviate(DeviationKind::ControlCharacter, from)?;
+        }
+        let text = &self.text.as_bytes()[from..to];
+        self.controls += text.iter().filter(|byte| **byte < 0x20).count();
+        Ok(())
+    }
+
+    /// Returns the deviations since the last call, with one entry for each kind.
+    pub(super) fn deviations(&mut self) -> &mut Vec<Deviation> {
+        let controls = std::mem::take(&mut self.controls);
+        let kind = DeviationKind::ControlCharacter;
+        for known in self.deviations.iter_mut().filter(|known| known.kind == kind) {
+            known.count = controls;
+        }
+        self.deviations
     }
 
     /// Reads an escape, which begins at the next byte.
