@@ -208,13 +208,13 @@ impl Decoder {
                 return Err(DecodeError::new(DecodeErrorKind::TooManyMembers, offset));
             }
             members.add(&mut reader, visitor, name, offset)?;
-            if !reader.deviations.is_empty() {
-                report.pass(reader.deviations, visitor);
+            if reader.has_deviations() {
+                report.pass(reader.deviations(), visitor);
             }
         }
         reader.end()?;
         members.finish(&mut reader, visitor)?;
-        report.pass(reader.deviations, visitor);
+        report.pass(reader.deviations(), visitor);
         if report.further > 0 {
             visitor.further_deviations(report.further);
         }

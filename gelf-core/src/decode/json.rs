@@ -5,13 +5,9 @@
 
 use std::borrow::Cow;
 
-use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_DEPTH};
-use crate::encode::escape::{clean_prefix, short_escape, unescape};
-use crate::message::number::json_number_len;
-
-/// The maximum length of a text between two escapes that is read and copied without a function call. A string
-/// may have millions of such texts.
-const SHORT: usize = 16;
+use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_DEPTH, RETAINED_BYTES};
+use crate::encode::escape::{behind_clean, clean_prefix, short_escape, unescape};
+use crate::message::number::{behind_number, json_number_len};
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +38,9 @@ pub(super) struct Reader<'a, 'd> {
     text: &'a str,
     at: usize,
     /// The deviations of the current member, with one entry for each kind.
-    pub(super) deviations: &'d mut Vec<Deviation>,
+    deviations: &'d mut Vec<Deviation>,
+    /// The number of control characters in the strings of the current member.
+    controls: usize,
     /// The buffer for strings with escapes, as long as the longest string so far.
     scratch: &'d mut Vec<u8>,
     limits: Limits,
@@ -55,7 +53,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         deviations: &'d mut Vec<Deviation>,
         scratch: &'d mut Vec<u8>,
     ) -> Self {
-        Self { text, at: 0, deviations, scratch, limits }
+        Self { text, at: 0, deviations, controls: 0, scratch, limits }
     }
 
     /// Returns the offset of the next byte.
@@ -65,19 +63,19 @@ impl<'a, 'd> Reader<'a, 'd> {
 
     /// Records a deviation, or returns it as an error in strict mode.
     pub(super) fn deviate(&mut self, kind: DeviationKind, offset: usize) -> Result<(), DecodeError> {
-        self.deviate_times(kind, offset, 1)
-    }
-
-    /// Records several deviations of one kind, of which the first is at `offset`.
-    fn deviate_times(&mut self, kind: DeviationKind, offset: usize, count: usize) -> Result<(), DecodeError> {
         if self.limits.strict {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
         }
         match self.deviations.iter_mut().find(|known| known.kind == kind) {
-            Some(known) => known.count += count,
-            None => self.deviations.push(Deviation { kind, offset, count }),
+            Some(known) => known.count += 1,
+            None => self.deviations.push(Deviation { kind, offset, count: 1 }),
         }
         Ok(())
+    }
+
+    /// Returns whether there are deviations since the last call of [`deviations`](Self::deviations).
+    pub(super) fn has_deviations(&self) -> bool {
+        !self.deviations.is_empty()
     }
 
     fn error<T>(&self, kind: DecodeErrorKind) -> Result<T, DecodeError> {
@@ -113,13 +111,7 @@ impl<'a, 'd> Reader<'a, 'd> {
     }
 
     fn skip_white_space(&mut self) {
-        // Most senders write no white space.
-        if self.peek().is_some_and(|byte| byte > b' ') {
-            return;
-        }
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
+        self.at = self.offset_of(skip_white_space(self.rest()));
     }
 
     /// Reads up to the first member of the object.
@@ -219,115 +211,134 @@ impl<'a, 'd> Reader<'a, 'd> {
     }
 
     /// Skips an array or object and checks its syntax. Uses no recursion, so nested values need no stack.
+    ///
+    /// An array may have millions of tiny values. Therefore the rest of the text is a local variable, which stays
+    /// in registers, and the shortest values are checked for first.
     fn skip_container(&mut self) -> Result<(), DecodeError> {
-        // One bit for each open container: 1 for an object, 0 for an array. The lowest bit is for the
-        // innermost container.
-        let mut objects: u128 = 0;
+        // The bracket that closes the innermost container, and the brackets that close the containers around it.
+        // The message is the outermost level.
+        let mut closing = 0;
+        let mut outer = [0; MAX_DEPTH - 1];
         let mut depth = 0;
+        let mut rest = self.rest();
         loop {
-            match self.peek() {
-                Some(bracket @ (b'{' | b'[')) => {
-                    // The message is the outermost level.
-                    if depth + 1 >= MAX_DEPTH {
-                        return self.error(DecodeErrorKind::TooDeep);
-                    }
-                    self.at += 1;
-                    objects = objects << 1 | u128::from(bracket == b'{');
+            match rest {
+                [bracket @ (b'{' | b'['), tail @ ..] => {
+                    let Some(place) = outer.get_mut(depth) else {
+                        return self.error_at(rest, DecodeErrorKind::TooDeep);
+                    };
+                    *place = closing;
                     depth += 1;
-                    self.skip_white_space();
-                    if self.peek() != Some(closing(objects)) {
-                        self.skip_name(objects)?;
+                    closing = if *bracket == b'{' { b'}' } else { b']' };
+                    rest = skip_white_space(tail);
+                    if rest.first() != Some(&closing) {
+                        if *bracket == b'{' {
+                            rest = self.skip_name(rest)?;
+                        }
                         continue;
                     }
                 }
-                _ => self.skip_scalar()?,
+                [b'"', b'"', tail @ ..] => rest = tail,
+                [b'0'..=b'9', tail @ ..] if !matches!(tail, [b'0'..=b'9' | b'.' | b'E' | b'e', ..]) => {
+                    rest = tail
+                }
+                [b'-' | b'0'..=b'9', ..] => match behind_number(rest) {
+                    Some(tail) => rest = tail,
+                    None => return self.error_at(rest, DecodeErrorKind::JsonSyntax),
+                },
+                [b'"', ..] => rest = self.skip_string(rest)?,
+                _ => rest = self.skip_word(rest)?,
             }
             // Here a value has ended, or an empty container has begun. The containers around it may end here,
             // too.
             loop {
-                match self.peek() {
-                    Some(b',') => {
-                        self.at += 1;
-                        self.skip_white_space();
-                        if self.peek() != Some(closing(objects)) {
-                            self.skip_name(objects)?;
+                match rest {
+                    [b',', tail @ ..] => {
+                        rest = skip_white_space(tail);
+                        if rest.first() != Some(&closing) {
+                            if closing == b'}' {
+                                rest = self.skip_name(rest)?;
+                            }
                             break;
                         }
-                        self.deviate(DeviationKind::TrailingComma, self.at)?;
+                        self.deviate(DeviationKind::TrailingComma, self.offset_of(rest))?;
                     }
-                    Some(byte) if byte == closing(objects) => {
-                        self.at += 1;
-                        objects >>= 1;
+                    [byte, tail @ ..] if *byte == closing => {
                         depth -= 1;
+                        closing = outer.get(depth).copied().unwrap_or_default();
+                        rest = tail;
                         if depth == 0 {
+                            self.at = self.offset_of(rest);
                             return Ok(());
                         }
                     }
-                    Some(b' ' | b'\t' | b'\n' | b'\r') => self.skip_white_space(),
-                    _ => return self.syntax(),
+                    [b' ' | b'\t' | b'\n' | b'\r', tail @ ..] => rest = skip_white_space(tail),
+                    _ => return self.error_at(rest, DecodeErrorKind::JsonSyntax),
                 }
             }
         }
     }
 
-    /// Skips a string, a number or a word. Checks for the shortest values first, since there can be millions
-    /// of them.
+    /// Returns the offset of a text that ends where the whole text ends.
+    fn offset_of(&self, rest: &[u8]) -> usize {
+        self.text.len() - rest.len()
+    }
+
+    fn error_at<T>(&self, rest: &[u8], kind: DecodeErrorKind) -> Result<T, DecodeError> {
+        Err(DecodeError::new(kind, self.offset_of(rest)))
+    }
+
+    /// Skips a word at the start of `rest`.
+    fn skip_word(&mut self, rest: &'a [u8]) -> Result<&'a [u8], DecodeError> {
+        self.at = self.offset_of(rest);
+        self.scalar()?;
+        Ok(self.rest())
+    }
+
+    /// Skips a member's name and colon at the start of `rest`.
     #[inline(always)]
-    fn skip_scalar(&mut self) -> Result<(), DecodeError> {
-        match self.rest() {
-            [b'0'..=b'9', next, ..] if !matches!(next, b'0'..=b'9' | b'.' | b'E' | b'e') => self.at += 1,
-            [b'"', b'"', ..] => self.at += 2,
-            [b'"', ..] => return self.skip_string(),
-            rest @ [b'-' | b'0'..=b'9', ..] => match json_number_len(rest) {
-                Some(len) => self.at += len,
-                None => return self.syntax(),
-            },
-            _ => drop(self.scalar()?),
+    fn skip_name(&mut self, rest: &'a [u8]) -> Result<&'a [u8], DecodeError> {
+        let rest = match rest {
+            [b'"', b'"', tail @ ..] => tail,
+            _ => self.skip_string(rest)?,
+        };
+        match skip_white_space(rest) {
+            [b':', tail @ ..] => Ok(skip_white_space(tail)),
+            other => self.error_at(other, DecodeErrorKind::JsonSyntax),
         }
-        Ok(())
     }
 
-    /// Skips a member's name and colon if the innermost container is an object.
-    fn skip_name(&mut self, objects: u128) -> Result<(), DecodeError> {
-        if objects & 1 == 1 {
-            self.skip_string()?;
-            self.skip_white_space();
-            if !self.eat(b':') {
-                return self.syntax();
-            }
-            self.skip_white_space();
-        }
-        Ok(())
-    }
-
-    /// Skips a string and checks its syntax.
+    /// Skips a string at the start of `rest`, and checks its syntax. Even millions of escapes take no memory.
     #[inline(always)]
-    fn skip_string(&mut self) -> Result<(), DecodeError> {
-        match self.plain_string() {
-            Some(_) => Ok(()),
-            None => self.skip_escaped(),
+    fn skip_string(&mut self, rest: &'a [u8]) -> Result<&'a [u8], DecodeError> {
+        let [b'"', text @ ..] = rest else { return self.error_at(rest, DecodeErrorKind::JsonSyntax) };
+        match behind_clean(text) {
+            [b'"', tail @ ..] => Ok(tail),
+            escaped => self.skip_escaped(escaped),
         }
     }
 
-    /// Skips a string that has an escape or a control character. Even millions of escapes take no memory.
+    /// Skips the rest of a string, which begins with an escape or a control character.
     #[inline(never)]
-    fn skip_escaped(&mut self) -> Result<(), DecodeError> {
-        if !self.eat(b'"') {
-            return self.syntax();
-        }
+    fn skip_escaped(&mut self, mut rest: &'a [u8]) -> Result<&'a [u8], DecodeError> {
         loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                Some(b'\\') => match short_escape(self.rest()) {
-                    Some(_) => self.at += 2,
-                    None => drop(self.escape()?),
+            match rest {
+                [b'"', tail @ ..] => return Ok(tail),
+                [b'\\', ..] => match short_escape(rest) {
+                    Some((_, tail)) => rest = tail,
+                    None => {
+                        self.at = self.offset_of(rest);
+                        self.escape()?;
+                        rest = self.rest();
+                    }
                 },
-                Some(0..0x20) => drop(self.control_characters()?),
-                Some(_) => self.at += clean_prefix(self.rest()),
-                None => return self.syntax(),
+                [0..0x20, ..] => {
+                    self.at = self.offset_of(rest);
+                    self.control_characters()?;
+                    rest = self.rest();
+                }
+                [_, ..] => rest = behind_clean(rest),
+                [] => return self.error_at(rest, DecodeErrorKind::JsonSyntax),
             }
         }
     }
@@ -363,7 +374,7 @@ impl<'a, 'd> Reader<'a, 'd> {
                     return Ok(Cow::Borrowed(text));
                 }
                 Some(b'\\') => return self.unescaped(start).map(Cow::Owned),
-                Some(_) => drop(self.control_characters()?),
+                Some(_) => self.control_characters()?,
                 None => return self.syntax(),
             }
         }
@@ -376,18 +387,24 @@ impl<'a, 'd> Reader<'a, 'd> {
         let before = self.slice(start, self.at).as_bytes();
         let mut end = before.len();
         put(self.scratch, 0, before);
+        // The offset behind the first control character.
+        let mut controls = None;
         loop {
-            let (read, written) = unescape(self.rest(), self.scratch, end);
+            let (read, written) = match controls {
+                None => unescape::<false>(self.rest(), self.scratch, end),
+                Some(_) => unescape::<true>(self.rest(), self.scratch, end),
+            };
             (self.at, end) = (self.at + read, written);
             let stopped = self.at;
             // Long escapes and control characters often follow one another.
             loop {
                 match self.peek() {
                     Some(b'"') => {
+                        if let Some(from) = controls {
+                            self.count_controls(from, self.at)?;
+                        }
                         self.at += 1;
-                        // The text is UTF-8 and escapes are whole characters, so the error cannot occur.
-                        let text = std::str::from_utf8(&self.scratch[..end]);
-                        return text.map(str::to_owned).or_else(|_| self.syntax());
+                        return self.unescaped_text(end);
                     }
                     Some(b'\\') => {
                         let is_short = short_escape(self.rest()).is_some();
@@ -397,19 +414,23 @@ impl<'a, 'd> Reader<'a, 'd> {
                             break;
                         }
                     }
-                    Some(0..0x20) => {
-                        let block = self.rest().first_chunk::<SHORT>();
-                        let text = self.control_characters()?;
-                        end = match block.filter(|_| text.len() <= SHORT) {
-                            Some(block) => put_block(self.scratch, end, block, text.len()),
-                            None => put(self.scratch, end, text),
-                        };
+                    Some(0..0x20) if controls.is_none() => {
+                        // From here on, control characters are read like other characters, and are counted at
+                        // the end of the string.
+                        self.count_controls(self.at, self.at + 1)?;
+                        controls = Some(self.at + 1);
+                        break;
                     }
                     // `unescape` stops before the last few bytes, which are copied one by one.
                     Some(byte) if self.at == stopped => {
                         self.at += 1;
                         end = put(self.scratch, end, &[byte]);
                         break;
+                    }
+                    // Calling `unescape` for one character between two long escapes would take longer.
+                    Some(byte) if self.rest().get(1..3) == Some(b"\\u") => {
+                        self.at += 1;
+                        end = put_block(self.scratch, end, &[byte], 1);
                     }
                     Some(_) => break,
                     None => return self.syntax(),
@@ -418,22 +439,58 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
+    /// Takes the first `end` bytes of the buffer as a string.
+    #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the buffer")]
+    fn unescaped_text(&mut self, end: usize) -> Result<String, DecodeError> {
+        let text = if end > RETAINED_BYTES {
+            // The next payload would free such a large buffer, so it becomes the string.
+            let mut bytes = std::mem::take(self.scratch);
+            bytes.truncate(end);
+            bytes.shrink_to_fit();
+            String::from_utf8(bytes).ok()
+        } else {
+            std::str::from_utf8(&self.scratch[..end]).ok().map(str::to_owned)
+        };
+        // The text is UTF-8 and escapes are whole characters, so the error cannot occur.
+        text.map_or_else(|| self.syntax(), Ok)
+    }
+
     /// Reads text up to the next quotation mark or backslash. The text begins with a raw control character,
     /// which Graylog accepts. A string may have millions of control characters, so all of them are counted in
     /// one step.
-    #[inline(never)]
-    fn control_characters(&mut self) -> Result<&'a [u8], DecodeError> {
+    #[inline]
+    fn control_characters(&mut self) -> Result<(), DecodeError> {
         let rest = self.rest();
-        let ends = |byte: &u8| matches!(byte, b'"' | b'\\');
-        let end = match rest.iter().take(SHORT).position(ends) {
-            Some(end) => end,
-            None => memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len()),
+        let len = match rest {
+            [_, b'"' | b'\\', ..] => 1,
+            _ => memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len()),
         };
-        let (text, _) = rest.split_at(end);
-        let count = text.iter().filter(|byte| **byte < 0x20).count();
-        self.deviate_times(DeviationKind::ControlCharacter, self.at, count)?;
-        self.at += end;
-        Ok(text)
+        self.count_controls(self.at, self.at + len)?;
+        self.at += len;
+        Ok(())
+    }
+
+    /// Counts the control characters of a text. The first one of a member is recorded as a deviation, or returned
+    /// as an error in strict mode. The text of the first one begins with it.
+    #[inline]
+    #[allow(clippy::indexing_slicing, reason = "the text has been read")]
+    fn count_controls(&mut self, from: usize, to: usize) -> Result<(), DecodeError> {
+        if self.controls == 0 {
+            self.deviate(DeviationKind::ControlCharacter, from)?;
+        }
+        let text = &self.text.as_bytes()[from..to];
+        self.controls += text.iter().filter(|byte| **byte < 0x20).count();
+        Ok(())
+    }
+
+    /// Returns the deviations since the last call, with one entry for each kind.
+    pub(super) fn deviations(&mut self) -> &mut Vec<Deviation> {
+        let controls = std::mem::take(&mut self.controls);
+        let kind = DeviationKind::ControlCharacter;
+        for known in self.deviations.iter_mut().filter(|known| known.kind == kind) {
+            known.count = controls;
+        }
+        self.deviations
     }
 
     /// Reads an escape, which begins at the next byte.
@@ -539,7 +596,15 @@ fn put_block<const N: usize>(buffer: &mut Vec<u8>, at: usize, block: &[u8; N], l
     at + len
 }
 
-/// Returns the bracket that closes the innermost container.
-fn closing(objects: u128) -> u8 {
-    if objects & 1 == 1 { b'}' } else { b']' }
+/// Returns the text behind the white space at its start.
+#[inline(always)]
+fn skip_white_space(mut text: &[u8]) -> &[u8] {
+    // Most senders write no white space.
+    if text.first().is_some_and(|byte| *byte > b' ') {
+        return text;
+    }
+    while let [b' ' | b'\t' | b'\n' | b'\r', tail @ ..] = text {
+        text = tail;
+    }
+    text
 }

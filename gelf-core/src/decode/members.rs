@@ -14,6 +14,7 @@ pub(super) struct Members<'a, 'n> {
     version: Defined<()>,
     host: Defined<Cow<'a, str>>,
     short_message: Defined<Cow<'a, str>>,
+    short_is_blank: bool,
     full_message: Defined<Cow<'a, str>>,
     timestamp: Defined<Timestamp>,
     level: Defined<Level>,
@@ -70,6 +71,7 @@ impl<'a, 'n> Members<'a, 'n> {
             version: Defined::default(),
             host: Defined::default(),
             short_message: Defined::default(),
+            short_is_blank: false,
             full_message: Defined::default(),
             timestamp: Defined::default(),
             level: Defined::default(),
@@ -160,7 +162,8 @@ impl<'a, 'n> Members<'a, 'n> {
             "short_message" => {
                 self.short_message.see(reader, offset)?;
                 let text = text(reader, Member::ShortMessage, value, offset)?;
-                if text.as_deref().is_some_and(is_blank) {
+                self.short_is_blank = text.as_deref().is_some_and(is_blank);
+                if self.short_is_blank {
                     reader.deviate(DeviationKind::Blank(Member::ShortMessage), offset)?;
                 }
                 self.short_message.value = text;
@@ -306,7 +309,7 @@ impl<'a, 'n> Members<'a, 'n> {
         }
         let full_message = self.full_message.value.take();
         let short_message = match self.short_message.value.take() {
-            Some(text) if !is_blank(&text) => text,
+            Some(text) if !self.short_is_blank => text,
             // In place of a blank or missing text, Graylog uses `message`, and Logstash uses `full_message`.
             blank => match (self.message(), blank, &full_message) {
                 (Some(message), _, _) => message,
@@ -443,10 +446,13 @@ fn timestamp(
         other => {
             reader.deviate(DeviationKind::WrongType(Member::Timestamp), offset)?;
             match other {
-                Json::Str(text) => match Timestamp::from_decimal(text.trim()) {
-                    Err(InvalidTimestamp::Syntax) => Timestamp::from_rfc3339(text.trim()),
-                    read => read,
-                },
+                Json::Str(text) => {
+                    let text = text.trim();
+                    match Timestamp::from_decimal(text) {
+                        Err(InvalidTimestamp::Syntax) => Timestamp::from_rfc3339(text),
+                        read => read,
+                    }
+                }
                 _ => Err(InvalidTimestamp::Syntax),
             }
         }

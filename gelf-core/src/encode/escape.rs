@@ -51,7 +51,7 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
     let (mut long, mut run_from) = (true, text.len());
     loop {
         if long {
-            (text, room) = put_clean_blocks(text, room);
+            (text, room) = put_clean_blocks::<false>(text, room);
         }
         if room.len() < SLACK {
             return (text, room);
@@ -59,7 +59,7 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
         let Some((word, tail)) = text.split_first_chunk::<8>() else {
             return (&[], put_tail(text, last, room));
         };
-        let escapes = escapes(u64::from_le_bytes(*word));
+        let escapes = escapes::<false>(u64::from_le_bytes(*word));
         if escapes == 0 {
             room = put(room, *word, word.len());
             text = tail;
@@ -85,9 +85,12 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
 
 /// Writes the clean blocks of 32 bytes at the start of the text. A few vector instructions check each block.
 #[inline(always)]
-fn put_clean_blocks<'t, 'r>(mut text: &'t [u8], mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
+fn put_clean_blocks<'t, 'r, const RAW: bool>(
+    mut text: &'t [u8],
+    mut room: &'r mut [u8],
+) -> (&'t [u8], &'r mut [u8]) {
     while let Some((block, tail)) = text.split_first_chunk::<32>() {
-        if room.len() < SLACK || !is_clean(block) {
+        if room.len() < SLACK || !is_clean::<RAW>(block) {
             break;
         }
         room = put(room, *block, block.len());
@@ -123,7 +126,7 @@ fn put_tail<'r>(tail: &[u8], last: Option<u64>, mut room: &'r mut [u8]) -> &'r m
         // The tail is the upper end of `last`. Shift it down, and fill the rest with 0xff, which needs no
         // escape.
         let word = last >> (64 - bits) | u64::MAX << bits;
-        if escapes(word) == 0 {
+        if escapes::<false>(word) == 0 {
             return put(room, word.to_le_bytes(), tail.len());
         }
     }
@@ -143,12 +146,13 @@ pub(crate) fn put<const N: usize>(room: &mut [u8], bytes: [u8; N], len: usize) -
     &mut room[len..]
 }
 
-/// Returns whether no byte needs an escape. Compilers can vectorize this form of the check.
+/// Returns whether no byte needs an escape; `RAW` accepts control characters. Compilers can vectorize this form
+/// of the check.
 #[inline(always)]
-fn is_clean(block: &[u8; 32]) -> bool {
-    let any = block
-        .iter()
-        .fold(0, |any, &byte| any | u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\'));
+fn is_clean<const RAW: bool>(block: &[u8; 32]) -> bool {
+    let any = block.iter().fold(0, |any, &byte| {
+        any | u8::from(!RAW && byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\')
+    });
     any == 0
 }
 
@@ -220,28 +224,43 @@ const fn written(byte: u8) -> [u8; 8] {
 }
 
 /// Returns a word whose lowest set bit is the high bit of the lowest byte that needs an escape, or 0 if no
-/// byte needs one. Higher bits may be wrong because of a borrow, and must not be used.
+/// byte needs one. Higher bits may be wrong because of a borrow, and must not be used. `RAW` accepts control
+/// characters.
 #[inline(always)]
-const fn escapes(word: u64) -> u64 {
+const fn escapes<const RAW: bool>(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH_BITS: u64 = ONES << 7;
     let quote = word ^ (ONES * b'"' as u64);
     let backslash = word ^ (ONES * b'\\' as u64);
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let control = if RAW { 0 } else { word.wrapping_sub(ONES * 0x20) & !word };
     (control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & HIGH_BITS
+}
+
+/// Returns the text from its first byte that needs an escape on.
+#[inline(always)]
+pub(crate) fn behind_clean(text: &[u8]) -> &[u8] {
+    // Most of the millions of strings that a payload can contain are short.
+    let len = match text.first_chunk() {
+        Some(word) => match escapes::<false>(u64::from_le_bytes(*word)) {
+            0 => clean_prefix(text),
+            escapes => escapes.trailing_zeros() as usize / 8,
+        },
+        None => clean_prefix(text),
+    };
+    text.get(len..).unwrap_or_default()
 }
 
 /// Returns the number of bytes at the start that need no escape.
 pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((word, tail)) = rest.split_first_chunk::<8>() {
-        let escapes = escapes(u64::from_le_bytes(*word));
+        let escapes = escapes::<false>(u64::from_le_bytes(*word));
         if escapes != 0 {
             return bytes.len() - rest.len() + escapes.trailing_zeros() as usize / 8;
         }
         rest = tail;
         while let Some((block, tail)) = rest.split_first_chunk::<32>() {
-            if !is_clean(block) {
+            if !is_clean::<false>(block) {
                 break;
             }
             rest = tail;
@@ -251,13 +270,13 @@ pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
 }
 
 /// Unescapes the text into the buffer behind its first `at` bytes. Stops at the end of the string, at an
-/// escape of the long form (`\u`), at a byte that a string must not contain, or before the last few bytes.
+/// escape of the long form (`\u`), at a control character unless `RAW` accepts it, or before the last few bytes.
 /// Returns the number of bytes read and the end of the written part; the bytes behind it are undefined.
 #[allow(
     clippy::indexing_slicing,
     reason = "the buffer is extended beyond `at`, and the clean bytes are a part of the word that the text begins with"
 )]
-pub(crate) fn unescape(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usize) {
+pub(crate) fn unescape<const RAW: bool>(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usize) {
     let mut rest = text;
     if dst.len() < at + text.len().min(UNESCAPED_AT_ONCE) + SLACK {
         // Unescaping never makes the text longer. The buffer grows in steps, because the string may be much
@@ -269,13 +288,13 @@ pub(crate) fn unescape(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usi
     let (mut long, mut run_from) = (true, rest.len());
     loop {
         if long {
-            (rest, room) = put_clean_blocks(rest, room);
+            (rest, room) = put_clean_blocks::<RAW>(rest, room);
         }
         let Some((word, tail)) = rest.split_first_chunk::<8>() else { break };
         if room.len() < SLACK {
             break;
         }
-        let escapes = escapes(u64::from_le_bytes(*word));
+        let escapes = escapes::<RAW>(u64::from_le_bytes(*word));
         if escapes == 0 {
             room = put(room, *word, word.len());
             rest = tail;

@@ -146,67 +146,121 @@ fn is_json_number(text: &str) -> bool {
 
 /// Returns the length of the JSON number at the start of the text; `None` if there is none.
 pub(crate) fn json_number_len(text: &[u8]) -> Option<usize> {
-    let digits = |from: usize| {
-        let mut end = from;
-        while text.get(end).is_some_and(u8::is_ascii_digit) {
-            end += 1;
-        }
-        end - from
+    behind_number(text).map(|rest| text.len() - rest.len())
+}
+
+/// Returns the text behind the JSON number at the start of the text; `None` if there is none.
+#[inline]
+pub(crate) fn behind_number(text: &[u8]) -> Option<&[u8]> {
+    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    let mut rest = match unsigned {
+        [b'0', tail @ ..] if !matches!(tail, [b'0'..=b'9', ..]) => tail,
+        [b'0', ..] => return None,
+        _ => behind_digits(unsigned)?,
     };
-    let mut at = usize::from(text.first() == Some(&b'-'));
-    let whole = digits(at);
-    if whole == 0 || (whole > 1 && text.get(at) == Some(&b'0')) {
-        return None;
+    if let [b'.', fraction @ ..] = rest {
+        rest = behind_digits(fraction)?;
     }
-    at += whole;
-    if text.get(at) == Some(&b'.') {
-        let fraction = digits(at + 1);
-        if fraction == 0 {
-            return None;
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        rest = behind_digits(match exponent {
+            [b'+' | b'-', digits @ ..] => digits,
+            digits => digits,
+        })?;
+    }
+    Some(rest)
+}
+
+/// Returns the text behind one or more digits; `None` if there is no digit.
+#[inline(always)]
+pub(crate) fn behind_digits(text: &[u8]) -> Option<&[u8]> {
+    let [b'0'..=b'9', rest @ ..] = text else { return None };
+    let mut rest = rest;
+    // Blocks of digits are found by a few vector instructions.
+    while let Some((block, tail)) = rest.split_first_chunk::<16>() {
+        if !block.iter().all(u8::is_ascii_digit) {
+            break;
         }
-        at += 1 + fraction;
+        rest = tail;
     }
-    if matches!(text.get(at), Some(b'e' | b'E')) {
-        let sign = usize::from(matches!(text.get(at + 1), Some(b'+' | b'-')));
-        let exponent = digits(at + 1 + sign);
-        if exponent == 0 {
-            return None;
-        }
-        at += 1 + sign + exponent;
+    while let [b'0'..=b'9', tail @ ..] = rest {
+        rest = tail;
     }
-    Some(at)
+    Some(rest)
 }
 
 /// Returns the integer that a JSON number stands for, however it is written: `6`, `6.0`, `0.6e1` and `60e-1`.
 /// Returns `None` if it has a fraction, or is outside of `i64`.
 pub(crate) fn exact_integer(number: &str) -> Option<i64> {
-    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = || whole.bytes().chain(fraction.bytes()).filter(u8::is_ascii_digit);
-    if digits().all(|digit| digit == b'0') {
+    let unsigned = number.strip_prefix('-').unwrap_or(number).as_bytes();
+    let sign = if unsigned.len() < number.len() { -1 } else { 1 };
+    let (mantissa, exponent) = split_once(unsigned, memchr::memchr2(b'e', b'E', unsigned));
+    let (whole, fraction) = split_once(mantissa, memchr::memchr(b'.', mantissa));
+    // The digits from the first digit that is not 0 on, and the number of those in front of the decimal point.
+    // This number may be negative, or larger than the number of digits.
+    let (whole, fraction, before) = match without_zeros(whole) {
+        [] => {
+            let significant = without_zeros(fraction);
+            (&[][..], significant, i64::try_from(fraction.len() - significant.len()).ok()?.checked_neg()?)
+        }
+        whole => (whole, fraction, i64::try_from(whole.len()).ok()?),
+    };
+    if whole.is_empty() && fraction.is_empty() {
         return Some(0);
     }
-    // `places` is the number of digits in front of the decimal point. It may be negative, or larger than the
-    // number of all digits. If the exponent is outside of `i32`, the number is not an integer within `i64`,
-    // unless it has as many digits.
-    let before = i64::try_from(whole.trim_start_matches('-').len()).ok()?;
-    let mut places = before + i64::from(exponent.parse::<i32>().ok()?);
-    let sign = if number.starts_with('-') { -1 } else { 1 };
+    let places = usize::try_from(before + i64::from(small_exponent(exponent)?)).ok()?;
+    // An integer within `i64` has at most 19 digits.
+    if !(1..=19).contains(&places) {
+        return None;
+    }
     let mut integer: i64 = 0;
-    for digit in digits() {
-        let digit = i64::from(digit - b'0');
-        if places > 0 {
-            integer = integer.checked_mul(10)?.checked_add(sign * digit)?;
-        } else if digit != 0 {
-            return None;
-        }
-        places -= 1;
+    let mut digits = whole.iter().chain(fraction);
+    for _ in 0..places {
+        let digit = digits.next().map_or(0, |digit| i64::from(digit - b'0'));
+        integer = integer.checked_mul(10)?.checked_add(sign * digit)?;
     }
-    while places > 0 {
-        integer = integer.checked_mul(10)?;
-        places -= 1;
+    let behind = |digits: &[u8], places: usize| digits.get(places..).is_none_or(is_zero);
+    (behind(whole, places) && behind(fraction, places.saturating_sub(whole.len()))).then_some(integer)
+}
+
+/// Returns the parts of a text in front of and behind the byte at this offset.
+fn split_once(text: &[u8], at: Option<usize>) -> (&[u8], &[u8]) {
+    match at.map(|at| text.split_at(at)) {
+        Some((before, [_, behind @ ..])) => (before, behind),
+        _ => (text, &[]),
     }
-    Some(integer)
+}
+
+/// Parses the digits of an exponent and their sign. Returns `None` for an exponent outside of `i32`: a number of
+/// up to 2 GiB with such an exponent is 0, or not an integer within `i64`.
+fn small_exponent(text: &[u8]) -> Option<i32> {
+    let (sign, digits) = match text {
+        [b'-', digits @ ..] => (-1, digits),
+        [b'+', digits @ ..] => (1, digits),
+        digits => (1, digits),
+    };
+    let digits = without_zeros(digits);
+    if digits.len() > 10 {
+        return None;
+    }
+    let magnitude = digits.iter().fold(0_i64, |number, digit| number * 10 + i64::from(digit - b'0'));
+    i32::try_from(sign * magnitude).ok()
+}
+
+/// Returns the digits behind the leading zeros. Blocks of zeros are found by a few vector instructions, since a
+/// number can have millions of them.
+pub(crate) fn without_zeros(mut digits: &[u8]) -> &[u8] {
+    while let Some((b"00000000000000000000000000000000", tail)) = digits.split_first_chunk::<32>() {
+        digits = tail;
+    }
+    while let [b'0', tail @ ..] = digits {
+        digits = tail;
+    }
+    digits
+}
+
+/// Returns whether all digits are 0.
+pub(crate) fn is_zero(digits: &[u8]) -> bool {
+    without_zeros(digits).is_empty()
 }
 
 #[cfg(test)]

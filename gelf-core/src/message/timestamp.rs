@@ -10,6 +10,8 @@ mod rfc3339;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::number::{behind_digits, is_zero, without_zeros};
+
 const NANOS_PER_SECOND: i128 = 1_000_000_000;
 
 /// A point in time, as whole seconds since the Unix epoch and nanoseconds after them.
@@ -87,7 +89,7 @@ impl Timestamp {
         let number = Decimal::split(text).ok_or(InvalidTimestamp::Syntax)?;
         let digits =
             || number.whole.bytes().chain(number.fraction.bytes()).map(|digit| i64::from(digit - b'0'));
-        if digits().all(|digit| digit == 0) {
+        if is_zero(number.whole.as_bytes()) && is_zero(number.fraction.as_bytes()) {
             return Ok(Self::UNIX_EPOCH);
         }
         // The position of the decimal point among the digits; it may be outside of them.
@@ -104,6 +106,9 @@ impl Timestamp {
                     .ok_or(InvalidTimestamp::Range)?;
             } else if let Some(weight) = u32::try_from(position - point).ok().and_then(nano_weight) {
                 nanos += digit * weight;
+            } else {
+                // The other digits are below a nanosecond.
+                break;
             }
             position += 1;
         }
@@ -286,11 +291,11 @@ impl<'a> Decimal<'a> {
             Some(rest) => (true, rest),
             None => (false, text),
         };
-        let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
+        let (mantissa, exponent) = match split_once(rest, memchr::memchr2(b'e', b'E', rest.as_bytes())) {
             Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
             None => (rest, 0),
         };
-        let (whole, fraction) = match mantissa.split_once('.') {
+        let (whole, fraction) = match split_once(mantissa, memchr::memchr(b'.', mantissa.as_bytes())) {
             Some((whole, fraction)) if all_digits(fraction) => (whole, fraction),
             Some(_) => return None,
             None => (mantissa, ""),
@@ -300,8 +305,14 @@ impl<'a> Decimal<'a> {
     }
 }
 
+/// Returns the parts of a text in front of and behind the ASCII character at this offset.
+fn split_once(text: &str, at: Option<usize>) -> Option<(&str, &str)> {
+    let at = at?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
 fn all_digits(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+    behind_digits(text.as_bytes()).is_some_and(<[u8]>::is_empty)
 }
 
 fn parse_exponent(text: &str) -> Option<i64> {
@@ -313,7 +324,12 @@ fn parse_exponent(text: &str) -> Option<i64> {
         return None;
     }
     // 10^1,000,000 is as much out of range as any larger power, and no sum with it can overflow.
-    let magnitude = digits.parse::<i64>().unwrap_or(i64::MAX).min(1_000_000);
+    let magnitude = match without_zeros(digits.as_bytes()) {
+        digits if digits.len() <= 7 => {
+            digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')).min(1_000_000)
+        }
+        _ => 1_000_000,
+    };
     Some(if negative { -magnitude } else { magnitude })
 }
 
