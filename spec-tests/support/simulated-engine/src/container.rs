@@ -118,7 +118,7 @@ impl Container {
         self.shared.change(|state| state.container_mut(&self.id).log.repeat(count));
     }
 
-    /// Ends the answers that follow the log in order, without the records that they were not sent yet, as Docker
+    /// Ends the answers that follow the log in order, without the records that were not sent yet, as Docker
     /// 20.10 may do when a container ends.
     pub fn end_followers(&self) {
         self.shared.change(|state| state.container_mut(&self.id).ends += 1);
