@@ -299,7 +299,7 @@ proptest! {
         ContentLifter::default().apply(&mut content, line.as_str().into(), &mut message);
         prop_assert_eq!(message.field("container_name").and_then(Value::as_str), Some("shop"));
         let mut payload = bytes::BytesMut::new();
-        gelf_core::Encoder::default().encode(&message, &mut payload);
+        gelf_core::Encoder::new().encode(&message, &mut payload);
         prop_assert!(gelf_core::Decoder::strict().decode(&payload).is_ok());
     }
 }

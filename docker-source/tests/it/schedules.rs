@@ -160,6 +160,11 @@ impl Reader {
     }
 
     fn take(&mut self, record: &Record) {
+        if record.gap().is_some() {
+            let ticket = self.progress.read(record.position());
+            self.progress.settle(ticket);
+            return;
+        }
         let place @ (container, is_stderr, number) = place(record.bytes());
         assert!(self.has_terminal || is_stderr == (record.stream() == LogStream::Stderr), "{place:?}");
         assert!(self.read.insert(place), "{place:?} is repeated");

@@ -48,7 +48,5 @@ async fn lines_are_read_as_the_route_and_the_container_say() {
     }
     let warning = router.wait_for("label gelf.strip_ansi: use true or false");
     assert!(warning.contains("container=\"wrong\""), "{warning}");
-    let ending = tokio::task::spawn_blocking(move || router.terminate());
-    drop(receiver);
-    ending.await.unwrap();
+    tokio::task::spawn_blocking(move || router.terminate()).await.unwrap();
 }

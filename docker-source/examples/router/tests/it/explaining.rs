@@ -118,7 +118,8 @@ async fn a_named_route_with_a_host_of_the_environment_says_which_variables_have_
     let shows = [
         "1: gelf://graylog:12201 (hassio-main)",
         "host = hassio",
-        "STRIP_ANSI has no effect: lines are sent as they are written",
+        "strip_ansi = 1",
+        "STRIP_ANSI sets strip_ansi= of routes that lack it",
         "ROUTESPATH has no effect: routes are given on the command line, in ROUTE_URIS or in a file with \
          --config",
     ];

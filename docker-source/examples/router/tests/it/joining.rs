@@ -73,7 +73,6 @@ async fn lines_are_joined_as_the_route_and_the_container_say_and_every_line_is_c
     let mut rest = all::<3>(&mut receiver).await;
     rest.sort();
     assert_eq!(rest, ["java.lang.Error: x\n\tat d.E.f(E.java:2)", "next", "three"]);
-    drop(receiver);
     let logged = ending.await.unwrap();
     for account in ["11 lines routed = 7 delivered + ", " + 4 joined to the line before + 0 in flight"] {
         assert!(logged.iter().any(|line| line.contains(account)), "{logged:#?}");
@@ -138,7 +137,5 @@ async fn a_message_is_not_torn_while_its_destination_takes_nothing() {
     tokio::time::sleep(Duration::from_millis(600)).await;
     let mut late = TcpReceiver::bind(closed).await.unwrap();
     assert_eq!(all::<50>(&mut late).await, expected);
-    let ending = tokio::spawn(terminate(router));
-    drop((alive, late));
-    ending.await.unwrap();
+    terminate(router).await;
 }
