@@ -178,7 +178,7 @@ impl Supervisor {
     }
 
     /// Counts unreadable events and returns whether there are any.
-    fn unreadable_events(&mut self, count: u64) -> bool {
+    fn unreadable_events(&self, count: u64) -> bool {
         self.context.stats.bad_events(count);
         let text = "cannot read an event of the Engine; listing all containers instead";
         self.context.warnings.events.warn_of(count, None, text);
@@ -186,7 +186,7 @@ impl Supervisor {
     }
 
     /// Counts a list with this number of unreadable elements.
-    fn unreadable_elements(&mut self, count: u64) {
+    fn unreadable_elements(&self, count: u64) {
         self.context.stats.listed(count);
         let text = "cannot read an element of the list of containers; the others are followed";
         self.context.warnings.list_elements.warn_of(count, None, text);

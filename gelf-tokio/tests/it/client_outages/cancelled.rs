@@ -9,7 +9,7 @@ use crate::support::polled::polled;
 
 async fn slow_proxy(sink: &Sink) -> TcpProxy {
     let plan = TcpPlan::new().throttle(10_000_000);
-    let options = TcpOptions { plan, max_held: 32 * 1024, ..TcpOptions::default() };
+    let options = TcpOptions { plan, max_held: 32 * 1024 };
     TcpProxy::start_with(sink.address, options).await.unwrap()
 }
 

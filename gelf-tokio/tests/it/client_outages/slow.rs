@@ -17,7 +17,7 @@ const SHORTEST: usize = 70;
 /// Starts a proxy with this rate and a small buffer.
 async fn throttled(sink: &Sink, bytes_per_second: u64) -> TcpProxy {
     let plan = TcpPlan::new().throttle(bytes_per_second);
-    let options = TcpOptions { plan, max_held: 16 * 1024, ..TcpOptions::default() };
+    let options = TcpOptions { plan, max_held: 16 * 1024 };
     TcpProxy::start_with(sink.address, options).await.unwrap()
 }
 
