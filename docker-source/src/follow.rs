@@ -155,8 +155,8 @@ enum Step {
     /// omitted.
     Poll {
         left: Option<LogReader>,
-        /// True if the last response did not reach far enough.
-        is_behind: bool,
+        /// The number of lines that the log is known to have behind the last known line.
+        lines_behind: u32,
     },
     /// The stream ended: ask whether the container still runs.
     Decide(LogReader),
@@ -185,7 +185,7 @@ impl Following {
             step = match step {
                 Step::Admit => self.admit().await,
                 Step::Follow { tail } => self.follow(tail).await?,
-                Step::Poll { left, is_behind } => self.poll(left, is_behind).await?,
+                Step::Poll { left, lines_behind } => self.poll(left, lines_behind).await?,
                 Step::Decide(reader) => self.decide(reader).await,
                 Step::CatchUp(reader) => self.catch_up(reader).await?,
                 Step::Leave(reader) => match self.catch_up(reader).await? {
@@ -252,11 +252,13 @@ impl Following {
             if ending == Ending::Due && self.prove().await? {
                 continue;
             }
+            let lines_behind = response.scan().lines_of_tail();
             let reader = response.into_reader();
             return Ok(match ending {
                 Ending::Broken | Ending::Complete | Ending::Invalid => Step::Decide(reader),
-                Ending::Busy | Ending::Due => Step::Poll { left: Some(reader), is_behind: false },
-                Ending::TooShort => Step::Poll { left: Some(reader), is_behind: true },
+                Ending::Busy | Ending::Due | Ending::TooShort => {
+                    Step::Poll { left: Some(reader), lines_behind }
+                }
             });
         }
     }
@@ -286,7 +288,7 @@ impl Following {
             return Some(step);
         }
         self.announce(true);
-        self.can_window().then_some(Step::Poll { left: None, is_behind: false })
+        self.can_window().then_some(Step::Poll { left: None, lines_behind: 0 })
     }
 
     /// Returns the request that follows the log, and the reach of its response.
@@ -462,7 +464,7 @@ impl Following {
     ) -> Result<Result<Ending, EngineError>, QueueClosed> {
         let tail = past_damage(self.stuck);
         if tail.is_none() && self.can_window() {
-            return self.window(response).await;
+            return self.window(response, 0).await;
         }
         if tail.is_some() {
             self.sink.skip_damage();
@@ -475,7 +477,8 @@ impl Following {
                 let response = response.insert(self.response(content_type, body, scan));
                 let silence = Silence::AtMost(self.context.timing.catch_up);
                 let ending = self.read(response, silence).await?;
-                if let (Ending::Complete, Some(anchor)) = (ending, response.scan().anchor()) {
+                let anchor = response.scan().anchor().filter(|_| ending == Ending::Complete);
+                if let Some(anchor) = anchor.filter(|_| self.can_window()) {
                     self.known = Known::Line(anchor);
                 }
                 Ok(Ok(ending))

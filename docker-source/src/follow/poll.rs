@@ -46,11 +46,13 @@ impl Following {
     pub(super) async fn prove(&mut self) -> Result<bool, QueueClosed> {
         let (open, stuck) = (self.open, self.stuck);
         // If the window cannot be read, the next one is due later. The stream itself shows the error.
-        let read = self.window(&mut None).await?;
+        let read = self.window(&mut None, 0).await?;
         if !matches!(read, Ok(Ending::Complete)) {
             self.pace.window(Instant::now(), 0, std::time::Duration::ZERO);
         }
         (self.open, self.stuck, self.is_unread) = (open, stuck, true);
+        // The stream goes on behind lines that the window may not have reached.
+        self.sink.expect_any_line();
         Ok(!(self.pace.is_late() && self.can_poll()))
     }
 
@@ -58,7 +60,7 @@ impl Following {
     pub(super) async fn poll(
         &mut self,
         mut left: Option<LogReader>,
-        is_behind: bool,
+        mut lines_behind: u32,
     ) -> Result<Step, QueueClosed> {
         self.pace.begin_windows();
         let ended_at = self.commands.borrow().ended_at;
@@ -69,9 +71,8 @@ impl Following {
                 let commands = self.commands.borrow();
                 (commands.removed || commands.ended_at != ended_at, commands.starts != self.seen.starts)
             };
-            let (stuck, new_before) = (self.stuck, self.sink.new_lines());
             let mut response = None;
-            let read = self.window(&mut response).await?;
+            let read = self.window(&mut response, std::mem::take(&mut lines_behind)).await?;
             left = response.map(Response::into_reader).or(left);
             match read {
                 Ok(Ending::Complete) => {}
@@ -87,15 +88,7 @@ impl Following {
             if is_over {
                 return Ok(self.after(left));
             }
-            if is_behind && self.sink.new_lines() == new_before {
-                // The log has further records, but the Engine does not read beyond a damaged one.
-                self.stuck = stuck + 1;
-                self.warn_of_damage();
-                self.left = left;
-                self.pause().await;
-                return Ok(Step::Follow { tail: past_damage(self.stuck) });
-            }
-            if is_behind || self.pace.is_quiet() || !self.can_poll() {
+            if self.pace.is_quiet() || !self.can_poll() {
                 self.left = left;
                 return Ok(Step::Follow { tail: None });
             }
@@ -112,13 +105,15 @@ impl Following {
     }
 
     /// Reads the lines behind the last known one. Each new line is taken. The window is longer than one
-    /// response if the Engine has more new lines than expected.
+    /// response if the Engine has more new lines than expected. The log is known to have `lines_behind` lines
+    /// behind the last known one.
     ///
     /// # Cancel safety
     /// This method is cancel safe: the next window begins behind the same line.
     pub(super) async fn window(
         &mut self,
         response: &mut Option<Response>,
+        mut lines_behind: u32,
     ) -> Result<Result<Ending, EngineError>, QueueClosed> {
         let new_before = self.sink.new_lines();
         let mut limit = window::first_limit(self.pace.expected());
@@ -141,7 +136,9 @@ impl Following {
                 _ => response.scan().verdict(),
             };
             match (ending, verdict) {
-                (Ending::Complete, Verdict::Reached) => {
+                (Ending::Complete, Verdict::Reached)
+                    if is_whole || response.scan().lines_behind() >= lines_behind =>
+                {
                     if let Some(anchor) = response.scan().anchor() {
                         self.known = Known::Line(anchor);
                     }
@@ -149,9 +146,10 @@ impl Following {
                     self.pace.window(Instant::now(), self.sink.new_lines() - new_before, took);
                     return Ok(Ok(ending));
                 }
-                (Ending::Complete | Ending::TooShort, Verdict::TooShort | Verdict::Reached)
-                    if !is_damaged =>
-                {
+                (Ending::Complete | Ending::TooShort, Verdict::TooShort) if !is_damaged => {
+                    if ending == Ending::Complete {
+                        lines_behind = lines_behind.max(response.scan().lines());
+                    }
                     limit = window::next_limit(limit);
                 }
                 (Ending::Complete, Verdict::NotInLog) => (limit, is_whole) = (None, true),
@@ -163,6 +161,8 @@ impl Following {
                     self.stuck = stuck;
                 }
                 (Ending::Broken, _) => return Ok(Ok(ending)),
+                // A damaged record is behind the place: a longer response has fewer lines than a shorter one,
+                // or no response can be read up to the place.
                 _ => {
                     self.stuck = stuck + 1;
                     self.warn_of_damage();

@@ -128,7 +128,7 @@ impl Following {
                     break Ending::Broken;
                 }
                 Some(Ok(part)) => {
-                    if response.scan.follows() {
+                    if response.scan.is_live() {
                         self.pace.bytes(part.len());
                     }
                     response.reader.push(&part, self.context.clock.now());
@@ -197,7 +197,7 @@ impl Following {
             match response.reader.decode(&mut lines) {
                 Ok(Decoded::Piece) => {
                     response.scan.record();
-                    if response.scan.follows() {
+                    if response.scan.is_live() {
                         self.pace.record();
                     }
                     let oldest_open = response.reader.oldest_open();

@@ -91,6 +91,9 @@ pub(super) struct Scan {
     /// True if the first line shows that the response does not reach far enough.
     is_too_short: bool,
     records: u32,
+    /// The number of lines, and of those behind the place.
+    lines: u32,
+    lines_behind: u32,
     /// The stamp of the first line.
     begin: Option<Timestamp>,
     anchor: Option<Anchor>,
@@ -108,15 +111,17 @@ impl Scan {
             is_reached,
             is_too_short: false,
             records: 0,
+            lines: 0,
+            lines_behind: 0,
             begin: None,
             anchor: None,
             is_held: false,
         }
     }
 
-    /// Returns whether records follow that were written after the request.
-    pub(super) fn follows(&self) -> bool {
-        self.follows
+    /// Returns whether the next records may have been written after the request.
+    pub(super) fn is_live(&self) -> bool {
+        self.follows && self.is_reached
     }
 
     /// Counts a record.
@@ -135,6 +140,13 @@ impl Scan {
 
     /// Places a line.
     pub(super) fn place(&mut self, line: &Line) -> Placement {
+        let placement = self.compare(line);
+        self.lines = self.lines.saturating_add(1);
+        self.lines_behind = self.lines_behind.saturating_add(u32::from(placement == Placement::Behind));
+        placement
+    }
+
+    fn compare(&mut self, line: &Line) -> Placement {
         let begin = *self.begin.get_or_insert(line.time);
         match self.reach {
             Reach::Nothing | Reach::End => Placement::Behind,
@@ -172,6 +184,26 @@ impl Scan {
     /// Notes that a line was left for a later request.
     pub(super) fn hold(&mut self) {
         self.is_held = true;
+    }
+
+    /// Returns the number of lines.
+    pub(super) fn lines(&self) -> u32 {
+        self.lines
+    }
+
+    /// Returns the number of lines of a response that follows the log and begins behind the place. Lines that
+    /// were written after the request do not count, since a stream may repeat them.
+    pub(super) fn lines_of_tail(&self) -> u32 {
+        let limit = self.limit.unwrap_or(0);
+        match !self.is_reached && self.records >= limit {
+            true => self.lines.min(limit),
+            false => 0,
+        }
+    }
+
+    /// Returns the number of lines behind the place.
+    pub(super) fn lines_behind(&self) -> u32 {
+        self.lines_behind
     }
 
     /// Returns whether the response reaches far enough.
