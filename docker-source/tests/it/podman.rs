@@ -59,3 +59,18 @@ async fn a_line_in_short_pieces_is_read_whole() {
     }
     assert_nothing_left(&mut source).await;
 }
+
+#[tokio::test]
+async fn podman_is_not_asked_for_a_number_of_records_since_it_joins_the_pieces_of_both_streams() {
+    let engine = podman().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    engine.set_clock(web.line(Stream::Stdout, "before") + 1_000_000_000);
+    let mut source = connect(&engine).await;
+    web.line(Stream::Stdout, "after");
+    assert_eq!(texts(&mut source, 1).await, ["after"]);
+    web.die();
+    web.wait_for_log_requests(2).await;
+    assert_eq!(engine.count("tail="), 0, "{:?}", engine.requests());
+    assert_nothing_left(&mut source).await;
+}

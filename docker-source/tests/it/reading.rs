@@ -96,7 +96,7 @@ async fn an_invalid_frame_is_counted_and_no_line_is_lost_or_repeated() {
 async fn an_unreadable_part_of_the_log_is_skipped() {
     for is_running in [true, false] {
         let logged = Logged::here();
-        let engine = SimulatedEngine::start().await;
+        let engine = SimulatedEngine::start_with(Options::docker_26_1()).await;
         let mut source = connect(&engine).await;
         let web = engine.create(ContainerOptions::named("web"));
         web.start();

@@ -1,5 +1,6 @@
 //! A container of an Engine, and what it has written.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::options::{Fault, Stream};
@@ -82,22 +83,21 @@ impl Container {
     /// still has them.
     pub fn written(&self) -> Vec<WrittenLine> {
         self.shared.look(|state| {
-            let mut lines: Vec<(WrittenLine, u64)> = Vec::new();
+            let mut lines: Vec<WrittenLine> = Vec::new();
+            // The last line of each stream and run.
+            let mut last = HashMap::new();
             for (record, is_kept, run) in state.container(&self.id).log.written() {
-                let is_open = |(line, of): &&mut (WrittenLine, u64)| {
-                    !line.is_ended && line.stream == record.stream && *of == run
-                };
-                if let Some((line, _)) = lines.iter_mut().rev().find(is_open) {
-                    line.append(&record.bytes);
-                    line.is_kept &= is_kept;
-                    continue;
+                let at = last.entry((record.stream, run)).or_insert(lines.len());
+                if lines.get(*at).is_none_or(|line| line.is_ended) {
+                    *at = lines.len();
+                    let (stream, stamp) = (record.stream, record.stamp);
+                    lines.push(WrittenLine { stream, stamp, bytes: Vec::new(), is_ended: false, is_kept });
                 }
-                let (stream, stamp) = (record.stream, record.stamp);
-                let mut line = WrittenLine { stream, stamp, bytes: Vec::new(), is_ended: false, is_kept };
+                let line = &mut lines[*at];
                 line.append(&record.bytes);
-                lines.push((line, run));
+                line.is_kept &= is_kept;
             }
-            lines.into_iter().map(|(line, _)| line).collect()
+            lines
         })
     }
 
@@ -118,7 +118,7 @@ impl Container {
         self.shared.change(|state| state.container_mut(&self.id).log.repeat(count));
     }
 
-    /// Ends the answers that follow the log in order, without the records that they were not sent yet, as Docker
+    /// Ends the answers that follow the log in order, without the records that were not sent yet, as Docker
     /// 20.10 may do when a container ends.
     pub fn end_followers(&self) {
         self.shared.change(|state| state.container_mut(&self.id).ends += 1);

@@ -8,21 +8,24 @@
 //!
 //! # Faults
 //!
-//! | fault | injected by |
-//! |---|---|
-//! | a log is rotated, and its oldest file removed | [`ContainerOptions::rotated`], [`Container::rotate`] |
-//! | a follower is more than one rotation behind, and goes on with the newest file | lines that are written without an `await` between them |
-//! | a follower skips lines that the Engine has | [`Container::followers_skip`], [`LogFiles::followers_skip_files`] |
-//! | a follower is sent lines twice | [`Container::followers_repeat`] |
-//! | a stream ends before the log does | [`Container::end_followers`], [`Fault::EndAfter`] |
-//! | a connection is cut | [`Container::cut_followers`], [`Fault::CutAfter`] |
-//! | an answer has invalid bytes or an error message | [`Fault::BytesAfter`] |
-//! | an answer is late, refused, or never comes | [`Fault::Late`], [`Fault::LateBody`], [`Fault::Status`], [`Fault::Hang`] |
-//! | a record cannot be decoded | [`Container::damage_next`], [`Options::damaged`] |
-//! | `since` skips newer compressed files, and `tail` is slow | [`ContainerOptions::compressed`], [`Options::unpacking`] |
-//! | events are lost, invalid or repeated, and lists are outdated | [`SimulatedEngine::lose_events`], [`SimulatedEngine::send_event`], [`SimulatedEngine::freeze_list`] |
-//! | the Engine stops and starts again | [`SimulatedEngine::go_away`], [`SimulatedEngine::come_back`] |
-//! | the clock is set back | [`SimulatedEngine::set_clock`] |
+//! - A log is rotated, and its oldest file removed: [`ContainerOptions::rotated`], [`Container::rotate`].
+//! - A follower is more than one rotation behind, and goes on with the newest file: write lines without an
+//!   `await` between them.
+//! - A follower skips lines that the Engine has: [`Container::followers_skip`],
+//!   [`LogFiles::followers_skip_files`].
+//! - A follower is sent lines twice: [`Container::followers_repeat`].
+//! - A stream ends before the log does: [`Container::end_followers`], [`Fault::EndAfter`].
+//! - A connection is cut: [`Container::cut_followers`], [`Fault::CutAfter`].
+//! - An answer has invalid bytes or an error message: [`Fault::BytesAfter`].
+//! - An answer is late, refused, or never comes: [`Fault::Late`], [`Fault::LateBody`], [`Fault::Status`],
+//!   [`Fault::Hang`].
+//! - A record cannot be decoded: [`Container::damage_next`], [`Options::damaged`].
+//! - `since` skips newer compressed files, and `tail` is slow: [`ContainerOptions::compressed`],
+//!   [`Options::unpacking`].
+//! - Events are lost, invalid or repeated: [`SimulatedEngine::lose_events`],
+//!   [`SimulatedEngine::send_event`]. Lists are outdated: [`SimulatedEngine::freeze_list`].
+//! - The Engine stops and starts again: [`SimulatedEngine::go_away`], [`SimulatedEngine::come_back`].
+//! - The clock is set back: [`SimulatedEngine::set_clock`].
 //!
 //! # The oracle
 //!

@@ -55,7 +55,7 @@ pub struct Options {
     pub sends_json_logs: bool,
     /// Interpretation of `since`. Default: as in Docker 20.10.
     pub since: Since,
-    /// Handling of damaged records. Default: as in Docker 26.1.
+    /// Handling of damaged records. Default: as in Docker 20.10.
     pub damaged: DamagedRead,
     /// The time that a request with `tail` takes if the log has compressed files. Default: 30 ms, as before
     /// Docker 28.0.
@@ -89,7 +89,7 @@ impl Options {
             has_legacy_event_members: true,
             sends_json_logs: false,
             since: Since::EachPiece,
-            damaged: DamagedRead::Error,
+            damaged: DamagedRead::SkipsFile,
             unpacking: Duration::from_millis(30),
             chunk: 4096,
             podman: false,
@@ -105,6 +105,7 @@ impl Options {
             min_api_version: "1.24".into(),
             names_content_type: true,
             since: Since::UntilFirst,
+            damaged: DamagedRead::Error,
             ..Self::docker_20_10()
         }
     }

@@ -295,8 +295,9 @@ impl State {
                     Some(finished) => ("exited", format!("Exited (0) {} ago", age(self.now() - finished))),
                 };
                 json!({
-                    "Id": container.id, "Names": [format!("/{}", container.options.name)], "Image": "busybox:1",
-                    "ImageID": "sha256:abcd", "Command": "/bin/sh -c true", "Created": container.created / 1_000_000_000,
+                    "Id": container.id, "Names": [format!("/{}", container.options.name)],
+                    "Image": "busybox:1", "ImageID": "sha256:abcd", "Command": "/bin/sh -c true",
+                    "Created": container.created / 1_000_000_000,
                     "Labels": container.labels(), "State": state, "Status": status,
                 })
             })
@@ -326,10 +327,12 @@ impl ContainerState {
         let finished = self.finished.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), rfc3339);
         json!({
             "Id": self.id, "Name": format!("/{}", self.options.name), "Created": rfc3339(self.created),
-            "Path": self.options.program.as_deref().unwrap_or("/bin/sh"), "Args": ["-c", "true"], "Image": "sha256:abcd",
+            "Path": self.options.program.as_deref().unwrap_or("/bin/sh"), "Args": ["-c", "true"],
+            "Image": "sha256:abcd",
             "State": {"Running": self.is_running, "Restarting": false, "FinishedAt": finished},
             "Config": {
-                "Env": self.options.env, "Labels": self.labels(), "Tty": self.options.tty, "Image": "busybox:1",
+                "Env": self.options.env, "Labels": self.labels(), "Tty": self.options.tty,
+                "Image": "busybox:1",
             },
         })
     }
