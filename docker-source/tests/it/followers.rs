@@ -1,12 +1,14 @@
 //! Losses and repetitions of follow requests. The Engine's files have each line once, unless they were
 //! rotated away.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::time::Duration;
 
 use docker_source::{Source, Start};
-use simulated_engine::{Container, ContainerOptions, Options, PIECE, SimulatedEngine, Stream};
+use simulated_engine::{Container, ContainerOptions, DamagedRead, Options, PIECE, SimulatedEngine, Stream};
 
-use crate::support::{assert_nothing_left, builder, connect, ready, texts};
+use crate::support::{Logged, assert_nothing_left, builder, connect, eventually, ready, texts};
 
 fn numbers(range: impl Iterator<Item = usize>) -> Vec<String> {
     range.map(|number| format!("line {number}")).collect()
@@ -35,6 +37,48 @@ fn versions() -> [Options; 4] {
 }
 
 #[tokio::test(start_paused = true)]
+async fn lines_that_a_follower_skips_at_rotations_are_read() {
+    for options in versions() {
+        let log = ContainerOptions::named("web").rotated(1000, 3).compressed().followers_skip_files();
+        let (_engine, web, mut source) = following(options, log).await;
+        for second in 0..20 {
+            write(&web, 2 + 10 * second..12 + 10 * second);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(texts(&mut source, 200).await, numbers(2..202));
+        assert_eq!(source.stats().snapshot().total.gaps, 0);
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_between_missed_rotations_are_read() {
+    for options in versions() {
+        let (_engine, web, mut source) = following(options, ContainerOptions::named("web")).await;
+        for file in 0..4 {
+            write(&web, 2 + 10 * file..12 + 10 * file);
+            web.rotate();
+        }
+        write(&web, 42..50);
+        assert_eq!(texts(&mut source, 48).await, numbers(2..50));
+        assert_eq!(source.stats().snapshot().total.gaps, 0);
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_is_sent_nothing_more_is_noticed_while_its_container_writes() {
+    let (_engine, web, mut source) = following(Options::docker_26_1(), ContainerOptions::named("web")).await;
+    web.followers_skip(usize::MAX);
+    for second in 0..120 {
+        write(&web, 2 + second..3 + second);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(texts(&mut source, 120).await, numbers(2..122));
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn records_that_followers_are_sent_again_are_yielded_once() {
     let (_engine, web, mut source) = following(Options::docker_20_10(), ContainerOptions::named("web")).await;
     for block in 0..5 {
@@ -48,6 +92,65 @@ async fn records_that_followers_are_sent_again_are_yielded_once() {
     assert_eq!(texts(&mut source, 1).await, ["end"]);
     assert!(source.stats().snapshot().total.skipped_repeated >= 200);
     assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_were_rotated_away_unread_are_a_gap_that_is_logged() {
+    for options in versions() {
+        let logged = Logged::here();
+        let log = ContainerOptions::named("web").rotated(100, 2);
+        let (_engine, web, mut source) = following(options, log).await;
+        write(&web, 2..100);
+        let kept = web.written().into_iter().filter(|line| line.is_kept);
+        let mut missing: BTreeSet<_> = kept.map(|line| String::from_utf8(line.bytes).unwrap()).collect();
+        while !missing.is_empty() {
+            missing.remove(&texts(&mut source, 1).await[0]);
+        }
+        eventually(&source.stats(), |stats| stats.snapshot().total.gaps > 0).await;
+        assert_eq!(logged.matching("WARN").len(), 1, "{:?}", logged.matching("WARN"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn newer_files_are_read_after_an_interruption_although_the_oldest_is_compressed_and_older() {
+    let log = ContainerOptions::named("web").rotated(usize::MAX, 5).compressed();
+    let options = Options { clock_runs: true, ..Options::docker_20_10() };
+    let (engine, web, mut source) = following(options, log).await;
+    web.rotate();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    write(&web, 2..4);
+    assert_eq!(texts(&mut source, 2).await, numbers(2..4));
+    engine.go_away().await;
+    write(&web, 4..6);
+    web.rotate();
+    write(&web, 6..8);
+    engine.come_back();
+    assert_eq!(texts(&mut source, 4).await, numbers(4..8));
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_behind_a_damaged_record_are_read_however_the_engine_ends_its_answers() {
+    for damaged in [DamagedRead::Error, DamagedRead::Ends, DamagedRead::SkipsFile] {
+        for is_standing in [false, true] {
+            let options = Options { damaged, ..Options::docker_26_1() };
+            let (engine, web, mut source) = following(options, ContainerOptions::named("web")).await;
+            if is_standing {
+                engine.go_away().await;
+            }
+            web.damage_next();
+            web.line(Stream::Stdout, "damaged");
+            if is_standing {
+                write(&web, 2..10);
+                engine.come_back();
+            } else {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                write(&web, 2..10);
+            }
+            assert_eq!(texts(&mut source, 8).await, numbers(2..10), "{damaged:?} {is_standing}");
+            assert_nothing_left(&mut source).await;
+        }
+    }
 }
 
 #[tokio::test]
@@ -104,4 +207,30 @@ async fn lines_with_the_same_stamp_are_read_once_each_across_interruptions() {
         assert_eq!(texts(&mut source, 4).await, numbers(6..10));
         assert_nothing_left(&mut source).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_after_a_clock_step_back_are_read_across_an_interruption() {
+    for options in versions() {
+        let (engine, web, mut source) = following(options, ContainerOptions::named("web")).await;
+        engine.set_clock(simulated_engine::START - 3_600_000_000_000);
+        write(&web, 2..4);
+        engine.go_away().await;
+        write(&web, 4..10);
+        engine.come_back();
+        assert_eq!(texts(&mut source, 8).await, numbers(2..10));
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_line_that_a_follower_is_sent_again_is_no_line_of_its_own() {
+    let (_engine, web, mut source) = following(Options::docker_20_10(), ContainerOptions::named("web")).await;
+    let long = "x".repeat(PIECE + 10);
+    web.line(Stream::Stdout, &long);
+    assert_eq!(texts(&mut source, 1).await, [long]);
+    web.followers_repeat(1);
+    web.line(Stream::Stdout, "next");
+    assert_eq!(texts(&mut source, 1).await, ["next"]);
+    assert_nothing_left(&mut source).await;
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use docker_source::{LogStream, Progress, Record, Source, Start, Ticket};
 use proptest::prelude::*;
-use simulated_engine::{Container, ContainerOptions, Fault, Options, PIECE, SimulatedEngine, Stream};
+use simulated_engine::{
+    Container, ContainerOptions, Fault, LogFiles, Options, PIECE, SimulatedEngine, Stream,
+};
 use tokio::time::timeout;
 
 use crate::support::{assert_balanced, builder, ready, timing};
@@ -44,6 +46,13 @@ enum Step {
     FollowersRepeat {
         container: usize,
         records: usize,
+    },
+    FollowersSkip {
+        container: usize,
+        records: usize,
+    },
+    Rotate {
+        container: usize,
     },
     CutFollowers {
         container: usize,
@@ -93,6 +102,9 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..100usize).prop_map(|lines| Step::Read { lines }),
         1 => (container.clone(), 1..30usize)
             .prop_map(|(container, records)| Step::FollowersRepeat { container, records }),
+        1 => (container.clone(), 1..30usize)
+            .prop_map(|(container, records)| Step::FollowersSkip { container, records }),
+        2 => container.clone().prop_map(|container| Step::Rotate { container }),
         1 => container.clone().prop_map(|container| Step::CutFollowers { container }),
         1 => container.clone().prop_map(|container| Step::EndFollowers { container }),
         2 => (container.clone(), fault)
@@ -115,9 +127,18 @@ fn schedule() -> impl Strategy<Value = Schedule> {
         Just(Options::podman_4_3()),
     ];
     let steps = prop::collection::vec(step(), 1..40);
-    (options, any::<bool>(), steps).prop_map(|(options, tty, steps)| Schedule {
+    let max_size = prop::option::of(100..5000usize);
+    let log = (max_size, 0..5usize, any::<bool>(), any::<bool>()).prop_map(
+        |(max_size, max_files, compress, followers_skip_files)| LogFiles {
+            max_size,
+            max_files,
+            compress,
+            followers_skip_files: followers_skip_files && compress,
+        },
+    );
+    (options, any::<bool>(), log, steps).prop_map(|(options, tty, log, steps)| Schedule {
         // A terminal's text that looks like a stamp of Podman is taken for one.
-        container: ContainerOptions { tty: tty && !options.podman, ..ContainerOptions::default() },
+        container: ContainerOptions { tty: tty && !options.podman, log, ..ContainerOptions::default() },
         options: Options { clock_runs: true, ..options },
         steps,
     })
@@ -281,6 +302,8 @@ async fn run(schedule: Schedule) {
                 let most = if is_podman { 0 } else { repeatable[container] };
                 containers[container].followers_repeat(records.min(most));
             }
+            Step::FollowersSkip { container, records } => containers[container].followers_skip(records),
+            Step::Rotate { container } => containers[container].rotate(),
             Step::CutFollowers { container } => containers[container].cut_followers(),
             Step::EndFollowers { container } => containers[container].end_followers(),
             // In a terminal's log, other bytes are a part of the next record, which is skipped.
