@@ -88,6 +88,8 @@ pub(crate) struct Cursor {
     stderr: StreamCursor,
     /// The newest accepted stamp. A stamp counts as no later than the Engine's clock at the time of reading.
     newest: Option<Timestamp>,
+    /// The stamp of the first line that was read.
+    first: Option<Timestamp>,
     /// The `since` of the current request: lines with no earlier stamp arrive with all their pieces.
     since: Option<Timestamp>,
     /// The stamp of the oldest line that was open when a request broke. The cursor keeps it until a later
@@ -103,6 +105,7 @@ impl Cursor {
             stdout: StreamCursor::resumed(at.stdout),
             stderr: StreamCursor::resumed(at.stderr),
             newest: Some(later(at.since, MARGIN)),
+            first: None,
             since: None,
             open: None,
         }
@@ -197,7 +200,11 @@ impl Cursor {
         if novelty != Novelty::New {
             return novelty;
         }
-        stream.count(line, self.dialect);
+        // A line that a stream had omitted is older than the last place, and does not move it.
+        if self.dialect == Dialect::Podman || Some(line.time) >= stream.last {
+            stream.count(line, self.dialect);
+        }
+        self.first.get_or_insert(line.time);
         if stream.remember(line, self.dialect) {
             // No earlier request has read this far. Every line that was open in an earlier request has been
             // read again, and the joiner of this request holds the lines that are still open.
@@ -214,6 +221,20 @@ impl Cursor {
     pub(crate) fn expect_any_line(&mut self) {
         self.stdout.expected = None;
         self.stderr.expected = None;
+    }
+
+    /// Returns the stamp of the first line that was read, if the cursor began at the start of a log.
+    pub(crate) fn first(&self) -> Option<Timestamp> {
+        self.first
+    }
+
+    /// Returns the newest stamp of the remembered lines that is older than `time`.
+    pub(crate) fn newest_before(&self, time: Timestamp) -> Option<Timestamp> {
+        let newest = |stream: &StreamCursor| {
+            let before = stream.remembered.partition_point(|known| known.time < time);
+            Some(stream.remembered.get(before.checked_sub(1)?)?.time)
+        };
+        newest(&self.stdout).max(newest(&self.stderr))
     }
 
     /// Returns the newest stamp of the lines that were read.

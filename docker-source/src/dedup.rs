@@ -34,11 +34,13 @@ pub(crate) struct DedupSink {
     new_lines: u64,
     /// True if the requests skip a part of the log that the Engine cannot read.
     skips_damage: bool,
+    /// The stamp of a line that the log no longer has, until the next line is taken.
+    lost: Option<Timestamp>,
 }
 
 impl DedupSink {
     pub(crate) fn new(context: Arc<Context>, cursor: Arc<Mutex<Cursor>>, stats: Arc<ContainerStats>) -> Self {
-        Self { context, cursor, stats, has_requested: false, new_lines: 0, skips_damage: false }
+        Self { context, cursor, stats, has_requested: false, new_lines: 0, skips_damage: false, lost: None }
     }
 
     pub(crate) fn stats(&self) -> &ContainerStats {
@@ -67,7 +69,7 @@ impl DedupSink {
 
     /// Begins a request of which only the lines behind a known line are taken; see [`Cursor::begin_window`].
     pub(crate) fn begin_window(&mut self, oldest_open: Option<Timestamp>) {
-        self.has_requested = true;
+        (self.has_requested, self.lost) = (true, None);
         lock(&self.cursor).begin_window(oldest_open);
     }
 
@@ -79,7 +81,7 @@ impl DedupSink {
         oldest_open: Option<Timestamp>,
         is_whole: bool,
     ) -> Option<Timestamp> {
-        self.has_requested = true;
+        (self.has_requested, self.lost) = (true, None);
         let mut cursor = lock(&self.cursor);
         let since = cursor.begin_request(dialect, Some(floor), oldest_open);
         if !is_whole {
@@ -102,6 +104,7 @@ impl DedupSink {
         if let Some(gap) = self.gap_before(&line) {
             self.announce(container, line.stream, gap).await?;
         }
+        self.lost = None;
         let slot = match is_blank(&line) {
             true => None,
             false => Some(self.context.queue.reserve(line.bytes.len()).await?),
@@ -134,8 +137,21 @@ impl DedupSink {
     }
 
     /// Stops expecting the last line of each stream; see [`Cursor::expect_any_line`].
-    pub(crate) fn expect_any_line(&self) {
+    pub(crate) fn expect_any_line(&mut self) {
+        self.lost = None;
         lock(&self.cursor).expect_any_line();
+    }
+
+    /// Returns the stamp of the first line that was read.
+    pub(crate) fn first(&self) -> Option<Timestamp> {
+        lock(&self.cursor).first()
+    }
+
+    /// Notes that the log no longer begins with, or before, the line of this stamp. If the next line is
+    /// later, there is a gap before it.
+    pub(crate) fn begins_behind(&mut self, lost: Timestamp) {
+        self.expect_any_line();
+        self.lost = Some(lost);
     }
 
     /// Announces a gap before the next line that is newer than all others: the Engine cannot read a part of
@@ -150,6 +166,10 @@ impl DedupSink {
         let before = Some(line.time);
         if self.skips_damage && before > cursor.newest() {
             return Some(Gap { after: cursor.newest(), before, reason: GapReason::Damaged });
+        }
+        if let Some(lost) = self.lost {
+            let after = cursor.newest_before(line.time).or(Some(lost));
+            return (line.time > lost).then_some(Gap { after, before, reason: GapReason::Rotated });
         }
         let after = Some(cursor.missing_before(line)?);
         Some(Gap { after, before, reason: GapReason::Rotated })

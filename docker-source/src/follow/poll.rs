@@ -180,12 +180,24 @@ impl Following {
         }
         let since = self.sink.begin_request(Dialect::Docker, self.floor, self.open, true);
         let time = match self.known {
+            // The log has no lines of an earlier time, unless the clock was set back.
+            Known::Start if self.is_first_run => Timestamp::UNIX_EPOCH,
             Known::Start => self.floor,
             Known::Resume => since.unwrap_or(self.floor),
             Known::Line(anchor) => anchor.time().max(self.floor),
         };
         if self.known == Known::Start && self.is_first_run {
             *limit = None;
+        }
+        if limit.is_none() {
+            let lost = match self.known {
+                Known::Line(anchor) => Some(anchor.time()),
+                Known::Start => self.sink.first(),
+                Known::Resume => None,
+            };
+            if let Some(lost) = lost {
+                self.sink.begins_behind(lost);
+            }
         }
         // The Engine omits records. In the text of a terminal, the records that are left out would be joined
         // to others.
