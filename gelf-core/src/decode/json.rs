@@ -111,7 +111,13 @@ impl<'a, 'd> Reader<'a, 'd> {
     }
 
     fn skip_white_space(&mut self) {
-        self.at = self.offset_of(skip_white_space(self.rest()));
+        // Most senders write no white space.
+        if self.peek().is_some_and(|byte| byte > b' ') {
+            return;
+        }
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
     }
 
     /// Reads up to the first member of the object.
@@ -332,6 +338,11 @@ impl<'a, 'd> Reader<'a, 'd> {
                         rest = self.rest();
                     }
                 },
+                // Millions of strings may have one control character each.
+                [0..0x20, tail @ ..] if self.controls > 0 && matches!(tail, [b'"' | b'\\', ..]) => {
+                    self.controls += 1;
+                    rest = tail;
+                }
                 [0..0x20, ..] => {
                     self.at = self.offset_of(rest);
                     self.control_characters()?;
@@ -458,13 +469,9 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// Reads text up to the next quotation mark or backslash. The text begins with a raw control character,
     /// which Graylog accepts. A string may have millions of control characters, so all of them are counted in
     /// one step.
-    #[inline]
     fn control_characters(&mut self) -> Result<(), DecodeError> {
         let rest = self.rest();
-        let len = match rest {
-            [_, b'"' | b'\\', ..] => 1,
-            _ => memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len()),
-        };
+        let len = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
         self.count_controls(self.at, self.at + len)?;
         self.at += len;
         Ok(())

@@ -175,15 +175,17 @@ pub(crate) fn behind_number(text: &[u8]) -> Option<&[u8]> {
 pub(crate) fn behind_digits(text: &[u8]) -> Option<&[u8]> {
     let [b'0'..=b'9', rest @ ..] = text else { return None };
     let mut rest = rest;
-    // Blocks of digits are found by a few vector instructions.
-    while let Some((block, tail)) = rest.split_first_chunk::<16>() {
-        if !block.iter().all(u8::is_ascii_digit) {
-            break;
-        }
-        rest = tail;
-    }
     while let [b'0'..=b'9', tail @ ..] = rest {
         rest = tail;
+        // A number with many digits may have millions. A few vector instructions check each block of them.
+        if text.len() - rest.len() == 32 {
+            while let Some((block, tail)) = rest.split_first_chunk::<16>() {
+                if !block.iter().all(u8::is_ascii_digit) {
+                    break;
+                }
+                rest = tail;
+            }
+        }
     }
     Some(rest)
 }
@@ -300,6 +302,25 @@ mod tests {
             ("3e-99999999999", None),
         ] {
             assert_eq!(exact_integer(text), integer, "{text}");
+        }
+    }
+
+    #[test]
+    fn zeros_of_any_number_change_no_integer() {
+        for count in [1, 31, 32, 33, 64, 1000] {
+            let zeros = "0".repeat(count);
+            for (text, integer) in [
+                (format!("0.{zeros}6e{}", count + 1), Some(6)),
+                (format!("0.{zeros}6e{count}"), None),
+                (format!("-6{zeros}e-{count}"), Some(-6)),
+                (format!("6.{zeros}e{zeros}1"), Some(60)),
+                (format!("6.{zeros}1"), None),
+                (format!("1{zeros}1e-{}", count + 1), None),
+                (format!("0.{zeros}e9"), Some(0)),
+            ] {
+                assert_eq!(exact_integer(&text), integer, "{text}");
+                assert_eq!(json_number_len(text.as_bytes()), Some(text.len()), "{text}");
+            }
         }
     }
 
