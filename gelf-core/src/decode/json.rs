@@ -9,6 +9,10 @@ use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_
 use crate::encode::escape::{behind_clean, clean_prefix, short_escape, unescape};
 use crate::message::number::{behind_number, json_number_len};
 
+/// The maximum length of a text with control characters that is searched without a function call. A string may
+/// have millions of such texts.
+const SHORT: usize = 16;
+
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Json<'a> {
@@ -471,7 +475,11 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// one step.
     fn control_characters(&mut self) -> Result<(), DecodeError> {
         let rest = self.rest();
-        let len = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+        let ends = |byte: &u8| matches!(byte, b'"' | b'\\');
+        let len = match rest.iter().take(SHORT).position(ends) {
+            Some(len) => len,
+            None => memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len()),
+        };
         self.count_controls(self.at, self.at + len)?;
         self.at += len;
         Ok(())
