@@ -456,6 +456,7 @@ impl<'a, 'd> Reader<'a, 'd> {
 
     /// Takes the first `end` bytes of the buffer as a string.
     #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the buffer")]
+    #[inline(never)]
     fn unescaped_text(&mut self, end: usize) -> Result<String, DecodeError> {
         let text = if end > RETAINED_BYTES {
             // The next payload would free such a large buffer, so it becomes the string.
@@ -473,6 +474,7 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// Reads text up to the next quotation mark or backslash. The text begins with a raw control character,
     /// which Graylog accepts. A string may have millions of control characters, so all of them are counted in
     /// one step.
+    #[inline(never)]
     fn control_characters(&mut self) -> Result<(), DecodeError> {
         let rest = self.rest();
         let ends = |byte: &u8| matches!(byte, b'"' | b'\\');

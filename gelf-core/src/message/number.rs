@@ -193,6 +193,9 @@ pub(crate) fn behind_digits(text: &[u8]) -> Option<&[u8]> {
 /// Returns the integer that a JSON number stands for, however it is written: `6`, `6.0`, `0.6e1` and `60e-1`.
 /// Returns `None` if it has a fraction, or is outside of `i64`.
 pub(crate) fn exact_integer(number: &str) -> Option<i64> {
+    if let [digit @ b'0'..=b'9'] = number.as_bytes() {
+        return Some(i64::from(digit - b'0'));
+    }
     let unsigned = number.strip_prefix('-').unwrap_or(number).as_bytes();
     let sign = if unsigned.len() < number.len() { -1 } else { 1 };
     let (mantissa, exponent) = split_once(unsigned, memchr::memchr2(b'e', b'E', unsigned));
