@@ -9,6 +9,10 @@ use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_
 use crate::encode::escape::{behind_clean, clean_prefix, short_escape, unescape};
 use crate::message::number::{behind_number, json_number_len};
 
+/// The maximum length of a text with control characters that is searched without a function call. A string may
+/// have millions of such texts.
+const SHORT: usize = 16;
+
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Json<'a> {
@@ -111,7 +115,13 @@ impl<'a, 'd> Reader<'a, 'd> {
     }
 
     fn skip_white_space(&mut self) {
-        self.at = self.offset_of(skip_white_space(self.rest()));
+        // Most senders write no white space.
+        if self.peek().is_some_and(|byte| byte > b' ') {
+            return;
+        }
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
     }
 
     /// Reads up to the first member of the object.
@@ -332,6 +342,11 @@ impl<'a, 'd> Reader<'a, 'd> {
                         rest = self.rest();
                     }
                 },
+                // Millions of strings may have one control character each.
+                [0..0x20, tail @ ..] if self.controls > 0 && matches!(tail, [b'"' | b'\\', ..]) => {
+                    self.controls += 1;
+                    rest = tail;
+                }
                 [0..0x20, ..] => {
                     self.at = self.offset_of(rest);
                     self.control_characters()?;
@@ -441,6 +456,7 @@ impl<'a, 'd> Reader<'a, 'd> {
 
     /// Takes the first `end` bytes of the buffer as a string.
     #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the buffer")]
+    #[inline(never)]
     fn unescaped_text(&mut self, end: usize) -> Result<String, DecodeError> {
         let text = if end > RETAINED_BYTES {
             // The next payload would free such a large buffer, so it becomes the string.
@@ -458,12 +474,13 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// Reads text up to the next quotation mark or backslash. The text begins with a raw control character,
     /// which Graylog accepts. A string may have millions of control characters, so all of them are counted in
     /// one step.
-    #[inline]
+    #[inline(never)]
     fn control_characters(&mut self) -> Result<(), DecodeError> {
         let rest = self.rest();
-        let len = match rest {
-            [_, b'"' | b'\\', ..] => 1,
-            _ => memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len()),
+        let ends = |byte: &u8| matches!(byte, b'"' | b'\\');
+        let len = match rest.iter().take(SHORT).position(ends) {
+            Some(len) => len,
+            None => memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len()),
         };
         self.count_controls(self.at, self.at + len)?;
         self.at += len;

@@ -175,15 +175,17 @@ pub(crate) fn behind_number(text: &[u8]) -> Option<&[u8]> {
 pub(crate) fn behind_digits(text: &[u8]) -> Option<&[u8]> {
     let [b'0'..=b'9', rest @ ..] = text else { return None };
     let mut rest = rest;
-    // Blocks of digits are found by a few vector instructions.
-    while let Some((block, tail)) = rest.split_first_chunk::<16>() {
-        if !block.iter().all(u8::is_ascii_digit) {
-            break;
-        }
-        rest = tail;
-    }
     while let [b'0'..=b'9', tail @ ..] = rest {
         rest = tail;
+        // A number with many digits may have millions. A few vector instructions check each block of them.
+        if text.len() - rest.len() == 32 {
+            while let Some((block, tail)) = rest.split_first_chunk::<16>() {
+                if !block.iter().all(u8::is_ascii_digit) {
+                    break;
+                }
+                rest = tail;
+            }
+        }
     }
     Some(rest)
 }
@@ -191,6 +193,9 @@ pub(crate) fn behind_digits(text: &[u8]) -> Option<&[u8]> {
 /// Returns the integer that a JSON number stands for, however it is written: `6`, `6.0`, `0.6e1` and `60e-1`.
 /// Returns `None` if it has a fraction, or is outside of `i64`.
 pub(crate) fn exact_integer(number: &str) -> Option<i64> {
+    if let [digit @ b'0'..=b'9'] = number.as_bytes() {
+        return Some(i64::from(digit - b'0'));
+    }
     let unsigned = number.strip_prefix('-').unwrap_or(number).as_bytes();
     let sign = if unsigned.len() < number.len() { -1 } else { 1 };
     let (mantissa, exponent) = split_once(unsigned, memchr::memchr2(b'e', b'E', unsigned));
@@ -287,6 +292,25 @@ mod tests {
             ("3e-99999999999", None),
         ] {
             assert_eq!(exact_integer(text), integer, "{text}");
+        }
+    }
+
+    #[test]
+    fn zeros_of_any_number_change_no_integer() {
+        for count in [1, 31, 32, 33, 64, 1000] {
+            let zeros = "0".repeat(count);
+            for (text, integer) in [
+                (format!("0.{zeros}6e{}", count + 1), Some(6)),
+                (format!("0.{zeros}6e{count}"), None),
+                (format!("-6{zeros}e-{count}"), Some(-6)),
+                (format!("6.{zeros}e{zeros}1"), Some(60)),
+                (format!("6.{zeros}1"), None),
+                (format!("1{zeros}1e-{}", count + 1), None),
+                (format!("0.{zeros}e9"), Some(0)),
+            ] {
+                assert_eq!(exact_integer(&text), integer, "{text}");
+                assert_eq!(json_number_len(text.as_bytes()), Some(text.len()), "{text}");
+            }
         }
     }
 
