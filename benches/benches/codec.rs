@@ -36,7 +36,7 @@ fn encoding(criterion: &mut Criterion) {
             }
         });
     });
-    // Created in advance, like the members for serde_json.
+    // The messages are created in advance, like the members for serde_json.
     let free: Vec<_> = corpus.samples.iter().map(|sample| corpus.free_message(sample)).collect();
     group.bench_function("free fields", |bencher| {
         bencher.iter(|| {

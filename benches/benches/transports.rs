@@ -1,8 +1,9 @@
 //! Benchmarks of sending, in processor time of the sending thread, including the kernel's work on the
 //! loopback. Wall time would depend on whether the receiver has its own processor.
 //!
-//! Before the benchmarks, pairs of methods are compared in turns: one system call for all chunks of a message
-//! with one call for each, and one write for many frames with one write for each.
+//! Before the benchmarks, pairs of methods are compared in turns. Over UDP, one system call for all chunks of
+//! a message is compared with one system call for each chunk. Over TCP, one write for many frames is compared
+//! with one write for each frame.
 #![allow(
     missing_docs,
     clippy::expect_used,
@@ -33,7 +34,7 @@ use tokio_util::codec::{Encoder, FramedWrite};
 /// Number of datagrams sent before the receive queue is emptied. By default the queue holds twice as many.
 const BURST_DATAGRAMS: u64 = 32;
 
-/// Number of buffered bytes of frames at which they are written.
+/// Number of buffered bytes at which frames are written.
 const BOUNDARY: usize = 64 * 1024;
 
 /// Number of measurements of each method, in turns.
@@ -66,7 +67,8 @@ struct Udp {
 }
 
 impl Udp {
-    /// Creates a sender for messages of this many chunks of 1,420 bytes; 1 is an unchunked message.
+    /// Creates a sender of messages with this number of chunks of 1,420 bytes. With 1, messages are not
+    /// chunked.
     fn new(chunks: usize, segmentation: bool) -> Self {
         let runtime = runtime();
         let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -78,7 +80,7 @@ impl Udp {
         Self { runtime, sender, sink, payload }
     }
 
-    /// Returns the cost of sending messages, without that of receiving them.
+    /// Returns the cost of sending messages, without the cost of receiving them.
     fn send(&mut self, messages: u64) -> Duration {
         let Self { runtime, sender, sink, payload } = self;
         let burst = BURST_DATAGRAMS / payload.len().div_ceil(1420) as u64;
@@ -112,7 +114,7 @@ impl Udp {
 struct Tcp {
     runtime: Runtime,
     framed: FramedWrite<TcpStream, GelfCodec>,
-    /// Encoded in advance, so that only the path to the kernel is measured.
+    /// The payloads are encoded in advance, so that only the path to the kernel is measured.
     payloads: Vec<Bytes>,
     written: u64,
     read: Arc<AtomicU64>,
@@ -139,7 +141,7 @@ impl Tcp {
         Self { runtime, framed, payloads, written: 0, read }
     }
 
-    /// Returns the cost of sending all messages once, with one write for each.
+    /// Returns the cost of sending all messages once, with one write for each message.
     fn write_each(&mut self, pace: Pace) -> Duration {
         let Self { runtime, framed, payloads, written, read } = self;
         let mut codec = GelfCodec::new();
@@ -160,7 +162,7 @@ impl Tcp {
         })
     }
 
-    /// Returns the cost with one write for each 64 KiB.
+    /// Returns the cost of sending all messages once, with one write for each 64 KiB.
     fn write_many(&mut self, pace: Pace) -> Duration {
         let Self { runtime, framed, payloads, written, read } = self;
         let mut framed = Pin::new(framed);
@@ -174,7 +176,7 @@ impl Tcp {
                     framed.as_mut().start_send(payload.clone()).unwrap();
                 }
                 let len = framed.write_buffer().len();
-                // As poll_ready does at the boundary.
+                // `poll_ready` does the same at the boundary.
                 poll_fn(|context| Sink::<Bytes>::poll_flush(framed.as_mut(), context)).await.unwrap();
                 cost.add(before);
                 *written += len as u64;

@@ -1,9 +1,9 @@
 //! A reproducible corpus like the output of containers, and work that several benchmarks share.
 //!
-//! Of a thousand messages, 550 are access lines (1,010 bytes as GELF), 320 JSON application logs (1,530
-//! bytes), 124 stack traces (4.7 kB) and 6 large ones (20 to 90 kB). Each has twelve additional fields from
-//! the metadata of its container, about 800 bytes. Every eighth byte of the JSON needs escaping, and every
-//! thirtieth of the rest.
+//! Of a thousand messages, 550 are access lines (1,010 bytes as GELF), 320 are JSON application logs (1,530
+//! bytes), 124 are stack traces (4.7 kB), and 6 are large stack traces (20 to 90 kB). Each message has twelve
+//! additional fields from the metadata of its container, about 800 bytes. One in eight bytes of the JSON logs
+//! needs escaping, and one in thirty bytes of the other texts.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -37,9 +37,9 @@ pub struct Sample {
 /// Containers with their messages.
 #[derive(Clone, Debug)]
 pub struct Corpus {
-    /// Host and fields of each container, names with underscore.
+    /// Host and fields of each container. The names of the fields have an underscore in front.
     pub containers: Vec<(String, Vec<(&'static str, String)>)>,
-    /// The same, encoded once.
+    /// Host and fields of each container, encoded once.
     pub field_sets: Vec<FieldSet>,
     /// Messages.
     pub samples: Vec<Sample>,
@@ -107,7 +107,7 @@ impl Corpus {
         Self { containers, field_sets, samples }
     }
 
-    /// Returns a sample as a message on the field set of its container.
+    /// Returns a sample as a message that is based on the field set of its container.
     pub fn message<'a>(&'a self, sample: &'a Sample) -> Message<'a> {
         self.field_sets[sample.container]
             .message(sample.text.as_str())

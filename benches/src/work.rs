@@ -9,8 +9,8 @@ use serde::ser::{SerializeMap, Serializer};
 use crate::{Corpus, Sample};
 
 impl Corpus {
-    /// Encodes a sample with serde_json, with the same members as [`message`](Self::message). Appends the
-    /// JSON text to `payload`.
+    /// Encodes a sample with serde_json. The result has the same members as [`message`](Self::message), and
+    /// is appended to `payload`.
     #[inline]
     pub fn encode_with_serde_json(&self, sample: &Sample, payload: &mut Vec<u8>) {
         let (host, fields) = &self.containers[sample.container];

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_several_variables_counts() {
+    fn the_last_of_several_variables_with_the_same_name_counts() {
         let container = container(r#"{"Config":{"Env":["A=1","A=2","AB=3","NOVALUE"]}}"#);
         assert_eq!(container.env_var("A"), Some("2"));
         assert_eq!(container.env_var("AB"), Some("3"));
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn logspout_ignore_counts_in_any_case_and_nothing_else_does() {
+    fn a_container_is_ignored_only_if_its_variable_logspout_is_ignore_in_any_case() {
         let ignored = |env: &str| container(&format!(r#"{{"Config":{{"Env":["{env}"]}}}}"#)).is_ignored();
         assert!(ignored("LOGSPOUT=ignore"));
         assert!(ignored("LOGSPOUT=IGNORE"));

@@ -224,7 +224,7 @@ mod tests {
     use bytes::Bytes;
 
     #[test]
-    fn only_white_space_is_blank_and_a_cut_line_never_is() {
+    fn only_a_whole_line_of_white_space_is_blank() {
         let line = |bytes: &'static [u8], length| Line {
             stream: LogStream::Stdout,
             time: Timestamp::UNIX_EPOCH,

@@ -136,7 +136,7 @@ mod tests {
     use std::sync::Mutex;
 
     #[test]
-    fn logs_leave_a_reserve_of_an_eighth_between_12_and_256() {
+    fn logs_leave_a_reserve_of_an_eighth_but_at_least_12_and_at_most_256_descriptors() {
         let logs = |limit, open| Descriptors::new(limit, open).logs.available_permits();
         assert_eq!(logs(40, 10), 18);
         assert_eq!(logs(1024, 24), 1024 - 24 - 128);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_soft_limit_is_the_first_of_the_two() {
+    fn the_soft_limit_is_the_first_of_the_two_limits() {
         let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
             Max core file size        0                    unlimited            bytes     \n\
             Max open files            1024                 524288               files     \n";
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_shortage_is_said_every_30_s_and_its_end_once() {
+    async fn a_shortage_is_reported_every_30_s_and_its_end_is_reported_once() {
         let waiting = watch::Sender::new(0);
         let said = Arc::new(Mutex::new(Vec::new()));
         let start = Instant::now();

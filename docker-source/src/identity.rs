@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reported_name_or_time_that_is_invalid_is_replaced_by_the_own_one() {
+    fn an_invalid_reported_name_or_time_is_replaced_by_that_of_this_machine() {
         let reported = |name: &str, system_time: &str| {
             Identity::reported(&Info { name: name.into(), system_time: system_time.into() })
         };

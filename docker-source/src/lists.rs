@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_due_after_the_interval_and_sooner_after_one_that_is_not_complete() {
+    fn lists_are_due_after_the_interval_and_sooner_after_an_incomplete_list() {
         let start = Instant::now();
         let mut schedule = Schedule::new(&Timing::default(), start);
         assert_eq!(schedule.due, start);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn unreadable_events_bring_one_list_a_second_forward() {
+    fn unreadable_events_cause_at_most_one_early_list_a_second() {
         let start = Instant::now();
         let mut schedule = Schedule::new(&Timing::default(), start);
         schedule.started(start);

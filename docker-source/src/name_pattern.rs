@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn neither_star_nor_question_mark_is_a_slash() {
+    fn neither_a_star_nor_a_question_mark_matches_a_slash() {
         assert!(!matches("a*b", "a/b"));
         assert!(!matches("a?b", "a/b"));
         assert!(!matches("*", "a/b"));
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_pattern_of_go_is_an_error_with_its_position() {
+    fn a_pattern_that_go_refuses_is_an_error_with_its_position() {
         let error = |pattern| NamePattern::new(pattern).unwrap_err();
         assert_eq!(error("[]a]"), InvalidNamePattern::MisplacedInClass { at: 0 });
         assert_eq!(error("x[-]"), InvalidNamePattern::MisplacedInClass { at: 1 });

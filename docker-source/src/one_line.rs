@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_cut_at_a_character() {
+    fn long_text_is_cut_between_characters() {
         assert_eq!(one_line(&[b'x'; 500_000]).len(), MAX_BYTES);
         assert_eq!(one_line("☺".repeat(200_000).as_bytes()), "☺".repeat(MAX_BYTES / 3));
         assert_eq!(one_line("\n".repeat(3000).as_bytes()), "");

@@ -140,7 +140,8 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(300);
 
-    /// A socket file, with a file in the format of `/proc/self/mountinfo` that may list it as a mount.
+    /// A socket file, and a file in the format of `/proc/self/mountinfo`, which may list the socket file as a
+    /// mount.
     struct Socket {
         folder: PathBuf,
         file: PathBuf,
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stale_socket_is_told_at_once_although_the_outage_began_with_another_error() {
+    async fn a_stale_socket_is_reported_at_once_even_if_the_outage_began_with_another_error() {
         let socket = Socket::new("told", true);
         let mut outage = socket.outage(None);
         let mut warn_at = Vec::new();

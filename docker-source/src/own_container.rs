@@ -9,8 +9,8 @@
 //! 615 600 254:1 /var/lib/docker/containers/<64 hex>/hostname /etc/hostname rw,relatime - ext4 /dev/vda1 rw
 //! ```
 //!
-//! A container with `--network container:X` has the files of X. Therefore, the folder of the root file system
-//! decides if both the mounts and an inspection report that folder:
+//! A container with `--network container:X` has the files of X. Therefore, if both the mounts and an
+//! inspection report the folder of the root file system, that folder identifies the container:
 //!
 //! ```text
 //! 600 550 0:52 / / rw,relatime - overlay overlay rw,lowerdir=...,upperdir=/var/lib/docker/overlay2/<layer>/diff,...
@@ -133,7 +133,7 @@ mod tests {
         serde_json::from_value(text).unwrap()
     }
 
-    /// Returns the signs in a container with the files of `ID` and this writable folder.
+    /// Returns the signs that a process sees in a container with the files of `ID` and this writable folder.
     fn own(upper_dir: &str) -> OwnContainer {
         let files = mount(&format!("/var/lib/docker/containers/{ID}/hostname"), "/etc/hostname");
         let root = format!("lowerdir=/var/lib/docker/overlay2/l/AB,upperdir={upper_dir},workdir=/w");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_file_system_decides_over_the_mounted_files() {
+    fn the_root_file_system_takes_precedence_over_the_mounted_files() {
         let files_owner = ContainerId::parse(ID).unwrap();
         let other = ContainerId::parse(&ID.replace('3', "4")).unwrap();
         for mounted in ["/var/lib/docker/overlay2/0a1b/diff", "0a1b/diff"] {
@@ -193,14 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn a_users_own_file_does_not_hide_the_others() {
+    fn a_file_that_the_user_mounted_does_not_hide_the_other_files() {
         let text = mount("/home/me/hosts", "/etc/hosts")
             + &mount(&format!("/var/lib/docker/containers/{ID}/resolv.conf"), "/etc/resolv.conf");
         assert_eq!(container_id_in(&text), Some(ID));
     }
 
     #[test]
-    fn outside_of_a_container_there_is_none() {
+    fn outside_of_a_container_no_id_is_found() {
         assert_eq!(container_id_in(""), None);
         assert_eq!(container_id_in("garbage\n\n a b c\n1 2 3 4\n"), None);
         assert_eq!(container_id_in(&mount("/etc/hostname", "/etc/hostname")), None);

@@ -195,7 +195,7 @@ mod tests {
         progress.settle(third.clone());
         progress.settle(third);
         assert_eq!((settled(&progress), progress.unsettled()), (Some(103), 0));
-        assert_eq!(progress.positions(), last, "the same as of the lines that were read");
+        assert_eq!(progress.positions(), last, "all lines that were read are settled");
     }
 
     #[test]
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_are_the_same_after_they_were_serialized() {
+    fn positions_that_were_serialized_are_read_as_equal_positions() {
         let mut progress = progress();
         let mut line = position("a", LogStream::Stderr, 101);
         line.line.time = Timestamp::from_unix(1_795_387_458, 123_456_789).unwrap();
@@ -246,7 +246,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_settled_in_any_order_leave_the_lines_before_the_first_unsettled_one(
+        fn the_position_stays_before_the_first_unsettled_line_whatever_the_order_of_settling(
             order in Just((0..40usize).collect::<Vec<_>>()).prop_shuffle(),
             settled_count in 0..=40usize,
         ) {

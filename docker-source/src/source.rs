@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_file_that_is_mounted_and_made_anew_ends_the_source_with_its_cause() {
+    async fn a_mounted_socket_file_that_was_replaced_ends_the_source_with_the_error_stale_socket() {
         let engine = SimulatedEngine::start().await;
         let web = engine.create(ContainerOptions::named("web"));
         web.start();
@@ -404,8 +404,7 @@ mod tests {
         web.line(Stream::Stdout, "last");
         assert_eq!(source.next().await.unwrap().unwrap().bytes(), b"last");
         engine.go_away().await;
-        // The dropped listener leaves a file at which nothing listens. The mount of a stale socket shows such
-        // a file.
+        // The dropped listener leaves a socket file without a listener, as in the mount of a stale socket.
         drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
         let error = source.next().await.unwrap_err();
         assert!(matches!(error, SourceError::Engine(EngineError::StaleSocket { .. })), "{error}");
@@ -433,8 +432,8 @@ mod tests {
         other.start();
         other.line(Stream::Stdout, "other");
         assert_eq!(source.next().await.unwrap().unwrap().bytes(), b"other");
-        // The source opens a log while it inspects the container. It closes the log if the container is its
-        // own.
+        // The source opens the log of a container while it inspects the container. It closes the log of its
+        // own container again.
         assert!(own.log_requests() <= 1, "{:?}", engine.requests());
     }
 

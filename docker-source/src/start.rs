@@ -167,16 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn the_predecessor_is_the_last_agent_that_ended_unless_another_goes_on() {
+    fn the_predecessor_is_the_last_ended_agent_unless_another_agent_already_replaced_it() {
         assert_eq!(predecessor_of_a([]), None);
         assert_eq!(predecessor_of_a([agent("a", 1, Some(5)), agent("a", 6, Some(9))]), Some(9));
         assert_eq!(predecessor_of_a([agent("b", 1, Some(9))]), Some(9), "an update changed the command");
-        assert_eq!(predecessor_of_a([agent("a", 1, Some(9)), agent("a", 10, None)]), None, "it still runs");
+        assert_eq!(predecessor_of_a([agent("a", 1, Some(9)), agent("a", 10, None)]), None, "another a runs");
         assert_eq!(predecessor_of_a([agent("a", 1, Some(9)), agent("b", 10, None)]), Some(9));
         assert_eq!(
             predecessor_of_a([agent("b", 1, Some(9)), agent("b", 10, None)]),
             None,
-            "b has a successor"
+            "another b has replaced b"
         );
     }
 }

@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn read_lines_are_the_sum_of_the_others_after_every_step() {
+    fn read_lines_are_the_sum_of_the_other_counters_after_every_step() {
         let stats = stats();
         let id = ContainerId::parse("0123456789ab").unwrap();
         let container = stats.container(&id);
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_container_stays_in_the_total_and_leaves_the_list() {
+    fn a_removed_container_counts_in_the_total_and_leaves_the_list_of_containers() {
         let stats = stats();
         let id = ContainerId::parse("0123456789ab").unwrap();
         let container = stats.container(&id);

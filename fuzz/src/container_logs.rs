@@ -12,8 +12,8 @@ use crate::parts::parts;
 /// 64 KiB.
 const TERMINAL_LOG_MAX: usize = 100 * 1024;
 
-/// Checks that frames have the same pieces however they are split into reads, and that pieces are decoded
-/// again after they were encoded.
+/// Checks that frames have the same pieces however they are split into reads, and that encoded pieces are
+/// decoded to the same pieces.
 ///
 /// The first four bytes are the lengths of the reads, in turn.
 pub fn log_frames(data: &[u8]) {
@@ -52,9 +52,10 @@ pub fn log_terminal(data: &[u8]) {
     decode(Framing::Terminal, *lengths, &log);
 }
 
-/// Checks that the split and the whole log have the same pieces, within the buffer limit. Returns the pieces.
+/// Checks that the split log and the whole log have the same pieces, and that decoding stays within the
+/// buffer limit. Returns the pieces.
 fn decode(framing: Framing, lengths: [u8; 4], log: &[u8]) -> Vec<Piece> {
-    // The log of a terminal is longer than the input.
+    // The log of a terminal is longer than the input of the target, so the reads are longer, too.
     let scale = if framing == Framing::Frames { 1 } else { 16 };
     let whole = decode_log(framing, [log]);
     let split = decode_log(framing, parts(lengths, scale, log));
@@ -67,9 +68,9 @@ fn decode(framing: Framing, lengths: [u8; 4], log: &[u8]) -> Vec<Piece> {
     pieces
 }
 
-/// Checks that lines are their joined pieces, and that a limit only shortens them.
+/// Checks that each line consists of its pieces, and that a limit only shortens lines.
 pub fn line_joiner(data: &[u8]) {
-    // The error is the end of the input.
+    // An error only means that the input has ended.
     let _ = join(&mut Unstructured::new(data));
 }
 

@@ -4,7 +4,7 @@ use gelf_tokio::fuzzing::{Item, Refusal, read_first, read_values, unpack};
 
 use crate::parts::parts;
 
-/// More than the receiver inflates at once.
+/// Maximum length of a body. It exceeds the length that the receiver inflates at once.
 const MAX_BODY_LEN: usize = 40_000;
 const MAX_VALUE_LEN: usize = 64;
 const CODINGS: [&str; 4] = ["", "gzip", "deflate", "gzip,deflate"];
@@ -12,7 +12,7 @@ const CODINGS: [&str; 4] = ["", "gzip", "deflate", "gzip,deflate"];
 /// Checks that a body has the same text, values and end however it is split into reads, that text and values
 /// are within their limits, and that no value follows a refusal.
 ///
-/// The first byte selects the `Content-Encoding`, the next four are the lengths of the reads, in turn.
+/// The first byte selects the `Content-Encoding`. The next four bytes are the lengths of the reads, in turn.
 pub fn http_body(data: &[u8]) {
     let Some(([coding, lengths @ ..], body)) = data.split_first_chunk::<5>() else { return };
     let coding = CODINGS[usize::from(*coding) % CODINGS.len()];
@@ -30,7 +30,7 @@ pub fn http_body(data: &[u8]) {
     assert_same(&values, &split_values, end.is_err());
     assert_eq!((values_end, split_values_end), (end, split_end));
 
-    // The values are those of the text.
+    // The values of the body equal the values of its text.
     if end.is_ok() && unpack("", MAX_BODY_LEN, [&text[..]]) == Some((text.clone(), Ok(()))) {
         assert_eq!(read("", [&text[..]]), (values, Ok(())));
     }
@@ -41,7 +41,7 @@ pub fn http_body(data: &[u8]) {
     }
 }
 
-/// Checks that both are equal, or that one begins with the other if the body is refused.
+/// Checks that both slices are equal. If the body is refused, one slice may be the beginning of the other.
 fn assert_same<T: std::fmt::Debug + PartialEq>(whole: &[T], split: &[T], is_refused: bool) {
     if is_refused {
         assert!(whole.starts_with(split) || split.starts_with(whole), "{whole:?} and {split:?}");

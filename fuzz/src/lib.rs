@@ -1,8 +1,8 @@
 //! Fuzz targets of gelf-core, gelf-tokio and docker-source: properties that hold for any input.
 //!
-//! Each function takes bytes and panics if a property does not hold. `scripts/fuzz` runs them under
-//! libFuzzer. The tests replay the seeds in `seeds/`, a folder for each function, and mutations of them; the
-//! vectors of the conformance suite are seeds, too.
+//! Each function takes bytes, and panics if a property does not hold. `scripts/fuzz` runs the functions under
+//! libFuzzer. The folder `seeds/` has a folder with seeds for each function. The tests replay the seeds and
+//! mutations of the seeds. The vectors of the conformance suite are seeds, too.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -10,8 +10,8 @@ use gelf_core::{
     FieldName, Level, Message, Timestamp, Value,
 };
 
-/// Checks that a lenient decoder reads each message of a strict decoder without a deviation, and that each
-/// message can be sent on as GELF 1.1.
+/// Checks that a lenient decoder reports no deviation of a message that a strict decoder accepts, and that
+/// each message can be sent on as GELF 1.1.
 fn decode(payload: &[u8]) {
     let lenient = Decoder::lenient().decode(payload);
     match (Decoder::strict().decode(payload), &lenient) {
@@ -31,7 +31,7 @@ fn decode(payload: &[u8]) {
                 assert_eq!(again.message.fields().count(), decoded.message.fields().count());
                 assert_eq!(again.message.timestamp(), decoded.message.timestamp());
             }
-            // Missing members have been added.
+            // The encoder has added missing members, so the message may exceed a limit of the decoder.
             Err(error) => {
                 let kind = error.kind();
                 let longer = matches!(kind, DecodeErrorKind::TooManyMembers | DecodeErrorKind::NameTooLong);
@@ -42,8 +42,8 @@ fn decode(payload: &[u8]) {
     }
 }
 
-/// Checks that a lenient decoder reads the JSON that serde_json reads, and serde_json that of a strict
-/// decoder.
+/// Checks that a lenient decoder finds no syntax error in JSON that serde_json accepts, and that serde_json
+/// accepts all JSON that a strict decoder accepts.
 pub fn json_decode(data: &[u8]) {
     decode(data);
     let theirs = serde_json::from_slice::<serde_json::Value>(data);
@@ -58,7 +58,8 @@ pub fn json_decode(data: &[u8]) {
 
 /// Checks that a reader counts any datagrams correctly, and that their payloads are decoded or refused.
 ///
-/// A byte before each datagram is its length, and determines how much time has passed.
+/// The byte before each datagram is the length of the datagram. The byte also determines the source of the
+/// datagram, and the time that passes before the datagram arrives.
 pub fn datagram_decode(data: &[u8]) {
     let mut reader = DatagramReader::<u8>::default();
     let start = Instant::now();

@@ -14,9 +14,9 @@ struct Model {
 }
 
 /// Checks that any chunks from any sources at any times have the same results as with a naive reassembler,
-/// and that the counters add up after each.
+/// and that the counters add up after each chunk.
 pub fn reassembler_operations(data: &[u8]) {
-    // The error is the end of the input.
+    // An error only means that the input has ended.
     let _ = run(&mut Unstructured::new(data));
 }
 
@@ -53,7 +53,7 @@ fn run(input: &mut Unstructured<'_>) -> Result<()> {
                 assert_eq!(got, Err(InvalidChunk::CountMismatch { expected, found: count }));
             } else {
                 let arrived = message.parts.len();
-                // The first copy of a chunk counts.
+                // If a chunk arrives several times, its first payload counts.
                 message.parts.entry(number).or_insert(payload);
                 duplicates += u64::from(message.parts.len() == arrived);
                 if message.parts.len() == usize::from(count) {

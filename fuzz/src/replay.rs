@@ -1,9 +1,9 @@
-//! Tests that run the targets on their seeds and on mutations of these, without a fuzzer.
+//! Runs the targets on their seeds and on mutations of the seeds, without a fuzzer.
 
 use std::fs;
 use std::path::Path;
 
-/// Runs a target on each seed and on 2,000 reproducible mutations of it.
+/// Runs a target on each of its seeds, and on 2,000 reproducible mutations of each seed.
 fn replay(name: &str, target: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(name);
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
@@ -37,7 +37,7 @@ fn replay(name: &str, target: fn(&[u8])) {
 }
 
 #[test]
-fn every_vector() {
+fn no_vector_violates_a_property_of_its_target() {
     let inputs = crate::vector_inputs();
     assert!(inputs.len() > 400, "{}", inputs.len());
     for (target, id, bytes) in inputs {

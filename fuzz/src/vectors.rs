@@ -4,10 +4,10 @@ use std::path::Path;
 
 use gelf_spec_tests::{Input, load};
 
-/// Maximum length of an input. Longer ones slow down the fuzzer.
+/// Maximum length of an input. Longer inputs slow down the fuzzer.
 const MAX_BYTES: usize = 8 * 1024;
 
-/// Returns for each input the name of its target, the id of its vector, and its bytes.
+/// Returns all inputs, each with the name of its target, the id of its vector, and its bytes.
 pub fn vector_inputs() -> Vec<(&'static str, String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec-tests/vectors");
     let topics = load(&folder).unwrap_or_else(|error| panic!("{error}"));

@@ -1,5 +1,6 @@
-//! Message ids of one's own: a counter behind the number of a node, to find the chunks of a message in a
-//! capture. Use such ids only if no attacker can send to the receiver, since they are predictable.
+//! Splits payloads into chunks with custom message ids. Each id consists of the number of a node and a
+//! counter, which helps to find the chunks of a message in a packet capture. These ids are predictable: use
+//! them only if no attacker can send to the receiver.
 
 use gelf_core::wire::{Chunker, MessageId};
 use gelf_core::{DatagramSize, MessageTooLarge};

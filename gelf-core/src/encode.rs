@@ -76,8 +76,8 @@ impl Encoder {
     }
 
     /// Sets the maximum length of the value of an additional field in bytes. A longer string is cut off
-    /// between characters and ends in `…`. A maximum of at least three bytes includes the `…`. By
-    /// default, the length is not limited.
+    /// between characters and ends in `…`. The three bytes of the `…` count towards the maximum; if the
+    /// maximum is smaller, only the `…` is left. By default, the length is not limited.
     ///
     /// Elasticsearch and OpenSearch index the fields of Graylog's messages as keywords, and refuse a message
     /// with a value of more than 32,766 bytes.
@@ -124,8 +124,8 @@ impl Encoder {
 
     /// Appends the message in at most `limit` bytes. If it is longer, its texts are truncated at a character
     /// boundary: first `full_message`, which is left out before `short_message` is truncated at all. The
-    /// field `_truncated` then has the length of both texts in bytes, unless the message has a field with
-    /// this name.
+    /// field `_truncated` then has the original length of both texts together in bytes, unless the message
+    /// already has a field with this name.
     ///
     /// ```
     /// use gelf_core::{Encoder, Fit, Message, bytes::BytesMut};
@@ -279,8 +279,8 @@ fn decimal_digits(integer: u64) -> usize {
 /// keeps the name, and `_2`, `_3` and so on are appended to the others. Numbers that would make an existing
 /// name are skipped. A name that needs no sanitizing is never changed.
 ///
-/// This is needed only if a name is foreign. Each name is hashed once, since a message may have a thousand
-/// names that were made to collide.
+/// This is needed only if a name is foreign. The function remembers the last number of each name, since a
+/// message may have a thousand names that sanitizing makes equal.
 fn sent_names<'m>(message: &'m Message<'_>) -> Vec<Cow<'m, str>> {
     let set = message.field_set().into_iter().flat_map(FieldSet::fields).map(|(name, _)| name.as_str());
     let own = message.fields.iter().filter(|(name, _)| !name.is_foreign()).map(|(name, _)| name.as_str());
@@ -500,8 +500,8 @@ mod tests {
                     prop_assert!(cut == "-" || short.starts_with(cut));
                     let texts = short.len() + full.as_deref().map_or(0, str::len);
                     prop_assert_eq!(decoded.field("truncated").unwrap().as_i64(), Some(texts as i64));
-                    // The longest character here has two bytes. More room is left only if the full message
-                    // would be empty.
+                    // A character has at most two bytes here. So at most one byte of room is unused, unless
+                    // there is no full message.
                     prop_assert!(text.len() + 2 > limit || decoded.full_message().is_none());
                 }
                 Err(MessageTooLarge::Fields { len, max }) => {

@@ -1,5 +1,5 @@
-//! Sends each line of standard input, and prints their outcomes. Over TCP and TLS no line is lost while the
-//! destination is down. Over UDP a line is "sent": nobody knows if it arrives.
+//! Sends each line of standard input, and prints how many lines were delivered. Over TCP and TLS, no line is
+//! lost while the destination is down. Over UDP, a line counts as "sent": nobody knows if the line arrives.
 //!
 //! ```text
 //! seq 1 100000 | cargo run -p gelf-tokio --features tls,http --example client -- gelf+tcp://127.0.0.1:12201
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut number: u64 = 0;
     while let Some(line) = lines.next_line().await? {
         number += 1;
-        // With a full queue this waits, unless the URI says `when_full=drop_oldest` or `drop_newest`.
+        // If the queue is full, the call waits, unless the URI says `when_full=drop_oldest` or `drop_newest`.
         client.send_with_receipt(&Message::new("example-host", line), number).await?;
     }
 

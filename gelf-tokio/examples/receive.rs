@@ -1,5 +1,5 @@
-//! Prints messages that come over UDP, TCP and, with the feature `http`, HTTP: a line of JSON for each,
-//! without characters that control a terminal. Ctrl-C ends it without loss.
+//! Prints messages that come over UDP and TCP, and over HTTP with the feature `http`. Each message becomes a
+//! line of JSON without characters that control a terminal. Ctrl-C ends the example without loss.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --features http --example receive -- 127.0.0.1:12201
@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 type Item = Result<Received, ReceiveError>;
 
-/// Forwards received payloads until the receiver is closed by Ctrl-C and empty.
+/// Forwards received payloads until Ctrl-C has closed the receiver and the receiver is empty.
 macro_rules! forward {
     ($receiver:expr, $items:expr) => {{
         let (mut receiver, items) = ($receiver, $items.clone());
@@ -46,7 +46,7 @@ macro_rules! forward {
 async fn main() -> Result<(), Box<dyn Error>> {
     let address: SocketAddr =
         std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:12201".to_owned()).parse()?;
-    // When it is full, the receivers wait: over TCP and HTTP the senders do too.
+    // When this channel is full, the receivers wait. Over TCP and HTTP, the senders then wait, too.
     let (items, mut received) = mpsc::channel::<Item>(256);
     forward!(UdpReceiver::bind(address).await?, items);
     forward!(TcpReceiver::bind(address).await?, items);

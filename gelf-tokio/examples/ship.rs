@@ -1,5 +1,5 @@
-//! Ships the lines of all containers of a Docker Engine, and goes on behind the last delivered line at the
-//! next start. The positions are in the file `positions.json`.
+//! Ships the lines of all containers of a Docker Engine. At the next start, the example continues after the
+//! last delivered lines. It saves their positions in the file `positions.json`.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --example ship -- gelf+tcp://127.0.0.1:12201
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tokio::select! {
             biased;
             _ = each_second.tick() => {
-                // A crash while the file is written may leave a part of it. So write another one and rename
+                // A crash during a write may leave a part of a file. Therefore, write a new file, then rename
                 // it.
                 fs::write("positions.json.new", serde_json::to_vec(&progress.positions())?)?;
                 fs::rename("positions.json.new", "positions.json")?;
@@ -40,7 +40,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             record = source.next() => {
                 let Some(record) = record? else { return Ok(()) };
                 let ticket = progress.read(record.position());
-                // While the destination is down, this waits, and Docker's log files hold the lines.
+                // While the destination is down and the queue is full, the loop waits here. Docker's log
+                // files keep the lines.
                 client.send_with_receipt(&formatter.message(&record), ticket).await?;
             }
         }

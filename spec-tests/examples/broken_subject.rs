@@ -3,7 +3,7 @@
 //! `broken_subject panic` exits on a message with a field whose name contains `q`; `broken_subject lose`
 //! drops messages whose host ends with an exclamation mark; `broken_subject invent` delivers an extra message
 //! for each payload that ends with two braces; `broken_subject hang` sleeps on a chunk with a count of 0.
-//! Otherwise it is gelf-core.
+//! In all other cases, the subject answers as gelf-core does.
 
 use std::time::Duration;
 

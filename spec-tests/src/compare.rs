@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_representation_of_values_is_no_difference() {
+    fn another_representation_of_a_value_is_not_a_difference() {
         let wanted = r#"{"host":"h","short_message":"m","fields":[["b",true],["n",{"number":"1.50"}],["o","{\"k\":[1,2]}"]]}"#;
         let found = r#"{"host":"h","short_message":"m","full_message":"","fields":{"b":"true","n":15e-1,"o":{"k":[1, 2]},"z":null}}"#;
         assert_eq!(words(wanted, found), [""; 0]);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn timestamps_have_float_precision() {
+    fn timestamps_are_compared_with_the_precision_of_a_float() {
         let wanted = r#"{"short_message":"m","timestamp":"1385053862.3072"}"#;
         assert_eq!(words(wanted, r#"{"short_message":"m","timestamp":1385053862.3071999}"#), [""; 0]);
         let rounded =
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_decimals_have_many_notations() {
+    fn decimals_in_different_notations_are_equal() {
         for (one, other) in [("1.0", "1"), ("1e3", "1000"), ("-0", "0"), ("0.10", "1E-1"), ("100", "1e+2")] {
             assert_eq!(decimal(one), decimal(other), "{one} {other}");
         }

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn crashes_at_different_offsets_are_the_same() {
+    fn crashes_that_differ_only_in_numbers_count_as_the_same_crash() {
         let fault = |text: &str| Fault {
             mode: None,
             verdict: Verdict::Crashes,

@@ -1,5 +1,5 @@
-//! Compares gelf-core with memcpy, serde_json and the other GELF crates in one run, as ratios of processor
-//! time.
+//! Compares the processor time of gelf-core with that of memcpy, serde_json and other GELF crates, in one
+//! run.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml [ROUNDS [TABLE]]`
 
@@ -35,8 +35,8 @@ fn main() {
     }
 }
 
-/// gelf-core encodes the constant members of a container once; serde_json and the other crates encode them
-/// each time.
+/// Compares the encoding of messages with constant members. gelf-core encodes the constant members of a
+/// container once. serde_json and the other crates encode them for each message.
 fn encoding(corpus: &Corpus, rounds: usize) {
     let payloads = corpus.payloads();
     let mut copy = BytesMut::with_capacity(1 << 20);
@@ -116,7 +116,7 @@ fn encoding(corpus: &Corpus, rounds: usize) {
             for sample in &corpus.samples {
                 let arguments = format_args!("{}", sample.text);
                 let record = log::Record::builder().args(arguments).level(log::Level::Info).build();
-                // As its `log` method does before writing.
+                // The `log` method of gelf_logger does the same before it writes.
                 let mut record = gelf_logger::GelfRecord::from(&record);
                 record.additional_fields.extend(maps[sample.container].clone());
                 black_box(serde_json::to_vec(&record).unwrap());
@@ -154,7 +154,7 @@ fn free_fields(corpus: &Corpus, rounds: usize) {
         .run(rounds);
 }
 
-/// Compares levels of gzip with the same buffer, and inflating.
+/// Compares the levels of gzip, and inflating. Each compressor reuses its buffer.
 fn compressing(corpus: &Corpus, rounds: usize) {
     let payloads = corpus.payloads();
     let plain: usize = payloads.iter().map(Vec::len).sum();

@@ -1,5 +1,5 @@
-//! Measures processor time of this thread, with variants in turns, so that other load affects all of them
-//! equally.
+//! Measures the processor time of this thread. The variants take turns, so that other load affects all of
+//! them equally.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -29,8 +29,8 @@ impl<'a> Table<'a> {
         self
     }
 
-    /// Runs every variant once to warm up, then in turns, and prints the medians of time and of the ratio by
-    /// round.
+    /// Runs every variant once to warm up, and then all variants in turns. For each variant, prints the
+    /// median time, and the median of the ratios to the time of the first variant in the same round.
     pub(crate) fn run(mut self, rounds: usize) {
         for variant in &mut self.variants {
             (variant.work)();

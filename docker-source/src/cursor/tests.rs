@@ -53,14 +53,14 @@ fn a_replay_drops_accepted_lines_and_goes_on_behind_them() {
 }
 
 #[test]
-fn a_request_without_the_last_line_has_a_gap_before_the_first_later_one() {
+fn a_request_that_omits_the_last_line_reports_a_gap_before_the_next_line() {
     let mut cursor = cursor([1, 2]);
     cursor.begin_request(Docker, None, None);
     for nanos in [2, 5] {
         assert_eq!(missing_before(&cursor, Stdout, nanos), None);
         accept(&mut cursor, Stdout, nanos, "x");
     }
-    // The Engine has rotated all lines up to the last one away.
+    // The Engine has rotated away all lines up to and including the last line of stdout.
     cursor.begin_request(Docker, None, None);
     assert_eq!(missing_before(&cursor, Stderr, 3), None, "of another stream");
     assert_eq!(missing_before(&cursor, Stdout, 7), Some(at(5)));
@@ -109,7 +109,7 @@ fn a_clock_set_back_loses_nothing_on_a_live_request() {
 }
 
 #[test]
-fn lines_after_a_clock_step_back_are_new_in_a_replay() {
+fn a_replay_tells_new_lines_from_lines_that_were_read_after_a_clock_step_back() {
     let mut cursor = cursor([100, 200, 300]);
     assert_eq!(accept(&mut cursor, Stdout, 150, "x"), New);
     cursor.begin_request(Docker, None, None);
@@ -126,7 +126,7 @@ fn lines_that_an_earlier_request_left_out_are_new_in_a_replay() {
 }
 
 #[test]
-fn lines_with_one_stamp_and_different_texts_are_different() {
+fn lines_with_the_same_stamp_and_different_texts_are_different_lines() {
     let mut cursor = cursor([]);
     assert_eq!(accept(&mut cursor, Stdout, 1, "a"), New);
     assert_eq!(accept(&mut cursor, Stdout, 1, "b"), New);
@@ -137,7 +137,7 @@ fn lines_with_one_stamp_and_different_texts_are_different() {
 }
 
 #[test]
-fn a_cut_line_of_another_length_is_another_line() {
+fn cut_lines_with_different_original_lengths_are_different_lines() {
     let mut cursor = cursor([]);
     let cut = |length| Line { length, ..line(Stdout, 1, "x") };
     assert_eq!(cursor.accept(&cut(7), || at(1)), New);
@@ -146,7 +146,7 @@ fn a_cut_line_of_another_length_is_another_line() {
 }
 
 #[test]
-fn the_rest_of_a_line_whose_start_lies_before_the_request_is_repeated() {
+fn the_rest_of_a_line_that_began_before_the_request_counts_as_repeated() {
     let mut cursor = cursor([]);
     assert_eq!(accept(&mut cursor, Stdout, SECOND, "start and rest"), New);
     assert_eq!(accept(&mut cursor, Stderr, 9 * SECOND, "x"), New);
@@ -156,7 +156,7 @@ fn the_rest_of_a_line_whose_start_lies_before_the_request_is_repeated() {
 }
 
 #[test]
-fn a_slow_stream_has_4096_remembered_lines() {
+fn the_cursor_remembers_4096_lines_of_a_slow_stream() {
     let mut cursor = cursor((1..=4_097).map(|second| second * SECOND));
     assert_eq!(cursor.stdout.remembered.len(), 4_096);
     // On a live request, a repeated line that is forgotten looks like a line that was written after the
@@ -168,7 +168,7 @@ fn a_slow_stream_has_4096_remembered_lines() {
 }
 
 #[test]
-fn a_fast_stream_has_two_seconds_of_remembered_lines() {
+fn the_cursor_remembers_two_seconds_of_a_fast_stream() {
     let each = SECOND / 10_000;
     let mut cursor = cursor((1..=50_000).map(|line| line * each));
     assert_eq!(cursor.stdout.remembered.len(), 20_001);
@@ -179,7 +179,7 @@ fn a_fast_stream_has_two_seconds_of_remembered_lines() {
 }
 
 #[test]
-fn the_fastest_stream_has_65536_remembered_lines() {
+fn the_cursor_remembers_65536_lines_of_the_fastest_stream() {
     let mut cursor = cursor(1..=100_000);
     assert_eq!((cursor.stdout.remembered.len(), cursor.stdout.remembered.capacity()), (65_536, 65_536));
     assert_eq!(accept(&mut cursor, Stdout, 10 * SECOND, "later"), New);
@@ -188,7 +188,7 @@ fn the_fastest_stream_has_65536_remembered_lines() {
 }
 
 #[test]
-fn in_a_replay_lines_not_newer_than_the_forgotten_ones_are_too_old() {
+fn a_replayed_line_that_is_not_newer_than_the_forgotten_lines_is_too_old() {
     let mut cursor = cursor((1..=5_000).map(|second| second * SECOND));
     assert_eq!(cursor.stdout.forgotten, Some(at(904 * SECOND)));
     cursor.begin_request(Docker, None, None);
@@ -198,7 +198,7 @@ fn in_a_replay_lines_not_newer_than_the_forgotten_ones_are_too_old() {
         (1..=5_001).map(|second| accept(&mut cursor, Stdout, second * SECOND, "x")).collect();
     let count = |wanted| results.iter().filter(|result| **result == wanted).count();
     assert_eq!((count(New), count(TooOld), count(Repeated)), (1, 904, 4_096));
-    // The last line is newer than all lines before, so it has ended the replay.
+    // The last line is newer than all earlier lines, so it has ended the replay.
     assert_eq!(accept(&mut cursor, Stdout, 904 * SECOND, "never seen"), New);
 }
 
@@ -211,7 +211,7 @@ fn a_request_starts_a_second_before_the_newest_line_of_both_streams() {
 }
 
 #[test]
-fn a_request_starts_no_later_than_the_clock_at_which_its_last_line_was_read() {
+fn a_stamp_in_the_future_moves_the_next_request_no_further_than_the_time_of_reading() {
     let mut cursor = cursor([5 * SECOND]);
     assert_eq!(cursor.accept(&line(Stdout, 4_000 * SECOND, "forged"), || at(7 * SECOND)), New);
     assert_eq!(cursor.accept(&line(Stdout, 4_001 * SECOND, "forged"), || at(8 * SECOND)), New);
@@ -229,7 +229,7 @@ fn a_request_starts_no_later_than_the_oldest_open_line() {
 }
 
 #[test]
-fn a_request_starts_a_second_before_the_only_open_line() {
+fn without_accepted_lines_a_request_starts_a_second_before_the_open_line() {
     assert_eq!(Cursor::default().begin_request(Docker, None, Some(at(5 * SECOND))), Some(at(4 * SECOND)));
 }
 
@@ -260,7 +260,7 @@ fn podman<const N: usize>(cursor: &mut Cursor, lines: [(i64, &str); N]) -> [bool
 }
 
 #[test]
-fn podmans_lines_with_one_stamp_are_counted() {
+fn podmans_lines_with_the_same_stamp_are_told_apart_by_their_count() {
     let mut cursor = Cursor::default();
     assert_eq!(podman(&mut cursor, [(4, "x"), (5, "x"), (5, "x"), (5, "x")]), [true; 4]);
     let (place, since) = cursor.place(&line(Stdout, 5 * SECOND, "x"), None);
@@ -309,7 +309,7 @@ fn a_first_request_starts_at_the_floor_or_the_beginning() {
 enum Since {
     /// Each record with an older stamp is left out (Docker 20.10).
     EachRecord,
-    /// All records before the first one that is not older are left out (Docker 24).
+    /// All records before the first record that is not older than `since` are left out (Docker 24).
     UpToFirst,
 }
 
@@ -329,7 +329,8 @@ struct Log {
     dialect: Dialect,
     records: Vec<Record>,
     since: Since,
-    /// `(every, count)`: after each `every` records, the last `count` + 1 are repeated, as on rotation.
+    /// `(every, count)`: after each `every`-th record, if it is repeatable, the Engine repeats the repeatable
+    /// records among the last `count` + 1 records, as on rotation.
     repeat: Option<(usize, usize)>,
 }
 
@@ -372,8 +373,9 @@ impl Log {
     }
 }
 
-/// A line to be written: its stream, the time since the previous line, the time by which its stamp is too
-/// early, its length, and the number of lines of the other stream that follow its last pieces.
+/// A line to be written: whether it belongs to stdout, the time since the previous line, the time by which
+/// its stamp is too early, its length, and the number of lines of the other stream that stand between its
+/// first piece and its other pieces.
 type Written = (bool, i64, i64, usize, usize);
 
 fn lines() -> impl Strategy<Value = Vec<Written>> {
@@ -384,8 +386,8 @@ fn lines() -> impl Strategy<Value = Vec<Written>> {
 }
 
 /// Replaces Docker's stamps with stamps like Podman's. Podman stamps each record when it is written, no
-/// earlier than previous records of the stream. The stamps are early by some milliseconds. Returns each
-/// stream's lines, with the second of their last record.
+/// earlier than previous records of the stream. The stamps are early by some milliseconds. Returns the lines
+/// of each stream, each with the second of its last record and its length.
 fn stamp_as_podman(records: &mut [Record]) -> [Vec<(i64, usize)>; 2] {
     let (mut now, mut last, mut lengths) = (0, [0; 2], [0; 2]);
     let mut written: [Vec<(i64, usize)>; 2] = Default::default();

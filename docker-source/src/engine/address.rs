@@ -352,7 +352,7 @@ mod tests {
 
     #[cfg(not(feature = "tls"))]
     #[test]
-    fn without_the_feature_an_address_that_asks_for_tls_is_refused() {
+    fn without_the_feature_tls_an_address_that_requires_tls_is_refused() {
         for variable in ["DOCKER_TLS_VERIFY", "DOCKER_TLS"] {
             let variables = [("DOCKER_HOST", "tcp://host:2376"), (variable, "1")];
             assert_eq!(choose(&variables, &[]), Err(InvalidEngineAddress::Tls));
@@ -361,7 +361,7 @@ mod tests {
 
     #[cfg(feature = "tls")]
     #[test]
-    fn certificates_are_in_the_folder_of_the_docker_cli() {
+    fn certificates_are_read_from_the_same_folder_as_by_the_docker_cli() {
         let missing = |variables: &[(&str, &str)]| {
             let tcp = [("DOCKER_HOST", "tcp://host"), ("DOCKER_TLS_VERIFY", "1")];
             choose(&[&tcp, variables].concat(), &[]).unwrap_err().to_string()
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn only_tcp_with_a_tls_variable_that_is_not_empty_asks_for_tls() {
+    fn only_a_tcp_address_with_a_non_empty_tls_variable_requires_tls() {
         let tcp = ("DOCKER_HOST", "tcp://host:2376");
         assert_eq!(choose(&[tcp, ("DOCKER_TLS_VERIFY", "")], &[]), Ok("tcp://host:2376".into()));
         let unix = ("DOCKER_HOST", "unix:///a.sock");

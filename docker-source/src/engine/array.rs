@@ -71,8 +71,9 @@ mod tests {
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    /// Reads a text that arrives in parts of these lengths, which repeat. Returns the excerpts, each with
-    /// whether the excerpt is cut, and returns whether the array is complete.
+    /// Reads a text that arrives in parts. The list of lengths repeats until the text ends. Returns the
+    /// excerpts, each with a flag that is true if the excerpt is cut, and returns whether the array is
+    /// complete.
     fn read(keep: &'static Keep, text: &[u8], lengths: &[usize]) -> (Vec<(Vec<u8>, bool)>, bool) {
         let mut reader = ArrayReader::new(keep);
         let (mut found, mut rest) = (Vec::new(), text);
@@ -162,7 +163,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ordinary_elements_are_read_as_by_a_parser_of_the_whole_text(
+        fn ordinary_elements_are_read_as_if_the_whole_text_was_parsed(
             elements in prop::collection::vec(element(), 0..6),
             is_pretty: bool,
             lengths in prop::collection::vec(1usize..100, 1..8),
@@ -177,7 +178,7 @@ mod tests {
         }
 
         #[test]
-        fn a_bad_element_leaves_the_others(
+        fn a_bad_element_does_not_affect_the_other_elements(
             elements in prop::collection::vec(prop::sample::select(vec![
                 None, Some("7"), Some("null"), Some("\"a,b]\""), Some("[[],{}]"), Some("{]"), Some("{\"Id\" 5}"),
                 Some("{\"Id\":}"), Some("{\"Id\":\"../etc\"}"), Some("{\"Names\":[]}"), Some("{\"Id\":[[{\"a\":{}}]]}"),
@@ -194,7 +195,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_split_anywhere_give_the_same_elements_in_bounded_memory(
+        fn a_text_in_any_split_has_the_same_elements_in_bounded_memory(
             tokens in prop::collection::vec(token(), 0..60),
             lengths in prop::collection::vec(1usize..50, 1..8),
         ) {
@@ -211,14 +212,14 @@ mod tests {
             let (found, is_complete) = read(&SMALL, json!([element]).to_string().as_bytes(), &[7]);
             prop_assert!(is_complete && found.len() == 1);
             let excerpt: Value = serde_json::from_slice(&found[0].0).unwrap();
-            // A text that is cut is the beginning of the whole.
+            // A text that is cut is the beginning of the whole text.
             let is_start = |part: &Value| part.as_str().is_none_or(|part| id.starts_with(part));
             prop_assert!(is_start(&excerpt["Id"]) && is_start(&excerpt["State"]["Id"]));
         }
     }
 
     #[test]
-    fn a_list_that_is_cut_or_is_no_list_is_not_complete() {
+    fn a_cut_list_and_a_text_without_a_list_are_not_complete() {
         for text in ["", "[", "[{}", "[{},", "{}", "null", "x]"] {
             assert!(!read(&SUMMARY, text.as_bytes(), &[1]).1, "{text}");
         }

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn other_actions_and_objects_are_skipped_and_not_invalid() {
+    fn other_actions_and_objects_are_skipped_and_do_not_count_as_invalid() {
         let mut reader = EventReader::default();
         for action in ["exec_start: start", "starting", "attach", "health_status: healthy", "START"] {
             assert_eq!(actions(&mut reader, json(action)), []);
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_with_labels_of_any_length_is_decoded_without_those_that_do_not_fit() {
+    fn an_event_with_labels_of_any_length_is_decoded_without_the_labels_that_do_not_fit() {
         let mut reader = EventReader::default();
         let labels: String =
             (0..200).map(|at| format!(r#""a{at}":"{}","gelf_{at}":"v","#, "x".repeat(90_000))).collect();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_object_is_counted_once_and_holds_no_memory() {
+    fn an_endless_object_is_counted_once_and_needs_bounded_memory() {
         for endless in ["x", "[", "{\"Action\":", "{\"Actor\":{\"Attributes\":{", "\"a\":\"b\",", "\\"] {
             let mut reader = EventReader::default();
             assert_eq!(actions(&mut reader, r#"{"Actor":{"Attributes":{"#), []);

@@ -469,14 +469,14 @@ mod tests {
     }
 
     #[test]
-    fn an_item_that_does_not_fit_is_left_out_and_later_ones_are_kept() {
+    fn an_item_that_does_not_fit_is_left_out_and_later_items_are_kept() {
         let long = "x".repeat(1_000_000);
         let text = format!(r#"{{"map":{{"a":"{long}","{long}":"b","c":"d"}}}}"#);
         assert_eq!(excerpt(&text), cut(r#"{"map":{"c":"d"}}"#));
     }
 
     #[test]
-    fn no_number_of_items_takes_the_reserved_room() {
+    fn items_without_a_reserved_name_never_take_the_reserved_room() {
         let many: String = (0..1000).map(|at| format!(r#""a{at}":"","#)).collect();
         let text = format!(r#"{{"map":{{{many}"GELF_a":"b","name":"c","names":"d","z":"e"}}}}"#);
         let (found, is_cut) = excerpt(&text);
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn brackets_of_any_depth_are_passed_over() {
+    fn unwanted_members_of_any_depth_are_skipped() {
         let deep = format!(r#"{{"other":{}{},"text":1}}"#, "[{\"a\":".repeat(100_000), "}]".repeat(100_000));
         assert_eq!(excerpt(&deep), kept(r#"{"text":1}"#));
     }

@@ -63,7 +63,7 @@ mod tests {
     async fn names_and_addresses_are_looked_up_with_their_port() {
         let resolver = Resolver::new();
         assert_eq!(resolver.addresses("::1", 99).await.unwrap(), ["[::1]:99".parse().unwrap()]);
-        // More lookups than slots, one after the other.
+        // The number of lookups exceeds the number of slots, but the lookups run one after the other.
         for _ in 0..=LOOKUPS {
             let found = resolver.addresses("localhost", 99).await.unwrap();
             assert!(found.iter().all(|address| address.ip().is_loopback() && address.port() == 99));
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_thread_that_the_system_does_not_start_is_an_error_and_holds_no_slot() {
+    async fn a_lookup_whose_thread_cannot_start_is_an_error_and_holds_no_slot() {
         let mut resolver = Resolver::new();
         resolver.start = |_| Err(io::ErrorKind::WouldBlock.into());
         for _ in 0..=LOOKUPS {

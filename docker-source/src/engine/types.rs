@@ -352,7 +352,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Asserts that the members of a type are kept, and no others.
+    /// Asserts that exactly the members of a type are kept.
     pub(in super::super) fn assert_keeps<T: DeserializeOwned>(keep: &Keep, path: &[&str]) {
         let (mut keep, mut parsed) = (keep, Vec::new());
         for name in path {

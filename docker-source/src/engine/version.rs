@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn the_older_of_both_sides_newest_versions_is_negotiated() {
+    fn the_newest_version_that_both_sides_support_is_negotiated() {
         assert_eq!(version("1.41").negotiated(), Some(version("1.41")));
         assert_eq!(version("1.40").negotiated(), Some(version("1.40")));
         assert_eq!(version("1.52").negotiated(), Some(version("1.47")));

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_round_trip_and_others_are_refused() {
+    fn each_name_is_parsed_to_its_shape_and_other_names_are_refused() {
         for compat in Compat::ALL {
             assert_eq!(compat.to_string().parse(), Ok(compat));
             assert!(InvalidCompat.to_string().contains(compat.as_str()));

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_that_ecs_would_not_write_is_left_out_and_the_others_stay() {
+    fn a_label_that_ecs_would_not_write_is_left_out_and_the_other_labels_stay() {
         assert_eq!(fields_of(&[]), []);
         for odd in ["", " ", "a b", "a\nb", "ä", "a/b", &"x".repeat(256)] {
             let with_odd = [("cluster", odd), ("task-definition-family", odd), ("container-name", odd)];

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn gelf_labels_become_fields_in_any_case_and_others_do_not() {
+    fn labels_with_the_prefix_gelf_in_any_case_become_fields_and_other_labels_do_not() {
         let labels =
             [("gelf_service", "pay"), ("GELF_Team", "blue"), ("gelf_", "x"), ("gelfx", "x"), ("a", "x")];
         assert_eq!(labelled(&labels, &[]), pairs(&[("Team", "blue"), ("service", "pay")]));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_with_the_same_name_are_numbered() {
+    fn labels_that_would_become_the_same_field_are_numbered() {
         assert_eq!(
             labelled(&[("gelf_a/b", "1"), ("gelf_a b", "2"), ("gelf_a_b", "3")], &[]),
             pairs(&[("a_b", "2"), ("a_b_2", "1"), ("a_b_3", "3")])

@@ -65,7 +65,7 @@ fn field(set: &FieldSet, name: &str) -> Option<String> {
     set.field(name).map(ToString::to_string)
 }
 
-/// The golden files are also used by tests with other readers of GELF.
+/// Tests with other readers of GELF also use the golden files.
 #[test]
 fn messages_of_each_shape_equal_its_golden_file() {
     let golden = [
@@ -171,7 +171,7 @@ fn cut_and_unfinished_lines_are_marked_in_every_shape() {
 }
 
 #[test]
-fn dropped_containers_are_removed() {
+fn the_formatter_forgets_containers_that_were_dropped() {
     let mut formatter = GelfFormatter::new(GelfFormat::default());
     let live: Vec<_> = (0..50).map(|_| Arc::new(plain_container())).collect();
     for container in &live {
@@ -198,7 +198,7 @@ fn the_messages_of_each_container_are_numbered_across_renamings() {
         second += 1;
         let time = Timestamp::from_unix(second, 0).unwrap();
         let record = Record::builder(Arc::clone(container), "x").time(time).build();
-        // A message that has to be made again has the same number.
+        // A message that is formatted again has the same number.
         [(); 2].map(|()| {
             let message = formatter.message(&record);
             assert_eq!(message.field("seq_epoch").unwrap().as_i64(), Some(7));

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_without_a_stamp_is_skipped_and_the_next_one_is_read() {
+    fn a_frame_without_a_stamp_is_skipped_and_the_next_frame_is_read() {
         let far_space = format!("2026-11-22T22:44:18.{}Z ", "1".repeat(STAMP_MAX));
         for text in [
             "",
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_at_any_byte_of_a_frame_is_truncated() {
+    fn a_log_that_ends_within_a_frame_is_truncated() {
         let bytes = frame(1, &stamped("one\n"));
         for cut in 1..bytes.len() {
             let mut input = BytesMut::from(&bytes[..cut]);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn finish_returns_whole_pieces_before_the_error_of_a_cut_one() {
+    fn finish_returns_whole_pieces_before_the_error_of_a_cut_piece() {
         let mut input =
             BytesMut::from(&[frame(1, &stamped("one\n")), frame(1, &stamped("two\n"))].concat()[..]);
         input.truncate(input.len() - 1);
@@ -215,11 +215,12 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_pins_no_more_than_its_own_bytes() {
+    fn a_piece_keeps_only_its_own_bytes_in_memory() {
         let mut input = BytesMut::with_capacity(1 << 20);
         input.extend(frame(1, &stamped("hi\n")));
         let piece = decode(&mut input).unwrap().unwrap();
-        // `BytesMut::from` takes over a buffer that nothing else shares: its capacity is the buffer's size.
+        // Nothing else shares the buffer of the piece, so `BytesMut::from` takes over the buffer. The
+        // capacity is then the size of this buffer.
         drop(input);
         assert!(piece.bytes.is_unique());
         assert_eq!(BytesMut::from(piece.bytes).capacity(), 3);

@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_with_a_newline_is_a_line_without_it() {
+    fn a_piece_that_ends_with_a_newline_is_a_line_without_the_newline() {
         let (lines, joiner) =
             framed([piece(Stdout, 1, "one\n"), piece(Stderr, 2, "\n"), piece(Stdout, 3, "a\r\n")]);
         assert_eq!(lines, [line(Stdout, 1, "one"), line(Stderr, 2, ""), line(Stdout, 3, "a\r")]);
@@ -260,14 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_grown_by_replaced_bytes_continues_too() {
+    fn a_piece_that_grew_because_bytes_were_replaced_is_continued_too() {
         let grown = "\u{fffd}".repeat(16_384);
         let (lines, _) = framed([piece(Stdout, 1, &grown), piece(Stdout, 1, "end\n")]);
         assert_eq!(lines, [line(Stdout, 1, format!("{grown}end"))]);
     }
 
     #[test]
-    fn the_only_piece_of_a_line_without_a_newline_is_unfinished() {
+    fn a_line_of_one_short_piece_without_a_newline_is_unfinished() {
         let x = "x".repeat(16_383);
         for text in ["no newline", &x] {
             let unfinished = Line { ended: false, ..line(Stderr, 1, text) };
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn another_stamp_on_the_same_stream_ends_the_line_before_it() {
+    fn another_stamp_on_the_same_stream_ends_the_open_line() {
         let x = "x".repeat(16_384);
         let (lines, _) = framed([piece(Stdout, 1, &x), piece(Stdout, 2, "next\n")]);
         assert_eq!(lines, [line(Stdout, 1, &x), line(Stdout, 2, "next")]);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_over_the_limit_is_cut_and_says_its_length() {
+    fn a_line_over_the_limit_is_cut_and_has_its_original_length() {
         let mut joiner = LineJoiner::with_max_line(Framing::Frames, 5);
         let cut = |nanos, length| Line { length, ..line(Stdout, nanos, "xxxxx") };
         let x = "x".repeat(16_384);
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminals_line_cut_within_its_ending_has_a_length_without_it() {
+    fn the_length_of_a_terminals_line_excludes_an_ending_that_exceeds_the_limit() {
         let mut joiner = LineJoiner::with_max_line(Framing::Terminal, 4);
         let lines =
             join(&mut joiner, [piece(Stdout, 1, "abc"), piece(Stdout, 1, "\r"), piece(Stdout, 1, "\n")]);
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_joined_line_pins_no_more_than_its_own_bytes() {
+    fn a_joined_line_keeps_only_its_own_bytes_in_memory() {
         let x = "x".repeat(16_384);
         let (mut lines, _) = framed([piece(Stdout, 1, &x), piece(Stdout, 1, &x), piece(Stdout, 1, "\n")]);
         let bytes = lines.pop().unwrap().bytes;
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn finish_emits_open_lines_in_order_as_not_ended() {
+    fn finish_emits_open_lines_as_unfinished_in_the_order_of_their_stamps() {
         let x = "x".repeat(16_384);
         let (_, joiner) = framed([piece(Stdout, 7, &x), piece(Stderr, 5, &x)]);
         let open = |stream, nanos| Line { ended: false, ..line(stream, nanos, &x) };
@@ -388,8 +388,7 @@ mod tests {
         prop::collection::vec((stream, length, any::<bool>()), 0..12)
     }
 
-    /// Returns the Engine's frames, with the pieces of long lines of both streams interleaved, and the
-    /// expected lines.
+    /// Returns the Engine's frames and the expected lines. The pieces of the two streams are interleaved.
     fn encode(lines: &[(LogStream, usize, bool)]) -> (Vec<Vec<u8>>, Vec<Line>) {
         let mut queues: [std::collections::VecDeque<Vec<u8>>; 2] = Default::default();
         let mut expected = Vec::new();
@@ -455,7 +454,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_split_of_interleaved_frames_reads_as_the_lines_written(
+        fn interleaved_frames_in_any_split_are_read_as_the_lines_that_were_written(
             lines in lines(),
             steps in prop::collection::vec(prop_oneof![1usize..40, 1usize..40_000], 1..5),
         ) {

@@ -124,7 +124,7 @@ mod tests {
     const MIB: usize = 1024 * 1024;
 
     #[test]
-    fn lines_beyond_64_kib_share_a_budget_and_are_cut_once_it_is_spent() {
+    fn lines_beyond_64_kib_share_a_budget_and_are_cut_when_the_budget_is_spent() {
         let budget = LongLines::new(2 * MIB);
         let mut lines: Vec<_> = (0..80).map(|_| GrowingLine::new(MIB)).collect();
         for _ in 0..100 {

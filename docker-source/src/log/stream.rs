@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_docker() {
+    fn streams_have_the_same_names_as_in_docker() {
         assert_eq!(LogStream::Stdout.as_str(), "stdout");
         assert_eq!(LogStream::Stderr.to_string(), "stderr");
     }

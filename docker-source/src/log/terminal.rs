@@ -317,14 +317,14 @@ mod tests {
     }
 
     #[test]
-    fn a_text_like_another_lines_stamp_is_text_in_a_line_of_one_piece() {
+    fn stamps_within_a_line_of_one_piece_are_text() {
         for line in [format!("at\r{T2}x\r\n"), format!("{T2}x\r\n"), format!("a {T1}\r\n")] {
             assert_eq!(decode(format!("{T1}{line}").as_bytes()), expected(&[(T1, &line)]));
         }
     }
 
     #[test]
-    fn an_earlier_stamp_or_one_in_another_format_is_text_in_a_long_line_too() {
+    fn an_earlier_stamp_or_a_stamp_in_another_format_is_text_even_in_a_long_line() {
         let first = "x".repeat(16_384);
         for rest in [
             format!("\r{T1}\r\n"),
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_a_later_and_the_same_stamp_ends_a_record_in_every_split() {
+    fn a_record_ends_at_the_first_stamp_that_is_equal_or_later_in_every_split() {
         let (first, text) = ("x".repeat(16_384), "y".repeat(20_000));
         let log = format!("{T1}{first}{T1}{T2}{text}{T1}z\r\n");
         let next = format!("{text}{T1}z\r\n");
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_a_cut_line_is_a_piece_and_a_cut_stamp_an_error() {
+    fn at_the_end_a_cut_line_is_a_piece_and_a_cut_stamp_is_an_error() {
         let text = format!("{T1}one\r\n{T2}abc");
         assert_eq!(decode(text.as_bytes()), expected(&[(T1, "one\r\n"), (T2, "abc")]));
         assert_eq!(decode(T1.as_bytes()), expected(&[]));
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn podmans_stamps_anywhere_in_a_line_but_at_its_start_are_left_out() {
+    fn podmans_stamps_within_a_line_are_left_out_except_at_the_start_of_its_text() {
         const S1: &str = "2026-11-22T23:44:18+01:00 ";
         const S2: &str = "2026-11-22T23:44:19+01:00 ";
         const EARLIER: &str = "2026-11-22T23:44:17+01:00 ";
@@ -453,8 +453,8 @@ mod tests {
                 for (index, record) in line.chunks(PIECE_LENGTH).enumerate() {
                     bytes.extend(stamp.as_bytes());
                     bytes.extend(record);
-                    // Docker's `local` driver omits this newline. A last record of only a newline becomes
-                    // empty.
+                    // Docker's `local` driver omits this newline. A last record that consists only of the
+                    // newline becomes empty.
                     if *local && records > 1 && index + 1 == records {
                         bytes.pop();
                     }

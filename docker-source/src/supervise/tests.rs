@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// Returns a supervisor without an Engine: the requests of its followers fail.
+/// Returns a supervisor without an Engine. All requests of its followers fail.
 fn supervisor() -> Supervisor {
     let timing = Timing::default();
     let client = EngineClient::new(
@@ -105,7 +105,7 @@ fn not_selected(supervisor: &mut Supervisor) {
 }
 
 #[tokio::test]
-async fn a_container_that_is_not_selected_has_a_new_follower_after_a_renaming_and_none_after_a_start() {
+async fn a_container_that_is_not_selected_gets_a_new_follower_after_a_renaming_but_not_after_a_start() {
     let mut supervisor = supervisor();
     supervisor.reconcile(list("db", "running"), 0, true, true);
     not_selected(&mut supervisor);
@@ -128,7 +128,7 @@ async fn a_container_that_is_not_selected_has_a_new_follower_after_a_renaming_an
 }
 
 #[tokio::test]
-async fn a_renaming_before_the_follower_decided_is_decided_on_again() {
+async fn a_container_that_was_renamed_before_its_follower_decided_gets_a_second_follower() {
     let mut supervisor = supervisor();
     supervisor.apply(event(Action::Start, "temporary"));
     supervisor.apply(event(Action::Rename, "web"));
@@ -139,7 +139,7 @@ async fn a_renaming_before_the_follower_decided_is_decided_on_again() {
 }
 
 #[tokio::test]
-async fn an_end_without_a_start_is_a_run_that_was_missed() {
+async fn an_end_event_without_a_start_event_counts_as_a_missed_run() {
     let mut supervisor = supervisor();
     supervisor.reconcile(list("web", "running"), 0, true, true);
     supervisor.apply(event(Action::Die, "web"));

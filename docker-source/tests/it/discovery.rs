@@ -1,4 +1,4 @@
-//! Discovery: each container is found and followed once, even if events are lost.
+//! Tests that each container is found and followed once, even if events are lost.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -83,7 +83,7 @@ async fn an_inspection_that_hangs_delays_no_other_container() {
 }
 
 #[tokio::test]
-async fn a_start_is_acted_on_while_a_check_of_an_earlier_run_waits_for_its_inspection() {
+async fn a_start_takes_effect_while_the_check_of_an_earlier_run_hangs() {
     let engine = SimulatedEngine::start().await;
     let mut timing = timing();
     timing.headers = Duration::from_secs(3600);
@@ -133,7 +133,7 @@ async fn containers_that_opt_out_or_are_not_selected_are_not_read() {
     }
     let record = next(&mut source).await;
     assert_eq!(record.container().name(), "web-1");
-    // A restart does not select them.
+    // A restart does not select the containers that were not selected before.
     for container in [&ignored, &other, &web] {
         container.die();
         container.start();
@@ -147,7 +147,7 @@ async fn containers_that_opt_out_or_are_not_selected_are_not_read() {
 }
 
 #[tokio::test]
-async fn later_records_have_the_new_name() {
+async fn records_of_a_renamed_container_have_the_new_name() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let web = engine.create(ContainerOptions::named("old"));
@@ -155,7 +155,8 @@ async fn later_records_have_the_new_name() {
     web.line(Stream::Stdout, "one");
     assert_eq!(next(&mut source).await.container().name(), "old");
     web.rename("new");
-    // The event and the log arrive on different connections. Earlier lines may still have the old name.
+    // The event and the log arrive on different connections, so that the next lines may still have the old
+    // name.
     let named = async {
         loop {
             web.line(Stream::Stdout, "more");
@@ -197,7 +198,7 @@ async fn the_selection_holds_for_a_run_and_is_made_again_at_the_next_start() {
         }
     };
     within(named).await;
-    // The end of the run is read although the container is started again at once.
+    // The source reads the rest of the run, although the new name is not selected.
     web.line(Stream::Stdout, "last");
     web.die();
     assert_eq!(texts(&mut source, 1).await, ["last"]);
@@ -205,7 +206,7 @@ async fn the_selection_holds_for_a_run_and_is_made_again_at_the_next_start() {
     web.line(Stream::Stdout, "not selected");
     within(seen.wait_for(|name| name == "old")).await.unwrap();
     web.line(Stream::Stdout, "not selected");
-    // Once the line of another container arrives, the follower of this one has ended.
+    // Once the line of another container arrives, the follower of `web` has ended.
     let other = engine.create(ContainerOptions::named("web-other"));
     other.start();
     other.line(Stream::Stdout, "other");
@@ -243,7 +244,7 @@ async fn each_line_has_the_selection_of_its_run_even_if_the_next_run_begins_at_o
     }
 }
 
-/// Returns the text of the next line, and the name by which its container was selected.
+/// Returns the text of the next line, and the name with which its container was selected.
 async fn selected_next(source: &mut Source) -> (String, String) {
     let record = next(source).await;
     (text(&record), record.container().selected_name().to_owned())
@@ -275,7 +276,8 @@ async fn a_container_that_is_renamed_into_the_selection_is_read_from_then_on() {
         job.start();
         let before = job.line(Stream::Stdout, "before");
         job.wait_for_log_requests(1).await;
-        // A renaming without an event is as old as the list that shows it, by a clock that goes on.
+        // Without an event, the source reads the lines after the time of the list that shows the new name.
+        // This time is from the source's own clock, so the test sets the Engine's clock ahead of that clock.
         engine.set_clock(before + 10_000_000_000);
         engine.lose_events(is_event_lost);
         job.rename(name);
@@ -386,9 +388,9 @@ async fn an_idle_container_costs_one_inspection_when_the_events_come_back() {
     read.wait_for_log_requests(2).await;
     engine.end_events();
     engine.wait_for(1, &format!("{}/json", old.id())).await;
-    // At its start, at its end, and now.
+    // `read` is inspected at its start, at its end, and now.
     engine.wait_for(3, &format!("{}/json", read.id())).await;
-    // Once the line of another container arrives, the follower has handled the answers.
+    // Once the line of another container arrives, the followers have handled the answers.
     let other = engine.create(ContainerOptions::named("other"));
     other.start();
     other.line(Stream::Stdout, "other");
@@ -420,7 +422,7 @@ async fn an_outdated_list_ends_no_follower() {
 }
 
 #[tokio::test]
-async fn a_removed_container_is_read_to_the_end_and_leaves_the_list() {
+async fn a_removed_container_is_read_to_the_end_and_leaves_the_counters() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let stats = source.stats();

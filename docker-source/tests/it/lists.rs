@@ -1,4 +1,4 @@
-//! Lists and events that are long, unreadable, cut or refused: each container is followed all the same.
+//! Tests that each container is followed even if lists or events are long, unreadable, cut or refused.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::support::{
 use simulated_engine::{ContainerOptions, Fault, RequestKind, SimulatedEngine, Stream};
 
 #[tokio::test]
-async fn an_unreadable_event_is_followed_by_a_list() {
+async fn after_an_unreadable_event_the_containers_are_listed_again() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
@@ -36,7 +36,7 @@ fn labelled(name: &str) -> ContainerOptions {
 async fn a_container_with_long_labels_is_read_like_all_others_and_named_in_a_warning() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
-    // The list shows the first of each, and events show the others.
+    // The list shows the first container of each kind, and events show the second.
     let first =
         [labelled("long-1"), ContainerOptions::named("short-1")].map(|options| engine.create(options));
     first.iter().for_each(|container| container.start());
@@ -62,7 +62,7 @@ async fn a_container_with_long_labels_is_read_like_all_others_and_named_in_a_war
 }
 
 #[tokio::test]
-async fn events_are_applied_while_no_list_can_be_had() {
+async fn events_are_applied_while_each_list_fails() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
     for _ in 0..10_000 {
@@ -105,7 +105,7 @@ async fn containers_of_a_list_that_breaks_off_are_followed_and_the_list_is_reque
 }
 
 #[tokio::test]
-async fn the_events_are_subscribed_to_again_after_the_engine_was_silent() {
+async fn the_source_subscribes_to_the_events_again_after_the_engine_was_silent() {
     let engine = SimulatedEngine::start().await;
     engine.fail_list(Fault::Hang);
     let mut timing = timing();

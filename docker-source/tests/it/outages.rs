@@ -1,4 +1,4 @@
-//! Outages: an Engine that is not running, stops, or is not supported.
+//! Tests with an Engine that does not run, that stops, or that is not supported.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -57,7 +57,7 @@ async fn a_socket_without_permission_is_a_permanent_error() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn without_info_the_own_host_name_and_clock_are_used_with_one_warning() {
+async fn without_info_the_host_name_and_clock_of_this_machine_are_used_with_one_warning() {
     use std::time::SystemTime;
 
     let own_host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
@@ -83,12 +83,11 @@ async fn without_info_the_own_host_name_and_clock_are_used_with_one_warning() {
 }
 
 #[tokio::test]
-async fn an_engine_that_does_not_run_yet_is_waited_for_with_one_warning() {
+async fn the_source_waits_with_one_warning_for_an_engine_that_does_not_run_yet() {
     let logged = Logged::here();
     let engine = SimulatedEngine::away(Options::default());
     let web = engine.create(ContainerOptions::named("web"));
     let connecting = tokio::spawn(builder(&engine).connect());
-    // The second outage begins while the first lasts: still one line.
     let warned = async {
         while logged.matching("WARN").is_empty() {
             tokio::task::yield_now().await;
@@ -96,6 +95,8 @@ async fn an_engine_that_does_not_run_yet_is_waited_for_with_one_warning() {
     };
     within(warned).await;
     assert!(!connecting.is_finished());
+    // When the Engine runs, it answers the first `GET info` with an error. The error prolongs the outage, and
+    // is not logged.
     engine.fail_info(Fault::Status(500, "starting".into()));
     engine.come_back();
     let mut source = within(connecting).await.unwrap().unwrap();
@@ -169,7 +170,7 @@ async fn waits_do_not_grow_from_one_outage_to_the_next() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_not_an_invalid_response() {
+async fn a_broken_connection_is_not_logged_as_an_invalid_response() {
     let engine = SimulatedEngine::start().await;
     let broke =
         |endpoint| format!("the connection to the Engine broke before the end of GET {endpoint}; retrying");

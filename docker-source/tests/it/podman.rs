@@ -1,4 +1,4 @@
-//! Engines that are Podman, with stamps of whole seconds and lines in short pieces.
+//! Tests with an Engine that answers as Podman does, with stamps of whole seconds and lines in short pieces.
 
 use docker_source::{Progress, Start};
 use simulated_engine::{Container, ContainerOptions, Options, PODMAN_PIECE, SimulatedEngine, Stream};

@@ -1,4 +1,4 @@
-//! Reading: every line that a container writes is yielded once, whatever the Engine does to its log.
+//! Tests that the source yields every line of a container once, whatever the Engine does to the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +60,7 @@ async fn only_later_lines_of_a_container_that_ran_before_are_read() {
     for number in 0..50 {
         web.line(Stream::Stdout, format!("line {number}"));
     }
-    // The Engine's clock decides: a microsecond later than the last line.
+    // The Engine's clock decides which lines are later. The test sets it to a nanosecond after the last line.
     engine.set_clock(web.line(Stream::Stdout, "last before") + 1);
     let mut source = connect(&engine).await;
     web.line(Stream::Stdout, "first after");
@@ -113,7 +113,7 @@ async fn an_unreadable_part_of_the_log_is_skipped() {
         let record = next(&mut source).await;
         let gap = record.gap().unwrap();
         assert!(gap.after < gap.before && gap.reason == GapReason::Damaged, "{gap:?}");
-        // Requested from the end, the log arrives whole if the damage is not among the requested pieces.
+        // A request for the end of the log succeeds if the damaged piece is not among the requested pieces.
         assert_eq!(texts(&mut source, 1024).await, numbers(976..2000));
         if is_running {
             web.line(Stream::Stdout, "and on");
@@ -138,7 +138,7 @@ async fn a_connection_cut_at_any_byte_loses_and_repeats_nothing() {
         web.fail_logs(Fault::CutAfter(cut / 2));
         web.start();
         web.line(Stream::Stdout, "before");
-        // A line of the other stream stands between the pieces of the long one.
+        // A line of the other stream stands between the pieces of the long line.
         let stamp = web.line(Stream::Stderr, "stderr") + 1;
         web.piece(Stream::Stdout, stamp, &long[..PIECE]);
         web.piece(Stream::Stderr, stamp + 10, "in between\n");
@@ -197,7 +197,7 @@ async fn the_log_of_a_container_that_ended_is_read_until_nothing_new_comes() {
 }
 
 #[tokio::test]
-async fn a_restart_of_the_same_container_goes_on_behind_the_last_line() {
+async fn reading_goes_on_behind_the_last_line_after_a_restart_of_the_container() {
     for options in engines() {
         let engine = SimulatedEngine::start_with(options).await;
         let mut source = connect(&engine).await;
@@ -219,7 +219,7 @@ async fn a_restart_of_the_same_container_goes_on_behind_the_last_line() {
 }
 
 #[tokio::test]
-async fn a_terminals_log_is_read_without_a_content_type() {
+async fn a_terminals_log_is_read_with_and_without_a_content_type() {
     for options in engines() {
         let engine = SimulatedEngine::start_with(options).await;
         let mut source = connect(&engine).await;
@@ -257,7 +257,7 @@ async fn a_terminals_log_is_recognized_by_its_first_byte_alone() {
 }
 
 #[tokio::test]
-async fn an_unfinished_line_is_yielded_once_the_container_ended() {
+async fn an_unfinished_line_is_yielded_when_the_container_has_ended() {
     for tty in [false, true] {
         let engine = SimulatedEngine::start().await;
         let mut source = connect(&engine).await;
@@ -345,7 +345,8 @@ async fn lines_that_the_engine_repeats_are_counted_and_skipped() {
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_loses_nothing_of_a_live_stream() {
-    // An old Engine leaves such lines out itself, as they are before the request's `since`.
+    // An old Engine would omit the lines after the step back, because they are older than the request's
+    // `since`.
     let [_, new, _] = engines();
     let engine = SimulatedEngine::start_with(new).await;
     let mut source = connect(&engine).await;
@@ -361,7 +362,7 @@ async fn a_clock_that_is_set_back_loses_nothing_of_a_live_stream() {
 }
 
 #[tokio::test]
-async fn without_an_inspection_the_metadata_are_from_the_event() {
+async fn without_an_inspection_the_metadata_of_the_event_are_used() {
     for status in [404, 409] {
         let engine = SimulatedEngine::start().await;
         let mut source = connect(&engine).await;
@@ -409,7 +410,7 @@ async fn a_slow_reader_gets_every_line_and_lines_in_flight_are_bounded() {
 }
 
 #[tokio::test]
-async fn records_that_are_kept_pause_reading_at_16_mebibytes_and_their_parts_do_not() {
+async fn kept_records_pause_reading_at_16_mebibytes_but_their_parts_do_not() {
     let engine = SimulatedEngine::start_with(Options { chunk: 60_000, ..Options::default() }).await;
     let mut source = connect(&engine).await;
     let web = engine.create(ContainerOptions::named("web"));
@@ -424,7 +425,7 @@ async fn records_that_are_kept_pause_reading_at_16_mebibytes_and_their_parts_do_
     }
     let stats = source.stats();
     let waited = tokio::time::timeout(Duration::from_millis(200), source.next()).await;
-    assert!(waited.is_err(), "a sixteenth line of a mebibyte exceeds the budget by its overhead");
+    assert!(waited.is_err(), "16 lines of a mebibyte exceed the budget because of their overhead");
     assert_eq!(stats.snapshot().total.read, 15);
     let mut parts: Vec<_> = kept.into_iter().map(Record::into_parts).collect();
     for _ in 15..20 {
@@ -438,7 +439,7 @@ async fn records_that_are_kept_pause_reading_at_16_mebibytes_and_their_parts_do_
 }
 
 #[tokio::test]
-async fn after_a_stop_the_lines_that_were_read_are_yielded_and_then_none() {
+async fn after_a_stop_the_source_yields_the_lines_that_were_read_and_then_ends() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let web = engine.create(ContainerOptions::named("web"));
@@ -476,7 +477,7 @@ async fn a_line_that_was_open_when_the_connection_was_cut_is_read_whole() {
         let engine = SimulatedEngine::start_with(options).await;
         let mut source = connect(&engine).await;
         let web = engine.create(ContainerOptions::named("web"));
-        // A frame has a header of 8 bytes and a stamp of 31. The cut is in the third.
+        // A frame has a header of 8 bytes and a stamp of 31 bytes. The cut is in the third frame.
         web.fail_logs(Fault::CutAfter((8 + 31 + PIECE) + (8 + 31 + "later\n".len()) + 20));
         web.start();
         let stamp = simulated_engine::START + 1_000_000;

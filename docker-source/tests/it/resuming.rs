@@ -1,11 +1,11 @@
-//! Sources that start where an earlier source ended.
+//! Tests of sources that start where an earlier source ended.
 
 use docker_source::{Positions, Progress, Source, Start};
 use simulated_engine::{ContainerOptions, PIECE, SimulatedEngine, Stream};
 
 use crate::support::{assert_nothing_left, builder, connect, next, ready, text, texts};
 
-/// Reads lines and settles them.
+/// Reads `count` lines and settles them.
 async fn settle(source: &mut Source, progress: &mut Progress, count: usize) {
     for _ in 0..count {
         let ticket = progress.read(next(source).await.position());
@@ -18,7 +18,7 @@ async fn resume(engine: &SimulatedEngine, positions: Positions) -> Source {
 }
 
 #[tokio::test]
-async fn lines_that_are_not_settled_and_lines_written_meanwhile_are_read_once() {
+async fn a_later_source_reads_unsettled_lines_and_lines_written_meanwhile_once() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let [web, job, short] = ["web", "job", "short"].map(|name| engine.create(ContainerOptions::named(name)));
@@ -58,7 +58,7 @@ async fn a_line_that_was_open_when_the_earlier_source_ended_is_read_whole() {
     let stamp = web.line(Stream::Stdout, "before");
     web.piece(Stream::Stdout, stamp + 1, "x".repeat(PIECE));
     for _ in 0..3 {
-        // Seconds later, so that the open line is older than the margin of a request.
+        // The clock goes on by two seconds, so that the open line is older than the margin of a request.
         engine.set_clock(web.line(Stream::Stderr, "meanwhile") + 2_000_000_000);
     }
     let mut progress = Progress::new(source.start().clone());
@@ -72,7 +72,7 @@ async fn a_line_that_was_open_when_the_earlier_source_ended_is_read_whole() {
 }
 
 #[tokio::test]
-async fn the_unfinished_line_of_an_ended_terminal_is_not_taken_for_the_next_one() {
+async fn the_unfinished_line_of_an_ended_terminal_does_not_hide_the_next_line() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let shell = engine.create(ContainerOptions::named("shell").tty());

@@ -1,4 +1,5 @@
-//! Slow Engines: time that an Engine takes costs no line, and does not hold up other containers.
+//! Tests that a slow Engine causes no loss of lines, and that a slow answer does not hold up other
+//! containers.
 
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use tokio::time::{Instant, timeout};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Runs a container that writes `lines` lines and ends. The first stream of its log ends without a line, so
-/// that the log is read afterwards.
+/// Runs a container that writes `lines` lines and ends. The first answer with its log ends without a line, so
+/// that the source reads the log again after the end of the container.
 async fn run_to_be_caught_up(engine: &SimulatedEngine, name: &str, lines: usize) -> Container {
     let job = engine.create(ContainerOptions::named(name));
     job.fail_logs(Fault::EndAfter(0));
@@ -23,7 +24,7 @@ async fn run_to_be_caught_up(engine: &SimulatedEngine, name: &str, lines: usize)
 }
 
 #[tokio::test]
-async fn a_log_that_is_answered_later_than_other_requests_is_read() {
+async fn a_log_that_is_answered_after_the_time_limit_of_other_requests_is_read() {
     let engine = SimulatedEngine::start().await;
     let mut timing = timing();
     timing.headers = Duration::from_millis(300);
@@ -38,7 +39,7 @@ async fn a_log_that_is_answered_later_than_other_requests_is_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_open_log_of_a_removed_container_is_read_however_late_its_first_byte() {
+async fn the_open_log_of_a_removed_container_is_read_however_late_its_first_byte_arrives() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let job = engine.create(ContainerOptions::named("job"));
@@ -54,7 +55,7 @@ async fn the_open_log_of_a_removed_container_is_read_however_late_its_first_byte
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_does_not_cut_a_log_that_is_requested_and_not_answered() {
+async fn a_start_does_not_abort_a_log_request_that_has_no_answer_yet() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let job = engine.create(ContainerOptions::named("job"));
@@ -72,17 +73,17 @@ async fn a_start_does_not_cut_a_log_that_is_requested_and_not_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_is_followed_at_once_while_the_previous_one_is_caught_up() {
+async fn a_run_is_followed_at_once_while_the_previous_run_still_has_to_be_read() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
-    // All reads to the end of a log are under way and take minutes.
+    // At most four logs are read to their end at a time. Four such reads are under way, and take minutes.
     for number in 0..4 {
         let busy = run_to_be_caught_up(&engine, &format!("busy-{number}"), 0).await;
         busy.fail_logs(Fault::Hang);
         busy.wait_for_log_requests(2).await;
     }
     let job = run_to_be_caught_up(&engine, "job", 1).await;
-    // It waits for its turn.
+    // The read of the log of `job` waits for its turn.
     tokio::time::sleep(Duration::from_secs(1)).await;
     job.start();
     job.line(Stream::Stdout, "next run");

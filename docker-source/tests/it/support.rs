@@ -1,4 +1,4 @@
-//! Helpers of the tests.
+//! Helpers for the tests.
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -11,10 +11,10 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::subscriber::DefaultGuard;
 
-/// The time limit for each expected event: generous, for a loaded machine.
+/// The time limit for each expected event. It is long enough for a loaded machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Returns the shortest waits, with lists only at the beginning and after an outage.
+/// Returns a timing with short waits, and with a long interval between two lists of the containers.
 pub(crate) fn timing() -> Timing {
     let mut timing = Timing::default();
     timing.resume_min = Duration::from_millis(1);
@@ -32,7 +32,7 @@ pub(crate) fn builder(engine: &SimulatedEngine) -> SourceBuilder {
     Source::builder().address(address).timing(timing())
 }
 
-/// Connects and waits until the first list was compared.
+/// Connects, and waits until the source has applied the first list.
 pub(crate) async fn connect(engine: &SimulatedEngine) -> Source {
     ready(builder(engine)).await
 }
@@ -64,7 +64,7 @@ pub(crate) async fn texts(source: &mut Source, count: usize) -> Vec<String> {
     texts
 }
 
-/// Waits for a state of the counters, which cannot be awaited otherwise.
+/// Polls the counters until `holds` returns true.
 pub(crate) async fn eventually(stats: &Arc<Stats>, holds: impl Fn(&Stats) -> bool) {
     let looking = async {
         while !holds(stats) {
@@ -108,7 +108,8 @@ pub(crate) async fn assert_nothing_left(source: &mut Source) {
     assert_eq!(source.stats().snapshot().total.in_flight, 0);
 }
 
-/// Collects the log events of this thread while it exists, one line each, as `LEVEL message field=value`.
+/// Collects the log events of the current thread until it is dropped. Each event is a line of the form
+/// `LEVEL message field=value`.
 pub(crate) struct Logged {
     lines: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,

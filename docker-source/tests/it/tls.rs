@@ -1,4 +1,4 @@
-//! Engines behind TLS.
+//! Tests with an Engine behind TLS.
 
 use std::fs;
 use std::path::Path;
@@ -22,8 +22,8 @@ mod certificates;
 
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
 
-/// Starts a TLS server in front of the Engine that demands a client certificate of the authority. Returns its
-/// port.
+/// Starts a TLS server in front of the Engine, and returns the port of the server. The server demands a
+/// client certificate from the authority `clients`.
 async fn serve(
     engine: &SimulatedEngine,
     own: &Issued,
@@ -104,7 +104,7 @@ async fn an_engine_that_demands_a_client_certificate_is_read_over_tls() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_a_side_refuses_is_a_permanent_error_that_names_the_cause() {
+async fn a_certificate_that_either_side_refuses_is_a_permanent_error_that_names_the_cause() {
     let (authority, other) = (Authority::new("docker"), Authority::new("docker"));
     let own = authority.issue(&["client"]);
     for version in VERSIONS {
@@ -135,7 +135,7 @@ async fn a_certificate_that_a_side_refuses_is_a_permanent_error_that_names_the_c
 }
 
 #[tokio::test]
-async fn an_expired_certificate_and_an_engine_without_tls_are_waited_for() {
+async fn an_expired_certificate_and_an_engine_without_tls_are_not_permanent_errors() {
     let authority = Authority::new("docker");
     let folder = client(&authority, Some(&authority.issue(&["client"])));
     let engine = SimulatedEngine::start().await;
@@ -168,7 +168,7 @@ async fn an_expired_certificate_and_an_engine_without_tls_are_waited_for() {
 }
 
 #[test]
-fn a_certificate_file_that_is_missing_or_invalid_is_an_error_that_names_it() {
+fn a_certificate_file_that_is_missing_or_invalid_is_an_error_that_names_the_file() {
     let authority = Authority::new("docker");
     let own = authority.issue(&["client"]);
     let other_key = authority.issue(&["client"]).key_pem;

@@ -1,4 +1,4 @@
-//! Logs that cannot be read: counted, and logged once a minute at most.
+//! Tests that logs that cannot be read are counted, and that at most one warning a minute reports them.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn each_run_whose_log_cannot_be_read_is_counted_once() {
 }
 
 #[tokio::test]
-async fn an_unreadable_log_driver_is_asked_once_per_start() {
+async fn the_log_of_a_log_driver_without_support_for_reading_is_requested_once_per_start() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
     let mut fast = timing();
@@ -78,7 +78,7 @@ async fn an_unreadable_log_driver_is_asked_once_per_start() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_refused_is_requested_until_it_is_read_and_counts_after_five_refusals() {
+async fn a_refused_log_is_requested_until_it_is_read_and_counts_as_unavailable_after_5_refusals() {
     for (refusals, unavailable) in [(3, 0), (7, 1)] {
         let logged = Logged::here();
         let engine = SimulatedEngine::start().await;
@@ -103,7 +103,7 @@ async fn a_log_that_is_refused_is_requested_until_it_is_read_and_counts_after_fi
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_that_are_written_while_a_log_is_refused_are_read_however_many() {
+async fn all_lines_that_are_written_while_a_log_is_refused_are_read_later() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();
@@ -121,7 +121,7 @@ async fn lines_that_are_written_while_a_log_is_refused_are_read_however_many() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_is_not_answered_in_time_counts_and_is_requested_again() {
+async fn a_log_that_is_not_answered_in_time_counts_as_unavailable_and_is_requested_again() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
@@ -138,7 +138,7 @@ async fn a_log_that_is_not_answered_in_time_counts_and_is_requested_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_minute_has_one_warning_however_many_logs_cannot_be_read() {
+async fn a_minute_has_at_most_one_warning_however_many_logs_cannot_be_read() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;

@@ -22,8 +22,8 @@ fn lenient_error(payload: &[u8]) -> DecodeErrorKind {
     Decoder::lenient().decode(payload).unwrap_err().kind()
 }
 
-/// Asserts that a strict decoder refuses the payload and a lenient one accepts it, both with this deviation
-/// alone.
+/// Asserts that a strict decoder refuses the payload because of this deviation, and that a lenient decoder
+/// accepts the payload and reports only this deviation.
 #[track_caller]
 fn deviates(payload: &[u8], kind: DeviationKind) -> Message<'_> {
     let strict = Decoder::strict().decode(payload).map(|decoded| decoded.message);
@@ -49,7 +49,7 @@ fn refused(payload: &[u8], kind: DecodeErrorKind) {
 }
 
 #[test]
-fn nesting_and_members_are_bounded() {
+fn the_depth_of_nesting_and_the_number_of_members_are_bounded() {
     let nested = |depth: usize| with(&format!(r#","_a":{}{}"#, "[".repeat(depth), "]".repeat(depth)));
     assert_eq!(deviates(&nested(127), D::FieldValue).fields().count(), 1);
     refused(&nested(128), TooDeep);
@@ -60,7 +60,7 @@ fn nesting_and_members_are_bounded() {
 }
 
 #[test]
-fn empty_arrays_and_objects_end_where_they_begin() {
+fn empty_arrays_and_objects_become_text_and_malformed_values_are_refused() {
     for empty in ["[]", "{}", "[ ]", "{ }", "[[],{}]", r#"{"a":{},"":[]}"#] {
         let payload = with(&format!(r#","_a":{empty},"_b":1"#));
         let message = Decoder::lenient().decode(&payload).unwrap().message;
@@ -80,7 +80,7 @@ fn deep_nesting_fits_a_small_stack() {
 }
 
 #[test]
-fn names_and_payloads_are_bounded() {
+fn the_lengths_of_names_and_payloads_are_bounded() {
     let named = |bytes: usize| with(&format!(r#","_{}":1"#, "n".repeat(bytes - 1)));
     assert_eq!(conforms(&named(1024)).fields().count(), 1);
     refused(&named(1025), DecodeErrorKind::NameTooLong);
@@ -99,12 +99,12 @@ fn names_and_payloads_are_bounded() {
 }
 
 #[test]
-fn deviations_are_one_of_a_kind_for_each_member_and_bounded_in_all() {
+fn a_member_has_at_most_one_deviation_of_each_kind_and_a_message_at_most_1024() {
     let text = with(&format!(r#","_a":"{}","_b":"{}""#, r"\ud800".repeat(100_000), "\u{1}".repeat(7)));
     let deviations = Decoder::lenient().decode(&text).unwrap().deviations;
     let counts: Vec<_> = deviations.iter().map(|deviation| (deviation.kind, deviation.count)).collect();
     assert_eq!(counts, [(D::LoneSurrogate, 100_000), (D::ControlCharacter, 7)]);
-    // Two kinds in each of 2,000 members.
+    // Each of the 2,000 members has deviations of three kinds.
     let members: String = (0..2000).map(|at| format!(r#","_f{at} ":[1,]"#)).collect();
     let payload = with(&members);
     let mut decoder = Decoder::lenient().with_max_members(3000);
@@ -126,7 +126,7 @@ fn a_decoder_starts_afresh_with_each_payload() {
 }
 
 #[test]
-fn a_visitor_gets_fields_in_order_and_then_the_members_once() {
+fn a_visitor_gets_the_fields_in_order_and_then_each_member_that_gelf_defines() {
     #[derive(Default)]
     struct Log(Vec<String>);
     impl<'a> Visitor<'a> for Log {
@@ -177,7 +177,7 @@ fn a_visitor_gets_fields_in_order_and_then_the_members_once() {
 }
 
 #[test]
-fn an_error_says_where() {
+fn the_text_of_an_error_has_the_byte_offset() {
     let error = Decoder::strict().decode(br#"{"version":"1.1","host":7,"short_message":"m"}"#).unwrap_err();
     assert_eq!(error.to_string(), "host has a value of the wrong type (byte 17)");
 }
@@ -218,7 +218,7 @@ fn any_message() -> impl Strategy<Value = Message<'static>> {
 
 proptest! {
     #[test]
-    fn encoded_messages_decode_to_the_same(message in any_message()) {
+    fn an_encoded_message_decodes_to_an_equal_message(message in any_message()) {
         let mut payload = BytesMut::new();
         Encoder::new().encode(&message, &mut payload);
         let decoded = Decoder::strict().decode(&payload).unwrap();
@@ -227,7 +227,9 @@ proptest! {
     }
 
     #[test]
-    fn any_json_object_is_read_or_refused_as_serde_json_does(json in "[\\[\\]{}:,\"\\\\a1.eE+ \\-tnu0]{0,40}") {
+    fn the_decoder_accepts_the_same_json_as_serde_json_except_for_reported_deviations(
+        json in "[\\[\\]{}:,\"\\\\a1.eE+ \\-tnu0]{0,40}",
+    ) {
         let text = format!(r#"{{"short_message":"m","_a":{json}}}"#);
         let theirs = serde_json::from_str::<serde_json::Value>(&text).is_ok();
         let ours = Decoder::lenient().decode(text.as_bytes());
@@ -242,7 +244,7 @@ proptest! {
     }
 
     #[test]
-    fn escapes_control_characters_and_other_text_are_read_in_any_order(
+    fn text_with_escapes_and_control_characters_in_any_order_is_read(
         parts in prop::collection::vec(
             prop::sample::select(vec![
                 (r"\n", "\n"),
@@ -271,7 +273,7 @@ proptest! {
     }
 
     #[test]
-    fn invalid_utf8_is_replaced_as_the_standard_library_does(
+    fn invalid_utf8_is_replaced_as_in_the_standard_library(
         parts in prop::collection::vec(
             prop_oneof![
                 prop::collection::vec(any::<u8>(), 0..4),

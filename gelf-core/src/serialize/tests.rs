@@ -115,7 +115,7 @@ fn members_beyond_eight_levels_are_text() {
 }
 
 #[test]
-fn names_are_sanitized_and_none_is_replaced() {
+fn names_are_sanitized_and_numbered_if_they_are_taken() {
     let value = json!({"id": 1, "a b": 2, "a/b": 3, "_x": 4, "": 5});
     let message = Message::new("h", "m").try_field("x", 0).unwrap().with_serialized(&value);
     let names: Vec<_> = message.fields().map(|(name, value)| format!("{name}={value}")).collect();
@@ -203,7 +203,7 @@ fn members_that_cannot_be_serialized_are_left_out_and_named() {
     let error =
         "serialize_error=inner_deep: no lock; list: no lock; keys: a map's key is neither text nor a number";
     assert_eq!(fields, ["before=1", "inner_kept=2", "after=x", error]);
-    // A message is not changed by an error in place.
+    // `set_serialized` does not change the message if it fails.
     let mut message = Message::new("h", "m");
     assert!(message.set_serialized(&value).is_err());
     assert_eq!(message, Message::new("h", "m"));

@@ -11,7 +11,8 @@ pub(crate) struct Account {
     pub(crate) live: usize,
     /// The maximum of `live`.
     pub(crate) peak: usize,
-    /// The maximum if a reallocation needs both blocks for a moment, as it may.
+    /// The maximum of `live` if each reallocation keeps the old block until its content is copied to the new
+    /// block.
     pub(crate) peak_with_copies: usize,
 }
 

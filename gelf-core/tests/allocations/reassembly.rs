@@ -16,7 +16,7 @@ fn chunk(id: u32, number: u8, count: u8, payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn memory_is_bounded_under_a_flood() {
-    // A million first chunks of 13 bytes, each with a message and a source of its own.
+    // Each of the million first chunks has 13 bytes, and belongs to its own message from its own source.
     let start = Instant::now();
     reset_peak();
     let before = account().live;
@@ -38,7 +38,8 @@ fn memory_is_bounded_under_a_flood() {
 #[test]
 fn reassembly_allocates_nothing_in_the_steady_state() {
     let start = Instant::now();
-    // Messages of four chunks, eight pending at a time, their chunks in and out of order.
+    // Each message has four chunks, and eight messages are pending at a time. The chunks of half of the
+    // messages arrive in reverse order.
     let mut reassembler = Reassembler::<u32>::default();
     let wires: Vec<Vec<u8>> = (0..4000u32)
         .map(|step| {

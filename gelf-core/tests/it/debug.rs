@@ -1,4 +1,4 @@
-//! `Debug` of types that hold payloads omits them.
+//! `Debug` omits the payloads that a type holds.
 
 use std::time::Instant;
 
@@ -8,7 +8,8 @@ use gelf_core::{
     Compression, DatagramReader, DatagramSize, DatagramWriter, Decoder, Fit, Framer, Message, Overflow,
 };
 
-/// The text, as `Debug` writes a string, a list of bytes and a list of hexadecimal bytes.
+/// The forms in which `Debug` may show the text: as a string, as a list of decimal bytes, as a list of
+/// hexadecimal bytes, or as hexadecimal digits.
 const SECRETS: [&str; 4] = ["secret", "115, 101, 99, 114", "73, 65, 63", "734563"];
 
 #[track_caller]

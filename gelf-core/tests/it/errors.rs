@@ -92,7 +92,8 @@ fn datagrams() {
     assert_eq!(read(b"\x1e"), "the first bytes are neither JSON nor a known encoding");
     assert_eq!(read(b"\x1f\x3c{}"), "the bytes 1f 3c precede the text");
     assert_eq!(read(b"\x1e\x0f123"), "the chunk has 5 bytes, fewer than its header");
-    // Each has an id of its own, since further errors of a message are only counted.
+    // Each invalid chunk has its own id. The reader only counts further chunks with the id of an invalid
+    // chunk.
     let invalid = |id, number, count| [&b"\x1e\x0f1234567"[..], &[id, number, count]].concat();
     assert_eq!(read(&invalid(1, 0, 0)), "the chunk's sequence count is 0");
     assert_eq!(read(&invalid(2, 0, 200)), "the chunk's sequence count is 200, more than 128");

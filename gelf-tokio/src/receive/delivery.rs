@@ -9,8 +9,8 @@ use super::{ReceiveError, Received};
 /// An item for the caller of `recv`.
 pub(super) type Item = Result<Received, ReceiveError>;
 
-/// Creates a queue for up to `max_items` items, at least 1, with up to `max_bytes` bytes in total; a single
-/// item may be larger. The bounds make senders wait if they are faster than the reader.
+/// Creates a queue that holds up to `max_items` items with up to `max_bytes` bytes in total. It has room for
+/// one item even if the limits are smaller. The bounds make senders wait if they are faster than the reader.
 pub(super) fn delivery_queue(max_items: usize, max_bytes: usize) -> (DeliveryQueue, Deliveries) {
     let max_bytes = max_bytes.min(Semaphore::MAX_PERMITS);
     let (queue, queued) = mpsc::channel(max_items.clamp(1, Semaphore::MAX_PERMITS));

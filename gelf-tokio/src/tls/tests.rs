@@ -1,4 +1,4 @@
-//! Connector and acceptor together, over real connections.
+//! Tests the connector and the acceptor together.
 
 use std::future::Future;
 use std::io;
@@ -76,7 +76,7 @@ pub(super) async fn guard<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(30), future).await.expect("it ends within 30 s")
 }
 
-/// Echoes the bytes of each connection. The acceptor is made anew for each.
+/// Starts a server that echoes the bytes of each connection. Calls `acceptor` for each connection.
 pub(super) async fn echo(acceptor: impl Fn() -> TlsAcceptor + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -119,7 +119,7 @@ pub(super) async fn attempt(
     .await
 }
 
-/// Connects, is refused, and returns the error.
+/// Asserts that the connection is refused, and returns the error.
 pub(super) async fn refusal(connector: &mut Connector, address: SocketAddr) -> String {
     attempt(connector, address).await.expect_err("it is refused").to_string()
 }
@@ -129,7 +129,7 @@ fn connector(ca: &Path) -> Connector {
     Connector::new(&options(Some(ca), None), "h").unwrap()
 }
 
-/// Returns a directory, an authority, and its file.
+/// Returns a directory, an authority, and the file with the authority's certificate.
 pub(super) fn authority() -> (Directory, Authority, std::path::PathBuf) {
     let (directory, authority) = (Directory::new(), Authority::new("authority"));
     let ca = directory.write("ca.pem", &authority.pem());
@@ -137,7 +137,7 @@ pub(super) fn authority() -> (Directory, Authority, std::path::PathBuf) {
 }
 
 #[tokio::test]
-async fn a_receiver_of_a_trusted_authority_is_accepted_by_its_names_and_addresses() {
+async fn a_receiver_with_a_trusted_certificate_is_accepted_under_each_of_its_names_and_addresses() {
     let (directory, authority, _) = authority();
     let both = format!("{}{}", Authority::new("another").pem(), authority.pem());
     let ca = directory.write("ca.pem", &both);
@@ -153,7 +153,7 @@ async fn a_receiver_of_a_trusted_authority_is_accepted_by_its_names_and_addresse
 }
 
 #[tokio::test]
-async fn a_certificate_that_does_not_hold_is_refused_with_the_reason() {
+async fn an_invalid_certificate_is_refused_with_the_reason() {
     let (_directory, authority, ca) = authority();
     let path = ca.display();
     let cases = [
@@ -192,11 +192,11 @@ async fn a_certificate_that_does_not_hold_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_the_ca_file_is_the_receivers_own_if_its_name_and_time_hold() {
+async fn a_receiver_may_use_a_certificate_of_the_ca_file_if_its_names_and_dates_are_valid() {
     let directory = Directory::new();
     let unnamed = "has no subjectAltName, which TLS needs; a common name does not count";
     let cases = [
-        // As `openssl req -x509` makes them.
+        // `openssl req -x509` makes certificates like the first one.
         (Issued::self_signed(&["h"], ALWAYS, true), None),
         (Issued::self_signed(&["h"], ALWAYS, false), None),
         (Authority::new("absent").issue(&["h"]), None),
@@ -215,7 +215,7 @@ async fn a_certificate_of_the_ca_file_is_the_receivers_own_if_its_name_and_time_
             let error = attempt(&mut connector, address).await.err().map(|error| error.to_string());
             assert_eq!(error, expected.map(|text| format!("the receiver's certificate {text}")));
         }
-        // A certificate with the same names and another key is another certificate.
+        // A certificate with the same names but another key is refused.
         for is_ca in [true, false] {
             let twin = Issued::self_signed(&["h"], ALWAYS, is_ca);
             let address = echo_of(server_config(&twin, versions)).await;
@@ -225,7 +225,7 @@ async fn a_certificate_of_the_ca_file_is_the_receivers_own_if_its_name_and_time_
 }
 
 #[tokio::test]
-async fn pem_text_serves_as_files_do_on_either_side() {
+async fn pem_text_works_like_pem_files_for_a_sender_and_a_receiver() {
     let (authority, clients) = (Authority::new("authority"), Authority::new("clients"));
     let (server, own) = (authority.issue(&["h"]), clients.issue(&["sender"]));
     let receiver = ReceiverTls::from_pem(server.cert_pem.as_bytes(), server.key_pem.as_bytes()).unwrap();
@@ -246,7 +246,7 @@ async fn pem_text_serves_as_files_do_on_either_side() {
 }
 
 #[tokio::test]
-async fn a_receiver_is_not_known_by_the_systems_authorities_unless_they_vouch_for_it() {
+async fn without_a_ca_file_a_receiver_needs_a_certificate_of_the_systems_authorities() {
     let (_directory, authority, _) = authority();
     let address = echo_of(server_config(&authority.issue(&["h"]), TLS13)).await;
     let said = refusal(&mut Connector::new(&options(None, None), "h").unwrap(), address).await;
@@ -255,7 +255,7 @@ async fn a_receiver_is_not_known_by_the_systems_authorities_unless_they_vouch_fo
 }
 
 #[tokio::test]
-async fn an_authority_that_is_replaced_is_trusted_at_the_next_connect_and_the_former_is_not() {
+async fn after_the_ca_file_is_replaced_the_next_connect_trusts_only_the_new_authority() {
     let (directory, old, ca) = authority();
     let new = Authority::new("authority");
     let by_old = echo_of(server_config(&old.issue(&["h"]), TLS13)).await;
@@ -268,7 +268,7 @@ async fn an_authority_that_is_replaced_is_trusted_at_the_next_connect_and_the_fo
     attempt(&mut connector, by_new).await.unwrap();
     refusal(&mut connector, by_old).await;
 
-    // The file is written into, and not replaced.
+    // The file is overwritten in place, and not replaced.
     std::fs::write(&ca, format!("{}{}", old.pem(), new.pem())).unwrap();
     attempt(&mut connector, by_old).await.unwrap();
     attempt(&mut connector, by_new).await.unwrap();
@@ -288,7 +288,7 @@ async fn files_that_have_not_changed_are_not_read_again() {
 }
 
 #[tokio::test]
-async fn with_a_ca_file_that_cannot_be_used_nothing_is_sent_until_it_can() {
+async fn nothing_is_sent_while_the_ca_file_is_missing_or_invalid() {
     let (directory, authority, ca) = authority();
     let address = echo_of(server_config(&authority.issue(&["h"]), TLS13)).await;
     let mut connector = connector(&ca);
@@ -300,7 +300,7 @@ async fn with_a_ca_file_that_cannot_be_used_nothing_is_sent_until_it_can() {
     ];
     for (content, what) in bad {
         directory.write("ca.pem", content);
-        // At each attempt, although the file stays the same.
+        // The second attempt fails in the same way, although the file has not changed.
         for _ in 0..2 {
             let (io, mut peer) = duplex(4096);
             let error = guard(connector.connect(io)).await.unwrap_err();
@@ -321,7 +321,7 @@ async fn with_a_ca_file_that_cannot_be_used_nothing_is_sent_until_it_can() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_is_accepted_refused_or_missed_within_connect() {
+async fn connect_fails_if_the_client_certificate_is_refused_or_missing() {
     let (directory, authority, ca) = authority();
     let server = authority.issue(&["h"]);
     let own = directory.write_issued("own", &authority.issue(&["sender"]));
@@ -352,7 +352,7 @@ async fn a_client_certificate_that_is_replaced_is_shown_at_the_next_connect() {
     let mut connector = Connector::new(&options(Some(&ca), Some((&cert, &key))), "h").unwrap();
     refusal(&mut connector, address).await;
 
-    // Between the two files of a rotation, they do not belong together.
+    // Between the two writes of a rotation, the certificate and the key do not belong together.
     let issued = authority.issue(&["sender"]);
     directory.write("own.pem", &issued.cert_pem);
     let not_yet = format!("{}: not the private key of {}", key.display(), cert.display());
@@ -362,7 +362,7 @@ async fn a_client_certificate_that_is_replaced_is_shown_at_the_next_connect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_without_a_verdict_on_the_certificate_is_awaited_for_a_second() {
+async fn connect_waits_up_to_one_second_for_a_verdict_on_the_client_certificate() {
     let (directory, authority, ca) = authority();
     let server = authority.issue(&["h"]);
     let (cert, key) = directory.write_issued("own", &authority.issue(&["sender"]));
@@ -412,10 +412,10 @@ async fn no_session_is_resumed() {
     let (directory, authority, ca) = authority();
     let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
     for versions in [TLS12, TLS13] {
-        // By the sender, from a receiver that would.
+        // The sender resumes no session, although this receiver would resume one.
         let address = echo_of(server_config(&authority.issue(&["h"]), versions)).await;
         let mut connector = connector(&ca);
-        // By the receiver, for a sender that would.
+        // The receiver resumes no session, although this sender would resume one.
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
         let own = echo(move || receiver.acceptor(None)).await;
         let config =
@@ -436,7 +436,7 @@ async fn no_session_is_resumed() {
 }
 
 #[tokio::test]
-async fn a_protocol_is_named_only_when_it_is_asked_for() {
+async fn a_connector_offers_an_alpn_protocol_only_if_a_protocol_is_set() {
     let (_directory, authority, ca) = authority();
     let mut config = Arc::unwrap_or_clone(server_config(&authority.issue(&["h"]), TLS13));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -475,7 +475,7 @@ async fn a_receiver_without_tls_gets_nothing_but_the_handshake() {
         let error = guard(connector.connect(io)).await.unwrap_err();
         assert_eq!(error.to_string(), expected);
 
-        // A handshake record, and at most an alert.
+        // The receiver got a handshake record, and at most one alert.
         let received = guard(peer).await.unwrap();
         assert_eq!(received[0], 0x16);
         let mut rest = &received[..];

@@ -38,7 +38,7 @@ fn status(status: &str, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_message_stays_while_answers_are_about_the_request_and_is_dropped_by_one_about_itself() {
+async fn an_answer_about_the_request_repeats_it_and_an_answer_about_the_message_drops_the_message() {
     let (listener, sending) = started("").await;
     sending.send(0..4).await;
     let mut peer = accept(&listener).await;
@@ -64,7 +64,7 @@ async fn a_message_stays_while_answers_are_about_the_request_and_is_dropped_by_o
 }
 
 #[tokio::test]
-async fn no_request_is_sent_before_retry_after() {
+async fn no_request_is_sent_before_the_time_of_retry_after_is_over() {
     let (listener, sending) = started("").await;
     sending.send(0..1).await;
     let mut peer = accept(&listener).await;
@@ -125,7 +125,7 @@ async fn a_bulk_request_carries_waiting_messages_up_to_64_kib() {
 #[tokio::test]
 async fn only_the_offending_message_of_a_rejected_bulk_body_is_dropped() {
     let (listener, sending) = started("bulk=true").await;
-    // All are queued before the driver runs.
+    // All messages are queued before the driver runs.
     sending.send(0..4).await;
     let mut peer = accept(&listener).await;
     let too_large = status("413 Content Too Large", "");

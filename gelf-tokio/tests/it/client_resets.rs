@@ -1,9 +1,9 @@
 //! A client whose connections are reset.
 //!
 //! A connection that has proven itself settles messages that the receiver's kernel has acknowledged. All
-//! others, and all messages of a connection that has not proven itself, are written again, whole, to the next
-//! connection. Messages that were settled and never read are lost, which no sender can detect; a counter says
-//! that it is possible.
+//! other messages, and all messages of a connection that has not proven itself, are written again as whole
+//! frames to the next connection. A message that was settled but never read is lost. No sender can detect
+//! this loss, but a counter has the number of messages that may be lost.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -29,8 +29,8 @@ fn frame_len(receipt: u64) -> usize {
     frame.len() + 1
 }
 
-/// Resets a connection that has proven itself after each number of bytes of two frames: frames that arrived
-/// whole are not sent again, the others are, once and whole.
+/// Resets a proven connection after each possible number of bytes of two frames. A frame that arrived whole
+/// is not sent again. Every other frame is sent again once, from its first byte.
 #[tokio::test]
 async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_no_acknowledged_frame() {
     for first in (0..=frame_len(1) + frame_len(2)).step_by(128) {
@@ -94,8 +94,9 @@ const ROUNDS: usize = 16;
 /// The effects of resets, each after a random number of bytes.
 struct Resets {
     lost: Vec<u64>,
-    /// Number of bytes that were acknowledged and not read, and number of bytes of partly read frames.
+    /// Number of bytes that were acknowledged but not read.
     unread: usize,
+    /// Number of bytes that were read of frames whose other bytes were not read.
     in_part: usize,
     stats: ClientStats,
 }
@@ -160,7 +161,7 @@ impl Sink {
             let address = self.listener.local_addr().unwrap();
             return format!("gelf+tls://{address}?queue=2000&ca={}", ca.display()).parse().unwrap();
         }
-        // So few messages are left at the end that they arrive in time on a busy machine.
+        // With this small queue, the messages that are left at the end arrive in time even on a busy machine.
         tcp_with(self.listener.local_addr().unwrap(), "queue=2000")
     }
 
@@ -238,9 +239,9 @@ async fn resets(sink: Sink, seed: u64, drained: bool) -> Resets {
     Resets { lost, unread: unread_bytes, in_part, stats }
 }
 
-/// TCP acknowledges TLS records, not frames, so receipts must map records to frames.
+/// TCP acknowledges bytes of TLS records, not frames, so the client must map records to frames.
 #[tokio::test]
-async fn resets_without_unread_data_lose_nothing_under_tls_and_without() {
+async fn resets_without_unread_data_lose_nothing_with_and_without_tls() {
     for sink in [
         Sink::plain(),
         #[cfg(feature = "tls")]

@@ -67,7 +67,8 @@ async fn a_missing_or_invalid_file_is_an_error_of_the_constructor() {
     }
 }
 
-/// On a paused clock. The default limits are 10 s over TCP and 30 s over HTTP.
+/// The clock is paused. Without `connect_timeout`, the limit would be 10 s over TCP and 30 s over HTTP, half
+/// of `timeout`.
 #[tokio::test(start_paused = true)]
 async fn an_unanswered_handshake_is_given_up_after_the_connect_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -146,7 +147,7 @@ async fn each_host_must_have_a_certificate_of_its_own_name() {
     let stats = sending.end_acknowledged(10).await;
     assert_eq!((stats.connections, stats.failed_connects), (1, 0));
 
-    // The certificate of one host does not stand for another.
+    // The certificate of one host is not valid for another host.
     let sending = start("c.example");
     sending.wait_for("an attempt", |stats| stats.failed_connects > 0).await;
     let error = sending.client.last_error().unwrap();

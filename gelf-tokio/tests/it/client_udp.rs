@@ -32,7 +32,7 @@ async fn payload(receiver: &mut UdpReceiver) -> Bytes {
 }
 
 #[tokio::test]
-async fn a_message_that_the_kernel_has_taken_is_sent_though_the_driver_is_dropped() {
+async fn a_message_that_the_kernel_has_taken_counts_as_sent_even_if_the_driver_is_dropped() {
     let (mut receiver, address) = bound().await;
     let sending = Sending::start(&endpoint(address, ""));
     for number in 0..100 {
@@ -46,7 +46,7 @@ async fn a_message_that_the_kernel_has_taken_is_sent_though_the_driver_is_droppe
 }
 
 #[tokio::test]
-async fn a_receiver_recognizes_the_messages_of_a_client_by_their_address() {
+async fn the_messages_of_a_client_come_from_the_address_that_its_observer_returns() {
     let (mut receiver, address) = bound().await;
     let client = Client::connect(&endpoint(address, "")).unwrap();
     let observer = client.observer();
@@ -66,7 +66,7 @@ async fn a_message_without_a_timestamp_gets_the_time_of_its_queueing() {
         let before = Timestamp::from(SystemTime::now());
         client.send(&Message::new("h", "m")).await.unwrap();
         let after = Timestamp::from(SystemTime::now());
-        // The driver runs later, and the time of its sending does not count.
+        // The driver sends the messages later. The time at which it sends them does not count.
         tokio::time::sleep(Duration::from_millis(5)).await;
         tokio::spawn(driver.run());
         let mut stamped = Vec::new();
@@ -98,7 +98,7 @@ async fn max_value_bytes_cuts_values_whatever_the_encoder_says() {
 
 /// On the loopback, the refusal has arrived when the system call returns.
 #[tokio::test]
-async fn without_a_listener_each_message_is_refused_including_the_last_and_later_ones_arrive() {
+async fn each_message_is_refused_without_a_listener_and_later_messages_arrive_at_a_new_listener() {
     let address = refusing().await;
     let sending = Sending::start(&endpoint(address, ""));
     for (numbers, refused) in [(0..100, 100), (100..101, 101)] {

@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 use crate::support::account::assert_account;
 use crate::support::outages::{LIMIT, Sending, Sink, tcp};
 
-/// Serves each connection by reading or not, an answer and its end, until two messages have been sent again,
-/// then as a receiver. Each message must arrive. Returns the last error before that.
+/// Serves connections: reads some bytes if `reads` is set, writes `answer`, and ends the connection. After
+/// three broken connections, a sink takes over, and must receive each message once. Returns the client's last
+/// error from before the sink.
 async fn until_repaired(reads: bool, answer: &'static [u8], messages: u64) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -61,9 +62,10 @@ async fn messages_to_a_receiver_that_answers_or_ends_its_connection_at_once_are_
     }
 }
 
-/// Until a connection has proven itself, each carries one buffer, so little is sent again.
+/// After a connection has failed before it has proven itself, the next connection carries only one buffer
+/// until it is proven. Thus little is sent again.
 #[tokio::test]
-async fn after_an_unproven_connection_the_next_carries_64_kib_until_it_is_proven() {
+async fn after_an_unproven_connection_the_next_connection_carries_64_kib_until_it_is_proven() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
     sending.send(0..5000).await;
@@ -88,7 +90,8 @@ async fn after_an_unproven_connection_the_next_carries_64_kib_until_it_is_proven
     reading.await.unwrap();
 }
 
-/// The connection has proven itself, so the receipts are given, and the counter says that they may be wrong.
+/// The connection has proven itself, so its messages get the outcome `Acknowledged`. The counter says how
+/// many of them may be lost.
 #[tokio::test]
 async fn messages_before_a_late_reset_or_answer_are_counted_as_possibly_lost() {
     for answer in [None, Some(&b"HTTP/1.1 408 Request Timeout\r\n\r\n"[..])] {
@@ -108,9 +111,9 @@ async fn messages_before_a_late_reset_or_answer_are_counted_as_possibly_lost() {
     }
 }
 
-/// A receiver that ends the connection after the client does has read everything.
+/// If the receiver ends the connection after the client has ended it, the receiver has read everything.
 #[tokio::test]
-async fn a_close_waits_for_no_probation_if_the_receiver_ends_too_and_else_no_longer_than_it() {
+async fn a_close_waits_until_the_receiver_ends_the_connection_or_the_probation_is_over() {
     for ends in [true, false] {
         let sink = Sink::start().await;
         sink.set_ending(ends);

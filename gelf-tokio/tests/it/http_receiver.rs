@@ -45,7 +45,7 @@ async fn each_request_and_each_value_is_counted_by_its_outcome() {
 }
 
 #[tokio::test]
-async fn an_answer_to_another_method_or_encoding_lists_the_allowed_ones() {
+async fn an_answer_that_refuses_a_method_or_an_encoding_lists_the_allowed_values() {
     let mut receiver = receiver(|_| {}).await;
     let mut client = Client::connect(receiver.local_addr().unwrap()).await;
     for (request, status, header, allowed) in [
@@ -63,7 +63,7 @@ async fn an_answer_to_another_method_or_encoding_lists_the_allowed_ones() {
 }
 
 #[tokio::test]
-async fn with_cors_a_preflight_request_needs_no_header_and_others_do() {
+async fn with_cors_a_preflight_request_needs_no_required_header_but_other_requests_do() {
     let mut receiver = receiver(|options| {
         options.cors = true;
         options.path = "/logs".to_owned();
@@ -134,7 +134,7 @@ async fn a_bulk_body_has_at_most_65536_values() {
     let mut receiver = receiver(|options| options.bulk = true).await;
     let lines = |count| "1\n".repeat(count);
     let array = |count| format!("[{}]", ["1"].repeat(count).join(","));
-    // The last value counts, too, which the end of the body ends.
+    // The last value counts, too, even if the body ends without a line feed.
     for (most, more) in [
         (lines(65_536), gzip(lines(4_000_000).as_bytes())),
         (array(65_536), array(65_537).into_bytes()),
@@ -151,7 +151,7 @@ async fn a_bulk_body_has_at_most_65536_values() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_not_gelf_is_400_if_the_receiver_decodes_first() {
+async fn with_reject_invalid_a_message_that_is_not_gelf_is_answered_with_400() {
     for bulk in [false, true] {
         let mut receiver = receiver(|options| {
             options.bulk = bulk;
@@ -160,7 +160,7 @@ async fn a_message_that_is_not_gelf_is_400_if_the_receiver_decodes_first() {
         .await;
         let requests = ["no json", "{\"version\":\"1.1\"}", "[1]", M, " \n"].map(|body| post("", body));
         let (statuses, items) = exchange(&mut receiver, &requests).await;
-        // On one connection, because no answer ends it.
+        // All requests are on one connection, because no answer ends the connection.
         assert_eq!((statuses, items), (vec![400, 400, 400, 202, 202], good([M])));
         let stats = receiver.stats();
         assert_eq!((stats.rejected.invalid_message, stats.rejected.total(), stats.connections), (3, 3, 1));

@@ -34,7 +34,7 @@ async fn invalid_requests_are_answered_with_400_and_affect_no_others() {
         ("no chunks", b"POST /gelf HTTP/1.1\r\ntransfer-encoding: gzip\r\n\r\n{}"),
         ("overflow", b"POST /gelf HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\n{}"),
         ("no text", b"\xff\xfe\xfd\xfc\r\n\r\n"),
-        // It is counted alike, and not answered.
+        // This request is counted like the others, but is not answered.
         ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
     ];
     for (name, bytes) in junk {
@@ -56,7 +56,7 @@ async fn invalid_requests_are_answered_with_400_and_affect_no_others() {
 }
 
 #[tokio::test]
-async fn a_huge_head_is_431_whichever_part_is_huge() {
+async fn a_huge_head_is_answered_with_431_whichever_part_is_huge() {
     let mut receiver = receiver(|_| {}).await;
     let address = receiver.local_addr().unwrap();
     let headers = |count: usize, len: usize| {
@@ -100,7 +100,8 @@ async fn a_broken_connection_loses_only_its_own_request() {
 async fn a_rejected_request_with_a_body_of_any_length_is_answered() {
     let mut receiver = receiver(|_| {}).await;
     let address = receiver.local_addr().unwrap();
-    // Closing the connection while the client still sends would reset it and lose the answer.
+    // If the receiver closed the connection while the client still sends, the connection would be reset, and
+    // the answer would be lost.
     for len in [0, 1, 60_000, 80_000, 10_000_000] {
         for (line, status) in [("POST /wrong", 404), ("GET /gelf", 405), ("POST /gelf", 413)] {
             if status == 413 && len <= 65_536 {

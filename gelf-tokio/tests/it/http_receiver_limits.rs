@@ -27,7 +27,7 @@ async fn end(receiver: &mut HttpReceiver, stream: &mut TcpStream) -> Result<usiz
 }
 
 #[tokio::test]
-async fn a_slow_head_is_reset_and_a_connection_between_requests_is_not() {
+async fn a_connection_is_reset_during_a_slow_head_and_closed_without_a_reset_between_requests() {
     let mut receiver = receiver(|options| {
         options.head_timeout = Duration::from_secs(2);
         options.idle_timeout = Duration::from_secs(1);
@@ -82,10 +82,12 @@ async fn each_end_of_a_connection_is_counted_once() {
     let half = post("", M);
     for (sent, ended, broken) in [
         (&b""[..], 1, 0),
-        // The first is answered with 400, HTTP/2 is not answered; both end the connection.
+        // The first bytes are answered with 400, and HTTP/2 is not answered. In both cases, the receiver ends
+        // the connection.
         (b"nothing of HTTP\r\n\r\n", 2, 0),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 3, 0),
-        // An incomplete head is a broken connection, an incomplete body a broken request, which is answered.
+        // An incomplete head counts as a broken connection. An incomplete body counts as a broken request,
+        // and is answered.
         (&half[..10], 3, 1),
         (&half[..half.len() - 1], 4, 1),
     ] {
@@ -102,7 +104,7 @@ async fn each_end_of_a_connection_is_counted_once() {
 }
 
 #[tokio::test]
-async fn a_reset_is_counted_as_broken_between_requests_and_within_a_head() {
+async fn a_connection_that_is_reset_between_requests_or_within_a_head_counts_as_broken() {
     let mut receiver = receiver(|_| {}).await;
     for (begun, broken) in [("", 1), ("POST", 2)] {
         let mut client = Client::connect(receiver.local_addr().unwrap()).await;

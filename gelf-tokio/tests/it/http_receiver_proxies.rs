@@ -1,4 +1,4 @@
-//! The senders of messages that come through proxies to the HTTP receiver. The proxy is 127.0.0.2.
+//! Tests which sender a message has if it comes to the HTTP receiver through a proxy. The proxy is 127.0.0.2.
 
 use std::net::SocketAddr;
 
@@ -32,9 +32,9 @@ async fn each_request_of_a_proxy_has_the_sender_that_its_header_names() {
     assert_eq!(sender(&mut receiver).await, other.stream.local_addr().unwrap());
 }
 
-/// A balancer with the PROXY protocol before an HTTP proxy, 192.0.2.1.
+/// The load balancer 127.0.0.2 uses the PROXY protocol. Its client 192.0.2.1 is an HTTP proxy.
 #[tokio::test]
-async fn x_forwarded_for_is_read_of_the_client_that_the_proxy_protocol_names() {
+async fn x_forwarded_for_is_read_only_if_the_client_in_the_proxy_header_is_a_trusted_proxy() {
     let mut receiver = receiver(|options| {
         options.proxy_protocol_from = vec!["127.0.0.2".parse().unwrap()];
         options.x_forwarded_for_from = vec!["192.0.2.1".parse().unwrap()];

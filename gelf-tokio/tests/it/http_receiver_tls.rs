@@ -64,7 +64,7 @@ impl Secured {
         TlsConnector::from(Arc::new(config))
     }
 
-    /// Shakes hands as a client that names these protocols.
+    /// Shakes hands as a client that offers these ALPN protocols.
     async fn shake_hands(&mut self, protocols: &[&str]) -> io::Result<Client<TlsStream<TcpStream>>> {
         let connector = self.connector(protocols);
         let name = ServerName::try_from("127.0.0.1").unwrap();
@@ -102,7 +102,7 @@ async fn the_client_gets_a_receipt_for_each_message() {
 }
 
 #[tokio::test]
-async fn the_sender_names_http_1_1_and_no_other_protocol() {
+async fn the_sender_offers_http_1_1_and_no_other_alpn_protocol() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf+https://{}", listener.local_addr().unwrap());
     let mut sender = HttpSender::new(&uri.parse().unwrap()).unwrap();
@@ -119,7 +119,7 @@ async fn the_sender_names_http_1_1_and_no_other_protocol() {
 }
 
 #[tokio::test]
-async fn a_client_that_names_protocols_gets_http_1_1_or_nothing() {
+async fn a_client_that_offers_alpn_protocols_gets_http_1_1_or_a_failed_handshake() {
     let mut secured = Secured::start(|_| {}).await;
     for (named, spoken) in
         [(&[][..], None), (&["http/1.1"], Some("http/1.1")), (&["h2", "http/1.1"], Some("http/1.1"))]
@@ -142,7 +142,7 @@ async fn a_client_without_tls_closes_only_its_own_connection() {
     for (failed, bytes) in (1..).zip(&junk) {
         let mut plain = connect_from(1, secured.address);
         let (answer, items) = during(&mut secured.receiver, async {
-            // The receiver may be done before all is sent.
+            // The receiver may close the connection before everything is sent.
             let _ = plain.write_all(bytes).await;
             let _ = plain.shutdown().await;
             let mut answer = Vec::new();
@@ -188,7 +188,7 @@ async fn half_open_handshakes_end_in_time_and_keep_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn an_end_that_tls_did_not_announce_breaks_a_request_and_is_none_between_requests() {
+async fn an_end_without_close_notify_breaks_a_request_but_is_a_normal_end_between_requests() {
     let mut secured = Secured::start(|_| {}).await;
     let mut client = secured.shake_hands(&[]).await.unwrap();
     secured.send(&mut client).await;

@@ -17,7 +17,7 @@ const RUNS: u64 = 20;
 
 const SENDERS: u64 = 6;
 
-/// Time within which a receiver closes. It closes earlier unless a sender keeps sending.
+/// The time limit of each `close`. The receivers of these tests close earlier.
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// Time limit of each step.
@@ -166,7 +166,7 @@ async fn an_http_receiver_delivers_all_answered_messages() {
     }
 }
 
-/// The senders never read, so they notice the close only when the receiver resets them.
+/// The senders never read, so they notice the close only when the receiver resets their connections.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tcp_receiver_delivers_all_acknowledged_messages_of_senders_that_keep_sending() {
@@ -267,7 +267,7 @@ async fn an_unpolled_receiver_accepts_connections_and_messages_up_to_its_limits(
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn connections_in_the_listen_backlog_are_received_too() {
+async fn messages_of_connections_in_the_listen_backlog_are_delivered_too() {
     let mut options = TcpReceiverOptions::default();
     options.max_connections = 1;
     let mut receiver = TcpReceiver::bind_with_options("127.0.0.1:0", options).await.unwrap();

@@ -28,7 +28,7 @@ fn number(payload: &[u8]) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_connection_keeps_its_order() {
+async fn each_connection_keeps_the_order_of_its_messages() {
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
     let mut tasks = tokio::task::JoinSet::new();

@@ -21,7 +21,7 @@ async fn received(receiver: &mut UdpReceiver) -> Received {
         .expect("it is valid")
 }
 
-/// Returns text of a seed that compresses to about two thirds.
+/// Returns a text that depends on the seed, and that compresses to about two thirds of its length.
 fn noise(seed: u64, len: usize) -> String {
     let mut state = seed.wrapping_mul(2) + 1;
     let mut next = || {
@@ -106,7 +106,7 @@ async fn an_ipv6_destination_and_a_host_name_are_reached() {
 }
 
 #[tokio::test]
-async fn sending_continues_without_a_listener_and_messages_arrive_once_there_is_one() {
+async fn sending_continues_without_a_listener_and_later_messages_arrive_at_a_new_listener() {
     let (mut sender, receiver) = pair("").await;
     let address = receiver.local_addr().unwrap();
     drop(receiver);

@@ -1,8 +1,8 @@
 //! The harness of these tests.
 //!
-//! It is not the standard one, because this program also runs as the other process of a test. Tests run one
-//! after another, so that each figure belongs to one test. An argument that is not an option selects the
-//! tests whose names contain it.
+//! The standard harness is not used, because this program also runs as the other process of a test. Tests run
+//! one after another, so that the memory and time that a test measures belong to that test. An argument that
+//! is not an option selects the tests whose names contain the argument.
 
 mod client_half_open;
 mod client_memory;
@@ -34,7 +34,7 @@ macro_rules! test {
 }
 
 const TESTS: &[(&str, fn())] = &[
-    // This test is first, because memory of earlier ones would be used again.
+    // This test is first, because it would reuse the memory that earlier tests have freed.
     test!(async client_memory::an_outage_takes_no_more_memory_than_the_budget_and_32_mib),
     #[cfg(feature = "http")]
     test!(async http_memory::memory_depends_on_the_limits_and_not_on_the_input),

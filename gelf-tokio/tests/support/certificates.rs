@@ -85,7 +85,8 @@ impl Authority {
 }
 
 impl Issued {
-    /// Creates a certificate that its own key has signed. `openssl req -x509` makes it one of an authority.
+    /// Creates a certificate that its own key has signed. With `is_authority`, the certificate is one of an
+    /// authority, like the certificates that `openssl req -x509` makes.
     pub fn self_signed(names: &[&str], (from, until): (Day, Day), is_authority: bool) -> Self {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
@@ -116,7 +117,8 @@ impl Directory {
         Self { path }
     }
 
-    /// Creates a directory with the authority `ca.pem` and its certificate `server.pem`, `server.key`.
+    /// Creates a directory with the certificate of an authority in `ca.pem`, and with a certificate and key
+    /// that the authority issued in `server.pem` and `server.key`.
     pub fn of_server(names: &[&str]) -> (Self, Authority) {
         let (directory, authority) = (Self::new(), Authority::new("tests"));
         directory.write("ca.pem", &authority.pem());

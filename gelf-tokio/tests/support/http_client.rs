@@ -151,7 +151,8 @@ impl Answer {
 
 /// Connects from the loopback address 127.0.0.`host`.
 pub fn connect_from(host: u8, to: SocketAddr) -> TcpStream {
-    // Blocking, because a connection beyond a limit may be reset before an asynchronous connect returns.
+    // This call blocks, since a connection beyond a limit may be reset before an asynchronous connect
+    // returns.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).unwrap();
     socket.connect(&to.into()).unwrap();

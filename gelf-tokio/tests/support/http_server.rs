@@ -1,4 +1,4 @@
-//! An HTTP server that sends the bytes that the test gives it.
+//! An HTTP server that answers with given bytes.
 #![allow(dead_code, unreachable_pub, reason = "not every test uses all of it")]
 
 use std::future::Future;
@@ -41,7 +41,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         Self { stream, unread: Vec::new() }
     }
 
-    /// Returns the next request, or `None` if the connection ends before it is complete.
+    /// Returns the next request, or `None` if the connection ends before the request is complete.
     pub async fn request(&mut self) -> Option<Seen> {
         loop {
             if let Some(end) = self.unread.windows(4).position(|four| four == b"\r\n\r\n") {

@@ -58,7 +58,7 @@ pub fn padded(text: &str, bytes: usize) -> Message<'_> {
     Message::new("h", text).with_field(FieldName::from_static("padding"), "x".repeat(bytes))
 }
 
-/// The outcome of each message, by its receipt.
+/// The outcomes of messages. The receipts of the messages are the keys.
 #[derive(Debug, Default)]
 pub struct Ledger(pub BTreeMap<u64, Outcome>);
 
@@ -207,7 +207,7 @@ pub struct Heard {
 /// Instructions for all connections of a [`Sink`].
 #[derive(Clone, Copy)]
 struct Instructions {
-    /// Number of connections, from the first, that are not read.
+    /// The first `unread` connections are not read.
     unread: usize,
     ends: bool,
     hang_ups: u64,
@@ -287,8 +287,8 @@ impl Sink {
         self.wait_for("the arrival of all", |heard| heard.missing.is_empty()).await;
     }
 
-    /// Waits until all expected messages have arrived. Asserts that each arrived once and in order, and
-    /// nothing else.
+    /// Waits until all expected messages have arrived. Asserts that each arrived once and in order, and that
+    /// nothing else arrived.
     pub async fn assert_exact(&self) {
         self.wait_for_all().await;
         assert!(self.report().is_exact(), "{:?}", self.report());

@@ -32,7 +32,8 @@ const RETURN_A: u16 = 0x16;
 pub(crate) fn listen() -> TcpListener {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(64 * 1024).unwrap();
-    // Segments on the loopback are as long as the buffer, and would be sent only while it is empty.
+    // Without this limit, segments on the loopback would be as long as the receive buffer, and would be sent
+    // only while the buffer is empty.
     socket.set_tcp_mss(1400).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     socket.listen(64).unwrap();

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn readable_bytes_are_text() {
+    fn readable_bytes_are_written_as_text() {
         assert_eq!(recipe("{\"a\":\"é\"}".as_bytes()), json!("{\"a\":\"é\"}"));
         assert_eq!(recipe(b"\0"), json!({"hex": "00"}));
         assert_eq!(recipe(b"\xff"), json!({"hex": "ff"}));

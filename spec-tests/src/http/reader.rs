@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn readable_violations_are_listed() {
+    fn violations_that_leave_a_request_readable_are_listed() {
         let request = one(b"POST /gelf HTTP/1.1\nAccept : 2\r\n x\r\n\r\n");
         assert_eq!(request.faults.len(), 4, "{:?}", request.faults);
     }

@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_is_http() {
+    fn a_malformed_header_breaks_a_rule() {
         let headers = format!("{JSON}A : b\r\n");
         assert_eq!(of_headers(&headers, MESSAGE.as_bytes()), ["Broken R28 HttpHeaders"]);
         let inspection = posted(LINE, &headers, MESSAGE.as_bytes(), false);
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn in_bulk_mode_each_line_ends() {
+    fn in_bulk_mode_each_line_ends_with_a_line_feed() {
         assert_eq!(of_body(&format!("{MESSAGE}\n{MESSAGE}\r\n"), true), [""; 0]);
         assert_eq!(of_body(&format!("{MESSAGE}\n{MESSAGE}"), true), ["Odd R29 UnterminatedLine"]);
         assert_eq!(of_body(MESSAGE, true), ["Odd R29 UnterminatedLine"]);
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_is_odd() {
+    fn a_body_with_an_array_is_odd() {
         let array = format!("[{MESSAGE},{MESSAGE}]");
         for bulk in [false, true] {
             assert_eq!(of_body(&array, bulk), ["Odd R29 ArrayBody"]);

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_split_without_empty_ones() {
+    fn lines_are_split_and_empty_lines_are_left_out() {
         let lines = |is_terminated, parts: &[&'static str]| (Form::Lines { is_terminated }, parts.to_vec());
         assert_eq!(values("{}\n\r\n{\"a\"\r\nx\n", true), lines(true, &["{}", "{\"a\"", "x"]));
         assert_eq!(values("{}\n{}", true), lines(false, &["{}", "{}"]));

@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_for_other_setups_are_not_asked() {
+    fn vectors_for_other_setups_are_not_sent() {
         let plain = LiveHttp::new(address());
         let all = vectors();
         let refused = |http: &LiveHttp, id: &str| {

@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn similar_ids_stay_similar() {
+    fn only_the_last_four_bytes_of_chunk_ids_are_renewed() {
         let Ok(Plan::Datagrams(datagrams)) =
             planned("C39", &LiveOptions { udp: address(), ..Default::default() })
         else {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn vectors_with_exact_times_are_not_asked() {
+    fn vectors_that_need_exact_times_are_not_sent() {
         let quick = LiveOptions { udp: address(), ..Default::default() };
         assert_eq!(planned("C43", &quick).unwrap_err(), "it needs passing time");
         let slow = LiveOptions { slow: true, ..quick };
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn unsupported_inputs_are_not_asked() {
+    fn unsupported_inputs_are_not_sent() {
         let udp = LiveOptions { udp: address(), ..Default::default() };
         let tcp = LiveOptions { tcp: address(), ..Default::default() };
         assert_eq!(planned("P01", &udp).unwrap_err(), "the receiver accepts no streams");

@@ -1,7 +1,7 @@
 use super::*;
 use crate::inspect;
 
-/// Returns the effects on a message by receiver, such as `Seq: ends refuses, Vector: loses`.
+/// Returns the effects that each receiver has on a message, such as `Seq: ends refuses, Vector: loses`.
 fn effects(datagrams: &[Vec<u8>]) -> String {
     let inspection = inspect::datagrams(datagrams, None);
     said_of(&Delivery::datagrams(datagrams, false, &inspection))
@@ -29,7 +29,7 @@ fn the_embedded_file_is_valid() {
     let names: Vec<_> = receivers.iter().map(|receiver| receiver.name.as_str()).collect();
     assert_eq!(names, ["Graylog", "Logstash", "go-gelf", "Vector", "Seq", "Fluent Bit"]);
     for receiver in &receivers {
-        assert!(receiver.rules.len() > 20, "{} has the rules of all", receiver.name);
+        assert!(receiver.rules.len() > 20, "{} has the rules for all receivers", receiver.name);
     }
 }
 
@@ -54,19 +54,19 @@ fn invalid_rules_are_errors() {
 }
 
 #[test]
-fn an_ordinary_message_is_accepted_by_all() {
+fn every_receiver_accepts_an_ordinary_message() {
     assert_eq!(effects(&[message("")]), "");
     assert_eq!(effects(&[message(r#","level":3,"_a":"b","_c":1"#)]), "");
 }
 
 #[test]
-fn a_null_byte_on_udp_is_refused_except_by_go_gelf() {
+fn a_null_byte_on_udp_is_refused_by_graylog_logstash_vector_and_seq() {
     let datagram = [message(""), vec![0]].concat();
     assert_eq!(effects(&[datagram]), "Graylog: refuses, Logstash: refuses, Vector: refuses, Seq: refuses");
 }
 
 #[test]
-fn values_of_members_decide() {
+fn the_values_of_members_decide_the_effects() {
     for (more, expected) in [
         (r#","level":"3""#, "go-gelf: refuses, Vector: refuses, Seq: refuses"),
         (r#","_ok":true"#, "Graylog: loses, Vector: refuses"),
@@ -86,7 +86,7 @@ fn values_of_members_decide() {
 }
 
 #[test]
-fn a_receiver_can_end() {
+fn a_message_can_end_a_receiver() {
     let beyond = effects(&[b"\x1e\x0fABCDEFGH\xff\x02{}".to_vec()]);
     let of = |name: &str| beyond.split(", ").find(|said| said.starts_with(name)).unwrap().to_owned();
     assert!(of("Seq").contains("ends") && of("go-gelf").contains("ends"), "{beyond}");
@@ -95,7 +95,7 @@ fn a_receiver_can_end() {
 }
 
 #[test]
-fn another_member_can_stand_in_for_a_missing_one() {
+fn another_member_can_stand_in_for_a_missing_member() {
     let missing = br#"{"version":"1.1","host":"h"}"#.to_vec();
     assert!(effects(&[missing]).starts_with("Graylog: refuses, "));
     let beside = br#"{"version":"1.1","host":"h","message":"m"}"#.to_vec();
@@ -103,7 +103,7 @@ fn another_member_can_stand_in_for_a_missing_one() {
 }
 
 #[test]
-fn transport_and_encoding_decide() {
+fn transport_and_encoding_decide_the_effects() {
     let long = effects(&[message(&format!(r#","_a":"{}""#, "a".repeat(9000)))]);
     assert_eq!(long, "Logstash: refuses, go-gelf: refuses");
     let whole = message("");

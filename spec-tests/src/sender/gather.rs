@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_of_one_id_are_one_message() {
+    fn chunks_with_the_same_id_are_one_message() {
         let (one, two) = PAYLOAD.split_at(20);
         assert_eq!(judged(vec![(0, PAYLOAD.to_vec())]), [[""; 0]]);
         assert_eq!(judged(vec![(0, chunk(1, 1, 2, two)), (5, chunk(1, 0, 2, one))]), [[""; 0]]);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn incomplete_messages_are_r15_and_late_ones_r18() {
+    fn incomplete_messages_violate_r15_and_late_messages_violate_r18() {
         let (one, two) = PAYLOAD.split_at(20);
         assert_eq!(judged(vec![(0, chunk(1, 0, 2, one))]), [["R15 Incomplete"]]);
         let late = vec![(0, chunk(1, 0, 2, one)), (6, chunk(1, 1, 2, two))];
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_id_is_r16() {
+    fn a_reused_id_violates_r16() {
         let (one, two) = PAYLOAD.split_at(20);
         let other = br#"{"host":"h","version":"1.1","short_message":"n"}"#;
         let (third, fourth) = other.split_at(21);
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_that_comes_twice_is_odd() {
+    fn a_chunk_that_arrives_twice_is_odd() {
         let (one, two) = PAYLOAD.split_at(20);
         let parts = [(0, one), (0, one), (1, two), (1, two)];
         let datagrams = parts.map(|(number, part)| (0, chunk(1, number, 2, part))).to_vec();

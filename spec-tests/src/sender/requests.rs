@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn repeated_connections_of_one_request_are_odd() {
+    fn repeated_connections_with_one_request_each_are_odd() {
         let mut requests = requests(false, 202);
         assert_eq!(close(&mut requests, 1, true), [""; 0]);
         assert_eq!(close(&mut requests, 2, true), [""; 0]);

@@ -167,7 +167,7 @@ mod tests {
         let lines = format!("{PAYLOAD}\n").repeat(3);
         let first = vec!["R25 UnterminatedFrame".to_owned(), "R1 TrailingData".to_owned()];
         assert_eq!(judged(&[lines.as_bytes()]), (vec![first, delimiter.clone(), delimiter.clone()], 3));
-        // A null byte at the end does not make the lines frames.
+        // A null byte at the end does not turn the lines into frames.
         let ended = format!("{PAYLOAD}\r\n{PAYLOAD}\r\n\0");
         assert_eq!(judged(&[ended.as_bytes()]), (vec![trailing("")[..1].to_vec(), delimiter], 2));
         let pretty = format!("{}\0", PAYLOAD.replace(',', ",\n"));

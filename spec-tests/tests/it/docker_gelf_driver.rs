@@ -1,8 +1,9 @@
 //! Receives the messages of a Docker Engine's log driver `gelf`.
 //!
-//! Containers write lines derived from their number, on stdout and stderr, from one byte to nearly 16 KiB,
-//! the length at which the Engine splits lines. The loopback keeps the order of datagrams and loses none that
-//! fit the receive buffer, so each stream must arrive exactly as written.
+//! A container writes lines to stdout and stderr. The text of each line is derived from the number of the
+//! line. Lines have from one byte to nearly 16 KiB, the length at which the Engine splits lines. The loopback
+//! keeps the order of datagrams, and loses no datagram that fits the receive buffer. Therefore, each stream
+//! must arrive exactly as written.
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ const LINES: usize = 200;
 /// Lengths of the lines, in turn.
 const LENGTHS: [usize; 5] = [1, 100, 1000, 3000, 16_000];
 
-/// Number of lines on both streams with 3,000 bytes or more, which are chunked with any compression.
+/// Number of lines with 3,000 bytes or more, on both streams together. The messages of these lines are
+/// chunked with any compression.
 const CHUNKED_FROM_3000: u64 = 2 * 2 * LINES as u64 / LENGTHS.len() as u64;
 
 /// Sizes of a datagram, and of a chunk's payload, in go-gelf, which the driver uses.
@@ -35,7 +37,8 @@ fn line(number: usize, stream: usize) -> String {
     noise(2 * number + stream + 1, LENGTHS[number % LENGTHS.len()])
 }
 
-/// Writes the same lines in awk. The products stay below 2^53, so awk's floating point numbers are exact.
+/// Returns a script that writes the same lines with awk. The products stay below 2^53, so awk's floating
+/// point numbers are exact.
 fn script() -> String {
     let lengths = LENGTHS.map(|length| length.to_string()).join(" ");
     let program = r#"
@@ -124,7 +127,8 @@ async fn every_line_arrives(
     messages
 }
 
-/// Runs a container whose driver sends over UDP and checks the messages. Returns `None` without an Engine.
+/// Runs a container with a driver that sends over UDP. Checks the messages, and returns the receiver and the
+/// messages, or `None` without an Engine.
 async fn every_line_arrives_over_udp(compression: &str) -> Option<(UdpReceiver, Vec<Received>)> {
     let engine = Engine::find()?;
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,5 @@
-//! Runs `gelf-conformance fuzz` on gelf-core and on subjects with known bugs, and `bench`.
+//! Runs `gelf-conformance bench`, and runs `gelf-conformance fuzz` on gelf-core and on subjects with known
+//! bugs.
 
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ fn broken(bug: &str) -> String {
     format!("{} {bug}", example("broken_subject"))
 }
 
-/// Fuzzes a subject with a bug, then runs the written vector on it and on gelf-core. Returns the results of
-/// the subject, and the size of the minimised case.
+/// Fuzzes a subject with a bug. Then runs the vector of the finding on the subject and on gelf-core. Returns
+/// the results of the subject, and the size of the vector's input in bytes.
 fn found(how: &str, timeout: Duration) -> (Results, usize) {
     let folder = Folder::new(how);
     let output = conformance()
@@ -59,9 +60,9 @@ fn gelf_core_gives_the_same_results_over_the_protocol() {
 #[test]
 fn a_fault_becomes_a_vector_of_a_few_bytes() {
     for (how, verdict, most_bytes) in [
-        // The smallest such message is {"short_message":"m","q":1}, 27 bytes.
+        // The subject crashes on a name with `q`, as in {"short_message":"m","q":1}, 27 bytes.
         ("panic", Verdict::Crashes, 40),
-        // A strict GELF 1.1 message has at least 47 bytes.
+        // Minimising keeps a strict GELF 1.1 message strict, so at least 48 bytes are left.
         ("lose", Verdict::Fails, 64),
         ("invent", Verdict::Fails, 40),
     ] {

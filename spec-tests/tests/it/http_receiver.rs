@@ -1,4 +1,4 @@
-//! Sends the HTTP vectors, and the payloads of all others as requests, to gelf-tokio's receiver.
+//! Sends the HTTP vectors to gelf-tokio's receiver, and the payloads of all other vectors as HTTP requests.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::support::{results, unexpected};
 
-/// Starts a receiver with this setup, and a subject that asks it.
+/// Starts a receiver with this setup, and returns a subject that sends requests to this receiver.
 fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
     let mut options = HttpReceiverOptions::default();
     options.bulk = setup.bulk;
@@ -24,7 +24,7 @@ fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
     let (sender, payloads) = mpsc::channel();
     runtime.spawn(async move {
         while let Some(received) = receiver.recv().await {
-            // The output of a receiver contains no errors.
+            // Errors are skipped, because the output of a receiver contains only messages.
             let Ok(received) = received else { continue };
             if sender.send(received.payload.to_vec()).is_err() {
                 return;
@@ -52,7 +52,7 @@ fn gelf_tokio_passes_the_http_vectors_in_every_setup() {
         let passes = results.outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Passes);
         passed.extend(passes.map(|outcome| outcome.id.clone()));
     }
-    // Each vector is asked in one of the setups and passes in it.
+    // Each vector is sent in at least one setup, and passes there.
     let topics = embedded_http().unwrap();
     let all: BTreeSet<_> =
         topics.iter().flat_map(|topic| &topic.vectors).map(|vector| vector.id.clone()).collect();

@@ -15,29 +15,29 @@ use gelf_spec_tests::inspect::bulk_values;
 /// A rule that the receiver breaks.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Broken {
-    /// None.
+    /// Breaks no rule.
     Nothing,
     /// Accepts every path.
     AnyPath,
     /// Accepts every method.
     AnyMethod,
-    /// Answers 200.
+    /// Answers with status 200 instead of 202.
     Answers200,
     /// Closes the connection after each answer.
     ClosesAlways,
     /// Never closes a connection.
     ClosesNever,
-    /// Inflates only bodies whose header names gzip or zlib.
+    /// Inflates a body only if the header `Content-Encoding` names gzip or deflate.
     NoMagic,
-    /// Inflates by the first bytes only, and refuses the header.
+    /// Recognizes compression only by the first bytes, and refuses the header `Content-Encoding`.
     NoEncoding,
     /// Does not limit bodies.
     NoLimit,
-    /// Checks the limit before inflating.
+    /// Checks the limit only before inflating.
     LimitBeforeInflating,
-    /// Accepts every value of the header.
+    /// Accepts every value of the required header.
     AnyHeader,
-    /// Holds back a last line without a line feed.
+    /// Holds back the last of several lines.
     HoldsLastLine,
     /// Splits lines at carriage returns.
     SplitsAtCarriageReturn,
@@ -45,13 +45,13 @@ pub(crate) enum Broken {
     NoArrays,
     /// Ignores the rest of an array after a malformed element.
     GivesArrayUp,
-    /// Delivers truncated requests.
+    /// Delivers a message for a truncated request.
     TakesHalf,
     /// Delivers only the first piece of a body.
     FirstPieceOnly,
     /// Answers with a body.
     Talks,
-    /// Does not answer.
+    /// Answers only requests whose messages it accepts.
     Silent,
     /// Refuses chunked bodies.
     NoChunks,
@@ -168,7 +168,8 @@ impl Connection {
         }
     }
 
-    /// Inflates the body, limited by the setup if declared by a header, and less strictly by its first bytes.
+    /// Returns the inflated body. If a header declares the compression, the limit of the setup applies. If
+    /// only the first bytes show the compression, the limit is 8 MiB.
     fn body(&self, request: &Request) -> Result<Vec<u8>, u16> {
         let body = &request.body;
         let most = if self.broken == Broken::NoLimit { usize::MAX } else { self.http.max_body };

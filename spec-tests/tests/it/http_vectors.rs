@@ -52,7 +52,7 @@ fn a_correct_receiver_passes_in_every_setup() {
 
 #[test]
 fn each_broken_rule_is_found_by_its_vectors() {
-    // The broken rule, the setup, and the vectors that must not pass. Others may fail with them.
+    // The broken rule, the setup, and the vectors that must not pass. Other vectors may fail, too.
     let cases: [(Broken, usize, &[&str]); 19] = [
         (Broken::AnyPath, PLAIN, &["H05", "H05-root", "H05-longer", "H05-then"]),
         (Broken::AnyMethod, PLAIN, &["H07", "H07-put", "H07-delete"]),
@@ -76,7 +76,7 @@ fn each_broken_rule_is_found_by_its_vectors() {
     ];
     for (broken, at, wanted) in cases {
         let mut found = BTreeSet::new();
-        // The first three characters select all vectors about one subject.
+        // The first three characters of an id select all vectors with the same number.
         let filters: BTreeSet<&str> = wanted.iter().map(|id| &id[..3]).collect();
         for filter in filters {
             let results = check(setup(at), broken, Some(filter));
@@ -89,7 +89,7 @@ fn each_broken_rule_is_found_by_its_vectors() {
 }
 
 #[test]
-fn a_choice_deviates_and_does_not_fail() {
+fn a_result_that_differs_from_our_choice_deviates_and_does_not_fail() {
     let results = check(setup(BULK), Broken::NoArrays, Some("H17"));
     // An array with one element on its own line passes by accident.
     assert_eq!(outcomes_of(&results, &[Verdict::Passes]), ["H17-spaces"]);
@@ -100,7 +100,7 @@ fn a_choice_deviates_and_does_not_fail() {
     assert_eq!(differences, &["answer 1: expected 202, found 200", "answer 2: expected 202, found 200"]);
 }
 
-/// Writes the messages of the reference receiver to an address, as lines.
+/// Writes each message of the reference receiver as a line to a connection to this address.
 fn print_to(address: SocketAddr, payloads: std::sync::mpsc::Receiver<Vec<u8>>) {
     std::thread::spawn(move || {
         let mut output = LineOutput::to(address);
@@ -113,7 +113,7 @@ fn print_to(address: SocketAddr, payloads: std::sync::mpsc::Receiver<Vec<u8>>) {
 }
 
 #[test]
-fn the_command_asks_an_http_receiver() {
+fn the_command_tests_an_http_receiver() {
     for (broken, code, text) in
         [(Broken::Nothing, 0, "0 unexpected"), (Broken::AnyPath, 1, "answer: expected 404, found 202")]
     {
@@ -130,7 +130,7 @@ fn the_command_asks_an_http_receiver() {
         let said = stdout(&output);
         assert_eq!(output.status.code(), Some(code), "{said}{}", stderr(&output));
         assert!(said.contains(text), "{said}");
-        assert!(said.contains("\nhttp "), "a row of the table: {said}");
+        assert!(said.contains("\nhttp "), "the table has no row for HTTP: {said}");
     }
 }
 

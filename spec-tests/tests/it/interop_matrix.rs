@@ -33,8 +33,8 @@ const SIZES: [usize; 5] = [100, 1_300, 5_000, 60_000, 120_000];
 struct KnownFailure {
     peer: String,
     direction: String,
-    /// `transport compression size`, each a word or `*`. The transport `udp/65507` has datagrams of that
-    /// size.
+    /// Patterns of the form `transport compression size`. Each part is a word or `*`. The transport
+    /// `udp/65507` has datagrams of up to that size.
     cells: Vec<String>,
     reason: String,
 }
@@ -43,7 +43,7 @@ struct KnownFailure {
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Cell {
     Arrived,
-    /// The peer does not support it.
+    /// The peer does not support the transport, the compression or the size.
     Unsupported,
     Wrong(String),
 }

@@ -19,7 +19,7 @@ fn free_udp() -> SocketAddr {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Starts the example `print_received` with these addresses for some seconds, as a subject.
+/// Starts the example `print_received` at these addresses, as a subject that ends after `seconds`.
 fn print_received(
     udp: Option<SocketAddr>,
     tcp: Option<SocketAddr>,
@@ -52,7 +52,7 @@ fn gelf_tokio_passes_the_vectors_over_sockets() {
 }
 
 #[test]
-fn payloads_are_sent_as_frames_over_tcp_only() {
+fn without_udp_payloads_are_sent_as_frames_over_tcp() {
     let mut live = print_received(None, Some(free_tcp()), 120, |_| {});
     let results = results(&mut live, None);
     assert_eq!(unexpected(&results), [""; 0]);
@@ -69,7 +69,7 @@ fn slow_vectors_wait_in_real_time() {
     assert!(started.elapsed() >= Duration::from_secs(7));
 }
 
-/// Starts a receiver that writes to a connection, as JSON lines, what `output` makes of each message.
+/// Starts a receiver that calls `output` for each message. `output` writes lines of JSON to a connection.
 fn receiver_with_output(
     change: impl FnOnce(&mut LiveOptions),
     mut output: impl FnMut(&Message<'_>, &mut LineOutput) + Send + 'static,
@@ -121,10 +121,10 @@ fn lost_and_changed_members_are_found() {
     assert!(timestamps.count(Verdict::Fails) > 0);
 }
 
-/// The receiver fills in the time of receipt and level 6, adds an hour to
-/// timestamps, and also writes lines that are not messages.
+/// The receiver fills in a missing timestamp and a missing level, adds an hour to other timestamps, and also
+/// writes lines that are not messages.
 #[test]
-fn filled_in_members_and_other_lines_are_no_differences() {
+fn filled_in_members_and_lines_without_messages_are_not_reported_as_differences() {
     let defaults = |options: &mut LiveOptions| {
         options.defaults = [("level".to_owned(), "6".to_owned())].into();
     };
@@ -151,7 +151,7 @@ fn filled_in_members_and_other_lines_are_no_differences() {
 
 #[test]
 fn a_receiver_that_ends_has_crashed_and_is_restarted() {
-    // The program ends after one second, in which only the first vectors are asked.
+    // The program ends after one second. In this time, only the first vectors are sent.
     let mut live =
         print_received(Some(free_udp()), None, 1, |options| options.settle = Duration::from_millis(25));
     let results = results(&mut live, Some("fields"));

@@ -1,4 +1,4 @@
-//! Runs `gelf-conformance sender` and checks its reports and its end.
+//! Runs `gelf-conformance sender`, and checks its reports and its exit status.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
@@ -34,8 +34,8 @@ struct Ended {
 }
 
 impl Listening {
-    /// Starts the program with these words. `name` names the report file. The addresses are read from
-    /// standard error.
+    /// Starts the program with these arguments, separated by spaces, and reads the addresses from standard
+    /// error. `name` is part of the name of the report file.
     fn start(name: &str, arguments: &str) -> Self {
         let arguments: Vec<&str> = arguments.split(' ').collect();
         let report = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("sender-{name}.json"));
@@ -73,7 +73,7 @@ impl Listening {
         TcpStream::connect(self.tcp.unwrap()).unwrap().write_all(bytes).unwrap();
     }
 
-    /// Sends bytes on one connection, then shuts it down. Returns the answers.
+    /// Sends bytes on one connection, and then ends its sending direction. Returns the answers.
     fn posts(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.http.unwrap()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -198,8 +198,8 @@ fn violations_are_counted_by_rule() {
     assert_eq!(example["address"], address);
     assert_eq!(example["bytes"], r#"at byte 48: "ge\":\"m\",\"level\":\"3\"}""#);
     assert_eq!(said.example("Incomplete")["bytes"], "1e 0f 41 42 43 44 45 46 47 48 00 02 7b");
-    // Receivers refuse the two incomplete messages, and some the null byte, the quoted levels or the
-    // unterminated frame.
+    // All receivers refuse the two incomplete messages. Some receivers also refuse the null byte, the quoted
+    // levels or the unterminated frame.
     assert_eq!(said.takes("Graylog"), 5);
     assert_eq!(said.takes("Logstash"), 5);
     assert_eq!(said.takes("Vector"), 3);
@@ -212,7 +212,7 @@ fn violations_are_counted_by_rule() {
 }
 
 #[test]
-fn no_message_is_a_failure() {
+fn a_run_without_messages_fails() {
     let said = Listening::start("nothing", "--tcp 127.0.0.1:0 --for 100ms").end();
     assert_eq!(said.status.code(), Some(1));
     assert_eq!(said.report["messages"], 0);
@@ -347,11 +347,11 @@ fn violations_of_requests_are_counted_by_rule() {
         ]
     );
     assert_eq!(said.example("Path")["bytes"], "\"POST /gelf?a=b HTTP/1.1\"");
-    // Graylog accepts the first of two messages in a body, and the level in quotes.
+    // Graylog accepts only two: the first of two messages in one body, and the message with a quoted level.
     assert_eq!((&said.report["messages"], said.takes("Graylog")), (&json!(9), 2));
 }
 
-/// Removes the last bytes.
+/// Removes the last five bytes.
 fn cut_off(mut request: Vec<u8>) -> Vec<u8> {
     request.truncate(request.len() - 5);
     request

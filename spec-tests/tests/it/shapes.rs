@@ -1,4 +1,4 @@
-//! Graylog's codec and Logstash's input read the message shapes of gelf-router.
+//! Tests that Graylog's codec and Logstash's input read the message shapes of gelf-router.
 //!
 //! The tests of docker-source compare its messages with the golden files byte for byte. These tests read the
 //! same files with other implementations.
@@ -139,7 +139,7 @@ fn common(mut event: Map<String, Value>) -> Map<String, Value> {
 }
 
 #[test]
-fn logstash_creates_the_same_events_as_from_the_original_programs() {
+fn logstash_creates_the_same_events_from_our_messages_as_from_those_of_the_original_programs() {
     let Some(python) = require_variable("logstash", "GELF_TESTS_LOGSTASH") else { return };
     let mut logstash = Logstash::start(&python);
     for (theirs, ours) in [(RICKALM, SHAPES[2].1), (MICAHHAUSLER, SHAPES[1].1)] {

@@ -8,8 +8,8 @@ fn run_with(arguments: &[&str]) -> Output {
     conformance().args(arguments).output().unwrap()
 }
 
-/// Writes a shell script that answers `hello`, and runs `then` for each further request, with its id in
-/// `$id`.
+/// Writes a shell script, and returns the command that runs the script. The script answers `hello`. For each
+/// further request, it sets `$id` to the id of the request and runs `then`.
 fn subject(folder: &Folder, then: &str) -> String {
     let script = format!(
         r#"while read -r line; do
@@ -180,7 +180,7 @@ fn command_line_errors_are_reported() {
 }
 
 #[test]
-fn vectors_are_listed_explained_and_pass() {
+fn vectors_can_be_listed_and_explained_and_gelf_core_passes_all_of_them() {
     let list = stdout(&run_with(&["run", "--list", "--filter", "reassembly"]));
     assert!(list.lines().count() > 40 && list.contains("C41"), "{list}");
     let explained = stdout(&run_with(&["explain", "C41"]));

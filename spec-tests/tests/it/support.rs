@@ -1,4 +1,4 @@
-//! Support for several tests.
+//! Helpers for several tests.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -34,7 +34,8 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Returns text of 64 different characters that hardly compresses: the numbers of Park and Miller.
+/// Returns a text of random characters, which hardly compresses. The alphabet has 64 characters, and the
+/// generator is that of Park and Miller.
 pub(crate) fn noise(seed: usize, len: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
     let mut state = seed as u64;
@@ -56,7 +57,7 @@ pub(crate) fn unexpected(results: &Results) -> Vec<String> {
     results.unexpected().map(line).collect()
 }
 
-/// A temporary folder that is removed on drop.
+/// A temporary folder. Dropping this value removes the folder.
 pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
@@ -82,7 +83,7 @@ impl Drop for Folder {
     }
 }
 
-/// The output of a receiver: lines on a connection to an observer.
+/// The output of a receiver. It consists of lines on a connection to an observer.
 pub(crate) struct LineOutput {
     observer: SocketAddr,
     stream: Option<TcpStream>,

@@ -101,7 +101,8 @@ impl Audit {
         self.others += u64::from(numbered.is_none());
     }
 
-    /// Notes the number of a message. Returns `None` if it has none.
+    /// Notes the number of a message. Returns `None` if the message has no number, or would need an account
+    /// beyond the maximum.
     fn take_message(&mut self, message: &Message<'_>) -> Option<()> {
         let number = |name| message.field(name)?.as_u64();
         let text = |name| Some(message.field(name)?.as_str()?.to_owned());
@@ -134,7 +135,7 @@ impl fmt::Display for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (Key { host, epoch, container }, (name, account)) in &self.accounts {
             let id = container.get(..12).unwrap_or(container);
-            // Any sender chooses these texts, and none of them may control a terminal.
+            // The texts are escaped, because any sender chooses them and they must not control a terminal.
             let [host, id, name] = [host, id, name].map(str::escape_debug);
             writeln!(f, "{host} epoch {epoch} {id} {name}: {account}")?;
         }
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn each_epoch_has_an_account_and_the_first_messages_of_an_older_one_are_not_known() {
+    fn each_epoch_has_an_account_and_an_older_epoch_starts_at_its_first_received_number() {
         let mut audit = Audit::starting_at(UNIX_EPOCH + Duration::from_millis(1000));
         for (epoch, seq) in [(999, 7), (999, 9), (1000, 2), (1000, 3)] {
             audit.take_message(&message(epoch, seq)).unwrap();

@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn route_uris_counts_only_without_routes_on_the_command_line() {
+    fn route_uris_applies_only_if_the_command_line_has_no_routes() {
         let environment = [("ROUTE_URIS", "gelf://from-env,gelf://too")];
         assert_eq!(routes(&[], &environment).len(), 2);
         assert_eq!(routes(&["gelf://argument"], &environment), routes(&["gelf://argument"], &[]));

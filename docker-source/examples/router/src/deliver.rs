@@ -1,10 +1,11 @@
 //! Delivery of a route's records to its destination.
 //!
 //! A destination that is down is retried without a limit, and logged once. Meanwhile records wait: the queue
-//! fills, reading pauses, and the Engine's log files hold the rest. Over TCP and TLS a record is kept until
-//! the destination's operating system has acknowledged all of it. If the connection breaks first, the record
-//! is sent again on the next one. Over UDP a host without a listener refuses datagrams. Their lines are
-//! dropped and counted, since nothing indicates when the host would accept them.
+//! fills, reading pauses, and the Engine's log files hold the rest. Over TCP and TLS, a record is kept until
+//! the destination's operating system has acknowledged the whole record. If the connection breaks before
+//! that, the record is sent again on the next connection. Over UDP, a host without a listener refuses
+//! datagrams. The lines in these datagrams are dropped and counted, since nothing indicates when the host
+//! would accept them.
 
 use std::io;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use crate::receipt::LineReceipt;
 use crate::route::Route;
 use crate::tally::Tally;
 
-/// The grace period of the driver: practically unlimited, since `run` limits the time after a signal.
+/// The grace period of the driver. It is practically unlimited, since `run` limits the time after a signal.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The sending handle of a route.

@@ -28,7 +28,7 @@ use crate::tally::Tally;
 /// The time after which the router ends if a mounted socket file refuses connections. A restart policy then
 /// mounts the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
-/// The time for which a group waits for one of its routes; after it, the route counts as stalled.
+/// The time for which a group waits for one of its routes. After this time, the route counts as stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
 /// The time that the source of a route that has left its group takes at most until it reads lines.
 const CATCH_UP: Duration = Duration::from_secs(5);

@@ -1,8 +1,8 @@
 //! The embedded receiver, which prints messages to stdout.
 //!
-//! UDP does not slow a sender down, and a terminal or a pipe is slower than the sender, so that the kernel
-//! would drop datagrams. The route to the receiver therefore has a [`Window`], which limits the messages in
-//! flight to it.
+//! A terminal or a pipe is slower than the sender, and UDP does not slow a sender down, so that the kernel
+//! would drop datagrams. Therefore, the route to the receiver has a [`Window`], which limits the messages in
+//! flight to the receiver.
 
 use std::future::ready;
 use std::io;
@@ -18,8 +18,8 @@ use tokio::time::timeout;
 
 use crate::receipt::LineReceipt;
 
-/// The maximum number of messages in flight to the receiver. Its socket holds a dozen of the largest, with
-/// 128 datagrams each, and the receiver reads while they arrive.
+/// The maximum number of messages in flight to the receiver. The receiver's socket holds a dozen of the
+/// largest messages, with 128 datagrams each, and the receiver reads while messages arrive.
 const WINDOW: usize = 16;
 
 /// The time after which a message in flight counts as lost.
@@ -97,7 +97,8 @@ impl Printer {
         self.window.clone()
     }
 
-    /// Prints until `finish` is sent or dropped, and then the messages that have arrived by that time.
+    /// Prints messages until `finish` is sent or dropped, and then prints the messages that have arrived by
+    /// that time.
     ///
     /// # Errors
     /// Returns an error if writing to stdout fails, for example to a pipe whose reader has ended.
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_window_holds_16_messages_and_one_more_for_each_that_left() {
+    async fn the_window_holds_16_messages_and_admits_one_more_for_each_message_that_leaves() {
         let window = Window::new();
         for _ in 0..WINDOW {
             window.enter().await;

@@ -1,7 +1,7 @@
 //! Drops root and keeps only the permission to use the Engine's socket.
 //!
 //! The group that owns the socket differs from host to host, so an image cannot name it. A container that
-//! starts as root can find the group and become user `nobody` in it.
+//! starts as root can find the group and become user `nobody` in this group.
 
 use std::fs::Metadata;
 use std::io;
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_is_kept_if_the_group_of_the_socket_may_not_use_it() {
+    fn root_is_kept_if_only_the_owner_of_the_socket_can_use_the_socket() {
         let path = std::env::temp_dir().join(format!("gelf-router-socket-{}", std::process::id()));
         let file = File::create(&path).unwrap();
         let group = |mode| {

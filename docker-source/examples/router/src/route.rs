@@ -52,7 +52,7 @@ pub(crate) struct Route {
     uri: RouteUri,
 }
 
-/// The destination, by the name that the client has in logs.
+/// Writes the name of the destination, as the client writes it in logs.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.endpoint.destination())
@@ -93,7 +93,7 @@ impl Route {
     }
 
     /// Limits a route over UDP to [`UDP_RATE`], unless the route has a rate. UDP does not slow a sender down,
-    /// so a burst overruns the receiver's buffer, while Docker's log files hold the lines that wait here.
+    /// so that a burst would overrun the receiver's buffer. With the limit, lines wait in Docker's log files.
     pub(crate) fn paced(mut self) -> Result<Self, InvalidRoute> {
         if let Transport::Udp(udp) = self.endpoint.transport() {
             let mut paced = *udp;
@@ -126,8 +126,8 @@ impl Route {
         &self.uri
     }
 
-    /// Returns whether the route selects the container. The result stays the same for a run of the container,
-    /// even if it is renamed meanwhile.
+    /// Returns whether the route selects the container. The result stays the same during a run of the
+    /// container, even if the container is renamed.
     pub(crate) fn takes(&self, container: &Container) -> bool {
         self.mismatch(container).is_none()
     }
@@ -144,8 +144,8 @@ impl Route {
 /// The label that the image carries, see `deploy/Dockerfile`.
 pub(crate) const AGENT_LABEL: &str = "gelf-router.agent";
 
-/// Returns whether the container is an agent of this kind, by its label or its command. Two agents on a host
-/// that read each other's diagnostics could feed each other for ever.
+/// Returns whether the label or the command of the container shows that the container is a `gelf-router`. If
+/// two agents on a host read each other's diagnostics, they could feed each other for ever.
 fn is_agent(container: &Container) -> bool {
     let program = container.command().split(' ').next().unwrap_or_default();
     container.labels().contains_key(AGENT_LABEL) || program.rsplit('/').next() == Some("gelf-router")

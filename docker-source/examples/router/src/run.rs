@@ -25,15 +25,15 @@ use crate::state::{Keeper, SavedPositions, StateFolder};
 use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// The name under which the state folder keeps the route to the embedded receiver. The URI is no name for it,
-/// since the port changes with each start.
+/// The name of the route to the embedded receiver in the state folder. The URI cannot be the name, since the
+/// port changes with each start.
 const PRINT: &str = "--print";
 
 /// Ships until SIGTERM, SIGHUP or Ctrl-C, then delivers the lines that were read by that time.
 ///
 /// # Errors
-/// Returns an error if the configuration is wrong, if the Engine refuses the router, if a task ends that has
-/// to run as long as the router, or if lines that were read are given up at the end.
+/// Returns an error if the configuration is wrong, if the Engine refuses the router, if a task ends before
+/// the router does, or if lines that were read are given up at the end.
 pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), Failure> {
     let mut routes = options.routes;
     let mut printer = None;
@@ -69,7 +69,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         Some(path) => open_state(path)?,
         None => (None, SavedPositions::new()),
     };
-    // Before the Engine is waited for, so that a wrong route is told at once.
+    // The outputs start before the router waits for the Engine, so that a wrong route is reported at once.
     let (mut outputs, queues) = Outputs::start(routes, printer)?;
     let (leaving, mut left) = unbounded_channel();
     let sources = Sources::default();
@@ -123,15 +123,15 @@ fn milliseconds_since_1970() -> u64 {
     u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Runs the groups, and those of routes that leave them, until all have ended. Returns the first error, and
-/// whether the reader of stdout has ended.
+/// Runs the groups, and a new group for each route that leaves its group, until all groups have ended.
+/// Returns the first error, and whether the reader of stdout has ended.
 ///
 /// If the reader of stdout ends, the router stops as it does after a signal: the other destinations get the
 /// lines that were read by then.
 ///
 /// # Errors
-/// Returns an error if a source, a delivery or the printer ends early. Then, too, the router is stopped, and
-/// the destinations get the lines that were read.
+/// Returns an error if a source, a delivery or the printer ends early. In this case, the router also stops,
+/// and the destinations get the lines that were read.
 async fn route_until_stopped(
     groups: &mut JoinSet<Result<Vec<RouteQueue>, Failure>>,
     left: &mut UnboundedReceiver<LeavingRoute>,
@@ -175,8 +175,8 @@ async fn route_until_stopped(
     (failure.map_or(Ok(()), Err), is_unread)
 }
 
-/// Waits until the delivery of a route ends, which is an error while the router reads: the lines would be
-/// read for nobody.
+/// Waits until the delivery of a route ends. While the router reads, this is an error, because no destination
+/// would take the lines.
 async fn delivery_ended(deliveries: &mut JoinSet<()>) -> Failure {
     match deliveries.join_next().await {
         Some(Err(error)) => Failure::refused(format!("the delivery to a destination failed: {error}")),
@@ -204,8 +204,9 @@ fn open_state(path: &Path) -> Result<(Option<StateFolder>, SavedPositions), Fail
 
 /// Groups the routes by the places at which they start.
 ///
-/// A route without saved positions may be a renamed one, so it takes the positions of a saved route that is
-/// not among `queues`. If there is no such route, it starts where the agent ended that this one replaces.
+/// A route without saved positions may have been renamed. Therefore, it takes the positions of a saved route
+/// that is not among `queues`. If there is no such saved route, the new route starts where the previous agent
+/// ended.
 fn by_start(queues: Vec<RouteQueue>, mut saved: SavedPositions) -> Vec<(Start, Vec<RouteQueue>)> {
     let known: Vec<_> = queues.iter().map(|queue| saved.remove(&queue.name)).collect();
     let mut gone = saved.into_values();
@@ -319,7 +320,8 @@ impl Outputs {
     }
 
     /// Waits until all lines are delivered and printed, or the grace period is over. Returns the number of
-    /// lines that were routed and not delivered. If stdout is unread, its lines are not among them.
+    /// lines that were routed and not delivered. If the reader of stdout has ended, the lines for stdout are
+    /// not counted.
     ///
     /// # Errors
     /// Returns an error if printing fails.
@@ -350,7 +352,7 @@ impl Outputs {
     }
 }
 
-/// Returns the name, with a number if it is not the first of its kind.
+/// Returns the name, and appends a number if the same name was used before.
 fn unique(name: String, names: &mut BTreeMap<String, u32>) -> String {
     let count = names.entry(name.clone()).or_default();
     *count += 1;

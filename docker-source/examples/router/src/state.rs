@@ -1,4 +1,4 @@
-//! Keeps in the state folder, across restarts, the positions up to which lines are delivered.
+//! Keeps the positions of delivered lines in the state folder, so that the next start goes on behind them.
 //!
 //! The file `positions` has a line with its version and checksum, and then the positions of each route as
 //! JSON. A dedicated thread writes the file, since a disk may be slow. The thread writes and synchronizes a
@@ -135,8 +135,8 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Writes the positions at the start, changed ones once a second, and the last ones at the end. Without the
-    /// first positions, a router that is killed within a second would not know where it had started.
+    /// Writes the positions at the start, then once a second if they have changed, and at the end. Without
+    /// the first positions, a router that is killed within a second would not know where it had started.
     ///
     /// # Errors
     /// Returns an error if the last positions cannot be written.
@@ -186,7 +186,7 @@ impl StateWriter {
     /// Writes the last positions.
     ///
     /// # Errors
-    /// Returns an error if they cannot be written.
+    /// Returns an error if the positions cannot be written.
     pub(crate) async fn finish(self, mut positions: SavedPositions) -> io::Result<()> {
         while let Err(TrySendError::Full(refused)) = self.sender.try_send(positions) {
             positions = refused;
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_positions_are_written_and_an_error_is_returned() {
+    async fn the_last_positions_are_written_or_an_error_is_returned() {
         let folder = TestFolder::new("last");
         let writer = StateFolder::open(&folder.0).unwrap().into_writer().unwrap();
         for second in 1..100 {

@@ -85,13 +85,13 @@ impl Stop {
         self.reached(Stage::Asked).await;
     }
 
-    /// Returns the result of `work`, or `None` if the first signal arrives first.
+    /// Returns the result of `work`, or `None` if a signal arrives before the result.
     pub(crate) async fn unless_asked<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         self.unless(Stage::Asked, work).await
     }
 
-    /// Returns the result of `work`, or `None` if the grace period is over or a second signal arrives
-    /// first.
+    /// Returns the result of `work`, or `None` if the grace period ends or a second signal arrives before the
+    /// result.
     pub(crate) async fn unless_over<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         self.unless(Stage::GraceOver, work).await
     }

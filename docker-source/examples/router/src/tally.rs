@@ -16,7 +16,7 @@ pub(crate) struct Tally {
     routed: AtomicU64,
     joined: AtomicU64,
     client: Observer<LineReceipt>,
-    /// True if the transport is UDP, which reports that a line was sent and never that it arrived.
+    /// True if the transport is UDP, which shows that a line was sent, but never that the line arrived.
     is_udp: bool,
 }
 
@@ -40,7 +40,7 @@ impl Tally {
     }
 
     fn figures(&self) -> Figures {
-        // `routed` is counted first and read last, so that the other counters never sum up to more than it.
+        // `routed` is counted first and read last, so that the sum of the other counters never exceeds it.
         let client = self.client.stats();
         let joined = self.joined.load(Ordering::Relaxed);
         Figures { client, is_udp: self.is_udp, joined, routed: self.routed.load(Ordering::Acquire) }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn routed_lines_are_the_sum_of_the_others() {
+    fn routed_lines_are_the_sum_of_the_other_counters() {
         let mut client = ClientStats::default();
         client.sent = 3;
         client.dropped.refused = 2;

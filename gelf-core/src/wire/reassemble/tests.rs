@@ -48,7 +48,7 @@ impl Harness {
         self.at(0, source, id, number, count, payload).unwrap()
     }
 
-    /// Handles one of three chunks from a new source.
+    /// Handles one of the three chunks of a message. Each message has its own source.
     fn hostile(&mut self, id: u32, number: u8) {
         let mut wire = vec![0x1e, 0x0f, 0xff, 0xff, 0xff, 0xff];
         wire.extend_from_slice(&id.to_be_bytes());
@@ -118,7 +118,7 @@ fn memory_including_bookkeeping_is_bounded() {
 }
 
 #[test]
-fn limits_of_zero_hold_no_message() {
+fn with_max_entries_0_only_messages_of_one_chunk_are_completed() {
     let mut harness = Harness::with(|limits| limits.max_entries = 0);
     assert_eq!(harness.chunk(A, 1, 0, 2, b"a"), None);
     assert_eq!(harness.reassembler.stats().evicted, 1);
@@ -140,7 +140,7 @@ fn unpolled_drops_are_bounded_and_counted() {
 }
 
 #[test]
-fn a_message_with_two_chunks_outlives_any_flood_of_first_chunks() {
+fn a_message_of_which_two_chunks_have_arrived_outlives_any_flood_of_first_chunks() {
     let mut harness = Harness::with(|limits| limits.max_entries = 100);
     harness.chunk(B, 200, 0, 3, b"a");
     harness.chunk(B, 200, 1, 3, b"b");
@@ -234,8 +234,8 @@ fn a_message_that_was_very_large_gives_its_memory_back() {
     assert!(harness.reassembler.stats().held_bytes < 20_000, "{:?}", harness.reassembler.stats());
 }
 
-/// Sends good messages of this number of chunks, each within 20 ms, among hostile first chunks for three
-/// seconds. Returns the number of good messages and of those that were completed.
+/// Sends good messages and hostile first chunks for three seconds. The chunks of a good message come within
+/// 20 ms. Returns the number of good messages that were sent, and the number of those that were completed.
 fn flood(chunks: u8, micros_between_hostile: u64, hostile_source: impl Fn(u32) -> u32) -> (u32, u32) {
     let mut reassembler = Reassembler::<u32>::default();
     let start = Instant::now();
@@ -253,7 +253,7 @@ fn flood(chunks: u8, micros_between_hostile: u64, hostile_source: impl Fn(u32) -
             handle(micros, hostile_source(hostile), (u64::from(hostile) | 1 << 60).to_be_bytes(), 0, 2);
             hostile += 1;
         }
-        // Every message begins one tick after the one before, so that as many are pending as it has chunks.
+        // A message begins at each tick and gets one chunk per tick, so up to `chunks` messages are pending.
         for number in (0..chunks).filter(|number| u64::from(*number) <= tick) {
             let message = tick - u64::from(number);
             good += u32::from(number == chunks - 1);
@@ -283,7 +283,7 @@ struct Operation {
     source: bool,
     id: u8,
     number: u8,
-    /// A payload or a count that differs from the other chunks.
+    /// 0 if the count differs from that of the other chunks, 1 if the payload differs.
     wrong: u8,
 }
 
@@ -294,8 +294,8 @@ fn operations() -> impl Strategy<Value = Vec<Operation>> {
 }
 
 proptest! {
-    /// For any operations, completed messages equal the sent ones, memory is bounded, and every message is
-    /// counted.
+    /// For any operations, the tables agree and the limits hold, no completed message is longer than its
+    /// chunks can be, and each message is counted once.
     #[test]
     fn any_operations_keep_the_tables_consistent_and_every_message_counted(
         operations in operations(),
@@ -314,7 +314,7 @@ proptest! {
         for Operation { millis, source, id, number, wrong } in operations {
             now += millis;
             let source = if source { A } else { B };
-            // Two to four chunks of up to 300 bytes, by the id.
+            // A message has two to four chunks of up to 300 bytes. The id determines both numbers.
             let count = 2 + id % 3;
             let (number, count) = (number % count, if wrong == 0 { count % 4 + 2 } else { count });
             let number = number.min(count - 1);

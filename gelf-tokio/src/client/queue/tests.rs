@@ -34,7 +34,7 @@ fn receipts(queue: &Queue<u64>) -> Vec<(u64, Outcome)> {
 const QUEUE_FULL: Outcome = Outcome::Dropped(DropReason::QueueFull);
 const ENDED: Outcome = Outcome::Dropped(DropReason::Ended);
 
-/// `offered = queued + not queued` and `queued = delivered + dropped + waiting + in flight`.
+/// Asserts `offered = queued + not queued` and `queued = delivered + dropped + waiting + in flight`.
 fn assert_account(queue: &Queue<u64>, offered: u64) {
     let stats = queue.stats();
     assert_eq!(offered, stats.queued + stats.not_queued.total(), "{stats:?}");
@@ -43,7 +43,7 @@ fn assert_account(queue: &Queue<u64>, offered: u64) {
 }
 
 #[test]
-fn the_newest_is_refused_when_there_is_no_room_in_messages_or_bytes() {
+fn with_drop_newest_a_message_beyond_the_maximum_of_messages_or_bytes_is_refused() {
     for (max_messages, max_bytes, offers) in [
         (2, 1000, &[(1, true), (1, true), (1, false)][..]),
         (100, 10, &[(6, true), (5, false), (4, true), (1, false)]),
@@ -58,7 +58,7 @@ fn the_newest_is_refused_when_there_is_no_room_in_messages_or_bytes() {
 }
 
 #[test]
-fn only_as_many_of_the_oldest_waiting_messages_are_dropped_as_needed() {
+fn no_more_of_the_oldest_waiting_messages_are_dropped_than_needed() {
     let queue = queue(100, 10, WhenFull::DropOldest);
     fill(&queue, 2, 0..5);
     assert_eq!(offer(&queue, 3, 5), Ok(()));
@@ -77,9 +77,9 @@ fn messages_in_flight_take_room_and_are_not_dropped_for_newer_ones() {
     assert_eq!(
         offer(&queue, 6, 2),
         Err(NotQueuedReason::Full),
-        "there is no room for six beside the five in flight"
+        "six bytes do not fit, since five bytes are in flight"
     );
-    assert_eq!(queue.stats().waiting, 1, "none is dropped in vain");
+    assert_eq!(queue.stats().waiting, 1, "no message is dropped unless that makes enough room");
     assert_eq!(offer(&queue, 4, 3), Ok(()));
     assert_eq!(receipts(&queue), [(1, QUEUE_FULL)]);
     queue.settle(&mut in_flight, 1, Outcome::Sent);
@@ -98,7 +98,7 @@ fn a_message_longer_than_the_queue_is_refused_by_every_policy() {
 }
 
 #[test]
-fn messages_are_taken_in_order_up_to_a_number_or_their_bytes_and_at_least_one() {
+fn messages_are_taken_in_order_up_to_a_number_and_a_length_but_at_least_one_is_taken() {
     let queue = queue(100, 1000, WhenFull::Wait);
     let mut in_flight = VecDeque::new();
     fill(&queue, 10, 0..6);
@@ -117,7 +117,7 @@ fn messages_are_taken_in_order_up_to_a_number_or_their_bytes_and_at_least_one() 
 }
 
 #[test]
-fn unread_receipts_are_bounded_and_those_beyond_are_counted() {
+fn unread_receipts_are_bounded_and_lost_receipts_are_counted() {
     let queue = queue(10, 1000, WhenFull::DropOldest);
     queue.state().max_receipts = 3;
     let mut in_flight = VecDeque::new();
@@ -135,7 +135,7 @@ fn unread_receipts_are_bounded_and_those_beyond_are_counted() {
     assert_eq!(
         (queue.stats().sent, queue.stats().receipts_lost),
         (6, 2),
-        "none are wanted, so none are lost"
+        "without a reader, no receipt counts as lost"
     );
     assert_account(&queue, 6);
 }
@@ -147,7 +147,7 @@ fn a_small_queue_keeps_65536_unread_receipts() {
 }
 
 #[test]
-fn a_closed_queue_takes_nothing_and_ends_when_it_is_empty() {
+fn a_closed_queue_refuses_messages_and_the_driver_settles_those_in_flight() {
     let queue = queue(10, 1000, WhenFull::Wait);
     assert_eq!(offer(&queue, 1, 0), Ok(()));
     queue.close(Duration::from_secs(5));
@@ -186,14 +186,14 @@ fn the_end_drops_waiting_messages_and_refuses_further_ones() {
     assert_account(&queue, 4);
 }
 
-/// A task that waits for room for a message of a byte.
+/// Spawns a task that queues a message of one byte. If the queue is full, the task waits for room.
 fn sender(queue: &Arc<Queue<u64>>, receipt: u64) -> JoinHandle<Result<(), NotQueued<u64>>> {
     let queue = Arc::clone(queue);
     tokio::spawn(async move { queue.queue(Box::from(*b"x"), receipt).await })
 }
 
 #[tokio::test]
-async fn a_sender_waits_for_room_and_then_has_it() {
+async fn a_sender_waits_for_room_and_then_queues_its_message() {
     let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
     let mut in_flight = VecDeque::new();
     assert_eq!(offer(&queue, 1, 0), Ok(()));
@@ -212,12 +212,12 @@ async fn a_sender_waits_for_room_and_then_has_it() {
     assert_eq!(
         (stats.queued, stats.sent, stats.not_queued.total()),
         (4, 4, 0),
-        "waiting is not counted as refused"
+        "a message that waits for room is not counted as refused"
     );
 }
 
 #[tokio::test]
-async fn a_sender_that_gives_up_waiting_leaves_its_room_to_the_next() {
+async fn a_sender_that_gives_up_waiting_leaves_its_room_to_the_next_sender() {
     let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
     let mut in_flight = VecDeque::new();
     assert_eq!(offer(&queue, 1, 0), Ok(()));
@@ -225,7 +225,7 @@ async fn a_sender_that_gives_up_waiting_leaves_its_room_to_the_next() {
     yield_now().await;
     queue.take(&mut in_flight, 10, 1000);
     queue.settle(&mut in_flight, 1, Outcome::Sent);
-    // The sender is woken for the room, and dropped before it can use it.
+    // The first sender is woken since there is room, but is dropped before it can use the room.
     given_up.abort();
     assert!(given_up.await.unwrap_err().is_cancelled());
     assert_eq!(other.await.unwrap(), Ok(()));
@@ -256,8 +256,7 @@ async fn a_flush_waits_for_earlier_messages_and_not_for_later_ones() {
         tokio::spawn(async move { queue.flushed().await })
     };
     yield_now().await;
-    // The second is dropped for newer ones, as many as there are messages before the flush; the first is
-    // still in flight.
+    // Newer messages displace the second message. The first message is still in flight.
     for receipt in 2..7 {
         assert_eq!(offer(&queue, 1, receipt), Ok(()));
         receipts(&queue);
@@ -271,7 +270,7 @@ async fn a_flush_waits_for_earlier_messages_and_not_for_later_ones() {
 }
 
 #[tokio::test]
-async fn the_driver_is_woken_by_work_and_by_the_last_client() {
+async fn the_driver_is_woken_by_a_message_and_by_the_end_of_the_last_client() {
     let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
     let mut in_flight = VecDeque::new();
     let has_work = |queue: &Arc<Queue<u64>>| {

@@ -1,4 +1,4 @@
-//! The sender against handwritten servers, on real sockets.
+//! Tests the sender with handwritten servers, on real sockets or on streams in memory.
 
 mod answers;
 mod cancelled;

@@ -1,4 +1,4 @@
-//! Receivers on the loopback, and the time limits on streams in memory.
+//! Tests receivers on the loopback, and most of their time limits on streams in memory.
 
 mod limits;
 mod proxies;
@@ -56,7 +56,7 @@ fn assert_adds_up(stats: TcpReceiverStats, received: u64) {
     assert_eq!(stats.frames + stats.too_long_frames, received + stats.waiting_frames, "{stats:?}");
 }
 
-/// Waits until the counters are as wanted, while nothing may be received.
+/// Waits until `wanted` returns true for the counters. Panics if anything is received meanwhile.
 async fn until(receiver: &mut TcpReceiver, wanted: impl Fn(TcpReceiverStats) -> bool) {
     let started = std::time::Instant::now();
     while !wanted(receiver.stats()) {
@@ -115,7 +115,7 @@ async fn frames_that_are_not_received_make_the_sender_wait() {
     });
     assert_eq!(payload(&mut receiver).await.len(), 400);
     let mut peer = reader.await.unwrap();
-    // Two wait in the queue. The third waits for room, however often the task gets its turn.
+    // Two frames wait in the queue. The next frame waits for room, however often this task yields.
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }

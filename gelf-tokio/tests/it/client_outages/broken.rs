@@ -77,8 +77,8 @@ async fn acknowledged_messages_are_not_sent_again() {
     let sending = Sending::start(&tcp(listener.local_addr().unwrap()));
     sending.wait_for("the connection", |stats| stats.is_connected).await;
     let (mut stream, _) = within("the connection", listener.accept()).await.unwrap();
-    // After the first few segments the kernel delays acknowledgements, so the last one arrives together with
-    // the FIN.
+    // After the first few segments, the kernel delays acknowledgements, so the last acknowledgement arrives
+    // together with the FIN.
     for number in 0..40 {
         sending.send(number..number + 1).await;
         read_messages(&mut stream, 1).await;
@@ -97,7 +97,7 @@ async fn acknowledged_messages_are_not_sent_again() {
     sink.assert_exact().await;
 }
 
-/// The receiver's window is closed, and its kernel acknowledges each probe of it.
+/// The receiver's window is closed, and the receiver's kernel acknowledges each window probe.
 #[tokio::test]
 async fn a_connection_with_a_closed_window_is_given_up_and_its_messages_are_sent_again() {
     let user_timeout = Duration::from_secs(2);

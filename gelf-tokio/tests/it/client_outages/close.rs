@@ -31,7 +31,7 @@ fn run_program(endpoint: Endpoint, receipt: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_sends_closes_and_returns_has_delivered_20_of_20() {
+async fn each_of_20_programs_that_close_the_client_and_return_has_delivered_its_message() {
     let sink = Sink::start().await;
     for number in 0..20 {
         sink.expect(0, number..number + 1);
@@ -42,7 +42,7 @@ async fn a_program_that_sends_closes_and_returns_has_delivered_20_of_20() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_closes_over_udp_has_sent_20_of_20() {
+async fn each_of_20_programs_that_close_the_client_over_udp_has_sent_its_message() {
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf://{}?compression=none", socket.local_addr().unwrap());
     for number in 0..20 {
@@ -88,7 +88,7 @@ async fn a_close_refuses_messages_of_all_clones_and_ends_the_driver() {
 }
 
 #[tokio::test]
-async fn a_close_tells_senders_that_wait_for_room() {
+async fn a_close_returns_an_error_to_senders_that_wait_for_room() {
     let client =
         Client::connect(&format!("gelf+tcp://{}?queue=1", refusing().await).parse().unwrap()).unwrap();
     client.send(&Message::new("h", "first")).await.unwrap();

@@ -12,7 +12,7 @@ use crate::support::outages::{LIMIT, Sending, Sink, send, tcp, tcp_with, within}
 /// Time for which the destination is down, on the paused clock.
 const OUTAGE: Duration = Duration::from_secs(300);
 
-/// Returns a destination that is down, and the receiver to which it will lead.
+/// Returns a receiver behind a proxy that refuses connections, and the proxy.
 async fn down() -> (Sink, TcpProxy) {
     let sink = Sink::start().await;
     let proxy = TcpProxy::start(sink.address).await.unwrap();
@@ -21,7 +21,7 @@ async fn down() -> (Sink, TcpProxy) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_wait_senders_wait_through_a_five_minute_outage_and_nothing_is_lost() {
+async fn with_when_full_wait_senders_wait_through_a_five_minute_outage_and_nothing_is_lost() {
     let (sink, proxy) = down().await;
     let sending = Sending::start(&tcp_with(proxy.address(), "queue=100"));
     let senders: Vec<_> = (0..4)

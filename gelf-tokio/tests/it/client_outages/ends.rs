@@ -82,7 +82,7 @@ async fn the_driver_waits_no_longer_than_its_grace_for_a_receiver_that_does_not_
 
 /// After 300 s on the paused clock, a pause between attempts takes up to 30 s.
 #[tokio::test(start_paused = true)]
-async fn a_driver_without_messages_ends_with_the_last_client_during_a_pause() {
+async fn a_driver_without_messages_ends_at_once_with_the_last_client_even_during_a_pause() {
     for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
         let resolver = ScriptedResolver::new([Answer::Unknown]);
         let sending = Sending::start_with(&uri.parse().unwrap(), &resolver);

@@ -18,7 +18,7 @@ async fn proxy(sink: &Sink) -> TcpProxy {
 }
 
 #[tokio::test]
-async fn a_first_host_that_is_dead_is_passed_over_and_preferred_again_after_reconnect() {
+async fn a_dead_first_host_is_skipped_and_is_used_again_after_the_reconnect_time() {
     let (first, second) = (Sink::start().await, Sink::start().await);
     let dead = proxy(&first).await;
     dead.refuse().await;
@@ -44,7 +44,7 @@ async fn a_first_host_that_is_dead_is_passed_over_and_preferred_again_after_reco
 }
 
 #[tokio::test]
-async fn when_a_host_dies_under_load_the_next_receives_the_rest_and_each_message_has_its_receipt() {
+async fn when_a_host_dies_under_load_the_next_host_receives_the_rest_and_each_message_has_its_receipt() {
     const MESSAGES: u64 = 5_000;
     let sink = Sink::start().await;
     let (first, second) = (proxy(&sink).await, proxy(&sink).await);
@@ -66,7 +66,7 @@ async fn when_a_host_dies_under_load_the_next_receives_the_rest_and_each_message
 }
 
 #[tokio::test]
-async fn a_host_that_ends_each_connection_at_once_loses_nothing_and_the_next_is_tried() {
+async fn a_host_that_ends_each_connection_at_once_loses_nothing_and_the_next_host_is_tried() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let first = listener.local_addr().unwrap();
     let ending = tokio::spawn(async move {
@@ -88,7 +88,7 @@ async fn a_host_that_ends_each_connection_at_once_loses_nothing_and_the_next_is_
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_in_order_is_followed_by_one_to_the_first_host() {
+async fn after_a_connection_ends_in_order_the_next_connection_leads_to_the_first_host() {
     let (first, second) = (Sink::start().await, Sink::start().await);
     let dead = proxy(&first).await;
     dead.refuse().await;
@@ -106,7 +106,7 @@ async fn a_connection_that_ends_in_order_is_followed_by_one_to_the_first_host() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_all_hosts_are_dead_the_client_pauses_once_a_round_and_then_uses_any_that_is_back() {
+async fn while_all_hosts_are_dead_the_client_pauses_once_a_round_and_then_uses_the_host_that_is_back() {
     let sink = Sink::start().await;
     let (first, second) = (proxy(&sink).await, proxy(&sink).await);
     first.refuse().await;
@@ -116,7 +116,7 @@ async fn while_all_hosts_are_dead_the_client_pauses_once_a_round_and_then_uses_a
     sending.send(0..100).await;
     tokio::time::sleep(std::time::Duration::from_secs(300)).await;
     let stats = sending.stats();
-    // As of a single host: the first six pauses take at most 6.3 s in all; each later one takes up to 5 s.
+    // As with a single host, the first six pauses take at most 6.3 s in all, and each later pause up to 5 s.
     assert!((90..=200).contains(&stats.failed_connects), "{stats:?}");
     second.accept_again().await.unwrap();
     sending.wait_for("the connection", |stats| stats.is_connected).await;

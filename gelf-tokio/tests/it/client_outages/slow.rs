@@ -49,7 +49,8 @@ async fn a_slow_receiver_makes_only_its_own_senders_wait() {
     }
 }
 
-/// The time-out limits how long the window may stay closed, not the total time, which is twice as long here.
+/// The time-out limits how long the window may stay closed. It does not limit the total time, which is twice
+/// the time-out here.
 #[tokio::test]
 async fn a_receiver_that_is_slow_for_longer_than_the_time_out_keeps_its_connection() {
     // The window of this receiver is repeatedly closed for about half a second.

@@ -1,4 +1,5 @@
-//! A client whose connection loses all packets without an error, by `iptables` in a network namespace.
+//! A client whose connection loses all packets without an error. `iptables` drops them in a network
+//! namespace.
 
 use std::time::Duration;
 

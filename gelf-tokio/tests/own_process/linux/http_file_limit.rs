@@ -1,5 +1,5 @@
-//! An HTTP receiver that runs out of file descriptors. The test runs in a separate process, because it uses
-//! up all descriptors.
+//! An HTTP receiver that runs out of file descriptors. The test is part of this program, in which tests run
+//! one after another, because it uses up all descriptors of its process.
 
 use std::fs::File;
 use std::time::Duration;

@@ -74,7 +74,7 @@ async fn pipeline(address: SocketAddr, request: &[u8], times: usize) -> usize {
         let mut answers = 0;
         let mut buffer = [0; 4096];
         while let Ok(len @ 1..) = reading.read(&mut buffer).await {
-            // Each answer contains it once, in "HTTP/1.1".
+            // Each answer contains one `H`, in "HTTP/1.1".
             answers += buffer[..len].iter().filter(|byte| **byte == b'H').count();
         }
         answers

@@ -44,7 +44,7 @@ pub(crate) fn run(line: &str) -> Result<(), String> {
     }
 }
 
-/// Returns the namespaces that were made. If they were not, prints the reason, or fails if
+/// Returns the namespaces that were made. If they could not be made, prints the reason, or panics if
 /// `GELF_TESTS_REQUIRE` names `netns`.
 pub(crate) fn or_skip<T>(made: Result<T, String>) -> Option<T> {
     made.map_err(|reason| {

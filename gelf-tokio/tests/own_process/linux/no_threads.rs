@@ -1,5 +1,5 @@
-//! A client in a process to which the system gives no thread. It runs in another process, which has no memory
-//! of ended threads that a new one could use.
+//! A client in a process to which the system gives no thread. The client runs in a separate process, since a
+//! process in which threads have ended may use the memory of these threads for a new thread.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -25,9 +25,9 @@ pub(crate) fn a_client_without_threads_tries_again_and_sends_when_there_are_some
     client.says("sent");
 }
 
-/// Sends a message to a name, which takes a thread to look up.
+/// Sends a message to a host name, whose lookup needs a thread.
 pub(crate) async fn send(port: &str) {
-    // A thread takes 2 MiB of address space.
+    // A thread needs 2 MiB of address space, but only 1 MiB is left.
     limit_address_space(&(memory(std::process::id(), "VmSize") + 1024 * 1024).to_string());
     let endpoint: Endpoint = format!("gelf+tcp://localhost:{port}").parse().unwrap();
     let (client, driver) = Client::builder(&endpoint).build().unwrap();

@@ -39,7 +39,7 @@ pub(crate) async fn a_receiver_without_file_descriptors_serves_open_connections(
     drop(crowd);
     let mut late = connect_from(1, receiver.address).await.unwrap();
     late.write_all(GOOD).await.unwrap();
-    // The waiting connections are accepted and their frames received, then this one.
+    // The waiting connections are accepted and their frames are received, and then this frame is received.
     receiver.until(|report| report["connections"] == 1002 && report["open"] == 2);
     let sent = good.stop();
     let report = receiver.until(|report| report["good"] == sent + 1);

@@ -18,7 +18,7 @@ fn start(max_connections: usize, frame_seconds: u64) -> ReceiverProcess {
     ReceiverProcess::start(max_connections, frame_seconds)
 }
 
-/// Returns whether the receiver has closed a connection. It never sends anything.
+/// Returns whether the receiver has closed a connection. The receiver never sends anything.
 fn is_closed(stream: &TcpStream) -> bool {
     !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
 }
@@ -73,7 +73,7 @@ pub(crate) async fn unfinished_long_frames_cost_at_most_their_budget() {
     let growth = receiver.peak().saturating_sub(before);
     let sent = good.stop();
     let after = receiver.until(|report| report["good"] >= sent);
-    // The budget, 64 KiB per connection, and the overhead of the allocator.
+    // The limit consists of the budget, 64 KiB per connection, and the overhead of the allocator.
     assert!(growth <= (256 + 20 + 44) * MIB, "{growth}");
     assert_eq!(after["good"], sent);
     assert_eq!([after["cut"], after["slow"]], [after["evicted"], 0]);

@@ -1,5 +1,5 @@
 //! A TCP receiver in a separate process, so that its memory, processor time and file descriptors can be
-//! measured. It counts the received frames, among them each [`GOOD`] one.
+//! measured. It counts the [`GOOD`] frames separately from the other frames.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -100,7 +100,7 @@ impl ReceiverProcess {
         }
     }
 
-    /// Returns the resident memory in bytes, and lets [`peak`](Self::peak) begin there.
+    /// Resets [`peak`](Self::peak) to the current resident memory, and returns this memory in bytes.
     pub(crate) fn forget_peak(&self) -> u64 {
         std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5").unwrap();
         memory(self.id(), "VmRSS")

@@ -167,7 +167,8 @@ pub(crate) async fn listen() {
     wait_until_stdin_closes();
 }
 
-/// Sends a message until the destination is down, then ten more, and waits for the outcome of all.
+/// Sends messages one by one until the destination is down. Then sends ten more, and waits for the outcomes
+/// of all messages.
 pub(crate) async fn run_client(uri: &str) {
     let client = Client::connect(&uri.parse().unwrap()).unwrap();
     let message = Message::new("h", "m");

@@ -18,7 +18,7 @@ use crate::plan::TcpPlan;
 /// Maximum number of bytes per read.
 const READ: usize = 16 * 1024;
 
-/// Divisor of the rate: a throttled write carries at most the bytes of a second divided by this number.
+/// Divisor of the rate. A throttled write carries at most the bytes of one second divided by this number.
 const PARTS_OF_A_SECOND: u64 = 20;
 
 /// Settings of a connection.
@@ -37,8 +37,8 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 struct Reset;
 
-/// Passes a connection to the target until both directions have ended, or the connection is reset. If the
-/// future is dropped before, the connection is reset.
+/// Passes a connection to the target until both directions have ended, or the connection is reset. Dropping
+/// the future also resets the connection.
 pub(crate) async fn run(mut client: TcpStream, target: SocketAddr, settings: Settings) {
     reset_on_drop(&client, true);
     let Ok(mut target) = TcpStream::connect(target).await else { return };

@@ -1,8 +1,8 @@
 //! A TCP proxy for tests that injects network faults: low bandwidth, and reset or refused connections.
 //!
-//! It listens on a port of `127.0.0.1`, forwards input to one target and returns the answers, under a plan
-//! that the test may change at any time. Its buffers are bounded. A proxy runs until it is dropped. Dropping
-//! a proxy ends its tasks and its connections.
+//! The proxy listens on a port of `127.0.0.1`, forwards input to one target and returns the answers. It
+//! follows a plan, which the test may change at any time. Its buffers are bounded. A proxy runs until it is
+//! dropped. Dropping a proxy ends its tasks and its connections.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -145,7 +145,7 @@ impl TcpProxy {
     ///
     /// # Errors
     ///
-    /// Returns an error if the kernel does not return the port, which the proxy keeps bound.
+    /// Returns an error if the kernel does not let the proxy listen on its port again.
     pub async fn accept_again(&self) -> io::Result<()> {
         let mut accepting = lock(&self.accepting);
         if accepting.is_none() {

@@ -68,7 +68,7 @@ fn reset() -> Result<(), ErrorKind> {
 }
 
 #[tokio::test]
-async fn bytes_and_ends_are_passed_both_ways() {
+async fn bytes_and_the_end_of_a_stream_are_passed_in_both_directions() {
     let test = Test::start(TcpPlan::new()).await;
     let (mut client, mut server) = test.connect().await;
     let sent = text(1_000_000);
@@ -116,7 +116,7 @@ async fn a_later_plan_resets_an_open_connection() {
 }
 
 #[tokio::test]
-async fn throttled_bytes_arrive_no_faster() {
+async fn bytes_arrive_no_faster_than_the_plan_allows() {
     let test = Test::start(TcpPlan::new().throttle(20_000)).await;
     let (mut client, mut server) = test.connect().await;
     let start = Instant::now();

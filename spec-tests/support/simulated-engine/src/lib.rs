@@ -119,7 +119,7 @@ pub const PIECE: usize = 16 * 1024;
 /// The maximum length of the pieces into which Podman splits a line.
 pub const PODMAN_PIECE: usize = 8 * 1024;
 
-/// A simulated Engine. Dropping it stops it.
+/// A simulated Engine, which stops when it is dropped.
 #[derive(Debug)]
 pub struct SimulatedEngine {
     shared: Arc<Shared>,

@@ -11,7 +11,7 @@ pub(crate) fn rfc3339(nanos: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:09}Z")
 }
 
-/// Formats a time in nanoseconds since the Unix epoch in whole seconds, in the time zone one hour east of
+/// Formats nanoseconds since the Unix epoch as a stamp in whole seconds, in the time zone one hour east of
 /// UTC.
 pub(crate) fn rfc3339_of_second(nanos: i64) -> String {
     let text = rfc3339(nanos + 3_600_000_000_000);

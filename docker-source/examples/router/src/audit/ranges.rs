@@ -1,9 +1,10 @@
-//! The numbers of one container that have and have not arrived.
+//! Keeps account of the numbers of one container: the numbers that have arrived, and the missing ranges.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The maximum number of missing ranges that are known by their numbers. Further ones are counted only.
+/// The maximum number of missing ranges that an account stores. The numbers of further missing ranges are
+/// only counted.
 const RANGES_AT_MOST: usize = 10_000;
 /// The maximum number of missing ranges that are printed.
 const PRINTED_AT_MOST: usize = 20;
@@ -14,22 +15,23 @@ pub(super) struct Account {
     received: u64,
     repeated: u64,
     out_of_order: u64,
-    /// The highest number that has arrived; until then, the number before the first expected one.
+    /// The highest number that has arrived. Before the first arrival, this is the number before the first
+    /// expected number.
     highest: u64,
     missing: u64,
     /// The first and last numbers of the missing ranges.
     ranges: BTreeMap<u64, u64>,
-    /// The missing numbers that are in no range.
+    /// The count of missing numbers that are in no stored range.
     uncharted: u64,
 }
 
 impl Account {
-    /// Creates an account of which number 1 is the first.
+    /// Creates an account that expects number 1 first.
     pub(super) fn from_one() -> Self {
         Self::default()
     }
 
-    /// Creates an account of which this number is the first.
+    /// Creates an account that expects this number first.
     pub(super) fn from_first(number: u64) -> Self {
         Self { highest: number.saturating_sub(1), ..Self::default() }
     }
@@ -66,7 +68,7 @@ impl Account {
         }
     }
 
-    /// Removes a number from the missing ones. Returns false if it is none of them.
+    /// Removes a number from the missing ranges. Returns false if no range contains the number.
     fn find(&mut self, number: u64) -> bool {
         let range = self.ranges.range(..=number).next_back().map(|(first, last)| (*first, *last));
         let Some((first, last)) = range.filter(|(_, last)| number <= *last) else { return false };
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_ranges_shrink_by_late_numbers_and_repeated_ones_are_counted() {
+    fn a_late_number_shrinks_a_missing_range_and_a_repeated_number_is_counted() {
         let words = |numbers: &[u64]| account(numbers.iter().copied()).to_string();
         assert_eq!(words(&[]), "0 received, 0 missing, 0 repeated, 0 out of order");
         assert_eq!(words(&[1, 2, 3]), "3 received, 0 missing, 0 repeated, 0 out of order");

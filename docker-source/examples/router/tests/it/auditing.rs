@@ -9,11 +9,12 @@ use crate::common::{Router, TIMEOUT};
 use real_engine::{Engine, RunOptions};
 
 const LINES: u64 = 3_000;
-/// The number of datagrams of which the network loses one.
+/// The network loses one datagram out of this number.
 const LOST_OF: u64 = 100;
 
-/// Starts a network that forwards datagrams of one message each and loses some of them. Returns the network's
-/// address, and a receiver of the numbers of the lost messages. The numbers are sent after the last message.
+/// Starts a network that forwards datagrams with one message each, and loses some datagrams. Returns the
+/// address of the network, and a receiver of the numbers of the lost messages. The network sends these
+/// numbers after the last message.
 fn lossy_network(to: String) -> (String, Receiver<BTreeSet<u64>>) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap().to_string();

@@ -20,7 +20,7 @@ fn one_line(output: &Output, status: i32) -> String {
 }
 
 #[test]
-fn an_invalid_route_is_one_line_and_exit_status_2() {
+fn an_invalid_route_causes_one_line_and_exit_status_2() {
     for (route, says) in [
         ("syslog://host:514", "gelf://"),
         ("logstash.core:12201", "gelf://"),
@@ -77,7 +77,7 @@ fn an_invalid_route_is_one_line_and_exit_status_2() {
 }
 
 #[test]
-fn a_route_with_an_unusable_file_ends_the_router_although_no_engine_runs() {
+fn a_route_with_an_unusable_file_ends_the_router_even_if_no_engine_runs() {
     for options in ["ca=/nonexistent.pem", "cert=/nonexistent.pem&key=/nonexistent.pem"] {
         let route = format!("gelf+tls://host?{options}");
         for arguments in [vec![route.as_str()], vec!["gelf://host", &route, "--print"]] {
@@ -89,7 +89,7 @@ fn a_route_with_an_unusable_file_ends_the_router_although_no_engine_runs() {
 }
 
 #[test]
-fn an_unknown_option_is_one_line_and_exit_status_2() {
+fn an_unknown_option_causes_one_line_and_exit_status_2() {
     let line = one_line(&router(&["--pront"], &[]), 2);
     assert_eq!(line, "gelf-router: unexpected argument '--pront' found; did you mean --print?");
     assert!(one_line(&router(&["--log-level=loud", "gelf://h"], &[]), 2).contains("--help"));
@@ -97,7 +97,7 @@ fn an_unknown_option_is_one_line_and_exit_status_2() {
 }
 
 #[test]
-fn an_invalid_docker_host_is_one_line_and_exit_status_2() {
+fn an_invalid_docker_host_causes_one_line_and_exit_status_2() {
     for host in ["https://host", "ssh://host", "npipe:////./pipe/docker", "tcp://", "nonsense"] {
         let line = one_line(&router(&["gelf://h"], &[("DOCKER_HOST", host)]), 2);
         assert!(line.contains("DOCKER_HOST"), "{line}");
@@ -105,14 +105,14 @@ fn an_invalid_docker_host_is_one_line_and_exit_status_2() {
 }
 
 #[test]
-fn no_arguments_show_the_usage_and_exit_status_2() {
+fn without_arguments_the_router_shows_its_usage_and_exits_with_status_2() {
     let output = router(&[], &[]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("Usage: gelf-router"));
 }
 
 #[test]
-fn help_and_version_go_to_stdout_and_exit_status_0() {
+fn help_and_version_go_to_stdout_and_the_exit_status_is_0() {
     for (argument, says) in [("--help", "ROUTE_URIS"), ("-h", "Usage"), ("--version", "gelf-router 0.1.0")] {
         let output = router(&[argument], &[]);
         assert_eq!(output.status.code(), Some(0));
@@ -122,7 +122,7 @@ fn help_and_version_go_to_stdout_and_exit_status_0() {
 }
 
 #[test]
-fn a_missing_certificate_of_the_engine_is_one_line_and_exit_status_2() {
+fn a_missing_certificate_of_the_engine_causes_one_line_and_exit_status_2() {
     let tls =
         [("DOCKER_HOST", "tcp://host"), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", "/nonexistent")];
     let line = one_line(&router(&["gelf://h"], &tls), 2);

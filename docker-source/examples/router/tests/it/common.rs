@@ -1,4 +1,4 @@
-//! The router as a process, with its outputs read line by line.
+//! Runs the router as a process, and reads its outputs line by line.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use gelf_tokio::TcpReceiver;
 use tokio::net::TcpSocket;
 
-/// The time limit for each expected event: generous, for a loaded machine.
+/// The time limit for each expected event. It is long enough for a loaded machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running router; dropping it kills the process.
+/// A running router. Dropping this value kills the process.
 pub(crate) struct Router {
     child: Child,
     stdout: Receiver<String>,
@@ -29,7 +29,7 @@ impl Router {
         Self::spawn(command)
     }
 
-    /// Starts a command that is, or becomes, the router.
+    /// Starts a command that runs the router.
     pub(crate) fn spawn(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
@@ -86,7 +86,7 @@ impl Router {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
-    /// Returns the lines on stdout until none arrives for this time.
+    /// Returns the lines that arrive on stdout until no line arrives for this time.
     pub(crate) fn lines_until_silent(&self, silence: Duration) -> Vec<String> {
         std::iter::from_fn(|| self.stdout.recv_timeout(silence).ok()).collect()
     }
@@ -185,7 +185,7 @@ fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// Returns the number in front of ` name` in the last line of the log that has one.
+/// Returns the number in front of ` name`, from the last line of the log that has this number.
 #[track_caller]
 pub(crate) fn figure(logged: &[String], name: &str) -> u64 {
     let before = format!(" {name}");

@@ -10,7 +10,7 @@ use gelf_tokio::{Received, TcpReceiver, UdpReceiver};
 use real_engine::{Engine, RunOptions, RunningContainer};
 use tokio::time::timeout;
 
-/// The number of lines. They are written at 2,000 a second: 100 each 50 ms.
+/// The number of lines. The container writes 100 lines about every 50 ms, and thus 2,000 lines a second.
 const LINES: usize = 20_000;
 
 /// A message from a receiver.
@@ -46,7 +46,7 @@ fn container(engine: &Engine, transport: &str) -> RunningContainer {
 /// Receives a message for each line that was written, and then any further messages until none arrives for a
 /// second. A repeated line would arrive in that time.
 async fn all(mut receive: impl AsyncFnMut() -> Received) -> Vec<Arrived> {
-    // The payloads are decoded only afterwards: a slow receiver would lose datagrams.
+    // The payloads are decoded only afterwards, because a slow receiver would lose datagrams.
     let mut received = Vec::new();
     loop {
         let limit = if received.len() < LINES { 60 } else { 1 };
@@ -78,7 +78,7 @@ fn check(arrived: &[Arrived], container: &RunningContainer) {
         let numbers: Vec<_> =
             arrived.iter().filter(|message| message.stream == stream).map(|message| message.number).collect();
         let written: Vec<_> = (first..LINES).step_by(2).collect();
-        assert!(numbers == written, "{stream}: each once, in the order of writing");
+        assert!(numbers == written, "{stream}: each number once, in the order of writing");
         assert!(
             arrived
                 .iter()

@@ -1,5 +1,5 @@
-//! Tests the agent's image: a container on the host that the agent reads, with the least privileges and in
-//! rolling updates.
+//! Tests the agent's image. The agent runs in a container, reads the other containers of the same host, has
+//! the least privileges, and is replaced by new agents.
 
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ async fn lines(receiver: &mut TcpReceiver, count: usize) -> Vec<(String, usize)>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_of_200_000_lines_arrive_with_the_least_privileges_in_32_mib() {
+async fn an_agent_with_the_least_privileges_and_32_mib_delivers_all_200_000_lines() {
     const LINES: usize = 200_000;
     let Some((engine, image)) = engine_and_image() else { return };
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
@@ -105,7 +105,7 @@ async fn all_of_200_000_lines_arrive_with_the_least_privileges_in_32_mib() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn started_as_root_it_becomes_nobody_in_the_group_of_the_socket() {
+async fn an_agent_that_starts_as_root_becomes_nobody_in_the_group_of_the_socket() {
     let Some((engine, image)) = engine_and_image() else { return };
     let group = u64::from(std::fs::metadata(socket(&engine)).unwrap().gid());
     let route = "gelf://127.0.0.1:9?filter.name=none";
@@ -133,7 +133,7 @@ async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
     let Some((engine, image)) = engine_and_image() else { return };
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let port = receiver.local_addr().unwrap().port();
-    // The pattern matches the agents, too: each could read the other.
+    // The pattern matches the agents, too, so that each agent could read the other.
     let route = format!("gelf+tcp://127.0.0.1:{port}?filter.name=rolling-*");
     let start = async || {
         let (engine, image, route) = (engine.clone(), image.clone(), route.clone());
@@ -150,7 +150,7 @@ async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
         let ended = std::mem::replace(&mut old, new);
         spawn_blocking(move || assert_eq!(ended.stop(), 0, "{:#?}", logged(&ended))).await.unwrap();
     }
-    assert_eq!(inspect(&engine, &writer, "{{.State.Running}}"), "true", "it wrote during both updates");
+    assert_eq!(inspect(&engine, &writer, "{{.State.Running}}"), "true", "the writer outlasts both updates");
 
     let arrived = receiving.await.unwrap();
     assert!(arrived.iter().all(|(container, _)| container == writer.id()), "no agent reads another");
@@ -163,7 +163,7 @@ async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
     let overlaps =
         times.chunk_by(|a, b| a == b).filter(|run| run[0] == 2).map(<[_]>::len).collect::<Vec<_>>();
     eprintln!("lines that came twice: {overlaps:?}");
-    assert_eq!(overlaps.len(), 2, "one stretch for each update");
+    assert_eq!(overlaps.len(), 2, "one stretch of repeated lines for each update");
 }
 
 /// A deployment on Amazon ECS: the old task ends before the new one starts, and no folder keeps positions.
@@ -194,7 +194,7 @@ async fn no_line_is_lost_between_an_agent_and_its_successor() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         agents.push(start().await);
     }
-    assert_eq!(inspect(&engine, &writer, "{{.State.Running}}"), "true", "it wrote during all hand-overs");
+    assert_eq!(inspect(&engine, &writer, "{{.State.Running}}"), "true", "the writer outlasts all hand-overs");
 
     let mut times = vec![0; LINES];
     for (_, number) in receiving.await.unwrap() {

@@ -1,4 +1,4 @@
-//! A destination that is down holds up no other one.
+//! Tests that a destination that is down does not hold up another destination.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 const LINES: usize = 500;
 
-/// Receives a line for each number, and then further ones until none arrives for a second.
+/// Receives `count` lines, and then further lines until no line arrives for a second. Returns their numbers.
 async fn numbers(receiver: &mut TcpReceiver, count: usize) -> Vec<usize> {
     let mut numbers = Vec::new();
     loop {
@@ -44,7 +44,7 @@ async fn a_destination_that_is_down_gets_every_line_later_and_holds_up_no_other(
     assert_eq!(numbers(&mut alive, LINES).await, (0..LINES).collect::<Vec<_>>());
     router.wait_for("the other routes go on without it");
 
-    // Each route goes on at its own positions.
+    // After the restart, each route goes on at its own positions.
     let (_, logged) = router.terminate();
     assert!(logged.iter().any(|line| line.contains("the next start reads them again")), "{logged:#?}");
     let router = start();
@@ -59,6 +59,6 @@ async fn a_destination_that_is_down_gets_every_line_later_and_holds_up_no_other(
     }
     drop((alive, dead));
     let (_, logged) = ending.await.unwrap();
-    // The dead one, and the other.
+    // The route that was down routed all lines, and the other route routed only the new line.
     assert_eq!(figure(&logged, "routed +"), (LINES + 1) as u64 + 1, "{logged:#?}");
 }

@@ -207,7 +207,7 @@ fn a_container_started_again_loses_and_repeats_no_line() {
 }
 
 #[test]
-fn ignored_containers_other_names_and_blank_lines_are_skipped() {
+fn ignored_containers_unselected_containers_and_blank_lines_are_skipped() {
     let Some(engine) = Engine::find() else { return };
     let mut router = printing(&engine, "chosen");
     let ignored = RunOptions::shell("chosen", "echo never").docker_arguments(["--env", "LOGSPOUT=ignore"]);
@@ -275,7 +275,8 @@ fn the_routers_own_container_is_never_followed() {
     assert_eq!(stdout.lines().count(), 1, "{stdout}\n{stderr}");
 }
 
-/// In the network of another container, the router has that container's `/etc/hostname` and `/etc/hosts`.
+/// A router that shares the network of another container also has the `/etc/hostname` and `/etc/hosts` of
+/// that container.
 #[test]
 fn the_container_whose_network_the_router_shares_is_followed() {
     let Some(engine) = Engine::find() else { return };

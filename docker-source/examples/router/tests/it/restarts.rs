@@ -57,7 +57,7 @@ async fn restarted(
     let router = tokio::task::block_in_place(|| {
         let mut router = first;
         for restart in 0..restarts {
-            // The runs take different times, so that they do not keep step with the writes of the state.
+            // The runs differ in length, so that they end at different times after a write of the state.
             sleep(shortest_run + Duration::from_millis(restart * 211 % 700));
             end(router);
             sleep(Duration::from_millis(restart * 97 % 300));
@@ -95,7 +95,7 @@ async fn restarts_lose_and_repeat_no_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kills_lose_no_line_and_repeat_those_since_the_last_write_of_the_state() {
+async fn kills_lose_no_line_and_repeat_the_lines_since_the_last_write_of_the_state() {
     const KILLS: u64 = 5;
     // Each run takes longer than the second between two writes of the state.
     let Some(counts) = restarted("killed", KILLS, Duration::from_millis(1337), drop).await else { return };

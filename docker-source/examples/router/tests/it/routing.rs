@@ -18,7 +18,7 @@ async fn next(receiver: &mut TcpReceiver) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_keeps_a_container_that_is_renamed_until_it_ends() {
+async fn a_route_keeps_a_renamed_container_until_the_container_ends() {
     let engine = SimulatedEngine::start().await;
     let container = engine.create(ContainerOptions::named("shop-1"));
     container.start();
@@ -59,7 +59,7 @@ async fn agents_on_one_host_do_not_read_each_other() {
     router.wait_until_ready();
     let agent = ContainerOptions::named("agent");
     let labelled = engine.create(agent.clone().label("gelf-router.agent", "true"));
-    // If the inspection of the container fails, the router reads the label in the event of the start.
+    // If the inspection of the container fails, the router finds the label in the event of the start.
     let not_inspected = engine.create(agent.clone().label("gelf-router.agent", ""));
     for _ in 0..3 {
         not_inspected.fail_inspect(Fault::Status(404, "no such container".into()));
@@ -110,7 +110,8 @@ async fn only_lines_of_selected_containers_and_streams_are_shipped() {
     assert!(logged.iter().any(|line| line.contains(account)), "{logged:#?}");
 }
 
-/// Asserts that a figure is the sum of the others, as in `9 lines read = 8 routed + 1 empty + 0 repeated`.
+/// Asserts that the total of an account is the sum of its parts, as in
+/// `9 lines read = 8 routed + 1 empty + 0 repeated`.
 #[track_caller]
 fn assert_adds_up(account: &str) {
     let number = |text: &str| -> u64 { text.split(' ').next().unwrap().parse().unwrap() };
@@ -120,7 +121,7 @@ fn assert_adds_up(account: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_loss_is_silent_on_any_of_several_routes_that_are_full_refused_or_stuck() {
+async fn each_line_is_accounted_for_on_routes_that_are_full_refused_or_stuck() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     let db = engine.create(ContainerOptions::named("db"));
@@ -156,7 +157,7 @@ async fn no_loss_is_silent_on_any_of_several_routes_that_are_full_refused_or_stu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_destination_has_one_name_in_the_log() {
+async fn all_lines_of_the_log_use_the_same_name_for_a_destination() {
     let engine = SimulatedEngine::start().await;
     let (_reserved, closed) = refusing_tcp();
     for queue in ["", "&queue=10"] {

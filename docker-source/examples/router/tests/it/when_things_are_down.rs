@@ -1,4 +1,5 @@
-//! An Engine or a destination that is down is logged once and retried; a permanent error ends the router.
+//! Tests that an outage of the Engine or of a destination is logged once and retried, and that a permanent
+//! error ends the router.
 
 use std::collections::HashMap;
 use std::fs;
@@ -38,7 +39,7 @@ async fn numbers(receiver: &mut TcpReceiver, count: usize) -> Vec<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_is_too_old_is_one_line_and_exit_status_1() {
+async fn an_engine_that_is_too_old_causes_one_line_and_exit_status_1() {
     let engine =
         SimulatedEngine::start_with(Options { api_version: "1.39".into(), ..Options::default() }).await;
     let (status, stdout, logged) =
@@ -83,10 +84,10 @@ fn limit_threads(user: u32, threads: u32, router: &Router) {
     assert!(Command::new("prlimit").args(limit).uid(user).gid(user).status().unwrap().success());
 }
 
-/// The printer writes in a thread, which must not end while there is nothing to print.
+/// The printer writes in a separate thread. This thread must not end while there is nothing to print.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn printing_goes_on_after_a_pause_in_which_the_system_ran_out_of_threads() {
+async fn printing_goes_on_after_a_pause_even_if_the_system_starts_no_further_thread() {
     if !is_root() {
         eprintln!("skipped: only root can start a process as another user");
         return;
@@ -106,7 +107,7 @@ async fn printing_goes_on_after_a_pause_in_which_the_system_ran_out_of_threads()
 /// Runs the router as a separate user, because root may start any number of threads.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_whose_name_cannot_be_looked_up_for_want_of_a_thread_is_retried() {
+async fn a_name_lookup_of_the_engine_that_gets_no_thread_is_retried() {
     if !is_root() {
         eprintln!("skipped: only root can start a process as another user");
         return;
@@ -157,7 +158,7 @@ async fn a_tcp_destination_that_is_down_at_the_start_gets_every_line_later() {
     }
     assert_eq!(numbers(&mut receiver, 100).await, (100..200).collect::<Vec<_>>());
     let ending = tokio::task::spawn_blocking(move || router.terminate());
-    // A receiver that reads sees the end of the connection and closes it.
+    // While the receiver reads, it notices the end of the connection, and then closes the connection.
     let _ = timeout(Duration::from_millis(500), receiver.recv()).await;
     drop(receiver);
     let (_, logged) = ending.await.unwrap();
@@ -222,7 +223,7 @@ async fn sigterm_ends_a_router_whose_destination_is_down_and_logs_the_loss() {
     for number in 0..10 {
         container.line(Stream::Stdout, format!("line {number}"));
     }
-    // The router gives each line to the printer last.
+    // The router passes each line to the TCP route first, and to the printer last.
     for _ in 0..10 {
         router.next_line();
     }
@@ -241,7 +242,7 @@ async fn sigterm_ends_a_router_whose_destination_is_down_and_logs_the_loss() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_given_up_after_a_second_signal_include_those_that_were_not_routed() {
+async fn the_number_of_lines_given_up_after_a_second_signal_includes_unrouted_lines() {
     let (engine, container) = engine_with("web").await;
     let (_reserved, closed) = refusing_tcp();
     let mut router = Router::start(&engine.docker_host(), &[&format!("gelf+tcp://{closed}?queue=10")]);
@@ -322,7 +323,7 @@ async fn write_until_ended(router: Router, container: &Container) -> (Vec<String
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_final_account_has_the_logs_that_could_not_be_read() {
+async fn the_final_account_has_the_number_of_logs_that_could_not_be_read() {
     let (engine, container) = engine_with("mute").await;
     container.unreadable();
     let mut router = Router::start(&engine.docker_host(), &["--print"]);
@@ -332,7 +333,7 @@ async fn the_final_account_has_the_logs_that_could_not_be_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn containers_beyond_the_limit_of_open_files_are_logged_and_read_when_descriptors_are_free() {
+async fn containers_beyond_the_limit_of_open_files_are_reported_and_read_once_descriptors_are_free() {
     let engine = SimulatedEngine::start().await;
     let mut containers: HashMap<String, Container> = HashMap::new();
     for number in 0..45 {

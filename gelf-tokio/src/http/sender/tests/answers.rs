@@ -46,7 +46,7 @@ async fn status_of(answer: &str) -> (u16, bool) {
 }
 
 #[tokio::test]
-async fn any_2xx_is_success_and_its_connection_is_kept_if_the_answer_is_read_to_its_end() {
+async fn any_2xx_is_success_even_if_the_connection_cannot_be_kept() {
     let chunked = |body| format!("HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\n{body}");
     for (answer, kept) in [
         (ACCEPTED, true),
@@ -111,7 +111,7 @@ async fn a_status_other_than_2xx_is_an_error_and_the_connection_is_kept() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_http_are_an_answer_that_cannot_be_read() {
+async fn an_answer_that_is_not_valid_http_is_a_retriable_error() {
     let long = |len| format!("HTTP/1.1 202 A\r\nx: {}\r\n\r\n", "y".repeat(len));
     let many = |count| format!("HTTP/1.1 204 A\r\n{}\r\n", "x: y\r\n".repeat(count));
     for answer in [
@@ -156,7 +156,7 @@ async fn a_long_body_is_not_read_but_the_status_counts() {
 }
 
 /// Posts to a server that answers without end. Returns the result, and how many bytes the server could write
-/// until it was cut off.
+/// until the sender closed the connection.
 async fn flooded(start: &str, again: &str) -> (Result<(), HttpError>, usize) {
     let (mut server, mut sender) = Server::with_sender().await;
     let serve = async {
@@ -219,13 +219,13 @@ async fn no_answer_is_a_time_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_accepted_message_does_not_wait_for_a_body_that_does_not_end() {
+async fn after_a_2xx_status_a_post_waits_at_most_one_second_for_the_body() {
     for (rest, limit, waits) in [
         ("content-length: 5\r\n\r\nhell", 10_000, 1_000),
         ("content-length: 5\r\n\r\nhell", 300, 300),
         ("transfer-encoding: chunked\r\n\r\n", 10_000, 1_000),
-        // The sender does not wait for these bodies: their connections cannot be used again, or only after
-        // much has been read.
+        // The sender does not wait for these bodies: the first one ends only with its connection, and the
+        // second one is too long.
         ("\r\nhell", 10_000, 0),
         ("content-length: 65537\r\n\r\nhell", 10_000, 0),
     ] {

@@ -42,8 +42,9 @@ fn body(byte: u8, len: usize) -> Bytes {
     vec![byte; len].into()
 }
 
-/// Posts a body if `kept`, drops a second post after `polls` polls, and posts a third body. Returns whether
-/// the second post was ready by then, and whether a connection ended in the middle of a request.
+/// If `kept`, posts a first body. Then drops a second post after `polls` polls, and posts a third body.
+/// Returns whether the second post was ready before it was dropped, and whether a connection ended within a
+/// request.
 async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     // Accepted connections inherit the buffer size from the listener.
@@ -80,7 +81,7 @@ async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
     let mut is_cut = false;
     for (bodies, rest) in log.lock().unwrap().iter() {
         for whole in bodies {
-            assert!([&a, &b, &c].contains(&whole), "a request of several pieces");
+            assert!([&a, &b, &c].contains(&whole), "a request mixes several bodies");
         }
         let is_last = bodies.last() == Some(&c);
         assert_eq!(bodies.contains(&c), is_last);
@@ -98,7 +99,7 @@ async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
 }
 
 #[tokio::test]
-async fn a_post_that_is_given_up_anywhere_is_a_whole_request_or_the_end_of_its_connection() {
+async fn a_dropped_post_has_sent_a_whole_request_or_ends_its_connection() {
     for len in [1_000, 8 << 20] {
         for kept in [false, true] {
             let (mut polls, mut cuts) = (0, 0);
@@ -112,8 +113,8 @@ async fn a_post_that_is_given_up_anywhere_is_a_whole_request_or_the_end_of_its_c
                 assert!(polls < 10_000);
             }
             // Reading the answer takes many polls, and writing a long request takes several.
-            assert!(polls > 10, "{polls} polls were all");
-            assert!(len < 1 << 20 || cuts > 1, "{cuts} requests were cut");
+            assert!(polls > 10, "the post was ready after only {polls} polls");
+            assert!(len < 1 << 20 || cuts > 1, "only {cuts} requests were cut");
         }
     }
 }

@@ -26,7 +26,7 @@ async fn one_connection_carries_100_requests() {
         let mut peer = server.accept().await;
         for _ in 0..100 {
             assert_eq!(peer.request().await.unwrap().body, b"{}");
-            assert_eq!(peer.unread(), b"", "a request comes before the last one is answered");
+            assert_eq!(peer.unread(), b"", "a request comes before the answer to the previous request");
             peer.write(ACCEPTED).await;
         }
     };
@@ -40,7 +40,7 @@ async fn one_connection_carries_100_requests() {
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_in_between_is_made_again() {
+async fn a_connection_that_was_closed_between_two_requests_is_replaced() {
     for reset in [false, true] {
         let (mut server, mut sender) = Server::with_sender().await;
         for _ in 0..10 {
@@ -55,7 +55,7 @@ async fn a_connection_that_was_closed_in_between_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_request_is_sent_once_more_and_not_twice() {
+async fn a_request_on_a_kept_connection_that_ends_is_sent_again_only_once() {
     for reset in [false, true] {
         let (mut server, mut sender) = Server::with_sender().await;
         let (result, kept) = server.answer_one(&mut sender, ACCEPTED).await;
@@ -121,7 +121,7 @@ async fn cut_after(bytes: usize, kept: bool, reset: bool) -> (Result<(), HttpErr
 const ANSWER: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 5\r\n\r\nhello";
 
 #[tokio::test]
-async fn a_message_is_accepted_from_the_last_byte_of_the_head_on() {
+async fn a_message_is_accepted_once_the_whole_head_of_the_answer_has_arrived() {
     let head = ANSWER.find("hello").unwrap();
     for reset in [false, true] {
         for kept in [false, true] {
@@ -166,7 +166,7 @@ async fn all_addresses_are_tried_in_order() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn an_address_that_does_not_answer_leaves_time_for_the_next_and_for_the_request() {
+async fn an_address_that_does_not_answer_leaves_time_for_the_next_address_and_the_request() {
     // The backlog becomes full. The kernel then answers no further connection.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -33,7 +33,7 @@ async fn send(sender: &mut HttpSender) {
 }
 
 #[tokio::test]
-async fn a_request_is_these_bytes_with_the_path_and_headers_of_the_endpoint() {
+async fn the_head_of_a_request_has_the_path_and_headers_of_the_endpoint() {
     let options = HttpOptions {
         path: "/in/gelf?a=b".to_owned(),
         headers: vec![("Authorization".to_owned(), "Bearer sesame".to_owned())],
@@ -74,7 +74,7 @@ async fn a_gzip_body_inflates_to_the_payload_and_a_line_feed() {
 }
 
 #[tokio::test]
-async fn each_body_is_lines_with_bulk_and_without() {
+async fn each_payload_is_one_line_of_the_body_with_bulk_and_without() {
     for bulk in [false, true] {
         let options = HttpOptions { bulk, ..HttpOptions::default() };
         assert_eq!(seen(&options, send).await.body, BODY.as_bytes());

@@ -41,7 +41,7 @@ impl Server {
         Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap(), connections: 0 }
     }
 
-    /// Starts a server, and returns a sender with default options too.
+    /// Starts a server. Returns the server, and a sender with default options.
     pub(super) async fn with_sender() -> (Self, HttpSender) {
         let server = Self::start().await;
         let sender = server.sender(&HttpOptions::default());

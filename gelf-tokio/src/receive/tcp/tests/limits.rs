@@ -1,5 +1,5 @@
-//! Tests of the limits that end a connection: with streams in memory and a paused clock, and once for each
-//! limit on the loopback.
+//! Tests of the limits that end a connection. Most use a stream in memory and a paused clock. One test
+//! exceeds each time limit on a loopback connection.
 
 use gelf_core::Delimiter;
 use tokio::io::{DuplexStream, duplex};
@@ -128,12 +128,12 @@ async fn white_space_begins_a_frame_with_its_17th_byte() {
     reading.write(&[b' '; 16]).await;
     tokio::time::sleep(100 * SECOND).await;
     reading.write(b" ").await;
-    // White space is not a frame, so it does not count as cut.
+    // White space has the time limit of a frame, but does not count as a cut frame.
     assert_eq!(reading.end().await, (End::Slow, 130.0, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_that_is_too_long_has_no_longer_to_come_to_its_end() {
+async fn a_frame_that_is_too_long_gets_no_extra_time() {
     let mut reading = Reading::start(|_| {});
     reading.write(b"x").await;
     tokio::time::sleep(5 * SECOND).await;
@@ -148,7 +148,7 @@ async fn a_frame_that_is_too_long_has_no_longer_to_come_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_behind_one_that_was_skipped_has_all_of_its_time() {
+async fn a_frame_after_a_skipped_frame_has_its_full_time() {
     let mut reading = Reading::start(|_| {});
     reading.write(&vec![b'x'; 2 << 20]).await;
     assert!(matches!(reading.item().await, Err(ReceiveError::Frame { .. })));
@@ -197,7 +197,7 @@ fn processor_time() -> Duration {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_frame_in_small_pieces_takes_time_by_its_length_and_not_by_its_square() {
+async fn the_processor_time_of_a_frame_in_small_pieces_is_linear_in_its_length() {
     let mut times = Vec::new();
     for len in [1 << 17, 1 << 20] {
         let mut reading = Reading::start(|_| {});
@@ -245,7 +245,7 @@ async fn a_connection_that_is_closed_for_a_limit_is_reset_so_that_its_next_write
 }
 
 #[tokio::test]
-async fn the_longest_frame_comes_however_little_memory_there_is_for_all() {
+async fn a_frame_of_the_maximum_length_comes_even_if_max_buffered_bytes_is_0() {
     let (mut receiver, mut peer) = connected(|options| options.max_buffered_bytes = 0).await;
     let frame = [&vec![b'x'; 2 << 20][..], b"\0"].concat();
     let writing = tokio::spawn(async move { peer.write_all(&frame).await.map(|()| peer) });
@@ -254,7 +254,7 @@ async fn the_longest_frame_comes_however_little_memory_there_is_for_all() {
 }
 
 #[tokio::test]
-async fn long_frames_that_are_begun_and_not_ended_do_not_keep_one_from_coming() {
+async fn unfinished_long_frames_do_not_block_a_long_frame_of_another_connection() {
     const MIB: usize = 1 << 20;
     let mut receiver = receiver(|options| options.max_buffered_bytes = 8 * MIB).await;
     let frame = [&vec![b'x'; 2 * MIB - 1][..], b"\0"].concat();
@@ -327,7 +327,7 @@ async fn a_receiver_that_closes_reads_a_connection_for_1_s_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_without_room_in_the_queue_is_lost_at_the_end_of_the_time_and_counted() {
+async fn frames_that_find_no_room_in_the_queue_within_the_time_to_close_are_counted_as_cut() {
     let (mut receiver, mut peer) = connected(|options| options.max_queued_frames = 1).await;
     peer.write_all(b"{\"a\":1}\0{\"b\":1}\0{\"c\":1}\0{\"d\":").await.unwrap();
     while receiver.stats().frames == 0 {

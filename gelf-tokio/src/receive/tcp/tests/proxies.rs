@@ -1,4 +1,4 @@
-//! Connections through proxies with the PROXY protocol. The proxy is 127.0.0.2.
+//! Connections through proxies with the PROXY protocol. The proxies are 127.0.0.2 and 127.0.0.3.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ async fn assert_reset(mut peer: TcpStream) {
 }
 
 #[tokio::test]
-async fn the_sender_is_the_client_in_the_header_of_a_proxy() {
+async fn the_sender_of_a_frame_is_the_client_that_the_proxy_header_names() {
     let mut receiver = receiver(behind_a_proxy).await;
     for header in [V1, V2] {
         // The header arrives once in one packet with the first frame, and once byte by byte.
@@ -68,7 +68,7 @@ async fn a_proxy_that_names_no_client_is_the_sender() {
 }
 
 #[tokio::test]
-async fn a_header_of_another_host_is_not_believed() {
+async fn a_header_from_a_host_that_is_not_a_proxy_is_part_of_the_first_frame() {
     for change in [behind_a_proxy, |_: &mut TcpReceiverOptions| {}] {
         let mut receiver = receiver(change).await;
         let mut peer = connect_from(&receiver, "127.0.0.1").await;
@@ -86,7 +86,7 @@ async fn a_connection_of_a_proxy_without_a_valid_header_is_reset_and_counted() {
     })
     .await;
     let too_long = [&V2[..14], b"\xff\xff"].concat();
-    // The last one takes too long.
+    // The last header stays incomplete, and takes too long.
     let starts = [&b"{}\0{}\0"[..], b"PROXY TCP4 host\r\n{}\0", &too_long[..], b"", b"PROXY "];
     for (number, start) in (1..).zip(starts) {
         let mut peer = connect_from(&receiver, "127.0.0.2").await;
@@ -107,7 +107,7 @@ async fn the_limit_of_connections_holds_for_the_clients_behind_a_proxy_and_not_f
         options.max_connections_per_peer = 1;
     })
     .await;
-    // A client with the address of the third connection is also connected without the proxy.
+    // The client 127.0.0.1 is also connected without a proxy, so its connection through the proxy is refused.
     let mut direct = connect_from(&receiver, "127.0.0.1").await;
     direct.write_all(b"{}\0").await.unwrap();
     payload(&mut receiver).await;
@@ -126,7 +126,7 @@ async fn the_limit_of_connections_holds_for_the_clients_behind_a_proxy_and_not_f
     }
     until(&mut receiver, |stats| stats.over_limit_connections == 2).await;
     assert_adds_up(receiver.stats(), 3);
-    // The place is free again.
+    // The places of the closed connections are free again.
     open.clear();
     until(&mut receiver, |stats| stats.open_connections == 1).await;
     let mut again = connect_from(&receiver, "127.0.0.2").await;
@@ -135,7 +135,7 @@ async fn the_limit_of_connections_holds_for_the_clients_behind_a_proxy_and_not_f
 }
 
 #[tokio::test]
-async fn a_receiver_that_closes_returns_what_came_behind_a_header_and_waits_for_no_other() {
+async fn a_closing_receiver_returns_frames_that_follow_a_header_and_waits_for_no_incomplete_header() {
     let mut receiver = receiver(behind_a_proxy).await;
     let mut whole = connect_from(&receiver, "127.0.0.2").await;
     let mut begun = connect_from(&receiver, "127.0.0.2").await;
@@ -151,7 +151,7 @@ async fn a_receiver_that_closes_returns_what_came_behind_a_header_and_waits_for_
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn tls_begins_behind_the_header() {
+async fn the_tls_handshake_follows_the_proxy_header() {
     let (mut receiver, connector) = tls::secured(behind_a_proxy).await;
     let mut stream = connect_from(&receiver, "127.0.0.2").await;
     stream.write_all(V2).await.unwrap();

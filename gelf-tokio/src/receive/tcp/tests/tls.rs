@@ -34,7 +34,7 @@ async fn tls_peer(receiver: &mut TcpReceiver, connector: &TlsConnector) -> TlsSt
 }
 
 #[tokio::test]
-async fn frames_come_through_tls_with_the_limits_that_hold_without_it() {
+async fn the_limits_of_frames_also_hold_over_tls() {
     let (mut receiver, connector) = secured(|options| options.max_frame_len = 100_000).await;
     let mut peer = tls_peer(&mut receiver, &connector).await;
     let from = peer.get_ref().0.local_addr().unwrap();
@@ -55,7 +55,7 @@ async fn frames_come_through_tls_with_the_limits_that_hold_without_it() {
 }
 
 #[tokio::test]
-async fn a_sender_that_never_reads_has_nothing_to_read_and_loses_nothing_when_it_closes() {
+async fn a_receiver_sends_nothing_so_a_sender_that_never_reads_loses_nothing_when_it_closes() {
     let (mut receiver, connector) = secured(|_| {}).await;
     for _ in 0..5 {
         let mut peer = tls_peer(&mut receiver, &connector).await;
@@ -83,7 +83,7 @@ async fn a_sender_that_never_reads_has_nothing_to_read_and_loses_nothing_when_it
 }
 
 #[tokio::test]
-async fn an_unannounced_end_or_a_reset_cuts_a_frame_and_only_a_reset_breaks_a_connection_between_frames() {
+async fn a_reset_always_breaks_a_connection_and_an_end_without_close_notify_only_within_a_frame() {
     for (sent, reset, broken, cut) in
         [(&b"{}\0"[..], false, 0, 0), (b"{}\0{", false, 1, 1), (b"{}\0", true, 1, 0), (b"{}\0{", true, 1, 1)]
     {
@@ -105,7 +105,7 @@ async fn an_unannounced_end_or_a_reset_cuts_a_frame_and_only_a_reset_breaks_a_co
 }
 
 #[tokio::test]
-async fn a_handshake_that_fails_or_takes_too_long_costs_its_connection_and_is_counted() {
+async fn a_handshake_that_fails_or_takes_too_long_ends_its_connection_and_is_counted() {
     let (mut receiver, _) = secured(|options| options.handshake_timeout = Duration::from_millis(200)).await;
     let mut plain = connect(&receiver).await;
     plain.write_all(b"{\"version\":\"1.1\"}\0").await.unwrap();
