@@ -38,8 +38,8 @@ const ERROR_BODY_MAX: usize = 16 * 1024;
 pub(crate) struct Limits {
     /// The time to connect and to receive the headers of the answer.
     pub(crate) headers: Duration,
-    /// The time to connect and to receive the headers of a log. An Engine under load opens the log late, and
-    /// the log of a removed container cannot be requested again.
+    /// The time to connect and to receive the headers of a log. It has its own limit, because an Engine under
+    /// load opens a log late, and after a timeout the log of a removed container cannot be requested again.
     pub(crate) log: Duration,
     /// The time between two parts of a JSON answer.
     pub(crate) body: Duration,
@@ -215,7 +215,7 @@ impl EngineClient {
             .unwrap_or_else(|| EngineError::from_http(endpoint, error))
     }
 
-    /// Returns the error if a side refused the certificate of the other.
+    /// Returns [`EngineError::Tls`] if the error says that one side refused the other side's certificate.
     #[cfg(feature = "tls")]
     fn tls_refusal(&self, error: &io::Error) -> Option<EngineError> {
         let EngineAddress::Tls { host, certificates, .. } = &self.shared.address else { return None };

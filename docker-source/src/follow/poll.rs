@@ -146,10 +146,11 @@ impl Following {
                     self.pace.window(Instant::now(), self.sink.new_lines() - new_before, took);
                     return Ok(Ok(ending));
                 }
-                (Ending::Complete | Ending::TooShort, Verdict::TooShort) if !is_damaged => {
-                    if ending == Ending::Complete {
-                        lines_behind = lines_behind.max(response.scan().lines());
-                    }
+                // The response was left after its first lines.
+                (Ending::TooShort, _) if !is_damaged => limit = window::next_limit(limit),
+                (Ending::Complete, Verdict::TooShort) if !is_damaged => {
+                    // All lines of this response are behind the place.
+                    lines_behind = lines_behind.max(response.scan().lines());
                     limit = window::next_limit(limit);
                 }
                 (Ending::Complete, Verdict::NotInLog) => (limit, is_whole) = (None, true),

@@ -105,7 +105,7 @@ impl<T> MultilineJoiner<T> {
     /// The rule of a container must stay the same while a message of the container is open.
     pub fn push(&mut self, record: Arc<Record>, ticket: T, rule: &Rule, now: Instant) {
         let due = now + self.options.flush_after;
-        let ends = rule.ends(record.bytes()) || !record.is_whole();
+        let ends = rule.ends(record.bytes()) || !record.is_whole() || record.gap().is_some();
         let key = (record.container().shared_id(), record.stream());
         let mut entry = match self.open.entry(key) {
             Entry::Occupied(entry) => entry,
@@ -238,7 +238,9 @@ impl<T> Open<T> {
     /// Returns whether the line continues the message and fits into it, and moves on by the line.
     fn continues(&mut self, record: &Record, rule: &Rule, options: &JoinOptions) -> bool {
         let text = self.message.text();
-        if text.len() + options.separator.len() + record.bytes().len() > options.max_bytes {
+        if record.gap().is_some()
+            || text.len() + options.separator.len() + record.bytes().len() > options.max_bytes
+        {
             return false;
         }
         let last = text.get(self.last_line..).unwrap_or_default();

@@ -201,3 +201,25 @@ async fn a_busy_container_that_ends_and_starts_again_loses_no_line() {
     web.destroy();
     assert_nothing_left(&mut source).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn thousands_of_lines_of_a_container_that_has_ended_are_read() {
+    let engine = engine(Options::docker_20_10()).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    // The log may have lines of an earlier run, so the lines of this run are found by their time.
+    web.start();
+    web.die();
+    sleep(Duration::from_secs(5)).await;
+    let mut source = polling(&engine).await;
+    web.start();
+    let writing = async {
+        write(&web, 0..20);
+        sleep(LATENCY / 100).await;
+        write(&web, 20..9000);
+        web.die();
+    };
+    let (read, ()) = tokio::join!(texts(&mut source, 9000), writing);
+    assert_eq!(read, numbers(0..9000));
+    assert_eq!(source.stats().snapshot().total.gaps, 0);
+    assert_nothing_left(&mut source).await;
+}

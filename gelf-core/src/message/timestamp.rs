@@ -235,8 +235,8 @@ impl fmt::Display for InvalidTimestamp {
 
 impl std::error::Error for InvalidTimestamp {}
 
-/// Returns the value of a 1 at this place after the decimal point, in nanoseconds. Returns `None` if the
-/// value is below a nanosecond.
+/// Returns how many nanoseconds a digit 1 stands for at this decimal place: place 0 is right behind the
+/// point. Returns `None` if the place is below a nanosecond.
 fn nano_weight(place: u32) -> Option<i64> {
     8u32.checked_sub(place).map(|power| 10i64.pow(power))
 }
@@ -323,7 +323,8 @@ fn parse_exponent(text: &str) -> Option<i64> {
     if !all_digits(digits) {
         return None;
     }
-    // 10^1,000,000 is as much out of range as any larger power, and no sum with it can overflow.
+    // Clamp the exponent to 1,000,000. A larger one has the same effect unless the number has about as many
+    // digits, and adding a clamped one to a length does not overflow.
     let magnitude = match without_zeros(digits.as_bytes()) {
         digits if digits.len() <= 7 => {
             digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')).min(1_000_000)

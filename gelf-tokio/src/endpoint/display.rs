@@ -8,9 +8,9 @@ use crate::endpoint::scheme::Scheme;
 use crate::endpoint::table::TABLE;
 use crate::endpoint::{Endpoint, HttpOptions, Transport};
 
-/// Writes the URI, with the port and the options that differ from their defaults. It parses to the same
-/// endpoint, but for the value of a `header`: that is a secret, and `***` stands for it. A user and a
-/// password are written as the header `Authorization`.
+/// Writes the URI, always with the port, and with the options that differ from their defaults. The URI parses
+/// to the same endpoint, but for the value of a `header`: that is a secret, and `***` stands for it. A user
+/// and a password are written as the header `Authorization`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = Scheme::of(&self.transport).name();
@@ -129,7 +129,7 @@ mod tests {
     fn hosts() -> impl Strategy<Value = String> {
         let addresses = || any::<u128>().prop_map(|bits| Ipv6Addr::from(bits).to_string());
         let zoned = (addresses(), "[a-z0-9]{1,5}").prop_map(|(address, zone)| format!("{address}%{zone}"));
-        // Only in a URI `%25` stands for `%`.
+        // Drop the zones that start with `25`: the parser reads `fe80::1%25eth0` as the zone `eth0`.
         let zoned = zoned.prop_filter("encoded", |host| !host.contains("%25"));
         prop_oneof!["[a-zA-Z0-9._-]{1,253}", addresses(), zoned]
     }
@@ -183,8 +183,8 @@ mod tests {
         (any::<bool>(), failover(), prop::option::of(levels()), headers, path, times, tls()).prop_map(
             |(bulk, failover, gzip, headers, path, (connect_timeout, timeout), tls)| {
                 let mut headers: Vec<(String, String)> = headers.into_iter().collect();
-                // The sender sets `te` itself, the only such name of up to three letters. Names that differ
-                // only in case are one header.
+                // Drop `te`, the only name of up to three characters that an endpoint refuses. Names that
+                // differ only in case are one header.
                 headers.retain(|(name, _)| !name.eq_ignore_ascii_case("te"));
                 headers.dedup_by(|(a, _), (b, _)| a.eq_ignore_ascii_case(b));
                 Transport::Http(HttpOptions {

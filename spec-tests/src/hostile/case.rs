@@ -1,4 +1,4 @@
-//! Defines the cases, which are inputs as plain bytes, without recipes.
+//! Defines the cases. A case holds the bytes of an input, not the recipe in a vector file.
 
 use std::collections::BTreeMap;
 
@@ -61,7 +61,8 @@ const CHOICES: [&str; 10] = [
 /// Maximum size of a seed. Larger vectors would only be slow.
 const MAX_SEED_BYTES: usize = 16 << 10;
 
-/// Returns the inputs of the vectors that a subject can receive. The limits of the vectors are ignored.
+/// Returns the payload, the datagrams or the stream of each vector that has one. A case does not keep its
+/// vector's [`limits`](Vector::limits). Inputs of more than [`MAX_SEED_BYTES`] are left out.
 pub(super) fn seeds(topics: &[Topic]) -> Vec<Case> {
     let mut seeds = Vec::new();
     for vector in topics.iter().flat_map(|topic| &topic.vectors) {

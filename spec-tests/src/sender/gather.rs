@@ -38,7 +38,7 @@ struct Group {
     /// Hash of each chunk's payload, by sequence number.
     hashes: HashMap<u8, u64>,
     count: u8,
-    /// Number of the message's last datagram. Datagrams are counted over all senders.
+    /// Position of the message's last datagram among the datagrams of all senders, counted from 1.
     last: u64,
     interleaved: bool,
     late: bool,

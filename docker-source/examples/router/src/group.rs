@@ -1,7 +1,7 @@
 //! Groups of routes that read from one source.
 //!
 //! A second reader of a log costs the Engine as much as the first. Therefore routes share a source as long as
-//! they keep pace. A route leaves its group if its destination does not take a line within a second and the
+//! they keep pace. A route leaves its group if its destination does not take a line within 250 ms and the
 //! group has other routes. Once the destination takes lines again, the route reads from a separate source,
 //! which starts behind the last line that the destination took. Thus no destination delays another, and
 //! Docker's log files serve as the buffer of each destination. A route never returns to its group, because
@@ -171,6 +171,9 @@ async fn connect(
 ) -> Option<Result<Source, Failure>> {
     let mut timing = Timing::default();
     timing.stale_socket = Some(STALE_SOCKET);
+    if let Some(latency) = routes.iter().filter_map(|queue| queue.route.latency).min() {
+        timing.latency = latency;
+    }
     let selecting: Vec<_> = routes.iter().map(|queue| queue.route.clone()).collect();
     let source = Source::builder()
         .address(shared.address.clone())

@@ -9,6 +9,7 @@ mod uri;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use docker_source::content::ContentOptions;
 use docker_source::gelf::GelfFormat;
@@ -48,6 +49,8 @@ pub(crate) struct Route {
     pub(crate) joining: Joining,
     filter: ContainerFilter,
     streams: StreamFilter,
+    /// The time that a line of a busy log may wait until it is read, if the route sets it.
+    pub(crate) latency: Option<Duration>,
     /// The text that the route was made from.
     uri: RouteUri,
 }
@@ -86,10 +89,10 @@ impl Route {
                 .set(settings, &name, &value)
                 .map_err(|error| InvalidRoute::Option { option: format!("{name}={value}"), error })?;
         }
-        let Settings { format, filter, streams, lines, content } = settings;
+        let Settings { format, filter, streams, lines, content, latency } = settings;
         let invalid = |(option, error): (&str, _)| InvalidRoute::Option { option: option.to_owned(), error };
         let joining = lines.joining().map_err(invalid)?;
-        Ok(Self { endpoint, format, window: None, joining, content, filter, streams, uri })
+        Ok(Self { endpoint, format, window: None, joining, content, filter, streams, latency, uri })
     }
 
     /// Limits a route over UDP to [`UDP_RATE`], unless the route has a rate. UDP does not slow a sender down,

@@ -22,7 +22,7 @@ impl BulkBody {
     /// The default limit of bytes: 64 KiB, the same as Graylog's. The limit applies before compression.
     pub(crate) const DEFAULT_MAX_BYTES: usize = 64 * 1024;
 
-    /// The default limit of messages: 1,024, about the number of the smallest messages in 64 KiB.
+    /// The default limit of messages: 1,024. About as many messages of the smallest size fit into 64 KiB.
     pub(crate) const DEFAULT_MAX_MESSAGES: usize = 1024;
 
     /// Creates an empty body with the default limits.

@@ -13,8 +13,9 @@ use crate::run::{Report, judged};
 
 /// Text after the options in `--help`.
 const OBSERVED_LINES: &str = "\
-The received messages are read as lines, from the standard output of a program or from connections that the receiver's \
-output opens. A line is one message as a JSON object: host, short_message, full_message, timestamp and level as in GELF, \
+The received messages are read as lines, from the standard output of the program of --observe or from the \
+connections that the receiver opens to the address of --observe-tcp. A line is one message as a JSON object: \
+host, short_message, full_message, timestamp and level as in GELF, \
 each left out or null if missing; the additional fields with their underscore (\"_user\":\"x\"), without it \
 (\"user\":\"x\"), or in an object (\"fields\":{\"user\":\"x\"}). A line feed or a null byte ends a line. Other lines are \
 skipped.
@@ -50,7 +51,8 @@ pub(crate) struct ReceiverArguments {
     /// Maximum size of an inflated body, in bytes [default: 65536]
     #[arg(long, value_name = "BYTES", requires = "http")]
     max_body: Option<usize>,
-    /// Maximum size of each message in a bulk body, in bytes. Vectors about this limit need 1024
+    /// Maximum size of each message in a bulk body, in bytes. Vectors that test this limit are sent only if
+    /// it is 1024
     #[arg(long, value_name = "BYTES", requires = "http")]
     max_message: Option<usize>,
     /// Program that prints the received messages, which may be the receiver itself. It is restarted when it
@@ -63,8 +65,8 @@ pub(crate) struct ReceiverArguments {
     /// Field that the receiver adds itself, without underscore; `gl2_*` matches a prefix
     #[arg(long, value_name = "NAME")]
     ignore_field: Vec<String>,
-    /// Value that the receiver fills in for a missing member or field, such as level=6; can be repeated. The
-    /// time of receipt in place of a timestamp is always accepted
+    /// Value that the receiver fills in for a missing member or field, such as level=6; can be repeated. A
+    /// timestamp within a minute of the present is a time of receipt, and always counts as missing
     #[arg(long = "default", value_name = "NAME=VALUE", value_parser = default)]
     defaults: Vec<(String, String)>,
     /// Also send vectors whose steps are seconds apart, which takes half a minute longer

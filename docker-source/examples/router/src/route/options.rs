@@ -3,6 +3,8 @@
 //! Parsing of URIs and of configuration files, `--help`, `explain`, and the table in the README use this
 //! table. A new option needs a row here, and the code that uses its setting.
 
+use std::time::Duration;
+
 use docker_source::content::{ContentOptions, InvalidContent};
 use docker_source::gelf::{GelfFormat, InvalidCompat, InvalidFormat};
 use docker_source::{ContainerFilter, InvalidFilter, Property, Redaction, Secret, StreamFilter};
@@ -17,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) streams: StreamFilter,
     pub(crate) lines: LineOptions,
     pub(crate) content: ContentOptions,
+    /// The time that a line of a busy log may wait until it is read, if it is given.
+    pub(crate) latency: Option<Duration>,
 }
 
 /// One option of a route.
@@ -72,7 +76,7 @@ pub(crate) fn check_option(name: &str, value: &str) -> Result<(), String> {
 const GLOB: &str = "GLOB";
 const LABEL: &str = "KEY, or KEY:GLOB, of which KEY is a GLOB, too";
 
-pub(crate) static TABLE: [RouteOption; 33] = [
+pub(crate) static TABLE: [RouteOption; 34] = [
     RouteOption {
         name: "filter.id",
         values: "the beginning of an id",
@@ -284,6 +288,22 @@ pub(crate) static TABLE: [RouteOption; 33] = [
                {{.ImageFullID}} and {{.DaemonName}}",
         answers: "tag of Docker's driver",
         set: |settings, _, value| settings.formatted(|format| format.with_tag(value)),
+    },
+    RouteOption {
+        name: "latency",
+        values: "a number of milliseconds up to 60000",
+        default: "200",
+        is_list: false,
+        help: "Time that a line of a busy log may wait until it is read; 0 follows each log by a stream; the \
+               shortest of all routes counts",
+        answers: "",
+        set: |mut settings, _, value| match value.parse() {
+            Ok(milliseconds @ 0..=60_000) => {
+                settings.latency = Some(Duration::from_millis(milliseconds));
+                Ok(settings)
+            }
+            _ => Err("use a number of milliseconds up to 60000".to_owned()),
+        },
     },
     RouteOption {
         name: "content",

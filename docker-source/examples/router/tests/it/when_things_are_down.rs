@@ -177,6 +177,8 @@ async fn lines_that_a_udp_destination_refuses_are_counted() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     router.wait_for("the destination is down");
+    // The lines of a busy log are read every 200 ms.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let (_, logged) = router.terminate();
     let (routed, delivered, refused) =
         (figure(&logged, "lines routed"), figure(&logged, "sent"), figure(&logged, "dropped as refused"));
@@ -258,7 +260,7 @@ async fn the_number_of_lines_given_up_after_a_second_signal_includes_unrouted_li
     assert_eq!(status, Some(1), "{logged:#?}");
     assert_eq!(count(&logged, "the grace period is over"), 0, "{logged:#?}");
     let given_up = figure(&logged, "in flight") + figure(&logged, "not routed at the end");
-    assert_eq!(figure(&logged, "lines read"), given_up, "{logged:#?}");
+    assert_eq!(figure(&logged, "lines read") - figure(&logged, "read again"), given_up, "{logged:#?}");
     assert_eq!(count(&logged, &format!("a second signal arrived: {given_up} lines were given up")), 1);
     // All lines of the log name the destination alike.
     let named = count(&logged, "destination=");
