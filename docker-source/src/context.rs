@@ -12,6 +12,7 @@ use crate::own_container::OwnContainer;
 use crate::position::Positions;
 use crate::record::RecordQueue;
 use crate::stats::Stats;
+use crate::stopping::Stopping;
 use crate::timing::Timing;
 use crate::warnings::Warnings;
 
@@ -36,5 +37,6 @@ pub(crate) struct Context {
     pub(crate) stats: Arc<Stats>,
     pub(crate) catch_ups: Semaphore,
     pub(crate) descriptors: Descriptors,
+    pub(crate) stopping: Arc<Stopping>,
     pub(crate) warnings: Warnings,
 }

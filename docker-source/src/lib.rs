@@ -36,6 +36,7 @@ mod running;
 mod source;
 mod start;
 mod stats;
+mod stopping;
 mod supervise;
 mod timing;
 mod warnings;

@@ -24,6 +24,7 @@ use crate::position::Positions;
 use crate::record::{QueuedRecord, Record, RecordQueue};
 use crate::start::{ResolvedStart, Start};
 use crate::stats::Stats;
+use crate::stopping::Stopping;
 use crate::supervise::Supervisor;
 use crate::timing::Timing;
 use crate::warnings::Warnings;
@@ -62,7 +63,8 @@ pub struct Source {
     engine_host: Arc<str>,
     start: Positions,
     /// The task that reads; `None` once its end was reported.
-    supervisor: Option<JoinHandle<EngineError>>,
+    supervisor: Option<JoinHandle<Option<EngineError>>>,
+    stopping: Arc<Stopping>,
 }
 
 impl Source {
@@ -102,15 +104,17 @@ impl Source {
         self.supervisor = None;
         Poll::Ready(match ended {
             Err(error) if error.is_panic() => Some(Err(SourceError::Panicked { message: error.to_string() })),
-            Ok(error) => Some(Err(SourceError::Engine(error))),
+            Ok(Some(error)) => Some(Err(SourceError::Engine(error))),
             // The source was stopped.
-            Err(_) => None,
+            Ok(None) | Err(_) => None,
         })
     }
 
-    /// Stops reading. [`next`](Self::next) yields the lines that were read, then `None`.
+    /// Stops reading, within 2 s. [`next`](Self::next) yields the lines that were read, then `None`. Busy logs
+    /// are read up to the present before, see [`Timing::latency`].
     pub fn stop(&mut self) {
-        if let Some(supervisor) = &self.supervisor {
+        let has_windows = self.stopping.request();
+        if let Some(supervisor) = self.supervisor.as_ref().filter(|_| !has_windows) {
             supervisor.abort();
         }
     }
@@ -265,6 +269,7 @@ impl SourceBuilder {
         let engine_host: Arc<str> = identity.host.into();
         let stats = Arc::new(Stats::new(client.clone()));
         let (queue, records) = RecordQueue::new();
+        let stopping = Arc::new(Stopping::new());
         let context = Arc::new(Context {
             client,
             engine_host: engine_host.clone(),
@@ -278,18 +283,20 @@ impl SourceBuilder {
             stats: stats.clone(),
             catch_ups: Semaphore::new(CATCH_UPS),
             descriptors: Descriptors::of_process(),
+            stopping: stopping.clone(),
             warnings: Warnings::new(),
         });
         let supervisor = Supervisor::new(context.clone());
         let supervisor = Some(task::spawn(async move {
             tokio::select! {
                 biased;
-                ended = supervisor.run(outage) => ended,
+                ended = supervisor.run(outage) => Some(ended),
+                () = context.stopping.finished() => None,
                 never = context.warnings.run() => match never {},
                 never = log_shortage(context.stats.waiting()) => match never {},
             }
         }));
-        Ok(Source { records, stats, engine_host, start, supervisor })
+        Ok(Source { records, stats, engine_host, start, supervisor, stopping })
     }
 }
 
@@ -354,7 +361,7 @@ mod tests {
         let mut source = builder.connect().await.unwrap();
         source.stop();
         assert!(source.next().await.unwrap().is_none());
-        source.supervisor = Some(task::spawn(task));
+        source.supervisor = Some(task::spawn(async { Some(task.await) }));
         source
     }
 
@@ -381,7 +388,7 @@ mod tests {
         assert_eq!(next(&mut source).await.unwrap().unwrap().bytes(), b"one");
         source.stop();
         assert!(next(&mut source).await.is_none());
-        source.supervisor = Some(task::spawn(async { EngineError::Broken { endpoint: "events" } }));
+        source.supervisor = Some(task::spawn(async { Some(EngineError::Broken { endpoint: "events" }) }));
         assert!(matches!(next(&mut source).await, Some(Err(SourceError::Engine(_)))));
         assert!(next(&mut source).await.is_none());
     }

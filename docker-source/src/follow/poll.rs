@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 use super::problems::{ATTEMPTS_AT_DAMAGE, past_damage};
 use super::read::{Ending, Response, Silence};
 use super::window::{self, Anchor, Reach, Scan, Verdict};
-use super::{Following, Step};
+use super::{ExitReason, Following, Step};
 use crate::dialect::Dialect;
 use crate::engine::{EngineError, LogsQuery};
 use crate::log::LogReader;
@@ -63,9 +63,12 @@ impl Following {
         mut lines_behind: u32,
     ) -> Result<Step, QueueClosed> {
         self.pace.begin_windows();
+        let stopping = self.context.stopping.clone();
+        let _reading = stopping.begin_windows().await;
         let ended_at = self.commands.borrow().ended_at;
         loop {
             self.take_name();
+            let is_stopping = stopping.is_requested();
             // The window includes all lines of a run that ended before.
             let (is_over, is_started) = {
                 let commands = self.commands.borrow();
@@ -82,6 +85,9 @@ impl Following {
                     return self.not_opened(&error).await;
                 }
             }
+            if is_stopping {
+                return Ok(Step::End(ExitReason::Stopped));
+            }
             if is_started {
                 return Ok(self.next_run(left));
             }
@@ -97,6 +103,7 @@ impl Following {
             let starts = self.seen.starts;
             tokio::select! {
                 () = sleep(self.pace.wait()) => {}
+                () = stopping.requested() => {}
                 _ = commands.wait_for(|commands| {
                     commands.removed || commands.ended_at != ended_at || commands.starts != starts
                 }) => {}

@@ -32,6 +32,8 @@ fn supervisor() -> Supervisor {
         stats: Arc::new(Stats::new(client)),
         catch_ups: Semaphore::new(1),
         descriptors: Descriptors::of_process(),
+
+        stopping: Arc::new(crate::stopping::Stopping::new()),
         warnings: Warnings::new(),
     }))
 }

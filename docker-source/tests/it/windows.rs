@@ -223,3 +223,23 @@ async fn thousands_of_lines_of_a_container_that_has_ended_are_read() {
     assert_eq!(source.stats().snapshot().total.gaps, 0);
     assert_nothing_left(&mut source).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_stopped_reads_busy_logs_up_to_the_present() {
+    let engine = engine(Options::docker_20_10()).await;
+    let mut source = polling(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let writing = async {
+        for block in 0..10 {
+            write(&web, 50 * block..50 * (block + 1));
+            sleep(LATENCY / 2).await;
+        }
+    };
+    let (read, ()) = tokio::join!(texts(&mut source, 400), writing);
+    assert_eq!(read, numbers(0..400));
+    write(&web, 500..510);
+    source.stop();
+    assert_eq!(texts(&mut source, 110).await, numbers(400..510));
+    assert_nothing_left(&mut source).await;
+}
