@@ -36,11 +36,10 @@ use crate::record::QueueClosed;
 use crate::stats::{ContainerStats, WaitingContainer};
 pub(crate) use commands::{ExitReason, FollowCommands, StartReason};
 use pace::Pace;
-use poll::Known;
 use problems::{Problem, past_damage};
 use read::{Ending, Response, Silence};
 use selection::Selection;
-use window::{Reach, Scan};
+use window::{Known, Reach, Scan};
 
 /// The number of pieces that are requested of a container that ran before the source connected. With a limit,
 /// the Engine reads its files from the end instead of decoding all of them.

@@ -45,6 +45,7 @@
 mod compat;
 mod ecs;
 mod format;
+mod invalid;
 mod labels;
 pub(crate) mod names;
 mod orchestrators;
@@ -63,7 +64,8 @@ use crate::position::Position;
 use crate::record::{Record, time_text};
 
 pub use compat::{Compat, InvalidCompat};
-pub use format::{GelfFormat, InvalidFormat};
+pub use format::GelfFormat;
+pub use invalid::InvalidFormat;
 
 /// Converts records to messages, with one [`GelfFormat`].
 ///

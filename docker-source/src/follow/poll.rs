@@ -5,23 +5,12 @@ use tokio::time::{Instant, sleep};
 
 use super::problems::{ATTEMPTS_AT_DAMAGE, past_damage};
 use super::read::{Ending, Response, Silence};
-use super::window::{self, Anchor, Reach, Scan, Verdict};
+use super::window::{self, Known, Reach, Scan, Verdict};
 use super::{ExitReason, Following, Step};
 use crate::dialect::Dialect;
 use crate::engine::{EngineError, LogsQuery};
 use crate::log::LogReader;
 use crate::record::QueueClosed;
-
-/// The place in a log up to which no line is missing.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Known {
-    /// The place from which the log is read.
-    Start,
-    /// The line at which an earlier source ended, or the damage that was skipped.
-    Resume,
-    /// The line.
-    Line(Anchor),
-}
 
 impl Following {
     /// Returns whether the log can be read by windows: its stamps are distinct, and it is read from its end

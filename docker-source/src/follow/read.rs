@@ -8,9 +8,8 @@ use gelf_core::Timestamp;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Following;
-use super::poll::Known;
 use super::problems::Problem;
-use super::window::{Anchor, Placement, Scan};
+use super::window::{Anchor, Known, Placement, Scan};
 use crate::clock::later;
 use crate::dedup::ReadingState;
 use crate::dialect::Dialect;

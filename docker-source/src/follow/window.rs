@@ -41,6 +41,17 @@ impl Anchor {
     }
 }
 
+/// The place in a log up to which no line is missing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Known {
+    /// The place from which the log is read.
+    Start,
+    /// The line at which an earlier source ended, or the damage that was skipped.
+    Resume,
+    /// The line.
+    Line(Anchor),
+}
+
 /// The place in a log that a response has to include.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Reach {

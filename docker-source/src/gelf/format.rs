@@ -1,17 +1,16 @@
 //! The options of messages.
 
-use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use gelf_core::{FieldName, FieldSet, InvalidFieldName, Value};
+use gelf_core::{FieldName, FieldSet, Value};
 
 use super::compat::Compat;
+use super::invalid::InvalidFormat;
 use super::labels::{self, Allowed, KeyPattern};
 use super::tag::TagTemplate;
 use super::{ecs, names, orchestrators};
 use crate::container::Container;
 use crate::log::LogStream;
-use crate::name_pattern::InvalidNamePattern;
 use crate::redact::Redaction;
 
 /// Options of messages: their shape, host and constant fields.
@@ -241,69 +240,3 @@ impl GelfFormat {
         }
     }
 }
-
-/// The error for a setting that a [`GelfFormat`] cannot have.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum InvalidFormat {
-    /// The host is empty or only white space.
-    Blank,
-    /// The pattern is empty, or matches the empty text.
-    EmptyPattern,
-    /// GELF forbids the name of the field.
-    Name(InvalidFieldName),
-    /// The pattern of labels or variables is invalid.
-    Pattern(InvalidNamePattern),
-    /// The regular expression is invalid or too large.
-    Regex {
-        /// The reason, on one line.
-        reason: String,
-    },
-    /// A constant field of this name was added before.
-    Repeated,
-    /// This crate sends a field of this name itself, or Logstash gives the name to a member of its event.
-    Reserved,
-    /// The template of the tag has braces around unknown text.
-    Tag {
-        /// The position of the braces, in bytes.
-        at: usize,
-    },
-}
-
-impl InvalidFormat {
-    pub(crate) fn regex(error: &regex::Error) -> Self {
-        let reason = match error {
-            regex::Error::CompiledTooBig(limit) => {
-                format!("the regular expression needs more than {limit} bytes of memory")
-            }
-            // The text shows the pattern on several lines; the last one has the reason.
-            error => {
-                let text = error.to_string();
-                let last = text.lines().last().unwrap_or_default();
-                format!("not a regular expression: {}", last.trim_start_matches("error: "))
-            }
-        };
-        Self::Regex { reason }
-    }
-}
-
-impl fmt::Display for InvalidFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Blank => f.write_str("the host is blank"),
-            Self::EmptyPattern => f.write_str("the pattern matches the empty text"),
-            Self::Name(error) => error.fmt(f),
-            Self::Pattern(error) => error.fmt(f),
-            Self::Regex { reason } => f.write_str(reason),
-            Self::Repeated => f.write_str("the field is given twice"),
-            Self::Reserved => f.write_str("the name is reserved for a field of the message itself"),
-            Self::Tag { at } => write!(
-                f,
-                "the braces at byte {at} are none of {{{{.ID}}}}, {{{{.FullID}}}}, {{{{.Name}}}}, \
-                 {{{{.ImageName}}}}, {{{{.ImageID}}}}, {{{{.ImageFullID}}}} and {{{{.DaemonName}}}}"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for InvalidFormat {}

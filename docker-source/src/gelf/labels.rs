@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use gelf_core::FieldName;
 use regex::{Regex, RegexBuilder};
 
-use super::format::InvalidFormat;
+use super::invalid::InvalidFormat;
 use super::names::is_reserved;
 use crate::container::Container;
 use crate::name_pattern::NamePattern;

@@ -1,6 +1,6 @@
 //! Templates of the field `_tag`, as in the option `tag` of Docker's log drivers.
 
-use super::format::InvalidFormat;
+use super::invalid::InvalidFormat;
 use crate::container::Container;
 
 /// A template: plain text, and parts of a container's metadata in braces, as in `{{.ImageName}}/{{.Name}}`.

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::{ContextKind, ErrorKind};
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{CommandFactory, Parser};
 use gelf_tokio::Endpoint;
 use tracing::Level;
 
 use crate::config::Config;
 use crate::host::{self, Host};
+use crate::log_level::LogLevel;
 use crate::logspout::{Environment, Variable};
 use crate::route::options::TABLE;
 use crate::route::{Route, RouteUri, UDP_RATE, default_queue, list};
@@ -169,42 +170,6 @@ enum Subcommand {
         #[arg(long, value_name = "SECONDS")]
         idle: Option<u32>,
     },
-}
-
-/// The least severe level that is logged.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-impl LogLevel {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        Self::value_variants().iter().copied().find(|level| level.as_str() == text)
-    }
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-
-    fn level(self) -> Level {
-        match self {
-            Self::Error => Level::ERROR,
-            Self::Warn => Level::WARN,
-            Self::Info => Level::INFO,
-            Self::Debug => Level::DEBUG,
-            Self::Trace => Level::TRACE,
-        }
-    }
 }
 
 /// The task of the process.

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::cli::LogLevel;
+use crate::log_level::LogLevel;
 use crate::route::RouteUri;
 
 /// The maximum length of a file: 1 MiB.

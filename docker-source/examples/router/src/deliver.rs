@@ -74,7 +74,7 @@ impl Delivery {
         if let Some(window) = &self.window {
             window.enter().await;
         }
-        let receipt = LineReceipt::new(lines);
+        let receipt = LineReceipt::new(lines.record(), lines.tickets().cloned());
         let content = content.map(|content| (content, self.formatter.text(lines.text())));
         let mut message = lines.message(&mut self.formatter);
         if let Some((content, text)) = content {

@@ -16,6 +16,7 @@ mod group;
 mod host;
 mod instance;
 mod lines;
+mod log_level;
 mod logspout;
 mod print;
 mod privileges;

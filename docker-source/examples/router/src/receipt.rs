@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use docker_source::Container;
 use docker_source::gelf_core::Timestamp;
+use docker_source::{Container, Record};
 
-use crate::lines::Lines;
 use crate::settlement::Settlement;
 
 /// The lines that a receipt is for. Every outcome settles all of them, unless the message was not sent
@@ -22,10 +21,8 @@ pub(crate) struct LineReceipt {
 }
 
 impl LineReceipt {
-    /// Creates the receipt of a message.
-    pub(crate) fn new(lines: &Lines) -> Self {
-        let mut settlements = lines.tickets().cloned();
-        let record = lines.record();
+    /// Creates the receipt of a message, whose first line is the record.
+    pub(crate) fn new(record: &Record, mut settlements: impl Iterator<Item = Settlement>) -> Self {
         let settlement = settlements.next().unwrap_or_default();
         let (container, time) = (Arc::clone(record.container()), record.time());
         Self { container, time, settlement, others: settlements.collect() }
