@@ -241,6 +241,13 @@ impl Following {
             Ok(opened) => opened,
             Err(error) => return self.not_opened(&error).await,
         };
+        // An Engine that was away when the container was first inspected answers now.
+        if self.metadata.is_partial()
+            && let Ok(inspect) = context.client.inspect(&self.id).await
+            && !self.metadata.update(inspect)
+        {
+            return Ok(self.not_selected());
+        }
         self.left = None;
         let mut response = self.response(content_type, body, scan);
         loop {

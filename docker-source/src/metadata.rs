@@ -61,6 +61,11 @@ impl ContainerMetadata {
         self.completeness != Completeness::NotInspected
     }
 
+    /// Returns whether an inspection was attempted and failed.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.completeness == Completeness::Partial
+    }
+
     /// Returns whether the Engine removes the container, with its log, when the container ends.
     pub(crate) fn is_removed_at_end(&self) -> bool {
         self.is_removed_at_end
@@ -137,6 +142,7 @@ impl ContainerMetadata {
         if self.context.own_container.is(&self.id, Some(&inspect)) {
             return false;
         }
+        self.is_removed_at_end = inspect.host_config.auto_remove;
         let mut container = self.container_from(inspect);
         let was_partial = self.completeness == Completeness::Partial;
         self.completeness = Completeness::Full;

@@ -1,5 +1,7 @@
 //! Reads windows of a log: the lines behind the last known one.
 
+use std::future::pending;
+
 use gelf_core::Timestamp;
 use tokio::time::{Instant, sleep};
 
@@ -53,7 +55,7 @@ impl Following {
     ) -> Result<Step, QueueClosed> {
         self.pace.begin_windows();
         let stopping = self.context.stopping.clone();
-        let _reading = stopping.begin_windows().await;
+        let reading = stopping.begin_windows().await;
         let ended_at = self.commands.borrow().ended_at;
         loop {
             self.take_name();
@@ -75,6 +77,9 @@ impl Following {
                 }
             }
             if is_stopping {
+                drop(reading);
+                // The end of the source ends this task.
+                pending::<()>().await;
                 return Ok(Step::End(ExitReason::Stopped));
             }
             if is_started {

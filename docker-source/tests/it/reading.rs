@@ -248,7 +248,9 @@ async fn a_terminals_log_is_recognized_by_its_first_byte_alone() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let shell = engine.create(ContainerOptions::named("shell").tty());
-    shell.fail_inspect(Fault::Status(404, "No such container".into()));
+    for _ in 0..2 {
+        shell.fail_inspect(Fault::Status(404, "No such container".into()));
+    }
     shell.start();
     shell.line(Stream::Stdout, "prompt");
     let record = next(&mut source).await;
@@ -367,7 +369,9 @@ async fn without_an_inspection_the_metadata_of_the_event_are_used() {
         let engine = SimulatedEngine::start().await;
         let mut source = connect(&engine).await;
         let job = engine.create(ContainerOptions::named("job").label("team", "b"));
-        job.fail_inspect(Fault::Status(status, "dead or marked for removal".into()));
+        for _ in 0..2 {
+            job.fail_inspect(Fault::Status(status, "dead or marked for removal".into()));
+        }
         job.start();
         job.line(Stream::Stdout, "hi");
         let record = next(&mut source).await;
