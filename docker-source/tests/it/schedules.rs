@@ -335,7 +335,7 @@ async fn run(schedule: Schedule) {
             Step::EndEvents => engine.end_events(),
             // Lines that a follower has omitted shortly before are not read by the next source.
             Step::Restart | Step::Kill if !is_ordered && !is_away => {
-                reader.read(usize::MAX, Duration::from_secs(31)).await;
+                reader.read(usize::MAX, Duration::from_secs(60)).await;
                 repeatable = [0; CONTAINERS];
                 reader.restart(&engine).await;
             }
