@@ -6,6 +6,7 @@
 //! container ends before all of its log is sent. So the follower asks whether the container still runs. If
 //! so, it resumes; if not, it reads the log until a read brings nothing new.
 
+mod catch_up;
 mod commands;
 mod pace;
 mod poll;
@@ -15,13 +16,11 @@ mod selection;
 mod window;
 
 use std::future::{Future, pending};
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use gelf_core::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::backoff::Backoff;
 use crate::container::PartialMetadata;
@@ -37,16 +36,13 @@ use crate::stats::{ContainerStats, WaitingContainer};
 pub(crate) use commands::{ExitReason, FollowCommands, StartReason};
 use pace::Pace;
 use problems::{Problem, past_damage};
-use read::{Ending, Response, Silence};
+use read::{Ending, Silence};
 use selection::Selection;
 use window::{Known, Reach, Scan};
 
 /// The number of pieces that are requested of a container that ran before the source connected. With a limit,
 /// the Engine reads its files from the end instead of decoding all of them.
 const TAIL: u32 = 1024;
-/// The maximum number of consecutive reads to the end. The log of an ended container does not grow, so the
-/// second read usually brings nothing new.
-const CATCH_UPS_IN_A_ROW: usize = 16;
 
 /// A follower before it begins.
 pub(crate) struct Follower {
@@ -370,129 +366,6 @@ impl Following {
         }
     }
 
-    async fn decide(&mut self, reader: LogReader) -> Step {
-        let context = self.context.clone();
-        let inspected = tokio::select! {
-            biased;
-            () = self.started() => return self.next_run(Some(reader)),
-            inspected = context.client.inspect(&self.id) => inspected,
-        };
-        match inspected {
-            Ok(inspect) => {
-                let is_running = inspect.state.is_running();
-                let finished_at = inspect.state.finished_at();
-                self.selection.inspected(finished_at);
-                if !self.metadata.update(inspect) {
-                    return self.not_selected();
-                }
-                if is_running {
-                    self.is_unread = true;
-                    self.left = Some(reader);
-                    self.pause().await;
-                    return Step::Follow { tail: past_damage(self.stuck) };
-                }
-                let is_known = self.drained == finished_at.unwrap_or(self.drained);
-                self.drained = finished_at.unwrap_or(self.drained);
-                match is_known || self.end_is_known().await {
-                    true => Step::CatchUp(reader),
-                    // The event was lost, and the event of the next start may be lost, too.
-                    false => Step::Decide(reader),
-                }
-            }
-            Err(error) if error.log_refusal() == LogRefusal::Gone => {
-                self.is_gone = true;
-                Step::CatchUp(reader)
-            }
-            Err(error) => {
-                self.refused(&error);
-                self.pause().await;
-                Step::Decide(reader)
-            }
-        }
-    }
-
-    async fn catch_up(&mut self, mut reader: LogReader) -> Result<Step, QueueClosed> {
-        let Context { catch_ups, timing, .. } = &*self.context.clone();
-        for _ in 0..CATCH_UPS_IN_A_ROW {
-            let new_before = self.sink.new_lines();
-            let started = self.started();
-            let mut response = None;
-            let read = async {
-                let permit = catch_ups.acquire().await;
-                // A read that is slow or waits for room in the queue does not keep others waiting.
-                hold(permit, timing.catch_up, self.read_rest(&mut response)).await
-            };
-            let read = tokio::select! {
-                biased;
-                () = started => None,
-                read = read => Some(read?),
-            };
-            match (read, response) {
-                (None, response) => {
-                    self.open = response.map_or(self.open, |response| response.oldest_open());
-                    return Ok(self.next_run(Some(reader)));
-                }
-                (Some(Ok(Ending::Complete)), Some(response)) => {
-                    reader = response.into_reader();
-                    if self.sink.new_lines() == new_before {
-                        break;
-                    }
-                }
-                (Some(Ok(Ending::Invalid)), _) => {}
-                (Some(Ok(_)), _) => {
-                    self.pause().await;
-                    return Ok(Step::Decide(reader));
-                }
-                (Some(Err(error)), _) => match error.log_refusal() {
-                    LogRefusal::Unreadable => return Ok(self.unreadable(&error)),
-                    // Some Engines answer with another status while a container is being removed.
-                    LogRefusal::Temporary if !(self.is_gone && error.is_status()) => {
-                        self.refused(&error);
-                        self.pause().await;
-                        return Ok(Step::Decide(reader));
-                    }
-                    LogRefusal::Gone | LogRefusal::Temporary => {
-                        self.removed(&error).await?;
-                        break;
-                    }
-                },
-            }
-        }
-        self.finish(reader).await?;
-        Ok(Step::Wait(Waiting::Ended))
-    }
-
-    /// Reads the log as it is to its end, or to the error that ends it. Sets `response` as soon as there is
-    /// one.
-    async fn read_rest(
-        &mut self,
-        response: &mut Option<Response>,
-    ) -> Result<Result<Ending, EngineError>, QueueClosed> {
-        let tail = past_damage(self.stuck);
-        if tail.is_none() && self.can_window() {
-            return self.window(response, 0).await;
-        }
-        if tail.is_some() {
-            self.sink.skip_damage();
-        }
-        let query = self.query(false, tail);
-        self.sink.stats().window();
-        match self.context.client.logs(&self.id, query).await {
-            Ok((content_type, body)) => {
-                let scan = Scan::new(Reach::Nothing, None, false);
-                let response = response.insert(self.response(content_type, body, scan));
-                let silence = Silence::AtMost(self.context.timing.catch_up);
-                let ending = self.read(response, silence).await?;
-                let anchor = response.scan().anchor().filter(|_| ending == Ending::Complete);
-                if let Some(anchor) = anchor.filter(|_| self.can_window()) {
-                    self.known = Known::Line(anchor);
-                }
-                Ok(Ok(ending))
-            }
-            Err(error) => Ok(Err(error)),
-        }
-    }
-
     /// Waits until the container is started again.
     fn started(&self) -> impl Future<Output = ()> + use<> {
         let (mut commands, starts) = (self.commands.clone(), self.seen.starts);
@@ -617,18 +490,6 @@ impl Following {
         tokio::select! {
             () = self.started() => {}
             () = sleep(wait) => {}
-        }
-    }
-}
-
-/// Runs the future and holds the permit meanwhile, for `limit` at most.
-async fn hold<T>(permit: impl Sized, limit: Duration, future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    match timeout(limit, future.as_mut()).await {
-        Ok(output) => output,
-        Err(_) => {
-            drop(permit);
-            future.await
         }
     }
 }
