@@ -21,8 +21,8 @@ fn main() -> io::Result<()> {
         "fixed": ["datagram_size"],
         "notes": "Additional fields are set on the builder, because field names of an event are fixed at compile \
             time. \
-            The other members are fields of an event of level INFO; the crate's documentation says that such \
-            fields override the defaults of the builder.",
+            The other members are fields of an event of level INFO; by its documentation, they override the \
+            crate's own.",
     });
     serve(include_str!("../Cargo.lock"), "tracing-gelf", hello, send)
 }
@@ -33,7 +33,7 @@ fn send(request: &Value) -> Value {
     }
     let message = &request["message"];
     if message.get("level").is_some_and(|level| !level.is_i64()) {
-        return unsupported("the level must be an integer");
+        return unsupported("the level is an integer");
     }
     let mut builder = Logger::builder();
     if let Some(host) = message["host"].as_str() {
