@@ -91,7 +91,7 @@ impl Follower {
         };
         let step = match reason {
             StartReason::RanBefore => Step::Follow { tail: Some(TAIL) },
-            StartReason::Started => Step::Follow { tail: None },
+            StartReason::Started | StartReason::Resumed => Step::Follow { tail: None },
             StartReason::Stopped => Step::Wait(Waiting::Ended),
             StartReason::Unclear => Step::Check,
         };

@@ -216,7 +216,7 @@ impl Supervisor {
             }
             (Action::Die, None) => {
                 let partial = PartialMetadata::from_event_attributes(attributes, is_cut);
-                self.add(id, partial, false, StartReason::Started, None);
+                self.add(id, partial, false, StartReason::Resumed, None);
             }
             (Action::Rename, Some(entry)) => {
                 if let Some(name) = attributes.remove("name") {
@@ -263,7 +263,8 @@ impl Supervisor {
                     (false, true) => StartReason::RanBefore,
                     (false, false) if has_just_ended => StartReason::Unclear,
                     (false, false) => StartReason::Stopped,
-                    (true, true) => StartReason::Started,
+                    (true, true) if self.has_listed => StartReason::Started,
+                    (true, true) => StartReason::Resumed,
                     (true, false) => StartReason::Unclear,
                 };
                 let (decided, decision) = oneshot::channel();
@@ -336,7 +337,7 @@ impl Supervisor {
         let Some(renamed_at) = entry.get().renamed_at.filter(|_| entry.get().is_excluded) else { return };
         let mut entry = entry.remove();
         entry.since = renamed_at.max(entry.since);
-        self.start_follower(id.clone(), entry, StartReason::Started, None, Duration::ZERO);
+        self.start_follower(id.clone(), entry, StartReason::Resumed, None, Duration::ZERO);
     }
 
     /// Returns a cursor for a container's log. The cursor starts behind the lines that were settled before.
@@ -417,7 +418,7 @@ impl Supervisor {
                 self.context.stats.follower_restarted();
                 if let Some(mut entry) = self.entries.remove(&id) {
                     let delay = entry.restarts.next();
-                    self.start_follower(id, entry, StartReason::Started, None, delay);
+                    self.start_follower(id, entry, StartReason::Resumed, None, delay);
                 }
             }
         }

@@ -30,6 +30,8 @@ pub(crate) enum StartReason {
     RanBefore,
     /// The container was started, or found, later.
     Started,
+    /// The container may have run before the time from which its log is read.
+    Resumed,
     /// The container was not running before the source connected.
     Stopped,
     /// The container was found later and not running; it may have run unnoticed.

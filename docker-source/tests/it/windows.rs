@@ -243,3 +243,27 @@ async fn a_source_that_is_stopped_reads_busy_logs_up_to_the_present() {
     assert_eq!(texts(&mut source, 110).await, numbers(400..510));
     assert_nothing_left(&mut source).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_starts_at_a_time_reads_no_earlier_line_of_a_busy_log() {
+    let engine = engine(Options::docker_20_10()).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    write(&web, 0..500);
+    sleep(Duration::from_secs(5)).await;
+    let first = web.line(Stream::Stdout, "line 500");
+    let start = Timestamp::from_unix_nanos(first);
+    let mut timing = timing();
+    timing.latency = LATENCY;
+    let start = Start::At(Positions::from_time(start));
+    let mut source = ready(builder(&engine).timing(timing).start(start)).await;
+    let writing = async {
+        for block in 0..10 {
+            write(&web, 501 + 50 * block..551 + 50 * block);
+            sleep(LATENCY / 2).await;
+        }
+    };
+    let (read, ()) = tokio::join!(texts(&mut source, 501), writing);
+    assert_eq!(read, numbers(500..1001));
+    assert_nothing_left(&mut source).await;
+}
