@@ -225,7 +225,7 @@ async fn a_terminals_log_is_read_with_and_without_a_content_type() {
         let mut source = connect(&engine).await;
         let shell = engine.create(ContainerOptions::named("shell").tty());
         // Cut in the middle of the long line, and once more.
-        shell.fail_logs(Fault::CutAfter(PIECE + 500));
+        shell.fail_logs(Fault::CutAfter(PIECE + 100));
         shell.fail_logs(Fault::CutAfter(PIECE + 40));
         shell.start();
         let long = "y".repeat(PIECE + 50);

@@ -10,7 +10,7 @@ use gelf_core::{
 
 /// The forms in which `Debug` may show the text: as a string, as a list of decimal bytes, as a list of
 /// hexadecimal bytes, or as hexadecimal digits.
-const SECRETS: [&str; 4] = ["secret", "115, 101, 99, 114", "73, 65, 63", "734563"];
+const SECRETS: [&str; 4] = ["secret", "115, 101, 99, 114", "73, 65, 63", "736563"];
 
 #[track_caller]
 fn omits_the_payload(value: &dyn std::fmt::Debug) {
