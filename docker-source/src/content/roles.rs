@@ -135,7 +135,7 @@ pub(super) fn level(value: &Value<'_>) -> Option<Level> {
         Value::Number(number) => match number.as_u64()? {
             // Syslog's levels.
             number @ 0..=7 => Level::try_from(u8::try_from(number).ok()?).ok(),
-            // Those of pino and bunyan: trace is 10, debug 20, info 30, warn 40, error 50, fatal 60.
+            // In pino and bunyan, trace is 10, debug 20, info 30, warn 40, error 50 and fatal 60.
             8..=29 => Some(Level::Debug),
             30..=39 => Some(Level::Informational),
             40..=49 => Some(Level::Warning),

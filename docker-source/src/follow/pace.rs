@@ -102,6 +102,11 @@ impl Pace {
         self.records.max(u32::try_from(self.new_lines).unwrap_or(u32::MAX))
     }
 
+    /// Notes a proof that failed. The next proof covers its records, too.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.proved_at = now;
+    }
+
     /// Notes a window that reached far enough.
     pub(super) fn window(&mut self, now: Instant, new_lines: u64, took: Duration) {
         self.until_proof = match self.records == 0 && new_lines == 0 {

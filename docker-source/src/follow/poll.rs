@@ -39,7 +39,7 @@ impl Following {
         // If the window cannot be read, the next one is due later. The stream itself shows the error.
         let read = self.window(&mut None, 0).await?;
         if !matches!(read, Ok(Ending::Complete)) {
-            self.pace.window(Instant::now(), 0, std::time::Duration::ZERO);
+            self.pace.postpone(Instant::now());
         }
         (self.open, self.stuck, self.is_unread) = (open, stuck, true);
         // The stream goes on behind lines that the window may not have reached.

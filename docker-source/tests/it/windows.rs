@@ -29,6 +29,17 @@ fn write(container: &Container, range: Range<usize>) {
     }
 }
 
+/// Reads and settles this number of lines, stops the source, and returns the positions behind the lines.
+async fn settled(source: &mut Source, lines: usize) -> Positions {
+    let mut progress = Progress::new(Positions::from_time(Timestamp::UNIX_EPOCH));
+    for _ in 0..lines {
+        let ticket = progress.read(next(source).await.position());
+        progress.settle(ticket);
+    }
+    assert_nothing_left(source).await;
+    progress.positions()
+}
+
 fn numbers(range: Range<usize>) -> Vec<String> {
     range.map(|number| format!("line {number}")).collect()
 }
@@ -88,15 +99,10 @@ async fn lines_that_were_rotated_away_while_nothing_was_read_are_a_gap() {
     let mut source = polling(&engine).await;
     web.start();
     write(&web, 0..100);
-    let mut progress = Progress::new(Positions::from_time(Timestamp::UNIX_EPOCH));
-    for _ in 0..100 {
-        let ticket = progress.read(next(&mut source).await.position());
-        progress.settle(ticket);
-    }
-    assert_nothing_left(&mut source).await;
+    let positions = settled(&mut source, 100).await;
     write(&web, 100..2000);
     let kept = web.written().iter().filter(|line| line.is_kept).count();
-    let mut source = ready(builder(&engine).start(Start::At(progress.positions()))).await;
+    let mut source = ready(builder(&engine).start(Start::At(positions))).await;
     let mut gaps = Vec::new();
     let mut read = Vec::new();
     while read.len() < kept {
@@ -123,15 +129,10 @@ async fn positions_are_resumed_without_since_which_skips_compressed_files() {
     let mut source = polling(&engine).await;
     web.start();
     write(&web, 0..100);
-    let mut progress = Progress::new(Positions::from_time(Timestamp::UNIX_EPOCH));
-    for _ in 0..100 {
-        let ticket = progress.read(next(&mut source).await.position());
-        progress.settle(ticket);
-    }
-    assert_nothing_left(&mut source).await;
+    let positions = settled(&mut source, 100).await;
     sleep(Duration::from_secs(5)).await;
     write(&web, 100..400);
-    let mut source = ready(builder(&engine).start(Start::At(progress.positions()))).await;
+    let mut source = ready(builder(&engine).start(Start::At(positions))).await;
     assert_eq!(texts(&mut source, 300).await, numbers(100..400));
     assert_nothing_left(&mut source).await;
 }
