@@ -1,4 +1,4 @@
-//! The driver: sends the messages of the queue.
+//! The driver, which sends the messages of the queue.
 
 use std::fmt;
 use std::io;

@@ -110,7 +110,7 @@ mod tests {
         Ok(Received { payload: Bytes::from(vec![b'x'; len]), from })
     }
 
-    /// Puts an item if there is room without a wait; returns whether there was.
+    /// Puts an item into the queue if there is room without a wait. Returns whether there was room.
     fn takes(queue: &DeliveryQueue, len: usize) -> bool {
         match pin!(queue.reserve(len)).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(room) => {

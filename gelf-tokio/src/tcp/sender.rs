@@ -1,4 +1,4 @@
-//! `TcpSender`: one connection.
+//! `TcpSender`, which sends messages over one connection.
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -29,9 +29,9 @@ const MAX_DISCARDED_READS: usize = 16;
 /// A message without a timestamp is sent without one, unlike with a [`Client`](crate::Client).
 ///
 /// [`feed`](Self::feed) buffers a message, and [`flush`](Self::flush) writes the buffered messages. A sender
-/// that has failed stays closed. The caller then connects a new sender, and sends all messages that were not
-/// completely [acknowledged](Self::acknowledged) again, each from its first byte. Some of these messages may
-/// have arrived, so the receiver may see them twice. A [`Client`](crate::Client) does all that.
+/// that has failed stays closed. The caller then connects a new sender, and sends again all messages that
+/// were not completely [acknowledged](Self::acknowledged), each from its first byte. Some of these messages
+/// may have arrived, so the receiver may see them twice. A [`Client`](crate::Client) does all of this.
 ///
 /// ```
 /// use std::time::Duration;
@@ -62,8 +62,8 @@ impl TcpSender {
     /// Looks the host up and connects to the first of its addresses that answers. If no address answers, the
     /// sender connects to one of the hosts of
     /// [`TcpOptions::failover`](crate::options::TcpOptions::failover). The time limit
-    /// [`TcpOptions::connect_timeout`](crate::options::TcpOptions::connect_timeout) applies to each address,
-    /// and again to the TLS handshake.
+    /// [`TcpOptions::connect_timeout`](crate::options::TcpOptions::connect_timeout) applies to each address
+    /// and, separately, to the TLS handshake.
     ///
     /// # Errors
     /// Returns `InvalidInput` for an endpoint that is not TCP, and otherwise the error of the last address.
@@ -78,7 +78,7 @@ impl TcpSender {
         Ok(Self { connection, closed: false })
     }
 
-    /// Buffers a message for the next flush. If 64 KiB are buffered already, it flushes them first.
+    /// Buffers a message for the next flush. If 64 KiB are buffered already, the call flushes them first.
     ///
     /// # Errors
     /// See [`flush`](Self::flush). After an error, the message is not buffered.
@@ -105,7 +105,7 @@ impl TcpSender {
         Ok(write_payload(payload, self.connection.delimiter(), self.connection.buffer())?)
     }
 
-    /// Writes all buffered messages to the operating system. It waits while the receiver does not read.
+    /// Writes all buffered messages to the operating system. The call waits while the receiver does not read.
     ///
     /// # Errors
     /// Returns [`SendError::Closed`] if the connection is over already, and [`SendError::Io`] if the
@@ -181,7 +181,7 @@ impl TcpSender {
     /// Returns the local address of the connection.
     ///
     /// # Errors
-    /// Errors of the operating system.
+    /// Returns errors of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.connection.socket().local_addr()
     }
@@ -189,7 +189,7 @@ impl TcpSender {
     /// Returns the address of the receiver.
     ///
     /// # Errors
-    /// Errors of the operating system.
+    /// Returns errors of the operating system.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.connection.socket().peer_addr()
     }
