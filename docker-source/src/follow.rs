@@ -13,6 +13,7 @@ mod poll;
 mod problems;
 mod read;
 mod selection;
+mod state;
 mod window;
 
 use std::future::{Future, pending};
@@ -177,6 +178,7 @@ impl Following {
     async fn run(&mut self, first: Step) -> Result<ExitReason, QueueClosed> {
         let mut step = first;
         loop {
+            self.note(Some(step.state()));
             step = match step {
                 Step::Admit => self.admit().await,
                 Step::Follow { tail } => self.follow(tail).await?,
@@ -244,6 +246,7 @@ impl Following {
         {
             return Ok(self.not_selected());
         }
+        self.note(None);
         self.left = None;
         let mut response = self.response(content_type, body, scan);
         loop {
@@ -474,6 +477,7 @@ impl Following {
     fn take_name(&mut self) {
         if let Some(name) = &self.commands.borrow().name {
             self.metadata.rename(name);
+            self.note(None);
         }
     }
 

@@ -212,7 +212,7 @@ impl QueueSlot<'_> {
         (place, since): (LinePosition, Timestamp),
         stats: &Arc<ContainerStats>,
     ) {
-        stats.queued(line.length > line.bytes.len());
+        stats.queued(line.time, line.length > line.bytes.len());
         let record = Record { container, line, place, since, gap: None, _budget: Some(self.budget) };
         self.slot.send(QueuedRecord { record, stats: stats.clone() });
     }
@@ -225,9 +225,9 @@ impl QueueSlot<'_> {
         (place, since): (LinePosition, Timestamp),
         stats: &Arc<ContainerStats>,
     ) {
-        stats.queued(false);
         let bytes = Bytes::from(gap.to_string());
         let time = gap.before.or(gap.after).unwrap_or(since);
+        stats.queued(time, false);
         let line = Line { stream, time, length: bytes.len(), bytes, ended: true };
         let record = Record { container, line, place, since, gap: Some(gap), _budget: Some(self.budget) };
         self.slot.send(QueuedRecord { record, stats: stats.clone() });
