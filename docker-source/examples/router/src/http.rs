@@ -1,0 +1,71 @@
+//! The HTTP API: Logspout's surface, and the state of the router.
+//!
+//! `serve` accepts connections within limits, and `stall` ends those whose client takes no bytes. `caller`
+//! refuses requests that a page of another site makes, `dispatch` finds the answer of a path, and `answer` has
+//! the types of answers. `engine` asks the Engine whether it answers, `progress` notices lines that wait, and
+//! `health` answers with the problems. `time` writes times.
+
+mod answer;
+mod caller;
+mod dispatch;
+mod engine;
+mod health;
+mod progress;
+mod serve;
+mod stall;
+mod time;
+
+use std::sync::Arc;
+
+use docker_source::EngineAddress;
+use tokio::task::JoinSet;
+
+use crate::cli::HttpOptions;
+use crate::condition::Condition;
+use crate::group::{Shared, Sources};
+use crate::registry::Registry;
+
+use self::progress::Progress;
+
+/// The parts of the router that the API shows and changes.
+pub(crate) struct Api {
+    options: HttpOptions,
+    registry: Registry,
+    sources: Sources,
+    address: EngineAddress,
+    /// Holds while the state folder can be written.
+    is_writable: Condition,
+    /// Holds while the Engine answers.
+    engine: Condition,
+    progress: Progress,
+}
+
+impl Api {
+    pub(crate) fn new(
+        options: HttpOptions,
+        registry: Registry,
+        sources: Sources,
+        is_writable: Condition,
+        shared: &Shared,
+    ) -> Self {
+        Self {
+            options,
+            registry,
+            sources,
+            address: shared.address.clone(),
+            is_writable,
+            engine: Condition::default(),
+            progress: Progress::default(),
+        }
+    }
+}
+
+/// Starts the API. It ends when the result is dropped.
+pub(crate) fn start(api: Api) -> JoinSet<()> {
+    let api = Arc::new(api);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(engine::watch(api.address.clone(), api.engine.clone()));
+    tasks.spawn(progress::watch(api.clone()));
+    tasks.spawn(serve::run(api));
+    tasks
+}

@@ -1,0 +1,26 @@
+//! Finds the answer of a path.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+
+use super::answer::{Answer, refusal, wrong_method};
+use super::{Api, caller, health};
+
+/// Answers a request.
+pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer {
+    let path = request.uri().path().to_owned();
+    // A health check may come by any name, and its answer shows little.
+    if path != "/health" {
+        if let Err(reason) = caller::check(request.headers(), &api.options.names) {
+            return refusal(StatusCode::FORBIDDEN, &reason);
+        }
+    }
+    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+    match &*path {
+        "/health" if is_get => health::answer(&api),
+        "/health" => wrong_method("GET, HEAD"),
+        _ => refusal(StatusCode::NOT_FOUND, "not found"),
+    }
+}

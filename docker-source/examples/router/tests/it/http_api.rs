@@ -1,0 +1,195 @@
+//! Tests of the HTTP API.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::common::{Router, TIMEOUT, listen_again, refusing_tcp};
+use gelf_tokio::TcpReceiver;
+use serde_json::Value;
+use simulated_engine::{Container, ContainerOptions, Fault, SimulatedEngine, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep, timeout};
+
+/// A router with an Engine, a container and the API.
+struct Served {
+    engine: SimulatedEngine,
+    web: Container,
+    router: Router,
+    address: SocketAddr,
+}
+
+impl Served {
+    async fn start(arguments: &[&str]) -> Self {
+        let engine = SimulatedEngine::start().await;
+        let web = engine.create(ContainerOptions::named("web").env("PASSWORD=hunter2"));
+        web.start();
+        let router = Router::start(&engine.docker_host(), &[arguments, &["--http=127.0.0.1:0"]].concat());
+        Self::of(engine, web, router)
+    }
+
+    fn of(engine: SimulatedEngine, web: Container, mut router: Router) -> Self {
+        let line = router.wait_for("the HTTP API is at http://");
+        let address = line.split("http://").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+        router.wait_until_ready();
+        Self { engine, web, router, address }
+    }
+
+    /// Returns the status and the body of the answer to a request.
+    async fn ask(&self, request: &str) -> (u16, String) {
+        ask(self.address, request).await
+    }
+
+    async fn get(&self, path: &str) -> (u16, String) {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address)).await
+    }
+
+    async fn get_json(&self, path: &str) -> Value {
+        let (status, body) = self.get(path).await;
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    /// Waits until the health check has this status, and returns its answer.
+    async fn wait_for_health(&self, status: u16) -> String {
+        let started = Instant::now();
+        loop {
+            let (now, body) = self.get("/health").await;
+            if now == status {
+                return body;
+            }
+            assert!(started.elapsed() < TIMEOUT, "the health check has the status {now}: {body}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// Sends a request on a new connection, and returns the status and the body of the answer.
+async fn ask(address: SocketAddr, request: &str) -> (u16, String) {
+    let request = request.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(TIMEOUT, stream.read_to_string(&mut answer)).await.expect("timed out").unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_check_names_an_engine_that_hangs_or_is_gone_until_it_answers_again() {
+    let served = Served::start(&["--print"]).await;
+    let healthy = served.wait_for_health(200).await;
+    assert!(healthy.contains("Healthy!"), "{healthy}");
+    served.engine.fail_ping(Fault::Hang);
+    let hanging = served.wait_for_health(503).await;
+    assert!(hanging.contains("the Engine does not answer") && hanging.contains("_ping"), "{hanging}");
+    served.wait_for_health(200).await;
+    served.engine.go_away().await;
+    let gone = served.wait_for_health(503).await;
+    assert!(gone.contains("the Engine does not answer") && gone.contains("\"since\": \"20"), "{gone}");
+    served.engine.come_back();
+    served.wait_for_health(200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_check_names_a_destination_that_is_down_until_it_is_back() {
+    let (reserved, address) = refusing_tcp();
+    let served = Served::start(&[&format!("gelf+tcp://{address}#main")]).await;
+    let down = served.wait_for_health(503).await;
+    let value: Value = serde_json::from_str(&down).unwrap();
+    let problem = &value["problems"][0];
+    assert_eq!(problem["problem"], "the destination is down");
+    assert_eq!(problem["route"]["name"], "main");
+    assert_eq!(problem["route"]["destination"], format!("gelf+tcp://{address}"));
+    assert!(problem["error"].as_str().unwrap().contains("refused"), "{down}");
+    drop(reserved);
+    let mut receiver = listen_again(address).await;
+    served.wait_for_health(200).await;
+    served.web.line(Stream::Stdout, "one");
+    timeout(TIMEOUT, receiver.recv()).await.unwrap();
+}
+
+/// The kernel takes some lines for a destination that reads nothing, and then the route stalls.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_check_names_a_destination_that_takes_no_lines_and_logs_that_are_not_read_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let route = format!("gelf+tcp://{}?queue=4", listener.local_addr().unwrap());
+    let served = Served::start(&[&route]).await;
+    let (stream, _) = listener.accept().await.unwrap();
+    served.wait_for_health(200).await;
+    let line = "x".repeat(16 * 1024);
+    for _ in 0..2000 {
+        served.web.line(Stream::Stdout, &line);
+    }
+    let started = Instant::now();
+    loop {
+        let stalled = served.wait_for_health(503).await;
+        let names = ["the destination takes no lines", "the reading of logs is stalled"];
+        if names.iter().all(|name| stalled.contains(name)) {
+            break;
+        }
+        assert!(started.elapsed() < TIMEOUT, "{stalled}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    drop(stream);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_check_names_a_state_folder_that_cannot_be_written_until_it_can() {
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let folder = std::env::temp_dir().join(format!("gelf-router-health-{}", std::process::id()));
+    let (state, route) = (format!("--state={}", folder.display()), receiver.local_addr().unwrap());
+    let served = Served::start(&[&state, &format!("gelf+tcp://{route}")]).await;
+    served.wait_for_health(200).await;
+    // Nobody can write a file whose name is that of a folder, not even root.
+    fs::create_dir(folder.join("positions.new")).unwrap();
+    served.web.line(Stream::Stdout, "one");
+    timeout(TIMEOUT, receiver.recv()).await.unwrap();
+    let unwritable = served.wait_for_health(503).await;
+    assert!(unwritable.contains("the state folder cannot be written"), "{unwritable}");
+    // The write is repeated, although no line follows.
+    fs::remove_dir(folder.join("positions.new")).unwrap();
+    served.wait_for_health(200).await;
+    drop(served);
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_router_without_routes_serves_the_api_of_logspouts_variable_until_a_signal() {
+    let engine = SimulatedEngine::start().await;
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+    command.env("DOCKER_HOST", engine.docker_host()).env("PORT", free.port().to_string());
+    let mut router = Router::spawn(command);
+    router.wait_for("the HTTP API is at");
+    let (status, body) = ask(free, "GET /health HTTP/1.1\r\nHost: any.example\r\n\r\n").await;
+    assert!(status == 200 && body.contains("Healthy!"), "{status} {body}");
+    // A second router cannot have the port, ships all the same, and says why.
+    let mut second = std::process::Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+    second.arg("--print").env("DOCKER_HOST", engine.docker_host()).env("PORT", free.port().to_string());
+    let mut second = Router::spawn(second);
+    second.wait_for("the HTTP API cannot listen");
+    second.wait_until_ready();
+    router.terminate();
+    second.wait_for("the HTTP API is at");
+    second.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_other_sites_wrong_methods_and_large_heads_are_refused() {
+    let served = Served::start(&["--print"]).await;
+    let host = served.address;
+    for (request, status) in [
+        (format!("GET /none HTTP/1.1\r\nHost: {host}\r\n\r\n"), 404),
+        (format!("POST /health HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"), 405),
+        ("GET /none HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_owned(), 403),
+        (format!("GET /none HTTP/1.1\r\nHost: {host}\r\nOrigin: http://evil.example\r\n\r\n"), 403),
+        (format!("GET / HTTP/1.1\r\nHost: {host}\r\nX: {}\r\n\r\n", "x".repeat(20_000)), 431),
+        ("nonsense\r\n\r\n".to_owned(), 400),
+    ] {
+        let (answered, body) = served.ask(&request).await;
+        assert_eq!(answered, status, "{request:.80}: {body}");
+    }
+    served.router.terminate();
+}
