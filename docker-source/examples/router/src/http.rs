@@ -3,13 +3,16 @@
 //! `serve` accepts connections within limits, and `stall` ends those whose client takes no bytes. `caller`
 //! refuses requests that a page of another site makes, `dispatch` finds the answer of a path, and `answer` has
 //! the types of answers. `engine` asks the Engine whether it answers, `progress` notices lines that wait, and
-//! `health` answers with the problems. `time` writes times.
+//! `health` answers with the problems. `metrics` answers with all counters, in the format that `exposition`
+//! writes. `time` writes times.
 
 mod answer;
 mod caller;
 mod dispatch;
 mod engine;
+mod exposition;
 mod health;
+mod metrics;
 mod progress;
 mod serve;
 mod stall;

@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
 use super::answer::{Answer, refusal, wrong_method};
-use super::{Api, caller, health};
+use super::{Api, caller, health, metrics};
 
 /// Answers a request.
 pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer {
@@ -20,7 +20,8 @@ pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer 
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     match &*path {
         "/health" if is_get => health::answer(&api),
-        "/health" => wrong_method("GET, HEAD"),
+        "/metrics" if is_get => metrics::answer(&api),
+        "/health" | "/metrics" => wrong_method("GET, HEAD"),
         _ => refusal(StatusCode::NOT_FOUND, "not found"),
     }
 }

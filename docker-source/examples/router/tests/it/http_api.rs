@@ -1,7 +1,9 @@
 //! Tests of the HTTP API.
 
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::common::{Router, TIMEOUT, listen_again, refusing_tcp};
@@ -159,14 +161,14 @@ async fn the_health_check_names_a_state_folder_that_cannot_be_written_until_it_c
 async fn a_router_without_routes_serves_the_api_of_logspouts_variable_until_a_signal() {
     let engine = SimulatedEngine::start().await;
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
     command.env("DOCKER_HOST", engine.docker_host()).env("PORT", free.port().to_string());
     let mut router = Router::spawn(command);
     router.wait_for("the HTTP API is at");
     let (status, body) = ask(free, "GET /health HTTP/1.1\r\nHost: any.example\r\n\r\n").await;
     assert!(status == 200 && body.contains("Healthy!"), "{status} {body}");
     // A second router cannot have the port, ships all the same, and says why.
-    let mut second = std::process::Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+    let mut second = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
     second.arg("--print").env("DOCKER_HOST", engine.docker_host()).env("PORT", free.port().to_string());
     let mut second = Router::spawn(second);
     second.wait_for("the HTTP API cannot listen");
@@ -192,4 +194,89 @@ async fn requests_of_other_sites_wrong_methods_and_large_heads_are_refused() {
         assert_eq!(answered, status, "{request:.80}: {body}");
     }
     served.router.terminate();
+}
+
+/// Returns the value of a sample.
+fn sample(metrics: &str, name: &str) -> u64 {
+    let line =
+        metrics.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {metrics}"));
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Checks metrics with Prometheus's own linter.
+fn check_with_promtool(metrics: &str) {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let mut programs = std::env::split_paths(&folders).map(|folder| folder.join("promtool"));
+    let program = programs.find(|program| program.is_file()).unwrap_or_else(|| "promtool".into());
+    if !real_engine::require_path("promtool", &program) {
+        return;
+    }
+    let mut command = Command::new(program);
+    let mut promtool = command.args(["check", "metrics"]).stdin(Stdio::piped()).spawn().unwrap();
+    promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    assert!(promtool.wait().unwrap().success(), "{metrics}");
+}
+
+/// Compares the metrics with the table of the README, or writes the table if `GELF_UPDATE_DOCS` is set.
+fn check_with_readme(metrics: &str) {
+    let head = "| metric | type | meaning |\n|---|---|---|\n";
+    let mut table = head.to_owned();
+    for (help, kind) in metrics.lines().zip(metrics.lines().skip(1)) {
+        if let Some((name, help)) = help.strip_prefix("# HELP ").and_then(|help| help.split_once(' ')) {
+            let kind = kind.rsplit(' ').next().unwrap();
+            table += &format!("| `{name}` | {kind} | {help} |\n");
+        }
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let mut text = fs::read_to_string(path).unwrap();
+    let start = text.find(head).expect("README.md has the table");
+    let end = text[start..].find("\n\n").expect("text follows the table") + start + 1;
+    if std::env::var_os("GELF_UPDATE_DOCS").is_some() {
+        text.replace_range(start..end, &table);
+        fs::write(path, text).unwrap();
+    } else {
+        assert_eq!(&text[start..end], table, "run this test with GELF_UPDATE_DOCS=1 to write it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_have_the_counters_of_sources_and_routes_and_no_container() {
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let (_reserved, closed) = refusing_tcp();
+    let routes = format!("gelf+tcp://{}#main,gelf+tcp://{closed}", receiver.local_addr().unwrap());
+    let served = Served::start(&[&routes]).await;
+    for text in ["one", "two", ""] {
+        served.web.line(Stream::Stdout, text);
+    }
+    for _ in 0..2 {
+        timeout(TIMEOUT, receiver.recv()).await.unwrap();
+    }
+    let started = Instant::now();
+    let metrics = loop {
+        let (status, metrics) = served.get("/metrics").await;
+        assert_eq!(status, 200);
+        let is_delivered = metrics.contains("reason=\"acknowledged\"} 2\n");
+        if is_delivered && sample(&metrics, "gelf_router_lines_skipped_total{reason=\"empty\"}") == 1 {
+            break metrics;
+        }
+        assert!(started.elapsed() < TIMEOUT, "{metrics}");
+        sleep(Duration::from_millis(50)).await;
+    };
+    check_with_promtool(&metrics);
+    check_with_readme(&metrics);
+    for (name, value) in [
+        ("gelf_router_engine_up", 1),
+        ("gelf_router_lines_read_total", 3),
+        ("gelf_router_lines_yielded_total", 2),
+        ("gelf_router_containers_followed", 1),
+        ("gelf_router_gaps_total", 0),
+    ] {
+        assert_eq!(sample(&metrics, name), value, "{name}: {metrics}");
+    }
+    let up = |destination: &str| format!("destination=\"gelf+tcp://{destination}\"}} ");
+    let ups: Vec<_> = metrics.lines().filter(|line| line.starts_with("gelf_router_route_up{")).collect();
+    assert_eq!(ups.len(), 2);
+    assert!(ups[0].contains("name=\"main\"") && ups[0].ends_with('1'), "{ups:?}");
+    assert!(ups[1].contains(&up(&closed.to_string())) && ups[1].ends_with('0'), "{ups:?}");
+    assert!(!metrics.contains("web") && !metrics.contains(served.web.id()), "{metrics}");
 }
