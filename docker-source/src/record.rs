@@ -156,7 +156,7 @@ pub(crate) struct QueuedRecord {
 impl QueuedRecord {
     /// Returns the record, counted as yielded.
     pub(crate) fn into_record(self) -> Record {
-        self.stats.yielded();
+        self.stats.yielded(self.record.line.time);
         self.record
     }
 }

@@ -129,6 +129,8 @@ pub struct ContainerStatus {
     pub counts: LineCounts,
     /// The stamp of the last line that was read and not read before.
     pub last_line: Option<Timestamp>,
+    /// The stamp of the last line that [`Source::next`](crate::Source::next) yielded.
+    pub last_yielded: Option<Timestamp>,
 }
 
 /// The counters of a [`Source`](crate::Source). They outlive it.
@@ -312,6 +314,7 @@ pub(crate) struct ContainerStats {
 struct Lines {
     counts: LineCounts,
     last: Option<Timestamp>,
+    last_yielded: Option<Timestamp>,
 }
 
 impl ContainerStats {
@@ -329,8 +332,8 @@ impl ContainerStats {
 
     fn status(&self) -> Option<ContainerStatus> {
         let (container, state) = lock(&self.reading).clone()?;
-        let Lines { counts, last } = *lock(&self.lines);
-        Some(ContainerStatus { container, state, counts, last_line: last })
+        let Lines { counts, last: last_line, last_yielded } = *lock(&self.lines);
+        Some(ContainerStatus { container, state, counts, last_line, last_yielded })
     }
 
     pub(crate) fn request(&self, resumes: bool) {
@@ -385,8 +388,10 @@ impl ContainerStats {
         counts.truncated += u64::from(truncated);
     }
 
-    pub(crate) fn yielded(&self) {
-        let counts = &mut lock(&self.lines).counts;
+    pub(crate) fn yielded(&self, time: Timestamp) {
+        let lines = &mut *lock(&self.lines);
+        lines.last_yielded = lines.last_yielded.max(Some(time));
+        let counts = &mut lines.counts;
         counts.in_flight = counts.in_flight.saturating_sub(1);
         counts.yielded += 1;
     }
@@ -417,10 +422,10 @@ mod tests {
             |c| c.queued(Timestamp::UNIX_EPOCH, false),
             ContainerStats::skipped_empty,
             |c| c.queued(Timestamp::UNIX_EPOCH, true),
-            ContainerStats::yielded,
+            |c| c.yielded(Timestamp::UNIX_EPOCH),
             ContainerStats::skipped_repeated,
             ContainerStats::skipped_old,
-            ContainerStats::yielded,
+            |c| c.yielded(Timestamp::UNIX_EPOCH),
             |c| c.request(true),
             ContainerStats::bad_frame,
         ];
@@ -450,7 +455,7 @@ mod tests {
         stats.forget(&id);
         assert_eq!(stats.snapshot().containers.len(), 1);
         assert_eq!(stats.snapshot().total.in_flight, 1);
-        container.yielded();
+        container.yielded(Timestamp::UNIX_EPOCH);
         let after = stats.snapshot();
         assert!(after.containers.is_empty());
         assert_eq!((after.total.read, after.total.yielded, after.total.in_flight), (1, 1, 0));

@@ -4,10 +4,11 @@
 //! refuses requests that a page of another site makes, `dispatch` finds the answer of a path, and `answer` has
 //! the types of answers. `engine` asks the Engine whether it answers, `progress` notices lines that wait, and
 //! `health` answers with the problems. `metrics` answers with all counters, in the format that `exposition`
-//! writes. `time` writes times.
+//! writes, and `containers` with the containers. `time` writes times.
 
 mod answer;
 mod caller;
+mod containers;
 mod dispatch;
 mod engine;
 mod exposition;

@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
 use super::answer::{Answer, refusal, wrong_method};
-use super::{Api, caller, health, metrics};
+use super::{Api, caller, containers, health, metrics};
 
 /// Answers a request.
 pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer {
@@ -21,7 +21,8 @@ pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer 
     match &*path {
         "/health" if is_get => health::answer(&api),
         "/metrics" if is_get => metrics::answer(&api),
-        "/health" | "/metrics" => wrong_method("GET, HEAD"),
+        "/containers" if is_get => containers::answer(&api),
+        "/containers" | "/health" | "/metrics" => wrong_method("GET, HEAD"),
         _ => refusal(StatusCode::NOT_FOUND, "not found"),
     }
 }

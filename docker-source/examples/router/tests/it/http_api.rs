@@ -280,3 +280,47 @@ async fn metrics_have_the_counters_of_sources_and_routes_and_no_container() {
     assert!(ups[1].contains(&up(&closed.to_string())) && ups[1].ends_with('0'), "{ups:?}");
     assert!(!metrics.contains("web") && !metrics.contains(served.web.id()), "{metrics}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_are_listed_with_their_routes_or_the_reason_why_they_are_not_read_and_without_secrets() {
+    let engine = SimulatedEngine::start().await;
+    let create = |options: ContainerOptions| {
+        let container = engine.create(options.env("PASSWORD=hunter2").label("token", "hunter2"));
+        container.start();
+        container
+    };
+    let web = create(ContainerOptions::named("web"));
+    create(ContainerOptions::named("db"));
+    create(ContainerOptions::named("quiet").env("LOGSPOUT=ignore"));
+    create(ContainerOptions::named("splunk-web")).unreadable();
+    let router = Router::start(&engine.docker_host(), &["--print=filter.name=*web", "--http=127.0.0.1:0"]);
+    let mut served = Served::of(engine, web, router);
+    served.web.line(Stream::Stdout, "one");
+    served.router.next_line();
+    let started = Instant::now();
+    let containers = loop {
+        let containers = served.get_json("/containers").await;
+        let is_known = containers.as_array().unwrap().iter().all(|container| {
+            container["is_followed"] == (container["name"] == "web") && container["log_driver"] != Value::Null
+        });
+        if is_known && containers.as_array().unwrap().len() == 4 && containers[3]["lines"] == 1 {
+            break containers;
+        }
+        assert!(started.elapsed() < TIMEOUT, "{containers:#}");
+        sleep(Duration::from_millis(50)).await;
+    };
+    let shown = |index: usize| {
+        let container = &containers[index];
+        let routes = container["routes"].as_array().unwrap().len();
+        (container["name"].as_str().unwrap(), container["reason"].as_str(), routes)
+    };
+    assert_eq!(shown(0), ("db", Some("its name does not match *web"), 0));
+    assert_eq!(shown(1).1, Some("LOGSPOUT=ignore is in its environment"));
+    assert_eq!(shown(2), ("splunk-web", Some("its log driver does not support reading"), 1));
+    assert_eq!(shown(3), ("web", None, 1));
+    let web = &containers[3];
+    assert_eq!((web["lag_seconds"].as_f64(), web["gaps"].as_u64()), (Some(0.0), Some(0)));
+    assert!(web["last_line"].as_str().unwrap().ends_with('Z'), "{web:#}");
+    assert_eq!(web["id"], served.web.id());
+    assert!(!containers.to_string().contains("hunter2"), "{containers:#}");
+}
