@@ -4,7 +4,8 @@
 //! refuses requests that a page of another site makes, `dispatch` finds the answer of a path, and `answer` has
 //! the types of answers. `engine` asks the Engine whether it answers, `progress` notices lines that wait, and
 //! `health` answers with the problems. `metrics` answers with all counters, in the format that `exposition`
-//! writes, and `containers` with the containers. `time` writes times.
+//! writes, and `containers` with the containers. `logs` answers with a live tail of `tail`, in the
+//! form of `tail_text` and through the buffer of `tail_buffer`, also as a `web_socket`. `time` writes times.
 
 mod answer;
 mod caller;
@@ -13,21 +14,28 @@ mod dispatch;
 mod engine;
 mod exposition;
 mod health;
+mod logs;
 mod metrics;
 mod progress;
 mod serve;
 mod stall;
+mod tail;
+mod tail_buffer;
+mod tail_text;
 mod time;
+mod web_socket;
 
 use std::sync::Arc;
 
 use docker_source::EngineAddress;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::cli::HttpOptions;
 use crate::condition::Condition;
 use crate::group::{Shared, Sources};
 use crate::registry::Registry;
+use crate::stop::Stop;
 
 use self::progress::Progress;
 
@@ -42,7 +50,13 @@ pub(crate) struct Api {
     /// Holds while the Engine answers.
     engine: Condition,
     progress: Progress,
+    /// The live tails that are still possible.
+    tails: Arc<Semaphore>,
+    stop: Stop,
 }
+
+/// The limit of live tails. Each reads the logs of its containers once more.
+const MAX_TAILS: usize = 4;
 
 impl Api {
     pub(crate) fn new(
@@ -60,6 +74,8 @@ impl Api {
             is_writable,
             engine: Condition::default(),
             progress: Progress::default(),
+            tails: Arc::new(Semaphore::new(MAX_TAILS)),
+            stop: shared.stop.clone(),
         }
     }
 }

@@ -10,6 +10,8 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_T
 use hyper::{Response, StatusCode};
 use serde_json::Value;
 
+use super::tail::Tail;
+
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 
@@ -20,6 +22,8 @@ pub(super) type Answer = Response<Body>;
 pub(super) enum Body {
     /// A text, until it is taken.
     Whole(Option<Bytes>),
+    /// The lines of a live tail.
+    Tail(Tail),
 }
 
 impl hyper::body::Body for Body {
@@ -28,10 +32,11 @@ impl hyper::body::Body for Body {
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
             Self::Whole(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Tail(tail) => tail.poll_next(context).map(|line| line.map(|line| Ok(Frame::data(line)))),
         }
     }
 
@@ -42,6 +47,7 @@ impl hyper::body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Whole(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Tail(_) => SizeHint::new(),
         }
     }
 }

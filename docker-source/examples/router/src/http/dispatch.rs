@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
 use super::answer::{Answer, refusal, wrong_method};
-use super::{Api, caller, containers, health, metrics};
+use super::{Api, caller, containers, health, logs, metrics};
 
 /// Answers a request.
 pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer {
@@ -22,7 +22,12 @@ pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer 
         "/health" if is_get => health::answer(&api),
         "/metrics" if is_get => metrics::answer(&api),
         "/containers" if is_get => containers::answer(&api),
-        "/containers" | "/health" | "/metrics" => wrong_method("GET, HEAD"),
-        _ => refusal(StatusCode::NOT_FOUND, "not found"),
+        "/logs" if is_get => logs::answer_to(&api, "", request),
+        "/containers" | "/health" | "/logs" | "/metrics" => wrong_method("GET, HEAD"),
+        _ => match path.strip_prefix("/logs/") {
+            Some(containers) if is_get => logs::answer_to(&api, containers, request),
+            Some(_) => wrong_method("GET, HEAD"),
+            None => refusal(StatusCode::NOT_FOUND, "not found"),
+        },
     }
 }

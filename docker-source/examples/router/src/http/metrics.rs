@@ -8,9 +8,9 @@ use gelf_tokio::ClientState;
 use gelf_tokio::stats::ClientStats;
 use hyper::StatusCode;
 
-use super::Api;
 use super::answer::{Answer, text};
 use super::exposition::{CONTENT_TYPE, Exposition};
+use super::{Api, MAX_TAILS};
 use crate::registry::RunningRoute;
 use crate::tally::Figures;
 
@@ -23,6 +23,8 @@ pub(super) fn answer(api: &Api) -> Answer {
     exposition.gauge("engine_up", "1 if the Engine answers").value(engine);
     let state = u64::from(api.is_writable.problem().is_none());
     exposition.gauge("state_writable", "1 unless the state folder cannot be written").value(state);
+    let tails = MAX_TAILS.saturating_sub(api.tails.available_permits());
+    exposition.gauge("live_tails", "Live tails of clients").value(tails as u64);
     sources(api, &mut exposition);
     routes(&api.registry.routes(), &mut exposition);
     text(StatusCode::OK, CONTENT_TYPE, exposition.into_text())
