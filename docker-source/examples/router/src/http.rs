@@ -5,7 +5,8 @@
 //! the types of answers. `engine` asks the Engine whether it answers, `progress` notices lines that wait, and
 //! `health` answers with the problems. `metrics` answers with all counters, in the format that `exposition`
 //! writes, and `containers` with the containers. `logs` answers with a live tail of `tail`, in the
-//! form of `tail_text` and through the buffer of `tail_buffer`, also as a `web_socket`. `time` writes times.
+//! form of `tail_text` and through the buffer of `tail_buffer`, also as a `web_socket`. `routes` shows and changes the routes. `time` writes
+//! times.
 
 mod answer;
 mod caller;
@@ -17,6 +18,7 @@ mod health;
 mod logs;
 mod metrics;
 mod progress;
+mod routes;
 mod serve;
 mod stall;
 mod tail;
@@ -28,16 +30,20 @@ mod web_socket;
 use std::sync::Arc;
 
 use docker_source::EngineAddress;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::cli::HttpOptions;
 use crate::condition::Condition;
 use crate::group::{Shared, Sources};
+use crate::logspout::Environment;
 use crate::registry::Registry;
+use crate::routes_folder::RoutesFolder;
 use crate::stop::Stop;
 
 use self::progress::Progress;
+
+pub(crate) use self::routes::Addition;
 
 /// The parts of the router that the API shows and changes.
 pub(crate) struct Api {
@@ -53,6 +59,14 @@ pub(crate) struct Api {
     /// The live tails that are still possible.
     tails: Arc<Semaphore>,
     stop: Stop,
+    /// The folder of the routes that were added.
+    folder: Option<RoutesFolder>,
+    /// The variables that set options of routes.
+    environment: Environment,
+    /// Takes the routes to start.
+    adding: mpsc::Sender<Addition>,
+    /// Is locked while routes change.
+    changing: Mutex<()>,
 }
 
 /// The limit of live tails. Each reads the logs of its containers once more.
@@ -65,6 +79,8 @@ impl Api {
         sources: Sources,
         is_writable: Condition,
         shared: &Shared,
+        (environment, folder): (Environment, Option<RoutesFolder>),
+        adding: mpsc::Sender<Addition>,
     ) -> Self {
         Self {
             options,
@@ -76,6 +92,10 @@ impl Api {
             progress: Progress::default(),
             tails: Arc::new(Semaphore::new(MAX_TAILS)),
             stop: shared.stop.clone(),
+            folder,
+            environment,
+            adding,
+            changing: Mutex::default(),
         }
     }
 }

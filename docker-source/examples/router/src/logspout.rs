@@ -89,7 +89,7 @@ pub(crate) static VARIABLES: [Variable; 39] = [
     unused("RETRY_COUNT", "a destination that is down is retried without a limit"),
     used(
         ROUTES_PATH,
-        "loads the routes that the HTTP API has kept in this folder, and keeps further ones there",
+        "keeps the routes that the HTTP API adds in this folder, if it exists, for the next start",
     ),
     used("ROUTE_URIS", "sets the routes if neither the command line nor the file of --config has any"),
     used(STRIP_ANSI, "sets strip_ansi= of routes that lack it"),

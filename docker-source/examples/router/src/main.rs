@@ -4,7 +4,7 @@
 //! for the id of the machine, `privileges` drops root, `run` joins the source of records with the routes,
 //! `lines` joins a route's lines into messages, `deliver` sends them, `settlement` tracks the progress of each
 //! route, `state` keeps the positions of the routes across restarts, `tally` counts the lines of a route,
-//! `registry` has the routes that run, `http` shows and changes them, `condition` notes problems that last, `stop`
+//! `registry` has the routes that run, `http` shows and changes them, `routes_folder` keeps those that it adds, `condition` notes problems that last, `stop`
 //! waits for signals, and `print` is the receiver of `--print`.
 
 mod audit;
@@ -26,6 +26,7 @@ mod privileges;
 mod receipt;
 mod registry;
 mod route;
+mod routes_folder;
 mod run;
 mod settlement;
 mod state;

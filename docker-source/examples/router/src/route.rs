@@ -1,6 +1,7 @@
 //! Routes: a destination, a selection of containers, and the format of messages.
 
 mod decisions;
+pub(crate) mod json;
 mod lines;
 pub(crate) mod list;
 pub(crate) mod options;

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use docker_source::{EngineAddress, Start};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
@@ -16,12 +16,14 @@ use crate::condition::Condition;
 use crate::deliver;
 use crate::failure::Failure;
 use crate::group::{self, LeavingRoute, RouteQueue, Shared, Sources};
-use crate::http::{self, Api};
+use crate::http::{self, Addition, Api};
 use crate::instance::{self, METADATA_SERVICE};
 use crate::lines::{LineStage, WarnedContainers};
+use crate::logspout::Environment;
 use crate::print::Printer;
 use crate::registry::{Registry, Removal, RunningRoute};
-use crate::route::{AGENT_LABEL, Decisions, Route, RouteUri};
+use crate::route::{AGENT_LABEL, Decisions, Route, RouteUri, list};
+use crate::routes_folder::RoutesFolder;
 use crate::settlement::SharedProgress;
 use crate::state::{Keeper, SavedPositions, StateFolder};
 use crate::stop::Stop;
@@ -54,8 +56,18 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     if let Some(id) = instance.clone() {
         tokio::spawn(instance::find(METADATA_SERVICE, id));
     }
+    let (routes_folder, kept) = match &options.routes_path {
+        Some(path) => load_routes(path, &options.environment),
+        None => (None, Vec::new()),
+    };
+    if routes.is_empty() && kept.is_empty() && options.http.is_none() {
+        return Err(Failure::usage(
+            "there is no route, and no address of the HTTP API: see gelf-router --help",
+        ));
+    }
     let mut stop = Stop::new().map_err(Failure::refused)?;
-    let destinations: Vec<_> = routes.iter().map(Route::to_string).collect();
+    let all = routes.iter().chain(kept.iter().map(|(_, route)| route));
+    let destinations: Vec<_> = all.map(Route::to_string).collect();
     tracing::info!(
         "gelf-router {}: from {address} to {}",
         env!("CARGO_PKG_VERSION"),
@@ -70,7 +82,20 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     // The outputs start before the router waits for the Engine, so that a wrong route is reported at once.
     let registry = Registry::default();
     let mut outputs = Outputs::new(registry.clone(), printer, numbering, instance);
-    let queues = routes.into_iter().map(|route| outputs.add(route, None)).collect::<Result<Vec<_>, _>>()?;
+    let mut queues = Vec::new();
+    for route in routes {
+        queues.push(outputs.add(route, None)?);
+    }
+    for (id, route) in kept {
+        match registry.find(&id) {
+            Some(_) => tracing::warn!("the kept route {id} is left out: another route has this id"),
+            // A certificate may be gone that was there when the route was added.
+            None => match outputs.add(route, Some(id)) {
+                Ok(queue) => queues.push(queue),
+                Err(failure) => tracing::warn!("a kept route is left out: {}", failure.reason),
+            },
+        }
+    }
     let (leaving, mut left) = unbounded_channel();
     let sources = Sources::default();
     let shared = Shared {
@@ -83,14 +108,16 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     };
     let keeping =
         Keeping::start(folder, &registry, &shared, is_writable.clone()).map_err(Failure::refused)?;
-    let serving = options
-        .http
-        .map(|http| http::start(Api::new(http, registry.clone(), sources.clone(), is_writable, &shared)));
+    let (adding, mut additions) = channel(1);
+    let serving = options.http.map(|http| {
+        let (registry, kept) = (registry.clone(), (options.environment, routes_folder));
+        http::start(Api::new(http, registry, sources.clone(), is_writable, &shared, kept, adding))
+    });
     let mut groups = JoinSet::new();
     for (start, queues) in by_start(queues, saved) {
         groups.spawn(group::run(queues, start, shared.clone()));
     }
-    let requests = Requests { left: &mut left, waits: serving.is_some() };
+    let requests = Requests { left: &mut left, additions: &mut additions, waits: serving.is_some() };
     let (routed, is_unread) = route_until_stopped(&mut groups, requests, &shared, &mut outputs).await;
     registry.release();
     let finished = outputs.finish(&mut stop, is_unread).await;
@@ -134,6 +161,7 @@ fn milliseconds_since_1970() -> u64 {
 /// The routes that need a group while the router runs.
 struct Requests<'a> {
     left: &'a mut UnboundedReceiver<LeavingRoute>,
+    additions: &'a mut Receiver<Addition>,
     /// True if the router waits for additions when it has no route.
     waits: bool,
 }
@@ -149,7 +177,7 @@ struct Requests<'a> {
 /// and the destinations get the lines that were read.
 async fn route_until_stopped(
     groups: &mut JoinSet<Result<Vec<RouteQueue>, Failure>>,
-    Requests { left, waits }: Requests<'_>,
+    Requests { left, additions, waits }: Requests<'_>,
     shared: &Shared,
     outputs: &mut Outputs,
 ) -> (Result<(), Failure>, bool) {
@@ -164,6 +192,12 @@ async fn route_until_stopped(
             () = stop.asked(), if groups.is_empty() => break,
             Some(route) = left.recv() => {
                 groups.spawn(route.run(shared.clone()));
+                continue;
+            }
+            Some(addition) = additions.recv() => {
+                if let Some(queue) = outputs.add_requested(addition) {
+                    groups.spawn(group::run(vec![queue], Start::Now, shared.clone()));
+                }
                 continue;
             }
             Some(group) = groups.join_next(), if !groups.is_empty() => match group {
@@ -206,6 +240,27 @@ async fn delivery_ended(deliveries: &mut JoinSet<Removal>) -> Failure {
             None => return pending().await,
         }
     }
+}
+
+/// Opens the folder of the routes that the HTTP API has added, and makes its routes. A route that cannot run is
+/// logged and left out, since the others have to run.
+fn load_routes(path: &Path, environment: &Environment) -> (Option<RoutesFolder>, Vec<(String, Route)>) {
+    let opened = RoutesFolder::open(path).and_then(|folder| Ok((folder.load()?, folder)));
+    let (loaded, folder) = match opened {
+        Ok((loaded, folder)) => (loaded, folder),
+        Err(error) => {
+            tracing::warn!("ROUTESPATH {}: {error}; routes are not kept", path.display());
+            return (None, Vec::new());
+        }
+    };
+    let mut routes = Vec::new();
+    for (id, uri) in loaded {
+        match list::routes(vec![uri], &mut environment.clone(), false) {
+            Ok(made) => routes.extend(made.into_iter().map(|route| (id.clone(), route))),
+            Err(mistake) => tracing::warn!("the kept route {id} is left out: {mistake}"),
+        }
+    }
+    (Some(folder), routes)
 }
 
 /// Opens the state folder and reads the positions. Without a usable folder, the router ships all the same.
@@ -340,7 +395,8 @@ impl Outputs {
         Self { registry, deliveries, printer, numbering, instance, warned }
     }
 
-    /// Starts the delivery of a route, which has this id or one that is made from its URI.
+    /// Starts the delivery of a route, which has this id or one that is made from its URI. The route replaces
+    /// the route with this id.
     ///
     /// # Errors
     /// Returns an error if the TLS files of the route are missing or invalid.
@@ -353,6 +409,9 @@ impl Outputs {
         }
         let (delivery, destination, tally) =
             deliver::open(&route).map_err(|error| Failure::refused(format!("{route}: {error}")))?;
+        if let Some(id) = &id {
+            self.registry.remove(id);
+        }
         let removal = Removal::default();
         let asked = removal.clone();
         self.deliveries.spawn(async move {
@@ -374,6 +433,18 @@ impl Outputs {
         });
         let decisions = Decisions::default();
         Ok(RouteQueue { name, route, decisions, lines, delivery, tally, progress, removal })
+    }
+
+    /// Starts the delivery of a route of the HTTP API in place of the route with the same id, and answers the
+    /// request.
+    fn add_requested(&mut self, Addition { id, route, added }: Addition) -> Option<RouteQueue> {
+        let (queue, result) = match self.add(route, Some(id)) {
+            Ok(queue) => (Some(queue), Ok(())),
+            Err(failure) => (None, Err(failure.reason)),
+        };
+        // The client may have gone.
+        let _ = added.send(result);
+        queue
     }
 
     /// Waits until all lines are delivered and printed, or the grace period is over. Returns the number of

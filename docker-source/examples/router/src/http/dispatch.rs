@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
 use super::answer::{Answer, refusal, wrong_method};
-use super::{Api, caller, containers, health, logs, metrics};
+use super::{Api, caller, containers, health, logs, metrics, routes};
 
 /// Answers a request.
 pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer {
@@ -24,10 +24,12 @@ pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer 
         "/containers" if is_get => containers::answer(&api),
         "/logs" if is_get => logs::answer_to(&api, "", request),
         "/containers" | "/health" | "/logs" | "/metrics" => wrong_method("GET, HEAD"),
-        _ => match path.strip_prefix("/logs/") {
-            Some(containers) if is_get => logs::answer_to(&api, containers, request),
-            Some(_) => wrong_method("GET, HEAD"),
-            None => refusal(StatusCode::NOT_FOUND, "not found"),
+        "/routes" => routes::answer(&api, "", request).await,
+        path => match (path.strip_prefix("/logs/"), path.strip_prefix("/routes/")) {
+            (Some(containers), _) if is_get => logs::answer_to(&api, containers, request),
+            (Some(_), _) => wrong_method("GET, HEAD"),
+            (_, Some(id)) => routes::answer(&api, id, request).await,
+            (None, None) => refusal(StatusCode::NOT_FOUND, "not found"),
         },
     }
 }
