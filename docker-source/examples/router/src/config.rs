@@ -200,8 +200,8 @@ fn write_route(route: &RouteUri, text: &mut String) {
     }
 }
 
-/// Returns the name of an option as a key. The part behind the first dot may need quotes, and so does the whole
-/// name if another option has the name before the dot: in TOML, a key is either a value or a table.
+/// Returns the name of an option as a key. The part behind the first dot may need quotes, and so does the
+/// whole name if another option has the name before the dot: in TOML, a key is either a value or a table.
 fn key(name: &str, names: &[&str]) -> String {
     let is_bare = |part: &str| {
         !part.is_empty()

@@ -1,12 +1,12 @@
 //! The HTTP API: Logspout's surface, and the state of the router.
 //!
 //! `serve` accepts connections within limits, and `stall` ends those whose client takes no bytes. `caller`
-//! refuses requests that a page of another site makes, `dispatch` finds the answer of a path, and `answer` has
-//! the types of answers. `engine` asks the Engine whether it answers, `progress` notices lines that wait, and
-//! `health` answers with the problems. `metrics` answers with all counters, in the format that `exposition`
-//! writes, and `containers` with the containers. `logs` answers with a live tail of `tail`, in the
-//! form of `tail_text` and through the buffer of `tail_buffer`, also as a `web_socket`. `routes` shows and changes the routes. `time` writes
-//! times.
+//! refuses requests that a page of another site makes, `dispatch` finds the answer of a path, and `answer`
+//! has the types of answers. `engine` asks the Engine whether it answers, `progress` notices lines that wait,
+//! and `health` answers with the problems. `metrics` answers with all counters, in the format that
+//! `exposition` writes, and `containers` with the containers. `logs` answers with a live tail of `tail`, in
+//! the form of `tail_text` and through the buffer of `tail_buffer`, also as a `web_socket`. `routes` shows
+//! and changes the routes. `time` writes times.
 
 mod answer;
 mod caller;

@@ -9,6 +9,8 @@ mod multiline;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use docker_source::{ContainerFilter, Property};
+
 use self::multiline::Multiline;
 use crate::host::Host;
 use crate::route::RouteUri;
@@ -192,6 +194,18 @@ impl Environment {
             Effect::None(reason) => Some(format!("{} is set and has no effect: {reason}", variable.name)),
         };
         self.set.iter().filter_map(text).collect()
+    }
+
+    /// Returns the filter of the containers that the variables exclude from all routes.
+    pub(crate) fn filter(&self) -> ContainerFilter {
+        let mut filter = ContainerFilter::default();
+        for label in &self.excluded {
+            // The routes have refused a label that is no filter.
+            if let Ok(stricter) = filter.clone().exclude(Property::Label, label) {
+                filter = stricter;
+            }
+        }
+        filter
     }
 
     /// Returns the names of the variables that set options, for errors.

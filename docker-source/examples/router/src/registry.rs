@@ -128,8 +128,8 @@ impl Registry {
     }
 }
 
-/// Returns the id of a route without one: 12 hexadecimal digits, as in Logspout. Routes with the same URI have
-/// the same id for the same number. The id shows nothing of credentials.
+/// Returns the id of a route without one: 12 hexadecimal digits, as in Logspout. Routes with the same URI
+/// have the same id for the same number. The id shows nothing of credentials.
 pub(crate) fn id_of(uri: &RouteUri, number: u64) -> String {
     // FNV-1a, whose result is the same in each process.
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;

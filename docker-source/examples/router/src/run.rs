@@ -242,8 +242,8 @@ async fn delivery_ended(deliveries: &mut JoinSet<Removal>) -> Failure {
     }
 }
 
-/// Opens the folder of the routes that the HTTP API has added, and makes its routes. A route that cannot run is
-/// logged and left out, since the others have to run.
+/// Opens the folder of the routes that the HTTP API has added, and makes its routes. A route that cannot run
+/// is logged and left out, since the others have to run.
 fn load_routes(path: &Path, environment: &Environment) -> (Option<RoutesFolder>, Vec<(String, Route)>) {
     let opened = RoutesFolder::open(path).and_then(|folder| Ok((folder.load()?, folder)));
     let (loaded, folder) = match opened {

@@ -9,9 +9,9 @@ use hyper::header::{HOST, HeaderMap, ORIGIN};
 /// The header in which a browser tells the relation of the page to this API.
 const FETCH_SITE: &str = "sec-fetch-site";
 
-/// Checks the origin of a request, and the host name by which it was sent. A host name may be an address, a name
-/// without a dot, such as `localhost` or the name of a service, or one of `names`: the owner of a public domain
-/// controls none of them.
+/// Checks the origin of a request, and the host name by which it was sent. A host name may be an address, a
+/// name without a dot, such as `localhost` or the name of a service, or one of `names`: the owner of a public
+/// domain controls none of them.
 ///
 /// # Errors
 /// Returns the reason on one line if the request is to be refused.

@@ -36,7 +36,8 @@ pub(super) fn answer_to(api: &Arc<Api>, path: &str, request: Request<Incoming>) 
     let Ok(permit) = api.tails.clone().try_acquire_owned() else {
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "there are as many live tails as are possible");
     };
-    let tail = Tail::start(api.address.clone(), tail, api.stop.clone(), permit);
+    let (address, filter) = (api.address.clone(), api.environment.filter());
+    let tail = Tail::start(address, tail, filter, api.stop.clone(), permit);
     match key {
         Some(key) => web_socket::upgrade(&key, request, tail),
         None => answer(StatusCode::OK, content_type, Body::Tail(tail)),

@@ -1,7 +1,7 @@
 //! `GET /metrics`: each counter of the sources and routes.
 //!
-//! Labels have few values: reasons, and the id, name and destination of a route. No container is a label, since a
-//! host may have any number of them.
+//! Labels have few values: reasons, and the id, name and destination of a route. No container is a label,
+//! since a host may have any number of them.
 
 use docker_source::{FollowState, StatsSnapshot};
 use gelf_tokio::ClientState;
@@ -86,8 +86,8 @@ fn sources(api: &Api, exposition: &mut Exposition) {
     exposition.gauge("containers_waiting_for_descriptor", help).value(waiting);
 }
 
-/// A column of the routes: the name of the metric, its help, and its values by the value of the label `reason`,
-/// or a value without this label.
+/// A column of the routes: the name of the metric, its help, and its values by the value of the label
+/// `reason`, or a value without this label.
 struct Column {
     name: &'static str,
     help: &'static str,

@@ -1,5 +1,5 @@
-//! Notices lines that wait while nothing goes on: in a source that nobody reads, in a route whose destination is
-//! connected and takes nothing, and in containers that the Engine does not list.
+//! Notices lines that wait while nothing goes on: in a source that nobody reads, in a route whose destination
+//! is connected and takes nothing, and in containers that the Engine does not list.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,7 +51,8 @@ impl Progress {
         *last = noted;
     }
 
-    /// Returns the parts without progress, with the number of things that wait and the time of the last progress.
+    /// Returns the parts without progress, with the number of things that wait and the time of the last
+    /// progress.
     pub(super) fn stalled(&self, now: Instant) -> Vec<(Part, u64, Instant)> {
         let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let stalled = parts.iter().filter(|(_, (work, since))| {
@@ -83,7 +84,7 @@ pub(super) async fn watch(api: Arc<Api>) {
         }
         for route in api.registry.routes() {
             let figures = route.tally.figures();
-            let work = Work { done: figures.done(), waiting: figures.in_flight() };
+            let work = Work { done: figures.done(), waiting: figures.waiting() };
             parts.push((Part::Route(route.id), work));
         }
         api.progress.note(parts, Instant::now());

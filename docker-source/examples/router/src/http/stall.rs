@@ -1,5 +1,5 @@
-//! A connection that ends if its client takes no bytes for a time. Otherwise, a client that stops reading would
-//! keep its connection, and its live tail, for ever.
+//! A connection that ends if its client takes no bytes for a time. Otherwise, a client that stops reading
+//! would keep its connection, and its live tail, for ever.
 
 use std::io;
 use std::pin::Pin;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use docker_source::{Container, EngineAddress, NamePattern, Source, StreamFilter};
+use docker_source::{Container, ContainerFilter, EngineAddress, NamePattern, Source, StreamFilter};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
@@ -50,16 +50,17 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Starts to read the lines that are written from now on.
+    /// Starts to read the lines that containers of the filter write from now on.
     pub(super) fn start(
         address: EngineAddress,
         request: TailRequest,
+        filter: ContainerFilter,
         stop: Stop,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         let buffer = TailBuffer::default();
         let mut reading = JoinSet::new();
-        reading.spawn(read(address, request, stop, buffer.clone()));
+        reading.spawn(read(address, request, filter, stop, buffer.clone()));
         Self { buffer, _reading: reading, _permit: permit }
     }
 
@@ -78,12 +79,20 @@ impl Tail {
 }
 
 /// Reads lines until the router stops.
-async fn read(address: EngineAddress, request: TailRequest, mut stop: Stop, buffer: TailBuffer) {
+async fn read(
+    address: EngineAddress,
+    request: TailRequest,
+    filter: ContainerFilter,
+    mut stop: Stop,
+    buffer: TailBuffer,
+) {
     let TailRequest { selected, streams, mut form } = request;
     let end = form.clone();
     let lines = buffer.clone();
     let reading = async move {
-        let select = move |container: &Container| selected.has(container) && !is_agent(container);
+        let select = move |container: &Container| {
+            selected.has(container) && filter.mismatch(container).is_none() && !is_agent(container)
+        };
         let connected = Source::builder().address(address).select(select).connect().await;
         let mut source = connected.map_err(|error| error.to_string())?;
         while let Some(record) = source.next().await.map_err(|error| error.to_string())? {

@@ -110,7 +110,8 @@ fn push_safe(safe: &mut String, text: &str) {
     }
 }
 
-/// Returns a JSON value on one line. Characters that a terminal may act on are escaped: they occur in strings only.
+/// Returns a JSON value on one line. Characters that a terminal may act on are escaped: they occur in strings
+/// only.
 fn json_line(value: &serde_json::Value) -> String {
     let mut line = String::new();
     for character in value.to_string().chars() {

@@ -1,7 +1,8 @@
 //! Routes as JSON, with the keys of Logspout's HTTP API and of the files in its folder.
 //!
 //! ```json
-//! {"id": "a1", "adapter": "gelf+tcp", "address": "graylog:12201", "filter_name": "shop-*", "options": {"queue": "9"}}
+//! {"id": "a1", "adapter": "gelf+tcp", "address": "graylog:12201", "filter_name": "shop-*", "options":
+//! {"queue": "9"}}
 //! ```
 
 use serde_json::{Map, Value, json};

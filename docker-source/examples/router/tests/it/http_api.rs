@@ -30,11 +30,17 @@ struct Served {
 
 impl Served {
     async fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, &[]).await
+    }
+
+    async fn start_with(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let engine = SimulatedEngine::start().await;
         let web = engine.create(ContainerOptions::named("web").env("PASSWORD=hunter2"));
         web.start();
-        let router = Router::start(&engine.docker_host(), &[arguments, &["--http=127.0.0.1:0"]].concat());
-        Self::of(engine, web, router)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+        command.args(arguments).arg("--http=127.0.0.1:0").env("DOCKER_HOST", engine.docker_host());
+        command.envs(environment.iter().copied());
+        Self::of(engine, web, Router::spawn(command))
     }
 
     fn of(engine: SimulatedEngine, web: Container, mut router: Router) -> Self {
@@ -366,7 +372,9 @@ impl Tailed {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_are_shown_live_as_text_and_json_by_name_id_and_stream() {
-    let served = Served::start(&["--print"]).await;
+    let served = Served::start_with(&["--print"], &[("EXCLUDE_LABEL", "secret")]).await;
+    let hidden = served.engine.create(ContainerOptions::named("hidden").label("secret", "true"));
+    hidden.start();
     let db = served.engine.create(ContainerOptions::named("db"));
     db.start();
     served.web.wait_for_followers(1).await;
@@ -378,6 +386,7 @@ async fn logs_are_shown_live_as_text_and_json_by_name_id_and_stream() {
     let id = format!("/logs/id:{}", &db.id()[..12]);
     let mut by_id = Tailed::open(&served, &id, "*/*").await;
     db.wait_for_followers(3).await;
+    hidden.line(Stream::Stdout, "zero");
     served.web.line(Stream::Stdout, "one\u{1b}[2J");
     served.web.line(Stream::Stderr, "two");
     assert_eq!(text.line().await.unwrap(), "             web|one\\u{1b}[2J");
