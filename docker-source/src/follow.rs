@@ -30,6 +30,7 @@ use crate::cursor::Cursor;
 use crate::dedup::DedupSink;
 use crate::dialect::Dialect;
 use crate::engine::{ContainerId, EngineError, Inspect, LogRefusal, LogsQuery};
+use crate::follow_state::FollowState;
 use crate::log::LogReader;
 use crate::metadata::ContainerMetadata;
 use crate::record::QueueClosed;
@@ -178,7 +179,7 @@ impl Following {
     async fn run(&mut self, first: Step) -> Result<ExitReason, QueueClosed> {
         let mut step = first;
         loop {
-            self.note(Some(step.state()));
+            self.note(step.state());
             step = match step {
                 Step::Admit => self.admit().await,
                 Step::Follow { tail } => self.follow(tail).await?,
@@ -246,7 +247,7 @@ impl Following {
         {
             return Ok(self.not_selected());
         }
-        self.note(None);
+        self.note(Some(FollowState::Followed));
         self.left = None;
         let mut response = self.response(content_type, body, scan);
         loop {

@@ -6,6 +6,8 @@
 pub enum FollowState {
     /// The log is read as it grows.
     Followed,
+    /// The log is requested: the Engine has not answered yet, or has refused, and the log is requested again.
+    Opening,
     /// The container does not run, and its log is read to the end.
     Ended,
     /// The [filter](crate::SourceBuilder::select) does not select the container, the container asks not to be

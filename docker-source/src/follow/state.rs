@@ -4,14 +4,16 @@ use super::{ExitReason, Following, Step, Waiting};
 use crate::follow_state::FollowState;
 
 impl Step {
-    /// Returns the state of the reading in this step.
-    pub(super) fn state(&self) -> FollowState {
+    /// Returns the state of the reading at the begin of this step, if the step begins another state.
+    pub(super) fn state(&self) -> Option<FollowState> {
         match self {
-            Self::Admit => FollowState::WaitingForDescriptor,
-            Self::Wait(Waiting::Ended) => FollowState::Ended,
-            Self::Wait(Waiting::Unreadable) => FollowState::Unreadable,
-            Self::End(ExitReason::NotSelected(_)) => FollowState::NotSelected,
-            _ => FollowState::Followed,
+            Self::Admit => Some(FollowState::WaitingForDescriptor),
+            Self::Follow { .. } | Self::Check => Some(FollowState::Opening),
+            Self::Poll { .. } | Self::CatchUp(_) | Self::Leave(_) => Some(FollowState::Followed),
+            Self::Wait(Waiting::Ended) => Some(FollowState::Ended),
+            Self::Wait(Waiting::Unreadable) => Some(FollowState::Unreadable),
+            Self::End(ExitReason::NotSelected(_)) => Some(FollowState::NotSelected),
+            Self::Decide(_) | Self::End(_) => None,
         }
     }
 }

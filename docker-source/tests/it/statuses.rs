@@ -13,8 +13,10 @@ async fn the_statistics_list_each_container_with_its_state_and_last_line() {
     let other = engine.create(ContainerOptions::named("other"));
     let splunk = engine.create(ContainerOptions::named("splunk"));
     engine.create(ContainerOptions::named("created"));
+    let hanging = engine.create(ContainerOptions::named("hanging"));
     splunk.unreadable();
-    [&web, &quiet, &other, &splunk].iter().for_each(|container| container.start());
+    hanging.fail_logs(Fault::Hang);
+    [&web, &quiet, &other, &splunk, &hanging].iter().for_each(|container| container.start());
     let mut source = ready(builder(&engine).select(|container| container.name() != "other")).await;
     web.wait_for_followers(1).await;
     let stamp = web.line(Stream::Stdout, "one");
@@ -31,6 +33,7 @@ async fn the_statistics_list_each_container_with_its_state_and_last_line() {
     };
     let expected = [
         ("created", FollowState::Ended),
+        ("hanging", FollowState::Opening),
         ("other", FollowState::NotSelected),
         ("quiet", FollowState::NotSelected),
         ("splunk", FollowState::Unreadable),

@@ -56,6 +56,7 @@ fn shown(status: &ContainerStatus, routes: &[RunningRoute], now: Timestamp) -> V
 fn reason(status: &ContainerStatus, routes: &[RunningRoute]) -> Option<String> {
     let text = match status.state {
         FollowState::Followed => return None,
+        FollowState::Opening => "the Engine has not opened its log yet",
         FollowState::Ended => "it does not run, and its log is read to the end",
         FollowState::Unreadable => "its log driver does not support reading",
         FollowState::WaitingForDescriptor => "it waits for a file descriptor, see ulimit -n",

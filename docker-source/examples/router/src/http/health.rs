@@ -12,6 +12,9 @@ use super::progress::Part;
 use super::time::since;
 use crate::registry::RunningRoute;
 
+/// The limit of names of containers in an answer.
+const MAX_NAMES: usize = 10;
+
 /// Returns the state of the router.
 pub(super) fn answer(api: &Api) -> Answer {
     let problems = problems(api);
@@ -51,8 +54,13 @@ fn problems(api: &Api) -> Vec<Value> {
         is_down.push(&route.id);
         problems.push(destination_down(route, since));
     }
+    let mut closed = Vec::new();
     for (part, lines, at) in api.progress.stalled(Instant::now()) {
         problems.push(match part {
+            Part::Log(container) => {
+                closed.push((container, at));
+                continue;
+            }
             // The reason is known.
             Part::Route(id) if is_down.contains(&&id) => continue,
             Part::Route(id) => {
@@ -67,6 +75,13 @@ fn problems(api: &Api) -> Vec<Value> {
                 json!({ "problem": "the Engine does not list its containers", "since": since(at) })
             }
         });
+    }
+    if let Some(first) = closed.iter().map(|(_, at)| *at).min() {
+        let names: Vec<_> = closed.iter().take(MAX_NAMES).map(|(name, _)| name).collect();
+        let problem = "the Engine does not open the logs of containers";
+        let count = closed.len();
+        problems
+            .push(json!({ "problem": problem, "since": since(first), "containers": count, "names": names }));
     }
     let waiting: u64 = sources.iter().map(|stats| stats.snapshot().waiting_for_descriptor).sum();
     if waiting > 0 {

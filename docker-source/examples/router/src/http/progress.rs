@@ -1,10 +1,11 @@
 //! Notices lines that wait while nothing goes on: in a source that nobody reads, in a route whose destination
-//! is connected and takes nothing, and in containers that the Engine does not list.
+//! is connected and takes nothing, and in logs that the Engine does not open or list.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use docker_source::FollowState;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Api;
@@ -17,6 +18,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// A part of the router in which lines can wait.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Part {
+    /// The log of the container with this name, which the Engine has to open.
+    Log(String),
     /// The list of containers of the source with this index.
     Lists(usize),
     /// The route with this id.
@@ -25,7 +28,7 @@ pub(super) enum Part {
     Source(usize),
 }
 
-/// The counters of a part: how much is done, and how much waits.
+/// The work of a part: how much is done, and how much waits.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Work {
     pub(super) done: u64,
@@ -74,6 +77,12 @@ pub(super) async fn watch(api: Arc<Api>) {
             let snapshot = stats.snapshot();
             let total = snapshot.total;
             parts.push((Part::Source(index), Work { done: total.yielded, waiting: total.in_flight }));
+            let opening =
+                stats.containers().into_iter().filter(|status| status.state == FollowState::Opening);
+            parts.extend(opening.map(|status| {
+                let work = Work { done: status.counts.read, waiting: 1 };
+                (Part::Log(status.container.name().to_owned()), work)
+            }));
             // Failures since the last list that was read.
             let failures = lists.entry(index).or_insert((snapshot.lists, snapshot.list_failures));
             if failures.0 != snapshot.lists {

@@ -150,6 +150,20 @@ async fn the_health_check_names_a_destination_that_takes_no_lines_and_logs_that_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_health_check_names_a_container_whose_log_the_engine_does_not_open() {
+    let served = Served::start(&["--print"]).await;
+    let db = served.engine.create(ContainerOptions::named("db"));
+    db.fail_logs(Fault::Hang);
+    db.start();
+    let closed = served.wait_for_health(503).await;
+    let value: Value = serde_json::from_str(&closed).unwrap();
+    let problem = &value["problems"][0];
+    assert_eq!(problem["problem"], "the Engine does not open the logs of containers");
+    assert_eq!(problem["names"], serde_json::json!(["db"]));
+    assert!(served.get("/containers").await.1.contains("the Engine has not opened its log yet"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_health_check_names_a_state_folder_that_cannot_be_written_until_it_can() {
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let folder = std::env::temp_dir().join(format!("gelf-router-health-{}", std::process::id()));
