@@ -13,6 +13,7 @@ mod poll;
 mod problems;
 mod read;
 mod selection;
+mod state;
 mod window;
 
 use std::future::{Future, pending};
@@ -29,6 +30,7 @@ use crate::cursor::Cursor;
 use crate::dedup::DedupSink;
 use crate::dialect::Dialect;
 use crate::engine::{ContainerId, EngineError, Inspect, LogRefusal, LogsQuery};
+use crate::follow_state::FollowState;
 use crate::log::LogReader;
 use crate::metadata::ContainerMetadata;
 use crate::record::QueueClosed;
@@ -177,6 +179,7 @@ impl Following {
     async fn run(&mut self, first: Step) -> Result<ExitReason, QueueClosed> {
         let mut step = first;
         loop {
+            self.note(step.state());
             step = match step {
                 Step::Admit => self.admit().await,
                 Step::Follow { tail } => self.follow(tail).await?,
@@ -244,6 +247,7 @@ impl Following {
         {
             return Ok(self.not_selected());
         }
+        self.note(Some(FollowState::Followed));
         self.left = None;
         let mut response = self.response(content_type, body, scan);
         loop {
@@ -474,6 +478,7 @@ impl Following {
     fn take_name(&mut self) {
         if let Some(name) = &self.commands.borrow().name {
             self.metadata.rename(name);
+            self.note(None);
         }
     }
 

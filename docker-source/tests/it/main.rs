@@ -17,6 +17,7 @@ mod reading;
 mod resuming;
 mod schedules;
 mod slow_engines;
+mod statuses;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
