@@ -46,7 +46,8 @@ pub struct Timing {
     /// The time after which the source ends if the Engine's socket file refuses connections, and if the file
     /// itself is mounted, as into a container. By default it is `None`, and the source never ends for this
     /// reason. Such a mount keeps the old file when the Engine creates a new socket. If the program ends
-    /// then, a restart policy can mount the new file.
+    /// then, a restart policy can mount the new file. After the first answer of an Engine of Docker, the
+    /// source ends without this delay: Docker starts the container again as soon as it is back itself.
     pub stale_socket: Option<Duration>,
     /// The first wait before a container's log is requested again: 100 ms. Each wait is twice the one before,
     /// until a new line arrives.
