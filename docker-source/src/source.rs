@@ -76,6 +76,7 @@ impl Source {
             start: Start::default(),
             timing: Timing::default(),
             mountinfo: MOUNTINFO.into(),
+            descriptors: Descriptors::of_process,
         }
     }
 
@@ -180,6 +181,7 @@ pub struct SourceBuilder {
     start: Start,
     timing: Timing,
     mountinfo: PathBuf,
+    pub(crate) descriptors: fn() -> Descriptors,
 }
 
 impl SourceBuilder {
@@ -282,7 +284,7 @@ impl SourceBuilder {
             queue,
             stats: stats.clone(),
             catch_ups: Semaphore::new(CATCH_UPS),
-            descriptors: Descriptors::of_process(),
+            descriptors: (self.descriptors)(),
             stopping: stopping.clone(),
             warnings: Warnings::new(),
         });

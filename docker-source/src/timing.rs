@@ -23,8 +23,8 @@ pub struct Timing {
     pub answer: Duration,
     /// The timeout between two parts of a log that is read to its end: 5 min. To find a point in time, the
     /// Engine decodes the log's files from the oldest on, which takes about a second for 100 MB, and sends
-    /// nothing meanwhile. At most four logs are read to their end at once. A log that takes longer than this
-    /// timeout no longer counts towards the four.
+    /// nothing meanwhile. At most two logs are read to their end at once. A log that takes longer than this
+    /// timeout no longer counts towards the two.
     pub catch_up: Duration,
     /// The silence after which the log stream of a removed container counts as ended: 5 min. There is no
     /// limit before the first byte of the stream: the open stream is the only access to that log, and an

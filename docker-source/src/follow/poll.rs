@@ -214,7 +214,7 @@ impl Following {
     }
 
     /// Returns the step after windows that ended.
-    fn after(&self, left: Option<LogReader>) -> Step {
+    pub(super) fn after(&self, left: Option<LogReader>) -> Step {
         match left {
             Some(left) => Step::Decide(left),
             None => Step::Follow { tail: past_damage(self.stuck) },

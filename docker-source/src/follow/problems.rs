@@ -58,6 +58,8 @@ impl Following {
         if error.is_out_of_descriptors() {
             self.waiting.get_or_insert_with(|| self.context.stats.wait_for_descriptor());
         }
+        // A log that was never read has no lines that were missed.
+        self.is_behind |= self.sink.has_requested();
         self.refusals += u32::from(!matches!(error, EngineError::Connect { .. }));
         if self.refusals >= REFUSALS || matches!(error, EngineError::TimedOut { .. }) {
             self.unavailable(error);
