@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// The smallest and the largest reserve.
 ///
 /// The reserve has descriptors for the events, a list of containers, the program, the
-/// [inspections](Descriptors::inspection) of new containers, and the logs that
+/// [requests beside the streams](Descriptors::request), and the logs that
 /// [catch up](crate::context::CATCH_UPS).
 const RESERVE: (u64, u64) = (12, 256);
 
@@ -29,11 +29,11 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// The minimum time between the warnings of two shortages.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// The file descriptors that logs and inspections may use.
+/// The file descriptors that streams and other requests may use.
 #[derive(Debug)]
 pub(crate) struct Descriptors {
     logs: Arc<Semaphore>,
-    inspections: Semaphore,
+    requests: Semaphore,
 }
 
 impl Descriptors {
@@ -53,10 +53,7 @@ impl Descriptors {
         let permits = |count: u64| {
             usize::try_from(count).map_or(Semaphore::MAX_PERMITS, |count| count.min(Semaphore::MAX_PERMITS))
         };
-        Self {
-            logs: Arc::new(Semaphore::new(permits(logs))),
-            inspections: Semaphore::new(permits(reserve / 4)),
-        }
+        Self { logs: Arc::new(Semaphore::new(permits(logs))), requests: Semaphore::new(permits(reserve / 4)) }
     }
 
     /// Takes a descriptor for the stream of a container's log. Returns `None` if no descriptor is free.
@@ -64,9 +61,10 @@ impl Descriptors {
         self.logs.clone().try_acquire_owned().ok()
     }
 
-    /// Waits for a descriptor for an inspection. The descriptors of logs are separate.
-    pub(crate) async fn inspection(&self) -> Option<SemaphorePermit<'_>> {
-        self.inspections.acquire().await.ok()
+    /// Waits for a descriptor for a request beside the stream of a log: an inspection, or a proof that the
+    /// stream has omitted nothing. It belongs to the reserve.
+    pub(crate) async fn request(&self) -> Option<SemaphorePermit<'_>> {
+        self.requests.acquire().await.ok()
     }
 }
 
@@ -122,10 +120,12 @@ async fn becomes(waiting: &mut watch::Receiver<u64>, condition: impl Fn(u64) -> 
 mod tests {
     use super::*;
     use crate::source::Source;
-    use simulated_engine::{Container, ContainerOptions, Options, SimulatedEngine, Stream};
+    use simulated_engine::{
+        Container, ContainerOptions, Fault, Options, RequestKind, SimulatedEngine, Stream,
+    };
     use std::collections::{HashMap, HashSet};
     use std::sync::Mutex;
-    use tokio::time::timeout_at;
+    use tokio::time::{timeout, timeout_at};
 
     #[test]
     fn logs_leave_a_reserve_of_an_eighth_but_at_least_12_and_at_most_256_descriptors() {
@@ -151,14 +151,21 @@ mod tests {
         assert_eq!(soft_limit(""), None);
     }
 
-    /// Twenty containers, and a source with descriptors for the streams of two.
-    async fn twenty_containers(options: Options) -> (SimulatedEngine, Vec<Container>, Source) {
+    fn two_streams() -> Descriptors {
+        Descriptors::new(24, 10)
+    }
+
+    /// Twenty containers, and a source with these descriptors.
+    async fn twenty_containers(
+        options: Options,
+        descriptors: fn() -> Descriptors,
+    ) -> (SimulatedEngine, Vec<Container>, Source) {
         let engine = SimulatedEngine::start_with(options).await;
         let create = |number| engine.create(ContainerOptions::named(&format!("web-{number}")));
         let containers: Vec<_> = (0..20).map(create).collect();
         containers.iter().for_each(Container::start);
         let mut builder = Source::builder().address(engine.docker_host().parse().unwrap());
-        builder.descriptors = || Descriptors::new(24, 10);
+        builder.descriptors = descriptors;
         let source = builder.connect().await.unwrap();
         (engine, containers, source)
     }
@@ -167,7 +174,7 @@ mod tests {
     async fn containers_without_a_descriptor_are_read_in_turn_and_none_waits_for_long() {
         const LATEST: u64 = 10;
         for options in [Options::docker_20_10(), Options::docker_28_5(), Options::podman_4_3()] {
-            let (_engine, containers, mut source) = twenty_containers(options).await;
+            let (_engine, containers, mut source) = twenty_containers(options, two_streams).await;
             let start = Instant::now();
             let mut unread = HashSet::new();
             for second in 0..60 {
@@ -190,7 +197,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_container_that_ends_while_it_waits_for_its_turn_is_read_to_its_end() {
-        let (_engine, containers, mut source) = twenty_containers(Options::default()).await;
+        let (_engine, containers, mut source) = twenty_containers(Options::default(), two_streams).await;
         sleep(Duration::from_secs(2)).await;
         for container in &containers {
             for _ in 0..100 {
@@ -206,6 +213,25 @@ mod tests {
         assert!(containers.iter().all(|container| read[container.id()] == 100), "{read:?}");
         sleep(Duration::from_secs(10)).await;
         assert_eq!(source.stats().snapshot().waiting_for_descriptor, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn proofs_beside_streams_stay_within_the_reserve_and_stop_no_other_stream() {
+        let (engine, containers, mut source) =
+            twenty_containers(Options::docker_28_5(), || Descriptors::new(42, 10)).await;
+        for container in &containers {
+            container.wait_for_followers(1).await;
+            container.fail_logs(Fault::LateBody(Duration::from_secs(60)));
+        }
+        // The first proof of each container is due.
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(engine.count_kind(RequestKind::Tail), 3);
+        for container in &containers {
+            container.line(Stream::Stdout, "line");
+        }
+        for _ in 0..17 {
+            assert!(timeout(Duration::from_secs(5), source.next()).await.unwrap().unwrap().is_some());
+        }
     }
 
     #[tokio::test(start_paused = true)]
