@@ -70,6 +70,15 @@ impl FromStr for ContentOptions {
     }
 }
 
+/// Writes the kinds of content in the form in which they are parsed.
+impl fmt::Display for ContentOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [(self.json, "json"), (self.logfmt, "logfmt"), (self.level, "level")];
+        let kinds: Vec<_> = kinds.iter().filter(|(is_read, _)| *is_read).map(|(_, kind)| *kind).collect();
+        if kinds.is_empty() { f.write_str("off") } else { f.write_str(&kinds.join(",")) }
+    }
+}
+
 /// The error for a text that does not list kinds of content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]

@@ -57,7 +57,10 @@ Environment:
                hostname: in a compose file
 
 Containers with LOGSPOUT=ignore in their environment are not read, and neither are other agents, by their \
-label gelf-router.agent, which the image carries, or by gelf-router as their command. Variables of Logspout \
+label gelf-router.agent, which the image carries, or by gelf-router as their command. A container sets options \
+of its own lines by labels: gelf.multiline (a preset or off) or gelf.multiline.pattern with \
+gelf.multiline.match, gelf.content (kinds or off) and gelf.strip_ansi; a label gelf_x becomes the field _x. \
+gelf-router explain shows the effect. Variables of Logspout \
 set options of the routes, or cause a warning if they have no effect. In a list of routes, those of other \
 adapters than gelf are left out with a warning.
 

@@ -74,6 +74,35 @@ impl LineStage {
     }
 }
 
+/// The treatment of a container's lines on a route: that of the route, unless the container asks for another.
+#[derive(Clone, Debug)]
+pub(crate) struct LineSettings {
+    pub(crate) rule: Option<Rule>,
+    pub(crate) content: ContentOptions,
+    /// One text for each label that cannot be used.
+    pub(crate) problems: Vec<String>,
+}
+
+impl LineSettings {
+    /// Returns the settings of a container on a route with this joining and content.
+    pub(crate) fn of(container: &Container, joining: &Joining, content: ContentOptions) -> Self {
+        let mut problems = Vec::new();
+        let mut note = |problem: &dyn Display| {
+            problems.push(format!("{problem}; the default of the route is used"));
+        };
+        let rule = container_rule(container, joining.rule.as_ref(), !joining.is_opt_in);
+        let rule = rule.unwrap_or_else(|error| {
+            note(&error);
+            joining.default().cloned()
+        });
+        let content = container_content(container, content).unwrap_or_else(|error| {
+            note(&error);
+            content
+        });
+        Self { rule, content, problems }
+    }
+}
+
 /// The containers whose labels were warned about, shared by all routes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WarnedContainers(Arc<Mutex<Vec<String>>>);
@@ -84,7 +113,7 @@ impl WarnedContainers {
     const MAX: usize = 1024;
 
     /// Logs the warning, unless one was logged about the container.
-    fn warn(&self, container: &Container, problem: &dyn Display) {
+    fn warn(&self, container: &Container, problems: &str) {
         let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.iter().any(|id| id == container.id()) {
             return;
@@ -93,7 +122,7 @@ impl WarnedContainers {
             warned.remove(0);
         }
         warned.push(container.id().to_owned());
-        tracing::warn!(container = container.name(), "{problem}; the default of the route is used");
+        tracing::warn!(container = container.name(), "{problems}");
     }
 }
 
@@ -161,15 +190,10 @@ impl Containers {
         }
         let Self { joining, content, warned, reads_content, known, .. } = self;
         known.entry(Arc::as_ptr(container).addr()).or_insert_with(|| {
-            let rule = container_rule(container, joining.rule.as_ref(), !joining.is_opt_in);
-            let rule = rule.unwrap_or_else(|error| {
-                warned.warn(container, &error);
-                joining.rule.as_ref().filter(|_| !joining.is_opt_in).cloned()
-            });
-            let content = container_content(container, *content).unwrap_or_else(|error| {
-                warned.warn(container, &error);
-                *content
-            });
+            let LineSettings { rule, content, problems } = LineSettings::of(container, joining, *content);
+            if !problems.is_empty() {
+                warned.warn(container, &problems.join("; "));
+            }
             *reads_content |= !content.is_off();
             Known { container: Arc::downgrade(container), rule, content: ContainerContent::new(content) }
         })
