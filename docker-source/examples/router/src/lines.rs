@@ -42,10 +42,15 @@ impl LineStage {
         self.joiner.peek().is_none()
     }
 
-    /// Returns the first completed message, and the reading of its content if the container asks for that.
+    /// Returns the first completed message, and the reading of its content if the container asks for that. A
+    /// message that announces a gap is no line of the container, and stays as it is.
     pub(crate) fn first(&mut self) -> Option<(&Lines, Option<&mut ContainerContent>)> {
         let lines = self.joiner.peek()?;
-        Some((lines, self.containers.content(lines.record().container())))
+        let content = match lines.record().gap() {
+            Some(_) => None,
+            None => self.containers.content(lines.record().container()),
+        };
+        Some((lines, content))
     }
 
     /// Removes the first completed message.
@@ -197,5 +202,38 @@ impl Containers {
             *reads_content |= !content.is_off();
             Known { container: Arc::downgrade(container), rule, content: ContainerContent::new(content) }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use docker_source::GapReason;
+
+    use super::*;
+
+    #[test]
+    fn a_gap_ends_the_message_before_it_and_its_content_is_not_read() {
+        let route = Route::parse("gelf://h?content=all&multiline=java").unwrap();
+        let mut stage = LineStage::new(&route, WarnedContainers::default());
+        let container = Arc::new(Container::builder("shop").build());
+        let line = |text: &'static str| Record::builder(Arc::clone(&container), text);
+        let start = Instant::now();
+        for record in [
+            line("ERROR failed").build(),
+            line("\tat a").build(),
+            line("ERROR lines may be missing").gap(None, None, GapReason::Rotated).build(),
+            line("\tat b").build(),
+        ] {
+            stage.push(&Arc::new(record), Settlement::default(), || start);
+        }
+        stage.flush();
+        let mut messages = Vec::new();
+        while let Some((lines, content)) = stage.first() {
+            messages.push((String::from_utf8_lossy(lines.text()).into_owned(), content.is_some()));
+            stage.pop();
+        }
+        let expected =
+            [("ERROR failed\n\tat a", true), ("ERROR lines may be missing", false), ("\tat b", true)];
+        assert_eq!(messages, expected.map(|(text, is_read)| (text.to_owned(), is_read)));
     }
 }
