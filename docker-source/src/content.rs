@@ -37,6 +37,7 @@
 
 mod ansi;
 mod json;
+mod known;
 mod lift;
 mod logfmt;
 mod options;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::known::KnownMembers;
 use crate::container::Container;
 
 /// The label with the kinds of content.
@@ -98,12 +99,13 @@ pub struct ContainerContent {
     pub(super) options: ContentOptions,
     /// The number of names of fields that lines of the container have introduced.
     pub(super) names: usize,
+    pub(super) known: KnownMembers,
 }
 
 impl ContainerContent {
     /// Creates the reading with these options.
     pub const fn new(options: ContentOptions) -> Self {
-        Self { options, names: 0 }
+        Self { options, names: 0, known: KnownMembers::new() }
     }
 
     /// Returns whether messages are left as they are.
