@@ -165,7 +165,8 @@ impl GelfFormatter {
 
     /// Returns a text as it stands in messages: redacted, and with U+FFFD for bytes that are not UTF-8.
     pub fn text<'a>(&self, bytes: &'a [u8]) -> Cow<'a, str> {
-        let text = String::from_utf8_lossy(bytes);
+        // `from_utf8` checks ASCII text several times faster than `from_utf8_lossy`.
+        let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
         let Some(redaction) = self.format.redaction() else { return text };
         match redaction.text(&text) {
             Cow::Owned(redacted) => Cow::Owned(redacted),
