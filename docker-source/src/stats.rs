@@ -57,7 +57,7 @@ pub struct LineCounts {
     /// Runs of a container whose log could not be read, or could not be read to its end, so that lines may be
     /// missing:
     ///
-    /// * the container was removed before its log was open (status 404 or 409), or while it waited for a file
+    /// * the container was removed before its log was open (status 404 or 409), as while it waited for a file
     ///   descriptor;
     /// * its log driver does not support reading (501);
     /// * the Engine refused the log for another reason, either until the container was removed or five times
@@ -113,7 +113,7 @@ pub struct StatsSnapshot {
     pub metadata_cut: u64,
     /// Followers that panicked and were started again.
     pub follower_restarts: u64,
-    /// Containers that are not read at this moment, because they wait for a file descriptor.
+    /// Containers that are read in turn, because they wait for a file descriptor.
     pub waiting_for_descriptor: u64,
 }
 

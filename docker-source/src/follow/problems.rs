@@ -60,6 +60,8 @@ impl Following {
             self.waiting.get_or_insert_with(|| self.context.stats.wait_for_descriptor());
         }
         self.note(Some(FollowState::Opening));
+        // A log that was never read has no lines that were missed.
+        self.is_behind |= self.sink.has_requested();
         self.refusals += u32::from(!matches!(error, EngineError::Connect { .. }));
         if self.refusals >= REFUSALS || matches!(error, EngineError::TimedOut { .. }) {
             self.unavailable(error);

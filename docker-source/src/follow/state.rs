@@ -7,7 +7,7 @@ impl Step {
     /// Returns the state of the reading at the begin of this step, if the step begins another state.
     pub(super) fn state(&self) -> Option<FollowState> {
         match self {
-            Self::Admit => Some(FollowState::WaitingForDescriptor),
+            Self::Turn => Some(FollowState::WaitingForDescriptor),
             Self::Follow { .. } | Self::Check => Some(FollowState::Opening),
             Self::Poll { .. } | Self::CatchUp(_) | Self::Leave(_) => Some(FollowState::Followed),
             Self::Wait(Waiting::Ended) => Some(FollowState::Ended),

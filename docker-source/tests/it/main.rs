@@ -9,6 +9,7 @@
 
 mod discovery;
 mod followers;
+mod formatting;
 mod later_stamps;
 mod lists;
 mod outages;

@@ -58,7 +58,10 @@ Environment:
                hostname: in a compose file
 
 Containers with LOGSPOUT=ignore in their environment are not read, and neither are other agents, by their \
-label gelf-router.agent, which the image carries, or by gelf-router as their command. Variables of Logspout \
+label gelf-router.agent, which the image carries, or by gelf-router as their command. A container sets options \
+of its own lines by labels: gelf.multiline (a preset or off) or gelf.multiline.pattern with \
+gelf.multiline.match, gelf.content (kinds or off) and gelf.strip_ansi; a label gelf_x becomes the field _x. \
+gelf-router explain shows the effect. Variables of Logspout \
 set options of the routes, or cause a warning if they have no effect. In a list of routes, those of other \
 adapters than gelf are left out with a warning.
 
@@ -67,16 +70,19 @@ reason, 1 after a permanent error or if lines were given up, 2 for a wrong comma
 
 /// Returns the text below the list of arguments, with the endpoint options of gelf-tokio.
 fn after_help() -> String {
+    /// The width of the names of options: that of the longest one.
+    const WIDTH: usize = 21;
+    const INDENT: usize = WIDTH + 4;
     let mut help = ROUTES.to_owned();
     for option in &TABLE {
         let again = if option.is_list { "; may be repeated" } else { "" };
-        help += &format!("  {:<16}  {} (default {})\n", option.name, option.values, option.default);
-        help += &format!("{:20}{}{again}\n", "", option.help);
+        help += &format!("  {:<WIDTH$}  {} (default {})\n", option.name, option.values, option.default);
+        help += &format!("{:INDENT$}{}{again}\n", "", option.help);
         if !option.answers.is_empty() && option.answers != option.name {
-            help += &format!("{:20}In place of {}\n", "", option.answers);
+            help += &format!("{:INDENT$}In place of {}\n", "", option.answers);
         }
     }
-    help += "Options of the destination:\n";
+    help += "\nOptions of the destination:\n";
     let queue = default_queue();
     for option in Endpoint::options() {
         let (name, transports, values) = (option.name, option.transports, option.values);
@@ -86,8 +92,8 @@ fn after_help() -> String {
             "rate" => UDP_RATE.to_string(),
             _ => option.default.to_owned(),
         };
-        help += &format!("  {name:<16}  {transports}: {values} (default {default})\n");
-        help += &format!("{:20}{}\n", "", option.help);
+        help += &format!("  {name:<WIDTH$}  {transports}: {values} (default {default})\n");
+        help += &format!("{:INDENT$}{}\n", "", option.help);
     }
     help + EXAMPLES
 }

@@ -26,8 +26,8 @@ use crate::settlement::SharedProgress;
 use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// The time after which the router ends if a mounted socket file refuses connections. A restart policy then
-/// mounts the new socket file.
+/// The time after which the router ends if a mounted socket file refuses connections, unless Docker has
+/// answered before, when the router ends at once. A restart policy then mounts the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
 /// The time for which a group waits for one of its routes. After this time, the route counts as stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(1);

@@ -100,8 +100,11 @@ fn main() -> ExitCode {
     let outcome = match options.task {
         Task::Audit { address, idle } => runtime.block_on(audit::run(address, idle)),
         Task::Explain => {
-            let Options { routes, variables, warnings, .. } = &options;
-            let explained = runtime.block_on(explain::run(engine, routes, variables, warnings));
+            let Options { mut routes, variables, warnings, numbers_messages, .. } = options;
+            if numbers_messages {
+                routes.iter_mut().for_each(|route| route.number_messages(0));
+            }
+            let explained = runtime.block_on(explain::run(engine, &routes, &variables, &warnings));
             explained.map(|text| {
                 // A closed stdout is not an error.
                 let _ = io::stdout().write_all(text.as_bytes());
