@@ -13,6 +13,7 @@ use tracing::Level;
 
 use crate::config::Config;
 use crate::host::{self, Host};
+use crate::http_options::HttpOptions;
 use crate::log_level::LogLevel;
 use crate::logspout::{Environment, Variable};
 use crate::route::options::TABLE;
@@ -234,14 +235,6 @@ pub(crate) struct Options {
     pub(crate) warnings: Vec<String>,
 }
 
-/// The options of the HTTP API.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct HttpOptions {
-    pub(crate) address: SocketAddr,
-    /// The host names by which it may be called, besides addresses and names without a dot.
-    pub(crate) names: Vec<String>,
-}
-
 /// A command line that does not start the router.
 #[derive(Debug)]
 pub(crate) enum Exit {
@@ -296,6 +289,7 @@ pub(crate) fn parse(
     environment.warn_of_unused();
     let address = arguments.http.or(config.http).or(environment.http);
     let http_names = [arguments.http_names, config.http_names].concat();
+    let http = HttpOptions::new(address, http_names.clone()).map_err(Exit::Mistake)?;
     let needs_route = !matches!(task, Task::Audit { .. }) && address.is_none();
     if routes.is_empty() && print.is_none() && environment.routes_path.is_none() && needs_route {
         return Err(Exit::Usage(Arguments::command().render_help().to_string()));
@@ -320,7 +314,7 @@ pub(crate) fn parse(
         numbers_messages: !no_seq,
         task,
         state,
-        http: address.map(|address| HttpOptions { address, names: http_names }),
+        http,
         routes_path: environment.routes_path.clone(),
         log_level: log_level.unwrap_or(LogLevel::Info).level(),
         host,
