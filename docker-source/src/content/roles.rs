@@ -1,4 +1,4 @@
-//! The members of lines that have a meaning, by the names that loggers give them.
+//! Finds the members of lines that have a meaning, by the names that loggers give them.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::level_word::level_of_word;
 pub(super) enum Role {
     Level,
     Time,
-    /// The message, with its rank: of several, the one with the lowest rank counts.
+    /// The message, with its rank. If a line has several such members, the one with the lowest rank counts.
     Message(usize),
     Stack,
     Trace,
@@ -28,7 +28,7 @@ pub(super) fn role(path: &str) -> Option<Role> {
         "level" | "severity" | "levelname" | "log.level" | "@l" | "Level" | "LogLevel" | "lvl"
         | "loglevel" | "severity_text" | "SeverityText" | "record.level.name" => Role::Level,
         // pino, bunyan, logrus, slog: `time`. zap: `ts`. logback and ECS: `@timestamp`. Serilog: `@t`,
-        // `Timestamp`. log4j: `instant`, whose members are joined, and `timeMillis`. Monolog: `datetime`.
+        // `Timestamp`. log4j: `instant` (an object, see `json`) and `timeMillis`. Monolog: `datetime`.
         "time"
         | "timestamp"
         | "@timestamp"
@@ -39,7 +39,8 @@ pub(super) fn role(path: &str) -> Option<Role> {
         | "timeMillis"
         | "datetime"
         | "record.time.timestamp" => Role::Time,
-        // structlog: `event`. tracing: `fields.message`. Serilog: `@m`, else the template `@mt`.
+        // structlog: `event`. tracing: `fields.message`. Serilog: `@m`, or the template `@mt` if there is
+        // no `@m`.
         "msg" => Role::Message(0),
         "message" => Role::Message(1),
         "@m" => Role::Message(2),
@@ -70,8 +71,8 @@ pub(super) fn role(path: &str) -> Option<Role> {
     })
 }
 
-/// Returns the meaning of an id, which loggers write at many places: `mdc.traceId`, `dd.trace_id`,
-/// `trace.id`, `otelTraceID`.
+/// Returns the meaning of a member that may be an id. Loggers write ids under many names: `mdc.traceId`,
+/// `dd.trace_id`, `trace.id`, `otelTraceID`.
 fn id_role(path: &str) -> Option<Role> {
     match path {
         "@tr" => return Some(Role::Trace),
@@ -125,7 +126,7 @@ fn letter(text: &str) -> Option<Level> {
 }
 
 /// Returns the time that a value names: RFC 3339, or the seconds, milliseconds, microseconds or nanoseconds
-/// since 1970. A text without an offset from UTC names none.
+/// since 1970. A text without an offset from UTC names no time.
 pub(super) fn time(value: &Value<'_>) -> Option<Timestamp> {
     match value {
         Value::Str(text) => Timestamp::from_rfc3339(text).ok(),
