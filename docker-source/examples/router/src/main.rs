@@ -1,19 +1,23 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
-//! `cli`, `config`, `route`, `host` and `logspout` parse the configuration, `explain` shows it, `instance` asks
-//! for the id of the machine, `privileges` drops root, `run` joins the source of records with the routes,
-//! `lines` joins a route's lines into messages, `deliver` sends them, `settlement` tracks the progress of each
-//! route, `state` keeps the positions of the routes across restarts, `tally` counts the lines of a route, `stop`
-//! waits for signals, and `print` is the receiver of `--print`.
+//! `cli`, `config`, `route`, `host` and `logspout` parse the configuration, `explain` shows it, `instance`
+//! asks for the id of the machine, `privileges` drops root, `run` joins the source of records with the
+//! routes, `lines` joins a route's lines into messages, `deliver` sends them, `settlement` tracks the
+//! progress of each route, `state` keeps the positions of the routes across restarts, `tally` counts the
+//! lines of a route, `registry` has the routes that run, `http` shows and changes them, `routes_folder` keeps
+//! those that it adds, `condition` notes problems that last, `stop` waits for signals, and `print` is the
+//! receiver of `--print`.
 
 mod audit;
 mod cli;
+mod condition;
 mod config;
 mod deliver;
 mod explain;
 mod failure;
 mod group;
 mod host;
+mod http;
 mod instance;
 mod lines;
 mod log_level;
@@ -21,7 +25,9 @@ mod logspout;
 mod print;
 mod privileges;
 mod receipt;
+mod registry;
 mod route;
+mod routes_folder;
 mod run;
 mod settlement;
 mod state;

@@ -123,8 +123,7 @@ async fn a_named_route_with_a_host_of_the_environment_says_which_variables_have_
         "host = hassio",
         "strip_ansi = 1",
         "STRIP_ANSI sets strip_ansi= of routes that lack it",
-        "ROUTESPATH has no effect: routes are given on the command line, in ROUTE_URIS or in a file with \
-         --config",
+        "ROUTESPATH keeps the routes that the HTTP API adds in this folder, if it exists, for the next start",
     ];
     assert_shows(output, &[&ALL[..], &shows].concat());
 }
