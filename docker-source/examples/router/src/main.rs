@@ -13,6 +13,7 @@ mod deliver;
 mod explain;
 mod failure;
 mod group;
+mod hold_up;
 mod host;
 mod instance;
 mod lines;

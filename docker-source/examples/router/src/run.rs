@@ -11,11 +11,13 @@ use docker_source::{EngineAddress, Start};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::cli::Options;
 use crate::deliver;
 use crate::failure::Failure;
 use crate::group::{self, LeavingRoute, RouteQueue, Shared, Sources};
+use crate::hold_up::{HoldUp, Ticks};
 use crate::instance::{self, METADATA_SERVICE};
 use crate::lines::{LineStage, WarnedContainers};
 use crate::print::Printer;
@@ -79,6 +81,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         sources: sources.clone(),
         route_started: Arc::default(),
         leaving,
+        ticks: Ticks::new(Instant::now()),
     };
     let keeping = Keeping::start(folder, &queues, &shared).map_err(Failure::refused)?;
     let mut groups = JoinSet::new();
@@ -309,6 +312,7 @@ impl Outputs {
                 delivery,
                 tally,
                 progress,
+                hold_up: HoldUp::default(),
             });
         }
         let printer = printer.map(|printer| {
