@@ -20,9 +20,9 @@
 //!
 //! [Podman](Dialect::Podman) has coarse stamps, repeats nothing, and filters a log by finer stamps than it
 //! sends. There, each request begins at a whole second, so that it returns all lines of a stamp or none. In
-//! each stream, the last accepted line is found by its stamp and the count of earlier lines with that stamp.
-//! All lines up to the last accepted line were read before. All later lines are new, whatever their stamps
-//! and texts.
+//! each stream, the lines that an earlier source has read are those up to a line that is found by its stamp
+//! and the count of earlier lines with that stamp. Of the later lines, a request returns each line that was
+//! accepted before [once more](podman). All others are new, whatever their stamps and texts.
 //!
 //! A stamp may also lie in the future, because the clock was set back later, or because a container with a
 //! terminal forged the stamp. Such a line moves the start of requests at most to the Engine's clock at the
@@ -39,6 +39,8 @@
 //! * With Docker, two lines of one stream with the same stamp and the same text count as one line. Docker's
 //!   own stamps are distinct, but the stamps of the `journald` driver have only microseconds.
 
+mod podman;
+
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
@@ -50,6 +52,7 @@ use crate::clock::later;
 use crate::dialect::Dialect;
 use crate::log::{ALWAYS_KEPT, Line, LogStream};
 use crate::position::{LinePosition, LogPosition};
+use podman::ReadAgain;
 
 /// The time by which a request starts before the newest line. Stamps of the two streams were measured out of
 /// order by up to 29 ms.
@@ -143,9 +146,7 @@ impl Cursor {
         for stream in [&mut self.stdout, &mut self.stderr] {
             stream.replaying = stream.last.is_some();
             stream.expected = stream.last.filter(|last| Some(*last) >= self.since);
-            if dialect == Dialect::Podman {
-                stream.settled = stream.latest;
-            }
+            stream.read_again.begin_request(self.since);
             stream.until_settled = stream.settled.map(|line| line.earlier);
             if dialect == Dialect::Podman && stream.latest.is_some_and(|latest| latest.open_length.is_some())
             {
@@ -190,18 +191,22 @@ impl Cursor {
         };
         stream.expected = stream.expected.filter(|expected| line.time < *expected);
         if stream.is_settled(line, self.dialect) {
-            stream.remember(line, self.dialect);
+            if self.dialect == Dialect::Docker {
+                stream.remember(line, self.dialect);
+            }
             return Novelty::Repeated;
         }
         let novelty = match self.dialect {
             Dialect::Docker => stream.novelty(line, self.since),
-            Dialect::Podman => Novelty::New,
+            Dialect::Podman => stream.novelty_of_podman(line),
         };
         if novelty != Novelty::New {
             return novelty;
         }
-        // A line that a stream had omitted is older than the last place, and does not move it.
-        if self.dialect == Dialect::Podman || Some(line.time) >= stream.last {
+        // A line that a stream had omitted is older than the last place, and does not move it. If the clock was
+        // set back, Podman goes on with earlier stamps.
+        let goes_on = self.dialect == Dialect::Podman && !stream.replaying;
+        if goes_on || Some(line.time) >= stream.last {
             stream.count(line, self.dialect);
         }
         self.first.get_or_insert(line.time);
@@ -294,8 +299,8 @@ struct StreamCursor {
     last: Option<Timestamp>,
     /// The place of the last new line.
     latest: Option<LinePosition>,
-    /// The last line that an earlier source has settled. With Podman, this is the last line that an earlier
-    /// request has returned. All lines before the settled line were read before.
+    /// The last line that an earlier source has settled, or with Podman a later line. All lines before it
+    /// were read before.
     settled: Option<LinePosition>,
     /// The number of lines with the stamp of the `settled` line that precede it in the rest of the current
     /// request. This is `None` once the request has passed the `settled` line.
@@ -303,14 +308,16 @@ struct StreamCursor {
     replaying: bool,
     /// The stamp of the last line, until the current request has returned it.
     expected: Option<Timestamp>,
-    /// Accepted lines, ordered by their stamps.
+    /// The lines behind the `settled` line, with Podman.
+    read_again: ReadAgain,
+    /// Accepted lines, ordered by their stamps. Empty with Podman.
     remembered: VecDeque<Identity>,
     /// The newest forgotten stamp. Every accepted line with a later stamp is remembered.
     forgotten: Option<Timestamp>,
 }
 
 /// The identity of a line within its stream.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Identity {
     time: Timestamp,
     /// The hash of the length and the first 64 KiB, which are kept whenever the line is read.
@@ -359,6 +366,18 @@ impl StreamCursor {
         }
     }
 
+    /// Returns whether a line behind the settled one was accepted before. The stream replays up to the first
+    /// line that is newer than all accepted ones.
+    fn novelty_of_podman(&mut self, line: &Line) -> Novelty {
+        if Some(line.time) > self.last {
+            self.replaying = false;
+        }
+        match self.replaying && self.read_again.returns(Identity::of(line)) {
+            true => Novelty::Repeated,
+            false => Novelty::New,
+        }
+    }
+
     fn novelty(&self, line: &Line, since: Option<Timestamp>) -> Novelty {
         let Some(last) = self.last.filter(|last| line.time <= *last) else {
             return Novelty::New;
@@ -395,11 +414,14 @@ impl StreamCursor {
     /// Remembers the line, and returns whether it is the newest of the stream.
     fn remember(&mut self, line: &Line, dialect: Dialect) -> bool {
         let is_newest = Some(line.time) > self.last;
+        let identity = Identity::of(line);
         if dialect == Dialect::Podman {
             self.last = self.last.max(Some(line.time));
+            let forgotten = self.read_again.push(identity, self.last, self.latest);
+            let is_behind = |place: &LinePosition| self.settled.is_none_or(|line| line.time <= place.time);
+            self.settled = forgotten.filter(is_behind).or(self.settled);
             return is_newest;
         }
-        let identity = Identity::of(line);
         // The oldest line is removed first. Otherwise, the buffer would double for one more line.
         if self.remembered.len() == REMEMBERED_AT_MOST {
             self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));
