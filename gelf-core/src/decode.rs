@@ -95,16 +95,16 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// The default maximum number of members of a message: 1,024. It bounds the time to decode a payload: a
-    /// compressed datagram can contain more than 100,000 tiny members.
+    /// The default maximum number of members of a message: 1,024. The limit bounds the time to decode a
+    /// payload: a compressed datagram can contain more than 100,000 tiny members.
     pub const DEFAULT_MAX_MEMBERS: usize = 1024;
 
-    /// The default maximum length of a member's name in bytes: 1,024. It bounds the index of a log store,
-    /// which keeps every field name that it has received.
+    /// The default maximum length of a member's name in bytes: 1,024. The limit bounds the index of a log
+    /// store: such an index keeps every field name that the store has received.
     pub const DEFAULT_MAX_NAME_BYTES: usize = FieldName::MAX_BYTES + 1;
 
-    /// The default maximum length of a payload in bytes: 8 MiB, the same as for an inflated payload. The
-    /// limit also applies to the text in which invalid UTF-8 is replaced.
+    /// The default maximum length of a payload in bytes: 8 MiB. By default, an inflated payload has the same
+    /// limit. The limit also applies to the text in which invalid UTF-8 is replaced.
     pub const DEFAULT_MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 
     /// The maximum number of deviations of a message that are reported one by one: 1,024. Further deviations
@@ -224,7 +224,7 @@ impl Decoder {
 fn corrected(payload: &[u8], limit: usize, buffer: &mut TextBuffer) -> Option<String> {
     buffer.clear();
     let mut rest = payload;
-    // Whether the last valid part was long, which predicts the same of the next one.
+    // Tells whether the last valid part was long. If it was, the next part is probably long, too.
     let mut long = true;
     while !rest.is_empty() {
         if long {
@@ -276,7 +276,7 @@ fn push_valid_windows<'a>(mut text: &'a [u8], buffer: &mut TextBuffer) -> &'a [u
     }
 }
 
-/// The length of the pieces in which long valid parts are checked.
+/// The length, in bytes, of the windows in which long valid parts are checked.
 const WINDOW: usize = 4096;
 
 /// Returns the length of the character at the start of `text`. An error is the number of bytes that are replaced
@@ -305,7 +305,8 @@ fn character_len(text: &[u8]) -> Result<usize, usize> {
     }
 }
 
-/// The deviations of a message that were passed on, and the number of all others.
+/// The number of deviations of a message that were passed to the visitor, and the number of all further
+/// deviations.
 #[derive(Default)]
 struct Report {
     passed: usize,

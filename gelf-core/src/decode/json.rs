@@ -10,8 +10,8 @@ use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_
 use crate::encode::escape::{behind_clean, clean_prefix, hexadecimal, short_escape, unescape};
 use crate::message::number::{behind_number, json_number_len};
 
-/// The maximum length of a text with control characters that is searched without a function call. A string may
-/// have millions of such texts.
+/// The number of bytes of a text with control characters that are searched without a call of `memchr2`. A
+/// string may have millions of texts that are shorter than this.
 const SHORT: usize = 16;
 
 /// A JSON value.
@@ -103,7 +103,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Returns a part of the text that has been read, which begins and ends at ASCII characters.
+    /// Returns a part of the text that has been read. The part must begin and end at ASCII characters.
     #[allow(clippy::indexing_slicing, reason = "ASCII characters are character boundaries")]
     fn slice(&self, from: usize, to: usize) -> &'a str {
         &self.text[from..to]
@@ -260,8 +260,8 @@ impl<'a, 'd> Reader<'a, 'd> {
                 [b'"', ..] => rest = self.skip_string(rest)?,
                 _ => rest = self.skip_word(rest)?,
             }
-            // Here a value has ended, or an empty container has begun. The containers around it may end here,
-            // too.
+            // A value has ended here, or an empty container has begun. The containers around the value may
+            // end here, too.
             loop {
                 match rest {
                     [b',', tail @ ..] => {
@@ -299,7 +299,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         Err(DecodeError::new(kind, self.offset_of(rest)))
     }
 
-    /// Skips a word at the start of `rest`.
+    /// Skips `true`, `false` or `null` at the start of `rest`.
     fn skip_word(&mut self, rest: &'a [u8]) -> Result<&'a [u8], DecodeError> {
         self.at = self.offset_of(rest);
         self.scalar()?;
@@ -325,7 +325,8 @@ impl<'a, 'd> Reader<'a, 'd> {
         let [b'"', text @ ..] = rest else { return self.error_at(rest, DecodeErrorKind::JsonSyntax) };
         match behind_clean(text) {
             [b'"', tail @ ..] => Ok(tail),
-            // Millions of strings may consist of one control character.
+            // This arm is faster than the next arm. A payload may have millions of strings that consist of
+            // one control character.
             [0..0x20, b'"', tail @ ..] if self.controls > 0 => {
                 self.controls += 1;
                 Ok(tail)
@@ -348,7 +349,8 @@ impl<'a, 'd> Reader<'a, 'd> {
                         rest = self.rest();
                     }
                 },
-                // Millions of strings may have one control character each.
+                // This arm is faster than the next arm. A payload may have millions of strings with one
+                // control character each.
                 [0..0x20, tail @ ..] if self.controls > 0 && matches!(tail, [b'"' | b'\\', ..]) => {
                     self.controls += 1;
                     rest = tail;
@@ -474,8 +476,8 @@ impl<'a, 'd> Reader<'a, 'd> {
         Ok(())
     }
 
-    /// Counts the control characters of a text. The first one of a member is recorded as a deviation, or returned
-    /// as an error in strict mode. The text of the first one begins with it.
+    /// Counts the control characters of a text. The first control character of a member is recorded as a
+    /// deviation, or returned as an error in strict mode; in this case the text must begin with it.
     #[inline]
     #[allow(clippy::indexing_slicing, reason = "the text has been read")]
     fn count_controls(&mut self, from: usize, to: usize) -> Result<(), DecodeError> {

@@ -259,7 +259,8 @@ proptest! {
             ]),
             0..40,
         ),
-        // Longer than a block of the text buffer, with characters across the ends of blocks.
+        // 500 repetitions can be longer than a block of the text buffer, and can have characters across the
+        // ends of blocks.
         times in prop::sample::select(vec![1, 1, 1, 500]),
     ) {
         let (written, read): (String, String) = parts.iter().copied().unzip();
@@ -284,7 +285,7 @@ proptest! {
             ],
             0..40,
         ),
-        // Valid parts that are longer than a block of the text buffer.
+        // 1,000 repetitions of the last text are longer than a block of the text buffer.
         between in prop::sample::select(vec!["", "é", "long \u{1f600}"]),
         times in prop::sample::select(vec![1, 1, 1, 1000]),
     ) {

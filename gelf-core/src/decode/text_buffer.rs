@@ -24,7 +24,8 @@ impl TextBuffer {
         (self.end, self.text, self.is_invalid) = (0, String::new(), false);
     }
 
-    /// Returns the free part of the block: at least [`SLACK`] bytes more than `wanted` or [`BLOCK`] bytes.
+    /// Returns the free part of the block. It is at least [`SLACK`] bytes longer than `wanted`, or than
+    /// [`BLOCK`] if `wanted` is greater.
     #[inline(always)]
     #[allow(clippy::indexing_slicing, reason = "the block is extended beyond its written part")]
     pub(super) fn room(&mut self, wanted: usize) -> &mut [u8] {
@@ -78,7 +79,8 @@ impl TextBuffer {
         }
     }
 
-    /// Adds the first bytes of `text`, at most four. Copying four bytes at once takes one instruction.
+    /// Adds the first `len` bytes of `text`; `len` is at most 4. Copying four bytes at once takes one
+    /// instruction.
     #[inline(always)]
     pub(super) fn push_start(&mut self, text: &[u8], len: usize) {
         match (text.first_chunk::<4>(), self.room(4).first_chunk_mut::<4>()) {
@@ -134,7 +136,7 @@ impl TextBuffer {
     }
 }
 
-/// Returns the length of the text without a character that is cut at its end.
+/// Returns the length of the text without an incomplete character at the end of the text.
 #[inline]
 pub(super) fn whole_characters(text: &[u8]) -> usize {
     let behind_lead = text.iter().rev().take(4).take_while(|byte| matches!(byte, 0x80..0xc0)).count();

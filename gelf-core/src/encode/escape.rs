@@ -1,16 +1,17 @@
 //! Escaping and unescaping of JSON strings (RFC 8259, section 7).
 //!
-//! Only the quotation mark, the backslash and the control characters below U+0020 are escaped. So a payload
-//! never contains a raw NUL byte, and NUL framing is unambiguous.
+//! Only the quotation mark, the backslash and the control characters below U+0020 are escaped. Therefore a
+//! payload never contains a raw NUL byte, and NUL framing is unambiguous. A byte that needs no escape is
+//! called clean.
 
 use bytes::BytesMut;
 
-/// The number of free bytes after the written part. A block of text, an escape and a piece of JSON syntax fit
-/// into them, so the writer checks the capacity once for all three.
+/// The number of free bytes after the written part of a buffer. A block of text, an escape and a piece of
+/// JSON syntax fit into these bytes, so the writer checks the capacity once for all three.
 pub(crate) const SLACK: usize = 64;
 
-/// Writes the escaped text, without quotation marks, to `dst` at the offset `at`. Returns the offset of its
-/// end, after which the buffer has at least [`SLACK`] bytes.
+/// Writes the escaped text, without quotation marks, to `dst` at the offset `at`. Returns the offset of the
+/// end of the escaped text. After this offset, `dst` has at least [`SLACK`] bytes.
 #[allow(clippy::indexing_slicing, reason = "the line before makes the buffer longer than `at`")]
 pub(crate) fn write_escaped(text: &str, dst: &mut BytesMut, mut at: usize) -> usize {
     let mut rest = text.as_bytes();
@@ -46,8 +47,8 @@ pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
     reason = "the clean bytes are a part of the word that the text begins with"
 )]
 fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
-    // `long` tells whether the last run of clean bytes was long, and predicts the same of the next run. Most
-    // runs are long in prose, and short in JSON text.
+    // `long` tells whether the last run of clean bytes was long. The next run is probably like the last one:
+    // most runs are long in prose, and short in JSON text.
     let (mut long, mut run_from) = (true, text.len());
     loop {
         if long {
@@ -191,8 +192,8 @@ fn word_of(byte: u8) -> ([u8; 8], usize) {
     (word.to_le_bytes(), (word >> 56) as usize)
 }
 
-/// The bytes that stand for each byte in a JSON string. The lowest byte of a word is the first of them, and
-/// the highest byte of the word is their number.
+/// The bytes that stand for each byte in a JSON string. The lowest byte of a word is the first of these
+/// bytes, and the highest byte of the word is the number of these bytes.
 static WORDS: [u64; 256] = {
     let mut words = [0; 256];
     let mut rest: &mut [u64] = &mut words;
@@ -236,7 +237,7 @@ const fn escapes<const RAW: bool>(word: u64) -> u64 {
     (control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & HIGH_BITS
 }
 
-/// Returns the text from its first byte that needs an escape on.
+/// Skips the clean bytes at the start of the text, and returns the rest of the text.
 #[inline(always)]
 pub(crate) fn behind_clean(text: &[u8]) -> &[u8] {
     // Most of the millions of strings that a payload can contain are short.
@@ -269,9 +270,10 @@ pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + rest.iter().take_while(|byte| escaped_len_of(**byte) == 1).count()
 }
 
-/// Unescapes the text into the room. Stops at the end of the string, at a surrogate, at a control character unless
-/// `RAW` accepts it, before the last few bytes of the text, or when the room has fewer than [`SLACK`] bytes. Returns
-/// the number of bytes read and the number of bytes written; the bytes behind them are undefined.
+/// Unescapes the text into the room. Stops at the end of the string, at a surrogate, at a control character
+/// unless `RAW` accepts it, before the last few bytes of the text, or when the room has fewer than [`SLACK`]
+/// bytes. Returns the number of bytes read and the number of bytes written. The content of the room behind
+/// the written bytes is undefined.
 #[allow(
     clippy::indexing_slicing,
     reason = "the clean bytes are a part of the word that the text begins with"
@@ -312,7 +314,7 @@ pub(crate) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8]) -> (usize,
                     room = put(room, bytes, len);
                     rest = tail;
                 }
-                // One character between two escapes.
+                // Exactly one character stands in front of the next escape.
                 [byte, b'\\', ..] if !matches!(byte, b'"' | b'\\') && (RAW || *byte >= 0x20) => {
                     room = put(room, [*byte], 1);
                     rest = &rest[1..];

@@ -13,11 +13,11 @@ use crate::bench::{Bench, Writing};
 use crate::receiver::Receiver;
 use crate::tally::Account;
 
-/// Longest time that a destination takes nothing.
+/// Time during which the dead destination takes nothing.
 const DEAD: Duration = Duration::from_secs(60);
 
-/// Largest 99th percentile beside dead routes, as a multiple of the one alone, and in seconds for one that is
-/// small.
+/// Limits of the 99th percentile of the delays beside dead routes: a multiple of the percentile without dead
+/// routes, or a number of seconds above it. The larger limit applies.
 const NOISE: (f32, f32) = (2.0, 0.1);
 
 /// Longest time without a line of a container that writes 2,000 lines/s, in seconds. A container that is
@@ -30,7 +30,7 @@ const MEMORY: u64 = 32 << 10;
 pub(super) fn dead_route(bench: &mut Bench) -> Outcome {
     let (alone, beside, dead) = (Receiver::start(), Receiver::start(), Receiver::start());
     let flapping = Receiver::start_flapping(Duration::from_secs(1));
-    // First a container that is read for one route alone.
+    // The first container is read for a single route, without dead routes.
     let agent = Agent::start(bench, &[&alone.route("dead")]);
     let writer = bench.write(Writing::endless("dead", 2_000));
     sleep(Duration::from_secs(20));
@@ -135,7 +135,7 @@ pub(super) fn audit(bench: &mut Bench) -> Outcome {
     Outcome::new(figure, "the missing numbers are those of the lost datagrams", holds)
 }
 
-/// A network that forwards datagrams of one message each and loses every hundredth.
+/// A network that forwards datagrams of one message each, and loses every hundredth datagram.
 struct LossyNetwork {
     address: String,
     /// Number of datagrams, and the numbers of the lost messages.
@@ -155,7 +155,7 @@ impl LossyNetwork {
                 let datagram = &datagram[..length];
                 let mut forwarded = forwarded.lock().unwrap();
                 forwarded.0 += 1;
-                // Not the last one, since the audit cannot know that a last message is missing.
+                // The last datagram is not lost, because the audit could not know that it is missing.
                 if forwarded.0 % 100 == 50 {
                     let message: serde_json::Value = serde_json::from_slice(datagram).unwrap();
                     forwarded.1.insert(message["_seq"].as_u64().unwrap());
