@@ -1,7 +1,7 @@
 //! Benchmarks of joining lines and of reading their content, per line.
 //!
-//! `format` converts a line to a message with the fields of its container. The others do the same, with joining
-//! or reading in addition.
+//! In the group `content`, the benchmarks `format` convert a line to a message with the fields of its
+//! container. The other benchmarks of this group do the same and also read the content of the line.
 #![allow(missing_docs, clippy::unwrap_used, reason = "benchmarks may panic")]
 
 use std::hint::black_box;
@@ -26,7 +26,7 @@ impl Lines {
         )
     }
 
-    /// Returns the lines of the corpus whose messages have this property.
+    /// Returns the lines of all messages of the corpus whose text satisfies `has`.
     fn of(corpus: &Corpus, has: impl Fn(&str) -> bool) -> Self {
         let texts = corpus.samples.iter().map(|sample| sample.text.as_str()).filter(|text| has(text));
         Self::new(texts.flat_map(str::lines))

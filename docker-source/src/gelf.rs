@@ -1,10 +1,10 @@
-//! Conversion of records to GELF messages.
+//! Converts records to GELF messages.
 //!
-//! A [`GelfFormat`] has the options of the messages. A [`GelfFormatter`] converts records. The formatter
-//! encodes only once the fields that all messages of a container share.
+//! A [`GelfFormat`] has the options of the messages. A [`GelfFormatter`] converts records. The fields that
+//! all messages of a container share are encoded only once.
 //!
 //! By default the fields have the names of Docker's own `gelf` log driver, so programs that read the driver's
-//! messages can also read these messages. [`Compat`] has further shapes.
+//! messages can also read these messages. [`Compat`] has further shapes of messages, with other fields.
 //!
 //! | member | value |
 //! |---|---|
@@ -36,11 +36,12 @@
 //! | `_seq`, `_seq_epoch` | the [number](GelfFormat::with_sequence) of the message among those of its container, if asked for |
 //!
 //! A label or variable cannot replace one of the other fields, or a member of Logstash's event. Logstash
-//! strips the underscore of a field, so the label `gelf_type` becomes the field `_label_type` and not `_type`,
-//! and the variable `level` becomes `_env_level`. Characters that GELF does not allow become `_`. If two give
-//! the same name, the later one gets the suffix `_2`: labels `gelf_x` come first, then other labels, then
-//! variables, each in alphabetical order. At most 64 labels and variables, of 32 KiB in total, become fields;
-//! a warning names the first that does not. No value of a variable is sent unless its name is allowed.
+//! strips the underscore of a field, so the label `gelf_type` becomes the field `_label_type` and not
+//! `_type`, and the variable `level` becomes `_env_level`. Characters that GELF does not allow become `_`. If
+//! two labels or variables give the same name, the later one gets the suffix `_2`. Labels `gelf_x` come
+//! first, then other labels, then variables, each in alphabetical order. At most 64 labels and variables,
+//! with 32 KiB in total, become fields. A warning names the first label or variable beyond these limits. No
+//! value of a variable is sent unless its name is allowed.
 
 mod compat;
 mod ecs;
@@ -102,7 +103,7 @@ pub struct GelfFormatter {
     warnings: HashMap<Arc<str>, String>,
     /// The length of `containers` at which the field sets of dropped containers are removed.
     prune_at: usize,
-    /// True if the field sets have the id of the instance, or the format has none.
+    /// True if the field sets have the id of the EC2 instance, or if the format asks for no such id.
     has_instance: bool,
 }
 

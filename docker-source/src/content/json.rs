@@ -1,4 +1,4 @@
-//! Reading of lines that are a JSON object.
+//! Reads lines that are a JSON object.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,14 +9,14 @@ use serde_json::value::RawValue;
 
 /// The maximum number of levels of objects whose members become fields.
 const MAX_DEPTH: usize = 4;
-/// The maximum number of members that are read of one line. The fields of a message have another limit.
+/// The maximum number of members that are read from one line. The fields of a message have another limit.
 const MAX_MEMBERS: usize = 256;
 
 /// A member of a line: its path, with dots between the names, and its value.
 pub(super) type Member<'t> = (Cow<'t, str>, Value<'t>);
 
-/// Returns the members of a line that is a JSON object, and whether they are all of it. Members that are null
-/// are left out. Returns `None` for any other line.
+/// Returns the members of a line that is a JSON object, and whether these are all its members. Members that
+/// are null are left out and do not count. Returns `None` for any other line.
 pub(super) fn members(text: &str) -> Option<(Vec<Member<'_>>, bool)> {
     let text = text.trim();
     if !(text.starts_with('{') && text.ends_with('}')) {

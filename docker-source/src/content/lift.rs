@@ -1,4 +1,4 @@
-//! Completion of messages by the content of their lines.
+//! Completes messages with the content of their lines.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,26 +13,28 @@ use super::{ansi, json, logfmt};
 use crate::gelf::names::is_reserved;
 use crate::level_word::leading_level;
 
-/// The maximum length of a line that is read.
+/// The maximum length, in bytes, of a line whose content is read.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// The maximum number of fields of a line: 64, as for the labels of a container.
 const MAX_FIELDS: usize = 64;
-/// The maximum total length of the names and values of a line's fields.
+/// The maximum total length, in bytes, of the names and values of a line's fields.
 const MAX_BYTES: usize = 32 * 1024;
-/// The maximum length of a value: Lucene's longest term. Graylog drops a message with a longer one.
+/// The maximum length of a value in bytes: Lucene's longest term. Graylog drops a message with a longer
+/// value.
 const MAX_VALUE_BYTES: usize = 32_766;
-/// The maximum length of the name of a field.
+/// The maximum length of the name of a field in bytes.
 const MAX_NAME_BYTES: usize = 128;
-/// Graylog's name for the host of a message, which a field of this name would replace.
+/// The field in which Graylog keeps the host of a message. A field of this name in a line would replace the
+/// host.
 const GRAYLOG_HOST: &str = "source";
-/// The time by which the time of a line may be older than Docker's stamp.
+/// The maximum difference between Docker's stamp of a line and an earlier time in the line.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// The time by which the time of a line may be newer than Docker's stamp.
+/// The maximum difference between Docker's stamp of a line and a later time in the line.
 const MAX_AHEAD: Duration = Duration::from_secs(60);
 
-/// Completes messages by what their lines say. See the [module](super) for the rules and limits.
+/// Completes messages with the content of their lines. See the [module](super) for the rules and limits.
 ///
-/// Its memory is bounded: it remembers the types of up to 512 fields.
+/// The memory of a lifter is bounded: it remembers the types of up to 512 fields.
 ///
 /// # Examples
 ///
@@ -58,7 +60,7 @@ impl ContentLifter {
     /// Completes a message. `text` is its line, or all of its lines, as
     /// [`GelfFormatter::text`](crate::gelf::GelfFormatter::text) returns it.
     ///
-    /// A message that is made anew from the same line gets the same parts again.
+    /// If a line is made into a message again, `apply` adds the same parts again.
     pub fn apply<'a>(
         &mut self,
         content: &mut ContainerContent,
@@ -86,7 +88,7 @@ impl ContentLifter {
         }
     }
 
-    /// Reads the members of the line, if the line is of a kind that is to be read.
+    /// Reads the members of the line. Returns `None` if the options do not ask for lines of this kind.
     fn lift(&mut self, content: &mut ContainerContent, text: &str, message: &Message<'_>) -> Option<Lifted> {
         let (members, is_complete) = match content.options.json.then(|| json::members(text)).flatten() {
             Some(members) => members,
@@ -165,14 +167,15 @@ struct Lifted {
     trace: Option<String>,
     span: Option<String>,
     fields: Vec<Field>,
-    /// True if the line is one of Serilog's, which leaves the severity out of lines with its default.
+    /// True if Serilog has written the line. Serilog leaves out the severity if it is the default,
+    /// `Information`.
     is_serilog: bool,
     /// True if no part of the line is left out.
     is_complete: bool,
 }
 
 impl Lifted {
-    /// Takes a member that has a meaning. Returns the member that becomes a field, if there is one.
+    /// Takes a member that has a [`Role`]. Returns the member that becomes a field, if there is one.
     fn take<'t>(&mut self, (path, value): Member<'t>, stamp: Option<Timestamp>) -> Option<Member<'t>> {
         let Some(role) = role(&path) else { return Some((path, value)) };
         let taken = match role {
@@ -244,7 +247,7 @@ impl Lifted {
     }
 }
 
-/// Sets the value, unless there is one. Returns whether it was set.
+/// Sets `place` to the value, unless `place` already has a value. Returns whether `place` was set.
 fn fill<T>(place: &mut Option<T>, value: Option<T>) -> bool {
     let fills = place.is_none() && value.is_some();
     if fills {
@@ -253,12 +256,12 @@ fn fill<T>(place: &mut Option<T>, value: Option<T>) -> bool {
     fills
 }
 
-/// Returns a text that is not blank.
+/// Returns the text of a value, or `None` if the value is not a text or is blank.
 fn text(value: &Value<'_>) -> Option<String> {
     value.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned)
 }
 
-/// Returns an id, which is a text, also if it is written as a number.
+/// Returns an id as text. The line may have the id as a number.
 fn id(value: &Value<'_>) -> Option<String> {
     let text = match value {
         Value::Str(text) => text.trim().to_owned(),

@@ -38,7 +38,7 @@ impl ContentOptions {
         !(self.json || self.logfmt || self.level || self.strip_ansi)
     }
 
-    /// Returns the options that read what either reads.
+    /// Returns the options that read every kind of content that `self` or `other` reads.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl ContentOptions {
     }
 }
 
-/// Parses `off`, `all`, or a list of `json`, `logfmt` and `level` with commas.
+/// Parses `off`, `all`, or a comma-separated list of `json`, `logfmt` and `level`.
 impl FromStr for ContentOptions {
     type Err = InvalidContent;
 
@@ -83,7 +83,7 @@ impl fmt::Display for InvalidContent {
 
 impl std::error::Error for InvalidContent {}
 
-/// The reading of a container's lines.
+/// The options for the lines of one container, and the state of reading these lines.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerContent {
     pub(super) options: ContentOptions,
@@ -92,7 +92,7 @@ pub struct ContainerContent {
 }
 
 impl ContainerContent {
-    /// Creates the reading with these options.
+    /// Creates the initial state for a container with these options.
     pub const fn new(options: ContentOptions) -> Self {
         Self { options, names: 0 }
     }
@@ -103,8 +103,8 @@ impl ContainerContent {
     }
 }
 
-/// Returns the options of a container: those of its labels `gelf.content` and `gelf.strip_ansi` (`true` or
-/// `false`), and `default` for each label that is missing.
+/// Returns the options of a container. Its labels `gelf.content` and `gelf.strip_ansi` (`true` or `false`)
+/// give the options. `default` gives the options for each label that is missing.
 ///
 /// # Errors
 /// Returns [`InvalidContentLabel`] if a label is invalid.

@@ -1,4 +1,4 @@
-//! The members of lines that have a meaning, by the names that loggers give them.
+//! Finds the members of lines that have a meaning, by the names that loggers give them.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::level_word::level_of_word;
 pub(super) enum Role {
     Level,
     Time,
-    /// The message, with its rank: of several, the one with the lowest rank counts.
+    /// The message, with its rank. If a line has several such members, the one with the lowest rank counts.
     Message(usize),
     Stack,
     Trace,
@@ -20,6 +20,8 @@ pub(super) enum Role {
     TraceParent,
 }
 
+/// The names of the severity.
+///
 /// pino, bunyan, logrus, slog, zap, logback: `level`. Python: `levelname`. Google: `severity`. ECS:
 /// `log.level`. Serilog: `@l`, `Level`. .NET: `LogLevel`. loguru: `record.level.name`.
 const LEVELS: [&str; 12] = [
@@ -37,8 +39,10 @@ const LEVELS: [&str; 12] = [
     "record.level.name",
 ];
 
+/// The names of the time.
+///
 /// pino, bunyan, logrus, slog: `time`. zap: `ts`. logback and ECS: `@timestamp`. Serilog: `@t`, `Timestamp`.
-/// log4j: `instant`, whose members are joined, and `timeMillis`. Monolog: `datetime`.
+/// log4j: `instant` (an object, see [`json`](super::json)) and `timeMillis`. Monolog: `datetime`.
 const TIMES: [&str; 10] = [
     "time",
     "timestamp",
@@ -52,8 +56,9 @@ const TIMES: [&str; 10] = [
     "record.time.timestamp",
 ];
 
-/// In the order of their rank. structlog: `event`. tracing: `fields.message`. Serilog: `@m`, else the
-/// template `@mt`.
+/// The names of the message, in the order of their rank.
+///
+/// structlog: `event`. tracing: `fields.message`. Serilog: `@m`, or the template `@mt` if there is no `@m`.
 const MESSAGES: [&str; 12] = [
     "msg",
     "message",
@@ -69,6 +74,8 @@ const MESSAGES: [&str; 12] = [
     "event",
 ];
 
+/// The names of the stack trace.
+///
 /// logback: `stack_trace`. zap: `stacktrace`. pino and bunyan: `err.stack`. Python: `exc_info`. Serilog:
 /// `@x`, `Exception`. ECS: `error.stack_trace`. log4j: `thrown.extendedStackTrace`.
 const STACKS: [&str; 12] = [
@@ -104,8 +111,8 @@ pub(super) fn role(path: &str) -> Option<Role> {
     id_role(path)
 }
 
-/// Returns the meaning of an id, which loggers write at many places: `mdc.traceId`, `dd.trace_id`,
-/// `trace.id`, `otelTraceID`.
+/// Returns the meaning of a member that may be an id. Loggers write ids under many names: `mdc.traceId`,
+/// `dd.trace_id`, `trace.id`, `otelTraceID`.
 fn id_role(path: &str) -> Option<Role> {
     match path {
         "@tr" => return Some(Role::Trace),
@@ -159,7 +166,7 @@ fn letter(text: &str) -> Option<Level> {
 }
 
 /// Returns the time that a value names: RFC 3339, or the seconds, milliseconds, microseconds or nanoseconds
-/// since 1970. A text without an offset from UTC names none.
+/// since 1970. A text without an offset from UTC names no time.
 pub(super) fn time(value: &Value<'_>) -> Option<Timestamp> {
     match value {
         Value::Str(text) => Timestamp::from_rfc3339(text).ok(),

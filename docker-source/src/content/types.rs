@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use gelf_core::Value;
 
-/// The maximum number of names of fields: 512. Elasticsearch refuses messages beyond 1,000 fields of an
-/// index, and has two for each text.
+/// The maximum number of names of fields: 512. An Elasticsearch index takes at most 1,000 fields, and has two
+/// of them for each text.
 const MAX_NAMES: usize = 512;
-/// The maximum number of names that the lines of one container introduce, so that a container with random
-/// names takes nothing from the others.
+/// The maximum number of names that the lines of one container introduce. Thus a container with random names
+/// cannot use up the names of the other containers.
 const MAX_CONTAINER_NAMES: usize = 128;
 
 /// The type of a field in a search index.
@@ -59,8 +59,8 @@ pub(super) enum Fit {
 pub(super) struct FieldTypes(HashMap<Box<str>, Type>);
 
 impl FieldTypes {
-    /// Returns the form in which the value fits the field, or `None` if the field would be one too many.
-    /// `introduced` is the number of names that the container has introduced.
+    /// Returns the form in which the value fits the field, or `None` if the field would exceed a maximum
+    /// number of names. `introduced` is the number of names that the container has introduced.
     pub(super) fn fit(&mut self, name: &str, value: &Value<'_>, introduced: &mut usize) -> Option<Fit> {
         let found = Type::of(value);
         match self.of(name, found, introduced)? {

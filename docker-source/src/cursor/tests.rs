@@ -375,7 +375,7 @@ impl Log {
 
 /// A line to be written: whether it belongs to stdout, the time since the previous line, the time by which
 /// its stamp is too early, its length, and the number of lines of the other stream that stand between its
-/// first piece and its other pieces.
+/// first piece and its other pieces. The times are in nanoseconds.
 type Written = (bool, i64, i64, usize, usize);
 
 fn lines() -> impl Strategy<Value = Vec<Written>> {

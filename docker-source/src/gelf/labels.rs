@@ -1,5 +1,7 @@
-//! Makes fields from labels and variables of a container: the labels `gelf_NAME`, as Logspout's GELF modules
-//! do, and those that patterns allow, as Docker's log drivers do.
+//! Makes fields from labels and variables of a container.
+//!
+//! As in Logspout's GELF modules, the labels `gelf_NAME` become fields. As in Docker's log drivers, other
+//! labels and variables become fields if a pattern allows their names.
 
 use std::collections::BTreeMap;
 
@@ -126,7 +128,7 @@ fn sources<'c>(
         .map(|(label, value)| ("label", label.as_str(), label.as_str(), value.as_str()));
     let variables: BTreeMap<_, _> = match allowed.env.is_empty() {
         true => BTreeMap::new(),
-        // The last of several entries of a name counts.
+        // If several entries have the same name, the last one counts.
         false => container.env().iter().filter_map(|entry| entry.split_once('=')).collect(),
     };
     let variables = variables
@@ -136,7 +138,7 @@ fn sources<'c>(
     gelf.chain(labels).chain(variables)
 }
 
-/// Returns the name behind the prefix `gelf_`, which may be in any case.
+/// Returns the name behind the prefix `gelf_`. The prefix may be in upper or lower case.
 fn gelf_name(label: &str) -> Option<&str> {
     let (prefix, name) = label.split_at_checked("gelf_".len())?;
     (prefix.eq_ignore_ascii_case("gelf_") && !name.is_empty()).then_some(name)

@@ -24,8 +24,8 @@ pub(super) fn has(name: &str) -> bool {
     FIELDS.iter().any(|(_, field)| field.as_str() == name)
 }
 
-/// Returns the fields of the labels. A label that is missing, blank, too long or not visible text has no
-/// field.
+/// Returns the fields of the labels. A label has no field if its value is missing, blank, too long, or
+/// contains control characters.
 pub(super) fn fields(
     labels: &BTreeMap<String, String>,
 ) -> impl Iterator<Item = (FieldName<'static>, String)> {

@@ -15,7 +15,8 @@ use crate::redact::Redaction;
 
 const IDLE: Duration = Duration::from_millis(500);
 
-/// A joiner of numbered lines of one container, at a time that the test moves.
+/// A joiner with the lines of one container. The tickets are the numbers of the lines, and the test moves the
+/// time.
 struct Lines {
     container: Arc<Container>,
     joiner: MultilineJoiner<usize>,

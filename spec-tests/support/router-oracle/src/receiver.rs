@@ -71,9 +71,8 @@ impl Receiver {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until every line has arrived and nothing arrives for half a second, or until nothing arrives for
-    /// `patience`. Returns the account, and describes missing
-    /// lines on stderr.
+    /// Waits until nothing arrives for half a second after every line has arrived, or until nothing arrives
+    /// for `patience`. Returns the account, and describes missing lines on stderr.
     pub fn settle(&self, written: &Written, patience: Duration) -> Account {
         let (mut arrivals, mut since) = (0, Instant::now());
         loop {
@@ -95,7 +94,7 @@ impl Receiver {
         }
     }
 
-    /// Waits until the condition holds, for 60 s at most. Returns whether it does.
+    /// Waits until the condition holds, for 60 s at most. Returns whether the condition holds.
     pub fn wait_until(&self, holds: impl Fn(&Tally) -> bool) -> bool {
         let deadline = Instant::now() + Duration::from_secs(60);
         while Instant::now() < deadline {

@@ -12,17 +12,17 @@ use crate::agent::Agent;
 use crate::bench::{Bench, Writing};
 use crate::receiver::Receiver;
 
-/// Longest time that a destination takes nothing.
+/// Time during which the dead destination takes nothing.
 const DEAD: Duration = Duration::from_secs(60);
 
-/// Largest 99th percentile beside dead routes, as a multiple of the one alone, and in seconds for one that is
-/// small.
+/// Limits of the 99th percentile of the delays beside dead routes: a multiple of the percentile without dead
+/// routes, or a number of seconds above it. The larger limit applies.
 const NOISE: (f32, f32) = (2.0, 0.1);
 
 pub(super) fn dead_route(bench: &mut Bench) -> Outcome {
     let (alone, beside, dead) = (Receiver::start(), Receiver::start(), Receiver::start());
     let writing = Writing::endless("dead", 2_000);
-    // First a container that is read for one route alone.
+    // The first container is read for a single route, without dead routes.
     let writer = bench.write(writing);
     let agent = Agent::start(bench, &[&alone.route("dead")]);
     sleep(Duration::from_secs(20));
@@ -110,7 +110,7 @@ pub(super) fn audit(bench: &mut Bench) -> Outcome {
     Outcome::new(figure, "the missing numbers are those of the lost datagrams", holds)
 }
 
-/// A network that forwards datagrams of one message each and loses every hundredth.
+/// A network that forwards datagrams of one message each, and loses every hundredth datagram.
 struct LossyNetwork {
     address: String,
     /// Number of datagrams, and the numbers of the lost messages.
@@ -130,7 +130,7 @@ impl LossyNetwork {
                 let datagram = &datagram[..length];
                 let mut forwarded = forwarded.lock().unwrap();
                 forwarded.0 += 1;
-                // Not the last one, since the audit cannot know that a last message is missing.
+                // The last datagram is not lost, because the audit could not know that it is missing.
                 if forwarded.0 % 100 == 50 {
                     let message: serde_json::Value = serde_json::from_slice(datagram).unwrap();
                     forwarded.1.insert(message["_seq"].as_u64().unwrap());

@@ -14,7 +14,7 @@ const RATE: u64 = 1_000;
 
 pub(super) fn live_restore(bench: &mut Bench) -> Outcome {
     let kills = bench.runs(3);
-    // A restart with live-restore, before any container runs.
+    // The Engine is restarted with live-restore before any container runs.
     bench.daemon_mut().restart(Signal::TERM, Duration::ZERO, true);
     let mut figures = Vec::new();
     let mut holds = true;
@@ -28,7 +28,7 @@ pub(super) fn live_restore(bench: &mut Bench) -> Outcome {
         let route = receiver.route("restore");
         let state = bench.path("state");
         let volume = format!("--volume={}:/state", state.display());
-        // Users outside of the image own nothing in the folder.
+        // The user of the image does not own the folder, so everyone gets write access to the folder.
         let options = ["--restart=always", volume.as_str()];
         let arguments = ["--state", "/state", route.as_str()];
         let arguments = if keeps_state { &arguments[..] } else { &arguments[2..] };
