@@ -15,6 +15,6 @@ pub enum FollowState {
     NotSelected,
     /// The log driver does not support reading.
     Unreadable,
-    /// The log is read once a file descriptor is free.
+    /// The log is read in turn with others, since no file descriptor is free for it.
     WaitingForDescriptor,
 }

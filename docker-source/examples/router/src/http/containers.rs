@@ -59,7 +59,9 @@ fn reason(status: &ContainerStatus, routes: &[RunningRoute]) -> Option<String> {
         FollowState::Opening => "the Engine has not opened its log yet",
         FollowState::Ended => "it does not run, and its log is read to the end",
         FollowState::Unreadable => "its log driver does not support reading",
-        FollowState::WaitingForDescriptor => "it waits for a file descriptor, see ulimit -n",
+        FollowState::WaitingForDescriptor => {
+            "it is read in turn for want of a file descriptor, see ulimit -n"
+        }
         _ if status.container.is_ignored() => "LOGSPOUT=ignore is in its environment",
         _ => {
             let mismatches = routes.iter().map(|route| route.route.mismatch(&status.container));
