@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser};
+use docker_source::NamePattern;
 use gelf_tokio::Endpoint;
 use tracing::Level;
 
@@ -42,6 +43,7 @@ Examples:
   gelf-router 'gelf+tcp://graylog:12201?filter.name=shop-*,gelf://archive'
   gelf-router --print
   gelf-router explain 'gelf://logstash.core?filter.name=shop-*'
+  gelf-router tail 'shop-*'
 
 Environment:
   ROUTE_URIS   the routes, if neither the command line nor the file of --config has any
@@ -170,10 +172,16 @@ enum Subcommand {
         #[arg(long, value_name = "SECONDS")]
         idle: Option<u32>,
     },
+    /// Print the new lines of all containers, or of some: `NAME | text`, with ! for stderr and ~ for a gap
+    Tail {
+        /// The names of the containers; all containers but agents by default
+        #[arg(value_name = "GLOB")]
+        names: Vec<NamePattern>,
+    },
 }
 
 /// The task of the process.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Task {
     /// Audits other routers at this address, until no message arrives for this time.
     Audit { address: SocketAddr, idle: Option<Duration> },
@@ -181,6 +189,8 @@ pub(crate) enum Task {
     Explain,
     /// Ships lines.
     Ship,
+    /// Prints the new lines of the containers whose names match; of all containers without a pattern.
+    Tail { names: Vec<NamePattern> },
 }
 
 /// The parsed command line.
@@ -233,6 +243,7 @@ pub(crate) fn parse(
         Some(Subcommand::Explain { routes, config }) => {
             (task, arguments.routes, arguments.config) = (Task::Explain, routes, config);
         }
+        Some(Subcommand::Tail { names }) => task = Task::Tail { names },
         None => {}
     }
     let config = match &arguments.config {
@@ -259,7 +270,7 @@ pub(crate) fn parse(
     let print = print.transpose().map_err(Exit::Mistake)?;
     let routes = list::routes(uris, &mut environment, print.is_some()).map_err(Exit::Mistake)?;
     environment.warn_of_unused();
-    if routes.is_empty() && print.is_none() && !matches!(task, Task::Audit { .. }) {
+    if routes.is_empty() && print.is_none() && matches!(task, Task::Explain | Task::Ship) {
         return Err(Exit::Usage(Arguments::command().render_help().to_string()));
     }
     let default_level = environment.is_debug.then_some(LogLevel::Debug);

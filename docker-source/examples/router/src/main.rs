@@ -4,7 +4,7 @@
 //! for the id of the machine, `privileges` drops root, `run` joins the source of records with the routes,
 //! `lines` joins a route's lines into messages, `deliver` sends them, `settlement` tracks the progress of each
 //! route, `state` keeps the positions of the routes across restarts, `tally` counts the lines of a route, `stop`
-//! waits for signals, and `print` is the receiver of `--print`.
+//! waits for signals, `print` is the receiver of `--print`, and `tail` prints lines without a destination.
 
 mod audit;
 mod cli;
@@ -26,6 +26,7 @@ mod run;
 mod settlement;
 mod state;
 mod stop;
+mod tail;
 mod tally;
 
 use std::fs::File;
@@ -101,6 +102,7 @@ fn main() -> ExitCode {
             })
         }
         Task::Ship => runtime.block_on(run::run(engine, options)),
+        Task::Tail { names } => runtime.block_on(tail::run(engine, names)),
     };
     // Do not wait for a blocked write to stdout.
     runtime.shutdown_background();

@@ -149,7 +149,7 @@ pub(crate) const AGENT_LABEL: &str = "gelf-router.agent";
 
 /// Returns whether the label or the command of the container shows that the container is a `gelf-router`. If
 /// two agents on a host read each other's diagnostics, they could feed each other for ever.
-fn is_agent(container: &Container) -> bool {
+pub(crate) fn is_agent(container: &Container) -> bool {
     let program = container.command().split(' ').next().unwrap_or_default();
     container.labels().contains_key(AGENT_LABEL) || program.rsplit('/').next() == Some("gelf-router")
 }

@@ -20,4 +20,5 @@ mod printing;
 mod real_containers;
 mod restarts;
 mod routing;
+mod tailing;
 mod when_things_are_down;

@@ -1,0 +1,190 @@
+//! `gelf-router tail`: prints the new lines of containers, without a destination.
+
+use std::future::ready;
+use std::io::{self, IsTerminal};
+
+use docker_source::{Container, EngineAddress, LogStream, NamePattern, Record, Source, SourceError};
+use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
+
+use crate::failure::Failure;
+use crate::route;
+use crate::stop::Stop;
+
+/// The colours of names: the parameters of the escape sequences for cyan, yellow, green, magenta, blue and red.
+const COLOURS: [u8; 6] = [36, 33, 32, 35, 34, 31];
+
+/// Prints the lines that running and new containers write from now on, to stdout, until a signal arrives or
+/// stdout is closed. Waits for an Engine that does not answer. `patterns` select containers by name; without
+/// patterns, all containers but agents are selected.
+///
+/// # Errors
+/// Returns an error if the Engine refuses the connection, or if stdout cannot be written.
+pub(crate) async fn run(address: EngineAddress, patterns: Vec<NamePattern>) -> Result<(), Failure> {
+    let mut stop = Stop::new().map_err(Failure::refused)?;
+    let has_colours = io::stdout().is_terminal() && are_colours_wanted(|name| std::env::var(name).ok());
+    let mut lines = Lines { out: BufWriter::new(tokio::io::stdout()), has_colours };
+    let connecting = Source::builder()
+        .address(address)
+        .select(move |container| is_selected(container, &patterns))
+        .connect();
+    let Some(connected) = stop.unless_asked(connecting).await else { return Ok(()) };
+    let mut source = connected.map_err(Failure::refused)?;
+    match stop.unless_asked(lines.print_all(&mut source)).await {
+        None | Some(Ok(())) => Ok(()),
+        Some(Err(Ended::Stdout(error))) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Some(Err(Ended::Stdout(error))) => Err(Failure::refused(format!("printing failed: {error}"))),
+        Some(Err(Ended::Source(error))) => Err(Failure::refused(error)),
+    }
+}
+
+/// Returns whether a terminal may be coloured: `NO_COLOR` (no-color.org) is not set or is empty, and the
+/// terminal is not `dumb`.
+fn are_colours_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
+    variable("NO_COLOR").is_none_or(|value| value.is_empty())
+        && variable("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Returns whether the lines of a container are printed. An agent is printed only if a pattern names it: the
+/// lines of two agents could feed each other for ever.
+fn is_selected(container: &Container, patterns: &[NamePattern]) -> bool {
+    match patterns {
+        [] => !route::is_agent(container),
+        patterns => patterns.iter().any(|pattern| pattern.matches(container.name())),
+    }
+}
+
+/// The reason why printing ended early.
+#[derive(Debug)]
+enum Ended {
+    Source(SourceError),
+    Stdout(io::Error),
+}
+
+struct Lines<W> {
+    out: BufWriter<W>,
+    has_colours: bool,
+}
+
+impl<W: AsyncWrite + Unpin> Lines<W> {
+    /// Prints records until the source ends.
+    async fn print_all(&mut self, source: &mut Source) -> Result<(), Ended> {
+        loop {
+            // Flush before waiting: a single line is visible at once, and many lines are written together.
+            let at_once = tokio::select! {
+                biased;
+                next = source.next() => Some(next),
+                () = ready(()) => None,
+            };
+            let next = match at_once {
+                Some(next) => next,
+                None => {
+                    self.out.flush().await.map_err(Ended::Stdout)?;
+                    source.next().await
+                }
+            };
+            match next.map_err(Ended::Source)? {
+                Some(record) => self.print(&record).await.map_err(Ended::Stdout)?,
+                None => return self.out.flush().await.map_err(Ended::Stdout),
+            }
+        }
+    }
+
+    async fn print(&mut self, record: &Record) -> io::Result<()> {
+        self.out.write_all(line(record, self.has_colours).as_bytes()).await
+    }
+}
+
+/// Returns the line for a record: `NAME | text` for stdout, `NAME ! text` for stderr, and `NAME ~ text` for a
+/// gap. No text of a container controls a terminal.
+fn line(record: &Record, has_colours: bool) -> String {
+    let container = record.container();
+    let mark = match (record.gap(), record.stream()) {
+        (Some(_), _) => '~',
+        (None, LogStream::Stdout) => '|',
+        (None, LogStream::Stderr) => '!',
+    };
+    let (before, after) = match has_colours {
+        true => (format!("\u{1b}[{}m", colour(container.id())), "\u{1b}[0m"),
+        false => (String::new(), ""),
+    };
+    let mut line = format!("{before}{} {mark}{after} ", harmless(container.name()));
+    line.push_str(&harmless(&String::from_utf8_lossy(record.bytes())));
+    if !record.is_whole() && record.gap().is_none() {
+        line.push('…');
+    }
+    line.push('\n');
+    line
+}
+
+/// Returns the colour of a container. It stays the same for the life of the container.
+fn colour(id: &str) -> u8 {
+    let digits = id.get(..8).and_then(|digits| usize::from_str_radix(digits, 16).ok()).unwrap_or_default();
+    COLOURS.get(digits % COLOURS.len()).copied().unwrap_or_default()
+}
+
+/// Escapes the characters that control a terminal, end a line or reorder text, as `\u{1b}`. Tabs stay.
+pub(crate) fn harmless(text: &str) -> String {
+    let mut harmless = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\t' => harmless.push(character),
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                harmless.extend(character.escape_unicode())
+            }
+            _ if character.is_control() => harmless.extend(character.escape_default()),
+            _ => harmless.push(character),
+        }
+    }
+    harmless
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(name: &str) -> docker_source::ContainerBuilder {
+        Container::builder(name)
+    }
+
+    #[test]
+    fn a_line_has_the_name_and_stream_and_controls_no_terminal() {
+        let raw = b"a\x1b[31m\tb\r\x9b\"\\ \xe2\x80\xae\xc2\x9b\xc3\xa9\x07".as_slice();
+        let out = Record::builder(container("we\x1bb").build(), raw).build();
+        assert_eq!(
+            line(&out, false),
+            "we\\u{1b}b | a\\u{1b}[31m\tb\\r\u{fffd}\"\\ \\u{202e}\\u{9b}é\\u{7}\n"
+        );
+        let error = Record::builder(container("web").build(), "no").stream(LogStream::Stderr).build();
+        assert_eq!(line(&error, false), "web ! no\n");
+        let gap = Record::builder(container("web").build(), "lines may be missing");
+        let gap = gap.gap(None, None, docker_source::GapReason::Rotated).build();
+        assert_eq!(line(&gap, false), "web ~ lines may be missing\n");
+        let cut = Record::builder(container("web").build(), "begin").cut_from(9).build();
+        assert_eq!(line(&cut, false), "web | begin…\n");
+    }
+
+    #[test]
+    fn only_the_name_has_a_colour_and_it_is_that_of_the_container() {
+        let coloured = |id: &str| {
+            line(&Record::builder(container("web").id(id.repeat(64)).build(), "text").build(), true)
+        };
+        assert_eq!(coloured("0"), "\u{1b}[36mweb |\u{1b}[0m text\n");
+        assert!(["1", "2", "a"].iter().any(|id| coloured(id) != coloured("0")));
+        let wanted = |set: &[(&str, &str)]| {
+            are_colours_wanted(|name| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into())
+            })
+        };
+        assert!(wanted(&[]) && wanted(&[("NO_COLOR", ""), ("TERM", "xterm")]));
+        assert!(!wanted(&[("NO_COLOR", "1")]) && !wanted(&[("TERM", "dumb")]));
+    }
+
+    #[test]
+    fn an_agent_is_printed_only_if_a_pattern_names_it() {
+        let agent = container("agent").label("gelf-router.agent", "").build();
+        let patterns = |text: &str| vec![NamePattern::new(text).unwrap()];
+        assert!(!is_selected(&agent, &[]) && is_selected(&agent, &patterns("ag*")));
+        let web = container("web").build();
+        assert!(is_selected(&web, &[]) && !is_selected(&web, &patterns("ag*")));
+    }
+}
