@@ -53,7 +53,7 @@ pub use position::{Position, Positions};
 pub use progress::{Progress, Ticket};
 pub use record::{Gap, GapReason, Record, RecordBuilder, RecordParts};
 pub use redact::{Redaction, Secret};
-pub use running::running_containers;
+pub use running::{api_version, running_containers};
 pub use source::{Source, SourceBuilder, SourceError};
 pub use start::Start;
 pub use stats::{LineCounts, Stats, StatsSnapshot};

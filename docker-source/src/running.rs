@@ -1,11 +1,30 @@
-//! A list of the running containers with their metadata.
+//! A list of the running containers with their metadata, and the version of the Engine's API.
 
 use std::sync::Arc;
 
 use crate::container::Container;
 use crate::engine::{EngineAddress, EngineClient, EngineError, Limits, LogRefusal};
 use crate::identity::Identity;
+use crate::outage::with_cause;
+use crate::source::MOUNTINFO;
 use crate::timing::Timing;
+
+/// Returns the version of the Engine's API that requests to this Engine use, such as `1.47`: the newest version
+/// that both sides support.
+///
+/// # Errors
+/// Returns [`EngineError::TooOld`] for an Engine that is not supported, [`EngineError::Answer`] for another
+/// server, and [`EngineError::StaleSocket`] for a stale socket file that is mounted by itself. Does not wait for
+/// an Engine that does not answer.
+pub async fn api_version(address: EngineAddress) -> Result<String, EngineError> {
+    let version = client(address).negotiate().await;
+    version.map(|version| version.to_string()).map_err(|error| with_cause(error, MOUNTINFO.as_ref()))
+}
+
+fn client(address: EngineAddress) -> EngineClient {
+    let timing = Timing::default();
+    EngineClient::new(address, Limits { headers: timing.headers, log: timing.catch_up, body: timing.answer })
+}
 
 /// Returns the running containers with their metadata, in the order of the Engine's list, without following
 /// them. Containers that are removed meanwhile are left out.
@@ -16,10 +35,8 @@ use crate::timing::Timing;
 /// Returns the first error of the requests. Unlike [`connect`](crate::SourceBuilder::connect), the function
 /// does not wait for an Engine that does not answer.
 pub async fn running_containers(address: EngineAddress) -> Result<Vec<Container>, EngineError> {
-    let timing = Timing::default();
-    let limits = Limits { headers: timing.headers, log: timing.catch_up, body: timing.answer };
-    let client = EngineClient::new(address, limits);
-    client.negotiate().await?;
+    let client = client(address);
+    client.negotiate().await.map_err(|error| with_cause(error, MOUNTINFO.as_ref()))?;
     let engine_host: Arc<str> = Identity::of(&client).await?.host.into();
     let list = client.containers().await?;
     if let Some(error) = list.error {
@@ -40,7 +57,7 @@ pub async fn running_containers(address: EngineAddress) -> Result<Vec<Container>
 
 #[cfg(test)]
 mod tests {
-    use simulated_engine::{ContainerOptions, Fault, SimulatedEngine};
+    use simulated_engine::{ContainerOptions, Fault, Options, SimulatedEngine};
 
     use super::*;
 
@@ -57,5 +74,18 @@ mod tests {
         let names: Vec<_> = containers.iter().map(Container::name).collect();
         assert_eq!(names, ["web"]);
         assert_eq!(containers[0].labels()["team"], "shop");
+    }
+
+    #[tokio::test]
+    async fn the_version_of_the_api_is_returned_or_the_reason_why_there_is_none() {
+        for (offered, expected) in [("1.41", Some("1.41")), ("1.54", Some("1.47")), ("1.39", None)] {
+            let options = Options { api_version: offered.into(), ..Options::default() };
+            let engine = SimulatedEngine::start_with(options).await;
+            let version = api_version(engine.docker_host().parse().unwrap()).await;
+            match expected {
+                Some(expected) => assert_eq!(version.unwrap(), expected),
+                None => assert!(matches!(version, Err(EngineError::TooOld { .. })), "{version:?}"),
+            }
+        }
     }
 }
