@@ -1,6 +1,6 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
-//! `cli`, `config`, `route`, `host` and `logspout` parse the configuration, `explain` shows it, `instance` asks
+//! `cli`, `config`, `route`, `host` and `logspout` parse the configuration, `explain` shows it, `doctor` examines the host, `instance` asks
 //! for the id of the machine, `privileges` drops root, `run` joins the source of records with the routes,
 //! `lines` joins a route's lines into messages, `deliver` sends them, `settlement` tracks the progress of each
 //! route, `state` keeps the positions of the routes across restarts, `tally` counts the lines of a route, `stop`
@@ -10,6 +10,7 @@ mod audit;
 mod cli;
 mod config;
 mod deliver;
+mod doctor;
 mod explain;
 mod failure;
 mod group;
@@ -28,6 +29,7 @@ mod state;
 mod stop;
 mod tail;
 mod tally;
+mod terminal;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
     };
     let outcome = match options.task {
         Task::Audit { address, idle } => runtime.block_on(audit::run(address, idle)),
+        Task::Doctor => runtime.block_on(doctor::run(engine, &options.routes, options.state.as_deref())),
         Task::Explain => {
             let Options { routes, variables, warnings, .. } = &options;
             let explained = runtime.block_on(explain::run(engine, routes, variables, warnings));

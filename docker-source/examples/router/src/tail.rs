@@ -9,6 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use crate::failure::Failure;
 use crate::route;
 use crate::stop::Stop;
+use crate::terminal::{are_colours_wanted, harmless};
 
 /// The colours of names: the parameters of the escape sequences for cyan, yellow, green, magenta, blue and red.
 const COLOURS: [u8; 6] = [36, 33, 32, 35, 34, 31];
@@ -35,13 +36,6 @@ pub(crate) async fn run(address: EngineAddress, patterns: Vec<NamePattern>) -> R
         Some(Err(Ended::Stdout(error))) => Err(Failure::refused(format!("printing failed: {error}"))),
         Some(Err(Ended::Source(error))) => Err(Failure::refused(error)),
     }
-}
-
-/// Returns whether a terminal may be coloured: `NO_COLOR` (no-color.org) is not set or is empty, and the
-/// terminal is not `dumb`.
-fn are_colours_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
-    variable("NO_COLOR").is_none_or(|value| value.is_empty())
-        && variable("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Returns whether the lines of a container are printed. An agent is printed only if a pattern names it: the
@@ -120,22 +114,6 @@ fn line(record: &Record, has_colours: bool) -> String {
 fn colour(id: &str) -> u8 {
     let digits = id.get(..8).and_then(|digits| usize::from_str_radix(digits, 16).ok()).unwrap_or_default();
     COLOURS.get(digits % COLOURS.len()).copied().unwrap_or_default()
-}
-
-/// Escapes the characters that control a terminal, end a line or reorder text, as `\u{1b}`. Tabs stay.
-pub(crate) fn harmless(text: &str) -> String {
-    let mut harmless = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\t' => harmless.push(character),
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                harmless.extend(character.escape_unicode())
-            }
-            _ if character.is_control() => harmless.extend(character.escape_default()),
-            _ => harmless.push(character),
-        }
-    }
-    harmless
 }
 
 #[cfg(test)]

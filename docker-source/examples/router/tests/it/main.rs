@@ -11,6 +11,7 @@ mod auditing;
 mod bad_input;
 mod common;
 mod content;
+mod doctoring;
 mod every_line;
 mod explaining;
 mod image;
