@@ -22,7 +22,7 @@ use self::access::Process;
 use self::engine::SocketFile;
 use crate::failure::Failure;
 use crate::privileges;
-use crate::route::Route;
+use crate::route::{Route, is_agent};
 use crate::terminal::harmless;
 
 /// The severity of a finding.
@@ -93,8 +93,8 @@ pub(crate) async fn run(
     if let Some(folder) = state {
         report.add(state::judge(folder, &state::Folder::at(folder), &process));
     }
-    if examine_engine(&address, &process, &mut report).await {
-        examine_containers(&address, routes, &mut report).await;
+    if let Some(version) = examine_engine(&address, &process, &mut report).await {
+        examine_containers(&address, &version, routes, &mut report).await;
     }
     if routes.is_empty() {
         report.add(Finding::ok("routes", "none is given, so no destination is examined"));
@@ -108,24 +108,24 @@ pub(crate) async fn run(
     }
 }
 
-/// Examines the socket and the version of the API. Returns whether requests to the Engine are possible.
-async fn examine_engine(address: &EngineAddress, process: &Process, report: &mut Report) -> bool {
+/// Examines the socket and the version of the API. Returns the version if requests to the Engine are possible.
+async fn examine_engine(address: &EngineAddress, process: &Process, report: &mut Report) -> Option<String> {
     if let EngineAddress::Unix(path) = address {
         let groups = fs::read_to_string("/etc/group").unwrap_or_default();
         let found = engine::judge_socket(path, &SocketFile::at(path), process, &groups);
         let is_usable = found.severity != Severity::Fail;
         report.add(found);
         if !is_usable {
-            return false;
+            return None;
         }
     }
     let version = api_version(address.clone()).await;
     report.add(engine::judge_version(address, &version));
-    version.is_ok()
+    version.ok()
 }
 
 /// Examines the running containers, and measures for 2 s how much they write.
-async fn examine_containers(address: &EngineAddress, routes: &[Route], report: &mut Report) {
+async fn examine_containers(address: &EngineAddress, version: &str, routes: &[Route], report: &mut Report) {
     let containers = match running_containers(address.clone()).await {
         Ok(containers) => containers,
         Err(error) => return report.add(Finding::fail("containers", error.to_string(), "")),
@@ -137,9 +137,9 @@ async fn examine_containers(address: &EngineAddress, routes: &[Route], report: &
         rate::Rates::default()
     });
     for container in &containers {
-        let is_shipped = routes.is_empty() || routes.iter().any(|route| route.takes(container));
-        report.add(match is_shipped && !container.is_ignored() {
-            true => containers::judge_log(container, rates.get(container.id())),
+        let is_taken = routes.is_empty() || routes.iter().any(|route| route.takes(container));
+        report.add(match is_taken && !container.is_ignored() && !is_agent(container) {
+            true => containers::judge_log(container, version, rates.get(container.id())),
             false => Finding::ok(format!("container {}", container.name()), "no route ships it"),
         });
     }

@@ -15,9 +15,12 @@ const KEPT_AT_LEAST: Duration = Duration::from_secs(60);
 /// The subcommands, whose processes are no agents.
 const SUBCOMMANDS: [&str; 4] = ["audit", "doctor", "explain", "tail"];
 
-/// Judges the log driver of a container. `rate` is absent if the container wrote nothing while rates were
-/// measured.
-pub(super) fn judge_log(container: &Container, rate: Option<&Rate>) -> Finding {
+/// The version of the API of Docker 19.03, which keeps no cache of the lines of remote log drivers.
+const WITHOUT_CACHE: &str = "1.40";
+
+/// Judges the log driver of a container. `version` is the version of the Engine's API. `rate` is absent if the
+/// container wrote nothing while rates were measured.
+pub(super) fn judge_log(container: &Container, version: &str, rate: Option<&Rate>) -> Finding {
     const READABLE: &str = "create the container again with --log-driver local, or put LOGSPOUT=ignore into its \
                             environment";
     let subject = format!("container {}", container.name());
@@ -33,10 +36,15 @@ pub(super) fn judge_log(container: &Container, rate: Option<&Rate>) -> Finding {
             format!("its log driver {driver} cannot be read, since cache-disabled=true"),
             "create the container again without this option",
         ),
+        _ if version == WITHOUT_CACHE => Finding::fail(
+            subject,
+            format!("its log driver {driver} cannot be read, since Docker 19.03 keeps no cache of its lines"),
+            "update Docker to 20.10 or a later version, or create the container again with --log-driver local",
+        ),
         _ => Finding::warn(
             subject,
             format!(
-                "its log driver {driver} is read from the Engine's cache (Docker 20.10 or later), which lacks the \
+                "its log driver {driver} is read from the Engine's cache, which lacks the \
                  lines that the driver could not send"
             ),
             "create the container again with --log-driver local",
@@ -57,7 +65,7 @@ fn judge_files(
         _ => (None, 1),
     };
     let size = max_size.map_or(default_size, parse_size);
-    let files = max_file.and_then(|files| files.parse().ok()).unwrap_or(default_files);
+    let files = max_file.and_then(|files| files.parse::<u64>().ok()).unwrap_or(default_files);
     let Some(size) = size else {
         return Finding::warn(
             subject,
@@ -74,7 +82,7 @@ fn judge_files(
     let text = format!("{driver} log of {files} x {}; {pace}", bytes(size));
     if files <= 1 {
         let text = format!("{text}; with one file, each rotation removes lines that may not be read yet");
-        let remedy = "create the container again with --log-opt max-file=3";
+        let remedy = format!("create the container again with --log-opt max-file=3{}", larger(rate, size, 3));
         return match rotation < KEPT_AT_LEAST {
             true => Finding::fail(subject, text, remedy),
             false => Finding::warn(subject, text, remedy),
@@ -84,9 +92,19 @@ fn judge_files(
         true => Finding::warn(
             subject,
             format!("{text}; the Engine keeps lines for less than {}", time(KEPT_AT_LEAST)),
-            "create the container again with a larger --log-opt max-size",
+            format!("create the container again with{}", larger(rate, size, files)),
         ),
         false => Finding::ok(subject, text),
+    }
+}
+
+/// Returns the option for a file size at which the older files hold the lines of [`KEPT_AT_LEAST`], in steps of
+/// 10 MB. Returns no text if the present size is enough.
+fn larger(rate: u64, size: u64, files: u64) -> String {
+    let needed = rate.saturating_mul(KEPT_AT_LEAST.as_secs()).div_ceil(files.saturating_sub(1).max(1));
+    match needed > size {
+        true => format!(" --log-opt max-size={}m", needed.div_ceil(10_000_000).saturating_mul(10)),
+        false => String::new(),
     }
 }
 
@@ -115,7 +133,8 @@ fn bytes(number: u64) -> String {
 
 fn time(time: Duration) -> String {
     match time.as_secs() {
-        seconds @ 0..=120 => format!("{seconds} s"),
+        0 => "less than 1 s".to_owned(),
+        seconds @ 1..=120 => format!("{seconds} s"),
         seconds @ 121..=7_200 => format!("{} min", seconds / 60),
         seconds => format!("{} h", seconds / 3_600),
     }
@@ -170,7 +189,7 @@ mod tests {
         let container = Container::builder("web").log_driver(driver);
         let container =
             options.iter().fold(container, |container, (name, value)| container.log_option(*name, *value));
-        judge_log(&container.build(), rate.as_ref())
+        judge_log(&container.build(), "1.41", rate.as_ref())
     }
 
     /// A rate of 1 MB of lines per second.
@@ -192,6 +211,8 @@ mod tests {
             "cache-disabled=true; create the container again without",
         );
         assert_finds(&log("gelf", &[], None), "warn", "the Engine's cache");
+        let remote = Container::builder("web").log_driver("gelf").build();
+        assert_finds(&judge_log(&remote, "1.40", None), "fail", "Docker 19.03 keeps no cache");
         assert_finds(&log("journald", &[], None), "ok", "can be read");
         assert_finds(&log("", &[], None), "ok", "can be read");
     }
@@ -204,8 +225,15 @@ mod tests {
             "fail",
             "at the present 1 MB/s, a file is full after 10 s; with one file",
         );
-        assert_finds(&log("json-file", &one, high()), "fail", "--log-opt max-file=3");
+        assert_finds(
+            &log("json-file", &one, high()),
+            "fail",
+            "again with --log-opt max-file=3 --log-opt max-size=30m",
+        );
         assert_finds(&log("json-file", &one, None), "warn", "nothing was written just now");
+        let enough = [("max-size", "40m"), ("max-file", "1")];
+        assert_finds(&log("json-file", &enough, high()), "fail", "again with --log-opt max-file=3");
+        assert_eq!(log("json-file", &enough, high()).remedy.matches("max-size").count(), 0);
         // json-file has one file unless max-file says otherwise.
         assert_finds(&log("json-file", &one[..1], high()), "fail", "1 x 10 MB");
     }
@@ -216,7 +244,7 @@ mod tests {
         assert_finds(
             &log("json-file", &three("10m"), high()),
             "warn",
-            "less than 60 s; create the container again with a larger",
+            "less than 60 s; create the container again with --log-opt max-size=30m",
         );
         assert_finds(
             &log("json-file", &three("30m"), high()),
