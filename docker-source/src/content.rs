@@ -40,6 +40,7 @@
 
 mod ansi;
 mod json;
+mod known;
 mod lift;
 mod logfmt;
 mod options;

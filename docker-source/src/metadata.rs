@@ -79,7 +79,7 @@ impl ContainerMetadata {
         let mut waiting = None;
         while attempts < INSPECTIONS {
             let inspected = {
-                let _descriptor = descriptors.inspection().await;
+                let _descriptor = descriptors.request().await;
                 client.inspect(&self.id).await
             };
             match inspected {

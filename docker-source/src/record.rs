@@ -158,7 +158,7 @@ pub(crate) struct QueuedRecord {
 impl QueuedRecord {
     /// Counts the record as yielded, and returns it.
     pub(crate) fn into_record(self) -> Record {
-        self.stats.yielded();
+        self.stats.yielded(self.record.line.time);
         self.record
     }
 }
@@ -214,7 +214,7 @@ impl QueueSlot<'_> {
         (place, since): (LinePosition, Timestamp),
         stats: &Arc<ContainerStats>,
     ) {
-        stats.queued(line.length > line.bytes.len());
+        stats.queued(line.time, line.length > line.bytes.len());
         let record = Record { container, line, place, since, gap: None, _budget: Some(self.budget) };
         self.slot.send(QueuedRecord { record, stats: stats.clone() });
     }
@@ -227,9 +227,9 @@ impl QueueSlot<'_> {
         (place, since): (LinePosition, Timestamp),
         stats: &Arc<ContainerStats>,
     ) {
-        stats.queued(false);
         let bytes = Bytes::from(gap.to_string());
         let time = gap.before.or(gap.after).unwrap_or(since);
+        stats.queued(time, false);
         let line = Line { stream, time, length: bytes.len(), bytes, ended: true };
         let record = Record { container, line, place, since, gap: Some(gap), _budget: Some(self.budget) };
         self.slot.send(QueuedRecord { record, stats: stats.clone() });

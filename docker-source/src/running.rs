@@ -1,6 +1,7 @@
-//! A list of the running containers with their metadata, and the version of the Engine's API.
+//! Single requests without a source: a list of the running containers with their metadata, and a ping.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::container::Container;
 use crate::engine::{EngineAddress, EngineClient, EngineError, Limits, LogRefusal};
@@ -8,23 +9,6 @@ use crate::identity::Identity;
 use crate::outage::with_cause;
 use crate::source::MOUNTINFO;
 use crate::timing::Timing;
-
-/// Returns the version of the Engine's API that requests to this Engine use, such as `1.47`: the newest version
-/// that both sides support.
-///
-/// # Errors
-/// Returns [`EngineError::TooOld`] for an Engine that is not supported, [`EngineError::Answer`] for another
-/// server, and [`EngineError::StaleSocket`] for a stale socket file that is mounted by itself. Does not wait for
-/// an Engine that does not answer.
-pub async fn api_version(address: EngineAddress) -> Result<String, EngineError> {
-    let version = client(address).negotiate().await;
-    version.map(|version| version.to_string()).map_err(|error| with_cause(error, MOUNTINFO.as_ref()))
-}
-
-fn client(address: EngineAddress) -> EngineClient {
-    let timing = Timing::default();
-    EngineClient::new(address, Limits { headers: timing.headers, log: timing.catch_up, body: timing.answer })
-}
 
 /// Returns the running containers with their metadata, in the order of the Engine's list, without following
 /// them. Containers that are removed meanwhile are left out.
@@ -35,7 +19,9 @@ fn client(address: EngineAddress) -> EngineClient {
 /// Returns the first error of the requests. Unlike [`connect`](crate::SourceBuilder::connect), the function
 /// does not wait for an Engine that does not answer.
 pub async fn running_containers(address: EngineAddress) -> Result<Vec<Container>, EngineError> {
-    let client = client(address);
+    let timing = Timing::default();
+    let limits = Limits { headers: timing.headers, log: timing.catch_up, body: timing.answer };
+    let client = EngineClient::new(address, limits);
     client.negotiate().await.map_err(|error| with_cause(error, MOUNTINFO.as_ref()))?;
     let engine_host: Arc<str> = Identity::of(&client).await?.host.into();
     let list = client.containers().await?;
@@ -53,6 +39,19 @@ pub async fn running_containers(address: EngineAddress) -> Result<Vec<Container>
         }
     }
     Ok(containers)
+}
+
+/// Asks the Engine whether it answers, on a new connection. Returns the version of the API that requests to
+/// this Engine use, such as `1.47`: the newest version that both sides support.
+///
+/// # Errors
+/// Returns the error of the request, which has `within` to connect and to be answered:
+/// [`EngineError::TooOld`] for an Engine that is not supported, [`EngineError::Answer`] for another server,
+/// and [`EngineError::StaleSocket`] for a stale socket file that is mounted by itself.
+pub async fn ping(address: EngineAddress, within: Duration) -> Result<String, EngineError> {
+    let limits = Limits { headers: within, log: within, body: within };
+    let version = EngineClient::new(address, limits).negotiate().await;
+    version.map(|version| version.to_string()).map_err(|error| with_cause(error, MOUNTINFO.as_ref()))
 }
 
 #[cfg(test)]
@@ -81,7 +80,7 @@ mod tests {
         for (offered, expected) in [("1.41", Some("1.41")), ("1.54", Some("1.47")), ("1.39", None)] {
             let options = Options { api_version: offered.into(), ..Options::default() };
             let engine = SimulatedEngine::start_with(options).await;
-            let version = api_version(engine.docker_host().parse().unwrap()).await;
+            let version = ping(engine.docker_host().parse().unwrap(), Duration::from_secs(60)).await;
             match expected {
                 Some(expected) => assert_eq!(version.unwrap(), expected),
                 None => assert!(matches!(version, Err(EngineError::TooOld { .. })), "{version:?}"),

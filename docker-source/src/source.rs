@@ -76,6 +76,7 @@ impl Source {
             start: Start::default(),
             timing: Timing::default(),
             mountinfo: MOUNTINFO.into(),
+            descriptors: Descriptors::of_process,
         }
     }
 
@@ -180,6 +181,7 @@ pub struct SourceBuilder {
     start: Start,
     timing: Timing,
     mountinfo: PathBuf,
+    pub(crate) descriptors: fn() -> Descriptors,
 }
 
 impl SourceBuilder {
@@ -224,7 +226,7 @@ impl SourceBuilder {
     ///
     /// # Errors
     /// Returns the first error that is [permanent](EngineError::is_permanent), or
-    /// [`EngineError::StaleSocket`] if the socket file has been stale for [`Timing::stale_socket`]. After any
+    /// [`EngineError::StaleSocket`] if the socket file is stale, see [`Timing::stale_socket`]. After any
     /// other error, the source sends the request again. It logs the first error of an outage, and later ones
     /// at intervals from 30 s to an hour.
     ///
@@ -263,7 +265,7 @@ impl SourceBuilder {
             }
             sleep(backoff.next()).await;
         };
-        outage.over();
+        outage.over(client.dialect());
         let ResolvedStart { positions: start, is_earlier, reason } = start;
         tracing::info!("reading the logs from {reason} on");
         let engine_host: Arc<str> = identity.host.into();
@@ -282,7 +284,7 @@ impl SourceBuilder {
             queue,
             stats: stats.clone(),
             catch_ups: Semaphore::new(CATCH_UPS),
-            descriptors: Descriptors::of_process(),
+            descriptors: (self.descriptors)(),
             stopping: stopping.clone(),
             warnings: Warnings::new(),
         });
@@ -402,8 +404,8 @@ mod tests {
         let mountinfo = socket.with_file_name("mountinfo");
         let mount = format!("9 8 0:24 /docker.sock {} rw - tmpfs tmpfs rw\n", socket.display());
         fs::write(&mountinfo, mount).unwrap();
-        let wait = Duration::from_millis(1);
-        let timing = Timing { reconnect_min: wait, stale_socket: Some(wait), ..Timing::default() };
+        let day = Duration::from_secs(24 * 60 * 60);
+        let timing = Timing { stale_socket: Some(day), ..Timing::default() };
         let mut builder = Source::builder().address(engine.docker_host().parse().unwrap()).timing(timing);
         builder.mountinfo = mountinfo;
         let mut source = builder.connect().await.unwrap();

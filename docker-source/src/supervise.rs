@@ -163,7 +163,7 @@ impl Supervisor {
                             context.stats.list_failed();
                             outage.failed(error)?;
                         }
-                        None => outage.over(),
+                        None => outage.over(context.client.dialect()),
                     }
                     if was_silent {
                         // The connection of the events may be broken, too, without an error.

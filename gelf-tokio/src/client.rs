@@ -142,7 +142,7 @@ impl Client {
     /// Returns [`NotQueued`]. The message is then counted in [`ClientStats::not_queued`].
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the message is not queued.
+    /// If the future is dropped before it completes, the message is not queued.
     pub async fn send(&self, message: &Message<'_>) -> Result<(), NotQueued> {
         self.send_with_receipt(message, ()).await
     }
@@ -186,7 +186,7 @@ impl<R> Client<R> {
     /// Returns [`NotQueued`] with the receipt. The message is then counted in [`ClientStats::not_queued`].
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the message is not queued, and no receipt comes.
+    /// If the future is dropped before it completes, the message is not queued, and no receipt comes.
     pub async fn send_with_receipt(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
         self.queue.queue(self.encode(message), receipt).await
     }
@@ -231,7 +231,7 @@ impl<R> Client<R> {
     /// Returns [`Unsent`] if messages have no outcome after `within`. These messages stay queued.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the messages stay queued.
+    /// If the future is dropped before it completes, the messages stay queued.
     pub async fn flush(&self, within: Duration) -> Result<(), Unsent> {
         self.flushed(timeout(within, self.queue.flushed()).await.ok())
     }
@@ -252,7 +252,7 @@ impl<R> Client<R> {
     /// are dropped as [`DropReason::Ended`](crate::DropReason::Ended).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the client is closed, and the driver has `within` to send
+    /// If the future is dropped before it completes, the client is closed, and the driver has `within` to send
     /// the queued messages.
     pub async fn close(&self, within: Duration) -> Result<(), Unsent> {
         let dropped = self.begin_close(within);

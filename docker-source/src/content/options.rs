@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::known::KnownMembers;
 use crate::container::Container;
 
 /// The label with the kinds of content.
@@ -70,6 +71,15 @@ impl FromStr for ContentOptions {
     }
 }
 
+/// Writes the kinds of content in the form in which they are parsed.
+impl fmt::Display for ContentOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [(self.json, "json"), (self.logfmt, "logfmt"), (self.level, "level")];
+        let kinds: Vec<_> = kinds.iter().filter(|(is_read, _)| *is_read).map(|(_, kind)| *kind).collect();
+        if kinds.is_empty() { f.write_str("off") } else { f.write_str(&kinds.join(",")) }
+    }
+}
+
 /// The error for a text that does not list kinds of content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -89,12 +99,13 @@ pub struct ContainerContent {
     pub(super) options: ContentOptions,
     /// The number of names of fields that lines of the container have introduced.
     pub(super) names: usize,
+    pub(super) known: KnownMembers,
 }
 
 impl ContainerContent {
     /// Creates the initial state for a container with these options.
     pub const fn new(options: ContentOptions) -> Self {
-        Self { options, names: 0 }
+        Self { options, names: 0, known: KnownMembers::new() }
     }
 
     /// Returns whether messages are left as they are.

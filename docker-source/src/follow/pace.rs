@@ -119,6 +119,12 @@ impl Pace {
         self.quiet_windows = if new_lines < QUIET_LINES { self.quiet_windows + 1 } else { 0 };
     }
 
+    /// Notes that the last window has brought a log to its present. Its lines are not of the rate at which
+    /// lines arrive, so the next window expects few.
+    pub(super) fn caught_up(&mut self) {
+        self.new_lines = 0;
+    }
+
     /// Returns whether the proofs show that the stream omits lines or is late.
     pub(super) fn is_late(&self) -> bool {
         self.late_proofs >= LATE_PROOFS

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Following, Step, TAIL, Waiting};
 use crate::engine::EngineError;
+use crate::follow_state::FollowState;
 use crate::record::QueueClosed;
 
 /// The number of consecutive refusals after which a log counts as unavailable. Requests for it continue.
@@ -58,6 +59,9 @@ impl Following {
         if error.is_out_of_descriptors() {
             self.waiting.get_or_insert_with(|| self.context.stats.wait_for_descriptor());
         }
+        self.note(Some(FollowState::Opening));
+        // A log that was never read has no lines that were missed.
+        self.is_behind |= self.sink.has_requested();
         self.refusals += u32::from(!matches!(error, EngineError::Connect { .. }));
         if self.refusals >= REFUSALS || matches!(error, EngineError::TimedOut { .. }) {
             self.unavailable(error);

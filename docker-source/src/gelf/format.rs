@@ -188,11 +188,12 @@ impl GelfFormat {
         self.fields.iter().any(|(known, _)| known.as_str() == name)
     }
 
-    /// Returns the fields that all messages of a container share, for stdout and stderr.
-    pub(super) fn field_sets(&self, container: &Container) -> [FieldSet; 2] {
-        // A warning about labels that are left out is logged once, not for each stream.
+    /// Returns the fields that all messages of a container share, for stdout and stderr, and a warning if
+    /// labels or variables are left out.
+    pub(super) fn field_sets(&self, container: &Container) -> ([FieldSet; 2], Option<String>) {
         let labels = labels::fields(container, &self.allowed, |name| self.has_field(name));
-        [LogStream::Stdout, LogStream::Stderr].map(|stream| self.field_set(container, stream, &labels))
+        let streams = [LogStream::Stdout, LogStream::Stderr];
+        (streams.map(|stream| self.field_set(container, stream, &labels.fields)), labels.warning)
     }
 
     fn field_set(

@@ -8,7 +8,7 @@ use gelf_core::FieldName;
 const MAX_BYTES: usize = 256;
 
 /// The labels, and the names of their fields.
-const FIELDS: [(&str, FieldName<'static>); 8] = [
+static FIELDS: [(&str, FieldName<'static>); 8] = [
     ("com.docker.compose.project", FieldName::from_static("compose_project")),
     ("com.docker.compose.service", FieldName::from_static("compose_service")),
     ("com.docker.swarm.node.id", FieldName::from_static("swarm_node")),
@@ -32,8 +32,8 @@ pub(super) fn fields(
     let is_name = |value: &&String| {
         !value.trim().is_empty() && value.len() <= MAX_BYTES && !value.contains(char::is_control)
     };
-    FIELDS.into_iter().filter_map(move |(label, field)| {
-        labels.get(label).filter(is_name).map(|value| (field, value.clone()))
+    FIELDS.iter().filter_map(move |(label, field)| {
+        labels.get(*label).filter(is_name).map(|value| (field.clone(), value.clone()))
     })
 }
 

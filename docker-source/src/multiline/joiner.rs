@@ -33,7 +33,7 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 ///   second more by the stamps of the lines,
 /// * it has reached the maximum number of lines or bytes; the lines that follow are a further message,
 /// * a line was cut or is unfinished,
-/// * its container [ends](Self::end_container), or the caller [flushes](Self::flush),
+/// * the caller [flushes](Self::flush),
 /// * more than 1,024 messages, or 8 MiB of them, are open, and its last line is the oldest.
 ///
 /// No line is ever left out. Completed messages wait in a queue until the caller takes them.
@@ -173,17 +173,6 @@ impl<T> MultilineJoiner<T> {
     /// lines that continue the messages may have waited.
     pub fn delay(&mut self, by: Duration) {
         self.open.values_mut().for_each(|open| open.due += by);
-    }
-
-    /// Completes the open messages of a container, in the order of their last lines.
-    pub fn end_container(&mut self, id: &str) {
-        let turns: Vec<u64> = self
-            .turns
-            .iter()
-            .filter(|(_, (container, _))| **container == *id)
-            .map(|(turn, _)| *turn)
-            .collect();
-        turns.into_iter().for_each(|turn| self.complete(turn));
     }
 
     /// Completes all messages, in the order of their last lines.

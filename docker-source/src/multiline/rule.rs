@@ -96,6 +96,16 @@ impl Rule {
     }
 }
 
+/// Writes the preset, or the lines that the pattern matches and the pattern: `java`, `nonfirst ^\s`.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Preset(preset) => f.write_str(preset.as_str()),
+            Kind::Pattern { regex, matches } => write!(f, "{} {}", matches.as_str(), regex.as_str()),
+        }
+    }
+}
+
 /// Returns the last line of the error's text, which has the reason. The lines before it show the pattern.
 fn reason(error: &regex::Error) -> String {
     match error {

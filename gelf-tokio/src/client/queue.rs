@@ -223,7 +223,7 @@ impl<R> Queue<R> {
     /// Queues a message. With `WhenFull::Wait`, the call waits for room.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, nothing is queued.
+    /// If the future is dropped before it completes, nothing is queued.
     pub(crate) async fn queue(&self, payload: Box<[u8]>, receipt: R) -> Result<(), NotQueued<R>> {
         let mut offered = self.offer(payload, receipt);
         loop {

@@ -32,7 +32,7 @@ impl<R> Receipts<R> {
     /// Waits for the next receipt. Returns `None` when the driver has ended and all receipts are read.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no receipt is lost.
+    /// If the future is dropped before it completes, no receipt is lost.
     pub async fn recv(&mut self) -> Option<(R, Outcome)> {
         poll_fn(|cx| self.queue.poll_receipt(cx.waker())).await
     }

@@ -155,7 +155,7 @@ impl HttpSender {
     /// accepted the message nevertheless.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, a connection that is in use is closed. The receiver may
+    /// If the future is dropped before it completes, a connection that is in use is closed. The receiver may
     /// have all of the request, or only the beginning of it. The sender stays usable.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), HttpError> {
         Encoder::new().encode(message, &mut self.buffer);

@@ -57,7 +57,7 @@ impl DeliveryQueue {
     /// receiving side is dropped.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, nothing is reserved.
+    /// If the future is dropped before it completes, nothing is reserved.
     pub(super) async fn reserve(&self, bytes: usize) -> Option<Slot<'_>> {
         let place = self.queue.reserve().await.ok()?;
         let permits = u32::try_from(bytes.min(self.max_bytes)).unwrap_or(u32::MAX);
@@ -78,7 +78,7 @@ impl Deliveries {
     /// dropped.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no item is lost.
+    /// If the future is dropped before it completes, no item is lost.
     pub(super) async fn recv(&mut self) -> Option<Item> {
         let queued = self.queued.recv().await?;
         self.handed_out += 1;

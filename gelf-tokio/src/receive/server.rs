@@ -132,7 +132,7 @@ impl Server {
     /// Waits for the next item. Returns `None` once the server is closed and its queue is empty.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no item is lost.
+    /// If the future is dropped before it completes, no item is lost.
     pub(crate) async fn recv(&mut self) -> Option<Item> {
         self.deliveries.recv().await
     }

@@ -75,7 +75,7 @@ impl TcpReceiver {
     /// Returns errors of the operating system, such as an address in use.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the socket is closed.
+    /// If the future is dropped before it completes, the socket is closed.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         Self::bind_with_options(address, TcpReceiverOptions::default()).await
     }
@@ -119,7 +119,7 @@ impl TcpReceiver {
     /// Returns an error for a frame that is too long. The next call continues behind the frame.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no message is lost.
+    /// If the future is dropped before it completes, no message is lost.
     pub async fn recv(&mut self) -> Option<Result<Received, ReceiveError>> {
         self.server.recv().await
     }

@@ -114,7 +114,7 @@ impl UdpReceiver {
     /// Returns errors of the operating system, such as an address in use.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the socket is closed.
+    /// If the future is dropped before it completes, the socket is closed.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         Self::bind_with_options(address, UdpReceiverOptions::default()).await
     }
@@ -151,7 +151,7 @@ impl UdpReceiver {
     /// datagram, such as health checks send, is no error and is only [counted](UdpReceiverStats::datagrams).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no message is lost.
+    /// If the future is dropped before it completes, no message is lost.
     pub async fn recv(&mut self) -> Option<Result<Received, ReceiveError>> {
         loop {
             // Lets other tasks run. Otherwise, a flood of chunks would occupy the task's thread.

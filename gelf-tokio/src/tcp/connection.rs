@@ -234,7 +234,7 @@ impl Connection {
     /// HTTP.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the next call continues where this call stopped.
+    /// If the future is dropped before it completes, the next call continues where this call stopped.
     pub(crate) async fn drive(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_drive(cx)).await
     }

@@ -69,7 +69,7 @@ impl TcpSender {
     /// Returns `InvalidInput` for an endpoint that is not TCP, and otherwise the error of the last address.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, nothing stays open.
+    /// If the future is dropped before it completes, nothing stays open.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         let Transport::Tcp(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not TCP"));
@@ -84,7 +84,7 @@ impl TcpSender {
     /// See [`flush`](Self::flush). After an error, the message is not buffered.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the message is not buffered.
+    /// If the future is dropped before it completes, the message is not buffered.
     pub async fn feed(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.make_room().await?;
         write_message(message, self.connection.delimiter(), self.connection.buffer());
@@ -112,7 +112,7 @@ impl TcpSender {
     /// connection breaks during the flush.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the next flush continues where this one stopped.
+    /// If the future is dropped before it completes, the next flush continues where this one stopped.
     pub async fn flush(&mut self) -> Result<(), SendError> {
         if self.is_closed() {
             return Err(SendError::Closed);
@@ -132,7 +132,7 @@ impl TcpSender {
     /// See [`flush`](Self::flush).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the message may be missing from the buffer, or may have
+    /// If the future is dropped before it completes, the message may be missing from the buffer, or may have
     /// been written in part. The next flush writes the rest of the buffer.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.feed(message).await?;
@@ -167,7 +167,7 @@ impl TcpSender {
     /// `grace`. After an error, the receiver may have read any part of the messages.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the connection is closed, and messages that are not
+    /// If the future is dropped before it completes, the connection is closed, and messages that are not
     /// written yet are lost.
     pub async fn close(mut self, grace: Duration) -> Result<(), SendError> {
         let end = async {

@@ -132,7 +132,7 @@ impl ReceiverTls {
     /// senders that offer none are accepted.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the connection is closed.
+    /// If the future is dropped before it completes, the connection is closed.
     pub(crate) async fn shake_hands(
         &self,
         protocol: Option<&'static [u8]>,

@@ -129,7 +129,7 @@ impl Connector {
     /// the receiver does not speak TLS. The source of the error is the error of rustls.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the connection is closed, and the connector is as before.
+    /// If the future is dropped before it completes, the connection is closed, and the connector is as before.
     pub(crate) async fn connect<IO>(&mut self, io: IO) -> io::Result<TlsStream<IO>>
     where
         IO: AsyncRead + AsyncWrite + Unpin,

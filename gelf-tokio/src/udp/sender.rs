@@ -87,7 +87,7 @@ impl UdpSender {
     /// and otherwise the error of the last address.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, nothing stays open.
+    /// If the future is dropped before it completes, nothing stays open.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         Self::connect_with_resolver(endpoint, Arc::new(SystemResolver)).await
     }
@@ -139,7 +139,7 @@ impl UdpSender {
     /// take a datagram; the rest of the message is then not sent. The sender stays usable.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, some chunks may have been sent. The receiver drops an
+    /// If the future is dropped before it completes, some chunks may have been sent. The receiver drops an
     /// incomplete message.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.follow();

@@ -11,6 +11,7 @@
 //! ```
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -23,10 +24,16 @@ use crate::route::RouteUri;
 /// The maximum length of a file: 1 MiB.
 pub(crate) const MAX_BYTES: u64 = 1024 * 1024;
 
+const KEYS: &str = "drop-root, http, http-names, log-level, no-seq, state";
+
 /// The contents of a configuration file, or the effective configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Config {
     pub(crate) drop_root: bool,
+    /// The address of the HTTP API.
+    pub(crate) http: Option<SocketAddr>,
+    /// The host names by which the HTTP API may be called.
+    pub(crate) http_names: Vec<String>,
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) no_seq: bool,
     pub(crate) state: Option<PathBuf>,
@@ -57,6 +64,16 @@ impl Config {
     fn set(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), (Option<Range<usize>>, String)> {
         match (key, value) {
             ("drop-root", DeValue::Boolean(value)) => self.drop_root = *value,
+            ("http", DeValue::String(value)) => {
+                let address = value.parse().map_err(|_| (None, "http is an address HOST:PORT".to_owned()))?;
+                self.http = Some(address);
+            }
+            ("http-names", DeValue::Array(names)) => {
+                for name in names.iter() {
+                    let name = scalar("http-names", name.get_ref()).map_err(|mistake| (None, mistake))?;
+                    self.http_names.push(name);
+                }
+            }
             ("log-level", DeValue::String(value)) => {
                 let level =
                     LogLevel::parse(value).ok_or("log-level is one of error, warn, info, debug, trace");
@@ -71,12 +88,11 @@ impl Config {
                 }
             }
             ("drop-root" | "no-seq", _) => return Err((None, format!("{key} is true or false"))),
-            ("log-level" | "state", _) => return Err((None, format!("{key} is a text in quotes"))),
+            ("http-names", _) => return Err((None, "http-names is a list of texts".to_owned())),
+            ("http" | "log-level" | "state", _) => return Err((None, format!("{key} is a text in quotes"))),
             ("route", _) => return Err((None, "write a route as a table [[route]]".to_owned())),
             _ => {
-                let mistake =
-                    format!("unknown key {key:?}: use drop-root, log-level, no-seq, state or [[route]]");
-                return Err((None, mistake));
+                return Err((None, format!("unknown key {key:?}: use {KEYS} or [[route]]")));
             }
         }
         Ok(())
@@ -91,6 +107,13 @@ impl Config {
         };
         if let Some(state) = &self.state {
             line("state", quoted(&state.to_string_lossy()));
+        }
+        if let Some(address) = self.http {
+            line("http", quoted(&address.to_string()));
+        }
+        if !self.http_names.is_empty() {
+            let names: Vec<_> = self.http_names.iter().map(|name| quoted(name)).collect();
+            line("http-names", format!("[{}]", names.join(", ")));
         }
         if let Some(level) = self.log_level {
             line("log-level", quoted(level.as_str()));
@@ -177,8 +200,8 @@ fn write_route(route: &RouteUri, text: &mut String) {
     }
 }
 
-/// Returns the name of an option as a key. The part behind the first dot may need quotes, and so does the whole
-/// name if another option has the name before the dot: in TOML, a key is either a value or a table.
+/// Returns the name of an option as a key. The part behind the first dot may need quotes, and so does the
+/// whole name if another option has the name before the dot: in TOML, a key is either a value or a table.
 fn key(name: &str, names: &[&str]) -> String {
     let is_bare = |part: &str| {
         !part.is_empty()
@@ -215,6 +238,8 @@ mod tests {
 state = "/state"
 log-level = "debug"
 no-seq = true
+http = "127.0.0.1:8000"
+http-names = ["router.example"]
 
 [[route]]
 to = "gelf+tls://graylog?server_name=x"
@@ -254,6 +279,8 @@ label = "ship:false"
         let config = Config::parse(FILE).unwrap();
         assert_eq!(config.state.as_deref(), Some(std::path::Path::new("/state")));
         assert!(config.no_seq && !config.drop_root);
+        assert_eq!(config.http, Some(SocketAddr::from(([127, 0, 0, 1], 8000))));
+        assert_eq!(config.http_names, ["router.example"]);
         let uris: Vec<_> = config.routes.iter().map(RouteUri::to_uri).collect();
         assert_eq!(
             uris,
@@ -277,6 +304,7 @@ label = "ship:false"
             routes
         };
         assert_eq!(sorted(&again), sorted(&config));
+        assert_eq!((again.http, &again.http_names), (config.http, &config.http_names));
         let odd = RouteUri::parse("gelf://h?field.a%0Ab=%1b[&host=%C3%A4").unwrap();
         let config = Config { routes: vec![odd.clone()], ..Config::default() };
         assert!(!config.to_toml().contains('\u{1b}'));
@@ -297,6 +325,8 @@ label = "ship:false"
             ("\nstate = 7", "line 2: state is a text"),
             ("\n\nlog-level = \"loud\"", "line 3: log-level is one of error"),
             ("drop-root = \"yes\"", "line 1: drop-root is true or false"),
+            ("http = \"localhost\"", "line 1: http is an address"),
+            ("http-names = \"a\"", "line 1: http-names is a list"),
             ("routes = []", "line 1: unknown key \"routes\": use"),
             ("route = 1", "line 1: write a route as a table"),
             ("route = [1]", "line 1: write a route as a table"),

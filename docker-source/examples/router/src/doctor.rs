@@ -15,15 +15,19 @@ use std::fmt;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
-use docker_source::{EngineAddress, api_version, running_containers};
+use docker_source::{EngineAddress, ping, running_containers};
 
 use self::access::Process;
 use self::engine::SocketFile;
 use crate::failure::Failure;
 use crate::privileges;
 use crate::route::{Route, is_agent};
-use crate::terminal::harmless;
+use crate::terminal::push_safe;
+
+/// The time that the Engine has to answer the first question.
+const ENGINE: Duration = Duration::from_secs(10);
 
 /// The severity of a finding.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -70,11 +74,10 @@ impl fmt::Display for Finding {
             Severity::Warn => "warn",
             Severity::Fail => "fail",
         };
-        write!(f, "{severity:<4}  {}: {}", harmless(&self.subject), harmless(&self.text))?;
-        match &*self.remedy {
-            "" => Ok(()),
-            remedy => write!(f, "; {}", harmless(remedy)),
-        }
+        let remedy = if self.remedy.is_empty() { "" } else { "; " };
+        let mut line = String::new();
+        push_safe(&mut line, &format!("{}: {}{remedy}{}", self.subject, self.text, self.remedy));
+        write!(f, "{severity:<4}  {line}")
     }
 }
 
@@ -108,7 +111,8 @@ pub(crate) async fn run(
     }
 }
 
-/// Examines the socket and the version of the API. Returns the version if requests to the Engine are possible.
+/// Examines the socket and the version of the API. Returns the version if requests to the Engine are
+/// possible.
 async fn examine_engine(address: &EngineAddress, process: &Process, report: &mut Report) -> Option<String> {
     if let EngineAddress::Unix(path) = address {
         let groups = fs::read_to_string("/etc/group").unwrap_or_default();
@@ -119,7 +123,7 @@ async fn examine_engine(address: &EngineAddress, process: &Process, report: &mut
             return None;
         }
     }
-    let version = api_version(address.clone()).await;
+    let version = ping(address.clone(), ENGINE).await;
     report.add(engine::judge_version(address, &version));
     version.ok()
 }

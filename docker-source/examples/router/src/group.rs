@@ -9,24 +9,25 @@
 
 use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use docker_source::{EngineAddress, LineCounts, Record, Source, Start, Stats, Timing};
-use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::deliver::Delivery;
 use crate::failure::Failure;
 use crate::lines::LineStage;
+use crate::registry::Removal;
 use crate::route::{Decisions, Route};
 use crate::settlement::SharedProgress;
 use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// The time after which the router ends if a mounted socket file refuses connections. A restart policy then
-/// mounts the new socket file.
+/// The time after which the router ends if a mounted socket file refuses connections, unless Docker has
+/// answered before, when the router ends at once. A restart policy then mounts the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
 /// The time for which a group waits for one of its routes. After this time, the route counts as stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(1);
@@ -45,6 +46,7 @@ pub(crate) struct RouteQueue {
     pub(crate) delivery: Delivery,
     pub(crate) tally: Arc<Tally>,
     pub(crate) progress: SharedProgress,
+    pub(crate) removal: Removal,
 }
 
 impl RouteQueue {
@@ -58,6 +60,12 @@ impl RouteQueue {
         self.tally.joined(lines.lines() - 1);
         self.lines.pop();
         true
+    }
+
+    /// Sends all messages, also the open ones.
+    async fn drain(mut self) {
+        self.lines.flush();
+        while self.send_first().await {}
     }
 
     /// Returns whether the route takes the line.
@@ -76,25 +84,50 @@ pub(crate) struct Shared {
     pub(crate) route_started: Arc<Notify>,
     /// Takes the routes that leave their group. Each route leaves at most once, so the queue is bounded.
     pub(crate) leaving: UnboundedSender<LeavingRoute>,
+    /// Changes with each removal of a route.
+    pub(crate) removals: watch::Receiver<u64>,
 }
 
 /// The counters of all sources.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sources {
-    stats: Arc<Mutex<Vec<Arc<Stats>>>>,
+    stats: Arc<Mutex<Vec<SourceStats>>>,
     unrouted: Arc<AtomicU64>,
 }
 
+/// The counters of one source.
+#[derive(Clone, Debug)]
+struct SourceStats {
+    stats: Arc<Stats>,
+    /// Exists while the source reads.
+    reading: Weak<()>,
+}
+
 impl Sources {
-    fn add(&self, source: &Source) {
-        self.lock().push(source.stats());
+    /// Adds a source, which reads until the result is dropped.
+    fn add(&self, source: &Source) -> Arc<()> {
+        let reading = Arc::new(());
+        self.lock().push(SourceStats { stats: source.stats(), reading: Arc::downgrade(&reading) });
+        reading
+    }
+
+    /// Returns the counters of all sources.
+    pub(crate) fn all(&self) -> Vec<Arc<Stats>> {
+        self.lock().iter().map(|source| source.stats.clone()).collect()
+    }
+
+    /// Returns the counters of the sources that read.
+    pub(crate) fn reading(&self) -> Vec<Arc<Stats>> {
+        let sources = self.lock();
+        let reading = sources.iter().filter(|source| source.reading.strong_count() > 0);
+        reading.map(|source| source.stats.clone()).collect()
     }
 
     /// Returns whether the container may exist: true if a source knows the container, or if there is no
     /// source yet.
     pub(crate) fn know(&self, container_id: &str) -> bool {
         let sources = self.lock();
-        sources.is_empty() || sources.iter().any(|stats| stats.knows(container_id))
+        sources.is_empty() || sources.iter().any(|source| source.stats.knows(container_id))
     }
 
     /// Returns the number of lines that a source yielded and that none of its remaining routes selected. A
@@ -106,13 +139,13 @@ impl Sources {
     /// Returns the sum of the counters of all sources.
     pub(crate) fn total(&self) -> LineCounts {
         let mut total = LineCounts::default();
-        for stats in self.lock().iter() {
+        for stats in self.all() {
             total += stats.snapshot().total;
         }
         total
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Stats>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<SourceStats>> {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -136,6 +169,9 @@ impl LeavingRoute {
         if shared.stop.unless_over(sending).await.is_none() {
             return Ok(vec![queue]);
         }
+        if queue.removal.is_asked() {
+            return Ok(Vec::new());
+        }
         queue.lines.delay(since.elapsed() + CATCH_UP);
         let start = queue.progress.read_positions().map_or(Start::Now, Start::At);
         run(vec![queue], start, shared).await
@@ -153,7 +189,7 @@ pub(crate) async fn run(
     mut shared: Shared,
 ) -> Result<Vec<RouteQueue>, Failure> {
     let result = match connect(&routes, start, &mut shared).await {
-        Some(Ok(source)) => read(source, &mut routes, &mut shared).await,
+        Some(Ok((source, _reading))) => read(source, &mut routes, &mut shared).await,
         Some(Err(error)) => Err(error),
         None => Ok(()),
     };
@@ -163,12 +199,13 @@ pub(crate) async fn run(
     result.map(|()| routes)
 }
 
-/// Connects the source of a group. Returns `None` if the router stops first.
+/// Connects the source of a group. The source counts as reading while the second value exists. Returns `None`
+/// if the router stops first.
 async fn connect(
     routes: &[RouteQueue],
     start: Start,
     shared: &mut Shared,
-) -> Option<Result<Source, Failure>> {
+) -> Option<Result<(Source, Arc<()>), Failure>> {
     let mut timing = Timing::default();
     timing.stale_socket = Some(STALE_SOCKET);
     if let Some(latency) = routes.iter().filter_map(|queue| queue.route.latency).min() {
@@ -185,12 +222,12 @@ async fn connect(
         Ok(source) => source,
         Err(error) => return Some(Err(Failure::refused(error))),
     };
-    shared.sources.add(&source);
+    let reading = shared.sources.add(&source);
     for queue in routes {
         queue.progress.start(source.start());
     }
     shared.route_started.notify_one();
-    Some(Ok(source))
+    Some(Ok((source, reading)))
 }
 
 /// Reads lines and passes them to the routes until the router stops or its grace period is over.
@@ -210,6 +247,13 @@ async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Sha
             biased;
             record = source.next() => Some(record.map_err(Failure::refused)?),
             () = shared.stop.asked(), if !stopping => continue,
+            Ok(()) = shared.removals.changed() => {
+                remove(routes);
+                if routes.is_empty() {
+                    return Ok(());
+                }
+                continue;
+            }
             () = until(due), if due.is_some() => None,
         };
         match record {
@@ -228,6 +272,14 @@ async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Sha
             return Ok(());
         }
     }
+}
+
+/// Takes the removed routes out of the group. Their messages are sent in tasks of their own.
+fn remove(routes: &mut Vec<RouteQueue>) {
+    let (removed, kept): (Vec<_>, _) =
+        std::mem::take(routes).into_iter().partition(|queue| queue.removal.is_asked());
+    *routes = kept;
+    removed.into_iter().for_each(|queue| drop(tokio::spawn(queue.drain())));
 }
 
 /// Returns the time by tokio's clock, which tests can move.

@@ -1,6 +1,7 @@
 //! Routes: a destination, a selection of containers, and the format of messages.
 
 mod decisions;
+pub(crate) mod json;
 mod lines;
 pub(crate) mod list;
 pub(crate) mod options;
@@ -23,7 +24,7 @@ use crate::print::Window;
 pub(crate) use self::decisions::Decisions;
 pub(crate) use self::lines::Joining;
 pub(crate) use self::options::check_option;
-pub(crate) use self::uri::RouteUri;
+pub(crate) use self::uri::{RouteUri, decode};
 
 /// The default limit of datagrams per second of a route over UDP.
 pub(crate) const UDP_RATE: u32 = 2000;

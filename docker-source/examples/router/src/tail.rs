@@ -9,10 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt, BufWriter};
 use crate::failure::Failure;
 use crate::route;
 use crate::stop::Stop;
-use crate::terminal::{are_colours_wanted, harmless};
-
-/// The colours of names: the parameters of the escape sequences for cyan, yellow, green, magenta, blue and red.
-const COLOURS: [u8; 6] = [36, 33, 32, 35, 34, 31];
+use crate::terminal::{are_colors_wanted, color, push_safe};
 
 /// Prints the lines that running and new containers write from now on, to stdout, until a signal arrives or
 /// stdout is closed. Waits for an Engine that does not answer. `patterns` select containers by name; without
@@ -22,8 +19,8 @@ const COLOURS: [u8; 6] = [36, 33, 32, 35, 34, 31];
 /// Returns an error if the Engine refuses the connection, or if stdout cannot be written.
 pub(crate) async fn run(address: EngineAddress, patterns: Vec<NamePattern>) -> Result<(), Failure> {
     let mut stop = Stop::new().map_err(Failure::refused)?;
-    let has_colours = io::stdout().is_terminal() && are_colours_wanted(|name| std::env::var(name).ok());
-    let mut lines = Lines { out: BufWriter::new(tokio::io::stdout()), has_colours };
+    let has_colors = io::stdout().is_terminal() && are_colors_wanted(|name| std::env::var(name).ok());
+    let mut lines = Lines { out: BufWriter::new(tokio::io::stdout()), has_colors };
     let connecting = Source::builder()
         .address(address)
         .select(move |container| is_selected(container, &patterns))
@@ -56,7 +53,7 @@ enum Ended {
 
 struct Lines<W> {
     out: BufWriter<W>,
-    has_colours: bool,
+    has_colors: bool,
 }
 
 impl<W: AsyncWrite + Unpin> Lines<W> {
@@ -84,36 +81,33 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
     }
 
     async fn print(&mut self, record: &Record) -> io::Result<()> {
-        self.out.write_all(line(record, self.has_colours).as_bytes()).await
+        self.out.write_all(line(record, self.has_colors).as_bytes()).await
     }
 }
 
 /// Returns the line for a record: `NAME | text` for stdout, `NAME ! text` for stderr, and `NAME ~ text` for a
 /// gap. No text of a container controls a terminal.
-fn line(record: &Record, has_colours: bool) -> String {
+fn line(record: &Record, has_colors: bool) -> String {
     let container = record.container();
     let mark = match (record.gap(), record.stream()) {
         (Some(_), _) => '~',
         (None, LogStream::Stdout) => '|',
         (None, LogStream::Stderr) => '!',
     };
-    let (before, after) = match has_colours {
-        true => (format!("\u{1b}[{}m", colour(container.id())), "\u{1b}[0m"),
-        false => (String::new(), ""),
-    };
-    let mut line = format!("{before}{} {mark}{after} ", harmless(container.name()));
-    line.push_str(&harmless(&String::from_utf8_lossy(record.bytes())));
+    let mut line = String::new();
+    if has_colors {
+        line.push_str(color(container.name()));
+    }
+    push_safe(&mut line, container.name());
+    line.push(' ');
+    line.push(mark);
+    line.push_str(if has_colors { "\u{1b}[0m " } else { " " });
+    push_safe(&mut line, &String::from_utf8_lossy(record.bytes()));
     if !record.is_whole() && record.gap().is_none() {
         line.push('…');
     }
     line.push('\n');
     line
-}
-
-/// Returns the colour of a container. It stays the same for the life of the container.
-fn colour(id: &str) -> u8 {
-    let digits = id.get(..8).and_then(|digits| usize::from_str_radix(digits, 16).ok()).unwrap_or_default();
-    COLOURS.get(digits % COLOURS.len()).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -142,14 +136,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_name_has_a_colour_and_it_is_that_of_the_container() {
-        let coloured = |id: &str| {
-            line(&Record::builder(container("web").id(id.repeat(64)).build(), "text").build(), true)
-        };
-        assert_eq!(coloured("0"), "\u{1b}[36mweb |\u{1b}[0m text\n");
-        assert!(["1", "2", "a"].iter().any(|id| coloured(id) != coloured("0")));
+    fn only_the_name_has_a_colour_and_no_color_turns_it_off() {
+        let record = Record::builder(container("web").build(), "text").build();
+        assert_eq!(line(&record, true), "\u{1b}[31mweb |\u{1b}[0m text\n");
         let wanted = |set: &[(&str, &str)]| {
-            are_colours_wanted(|name| {
+            are_colors_wanted(|name| {
                 set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into())
             })
         };

@@ -130,7 +130,7 @@ impl Acceptor {
     /// Waits until the limit permits one more connection, and then for the next connection.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no connection is lost.
+    /// If the future is dropped before it completes, no connection is lost.
     pub(super) async fn accept(&mut self) -> Accepted {
         loop {
             let permit = self.permit().await;
@@ -157,7 +157,7 @@ impl Acceptor {
     /// `None` if no connection waits.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no connection is lost.
+    /// If the future is dropped before it completes, no connection is lost.
     pub(super) async fn accept_waiting(&mut self) -> Option<Accepted> {
         loop {
             let permit = self.permit().await;

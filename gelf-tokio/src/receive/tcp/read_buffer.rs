@@ -83,7 +83,7 @@ impl ReadBuffer {
     /// bytes are taken from the budget.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, nothing is lost.
+    /// If the future is dropped before it completes, nothing is lost.
     pub(super) async fn make_room(&mut self) -> Result<(), Evicted> {
         let allowed = self.allowed();
         let more = allowed.min(self.max_len.saturating_sub(allowed)).max(1);

@@ -175,9 +175,9 @@ pub struct Writing {
     pub lines: u64,
     /// Lines per second; 0 is full speed.
     pub rate: u64,
-    /// Whether every second line goes to stderr.
+    /// Indicates that every second line goes to stderr.
     pub both: bool,
-    /// Whether the writer waits for [`Writer::go`] after its first line.
+    /// Indicates that the writer waits for [`Writer::go`] after its first line.
     pub waits: bool,
     /// Seconds that the container lives after its last line.
     pub stay: f64,

@@ -145,7 +145,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "live-restore",
-        about: "3 kills of dockerd with live-restore, its socket mounted as a file and as a folder",
+        about: "3 kills of dockerd with live-restore, its socket mounted as a folder and as a file",
         run: outage::live_restore,
     },
     Row {

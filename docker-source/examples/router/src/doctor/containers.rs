@@ -18,10 +18,10 @@ const SUBCOMMANDS: [&str; 4] = ["audit", "doctor", "explain", "tail"];
 /// The version of the API of Docker 19.03, which keeps no cache of the lines of remote log drivers.
 const WITHOUT_CACHE: &str = "1.40";
 
-/// Judges the log driver of a container. `version` is the version of the Engine's API. `rate` is absent if the
-/// container wrote nothing while rates were measured.
+/// Judges the log driver of a container. `version` is the version of the Engine's API. `rate` is absent if
+/// the container wrote nothing while rates were measured.
 pub(super) fn judge_log(container: &Container, version: &str, rate: Option<&Rate>) -> Finding {
-    const READABLE: &str = "create the container again with --log-driver local, or put LOGSPOUT=ignore into its \
+    const READABLE: &str = "create the container again with --log-driver local, or with LOGSPOUT=ignore in its \
                             environment";
     let subject = format!("container {}", container.name());
     let driver = container.log_driver();
@@ -39,7 +39,7 @@ pub(super) fn judge_log(container: &Container, version: &str, rate: Option<&Rate
         _ if version == WITHOUT_CACHE => Finding::fail(
             subject,
             format!("its log driver {driver} cannot be read, since Docker 19.03 keeps no cache of its lines"),
-            "update Docker to 20.10 or a later version, or create the container again with --log-driver local",
+            "update Docker to 20.10 or later, or create the container again with --log-driver local",
         ),
         _ => Finding::warn(
             subject,
@@ -70,7 +70,8 @@ fn judge_files(
         return Finding::warn(
             subject,
             format!("its {driver} log grows without a limit"),
-            "create the container again with --log-opt max-size=10m --log-opt max-file=3, or --log-driver local",
+            "create the container again with --log-opt max-size=10m --log-opt max-file=3, or with --log-driver \
+             local",
         );
     };
     let rate = rate.map_or(0, |rate| rate.bytes_per_second(driver));
@@ -98,8 +99,8 @@ fn judge_files(
     }
 }
 
-/// Returns the option for a file size at which the older files hold the lines of [`KEPT_AT_LEAST`], in steps of
-/// 10 MB. Returns no text if the present size is enough.
+/// Returns the option for a file size at which the older files hold the lines of [`KEPT_AT_LEAST`], in steps
+/// of 10 MB. Returns no text if the present size is enough.
 fn larger(rate: u64, size: u64, files: u64) -> String {
     let needed = rate.saturating_mul(KEPT_AT_LEAST.as_secs()).div_ceil(files.saturating_sub(1).max(1));
     match needed > size {

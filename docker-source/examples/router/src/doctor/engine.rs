@@ -50,7 +50,7 @@ pub(super) fn judge_socket(path: &Path, file: &SocketFile, process: &Process, gr
             let group = group_name(owner.group, groups);
             let remedy = match owner.mode & 0o060 {
                 0o060 => format!(
-                    "add the user to group {group} (usermod -aG {group} USER, or --group-add {} for a container)",
+                    "add the user to group {group} (usermod -aG {group} USER, or docker run --group-add {})",
                     owner.group
                 ),
                 _ => format!("run as user {}, or give group {group} access to the socket", owner.user),
@@ -135,7 +135,8 @@ mod tests {
         assert_finds(
             &found(0o660, 998),
             "fail",
-            "user 1000 may not open the socket (mode 0660); add the user to group docker (usermod -aG docker USER, or --group-add 998",
+            "user 1000 may not open the socket (mode 0660); add the user to group docker (usermod -aG docker \
+             USER, or docker run --group-add 998)",
         );
         assert_finds(&found(0o660, 7), "fail", "group 7 (usermod -aG 7");
         assert_finds(&found(0o600, 998), "fail", "; run as user 0, or give group docker access");
@@ -148,7 +149,7 @@ mod tests {
             let options = Options { api_version: version.into(), ..Options::default() };
             let engine = SimulatedEngine::start_with(options).await;
             let address: EngineAddress = engine.docker_host().parse().unwrap();
-            judge_version(&address, &docker_source::api_version(address.clone()).await)
+            judge_version(&address, &docker_source::ping(address.clone(), super::super::ENGINE).await)
         };
         assert_finds(&found("1.39").await, "fail", "is 1.39, and 1.40 is needed; update Docker to 19.03");
         assert_finds(&found("1.41").await, "ok", "API version 1.41");

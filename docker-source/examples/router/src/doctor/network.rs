@@ -3,8 +3,8 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// Returns the maximum length of a packet to the address, in bytes: that of the interface, or a smaller one if
-/// the system has learned it from the path. Nothing is sent.
+/// Returns the maximum length of a packet to the address, in bytes: that of the interface, or a smaller one
+/// if the system has learned it from the path. Nothing is sent.
 ///
 /// # Errors
 /// Returns an error if there is no route to the address.

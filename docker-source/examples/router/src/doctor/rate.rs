@@ -24,8 +24,8 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// Returns the approximate growth of the file of this log driver. Besides its text, a line has 80 bytes in
-    /// the JSON of json-file (names, stream and stamp), and 40 bytes in the records of local.
+    /// Returns the approximate growth of the file of this log driver. Besides its text, a line has 80 bytes
+    /// in the JSON of json-file (names, stream and stamp), and 40 bytes in the records of local.
     pub(super) fn bytes_per_second(&self, driver: &str) -> u64 {
         let each = if driver == "local" { 40 } else { 80 };
         let bytes = self.bytes.saturating_add(self.lines.saturating_mul(each));
@@ -60,7 +60,7 @@ fn add(rates: &mut Rates, record: &Record) {
     let id = record.container().id();
     let rate = match rates.get_mut(id) {
         Some(rate) => rate,
-        None => rates.entry(id.to_owned()).or_insert(Rate { period: PERIOD, ..Rate::default() }),
+        None => rates.entry(id.to_owned()).or_insert_with(|| Rate { period: PERIOD, ..Rate::default() }),
     };
     rate.lines += 1;
     rate.bytes = rate.bytes.saturating_add(u64::try_from(record.length()).unwrap_or(u64::MAX));

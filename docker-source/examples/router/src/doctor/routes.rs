@@ -36,7 +36,8 @@ pub(super) async fn examine(route: &Route) -> Vec<Finding> {
         };
         let looked_up = timeout(LOOKUP, tokio::net::lookup_host((host, port))).await;
         let looked_up = looked_up.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let address = match looked_up.and_then(|mut found| found.next().ok_or(io::ErrorKind::NotFound.into()))
+        let address = match looked_up
+            .and_then(|mut found| found.next().ok_or_else(|| io::ErrorKind::NotFound.into()))
         {
             Ok(address) => address,
             Err(error) => {
@@ -99,8 +100,8 @@ fn judge_datagram(subject: String, address: SocketAddr, datagram: usize, mtu: io
         return Finding::warn(
             subject,
             format!(
-                "datagrams of {datagram} bytes are cut into fragments on the way to {address}, whose network carries \
-                 {largest}; a lost fragment loses a datagram"
+                "datagrams of {datagram} bytes are cut into fragments on the way to {address}, whose network \
+                 carries {largest}; a lost fragment loses a datagram"
             ),
             format!("set datagram_size={}", largest.min(LOGSTASH)),
         );

@@ -14,7 +14,8 @@ pub(super) enum Folder {
     Missing {
         above: Option<Owner>,
     },
-    NoFolder,
+    /// A file of another kind.
+    Other,
     Present {
         folder: Owner,
         /// The files of the router in the folder.
@@ -36,7 +37,7 @@ impl Folder {
                     is_read_only: is_read_only(path),
                 }
             }
-            Ok(_) => Self::NoFolder,
+            Ok(_) => Self::Other,
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let above = path.ancestors().skip(1).find_map(|folder| fs::metadata(folder).ok());
                 Self::Missing { above: above.map(|folder| Owner::of(&folder)) }
@@ -68,7 +69,7 @@ pub(super) fn judge(path: &Path, folder: &Folder, process: &Process) -> Finding 
             error.to_string(),
             "give this user the right to search the folders above it",
         ),
-        Folder::NoFolder => Finding::fail(subject, "this is not a folder", "name another folder"),
+        Folder::Other => Finding::fail(subject, "this is not a folder", "name another folder"),
         Folder::Missing { above } if above.is_some_and(|above| process.may(ALL, above)) => Finding::warn(
             subject,
             "the folder does not exist yet, and the router creates it",
@@ -130,7 +131,7 @@ mod tests {
             "fail",
             "; create the folder and give it",
         );
-        assert_finds(&judged(&Folder::NoFolder), "fail", "not a folder");
+        assert_finds(&judged(&Folder::Other), "fail", "not a folder");
     }
 
     #[test]
@@ -140,7 +141,7 @@ mod tests {
         fs::create_dir_all(&path).unwrap();
         fs::write(path.join("positions"), "").unwrap();
         assert!(matches!(Folder::at(&path), Folder::Present { files, .. } if files.len() == 1));
-        assert!(matches!(Folder::at(&path.join("positions")), Folder::NoFolder));
+        assert!(matches!(Folder::at(&path.join("positions")), Folder::Other));
         fs::remove_dir_all(path).unwrap();
     }
 }

@@ -14,6 +14,7 @@ mod content;
 mod doctoring;
 mod every_line;
 mod explaining;
+mod http_api;
 mod image;
 mod independent_routes;
 mod joining;
