@@ -14,6 +14,7 @@ use tracing::Level;
 
 use crate::config::Config;
 use crate::host::{self, Host};
+use crate::http_options::HttpOptions;
 use crate::log_level::LogLevel;
 use crate::logspout::{Environment, Variable};
 use crate::route::options::TABLE;
@@ -60,12 +61,11 @@ Environment:
                hostname: in a compose file
 
 Containers with LOGSPOUT=ignore in their environment are not read, and neither are other agents, by their \
-label gelf-router.agent, which the image carries, or by gelf-router as their command. A container sets options \
-of its own lines by labels: gelf.multiline (a preset or off) or gelf.multiline.pattern with \
+label gelf-router.agent, which the image carries, or by gelf-router as their command. A container sets \
+options of its own lines by labels: gelf.multiline (a preset or off) or gelf.multiline.pattern with \
 gelf.multiline.match, gelf.content (kinds or off) and gelf.strip_ansi; a label gelf_x becomes the field _x. \
-gelf-router explain shows the effect. Variables of Logspout \
-set options of the routes, or cause a warning if they have no effect. In a list of routes, those of other \
-adapters than gelf are left out with a warning.
+gelf-router explain shows the effect. Variables of Logspout set options of the routes, or cause a warning \
+if they have no effect. In a list of routes, those of other adapters than gelf are left out with a warning.
 
 Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if every line that was read is delivered or dropped with a \
 reason, 1 after a permanent error or if lines were given up, 2 for a wrong command line or environment.";
@@ -261,14 +261,6 @@ pub(crate) struct Options {
     pub(crate) warnings: Vec<String>,
 }
 
-/// The options of the HTTP API.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct HttpOptions {
-    pub(crate) address: SocketAddr,
-    /// The host names by which it may be called, besides addresses and names without a dot.
-    pub(crate) names: Vec<String>,
-}
-
 /// A command line that does not start the router.
 #[derive(Debug)]
 pub(crate) enum Exit {
@@ -328,6 +320,7 @@ pub(crate) fn parse(
     environment.warn_of_unused();
     let address = arguments.http.or(config.http).or(environment.http);
     let http_names = [arguments.http_names, config.http_names].concat();
+    let http = HttpOptions::new(address, http_names.clone()).map_err(Exit::Mistake)?;
     let needs_route = matches!(task, Task::Explain | Task::Ship) && address.is_none();
     if routes.is_empty() && print.is_none() && environment.routes_path.is_none() && needs_route {
         return Err(Exit::Usage(Arguments::command().render_help().to_string()));
@@ -354,7 +347,7 @@ pub(crate) fn parse(
         numbers_messages: !no_seq,
         task,
         state,
-        http: address.map(|address| HttpOptions { address, names: http_names }),
+        http,
         routes_path: environment.routes_path.clone(),
         log_level: log_level.unwrap_or(LogLevel::Info).level(),
         host,

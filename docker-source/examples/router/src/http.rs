@@ -33,9 +33,9 @@ use docker_source::EngineAddress;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::cli::HttpOptions;
 use crate::condition::Condition;
 use crate::group::{Shared, Sources};
+use crate::http_options::HttpOptions;
 use crate::logspout::Environment;
 use crate::registry::Registry;
 use crate::routes_folder::RoutesFolder;

@@ -1,9 +1,9 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
-//! `cli`, `config`, `route`, `host` and `logspout` parse the configuration, `explain` shows it, `instance`
-//! asks for the id of the machine, `privileges` drops root, `run` joins the source of records with the
-//! routes, `lines` joins a route's lines into messages, `deliver` sends them, `settlement` tracks the
-//! progress of each route, `state` keeps the positions of the routes across restarts, `tally` counts the
+//! `cli`, `config`, `route`, `host`, `http_options` and `logspout` parse the configuration, `explain` shows
+//! it, `instance` asks for the id of the machine, `privileges` drops root, `run` joins the source of records
+//! with the routes, `lines` joins a route's lines into messages, `deliver` sends them, `settlement` tracks
+//! the progress of each route, `state` keeps the positions of the routes across restarts, `tally` counts the
 //! lines of a route, `registry` has the routes that run, `http` shows and changes them, `routes_folder` keeps
 //! those that it adds, `condition` notes problems that last, `stop` waits for signals, and `print` is the
 //! receiver of `--print`. `doctor` examines the host, and `tail` prints lines without a destination.
@@ -17,8 +17,10 @@ mod doctor;
 mod explain;
 mod failure;
 mod group;
+mod hold_up;
 mod host;
 mod http;
+mod http_options;
 mod instance;
 mod lines;
 mod log_level;

@@ -11,15 +11,14 @@ use super::{Api, caller, containers, health, logs, metrics, routes};
 /// Answers a request.
 pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
-    // A health check may come by any name, and its answer shows little.
-    if path != "/health" {
-        if let Err(reason) = caller::check(request.headers(), &api.options.names) {
-            return refusal(StatusCode::FORBIDDEN, &reason);
-        }
+    let known = caller::check(request.headers(), &api.options.names);
+    // A health check may come by any name.
+    if let (Err(reason), false) = (&known, path == "/health") {
+        return refusal(StatusCode::FORBIDDEN, reason);
     }
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     match &*path {
-        "/health" if is_get => health::answer(&api),
+        "/health" if is_get => health::answer(&api, known.is_ok()),
         "/metrics" if is_get => metrics::answer(&api),
         "/containers" if is_get => containers::answer(&api),
         "/logs" if is_get => logs::answer_to(&api, "", request),

@@ -117,6 +117,13 @@ async fn the_health_check_names_a_destination_that_is_down_until_it_is_back() {
     assert_eq!(problem["route"]["name"], "main");
     assert_eq!(problem["route"]["destination"], format!("gelf+tcp://{address}"));
     assert!(problem["error"].as_str().unwrap().contains("refused"), "{down}");
+    // By a name of its own, a page of another site sees no more than the status.
+    let (status, short) = served.ask("GET /health HTTP/1.1\r\nHost: evil.example\r\n\r\n").await;
+    assert_eq!(
+        (status, short.contains("unhealthy"), short.contains("127.0.0.1")),
+        (503, true, false),
+        "{short}"
+    );
     drop(reserved);
     let mut receiver = listen_again(address).await;
     served.wait_for_health(200).await;
