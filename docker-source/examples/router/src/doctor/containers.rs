@@ -27,7 +27,10 @@ pub(super) fn judge_log(container: &Container, version: &str, rate: Option<&Rate
     let driver = container.log_driver();
     let option = |name| container.log_options().get(name).map(String::as_str);
     match driver {
-        "none" => Finding::fail(subject, "its log driver none keeps no lines", READABLE),
+        // Podman has passthrough, too.
+        "none" | "passthrough" | "passthrough-tty" => {
+            Finding::fail(subject, format!("its log driver {driver} keeps no lines"), READABLE)
+        }
         "json-file" | "local" => judge_files(subject, driver, option("max-size"), option("max-file"), rate),
         // Podman's default driver is k8s-file, and it has no option for the number of files.
         "" | "journald" | "k8s-file" => Finding::ok(subject, format!("log driver {driver:?} can be read")),
@@ -214,6 +217,7 @@ mod tests {
         assert_finds(&log("gelf", &[], None), "warn", "the Engine's cache");
         let remote = Container::builder("web").log_driver("gelf").build();
         assert_finds(&judge_log(&remote, "1.40", None), "fail", "Docker 19.03 keeps no cache");
+        assert_finds(&log("passthrough", &[], None), "fail", "passthrough keeps no lines");
         assert_finds(&log("journald", &[], None), "ok", "can be read");
         assert_finds(&log("", &[], None), "ok", "can be read");
     }
