@@ -18,7 +18,8 @@ const MAX_COMMAND_BYTES: usize = 8 * 1024;
 ///
 /// The metadata come from an inspection. If the container is gone before it can be inspected, the metadata
 /// come from the event of its start. In this case, [`image_id`](Self::image_id), [`command`](Self::command),
-/// [`created`](Self::created), [`env`](Self::env) and [`log_driver`](Self::log_driver) are empty.
+/// [`created`](Self::created), [`env`](Self::env), [`log_driver`](Self::log_driver) and
+/// [`log_options`](Self::log_options) are empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Container {
     id: Arc<str>,
@@ -34,6 +35,7 @@ pub struct Container {
     env: Vec<String>,
     tty: Option<bool>,
     log_driver: String,
+    log_options: BTreeMap<String, String>,
 }
 
 impl Container {
@@ -133,6 +135,12 @@ impl Container {
         &self.log_driver
     }
 
+    /// Returns the options `max-size`, `max-file` and `cache-disabled` of the log driver, as far as they are
+    /// set for the container or were set for the Engine when the container was created; empty if unknown.
+    pub fn log_options(&self) -> &BTreeMap<String, String> {
+        &self.log_options
+    }
+
     /// Returns whether the container asks not to be followed: it has `LOGSPOUT=ignore` in its environment, as
     /// for Logspout. The value may be in upper or lower case.
     pub fn is_ignored(&self) -> bool {
@@ -165,6 +173,7 @@ impl Container {
             env: inspect.config.env,
             tty: inspect.config.tty,
             log_driver: inspect.host_config.log_config.r#type,
+            log_options: inspect.host_config.log_config.config,
         }
     }
 
@@ -185,6 +194,7 @@ impl Container {
             env: Vec::new(),
             tty: None,
             log_driver: String::new(),
+            log_options: BTreeMap::new(),
         }
     }
 
@@ -269,7 +279,7 @@ mod tests {
         let container = container(
             r#"{"Name":"/web","Created":"2026-11-22T22:44:18.123456789Z","Path":"/entry.sh","Args":["serve","--port","80"],
                 "Image":"sha256:abcd","Config":{"Image":"nginx:1.27","Cmd":["serve","--port","80"],"Env":["A=1","B=x=y"],"Labels":{"l":"v"},"Tty":false},
-                "HostConfig":{"LogConfig":{"Type":"local","Config":{}}}}"#,
+                "HostConfig":{"LogConfig":{"Type":"local","Config":{"max-file":"3"}}}}"#,
         );
         assert_eq!(container.id(), ID);
         assert_eq!(container.short_id(), "0123456789ab");
@@ -284,6 +294,7 @@ mod tests {
         assert_eq!(container.env_var("B"), Some("x=y"));
         assert_eq!(container.tty(), Some(false));
         assert_eq!(container.log_driver(), "local");
+        assert_eq!(container.log_options()["max-file"], "3");
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Outage {
     /// Returns the error if further attempts are useless, because the socket file is stale; see
     /// [`Timing::stale_socket`](crate::Timing::stale_socket).
     pub(crate) fn failed(&mut self, error: EngineError) -> Result<(), EngineError> {
-        let error = self.with_cause(error);
+        let error = with_cause(error, &self.mountinfo);
         let now = Instant::now();
         let current = self.current.get_or_insert_with(|| Current {
             since: now,
@@ -102,31 +102,31 @@ impl Outage {
             tracing::info!("the Engine answers again after {:.1} s", since.elapsed().as_secs_f64());
         }
     }
+}
 
-    /// Returns the error. Replaces it with [`EngineError::StaleSocket`] if its cause is a socket file that is
-    /// mounted by itself.
-    fn with_cause(&self, error: EngineError) -> EngineError {
-        match error {
-            EngineError::Connect { address: EngineAddress::Unix(path), error }
-                if error.kind() == io::ErrorKind::ConnectionRefused && self.is_mounted(&path) =>
-            {
-                EngineError::StaleSocket { path }
-            }
-            error => error,
+/// Returns the error. Replaces it with [`EngineError::StaleSocket`] if its cause is a socket file that is
+/// mounted by itself. `mountinfo` is a file in the format of `/proc/self/mountinfo`.
+pub(crate) fn with_cause(error: EngineError, mountinfo: &Path) -> EngineError {
+    match error {
+        EngineError::Connect { address: EngineAddress::Unix(path), error }
+            if error.kind() == io::ErrorKind::ConnectionRefused && is_mounted(&path, mountinfo) =>
+        {
+            EngineError::StaleSocket { path }
         }
+        error => error,
     }
+}
 
-    /// Returns whether `file` is mounted by itself. Such a file stays the same when the host's folder has a
-    /// new file.
-    fn is_mounted(&self, file: &Path) -> bool {
-        // `/var/run` is a link to `/run` in most images.
-        let Ok(file) = fs::canonicalize(file) else { return false };
-        // Outside of Linux, there is no such file, and no socket file counts as mounted.
-        let Ok(mounts) = fs::read(&self.mountinfo) else { return false };
-        String::from_utf8_lossy(&mounts)
-            .lines()
-            .any(|mount| mount.split(' ').nth(4).is_some_and(|point| Path::new(&unescaped(point)) == file))
-    }
+/// Returns whether `file` is mounted by itself. Such a file stays the same when the host's folder has a new
+/// file.
+fn is_mounted(file: &Path, mountinfo: &Path) -> bool {
+    // `/var/run` is a link to `/run` in most images.
+    let Ok(file) = fs::canonicalize(file) else { return false };
+    // Outside of Linux, there is no such file, and no socket file counts as mounted.
+    let Ok(mounts) = fs::read(mountinfo) else { return false };
+    String::from_utf8_lossy(&mounts)
+        .lines()
+        .any(|mount| mount.split(' ').nth(4).is_some_and(|point| Path::new(&unescaped(point)) == file))
 }
 
 /// Decodes a path of `/proc/self/mountinfo`, which has white space and backslashes as octal escapes (`\040`).

@@ -30,7 +30,7 @@ use crate::timing::Timing;
 use crate::warnings::Warnings;
 
 /// The mounts of this process.
-const MOUNTINFO: &str = "/proc/self/mountinfo";
+pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 /// A stream of the lines of all containers of one Engine, from the time of connecting on.
 ///

@@ -37,6 +37,7 @@ impl ContainerBuilder {
             env: Vec::new(),
             tty: None,
             log_driver: String::new(),
+            log_options: std::collections::BTreeMap::new(),
         };
         Self { container }
     }
@@ -109,6 +110,12 @@ impl ContainerBuilder {
     /// Sets the log driver, such as `json-file`.
     pub fn log_driver(mut self, driver: impl Into<String>) -> Self {
         self.container.log_driver = driver.into();
+        self
+    }
+
+    /// Adds an option of the log driver.
+    pub fn log_option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.container.log_options.insert(name.into(), value.into());
         self
     }
 

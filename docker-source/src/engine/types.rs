@@ -44,6 +44,9 @@ const TEXT: Keep = Keep::Value(4 * 1024);
 /// The limit of an id, a time or a word. All of them are shorter in practice.
 const WORD: Keep = Keep::Value(256);
 
+/// The options of the log driver that are kept. Others may be secrets, such as the token for a remote receiver.
+const LOG_OPTIONS: Keep = Keep::Members(&[("max-size", WORD), ("max-file", WORD), ("cache-disabled", WORD)]);
+
 /// The members that are kept of `GET /info`.
 pub(super) const INFO: Keep = Keep::Members(&[("Name", TEXT), ("SystemTime", WORD)]);
 
@@ -80,7 +83,13 @@ pub(super) const INSPECT: Keep = Keep::Members(&[
         ]),
     ),
     ("GraphDriver", Keep::Members(&[("Data", Keep::Members(&[("UpperDir", TEXT)]))])),
-    ("HostConfig", Keep::Members(&[("AutoRemove", WORD), ("LogConfig", Keep::Members(&[("Type", TEXT)]))])),
+    (
+        "HostConfig",
+        Keep::Members(&[
+            ("AutoRemove", WORD),
+            ("LogConfig", Keep::Members(&[("Type", TEXT), ("Config", LOG_OPTIONS)])),
+        ]),
+    ),
 ]);
 
 /// The id of a container: 12 to 64 lower-case hexadecimal digits. The Engine's ids have 64.
@@ -250,6 +259,10 @@ pub(crate) struct LogConfig {
     /// The log driver, such as `json-file`.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) r#type: String,
+    /// The options of the driver. Those of the Engine's configuration are included, as they were when the
+    /// container was created.
+    #[serde(deserialize_with = "null_is_default")]
+    pub(crate) config: BTreeMap<String, String>,
 }
 
 /// The storage of a container; absent with the image store of containerd.

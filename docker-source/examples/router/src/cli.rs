@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser};
+use docker_source::NamePattern;
 use gelf_tokio::Endpoint;
 use tracing::Level;
 
@@ -43,6 +44,8 @@ Examples:
   gelf-router 'gelf+tcp://graylog:12201?filter.name=shop-*,gelf://archive'
   gelf-router --print
   gelf-router explain 'gelf://logstash.core?filter.name=shop-*'
+  gelf-router tail 'shop-*'
+  gelf-router doctor --state /var/lib/gelf-router gelf://logstash.core
 
 Environment:
   ROUTE_URIS   the routes, if neither the command line nor the file of --config has any
@@ -191,17 +194,41 @@ enum Subcommand {
         #[arg(long, value_name = "SECONDS")]
         idle: Option<u32>,
     },
+    /// Examine the Engine, the logs of the containers and the destinations, and name the remedy of each problem
+    Doctor {
+        /// The destinations, separated by commas
+        #[arg(value_name = "ROUTE[,ROUTE...]")]
+        routes: Vec<String>,
+
+        /// Read the routes from this TOML file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+
+        /// Examine this state folder
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+    },
+    /// Print the new lines of all containers, or of some: `NAME | text`, with ! for stderr and ~ for a gap
+    Tail {
+        /// The names of the containers; all containers but agents by default
+        #[arg(value_name = "GLOB")]
+        names: Vec<NamePattern>,
+    },
 }
 
 /// The task of the process.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Task {
     /// Audits other routers at this address, until no message arrives for this time.
     Audit { address: SocketAddr, idle: Option<Duration> },
+    /// Examines the host, the Engine and the destinations.
+    Doctor,
     /// Explains the configuration.
     Explain,
     /// Ships lines.
     Ship,
+    /// Prints the new lines of the containers whose names match; of all containers without a pattern.
+    Tail { names: Vec<NamePattern> },
 }
 
 /// The parsed command line.
@@ -260,6 +287,11 @@ pub(crate) fn parse(
         Some(Subcommand::Explain { routes, config }) => {
             (task, arguments.routes, arguments.config) = (Task::Explain, routes, config);
         }
+        Some(Subcommand::Doctor { routes, config, state }) => {
+            (task, arguments.routes, arguments.config) = (Task::Doctor, routes, config);
+            arguments.state = state;
+        }
+        Some(Subcommand::Tail { names }) => task = Task::Tail { names },
         None => {}
     }
     let config = match &arguments.config {
@@ -289,11 +321,13 @@ pub(crate) fn parse(
     let address = arguments.http.or(config.http).or(environment.http);
     let http_names = [arguments.http_names, config.http_names].concat();
     let http = HttpOptions::new(address, http_names.clone()).map_err(Exit::Mistake)?;
-    let needs_route = !matches!(task, Task::Audit { .. }) && address.is_none();
+    let needs_route = matches!(task, Task::Explain | Task::Ship) && address.is_none();
     if routes.is_empty() && print.is_none() && environment.routes_path.is_none() && needs_route {
         return Err(Exit::Usage(Arguments::command().render_help().to_string()));
     }
-    let default_level = environment.is_debug.then_some(LogLevel::Debug);
+    // The findings of the doctor are on stdout.
+    let quiet_level = (task == Task::Doctor).then_some(LogLevel::Error);
+    let default_level = environment.is_debug.then_some(LogLevel::Debug).or(quiet_level);
     let log_level = arguments.log_level.or(config.log_level).or(default_level);
     let drop_root = arguments.drop_root || config.drop_root;
     let no_seq = arguments.no_seq || config.no_seq;
@@ -485,6 +519,18 @@ mod tests {
         assert!(!Route::new(options.print.unwrap()).unwrap().takes(&secret));
         assert_eq!((options.log_level, options.warnings.len()), (Level::DEBUG, 1));
         assert_eq!(parsed(&["gelf://a", "--log-level=warn"], &environment).unwrap().log_level, Level::WARN);
+    }
+
+    #[test]
+    fn the_doctor_and_tail_need_no_routes() {
+        let arguments = ["doctor", "--config=file.toml", "--state=/t", "gelf://argument"];
+        let options = parsed(&arguments, &[]).unwrap();
+        assert_eq!((options.task, options.routes.len()), (Task::Doctor, 1));
+        assert_eq!((options.state.as_deref(), options.log_level), (Some(Path::new("/t")), Level::WARN));
+        assert_eq!(parsed(&["doctor"], &[]).unwrap().log_level, Level::ERROR);
+        assert_eq!(parsed(&["doctor"], &[("ROUTE_URIS", "gelf://a,gelf://b")]).unwrap().routes.len(), 2);
+        assert_eq!(parsed(&["tail"], &[]).unwrap().task, Task::Tail { names: Vec::new() });
+        assert!(matches!(parsed(&["tail", "["], &[]), Err(Exit::Mistake(_))));
     }
 
     #[test]

@@ -6,13 +6,14 @@
 //! the progress of each route, `state` keeps the positions of the routes across restarts, `tally` counts the
 //! lines of a route, `registry` has the routes that run, `http` shows and changes them, `routes_folder` keeps
 //! those that it adds, `condition` notes problems that last, `stop` waits for signals, and `print` is the
-//! receiver of `--print`.
+//! receiver of `--print`. `doctor` examines the host, and `tail` prints lines without a destination.
 
 mod audit;
 mod cli;
 mod condition;
 mod config;
 mod deliver;
+mod doctor;
 mod explain;
 mod failure;
 mod group;
@@ -34,7 +35,9 @@ mod run;
 mod settlement;
 mod state;
 mod stop;
+mod tail;
 mod tally;
+mod terminal;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -100,6 +103,7 @@ fn main() -> ExitCode {
     };
     let outcome = match options.task {
         Task::Audit { address, idle } => runtime.block_on(audit::run(address, idle)),
+        Task::Doctor => runtime.block_on(doctor::run(engine, &options.routes, options.state.as_deref())),
         Task::Explain => {
             let Options { mut routes, variables, warnings, numbers_messages, .. } = options;
             if numbers_messages {
@@ -112,6 +116,7 @@ fn main() -> ExitCode {
             })
         }
         Task::Ship => runtime.block_on(run::run(engine, options)),
+        Task::Tail { names } => runtime.block_on(tail::run(engine, names)),
     };
     // Do not wait for a blocked write to stdout.
     runtime.shutdown_background();

@@ -80,6 +80,17 @@ pub(crate) fn raise_descriptor_limit() -> io::Result<()> {
     Ok(())
 }
 
+/// Returns the limit of open files, or `None` if there is none.
+#[cfg(target_os = "linux")]
+pub(crate) fn descriptor_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn descriptor_limit() -> Option<u64> {
+    None
+}
+
 /// Returns the group that may read and write the socket.
 fn group_of(socket: &Metadata) -> Result<u32, String> {
     if [0o060, 0o006].iter().any(|rights| socket.mode() & rights == *rights) {

@@ -46,7 +46,7 @@ impl Stop {
                 () = signals.next() => {}
                 () = asked_within.notified() => {}
             }
-            tracing::info!("shutting down: delivering the lines that were read");
+            tracing::info!("shutting down");
             sender.send_replace(Stage::Asked);
             sender.send_replace(match tokio::time::timeout(GRACE, signals.next()).await {
                 Ok(()) => Stage::AskedAgain,

@@ -17,7 +17,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 pub(super) async fn watch(address: EngineAddress, answers: Condition) {
     loop {
         match ping(address.clone(), WITHIN).await {
-            Ok(()) => answers.holds(),
+            Ok(_) => answers.holds(),
             Err(error) => answers.failed(error),
         }
         sleep(INTERVAL).await;

@@ -7,6 +7,7 @@ use docker_source::Record;
 use serde_json::json;
 
 use super::time::rfc3339;
+use crate::terminal::{color, is_unsafe, push_safe};
 
 /// The smallest width of the column of names, as in Logspout.
 const MIN_WIDTH: usize = 16;
@@ -83,29 +84,6 @@ impl Form {
                 line.push_str(" --\n");
                 line.into()
             }
-        }
-    }
-}
-
-/// Returns a color by the name, one of six that are legible on light and dark terminals.
-fn color(name: &str) -> &'static str {
-    const COLORS: [&str; 6] =
-        ["\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[34m", "\u{1b}[35m", "\u{1b}[36m"];
-    let sum = name.bytes().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
-    COLORS.get(sum % COLORS.len()).copied().unwrap_or_default()
-}
-
-/// Returns whether a terminal may act on the character, or show other text in a different order.
-fn is_unsafe(character: char) -> bool {
-    !matches!(character, '"' | '\'' | '\\' | '\t') && character.escape_debug().len() > 1
-}
-
-/// Appends a text. Characters that a terminal may act on are escaped.
-fn push_safe(safe: &mut String, text: &str) {
-    for character in text.chars() {
-        match is_unsafe(character) {
-            true => safe.extend(character.escape_debug()),
-            false => safe.push(character),
         }
     }
 }

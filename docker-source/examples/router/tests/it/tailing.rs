@@ -1,0 +1,65 @@
+//! Tests of `tail`.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use simulated_engine::{ContainerOptions, Options, SimulatedEngine, Stream};
+
+use crate::common::{Router, TIMEOUT};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tail_prints_the_lines_of_matching_containers_and_ends_with_status_0() {
+    let engine = SimulatedEngine::start().await;
+    let [web, db] = ["web-1", "db"].map(|name| engine.create(ContainerOptions::named(name)));
+    web.start();
+    db.start();
+    let mut tail = Router::start(&engine.docker_host(), &["tail", "web-*"]);
+    tail.wait_until_ready();
+    db.line(Stream::Stdout, "not shown");
+    web.line(Stream::Stdout, "one\u{1b}[2J");
+    assert_eq!(tail.next_line(), "web-1 | one\\u{1b}[2J");
+    web.line(Stream::Stderr, "two");
+    assert_eq!(tail.next_line(), "web-1 ! two");
+    tail.signal("INT");
+    let (status, rest, logged) = tail.wait();
+    assert_eq!((status, rest.len()), (Some(0), 0), "{logged:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tail_waits_for_an_engine_that_is_away() {
+    let engine = SimulatedEngine::away(Options::default());
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let mut tail = Router::start(&engine.docker_host(), &["tail"]);
+    tail.wait_for("retrying");
+    engine.come_back();
+    tail.wait_until_ready();
+    web.line(Stream::Stdout, "back");
+    assert_eq!(tail.next_line(), "web | back");
+    tail.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tail_ends_quietly_if_its_reader_does() {
+    let engine = SimulatedEngine::start().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+    command.arg("tail").env("DOCKER_HOST", engine.docker_host()).stdout(writer);
+    command.stderr(Stdio::piped());
+    let mut tail = command.spawn().unwrap();
+    drop((command, reader));
+    let ended = tokio::time::timeout(TIMEOUT, async {
+        loop {
+            web.line(Stream::Stdout, "x");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if let Some(status) = tail.try_wait().unwrap() {
+                break status;
+            }
+        }
+    });
+    let ended = ended.await.expect("tail ends");
+    let logged = std::io::read_to_string(tail.stderr.take().unwrap()).unwrap();
+    assert!(ended.success() && !logged.contains("failed"), "{logged}");
+}
