@@ -248,7 +248,7 @@ impl Following {
         let mut response = self.response(content_type, body, scan);
         loop {
             let ending = self.read(&mut response, Silence::UntilRemoval).await?;
-            if let (Known::Resume, Some(first)) = (self.known, response.scan().first()) {
+            if let (Known::Damage, Some(first)) = (self.known, response.scan().first()) {
                 self.known = Known::Line(first);
             }
             if ending == Ending::Due && self.prove().await? {
@@ -307,7 +307,7 @@ impl Following {
                 let mut reach = Reach::Nothing;
                 if self.stuck > 0 && tail.is_some() {
                     self.sink.skip_damage();
-                    (self.known, reach) = (Known::Resume, Reach::End);
+                    (self.known, reach) = (Known::Damage, Reach::End);
                 }
                 (self.query(true, tail), Scan::new(reach, None, true))
             }

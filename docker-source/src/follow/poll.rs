@@ -143,6 +143,7 @@ impl Following {
                     if let Some(anchor) = response.scan().anchor() {
                         self.known = Known::Line(anchor);
                     }
+                    self.sink.prove(self.open);
                     let took = response.began().unwrap_or_else(Instant::now) - asked;
                     self.pace.window(Instant::now(), self.sink.new_lines() - new_before, took);
                     return Ok(Ok(ending));
@@ -185,7 +186,8 @@ impl Following {
             // The log has no lines of an earlier time, unless the clock was set back.
             Known::Start if self.is_first_run => Timestamp::UNIX_EPOCH,
             Known::Start => self.floor,
-            Known::Resume => since.unwrap_or(self.floor),
+            Known::Resume => self.sink.proved().unwrap_or(self.floor).max(self.floor),
+            Known::Damage => since.unwrap_or(self.floor),
             Known::Line(anchor) => anchor.time().max(self.floor),
         };
         if self.known == Known::Start && self.is_first_run {
@@ -195,7 +197,7 @@ impl Following {
             let lost = match self.known {
                 Known::Line(anchor) => Some(anchor.time()),
                 Known::Start => self.sink.first(),
-                Known::Resume => None,
+                Known::Resume | Known::Damage => None,
             };
             if let Some(lost) = lost {
                 self.sink.begins_behind(lost);

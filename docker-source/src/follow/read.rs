@@ -15,6 +15,7 @@ use crate::dedup::ReadingState;
 use crate::dialect::Dialect;
 use crate::engine::{Body, EngineError};
 use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader};
+use crate::position::Origin;
 use crate::record::QueueClosed;
 
 /// A response of the log endpoint while it is read.
@@ -180,7 +181,7 @@ impl Following {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
                 self.known = Known::Resume;
             }
-            let reading = ReadingState { floor: self.floor, oldest_open: None };
+            let reading = ReadingState { floor: self.floor, oldest_open: None, origin: self.origin(false) };
             if let Some(container) = self.writer(&line).cloned() {
                 self.sink.take(&container, line, reading).await?;
             }
@@ -267,13 +268,23 @@ impl Following {
                 scan.hold();
                 return Ok(());
             };
-            let reading = ReadingState { floor: self.floor, oldest_open };
+            let origin = self.origin(scan.follows());
+            let reading = ReadingState { floor: self.floor, oldest_open, origin };
             self.sink.take(&container, line, reading).await?;
         }
         if oldest_open.is_none() {
             scan.is_known_up_to(anchor);
         }
         Ok(())
+    }
+
+    /// Returns the origin of the lines of a response.
+    fn origin(&self, follows: bool) -> Origin {
+        match (self.can_window(), follows) {
+            (false, _) => Origin::Unprovable,
+            (true, false) => Origin::Window,
+            (true, true) => Origin::Stream,
+        }
     }
 
     fn invalid_format(&mut self, error: &LogFormatError) {

@@ -316,7 +316,7 @@ fn a_message_settles_all_its_lines_and_none_before() {
     assert_eq!(progress.positions(), start);
     assert_eq!((lines.lines(), lines.tickets().count()), (3, 3));
     let first_and_last =
-        [lines.record().position(), lines.last_position()].map(|position| position.line.time);
+        [lines.record().position(), lines.last_position()].map(|position| position.place.line.time);
     assert_eq!(first_and_last, [at(1), at(3)]);
     lines.into_tickets().for_each(|ticket| progress.settle(ticket));
     assert_eq!(progress.unsettled(), 1, "the line of the open message");

@@ -1,7 +1,11 @@
 //! Tests of sources that start where an earlier source ended.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use docker_source::{Positions, Progress, Source, Start};
-use simulated_engine::{ContainerOptions, PIECE, SimulatedEngine, Stream};
+use simulated_engine::{ContainerOptions, Options, PIECE, SimulatedEngine, Stream};
+use tokio::time::sleep;
 
 use crate::support::{assert_nothing_left, builder, connect, next, ready, text, texts};
 
@@ -91,6 +95,58 @@ async fn the_unfinished_line_of_an_ended_terminal_does_not_hide_the_next_line() 
     assert_nothing_left(&mut source).await;
 }
 
+/// Writes lines with these numbers, by turns to both streams.
+fn write(web: &simulated_engine::Container, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        let stream = if number % 2 == 0 { Stream::Stdout } else { Stream::Stderr };
+        web.line(stream, number.to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_a_stream_omitted_before_the_end_of_its_source_are_read_by_the_next_one() {
+    for options in [Options::docker_20_10(), Options::docker_28_5()] {
+        let engine = SimulatedEngine::start_with(Options { clock_runs: true, ..options }).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        let mut source = connect(&engine).await;
+        web.start();
+        write(&web, 0..10);
+        let mut settled = BTreeSet::new();
+        // The first source ends before the first proof, and the others between two proofs.
+        for run in 0..5 {
+            let mut progress = Progress::new(source.start().clone());
+            let mut settle = async |source: &mut Source, count: usize| {
+                for _ in 0..count {
+                    let record = next(source).await;
+                    assert!(settled.insert(text(&record).parse::<usize>().unwrap()), "a line is repeated");
+                    let ticket = progress.read(record.position());
+                    progress.settle(ticket);
+                }
+            };
+            let first = 30 * run;
+            // The lines that the earlier source did not settle come first.
+            settle(&mut source, if run == 0 { 10 } else { 18 }).await;
+            sleep(Duration::from_secs(if run == 0 { 0 } else { 40 })).await;
+            web.followers_skip(5);
+            write(&web, first + 10..first + 20);
+            settle(&mut source, 5).await;
+            // This is more than the second by which a request begins before the last line.
+            sleep(Duration::from_millis(1500)).await;
+            write(&web, first + 20..first + 30);
+            settle(&mut source, 7).await;
+            assert_eq!(source.stats().snapshot().total.gaps, 0);
+            let positions = progress.positions();
+            write(&web, first + 30..first + 40);
+            source = resume(&engine, positions).await;
+        }
+        let rest = texts(&mut source, 18).await;
+        settled.extend(rest.iter().map(|text| text.parse::<usize>().unwrap()));
+        assert_eq!(settled.len(), 160, "{settled:?}");
+        sleep(Duration::from_secs(40)).await;
+        assert_nothing_left(&mut source).await;
+    }
+}
+
 #[tokio::test]
 async fn a_source_can_start_at_the_beginning_of_the_logs() {
     let engine = SimulatedEngine::start().await;
@@ -126,7 +182,7 @@ async fn a_removed_container_is_no_longer_known() {
     web.destroy();
     crate::support::within(async {
         while source.stats().knows(&id) {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
         }
     })
     .await;
