@@ -287,6 +287,11 @@ impl Cursor {
         oldest_open.into_iter().chain(self.open).fold(newest, Timestamp::min)
     }
 
+    /// Returns whether the last line of stdout was unfinished when the container ended.
+    pub(crate) fn ends_unfinished(&self) -> bool {
+        self.stdout.latest.is_some_and(|last| last.open_length.is_some())
+    }
+
     /// Returns the stamp of the last line that was read, if the request should have returned that line before
     /// this one. The Engine has removed it, and maybe further lines.
     pub(crate) fn missing_before(&self, line: &Line) -> Option<Timestamp> {
@@ -318,7 +323,8 @@ impl Cursor {
             LogStream::Stdout => &self.stdout,
             LogStream::Stderr => &self.stderr,
         };
-        let own = LinePosition { time: line.time, earlier: 0, open_length: None };
+        let open_length = (!line.ended).then_some(line.length);
+        let own = LinePosition { time: line.time, earlier: 0, open_length };
         let last = stream.latest.unwrap_or(own);
         let (position, since) = match origin {
             Origin::Unprovable => (last, self.since_newest(line.time, oldest_open)),

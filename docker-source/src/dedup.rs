@@ -54,9 +54,9 @@ impl DedupSink {
         self.has_requested
     }
 
-    /// Returns whether the log is read on behind the settled lines of an earlier source.
+    /// Returns whether lines were read before, by an earlier source or an earlier follower.
     pub(crate) fn resumes(&self) -> bool {
-        !self.has_requested && lock(&self.cursor).has_lines()
+        lock(&self.cursor).has_lines()
     }
 
     /// Returns the number of lines that had not been read before.
@@ -152,6 +152,11 @@ impl DedupSink {
     /// Returns the stamp from which a request returns all lines behind the place that was proved last.
     pub(crate) fn proved(&self) -> Option<Timestamp> {
         lock(&self.cursor).proved()
+    }
+
+    /// Returns whether the last line of stdout was unfinished when the container ended.
+    pub(crate) fn ends_unfinished(&self) -> bool {
+        lock(&self.cursor).ends_unfinished()
     }
 
     /// Returns the stamp of the first line that was read.

@@ -6,6 +6,7 @@
 //! container ends before all of its log is sent. So the follower asks whether the container still runs. If
 //! so, it resumes; if not, it reads the log until a read brings nothing new.
 
+mod begin;
 mod catch_up;
 mod commands;
 mod pace;
@@ -64,10 +65,14 @@ impl Follower {
         let timing = self.context.timing;
         let sink = DedupSink::new(self.context.clone(), self.cursor, self.stats);
         let metadata = ContainerMetadata::new(self.context.clone(), self.id.clone(), self.partial);
+        // The log of a run that the source has seen to begin is read from its beginning.
+        let is_earlier = reason != StartReason::Started && !sink.resumes();
+        let tail = self.context.start.tail.filter(|_| is_earlier);
         let mut following = Following {
             backoff: Backoff::new(timing.resume_min, timing.resume_max),
             floor: self.since,
-            drained: self.since,
+            drained: if tail.is_some() { Timestamp::UNIX_EPOCH } else { self.since },
+            tail,
             selection: Selection::default(),
             open: None,
             known: if sink.resumes() { Known::Resume } else { Known::Start },
@@ -109,6 +114,8 @@ struct Following {
     backoff: Backoff,
     /// The earliest `since` of all requests.
     floor: Timestamp,
+    /// The number of records before the floor that are also read, until the floor is moved before them.
+    tail: Option<u32>,
     /// The end of the last run whose log was read to the end.
     drained: Timestamp,
     selection: Selection,
@@ -209,10 +216,17 @@ impl Following {
             self.selection.ended();
         }
         self.seen = commands;
-        if self.known == Known::Resume && self.sink.resumes() {
-            if let Some(step) = self.resume().await {
-                return Ok(step);
-            }
+        // A window that was refused is requested again. A request with `since` may skip lines.
+        if self.known == Known::Resume
+            && tail.is_none()
+            && let Some(step) = self.resume().await
+        {
+            return Ok(step);
+        }
+        if let Some(records) = self.tail
+            && let Some(step) = self.begin_at_tail(records).await?
+        {
+            return Ok(step);
         }
         let (query, scan) = self.opening(tail);
         let context = self.context.clone();
@@ -277,22 +291,6 @@ impl Following {
         is_other
     }
 
-    /// Begins to read behind the settled lines of an earlier source. Returns `None` if the log is read by a
-    /// stream.
-    async fn resume(&mut self) -> Option<Step> {
-        if !self.metadata.is_inspected() {
-            let inspected = self.metadata.inspect().await;
-            if !self.inspected(inspected) {
-                return Some(self.not_selected());
-            }
-        }
-        if let Some(step) = self.select() {
-            return Some(step);
-        }
-        self.announce(true);
-        self.can_window().then_some(Step::Poll { left: None, lines_behind: 0 })
-    }
-
     /// Returns the request that follows the log, and the reach of its response.
     fn opening(&mut self, tail: Option<u32>) -> (LogsQuery, Scan) {
         self.sink.count_request();
@@ -337,13 +335,7 @@ impl Following {
     /// Waits for a descriptor, after the decision whether the container is followed: one that is not followed
     /// needs none.
     async fn admit(&mut self) -> Step {
-        if !self.metadata.is_inspected() {
-            let inspected = self.metadata.inspect().await;
-            if !self.inspected(inspected) {
-                return self.not_selected();
-            }
-        }
-        if let Some(step) = self.select() {
+        if let Some(step) = self.inspect_and_select().await {
             return step;
         }
         self.announce(false);

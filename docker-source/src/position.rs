@@ -159,9 +159,12 @@ impl LogPosition {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Positions {
     /// The time from which containers without a place are read. A container has no place until one of its
-    /// lines is settled.
+    /// lines is read.
     #[serde(with = "decimal")]
     pub(crate) start: Timestamp,
+    /// The number of records before that time that are also read of these containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tail: Option<u32>,
     pub(crate) containers: BTreeMap<String, LogPosition>,
 }
 
@@ -169,12 +172,13 @@ impl Positions {
     /// Returns positions from which a source reads each container's log from the time `start` on, by the
     /// Engine's clock.
     pub fn from_time(start: Timestamp) -> Self {
-        Self { start, containers: BTreeMap::new() }
+        Self { start, tail: None, containers: BTreeMap::new() }
     }
 
-    /// Returns the time from which containers without a place are read.
-    pub(crate) fn time(&self) -> Timestamp {
-        self.start
+    /// Returns the time before which no line of a container is read. The log may be read from its last
+    /// records on.
+    pub(crate) fn time_of(&self, container_id: &str) -> Timestamp {
+        self.containers.get(container_id).map_or(self.start, |log| log.since.min(self.start))
     }
 
     /// Returns the number of containers of which lines were read.

@@ -40,6 +40,7 @@ use crate::position::{LogPosition, Position, Positions};
 #[derive(Clone, Debug)]
 pub struct Progress {
     start: Timestamp,
+    tail: Option<u32>,
     containers: BTreeMap<Arc<str>, ContainerProgress>,
     unsettled: usize,
 }
@@ -64,7 +65,7 @@ struct ContainerProgress {
 /// The settled lines at the front of the lines that were read.
 #[derive(Clone, Debug, Default)]
 struct Settled {
-    /// The position behind them, if there is a settled line.
+    /// The position behind them, or in front of the first line that was read.
     position: Option<LogPosition>,
     /// The number of proofs of the log before the last one of them was read.
     proofs: u64,
@@ -86,13 +87,18 @@ impl Progress {
         };
         let containers =
             start.containers.into_iter().map(|(id, settled)| (id.into(), resumed(settled))).collect();
-        Self { start: start.start, containers, unsettled: 0 }
+        Self { start: start.start, tail: start.tail, containers, unsettled: 0 }
     }
 
     /// Adds a line. Lines of one container have to be added in the order in which the source yields them.
     pub fn read(&mut self, position: Position) -> Ticket {
         let container = position.container.clone();
         let progress = self.containers.entry(container.clone()).or_default();
+        if !position.is_gap {
+            // Until a line is settled, the position is in front of the first line.
+            let first = || LogPosition::from_time(position.place.since);
+            progress.settled.position.get_or_insert_with(first);
+        }
         let number = progress.removed + progress.read.len() as u64;
         progress.read.push_back(ReadLine { position, is_settled: false });
         self.unsettled += 1;
@@ -110,7 +116,7 @@ impl Progress {
         let Some(line) = line.filter(|line| !line.is_settled) else { return };
         line.is_settled = true;
         self.unsettled -= 1;
-        progress.advance(self.start);
+        progress.advance();
     }
 
     /// Returns the number of lines that are not settled.
@@ -127,11 +133,12 @@ impl Progress {
 
     /// Returns the position in front of the first unsettled line of each container.
     pub fn positions(&self) -> Positions {
-        // A container without a settled line has no position, since it is read from the start.
+        // A container without a line has no position, since it is read from the start.
         let settled = |(id, progress): (&Arc<str>, &ContainerProgress)| {
             Some((id.to_string(), progress.settled.position.clone()?))
         };
-        Positions { start: self.start, containers: self.containers.iter().filter_map(settled).collect() }
+        let containers = self.containers.iter().filter_map(settled).collect();
+        Positions { start: self.start, tail: self.tail, containers }
     }
 
     /// Returns the position behind the last line that was read of each container, whether the line is settled
@@ -140,21 +147,18 @@ impl Progress {
         let containers = self.containers.iter().filter_map(|(id, progress)| {
             let mut settled = progress.settled.clone();
             for line in &progress.read {
-                settled.advance(self.start, &line.position);
+                settled.advance(&line.position);
             }
             Some((id.to_string(), settled.position?))
         });
-        Positions { start: self.start, containers: containers.collect() }
+        Positions { start: self.start, tail: self.tail, containers: containers.collect() }
     }
 }
 
 impl Settled {
     /// Adds a line.
-    fn advance(&mut self, start: Timestamp, to: &Position) {
-        if to.is_gap {
-            return;
-        }
-        let position = self.position.get_or_insert_with(|| LogPosition::from_time(start));
+    fn advance(&mut self, to: &Position) {
+        let Some(position) = self.position.as_mut().filter(|_| !to.is_gap) else { return };
         if to.place.proofs > self.proofs {
             self.proofs = to.place.proofs;
             position.proved();
@@ -165,11 +169,11 @@ impl Settled {
 
 impl ContainerProgress {
     /// Moves `settled` behind the settled lines at the front of `read`, and removes these lines.
-    fn advance(&mut self, start: Timestamp) {
+    fn advance(&mut self) {
         while self.read.front().is_some_and(|line| line.is_settled) {
             let Some(line) = self.read.pop_front() else { break };
             self.removed += 1;
-            self.settled.advance(start, &line.position);
+            self.settled.advance(&line.position);
         }
     }
 }

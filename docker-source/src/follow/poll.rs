@@ -10,7 +10,7 @@ use super::read::{Ending, Response, Silence};
 use super::window::{self, Known, Reach, Scan, Verdict};
 use super::{ExitReason, Following, Step};
 use crate::dialect::Dialect;
-use crate::engine::{EngineError, LogsQuery};
+use crate::engine::{ApiVersion, EngineError, LogsQuery};
 use crate::log::LogReader;
 use crate::record::QueueClosed;
 
@@ -203,11 +203,13 @@ impl Following {
                 self.sink.begins_behind(lost);
             }
         }
-        // The Engine omits records. In the text of a terminal, the records that are left out would be joined
-        // to others.
         if self.metadata.container().tty() == Some(true) {
             *limit = None;
-            return (Some(time), Reach::Whole(time));
+            // In the text of a terminal, a later run continues an unfinished line, unless the Engine leaves that
+            // line out.
+            let since =
+                self.sink.ends_unfinished() || self.context.client.version() >= ApiVersion::COMPLETE_SINCE;
+            return (since.then_some(time), Reach::Whole(time));
         }
         match limit {
             Some(_) => (None, Reach::Time(time)),

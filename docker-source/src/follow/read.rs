@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Following;
 use super::problems::Problem;
-use super::window::{Anchor, Known, Placement, Scan};
+use super::window::{Anchor, Known, Placement, Reach, Scan};
 use crate::clock::later;
 use crate::dedup::ReadingState;
 use crate::dialect::Dialect;
@@ -94,6 +94,31 @@ impl Following {
         let dialect = self.context.client.dialect();
         let reader = LogReader::new(content_type, self.metadata.container().tty(), dialect, budget);
         Response { body, reader, scan, began: None, untaken: None }
+    }
+
+    /// Returns the stamp of the first record of a response, if there is one that can be read.
+    pub(super) async fn first_stamp(
+        &mut self,
+        content_type: Option<String>,
+        body: Body,
+    ) -> Option<Timestamp> {
+        let mut response = self.response(content_type, body, Scan::new(Reach::Nothing, Some(0), false));
+        let mut lines = Vec::new();
+        loop {
+            let part = response.body.next_within(self.context.timing.catch_up).await?.ok()?;
+            response.reader.push(&part, self.context.clock.now());
+            loop {
+                match response.reader.decode(&mut lines) {
+                    Ok(Decoded::Piece) => {
+                        let open = response.reader.oldest_open();
+                        return lines.iter().map(|line| line.time).chain(open).min();
+                    }
+                    Ok(Decoded::NeedsMore) => break,
+                    Err(error) if error.ends_stream() => return None,
+                    Err(_) => {}
+                }
+            }
+        }
     }
 
     /// Reads a response to its end. A response that follows the log may be left before, see [`Ending`]; it

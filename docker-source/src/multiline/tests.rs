@@ -304,7 +304,6 @@ fn a_message_settles_all_its_lines_and_none_before() {
     let container = Arc::new(Container::builder("shop").build());
     let at = |second| Timestamp::from_unix(second, 0).unwrap();
     let mut progress = Progress::new(Positions::from_time(at(0)));
-    let start = progress.positions();
     let mut joiner = MultilineJoiner::new(JoinOptions::default());
     let rule = pattern(r"^\s", Match::NonFirst);
     for (second, text) in [(1, "a"), (2, " b"), (3, " c"), (4, "next")] {
@@ -312,6 +311,7 @@ fn a_message_settles_all_its_lines_and_none_before() {
         let ticket = progress.read(record.position());
         joiner.push(Arc::new(record), ticket, &rule, Instant::now());
     }
+    let start = progress.positions();
     let lines = joiner.pop().unwrap();
     assert_eq!(progress.positions(), start);
     assert_eq!((lines.lines(), lines.tickets().count()), (3, 3));
