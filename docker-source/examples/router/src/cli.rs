@@ -11,6 +11,7 @@ use clap::{CommandFactory, Parser};
 use gelf_tokio::Endpoint;
 use tracing::Level;
 
+use crate::backlog::Backlog;
 use crate::config::Config;
 use crate::host::{self, Host};
 use crate::log_level::LogLevel;
@@ -33,7 +34,7 @@ Options of the router:
 
 const EXAMPLES: &str = "
 $NAME and ${NAME} in a ROUTE are replaced by environment variables, except in the file of --config.
-That file has the options state, log-level, drop-root and no-seq, and a table [[route]] for each \
+That file has the options state, backlog, log-level, drop-root and no-seq, and a table [[route]] for each \
 route, with to = \"URI\", an optional name, and the options of the route, as in \
 filter.name = [\"shop-*\", \"web\"].
 
@@ -128,6 +129,18 @@ struct Arguments {
     )]
     state: Option<PathBuf>,
 
+    /// Ship the lines that containers wrote before the first start: none, all, or the last ones of each
+    #[arg(
+        long,
+        value_name = "none|all|LINES",
+        long_help = "Ship the lines that containers, running or ended, wrote before the first start: none, all that the \
+                     Engine still has, or the last ones of each container, of which one with more than 16 KiB counts \
+                     several times. By default, these are the lines from one second before the end of the agent that \
+                     the router replaces in a container, or none. With saved positions of --state, the option has no \
+                     effect. Without --state, it applies to each start, and all or LINES ship lines again"
+    )]
+    backlog: Option<Backlog>,
+
     /// Read further options, and routes if the command line has none, from this TOML file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -197,6 +210,8 @@ pub(crate) struct Options {
     pub(crate) task: Task,
     /// The folder in which positions are kept.
     pub(crate) state: Option<PathBuf>,
+    /// The lines from before the first start that are shipped, unless they depend on the previous agent.
+    pub(crate) backlog: Option<Backlog>,
     /// The least severe level that is logged.
     pub(crate) log_level: Level,
     /// The host of messages of routes without an own one, and the place where it was found.
@@ -267,9 +282,10 @@ pub(crate) fn parse(
     let drop_root = arguments.drop_root || config.drop_root;
     let no_seq = arguments.no_seq || config.no_seq;
     let state = arguments.state.or(config.state);
+    let backlog = arguments.backlog.or(config.backlog).or(environment.backlog);
     if arguments.print_config {
         let routes = routes.iter().map(|route| route.uri().clone()).collect();
-        return Err(Exit::Help(Config { drop_root, log_level, no_seq, state, routes }.to_toml()));
+        return Err(Exit::Help(Config { backlog, drop_root, log_level, no_seq, state, routes }.to_toml()));
     }
     // The explanation shows the variables by themselves.
     let mut warnings = if task == Task::Explain { Vec::new() } else { environment.ignored() };
@@ -281,6 +297,7 @@ pub(crate) fn parse(
         numbers_messages: !no_seq,
         task,
         state,
+        backlog,
         log_level: log_level.unwrap_or(LogLevel::Info).level(),
         host,
         variables: environment.set,
@@ -443,13 +460,42 @@ mod tests {
 
     #[test]
     fn options_of_the_environment_reach_every_route_and_print() {
-        let environment = [("EXCLUDE_LABEL", "secret"), ("DEBUG", "1"), ("BACKLOG", "true")];
+        let environment = [("EXCLUDE_LABEL", "secret"), ("DEBUG", "1"), ("PORT", "80")];
         let options = parsed(&["--print", "gelf://a,gelf+tcp://b"], &environment).unwrap();
         let secret = docker_source::Container::builder("x").label("secret", "TRUE").build();
         assert!(options.routes.len() == 2 && options.routes.iter().all(|route| !route.takes(&secret)));
         assert!(!Route::new(options.print.unwrap()).unwrap().takes(&secret));
         assert_eq!((options.log_level, options.warnings.len()), (Level::DEBUG, 1));
         assert_eq!(parsed(&["gelf://a", "--log-level=warn"], &environment).unwrap().log_level, Level::WARN);
+    }
+
+    #[test]
+    fn the_backlog_of_the_command_line_takes_precedence_over_that_of_logspouts_variables() {
+        let backlog = |argument: &[&str], environment: &[(&str, &str)]| {
+            parsed(&[&["gelf://h"], argument].concat(), environment).map(|options| options.backlog)
+        };
+        assert_eq!(backlog(&[], &[]).unwrap(), None);
+        for (variables, expected) in [
+            (&[("BACKLOG", "true")][..], Some(Backlog::All)),
+            (&[("BACKLOG", "true"), ("TAIL", "all")], Some(Backlog::All)),
+            (&[("BACKLOG", "true"), ("TAIL", "50")], Some(Backlog::Last(50))),
+            (&[("BACKLOG", "false"), ("TAIL", "50")], Some(Backlog::None)),
+        ] {
+            assert_eq!(backlog(&[], variables).unwrap(), expected, "{variables:?}");
+            assert_eq!(backlog(&["--backlog=7"], variables).unwrap(), Some(Backlog::Last(7)));
+        }
+        for (variables, warning) in [
+            (&[("BACKLOG", "false"), ("TAIL", "50")], "TAIL has no effect: BACKLOG is not true"),
+            (&[("BACKLOG", "1"), ("DEBUG", "")], "BACKLOG has no effect: it is neither true nor false"),
+        ] {
+            assert_eq!(parsed(&["gelf://h"], variables).unwrap().warnings, [warning]);
+        }
+        let wrong = backlog(&[], &[("BACKLOG", "true"), ("TAIL", "-1")]).unwrap_err();
+        assert!(matches!(&wrong, Exit::Mistake(text) if text.starts_with("TAIL: ")), "{wrong:?}");
+        let Err(Exit::Help(text)) = parsed(&["gelf://h", "--print-config"], &[("BACKLOG", "true")]) else {
+            panic!("no configuration is printed");
+        };
+        assert!(text.starts_with("backlog = \"all\"\n"), "{text}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::backlog::Backlog;
 use crate::log_level::LogLevel;
 use crate::route::RouteUri;
 
@@ -26,6 +27,7 @@ pub(crate) const MAX_BYTES: u64 = 1024 * 1024;
 /// The contents of a configuration file, or the effective configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Config {
+    pub(crate) backlog: Option<Backlog>,
     pub(crate) drop_root: bool,
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) no_seq: bool,
@@ -56,6 +58,10 @@ impl Config {
     /// Sets a key of the file. An error may have its own place in the file.
     fn set(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), (Option<Range<usize>>, String)> {
         match (key, value) {
+            ("backlog", DeValue::String(value)) => {
+                let backlog = value.parse().map_err(|mistake| (None, format!("backlog: {mistake}")))?;
+                self.backlog = Some(backlog);
+            }
             ("drop-root", DeValue::Boolean(value)) => self.drop_root = *value,
             ("log-level", DeValue::String(value)) => {
                 let level =
@@ -71,11 +77,14 @@ impl Config {
                 }
             }
             ("drop-root" | "no-seq", _) => return Err((None, format!("{key} is true or false"))),
-            ("log-level" | "state", _) => return Err((None, format!("{key} is a text in quotes"))),
+            ("backlog" | "log-level" | "state", _) => {
+                return Err((None, format!("{key} is a text in quotes")));
+            }
             ("route", _) => return Err((None, "write a route as a table [[route]]".to_owned())),
             _ => {
-                let mistake =
-                    format!("unknown key {key:?}: use drop-root, log-level, no-seq, state or [[route]]");
+                let mistake = format!(
+                    "unknown key {key:?}: use backlog, drop-root, log-level, no-seq, state or [[route]]"
+                );
                 return Err((None, mistake));
             }
         }
@@ -91,6 +100,9 @@ impl Config {
         };
         if let Some(state) = &self.state {
             line("state", quoted(&state.to_string_lossy()));
+        }
+        if let Some(backlog) = self.backlog {
+            line("backlog", quoted(&backlog.to_string()));
         }
         if let Some(level) = self.log_level {
             line("log-level", quoted(level.as_str()));
@@ -213,6 +225,7 @@ mod tests {
 
     const FILE: &str = r#"
 state = "/state"
+backlog = "100"
 log-level = "debug"
 no-seq = true
 
@@ -254,6 +267,7 @@ label = "ship:false"
         let config = Config::parse(FILE).unwrap();
         assert_eq!(config.state.as_deref(), Some(std::path::Path::new("/state")));
         assert!(config.no_seq && !config.drop_root);
+        assert_eq!(config.backlog, Some(Backlog::Last(100)));
         let uris: Vec<_> = config.routes.iter().map(RouteUri::to_uri).collect();
         assert_eq!(
             uris,
@@ -277,6 +291,7 @@ label = "ship:false"
             routes
         };
         assert_eq!(sorted(&again), sorted(&config));
+        assert_eq!(again.backlog, config.backlog);
         let odd = RouteUri::parse("gelf://h?field.a%0Ab=%1b[&host=%C3%A4").unwrap();
         let config = Config { routes: vec![odd.clone()], ..Config::default() };
         assert!(!config.to_toml().contains('\u{1b}'));
@@ -295,6 +310,8 @@ label = "ship:false"
         for (file, says) in [
             ("state = ", "line 1: "),
             ("\nstate = 7", "line 2: state is a text"),
+            ("backlog = \"some\"", "line 1: backlog: write none, all or a number"),
+            ("backlog = 7", "line 1: backlog is a text in quotes"),
             ("\n\nlog-level = \"loud\"", "line 3: log-level is one of error"),
             ("drop-root = \"yes\"", "line 1: drop-root is true or false"),
             ("routes = []", "line 1: unknown key \"routes\": use"),

@@ -7,6 +7,7 @@
 //! waits for signals, and `print` is the receiver of `--print`.
 
 mod audit;
+mod backlog;
 mod cli;
 mod config;
 mod deliver;

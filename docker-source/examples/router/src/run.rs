@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
+use crate::backlog::Backlog;
 use crate::cli::Options;
 use crate::deliver;
 use crate::failure::Failure;
@@ -82,7 +83,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     };
     let keeping = Keeping::start(folder, &queues, &shared).map_err(Failure::refused)?;
     let mut groups = JoinSet::new();
-    for (start, queues) in by_start(queues, saved) {
+    for (start, queues) in by_start(queues, saved, options.backlog) {
         groups.spawn(group::run(queues, start, shared.clone()));
     }
     let (routed, is_unread) = route_until_stopped(&mut groups, &mut left, &shared, &mut outputs).await;
@@ -205,9 +206,13 @@ fn open_state(path: &Path) -> Result<(Option<StateFolder>, SavedPositions), Fail
 /// Groups the routes by the places at which they start.
 ///
 /// A route without saved positions may have been renamed. Therefore, it takes the positions of a saved route
-/// that is not among `queues`. If there is no such saved route, the new route starts where the previous agent
-/// ended.
-fn by_start(queues: Vec<RouteQueue>, mut saved: SavedPositions) -> Vec<(Start, Vec<RouteQueue>)> {
+/// that is not among `queues`. If there is no such saved route, the new route starts at the backlog, or, by
+/// default, where the previous agent ended.
+fn by_start(
+    queues: Vec<RouteQueue>,
+    mut saved: SavedPositions,
+    backlog: Option<Backlog>,
+) -> Vec<(Start, Vec<RouteQueue>)> {
     let known: Vec<_> = queues.iter().map(|queue| saved.remove(&queue.name)).collect();
     let mut gone = saved.into_values();
     let mut groups: Vec<(Start, Vec<RouteQueue>)> = Vec::new();
@@ -217,7 +222,8 @@ fn by_start(queues: Vec<RouteQueue>, mut saved: SavedPositions) -> Vec<(Start, V
                 queue.progress.start(&positions);
                 Start::At(positions)
             }
-            None => Start::AfterPredecessor { label: AGENT_LABEL.to_owned() },
+            None => backlog
+                .map_or_else(|| Start::AfterPredecessor { label: AGENT_LABEL.to_owned() }, Backlog::start),
         };
         match groups.iter_mut().find(|(other, _)| *other == start) {
             Some((_, group)) => group.push(queue),
