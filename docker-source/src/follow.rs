@@ -216,8 +216,9 @@ impl Following {
             self.selection.ended();
         }
         self.seen = commands;
-        // A window that was refused is requested again. A request with `since` may skip lines.
-        if self.known == Known::Resume
+        // A stream from a time on may skip lines.
+        if matches!(self.known, Known::Start | Known::Resume)
+            && self.sink.resumes()
             && tail.is_none()
             && let Some(step) = self.resume().await
         {

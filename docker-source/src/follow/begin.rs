@@ -34,13 +34,13 @@ impl Following {
         Ok(None)
     }
 
-    /// Begins to read behind the settled lines of an earlier source. Returns `None` if the log is read by a
-    /// stream.
+    /// Begins to read behind lines that were read before, by this source or an earlier one. Returns `None` if
+    /// the log is read by a stream.
     pub(super) async fn resume(&mut self) -> Option<Step> {
         if let Some(step) = self.inspect_and_select().await {
             return Some(step);
         }
         self.announce(true);
-        self.can_window().then_some(Step::Poll { left: None, lines_behind: 0 })
+        self.can_window().then_some(Step::Poll { left: self.left.take(), lines_behind: 0 })
     }
 }
