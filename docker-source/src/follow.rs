@@ -34,6 +34,7 @@ use crate::log::LogReader;
 use crate::metadata::ContainerMetadata;
 use crate::record::QueueClosed;
 use crate::stats::{ContainerStats, WaitingContainer};
+use crate::stopping::Unproved;
 pub(crate) use commands::{ExitReason, FollowCommands, StartReason};
 use pace::Pace;
 use problems::{Problem, past_damage};
@@ -86,6 +87,7 @@ impl Follower {
             warned: Vec::new(),
             descriptor: None,
             waiting: None,
+            unproved: None,
             seen: FollowCommands::default(),
             context: self.context,
             id: self.id,
@@ -136,6 +138,8 @@ struct Following {
     is_gone: bool,
     /// The reader of the last response with its unfinished lines; the next response begins before them.
     left: Option<LogReader>,
+    /// Exists if a stream has brought lines since the last proof.
+    unproved: Option<Unproved>,
     /// The commands that have been executed.
     seen: FollowCommands,
     /// The problems that were warned about: each is logged once for each container.
@@ -198,6 +202,7 @@ impl Following {
                 Step::Wait(waiting) => {
                     self.descriptor = None;
                     self.waiting = None;
+                    self.unproved = None;
                     self.announce(false);
                     self.wait(waiting).await
                 }
@@ -266,8 +271,14 @@ impl Following {
             if let (Known::Damage, Some(first)) = (self.known, response.scan().first()) {
                 self.known = Known::Line(first);
             }
-            if ending == Ending::Due && self.prove().await? {
-                continue;
+            if ending == Ending::Due {
+                let may_go_on = self.prove().await?;
+                if self.context.stopping.is_requested() {
+                    return Ok(self.stopped().await);
+                }
+                if may_go_on {
+                    continue;
+                }
             }
             let lines_behind = response.scan().lines_of_tail();
             let reader = response.into_reader();

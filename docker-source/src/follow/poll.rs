@@ -47,6 +47,13 @@ impl Following {
         Ok(!(self.pace.is_late() && self.can_poll()))
     }
 
+    /// Waits for the end of the source, which ends this task.
+    pub(super) async fn stopped(&mut self) -> Step {
+        self.unproved = None;
+        pending::<()>().await;
+        Step::End(ExitReason::Stopped)
+    }
+
     /// Reads windows until so few lines arrive that a stream is cheaper, or until the container ends.
     pub(super) async fn poll(
         &mut self,
@@ -55,7 +62,7 @@ impl Following {
     ) -> Result<Step, QueueClosed> {
         self.pace.begin_windows();
         let stopping = self.context.stopping.clone();
-        let reading = stopping.begin_windows().await;
+        let unproved = stopping.unproved();
         let ended_at = self.commands.borrow().ended_at;
         loop {
             self.take_name();
@@ -77,10 +84,8 @@ impl Following {
                 }
             }
             if is_stopping {
-                drop(reading);
-                // The end of the source ends this task.
-                pending::<()>().await;
-                return Ok(Step::End(ExitReason::Stopped));
+                drop(unproved);
+                return Ok(self.stopped().await);
             }
             if is_started {
                 return Ok(self.next_run(left));
@@ -144,6 +149,7 @@ impl Following {
                         self.known = Known::Line(anchor);
                     }
                     self.sink.prove(self.open);
+                    self.unproved = None;
                     let took = response.began().unwrap_or_else(Instant::now) - asked;
                     self.pace.window(Instant::now(), self.sink.new_lines() - new_before, took);
                     return Ok(Ok(ending));

@@ -247,9 +247,10 @@ impl Following {
     }
 
     /// Returns the next part of a stream; see [`Silence::UntilRemoval`]. Returns `None` if a proof is due
-    /// before.
+    /// before, as at the end of the source.
     async fn next_part(&mut self, response: &mut Response) -> Option<Option<Result<Bytes, EngineError>>> {
         let due = self.proof_due();
+        let (stopping, is_unproved) = (self.context.stopping.clone(), self.unproved.is_some());
         loop {
             let is_limited = response.began.is_some() && self.commands.borrow().removed;
             let silence = self.context.timing.removed;
@@ -273,6 +274,7 @@ impl Following {
                     }
                     self.take_name();
                 }
+                () = stopping.requested(), if is_unproved => return None,
                 part = response.body.next() => return Some(part),
                 () = silent => return Some(None),
                 () = is_due => return None,
@@ -294,6 +296,9 @@ impl Following {
                 return Ok(());
             };
             let origin = self.origin(scan.follows());
+            if origin == Origin::Stream {
+                self.unproved.get_or_insert_with(|| self.context.stopping.unproved());
+            }
             let reading = ReadingState { floor: self.floor, oldest_open, origin };
             self.sink.take(&container, line, reading).await?;
         }

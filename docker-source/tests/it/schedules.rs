@@ -293,6 +293,7 @@ async fn run(schedule: Schedule) {
     // The number of last records that a follower may repeat. Repeated lines are recognized by what the source
     // itself has read, and as whole lines.
     let mut repeatable = [0; CONTAINERS];
+    let mut unreadable = [0; CONTAINERS];
     for step in schedule.steps {
         match step {
             Step::Write { container, is_stderr, lines } if is_running[container] => {
@@ -324,6 +325,12 @@ async fn run(schedule: Schedule) {
             Step::EndFollowers { container } => containers[container].end_followers(),
             // In a terminal's log, other bytes are a part of the next record, which is skipped.
             Step::FailLogs { fault: Fault::BytesAfter(..), .. } if has_terminal => {}
+            // Three unreadable answers in a row count as a damaged log.
+            Step::FailLogs { container, fault: Fault::BytesAfter(..) } if unreadable[container] == 2 => {}
+            Step::FailLogs { container, fault: fault @ Fault::BytesAfter(..) } => {
+                unreadable[container] += 1;
+                containers[container].fail_logs(fault);
+            }
             Step::FailLogs { container, fault } => containers[container].fail_logs(fault),
             Step::EndOrStart { container } => {
                 match is_running[container] {
