@@ -183,7 +183,7 @@ async fn waits_do_not_grow_from_one_outage_to_the_next() {
     timing.reconnect_max = Duration::from_secs(600);
     let source = ready(builder(&engine).timing(timing)).await;
     for outage in 1..=16 {
-        tokio::time::sleep(10 * timing.reconnect_min).await;
+        sleep(10 * timing.reconnect_min).await;
         if outage % 2 == 0 {
             engine.end_events();
         } else {
