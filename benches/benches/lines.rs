@@ -1,7 +1,7 @@
 //! Benchmarks of joining lines and of reading their content, per line.
 //!
-//! `format` converts a line to a message with the fields of its container. The others do the same, with joining
-//! or reading in addition.
+//! In the group `content`, the benchmarks `format` convert a line to a message with the fields of its
+//! container. The other benchmarks of this group do the same and also read the content of the line.
 #![allow(missing_docs, clippy::unwrap_used, reason = "benchmarks may panic")]
 
 use std::hint::black_box;
@@ -26,7 +26,7 @@ impl Lines {
         )
     }
 
-    /// Returns the lines of the corpus whose messages have this property.
+    /// Returns the lines of all messages of the corpus whose text satisfies `has`.
     fn of(corpus: &Corpus, has: impl Fn(&str) -> bool) -> Self {
         let texts = corpus.samples.iter().map(|sample| sample.text.as_str()).filter(|text| has(text));
         Self::new(texts.flat_map(str::lines))
@@ -71,6 +71,8 @@ fn content(criterion: &mut Criterion) {
     let corpus = Corpus::new(1000);
     let access = Lines::of(&corpus, |text| text.contains("HTTP/1.1"));
     let json = Lines::of(&corpus, |text| text.starts_with('{'));
+    let typical = r#"{"level":30,"time":1795387458123,"pid":71,"hostname":"web-1","name":"orders","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7","req":{"method":"POST","url":"/orders","remoteAddress":"10.0.17.4"},"order":4711,"customer":"c-20931","took":12.5,"ok":true,"msg":"order accepted, waiting for payment"}"#;
+    let typical = Lines::new(std::iter::repeat_n(typical, 500));
     let pairs =
         "time=2026-11-22T22:44:18.123Z level=info msg=\"order accepted\" order=4711 took=12.5 customer=17";
     let logfmt = Lines::new(std::iter::repeat_n(pairs, 500));
@@ -83,6 +85,8 @@ fn content(criterion: &mut Criterion) {
         ("access line, all", &access, "all"),
         ("JSON, format", &json, "off"),
         ("JSON, json", &json, "json"),
+        ("JSON of 320 bytes, format", &typical, "off"),
+        ("JSON of 320 bytes, json", &typical, "json"),
         ("logfmt, format", &logfmt, "off"),
         ("logfmt, logfmt", &logfmt, "logfmt"),
         ("plain, format", &plain, "off"),

@@ -1,5 +1,5 @@
-//! Benchmarks of sending, in processor time of the sending thread, including the kernel's work on the
-//! loopback. Wall time would depend on whether the receiver has its own processor.
+//! Benchmarks of sending. They measure the processor time of the sending thread, which includes the kernel's
+//! work on the loopback. Wall time would depend on whether the receiver has its own processor.
 //!
 //! Before the benchmarks, pairs of methods are compared in turns. Over UDP, one system call for all chunks of
 //! a message is compared with one system call for each chunk. Over TCP, one write for many frames is compared
@@ -31,13 +31,14 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::codec::{Encoder, FramedWrite};
 
-/// Number of datagrams sent before the receive queue is emptied. By default the queue holds twice as many.
+/// The number of datagrams that are sent before the receive queue is emptied. By default, the queue holds
+/// twice as many datagrams.
 const BURST_DATAGRAMS: u64 = 32;
 
-/// Number of buffered bytes at which frames are written.
+/// The number of buffered bytes at which frames are written.
 const BOUNDARY: usize = 64 * 1024;
 
-/// Number of measurements of each method, in turns.
+/// The number of measurements of each method. The methods take turns.
 const ROUNDS: usize = 21;
 
 /// Returns the processor time of this thread.
@@ -109,8 +110,8 @@ impl Udp {
 /// A connection to a thread that reads everything and then waits.
 ///
 /// A write that wakes a waiting reader costs three times as much as a write while the reader is busy. In a
-/// free-running loop, chance decides between the two, so both are measured. The readers of log senders mostly
-/// wait.
+/// free-running loop, chance decides whether the reader waits, so both cases are measured. In practice, the
+/// receiver of a log sender mostly waits.
 struct Tcp {
     runtime: Runtime,
     framed: FramedWrite<TcpStream, GelfCodec>,
@@ -188,7 +189,7 @@ impl Tcp {
     }
 }
 
-/// Time of the next write.
+/// The time of the next write.
 #[derive(Clone, Copy)]
 enum Pace {
     /// Immediately.
@@ -214,7 +215,7 @@ impl Pace {
     }
 }
 
-/// Processor time of many short intervals, corrected for the cost of reading the clock.
+/// The processor time of many short intervals, corrected for the cost of reading the clock.
 #[derive(Default)]
 struct Cost {
     sum: Duration,

@@ -2,8 +2,8 @@
 //!
 //! Of a thousand messages, 550 are access lines (1,010 bytes as GELF), 320 are JSON application logs (1,530
 //! bytes), 124 are stack traces (4.7 kB), and 6 are large stack traces (20 to 90 kB). Each message has twelve
-//! additional fields from the metadata of its container, about 800 bytes. One in eight bytes of the JSON logs
-//! needs escaping, and one in thirty bytes of the other texts.
+//! additional fields from the metadata of its container, with about 800 bytes in total. In the JSON logs, one
+//! in eight bytes needs escaping. In the other texts, one in thirty bytes needs escaping.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -21,27 +21,27 @@ use gelf_core::{Encoder, FieldName, FieldSet, Level, Message, Timestamp};
 
 pub use work::{ShortMessageLength, interleaved_chunks};
 
-/// Content of a message.
+/// The content of a message.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// Index of its container in the [`Corpus`].
+    /// The index of the message's container in the [`Corpus`].
     pub container: usize,
-    /// Log line.
+    /// The text of the log line.
     pub text: String,
-    /// Timestamp.
+    /// The timestamp.
     pub timestamp: Timestamp,
-    /// Level.
+    /// The level.
     pub level: Level,
 }
 
 /// Containers with their messages.
 #[derive(Clone, Debug)]
 pub struct Corpus {
-    /// Host and fields of each container. The names of the fields have an underscore in front.
+    /// The host and the fields of each container. The names of the fields have an underscore in front.
     pub containers: Vec<(String, Vec<(&'static str, String)>)>,
-    /// Host and fields of each container, encoded once.
+    /// The host and the fields of each container, encoded once.
     pub field_sets: Vec<FieldSet>,
-    /// Messages.
+    /// The messages.
     pub samples: Vec<Sample>,
 }
 

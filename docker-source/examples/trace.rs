@@ -42,22 +42,8 @@ const LINES: [(&str, &str, &str); 5] = [
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut formatter = GelfFormatter::new(GelfFormat::default());
-    let mut lifter = ContentLifter::default();
-    let options: ContentOptions = "json".parse()?;
-    let mut traces: BTreeMap<String, Vec<Message<'static>>> = BTreeMap::new();
-    for (stamp, service, line) in LINES {
-        let container = Arc::new(Container::builder(service).build());
-        let record = Record::builder(container, line).time(Timestamp::from_rfc3339(stamp)?).build();
-        let text = formatter.text(record.bytes());
-        let mut message = formatter.message(&record);
-        lifter.apply(&mut ContainerContent::new(options), text, &mut message);
-        let id = message.field("trace_id").and_then(|id| id.as_str()).unwrap_or("none").to_owned();
-        traces.entry(id).or_default().push(message.into_owned());
-    }
-    for (id, mut messages) in traces {
+    for (id, messages) in traces()? {
         println!("_trace_id:{id}");
-        messages.sort_by_key(Message::timestamp);
         for message in messages {
             let text = |name| message.field(name).map(ToString::to_string).unwrap_or_default();
             let time = message.timestamp().and_then(Timestamp::to_rfc3339).unwrap_or_default();
@@ -71,4 +57,44 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     Ok(())
+}
+
+/// Returns the messages of each trace, in the order of their times.
+fn traces() -> Result<BTreeMap<String, Vec<Message<'static>>>, Box<dyn std::error::Error>> {
+    let mut formatter = GelfFormatter::new(GelfFormat::default());
+    let mut lifter = ContentLifter::default();
+    let options: ContentOptions = "json".parse()?;
+    let mut traces: BTreeMap<String, Vec<Message<'static>>> = BTreeMap::new();
+    for (stamp, service, line) in LINES {
+        let container = Arc::new(Container::builder(service).build());
+        let record = Record::builder(container, line).time(Timestamp::from_rfc3339(stamp)?).build();
+        let text = formatter.text(record.bytes());
+        let mut message = formatter.message(&record);
+        lifter.apply(&mut ContainerContent::new(options), text, &mut message);
+        let id = message.field("trace_id").and_then(|id| id.as_str()).unwrap_or("none").to_owned();
+        traces.entry(id).or_default().push(message.into_owned());
+    }
+    for messages in traces.values_mut() {
+        messages.sort_by_key(Message::timestamp);
+    }
+    Ok(traces)
+}
+
+#[test]
+fn one_trace_has_the_lines_of_both_services_with_typed_fields() {
+    let traces = traces().unwrap();
+    let described = |message: &Message<'_>| {
+        let service = message.field("container_name").unwrap().to_string();
+        (service, message.short_message().to_owned(), message.field("order").and_then(|order| order.as_i64()))
+    };
+    let joined: Vec<_> = traces["4bf92f3577b34da6"].iter().map(described).collect();
+    let expected = [
+        ("frontend-events", "order button", None),
+        ("backend", "order accepted", Some(4711)),
+        ("backend", "payment refused", Some(4711)),
+        ("frontend-events", "POST /orders failed", None),
+    ];
+    let expected = expected.map(|(service, text, order)| (service.to_owned(), text.to_owned(), order));
+    assert_eq!(joined, expected);
+    assert_eq!(traces["00f067aa0ba902b7"].len(), 1);
 }

@@ -64,8 +64,8 @@ impl Container {
     /// Returns the name that the [filter](crate::SourceBuilder::select) saw when it selected the container
     /// for its present run. It differs from [`name`](Self::name) once the container is renamed while it runs.
     ///
-    /// A program that sends records to several destinations chooses them by this name, so that a renaming
-    /// moves no lines within a run.
+    /// A program that sends records to several destinations should choose the destination by this name. Then
+    /// a renaming does not move later lines of the same run to another destination.
     pub fn selected_name(&self) -> &str {
         &self.selected_name
     }
@@ -101,9 +101,9 @@ impl Container {
         &self.created
     }
 
-    /// Returns the labels of the container and of its image: up to 32 KiB, and 48 KiB more of labels whose
-    /// names begin with a prefix whose labels become [fields](crate::gelf). Labels that do not fit are left
-    /// out.
+    /// Returns the labels of the container and of its image. The limit is 32 KiB for any labels, and another
+    /// 48 KiB only for labels that become [fields](crate::gelf) because of their prefix. Labels that do not
+    /// fit are left out.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         &self.labels
     }
@@ -133,8 +133,8 @@ impl Container {
         &self.log_driver
     }
 
-    /// Returns whether the container asks not to be followed. As in Logspout, it does so by `LOGSPOUT=ignore`
-    /// in its environment; the value may be in any case.
+    /// Returns whether the container asks not to be followed: it has `LOGSPOUT=ignore` in its environment, as
+    /// for Logspout. The value may be in upper or lower case.
     pub fn is_ignored(&self) -> bool {
         self.env_var("LOGSPOUT").is_some_and(|value| value.eq_ignore_ascii_case("ignore"))
     }

@@ -1,7 +1,7 @@
 //! Fields, severity and time from the text of lines.
 //!
-//! A [`ContentLifter`] completes the message of a line by what the line itself says. It reads three kinds of
-//! lines, each only if the [`ContentOptions`] of its container ask for it:
+//! A [`ContentLifter`] completes the message of a line with the content of the line. It reads three kinds of
+//! lines, each only if the [`ContentOptions`] of the container ask for this kind:
 //!
 //! * JSON objects, as most loggers of services write them,
 //! * logfmt: `level=info msg="order accepted" order=4711`,
@@ -17,26 +17,30 @@
 //! | `span_id`, `spanId`, `span.id`, `@sp`, `dd.span_id`, `traceparent`, ... | `_span_id` |
 //! | any other | a field |
 //!
-//! Numbers stay exact numbers, members of objects become fields such as `_outer_inner`, and arrays are JSON
-//! text. Numbers of a level from 10 on are those of pino and bunyan. The time of a line counts if it is at
-//! most a day older and a minute newer than Docker's stamp; otherwise it becomes a field.
+//! Numbers stay exact numbers, members of objects become fields such as `_outer_inner`, and arrays become
+//! JSON text. A numeric level of 0 to 7 is a syslog severity, and a greater level has its meaning in pino and
+//! bunyan. The time of a line counts if it is at most a day before and at most a minute after Docker's stamp;
+//! otherwise it becomes a field.
 //!
-//! A name that this crate or Logstash uses for another field becomes `_line_NAME`, as does a name that the
-//! container's own fields have. Thus nothing in a line can replace `_container_name`, `_seq` or `host`.
+//! A member becomes the field `_line_NAME` if this crate or Logstash uses its name for another field, or if
+//! the container's own fields have its name. Thus nothing in a line can replace `_container_name`, `_seq` or
+//! `host`.
 //!
-//! A search index gives each field one type, and refuses messages that have another. Therefore the first type
-//! of a field counts: if later values do not fit, they are sent as text in the field `_NAME_str`.
+//! A search index gives each field one type, and refuses messages in which the field has another type.
+//! Therefore the first type of a field counts: if later values do not fit, they are sent as text in the field
+//! `_NAME_str`.
 //!
 //! # Limits
 //!
 //! A line gives at most 64 fields and 32 KiB, from objects in at most 4 levels. A value has at most 32,766
-//! bytes, the longest term that Lucene takes. All lines together give at most 512 names of fields, because
-//! Elasticsearch refuses messages beyond 1,000 fields of an index, and has two for each text. A container
-//! gives at most 128 of them. Lines over 64 KiB are sent as they are. If a part of a line is left out of the
-//! fields, `full_message` is the whole line, so nothing is lost.
+//! bytes, the longest term that Lucene takes. All lines together give at most 512 names of fields: an
+//! Elasticsearch index takes at most 1,000 fields, and has two of them for each text. The lines of one
+//! container give at most 128 of the names. Lines over 64 KiB are sent as they are. If a part of a line is
+//! left out of the fields, `full_message` is the whole line, so nothing is lost.
 
 mod ansi;
 mod json;
+mod known;
 mod lift;
 mod logfmt;
 mod options;

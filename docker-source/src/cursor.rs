@@ -1,12 +1,13 @@
 //! The reading position in a container's log, from which reading resumes after a break without loss or
 //! repetition.
 //!
-//! The Engine does not number lines. There are only stamps and `since=`, which is inclusive and exact to the
+//! The Engine does not number lines. Each line has only a stamp, which is the time at which the Engine
+//! received the line. A request can have the parameter `since=`, which is inclusive and exact to the
 //! nanosecond. Logs and requests have these properties:
 //!
-//! * Within one stream, whole lines have strictly increasing stamps. Lines of stdout and stderr may follow
-//!   each other against the order of their stamps, by some milliseconds. The pieces of a long line carry the
-//!   stamp of its first piece, however old it is.
+//! * Within one stream, whole lines have strictly increasing stamps. Lines of different streams may be out of
+//!   the order of their stamps by some milliseconds. All pieces of a long line carry the stamp of its first
+//!   piece, even if that piece is old.
 //! * When a log file is rotated, Docker 20.10 repeats lines on a follow request, and the stamps go back.
 //! * When files are rotated fast, or the container ends, Docker omits lines from a follow request. A later
 //!   request returns them.
@@ -19,10 +20,10 @@
 //! order, and count as [too old](Novelty::TooOld).
 //!
 //! [Podman](Dialect::Podman) has coarse stamps, repeats nothing, and filters a log by finer stamps than it
-//! sends. There, each request begins at a whole second, so that it returns all lines of a stamp or none. In
-//! each stream, the last accepted line is found by its stamp and the count of earlier lines with that stamp.
-//! All lines up to the last accepted line were read before. All later lines are new, whatever their stamps
-//! and texts.
+//! sends. With Podman, each request begins at a whole second. Thus it returns all lines of a stamp or none.
+//! In each stream, the cursor finds the last line of an earlier source by its stamp and by the count of
+//! earlier lines with that stamp. Of the lines behind it, a request returns each accepted line [once
+//! more](podman). All others are new, whatever their stamps and texts.
 //!
 //! A stamp may also lie in the future, because the clock was set back later, or because a container with a
 //! terminal forged the stamp. Such a line moves the start of requests at most to the Engine's clock at the
@@ -32,12 +33,14 @@
 //!
 //! * If the clock is set back *and* the request breaks before the clock has caught up, the next request
 //!   starts at a stamp that new lines do not have yet. Docker omits lines until the clock reaches that
-//!   stamp. If Docker sends them anyway, those that are not newer than the forgotten lines count as too old.
-//!   Without a break, no line is lost.
+//!   stamp. If Docker sends these lines anyway, each line that is not newer than the forgotten lines counts
+//!   as too old. Without a break, no line is lost.
 //! * If the cursor has forgotten a line and Docker repeats the line on a live request, the line counts as
 //!   new.
 //! * With Docker, two lines of one stream with the same stamp and the same text count as one line. Docker's
 //!   own stamps are distinct, but the stamps of the `journald` driver have only microseconds.
+
+mod podman;
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -50,9 +53,10 @@ use crate::clock::later;
 use crate::dialect::Dialect;
 use crate::log::{ALWAYS_KEPT, Line, LogStream};
 use crate::position::{Ahead, LinePosition, LogPosition, Origin, Place};
+use podman::ReadAgain;
 
-/// The time by which a request starts before the newest line. Stamps of the two streams were measured out of
-/// order by up to 29 ms.
+/// The time by which a request starts before the newest line. In measurements, the stamps of the two streams
+/// were out of order by up to 29 ms.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// The time for which lines are remembered: twice [`MARGIN`].
@@ -62,8 +66,8 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(2);
 /// some lines when it rotates its files.
 const REMEMBERED_AT_LEAST: usize = 4096;
 
-/// The maximum number of lines that are remembered of a stream: 24 bytes each, so 1.5 MiB. An Engine sends
-/// about 180,000 lines a second, of all its containers together.
+/// The maximum number of lines that are remembered of a stream. Each line takes 24 bytes, so a stream takes
+/// at most 1.5 MiB. An Engine sends about 180,000 lines a second for all its containers together.
 const REMEMBERED_AT_MOST: usize = 65_536;
 
 /// The novelty of a line.
@@ -105,7 +109,8 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// Creates a cursor that goes on behind the settled lines of an earlier cursor.
+    /// Creates a cursor that goes on behind the lines of an earlier cursor that were
+    /// [settled](crate::Progress).
     pub(crate) fn resumed(at: &LogPosition) -> Self {
         Self {
             dialect: Dialect::default(),
@@ -123,17 +128,18 @@ impl Cursor {
 
     /// Begins a request and returns its `since`; `None` requests the whole log.
     ///
-    /// The request starts one second before the newest line of both streams, or before the open line if there
-    /// is no other line. If an earlier request left an older line open, the request starts at that line. It
-    /// never starts before `floor`, at which the reading of this log began. Each stream then *replays* up to
-    /// its first line that is newer than all earlier ones.
+    /// A line is open if its end had not arrived when an earlier request broke. The request starts one second
+    /// before the newest line of both streams, or before the open line if there is no other line. If an older
+    /// line is open, the request starts at that line. The request never starts before `floor`, at which the
+    /// reading of this log began. Each stream then *replays* until a line is newer than all earlier lines of
+    /// the stream.
     ///
     /// If the previous request ended within a line, pass the stamp of that line as `oldest_open`, or the line
     /// is lost. The cursor keeps the stamp until a request has read further than all earlier requests.
     ///
-    /// The request has to return the last line of each stream, unless that line is older than the start of
-    /// the request. If the line is missing, the Engine has rotated it away, and maybe other lines too. See
-    /// [`missing_before`](Self::missing_before).
+    /// The request has to return the last line that was read from each stream, unless that line is older than
+    /// the start of the request. If the line is missing, the Engine has rotated it away, and maybe other
+    /// lines too. See [`missing_before`](Self::missing_before).
     pub(crate) fn begin_request(
         &mut self,
         dialect: Dialect,
@@ -153,9 +159,7 @@ impl Cursor {
         for stream in [&mut self.stdout, &mut self.stderr] {
             stream.replaying = stream.last.is_some();
             stream.expected = stream.last.filter(|last| Some(*last) >= self.since);
-            if dialect == Dialect::Podman {
-                stream.settled = stream.latest;
-            }
+            stream.read_again.begin_request(self.since);
             stream.until_settled = stream.settled.map(|line| line.earlier);
             if dialect == Dialect::Podman && stream.latest.is_some_and(|latest| latest.open_length.is_some())
             {
@@ -165,9 +169,9 @@ impl Cursor {
         self.since
     }
 
-    /// Begins a request of which only the lines behind a line that was read before are passed to
+    /// Begins a request for a part of the log. The caller passes only the lines behind a known line to
     /// [`accept`](Self::accept). All of these lines are new, unless they are remembered. Their stamps may be
-    /// older than those of earlier lines, because the clock was set back.
+    /// older than the stamps of earlier lines, if the clock was set back.
     pub(crate) fn begin_window(&mut self, oldest_open: Option<Timestamp>) {
         self.open = self.open.into_iter().chain(oldest_open).min();
         self.since = None;
@@ -188,11 +192,11 @@ impl Cursor {
     /// A line is new if it is newer than all others of its stream, or if it is not remembered. While the
     /// stream replays, there are two exceptions for lines that are not remembered:
     ///
-    /// * A line that is not newer than the forgotten lines is too old to tell.
+    /// * A line that is not newer than the forgotten lines is [too old](Novelty::TooOld).
     /// * A line with the stamp of a remembered line is the rest of that line, because the request started
-    ///   between its pieces. So it was read before. But if the stamp is the newest of the stream, and the
-    ///   request contains all pieces with that stamp, the line is new: it is another line with the same
-    ///   stamp, or the same line with an end that was missing before.
+    ///   between the pieces of the line. Therefore it was read before. This does not hold for the newest
+    ///   stamp of the stream if the request contains all pieces with that stamp. Then the line is new: it is
+    ///   another line with the same stamp, or the same line with an end that was missing before.
     pub(crate) fn accept(&mut self, line: &Line, now: impl FnOnce() -> Timestamp) -> Novelty {
         let stream = match line.stream {
             LogStream::Stdout => &mut self.stdout,
@@ -200,18 +204,22 @@ impl Cursor {
         };
         stream.expected = stream.expected.filter(|expected| line.time < *expected);
         if self.ahead.contains(line.stream, line.time) || stream.is_settled(line, self.dialect) {
-            stream.remember(line, self.dialect);
+            if self.dialect == Dialect::Docker {
+                stream.remember(line, self.dialect);
+            }
             return Novelty::Repeated;
         }
         let novelty = match self.dialect {
             Dialect::Docker => stream.novelty(line, self.since),
-            Dialect::Podman => Novelty::New,
+            Dialect::Podman => stream.novelty_of_podman(line),
         };
         if novelty != Novelty::New {
             return novelty;
         }
-        // A line that a stream had omitted is older than the last place, and does not move it.
-        if self.dialect == Dialect::Podman || Some(line.time) >= stream.last {
+        // A line that an earlier request has omitted may be older than the last line. It does not move the
+        // place of the last line. If the clock was set back, Podman goes on with earlier stamps.
+        let goes_on = self.dialect == Dialect::Podman && !stream.replaying;
+        if goes_on || Some(line.time) >= stream.last {
             stream.count(line, self.dialect);
         }
         self.first.get_or_insert(line.time);
@@ -293,7 +301,7 @@ impl Cursor {
     }
 
     /// Returns the stamp of the last line that was read, if the request should have returned that line before
-    /// this one. The Engine has removed it, and maybe further lines.
+    /// `line`. In this case, the Engine has removed the last line, and maybe further lines.
     pub(crate) fn missing_before(&self, line: &Line) -> Option<Timestamp> {
         let stream = match line.stream {
             LogStream::Stdout => &self.stdout,
@@ -341,8 +349,8 @@ struct StreamCursor {
     last: Option<Timestamp>,
     /// The place of the last new line.
     latest: Option<LinePosition>,
-    /// The last line that an earlier source has settled. With Podman, this is the last line that an earlier
-    /// request has returned. All lines before the settled line were read before.
+    /// The last line that an earlier source has settled, or with Podman a later line. All lines before it
+    /// were read before.
     settled: Option<LinePosition>,
     /// The number of lines with the stamp of the `settled` line that precede it in the rest of the current
     /// request. This is `None` once the request has passed the `settled` line.
@@ -350,17 +358,19 @@ struct StreamCursor {
     replaying: bool,
     /// The stamp of the last line, until the current request has returned it.
     expected: Option<Timestamp>,
-    /// Accepted lines, ordered by their stamps.
+    /// The lines behind the `settled` line, with Podman.
+    read_again: ReadAgain,
+    /// Accepted lines, ordered by their stamps. Empty with Podman.
     remembered: VecDeque<Identity>,
     /// The newest forgotten stamp. Every accepted line with a later stamp is remembered.
     forgotten: Option<Timestamp>,
 }
 
 /// The identity of a line within its stream.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Identity {
     time: Timestamp,
-    /// The hash of the length and the first 64 KiB, which are kept whenever the line is read.
+    /// The hash of the length and of the first 64 KiB, which are never cut off.
     hash: u64,
 }
 
@@ -384,8 +394,8 @@ impl StreamCursor {
         Self { last, latest: settled, settled, ..Self::default() }
     }
 
-    /// Returns whether the line is one of those up to the last settled one. Every request that begins before
-    /// that line returns them again.
+    /// Returns whether the line is the last settled line or an earlier line. A request that begins before the
+    /// last settled line returns these lines again.
     fn is_settled(&mut self, line: &Line, dialect: Dialect) -> bool {
         let (Some(settled), Some(earlier)) = (self.settled, self.until_settled) else { return false };
         match line.time.cmp(&settled.time) {
@@ -403,6 +413,18 @@ impl StreamCursor {
                 self.until_settled = None;
                 false
             }
+        }
+    }
+
+    /// Returns whether a line behind the settled one was accepted before. The stream replays up to the first
+    /// line that is newer than all accepted ones.
+    fn novelty_of_podman(&mut self, line: &Line) -> Novelty {
+        if Some(line.time) > self.last {
+            self.replaying = false;
+        }
+        match self.replaying && self.read_again.returns(Identity::of(line)) {
+            true => Novelty::Repeated,
+            false => Novelty::New,
         }
     }
 
@@ -426,7 +448,7 @@ impl StreamCursor {
         }
     }
 
-    /// Counts the new lines with the same stamp.
+    /// Makes a new line the latest line, and counts the earlier lines with the same stamp.
     fn count(&mut self, line: &Line, dialect: Dialect) {
         let same = self.latest.filter(|latest| latest.time == line.time);
         let earlier = match same {
@@ -442,11 +464,14 @@ impl StreamCursor {
     /// Remembers the line, and returns whether it is the newest of the stream.
     fn remember(&mut self, line: &Line, dialect: Dialect) -> bool {
         let is_newest = Some(line.time) > self.last;
+        let identity = Identity::of(line);
         if dialect == Dialect::Podman {
             self.last = self.last.max(Some(line.time));
+            let forgotten = self.read_again.push(identity, self.last, self.latest);
+            let is_behind = |place: &LinePosition| self.settled.is_none_or(|line| line.time <= place.time);
+            self.settled = forgotten.filter(is_behind).or(self.settled);
             return is_newest;
         }
-        let identity = Identity::of(line);
         // The oldest line is removed first. Otherwise, the buffer would double for one more line.
         if self.remembered.len() == REMEMBERED_AT_MOST {
             self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));

@@ -13,7 +13,7 @@ use crate::position::Origin;
 use crate::record::{Gap, GapReason, QueueClosed};
 use crate::stats::ContainerStats;
 
-/// The maximum length of the text of a gap.
+/// The maximum length of the text of a gap, in bytes.
 const GAP_BYTES: usize = 256;
 
 /// The state of reading when a line is complete.
@@ -29,7 +29,7 @@ pub(crate) struct ReadingState {
 /// Receives the lines of one container from all requests for its log.
 pub(crate) struct DedupSink {
     context: Arc<Context>,
-    /// Shared with the supervisor, which starts a follower again after a panic.
+    /// The cursor is shared with the supervisor, which starts a follower of the log again after a panic.
     cursor: Arc<Mutex<Cursor>>,
     stats: Arc<ContainerStats>,
     has_requested: bool,
@@ -54,9 +54,9 @@ impl DedupSink {
         self.has_requested
     }
 
-    /// Returns whether lines were read before, by an earlier source or an earlier follower.
+    /// Returns whether the first request will continue behind the settled lines of an earlier source.
     pub(crate) fn resumes(&self) -> bool {
-        lock(&self.cursor).has_lines()
+        !self.has_requested && lock(&self.cursor).has_lines()
     }
 
     /// Returns the number of lines that had not been read before.
@@ -69,7 +69,7 @@ impl DedupSink {
         self.stats.request(self.has_requested);
     }
 
-    /// Begins a request of which only the lines behind a known line are taken; see [`Cursor::begin_window`].
+    /// Begins a request for a part of the log; see [`Cursor::begin_window`].
     pub(crate) fn begin_window(&mut self, oldest_open: Option<Timestamp>) {
         (self.has_requested, self.lost) = (true, None);
         lock(&self.cursor).begin_window(oldest_open);
@@ -119,8 +119,8 @@ impl DedupSink {
                 self.stats.skipped_old();
                 self.context.warnings.old_lines.warn(
                     Some(container.name()),
-                    "skipping a line that is older than all remembered ones; if the Engine's clock was set back, \
-                     it may be new",
+                    "skipping a line that is older than all remembered lines; if the Engine's clock was \
+                     set back, the line may be new",
                 );
             }
             Novelty::New => {
@@ -164,15 +164,15 @@ impl DedupSink {
         lock(&self.cursor).first()
     }
 
-    /// Notes that the log no longer begins with, or before, the line of this stamp. If the next line is
-    /// later, there is a gap before it.
+    /// Notes that the log no longer has the line of this stamp or any earlier line. If the next line is
+    /// later, there is a gap before the next line.
     pub(crate) fn begins_behind(&mut self, lost: Timestamp) {
         self.expect_any_line();
         self.lost = Some(lost);
     }
 
-    /// Announces a gap before the next line that is newer than all others: the Engine cannot read a part of
-    /// the log.
+    /// Notes that the Engine cannot read a part of the log. The sink then announces a gap before the next
+    /// line that is newer than all earlier lines.
     pub(crate) fn skip_damage(&mut self) {
         self.skips_damage = true;
     }
@@ -230,7 +230,8 @@ fn is_blank(line: &Line) -> bool {
     !line.is_cut() && line.bytes.iter().all(u8::is_ascii_whitespace)
 }
 
-/// Locks the cursor. A panic cannot leave it half changed, since none of its methods panics.
+/// Locks the cursor. A panic of another thread cannot leave the cursor half changed, since no method of the
+/// cursor panics.
 fn lock(cursor: &Mutex<Cursor>) -> MutexGuard<'_, Cursor> {
     cursor.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,8 +2,10 @@
 //!
 //! Each log that is followed holds a connection to the Engine. Without a reserve, a host with more containers
 //! than descriptors would leave none for the events, the lists and the program itself. A reserve is therefore
-//! subtracted from the limit, and logs share the rest. If no descriptor is left, further containers wait in
-//! the order of their arrival. The waiting containers are counted, and a warning reports their number.
+//! subtracted from the limit, and the streams of logs share the rest. If no descriptor is left, the logs of
+//! further containers are [read in turn](crate::follow): each is read up to its present, and its descriptor,
+//! which belongs to the reserve, then goes to the container that has waited for longest. So every container is
+//! read, however many there are. A warning reports their number.
 
 use std::convert::Infallible;
 use std::fs;
@@ -11,27 +13,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// The smallest and the largest reserve.
 ///
 /// The reserve has descriptors for the events, a list of containers, the program, the
-/// [inspections](Descriptors::inspection) of new containers, and four inspections of containers that may
-/// have started and ended without an event.
+/// [requests beside the streams](Descriptors::request), and the logs that
+/// [catch up](crate::context::CATCH_UPS).
 const RESERVE: (u64, u64) = (12, 256);
 
-/// The time from the first waiting container to the warning. If many containers start at once, some wait
-/// briefly, and a short wait needs no warning.
+/// The time from the first waiting container to the warning. A short wait needs no warning, and the warning
+/// counts all containers that start at once.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// The minimum time between two warnings.
+/// The minimum time between the warnings of two shortages.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// The file descriptors that logs and inspections may use.
+/// The file descriptors that streams and other requests may use.
 #[derive(Debug)]
 pub(crate) struct Descriptors {
     logs: Arc<Semaphore>,
-    inspections: Semaphore,
+    requests: Semaphore,
 }
 
 impl Descriptors {
@@ -51,28 +53,18 @@ impl Descriptors {
         let permits = |count: u64| {
             usize::try_from(count).map_or(Semaphore::MAX_PERMITS, |count| count.min(Semaphore::MAX_PERMITS))
         };
-        Self {
-            logs: Arc::new(Semaphore::new(permits(logs))),
-            inspections: Semaphore::new(permits(reserve / 4)),
-        }
+        Self { logs: Arc::new(Semaphore::new(permits(logs))), requests: Semaphore::new(permits(reserve / 4)) }
     }
 
-    /// Takes a descriptor for a container's log. Returns `None` if no descriptor is free, or if other
-    /// containers wait for one.
-    pub(crate) fn try_log(&self) -> Option<OwnedSemaphorePermit> {
+    /// Takes a descriptor for the stream of a container's log. Returns `None` if no descriptor is free.
+    pub(crate) fn log(&self) -> Option<OwnedSemaphorePermit> {
         self.logs.clone().try_acquire_owned().ok()
     }
 
-    /// Waits for a descriptor for a container's log. The holder of the descriptor has one connection at a
-    /// time.
-    pub(crate) async fn log(&self) -> Option<OwnedSemaphorePermit> {
-        // The semaphore is never closed.
-        self.logs.clone().acquire_owned().await.ok()
-    }
-
-    /// Waits for a descriptor for an inspection. The descriptors of logs are separate.
-    pub(crate) async fn inspection(&self) -> Option<SemaphorePermit<'_>> {
-        self.inspections.acquire().await.ok()
+    /// Waits for a descriptor for a request beside the stream of a log: an inspection, or a proof that the
+    /// stream has omitted nothing. It belongs to the reserve.
+    pub(crate) async fn request(&self) -> Option<SemaphorePermit<'_>> {
+        self.requests.acquire().await.ok()
     }
 }
 
@@ -82,15 +74,15 @@ fn soft_limit(limits: &str) -> Option<u64> {
     files.split_whitespace().next()?.parse().ok()
 }
 
-/// Warns while containers wait for a descriptor, at most every 30 s, and logs the end of the shortage.
-/// `waiting` is the number of containers that wait.
+/// Warns once of each shortage of descriptors, and logs its end. `waiting` is the number of containers that
+/// wait for a descriptor.
 pub(crate) async fn log_shortage(waiting: watch::Receiver<u64>) -> Infallible {
     report(waiting, |notice| match notice {
         Notice::Waiting(number) => tracing::warn!(
-            "{number} containers wait for a file descriptor and are not read; \
+            "too few file descriptors: {number} containers are read in turn, and their lines may be late; \
              raise the limit of open files (ulimit -n)"
         ),
-        Notice::Over => tracing::info!("no container waits for a file descriptor any more"),
+        Notice::Over => tracing::info!("there are enough file descriptors again"),
     })
     .await
 }
@@ -105,21 +97,15 @@ async fn report(mut waiting: watch::Receiver<u64>, mut say: impl FnMut(Notice)) 
     loop {
         becomes(&mut waiting, |number| number > 0).await;
         sleep(SETTLE).await;
-        let mut said = None;
-        loop {
-            let number = *waiting.borrow();
-            if number == 0 {
-                break;
-            }
-            say(Notice::Waiting(number));
-            said = Some(Instant::now());
-            // The wait ends when the interval is over, or when no container waits.
-            let _ = timeout(INTERVAL, becomes(&mut waiting, |number| number == 0)).await;
+        let number = *waiting.borrow();
+        if number == 0 {
+            continue;
         }
-        if let Some(said) = said {
-            say(Notice::Over);
-            sleep_until(said + INTERVAL).await;
-        }
+        say(Notice::Waiting(number));
+        let said = Instant::now();
+        becomes(&mut waiting, |number| number == 0).await;
+        say(Notice::Over);
+        sleep_until(said + INTERVAL).await;
     }
 }
 
@@ -133,7 +119,13 @@ async fn becomes(waiting: &mut watch::Receiver<u64>, condition: impl Fn(u64) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Source;
+    use simulated_engine::{
+        Container, ContainerOptions, Fault, Options, RequestKind, SimulatedEngine, Stream,
+    };
+    use std::collections::{HashMap, HashSet};
     use std::sync::Mutex;
+    use tokio::time::{timeout, timeout_at};
 
     #[test]
     fn logs_leave_a_reserve_of_an_eighth_but_at_least_12_and_at_most_256_descriptors() {
@@ -159,8 +151,91 @@ mod tests {
         assert_eq!(soft_limit(""), None);
     }
 
+    fn two_streams() -> Descriptors {
+        Descriptors::new(24, 10)
+    }
+
+    /// Twenty containers, and a source with these descriptors.
+    async fn twenty_containers(
+        options: Options,
+        descriptors: fn() -> Descriptors,
+    ) -> (SimulatedEngine, Vec<Container>, Source) {
+        let engine = SimulatedEngine::start_with(options).await;
+        let create = |number| engine.create(ContainerOptions::named(&format!("web-{number}")));
+        let containers: Vec<_> = (0..20).map(create).collect();
+        containers.iter().for_each(Container::start);
+        let mut builder = Source::builder().address(engine.docker_host().parse().unwrap());
+        builder.descriptors = descriptors;
+        let source = builder.connect().await.unwrap();
+        (engine, containers, source)
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_shortage_is_reported_every_30_s_and_its_end_is_reported_once() {
+    async fn containers_without_a_descriptor_are_read_in_turn_and_none_waits_for_long() {
+        const LATEST: u64 = 10;
+        for options in [Options::docker_20_10(), Options::docker_28_5(), Options::podman_4_3()] {
+            let (_engine, containers, mut source) = twenty_containers(options, two_streams).await;
+            let start = Instant::now();
+            let mut unread = HashSet::new();
+            for second in 0..60 {
+                for container in &containers {
+                    let text = format!("{second} {}", container.id());
+                    container.line(Stream::Stdout, &text);
+                    unread.insert((second, text));
+                }
+                while let Ok(record) = timeout_at(start + Duration::from_secs(second), source.next()).await {
+                    let text = String::from_utf8(record.unwrap().unwrap().bytes().to_vec()).unwrap();
+                    let written = text.split_once(' ').unwrap().0.parse().unwrap();
+                    assert!(unread.remove(&(written, text)), "a line is read once");
+                }
+                let oldest = unread.iter().map(|(written, _)| *written).min();
+                assert!(oldest.is_none_or(|oldest| oldest + LATEST > second), "{unread:?}");
+            }
+            assert_eq!(source.stats().snapshot().waiting_for_descriptor, 18);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_container_that_ends_while_it_waits_for_its_turn_is_read_to_its_end() {
+        let (_engine, containers, mut source) = twenty_containers(Options::default(), two_streams).await;
+        sleep(Duration::from_secs(2)).await;
+        for container in &containers {
+            for _ in 0..100 {
+                container.line(Stream::Stderr, container.id());
+            }
+            container.die();
+        }
+        let mut read = HashMap::new();
+        for _ in 0..2000 {
+            let record = source.next().await.unwrap().unwrap();
+            *read.entry(record.container().id().to_owned()).or_insert(0) += 1;
+        }
+        assert!(containers.iter().all(|container| read[container.id()] == 100), "{read:?}");
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(source.stats().snapshot().waiting_for_descriptor, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn proofs_beside_streams_stay_within_the_reserve_and_stop_no_other_stream() {
+        let (engine, containers, mut source) =
+            twenty_containers(Options::docker_28_5(), || Descriptors::new(42, 10)).await;
+        for container in &containers {
+            container.wait_for_followers(1).await;
+            container.fail_logs(Fault::LateBody(Duration::from_secs(60)));
+        }
+        // The first proof of each container is due.
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(engine.count_kind(RequestKind::Tail), 3);
+        for container in &containers {
+            container.line(Stream::Stdout, "line");
+        }
+        for _ in 0..17 {
+            assert!(timeout(Duration::from_secs(5), source.next()).await.unwrap().unwrap().is_some());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shortage_is_reported_once_with_its_number_and_so_is_its_end() {
         let waiting = watch::Sender::new(0);
         let said = Arc::new(Mutex::new(Vec::new()));
         let start = Instant::now();
@@ -176,15 +251,14 @@ mod tests {
             waiting.send_replace(number);
         }
         sleep(Duration::from_secs(10)).await;
-        let expected = [
-            (11, Notice::Waiting(27)),
-            (41, Notice::Waiting(27)),
-            (71, Notice::Waiting(20)),
-            (80, Notice::Over),
-        ];
+        let expected = [(11, Notice::Waiting(27)), (80, Notice::Over), (92, Notice::Waiting(5))];
         assert_eq!(*said.lock().unwrap(), expected);
-        sleep(Duration::from_secs(10)).await;
-        assert_eq!(said.lock().unwrap()[4..], [(102, Notice::Waiting(5))]);
+        // The next shortage begins soon after the last one was reported.
+        waiting.send_replace(0);
+        sleep(Duration::from_secs(1)).await;
+        waiting.send_replace(2);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(said.lock().unwrap()[3..], [(101, Notice::Over), (123, Notice::Waiting(2))]);
         reporting.abort();
     }
 }

@@ -1,4 +1,4 @@
-//! Selection of containers by their id, name, image, labels and log driver.
+//! Selects containers by their id, name, image, labels and log driver.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use crate::name_pattern::{InvalidNamePattern, NamePattern};
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Property {
-    /// The log driver, such as `json-file`. A container that was removed before its inspection has an unknown
-    /// driver, which every pattern includes and none excludes.
+    /// The log driver, such as `json-file`. The driver of a container that was removed before its inspection
+    /// is unknown. Every pattern includes such a container, and no pattern excludes it.
     Driver,
     /// The image name that the container was created with, with or without its tag or digest. `*` also stands
     /// for `/`.
     Image,
     /// A label. The pattern is `KEY`, for a label of any value, or `KEY:VALUE` or `KEY=VALUE`. `*` also
-    /// stands for `/`. Values are compared without regard to case, as Logspout's `EXCLUDE_LABEL` does.
+    /// stands for `/`. Values are compared without regard to case, as in Logspout's `EXCLUDE_LABEL`.
     Label,
     /// The name by which the container was [selected](Container::selected_name) for its present run.
     Name,
@@ -38,9 +38,10 @@ impl Property {
 
 /// A selection of containers. The default selects all.
 ///
-/// A container is selected if it matches an [included](Self::include) pattern of each property that has any,
-/// and no [excluded](Self::exclude) pattern. Patterns have the syntax of [`NamePattern`]. The decision
-/// depends only on metadata that stay the same for a run of the container.
+/// A container is selected if it matches no [excluded](Self::exclude) pattern. In addition, it must match at
+/// least one [included](Self::include) pattern of each property that has such patterns. Patterns have the
+/// syntax of [`NamePattern`]. The decision depends only on metadata that stay the same for a run of the
+/// container.
 ///
 /// [`id`](Self::id) and [`logspout_labels`](Self::logspout_labels) are Logspout's `filter.id` and
 /// `filter.labels`. Logspout's `filter.name` is an included pattern of [`Property::Name`].
@@ -59,17 +60,17 @@ impl Property {
 /// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ContainerFilter {
-    /// The prefixes of ids, any of which has to match.
+    /// The prefixes of ids. One of them has to match, if there are any.
     ids: Vec<String>,
-    /// The labels of Logspout's `filter.labels`, all of which have to match.
+    /// The labels of Logspout's `filter.labels`. All of them have to match.
     labels: Vec<LogspoutLabel>,
     included: Vec<(Property, Pattern)>,
     excluded: Vec<(Property, Pattern)>,
 }
 
 impl ContainerFilter {
-    /// Selects only containers whose id begins with `prefix`, or with a prefix of another call. Unlike in
-    /// Logspout, which compares 12 digits, a prefix may have all 64.
+    /// Selects only containers whose id begins with `prefix`, or with a prefix of another call. A prefix may
+    /// have all 64 digits of an id, whereas Logspout compares only 12 digits.
     ///
     /// # Errors
     /// Returns [`InvalidFilter::Id`] if the prefix is not 1 to 64 digits `0-9a-f`.
@@ -85,9 +86,9 @@ impl ContainerFilter {
     /// Selects only containers with these labels: a list `KEY:GLOB,KEY:GLOB`, as in Logspout's
     /// `filter.labels`. All entries of all calls have to match.
     ///
-    /// As in Logspout, an entry ends its key at the first colon, the value is compared by Go's `path.Match`,
-    /// a missing label counts as an empty value, so that `KEY:*` also selects containers without the label,
-    /// and an entry `KEY:` selects all containers.
+    /// An entry has the same meaning as in Logspout. Its key ends at the first colon. The value is compared
+    /// as by Go's `path.Match`. A missing label counts as an empty value, so `KEY:*` also selects containers
+    /// without the label. The entry `KEY:` selects all containers.
     ///
     /// # Errors
     /// Returns [`InvalidFilter`] for an invalid pattern, and for an entry without a colon, which Logspout
@@ -212,7 +213,7 @@ impl Pattern {
         })
     }
 
-    /// Returns whether the container has the property; `if_unknown` is the result for unknown metadata.
+    /// Returns whether the container matches the pattern. `if_unknown` is the result for unknown metadata.
     fn matches(&self, container: &Container, if_unknown: bool) -> bool {
         match self {
             Self::Driver(_) if container.log_driver().is_empty() => if_unknown,
@@ -255,7 +256,7 @@ pub struct StreamFilter {
 }
 
 impl StreamFilter {
-    /// Parses a list of `stdout` and `stderr` with commas, as in Logspout's `filter.sources`.
+    /// Parses a comma-separated list of `stdout` and `stderr`, as in Logspout's `filter.sources`.
     ///
     /// # Errors
     /// Returns [`InvalidFilter::Stream`] for another word.
@@ -345,7 +346,7 @@ mod tests {
         ContainerFilter::default()
     }
 
-    /// Asserts for each text whether the filter that it makes selects the container.
+    /// Makes a filter from each text, and asserts whether the filter selects the container [`shop`].
     #[track_caller]
     fn assert_selects(
         make: impl Fn(&str) -> Result<ContainerFilter, InvalidFilter>,

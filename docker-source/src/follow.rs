@@ -14,6 +14,7 @@ mod poll;
 mod problems;
 mod read;
 mod selection;
+mod state;
 mod window;
 
 use std::future::{Future, pending};
@@ -30,6 +31,7 @@ use crate::cursor::Cursor;
 use crate::dedup::DedupSink;
 use crate::dialect::Dialect;
 use crate::engine::{ContainerId, EngineError, Inspect, LogRefusal, LogsQuery};
+use crate::follow_state::FollowState;
 use crate::log::LogReader;
 use crate::metadata::ContainerMetadata;
 use crate::record::QueueClosed;
@@ -82,6 +84,7 @@ impl Follower {
             stuck: 0,
             refusals: 0,
             is_unread: reason != StartReason::Stopped,
+            is_behind: reason == StartReason::Resumed && self.context.resumes,
             is_gone: false,
             left: None,
             warned: Vec::new(),
@@ -134,6 +137,8 @@ struct Following {
     refusals: u32,
     /// True if the log may have lines that no request has brought.
     is_unread: bool,
+    /// True if the log was not read for a while, so that it may have many such lines.
+    is_behind: bool,
     /// True if the Engine no longer knows the container.
     is_gone: bool,
     /// The reader of the last response with its unfinished lines; the next response begins before them.
@@ -144,15 +149,15 @@ struct Following {
     seen: FollowCommands,
     /// The problems that were warned about: each is logged once for each container.
     warned: Vec<Problem>,
-    /// The descriptor of the connection to the Engine, while there may be one.
+    /// The descriptor of the stream that follows the log, while there may be one.
     descriptor: Option<OwnedSemaphorePermit>,
-    /// Exists while requests fail for want of a descriptor, although the container has its own.
+    /// Exists while the container has no descriptor, or requests fail for want of one.
     waiting: Option<WaitingContainer>,
 }
 
 enum Step {
-    /// Wait for a descriptor, then follow.
-    Admit,
+    /// No descriptor is free for a stream: read the log up to its present, in turn with other logs.
+    Turn,
     /// Read the log as it grows.
     Follow {
         tail: Option<u32>,
@@ -188,8 +193,9 @@ impl Following {
     async fn run(&mut self, first: Step) -> Result<ExitReason, QueueClosed> {
         let mut step = first;
         loop {
+            self.note(step.state());
             step = match step {
-                Step::Admit => self.admit().await,
+                Step::Turn => self.turn().await?,
                 Step::Follow { tail } => self.follow(tail).await?,
                 Step::Poll { left, lines_behind } => self.poll(left, lines_behind).await?,
                 Step::Decide(reader) => self.decide(reader).await,
@@ -212,27 +218,23 @@ impl Following {
     }
 
     async fn follow(&mut self, tail: Option<u32>) -> Result<Step, QueueClosed> {
-        self.descriptor = self.descriptor.take().or_else(|| self.context.descriptors.try_log());
-        if self.descriptor.is_none() {
-            return Ok(Step::Admit);
-        }
         let commands = self.commands.borrow_and_update().clone();
         if commands.starts != self.seen.starts {
             self.selection.ended();
         }
         self.seen = commands;
-        // A stream from a time on may skip lines.
-        if matches!(self.known, Known::Start | Known::Resume)
-            && self.sink.resumes()
-            && tail.is_none()
-            && let Some(step) = self.resume().await
-        {
-            return Ok(step);
-        }
         if let Some(records) = self.tail
             && let Some(step) = self.begin_at_tail(records).await?
         {
             return Ok(step);
+        }
+        self.descriptor = self.descriptor.take().or_else(|| self.context.descriptors.log());
+        if self.descriptor.is_none() {
+            return Ok(Step::Turn);
+        }
+        let is_behind = self.is_behind && self.stuck == 0;
+        if is_behind || (self.known == Known::Resume && self.sink.resumes()) {
+            return self.resume().await;
         }
         let (query, scan) = self.opening(tail);
         let context = self.context.clone();
@@ -264,6 +266,7 @@ impl Following {
         {
             return Ok(self.not_selected());
         }
+        self.note(Some(FollowState::Followed));
         self.left = None;
         let mut response = self.response(content_type, body, scan);
         loop {
@@ -344,30 +347,18 @@ impl Following {
         }
     }
 
-    /// Waits for a descriptor, after the decision whether the container is followed: one that is not followed
-    /// needs none.
-    async fn admit(&mut self) -> Step {
-        if let Some(step) = self.inspect_and_select().await {
-            return step;
-        }
-        self.announce(false);
-        self.waiting = None;
-        let context = self.context.clone();
-        let _waiting = context.stats.wait_for_descriptor();
-        let mut commands = self.commands.clone();
-        tokio::select! {
-            biased;
-            _ = commands.wait_for(|commands| commands.removed) => {
-                self.unavailable("no file descriptor was free before the container was removed");
-                self.seen = self.commands.borrow_and_update().clone();
-                self.is_gone = true;
-                Step::Wait(Waiting::Ended)
-            }
-            descriptor = context.descriptors.log() => {
-                self.descriptor = descriptor;
-                Step::Follow { tail: past_damage(self.stuck) }
+    /// Inspects the container and makes the selection, unless both are done. Returns the next step if the
+    /// container is not followed.
+    async fn decide_to_follow(&mut self) -> Option<Step> {
+        if !self.metadata.is_inspected() {
+            let inspected = self.metadata.inspect().await;
+            if !self.inspected(inspected) {
+                return Some(self.not_selected());
             }
         }
+        let step = self.select();
+        self.announce(step.is_none());
+        step
     }
 
     /// Waits until the container is started again.
@@ -393,6 +384,8 @@ impl Following {
     fn was_started(&mut self) {
         // A container that is gone cannot be started: the event is late.
         self.is_unread |= !self.is_gone;
+        // Its log may be removed soon.
+        self.is_behind = false;
     }
 
     async fn check(&mut self) -> Step {
@@ -478,6 +471,7 @@ impl Following {
     fn take_name(&mut self) {
         if let Some(name) = &self.commands.borrow().name {
             self.metadata.rename(name);
+            self.note(None);
         }
     }
 

@@ -1,10 +1,10 @@
-//! Conversion of records to GELF messages.
+//! Converts records to GELF messages.
 //!
-//! A [`GelfFormat`] has the options of the messages. A [`GelfFormatter`] converts records. The formatter
-//! encodes only once the fields that all messages of a container share.
+//! A [`GelfFormat`] has the options of the messages. A [`GelfFormatter`] converts records. The fields that
+//! all messages of a container share are encoded only once.
 //!
 //! By default the fields have the names of Docker's own `gelf` log driver, so programs that read the driver's
-//! messages can also read these messages. [`Compat`] has further shapes.
+//! messages can also read these messages. [`Compat`] has further shapes of messages, with other fields.
 //!
 //! | member | value |
 //! |---|---|
@@ -36,11 +36,12 @@
 //! | `_seq`, `_seq_epoch` | the [number](GelfFormat::with_sequence) of the message among those of its container, if asked for |
 //!
 //! A label or variable cannot replace one of the other fields, or a member of Logstash's event. Logstash
-//! strips the underscore of a field, so the label `gelf_type` becomes the field `_label_type` and not `_type`,
-//! and the variable `level` becomes `_env_level`. Characters that GELF does not allow become `_`. If two give
-//! the same name, the later one gets the suffix `_2`: labels `gelf_x` come first, then other labels, then
-//! variables, each in alphabetical order. At most 64 labels and variables, of 32 KiB in total, become fields;
-//! a warning names the first that does not. No value of a variable is sent unless its name is allowed.
+//! strips the underscore of a field, so the label `gelf_type` becomes the field `_label_type` and not
+//! `_type`, and the variable `level` becomes `_env_level`. Characters that GELF does not allow become `_`. If
+//! two labels or variables give the same name, the later one gets the suffix `_2`. Labels `gelf_x` come
+//! first, then other labels, then variables, each in alphabetical order. At most 64 labels and variables,
+//! with 32 KiB in total, become fields. A warning names the first label or variable beyond these limits. No
+//! value of a variable is sent unless its name is allowed.
 
 mod compat;
 mod ecs;
@@ -97,9 +98,12 @@ pub struct GelfFormatter {
     containers: HashMap<usize, Formatted>,
     /// The position and the number of the last record of each container, by the id of the container.
     numbers: HashMap<Arc<str>, (Position, u64)>,
+    /// The last warning about the labels of each container, by the id of the container. The field sets are
+    /// made anew whenever the metadata change, which needs no further warning.
+    warnings: HashMap<Arc<str>, String>,
     /// The length of `containers` at which the field sets of dropped containers are removed.
     prune_at: usize,
-    /// True if the field sets have the id of the instance, or the format has none.
+    /// True if the field sets have the id of the EC2 instance, or if the format asks for no such id.
     has_instance: bool,
 }
 
@@ -122,6 +126,7 @@ impl GelfFormatter {
             format,
             containers: HashMap::new(),
             numbers: HashMap::new(),
+            warnings: HashMap::new(),
             prune_at: Self::PRUNE_AT,
         }
     }
@@ -160,7 +165,8 @@ impl GelfFormatter {
 
     /// Returns a text as it stands in messages: redacted, and with U+FFFD for bytes that are not UTF-8.
     pub fn text<'a>(&self, bytes: &'a [u8]) -> Cow<'a, str> {
-        let text = String::from_utf8_lossy(bytes);
+        // `from_utf8` checks ASCII text several times faster than `from_utf8_lossy`.
+        let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
         let Some(redaction) = self.format.redaction() else { return text };
         match redaction.text(&text) {
             Cow::Owned(redacted) => Cow::Owned(redacted),
@@ -185,7 +191,7 @@ impl GelfFormatter {
     }
 
     fn field_set(&mut self, container: &Arc<Container>, stream: LogStream) -> &FieldSet {
-        let Self { format, containers, numbers, prune_at, has_instance } = self;
+        let Self { format, containers, numbers, warnings, prune_at, has_instance } = self;
         if !*has_instance && format.instance_id().is_some() {
             *has_instance = true;
             containers.clear();
@@ -197,10 +203,16 @@ impl GelfFormatter {
                 .filter_map(|formatted| Some(formatted.container.upgrade()?.shared_id()))
                 .collect();
             numbers.retain(|id, _| known.contains(id));
+            warnings.retain(|id, _| known.contains(id));
             *prune_at = (2 * containers.len()).max(Self::PRUNE_AT);
         }
         let formatted = containers.entry(Arc::as_ptr(container).addr()).or_insert_with(|| {
-            let [stdout, stderr] = format.field_sets(container);
+            let ([stdout, stderr], warning) = format.field_sets(container);
+            let id = container.shared_id();
+            if let Some(warning) = warning.filter(|warning| warnings.get(&id) != Some(warning)) {
+                tracing::warn!(container = container.name(), "{warning}");
+                warnings.insert(id, warning);
+            }
             Formatted { container: Arc::downgrade(container), stdout, stderr }
         });
         match stream {

@@ -1,4 +1,4 @@
-//! The Engine's host name and clock, or those of this machine.
+//! The Engine's host name and clock, or the host name and clock of this machine.
 
 use std::time::SystemTime;
 use std::{env, fs};
@@ -45,7 +45,7 @@ impl Identity {
             name => {
                 let own = own_host();
                 tracing::warn!(
-                    "the Engine reports the host name {name:?}; using that of this machine, {own:?}"
+                    "the Engine reports the host name {name:?}; using the host name of this machine, {own:?}"
                 );
                 own
             }

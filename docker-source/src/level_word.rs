@@ -1,4 +1,4 @@
-//! The severity that a plain line names at its start.
+//! Finds the severity that a line of plain text names at its start.
 
 use gelf_core::Level;
 
@@ -8,8 +8,8 @@ const SEARCHED_BYTES: usize = 96;
 /// The number of words at the start of a line that are searched.
 const SEARCHED_WORDS: usize = 8;
 
-/// Words for severities that [`Level`] does not parse, or parses as another severity: `panic` is syslog's
-/// emergency, and in loggers of applications the end of one process.
+/// Words for severities that [`Level`] does not parse, or that it parses as another severity. For example,
+/// `panic` is an emergency in syslog, but the end of one process in the loggers of applications.
 const WORDS: [(&str, Level); 17] = [
     ("config", Level::Informational),
     ("dbg", Level::Debug),
@@ -39,7 +39,7 @@ const PHP: [(&[u8], Level); 5] = [
     (b"PHP Deprecated:", Level::Notice),
 ];
 
-/// Returns the severity that a logger's word stands for, in any case.
+/// Returns the severity that a logger's word stands for. The word may be in upper or lower case.
 pub(crate) fn level_of_word(word: &[u8]) -> Option<Level> {
     let word = std::str::from_utf8(word).ok().filter(|word| (3..=13).contains(&word.len()))?;
     let own = WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, level)| *level);
@@ -106,7 +106,7 @@ fn next_word(text: &[u8]) -> Option<(&[u8], &[u8], bool)> {
     Some((word, behind, false))
 }
 
-/// Returns the severity that brackets contain: as their only word, or in capitals among others.
+/// Returns the severity in brackets. It is the only word in the brackets, or in capitals among other words.
 fn bracketed(content: &[u8]) -> Option<Level> {
     level_of_word(content.trim_ascii()).or_else(|| {
         content
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_severity_is_found_behind_what_the_layouts_of_loggers_put_in_front() {
+    fn the_severity_is_found_behind_the_prefixes_of_common_loggers() {
         for (line, level) in [
             ("ERROR failed", Level::Error),
             ("error: failed", Level::Error),

@@ -14,6 +14,7 @@ mod dialect;
 mod engine;
 mod filter;
 mod follow;
+mod follow_state;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -46,6 +47,7 @@ pub use container::{Container, ContainerBuilder};
 pub use engine::EngineCertificates;
 pub use engine::{EngineAddress, EngineError, InvalidEngineAddress};
 pub use filter::{ContainerFilter, InvalidFilter, Property, StreamFilter};
+pub use follow_state::FollowState;
 pub use gelf_core;
 pub use log::LogStream;
 pub use name_pattern::{InvalidNamePattern, NamePattern};
@@ -53,8 +55,8 @@ pub use position::{Position, Positions};
 pub use progress::{Progress, Ticket};
 pub use record::{Gap, GapReason, Record, RecordBuilder, RecordParts};
 pub use redact::{Redaction, Secret};
-pub use running::running_containers;
+pub use running::{ping, running_containers};
 pub use source::{Source, SourceBuilder, SourceError};
 pub use start::Start;
-pub use stats::{LineCounts, Stats, StatsSnapshot};
+pub use stats::{ContainerStatus, LineCounts, Stats, StatsSnapshot};
 pub use timing::Timing;

@@ -1,5 +1,5 @@
-//! The metadata of a followed container. They come from an event or a list at first, and from an inspection
-//! later.
+//! The metadata of a followed container. At first they are partial: they come from an event or a list. An
+//! inspection completes them later.
 
 use std::sync::Arc;
 
@@ -71,7 +71,7 @@ impl ContainerMetadata {
         self.is_removed_at_end
     }
 
-    /// Inspects the container; returns `None` if it is gone already.
+    /// Inspects the container. Returns `None` if the container is gone, or if [`INSPECTIONS`] attempts fail.
     pub(crate) async fn inspect(&self) -> Option<Inspect> {
         let Context { client, timing, descriptors, stats, .. } = &*self.context;
         let mut backoff = Backoff::new(timing.resume_min, timing.resume_max);
@@ -79,7 +79,7 @@ impl ContainerMetadata {
         let mut waiting = None;
         while attempts < INSPECTIONS {
             let inspected = {
-                let _descriptor = descriptors.inspection().await;
+                let _descriptor = descriptors.request().await;
                 client.inspect(&self.id).await
             };
             match inspected {
@@ -115,8 +115,8 @@ impl ContainerMetadata {
         true
     }
 
-    /// Makes the selection for a run of the container by its present name. Returns whether the container is
-    /// to be followed.
+    /// Decides whether a run of the container is to be followed. The decision depends on the present name of
+    /// the container.
     pub(crate) fn select(&mut self) -> bool {
         if self.is_renamed() {
             self.container = Arc::new(self.container.selected_as(self.container.name()));

@@ -1,4 +1,4 @@
-//! Joining of lines that belong together, such as the lines of a stack trace.
+//! Joins lines that belong together, such as the lines of a stack trace.
 //!
 //! A [`MultilineJoiner`] takes records and yields messages of one or several lines. It joins per container
 //! and stream, by the [`Rule`] of the container: a [`Preset`] for the stack traces of a language, or a

@@ -76,8 +76,8 @@ impl NamePattern {
         self.matches_text(name, Slash::Separates)
     }
 
-    /// Returns whether the pattern matches the whole of `text`, in which `*` and `?` also stand for `/`, as
-    /// suits the names of images and labels.
+    /// Returns whether the pattern matches the whole of `text`. Unlike in [`matches`](Self::matches), `*` and
+    /// `?` also stand for `/`, as the names of images and labels require.
     ///
     /// ```
     /// use docker_source::NamePattern;
@@ -124,7 +124,7 @@ impl NamePattern {
     }
 }
 
-/// The text of the pattern, as it was parsed.
+/// Writes the text of the pattern, as it was parsed.
 impl fmt::Display for NamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.text)
@@ -240,8 +240,8 @@ fn class_member(at: usize, rest: &mut Characters<'_>) -> Result<char, InvalidNam
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidNamePattern {
-    /// The class that opens at `at` has `-` or `]` in place of a character. A class contains these characters
-    /// as `\-` and `\]`.
+    /// The class that opens at `at` has `-` or `]` in place of a character. In a class, these characters are
+    /// written `\-` and `\]`.
     MisplacedInClass {
         /// The position of the class.
         at: usize,

@@ -4,6 +4,13 @@
 //! of the socket is visible, the next attempt opens the new file. But if the file is mounted by itself, the
 //! mount keeps the old file, which refuses connections for ever. Only a restart of the container mounts the
 //! new file.
+//!
+//! A refused connection is certain evidence that the old file is of no use any more, even before the Engine is
+//! back: the socket of a file cannot be replaced. Docker starts a container with a restart policy again as soon
+//! as it is back itself, and mounts the new file. So the source ends at once, and the container's
+//! `State.FinishedAt`, at which the next run [resumes](crate::Start::AfterPredecessor), is the time at which the
+//! Engine ended. Podman starts such a container without delay, when the new file may not exist yet, and then
+//! gives up. There, and before the Engine's first answer, the source waits.
 
 use std::fs;
 use std::io;
@@ -13,6 +20,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
+use crate::dialect::Dialect;
 use crate::engine::{EngineAddress, EngineError};
 
 /// The time between the first and the second warning of an outage. Each later time is twice as long.
@@ -25,6 +33,8 @@ const WARN_AGAIN_MAX: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct Outage {
     mountinfo: PathBuf,
     stale_socket: Option<Duration>,
+    /// True if an Engine of Docker has answered.
+    has_docker_answered: bool,
     current: Option<Current>,
 }
 
@@ -44,13 +54,13 @@ impl Outage {
     /// Creates the state without an outage. `mountinfo` is a file in the format of `/proc/self/mountinfo`;
     /// `stale_socket` is the option of [`Timing`](crate::Timing).
     pub(crate) fn new(mountinfo: PathBuf, stale_socket: Option<Duration>) -> Self {
-        Self { mountinfo, stale_socket, current: None }
+        Self { mountinfo, stale_socket, has_docker_answered: false, current: None }
     }
 
     /// Notes an attempt that failed. Logs the first error of an outage, and later ones at growing intervals.
     ///
     /// # Errors
-    /// Returns the error if further attempts are useless, because the socket file has been stale for
+    /// Returns the error if further attempts are useless, because the socket file is stale; see
     /// [`Timing::stale_socket`](crate::Timing::stale_socket).
     pub(crate) fn failed(&mut self, error: EngineError) -> Result<(), EngineError> {
         let error = self.with_cause(error);
@@ -64,7 +74,8 @@ impl Outage {
         });
         if matches!(error, EngineError::StaleSocket { .. }) {
             let since = *current.stale_since.get_or_insert(now);
-            if self.stale_socket.is_some_and(|limit| now - since >= limit) {
+            let is_certain = self.has_docker_answered;
+            if self.stale_socket.is_some_and(|limit| is_certain || now - since >= limit) {
                 return Err(error);
             }
         } else {
@@ -84,8 +95,9 @@ impl Outage {
         Ok(())
     }
 
-    /// Logs the end of the outage, if there is one.
-    pub(crate) fn over(&mut self) {
+    /// Notes an answer of the Engine, and logs the end of the outage, if there is one.
+    pub(crate) fn over(&mut self, dialect: Dialect) {
+        self.has_docker_answered = dialect == Dialect::Docker;
         if let Some(Current { since, .. }) = self.current.take() {
             tracing::info!("the Engine answers again after {:.1} s", since.elapsed().as_secs_f64());
         }
@@ -136,6 +148,9 @@ fn unescaped(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{Source, SourceError};
+    use crate::timing::Timing;
+    use simulated_engine::{Container, ContainerOptions, SimulatedEngine, Stream};
     use tokio::time::advance;
 
     const LIMIT: Duration = Duration::from_secs(300);
@@ -182,17 +197,83 @@ mod tests {
         }
     }
 
+    /// Returns an Engine with a running container, and a source in whose container the Engine's socket file is
+    /// mounted.
+    async fn with_mounted_socket() -> (SimulatedEngine, Container, Source) {
+        let engine = SimulatedEngine::start().await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        let mountinfo = engine.socket().with_file_name("mountinfo");
+        let socket = fs::canonicalize(engine.socket()).unwrap();
+        let mount = format!("9 8 0:24 /docker.sock {} rw - tmpfs tmpfs rw\n", socket.display());
+        fs::write(&mountinfo, mount).unwrap();
+        let day = Duration::from_secs(24 * 60 * 60);
+        let timing = Timing { stale_socket: Some(day), list_interval: day, ..Timing::default() };
+        let mut builder = Source::builder().address(engine.docker_host().parse().unwrap()).timing(timing);
+        builder.mountinfo = mountinfo;
+        let mut source = builder.connect().await.unwrap();
+        web.wait_for_log_requests(1).await;
+        web.line(Stream::Stdout, "last");
+        assert_eq!(source.next().await.unwrap().unwrap().bytes(), b"last");
+        (engine, web, source)
+    }
+
+    /// Makes a file without a listener, as in the mount of a stale socket.
+    fn make_stale(socket: &Path) {
+        let _ = fs::remove_file(socket);
+        drop(std::os::unix::net::UnixListener::bind(socket).unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_mounted_socket_file_that_was_replaced_ends_the_source_with_the_error_stale_socket() {
+        let (engine, _web, mut source) = with_mounted_socket().await;
+        engine.go_away().await;
+        make_stale(engine.socket());
+        let error = source.next().await.unwrap_err();
+        assert!(matches!(error, SourceError::Engine(EngineError::StaleSocket { .. })), "{error}");
+        assert!(source.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_for_a_log_ends_the_wait_for_events_of_an_engine_that_ends() {
+        let (engine, web, mut source) = with_mounted_socket().await;
+        // The Engine listens no more, and its open connections go on.
+        make_stale(engine.socket());
+        web.end_followers();
+        let error = source.next().await.unwrap_err();
+        assert!(matches!(error, SourceError::Engine(EngineError::StaleSocket { .. })), "{error}");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_mounted_socket_file_that_refuses_connections_is_given_up_after_the_limit() {
-        let socket = Socket::new("stale", true);
-        let mut outage = socket.outage(Some(LIMIT));
-        outage.failed(socket.refuses()).unwrap();
-        advance(LIMIT - Duration::from_millis(1)).await;
-        outage.failed(socket.refuses()).unwrap();
-        advance(Duration::from_millis(1)).await;
-        let error = outage.failed(socket.refuses()).unwrap_err();
-        assert!(matches!(&error, EngineError::StaleSocket { path } if *path == socket.file), "{error:?}");
-        assert!(error.to_string().contains("mount its folder instead"), "{error}");
+        for has_podman_answered in [false, true] {
+            let socket = Socket::new("stale", true);
+            let mut outage = socket.outage(Some(LIMIT));
+            if has_podman_answered {
+                outage.over(Dialect::Podman);
+            }
+            outage.failed(socket.refuses()).unwrap();
+            advance(LIMIT - Duration::from_millis(1)).await;
+            outage.failed(socket.refuses()).unwrap();
+            advance(Duration::from_millis(1)).await;
+            let error = outage.failed(socket.refuses()).unwrap_err();
+            assert!(matches!(&error, EngineError::StaleSocket { path } if *path == socket.file), "{error:?}");
+            assert!(error.to_string().contains("mount its folder instead"), "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mounted_socket_file_of_docker_that_has_answered_is_given_up_when_it_refuses_a_connection() {
+        let [mounted, visible] = [Socket::new("answered", true), Socket::new("folder", false)];
+        for (socket, limit, is_given_up) in
+            [(&mounted, Some(LIMIT), true), (&mounted, None, false), (&visible, Some(LIMIT), false)]
+        {
+            let mut outage = socket.outage(limit);
+            outage.over(Dialect::Docker);
+            outage.failed(socket.fails(io::ErrorKind::ConnectionReset)).unwrap();
+            outage.failed(socket.fails(io::ErrorKind::WouldBlock)).unwrap();
+            assert_eq!(outage.failed(socket.refuses()).is_err(), is_given_up);
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -217,7 +298,7 @@ mod tests {
             advance(LIMIT / 2).await;
             match round % 2 {
                 0 => outage.failed(socket.fails(io::ErrorKind::ConnectionReset)).unwrap(),
-                _ => outage.over(),
+                _ => outage.over(Dialect::Podman),
             }
             advance(LIMIT / 2).await;
         }
@@ -259,7 +340,7 @@ mod tests {
             advance(Duration::from_secs(10)).await;
         }
         assert_eq!(warned, [0, 30, 90, 210, 450, 930, 1890, 3810, 7410, 11010]);
-        outage.over();
+        outage.over(Dialect::Docker);
         assert!(outage.current.is_none());
     }
 }

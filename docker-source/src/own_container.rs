@@ -1,4 +1,4 @@
-//! Detection of the container that this process runs in, so that it never follows its own output.
+//! Detects the container that this process runs in, so that the process never follows its own output.
 //!
 //! An agent that ships its own diagnostics feeds itself for ever. The host name does not identify the
 //! container, since `--hostname` and `--network host` change it. Under cgroup v2, `/proc/self/cgroup` does
@@ -16,7 +16,8 @@
 //! 600 550 0:52 / / rw,relatime - overlay overlay rw,lowerdir=...,upperdir=/var/lib/docker/overlay2/<layer>/diff,...
 //! ```
 //!
-//! Engines with the image store of containerd report no such folder. There, the files alone decide.
+//! Engines with the image store of containerd report no such folder. With these Engines, the files alone
+//! identify the container.
 
 use crate::engine::{ContainerId, Inspect};
 
@@ -31,7 +32,8 @@ const MOUNTED_FILES: [(&str, &str); 3] =
 /// The signs of the container that this process runs in. Outside of a container, there are no signs.
 #[derive(Debug, Default)]
 pub(crate) struct OwnContainer {
-    /// The container whose files are mounted: this one, or the one whose network it shares.
+    /// The container whose files are mounted: the container of this process, or the container whose network
+    /// it shares.
     of_files: Option<ContainerId>,
     /// The writable folder of the root file system.
     root: Option<Layer>,
@@ -90,8 +92,8 @@ fn root_layer_in(mountinfo: &str) -> Option<Layer> {
 /// user may mount other files over the rest. In a Kubernetes pod, the folder belongs to the pod's sandbox, or
 /// to no container at all.
 ///
-/// The layout of the text is that of `proc_pid_mountinfo(5)`: the fourth field is the source path within its
-/// file system, and the fifth field is the mount point.
+/// The man page `proc_pid_mountinfo(5)` describes the layout of the text: the fourth field is the source path
+/// within its file system, and the fifth field is the mount point.
 fn container_id_in(mountinfo: &str) -> Option<&str> {
     mountinfo.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(3);

@@ -56,7 +56,7 @@ pub struct Record {
     line: Line,
     place: Place,
     gap: Option<Gap>,
-    /// The record's part of the budget. A record that a test has built has none.
+    /// The record's part of the budget. A record that a test has built has no such part.
     _budget: Option<OwnedSemaphorePermit>,
 }
 
@@ -104,14 +104,16 @@ impl Record {
         Position { container, stream: self.line.stream, place: self.place, is_gap }
     }
 
-    /// Returns the gap that the record announces. The record is no line of the container then: its bytes
-    /// describe the gap, and its position is that of the last line before the gap.
+    /// Returns the gap that the record announces, if it announces one. Such a record is not a line of the
+    /// container: its bytes describe the gap, and its position is the position of the last line before the
+    /// gap.
     pub fn gap(&self) -> Option<&Gap> {
         self.gap.as_ref()
     }
 
-    /// Returns the length of the line. It exceeds the length of [`bytes`](Self::bytes) if the line was cut:
-    /// at 1 MiB, or behind the first 64 KiB if the long lines of all containers took 64 MiB together.
+    /// Returns the length of the line in bytes. It exceeds the length of [`bytes`](Self::bytes) if the line
+    /// was cut. A line is cut at 1 MiB. If the long lines of all containers take 64 MiB together, a line may
+    /// be cut earlier, but not within its first 64 KiB.
     pub fn length(&self) -> usize {
         self.line.length
     }
@@ -137,7 +139,7 @@ pub struct RecordParts {
     pub position: Position,
     /// The line without its newline. It need not be UTF-8.
     pub bytes: Bytes,
-    /// The length of the line, greater than that of `bytes` if the line was cut.
+    /// The length of the line in bytes. It is greater than the length of `bytes` if the line was cut.
     pub length: usize,
     /// True if `bytes` are the whole line: it was neither cut nor left unfinished.
     pub is_whole: bool,
@@ -153,9 +155,9 @@ pub(crate) struct QueuedRecord {
 }
 
 impl QueuedRecord {
-    /// Returns the record, counted as yielded.
+    /// Counts the record as yielded, and returns it.
     pub(crate) fn into_record(self) -> Record {
-        self.stats.yielded();
+        self.stats.yielded(self.record.line.time);
         self.record
     }
 }
@@ -211,7 +213,7 @@ impl QueueSlot<'_> {
         place: Place,
         stats: &Arc<ContainerStats>,
     ) {
-        stats.queued(line.length > line.bytes.len());
+        stats.queued(line.time, line.length > line.bytes.len());
         let record = Record { container, line, place, gap: None, _budget: Some(self.budget) };
         self.slot.send(QueuedRecord { record, stats: stats.clone() });
     }
@@ -224,9 +226,9 @@ impl QueueSlot<'_> {
         place: Place,
         stats: &Arc<ContainerStats>,
     ) {
-        stats.queued(false);
         let bytes = Bytes::from(gap.to_string());
         let time = gap.before.or(gap.after).unwrap_or(place.since);
+        stats.queued(time, false);
         let line = Line { stream, time, length: bytes.len(), bytes, ended: true };
         let record = Record { container, line, place, gap: Some(gap), _budget: Some(self.budget) };
         self.slot.send(QueuedRecord { record, stats: stats.clone() });

@@ -1,4 +1,4 @@
-//! Redaction: secrets in the text of lines are replaced before the lines are sent.
+//! Replaces secrets in the text of lines before the lines are sent.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -38,7 +38,7 @@ impl Secret {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::Card, Self::Key, Self::Mail, Self::Token];
 
-    /// Returns the regular expressions of the kind, of which all are valid.
+    /// Returns the regular expressions of the kind. All of them are valid.
     const fn patterns(self) -> &'static [&'static str] {
         match self {
             Self::Card => &[r"[0-9](?:[ -]?[0-9]){11,}"],
@@ -72,8 +72,9 @@ impl Secret {
 
 /// The secrets that are replaced by `***` in the text of lines. The default replaces nothing.
 ///
-/// A text is searched once by all patterns, in time linear in its length, and grows to three times its length
-/// at most. If a pattern has groups, the texts of its groups are replaced, and otherwise the whole match.
+/// The search takes time linear in the length of the text, and the redacted text is at most three times as
+/// long as the text. If a pattern has groups, the texts of its groups are replaced. Otherwise, the whole
+/// match is replaced.
 ///
 /// ```
 /// use docker_source::{Redaction, Secret};
@@ -91,7 +92,7 @@ pub struct Redaction {
 #[derive(Debug)]
 struct Inner {
     patterns: Vec<Pattern>,
-    /// All patterns, to find out which of them match.
+    /// The set of all patterns, which finds the patterns that match.
     set: RegexSet,
 }
 
@@ -182,7 +183,7 @@ impl Redaction {
     }
 }
 
-/// Sorts ranges, and joins those that overlap or touch each other.
+/// Sorts ranges, and joins ranges that overlap or touch each other.
 fn merge(ranges: &mut Vec<Range<usize>>) {
     ranges.retain(|range| !range.is_empty());
     ranges.sort_unstable_by_key(|range| range.start);
@@ -268,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_is_invalid_too_large_or_matches_nothing_at_all_is_refused() {
+    fn a_pattern_that_is_invalid_too_large_or_matches_the_empty_text_is_refused() {
         for pattern in ["", "a*", "(", "[a-z]{1000000}"] {
             let error = Redaction::default().with_pattern(pattern).unwrap_err();
             assert!(!error.to_string().contains('\n'), "{error}");

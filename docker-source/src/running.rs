@@ -1,6 +1,7 @@
-//! A list of the running containers with their metadata.
+//! Single requests without a source: a list of the running containers with their metadata, and a ping.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::container::Container;
 use crate::engine::{EngineAddress, EngineClient, EngineError, Limits, LogRefusal};
@@ -36,6 +37,15 @@ pub async fn running_containers(address: EngineAddress) -> Result<Vec<Container>
         }
     }
     Ok(containers)
+}
+
+/// Asks the Engine whether it answers, on a new connection.
+///
+/// # Errors
+/// Returns the error of the request, which has `within` to connect and to be answered.
+pub async fn ping(address: EngineAddress, within: Duration) -> Result<(), EngineError> {
+    let limits = Limits { headers: within, log: within, body: within };
+    EngineClient::new(address, limits).negotiate().await.map(drop)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::task::{Poll, ready};
 use std::{fmt, fs, io};
 
 use futures_core::Stream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{self, JoinHandle};
 use tokio::time::sleep;
 
@@ -76,6 +76,7 @@ impl Source {
             start: Start::default(),
             timing: Timing::default(),
             mountinfo: MOUNTINFO.into(),
+            descriptors: Descriptors::of_process,
         }
     }
 
@@ -186,7 +187,8 @@ pub struct SourceBuilder {
     select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
     start: Start,
     timing: Timing,
-    mountinfo: PathBuf,
+    pub(crate) mountinfo: PathBuf,
+    pub(crate) descriptors: fn() -> Descriptors,
 }
 
 impl SourceBuilder {
@@ -231,7 +233,7 @@ impl SourceBuilder {
     ///
     /// # Errors
     /// Returns the first error that is [permanent](EngineError::is_permanent), or
-    /// [`EngineError::StaleSocket`] if the socket file has been stale for [`Timing::stale_socket`]. After any
+    /// [`EngineError::StaleSocket`] if the socket file is stale, see [`Timing::stale_socket`]. After any
     /// other error, the source sends the request again. It logs the first error of an outage, and later ones
     /// at intervals from 30 s to an hour.
     ///
@@ -270,7 +272,7 @@ impl SourceBuilder {
             }
             sleep(backoff.next()).await;
         };
-        outage.over();
+        outage.over(client.dialect());
         let ResolvedStart { positions: start, is_earlier, reason } = start;
         tracing::info!("reading the logs from {reason} on");
         let engine_host: Arc<str> = identity.host.into();
@@ -289,8 +291,9 @@ impl SourceBuilder {
             queue,
             stats: stats.clone(),
             catch_ups: Semaphore::new(CATCH_UPS),
-            descriptors: Descriptors::of_process(),
+            descriptors: (self.descriptors)(),
             stopping: stopping.clone(),
+            refused: Notify::new(),
             warnings: Warnings::new(),
         });
         let supervisor = Supervisor::new(context.clone());
@@ -359,7 +362,6 @@ fn own_container(mountinfo: &Path) -> OwnContainer {
 mod tests {
     use super::*;
     use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
-    use std::time::Duration;
 
     /// Returns a source that reads nothing and has the given task as its supervisor.
     async fn supervised_by(task: impl Future<Output = EngineError> + Send + 'static) -> Source {
@@ -398,31 +400,6 @@ mod tests {
         source.supervisor = Some(task::spawn(async { Some(EngineError::Broken { endpoint: "events" }) }));
         assert!(matches!(next(&mut source).await, Some(Err(SourceError::Engine(_)))));
         assert!(next(&mut source).await.is_none());
-    }
-
-    #[tokio::test]
-    async fn a_mounted_socket_file_that_was_replaced_ends_the_source_with_the_error_stale_socket() {
-        let engine = SimulatedEngine::start().await;
-        let web = engine.create(ContainerOptions::named("web"));
-        web.start();
-        let socket = fs::canonicalize(engine.socket()).unwrap();
-        let mountinfo = socket.with_file_name("mountinfo");
-        let mount = format!("9 8 0:24 /docker.sock {} rw - tmpfs tmpfs rw\n", socket.display());
-        fs::write(&mountinfo, mount).unwrap();
-        let wait = Duration::from_millis(1);
-        let timing = Timing { reconnect_min: wait, stale_socket: Some(wait), ..Timing::default() };
-        let mut builder = Source::builder().address(engine.docker_host().parse().unwrap()).timing(timing);
-        builder.mountinfo = mountinfo;
-        let mut source = builder.connect().await.unwrap();
-        web.wait_for_log_requests(1).await;
-        web.line(Stream::Stdout, "last");
-        assert_eq!(source.next().await.unwrap().unwrap().bytes(), b"last");
-        engine.go_away().await;
-        // The dropped listener leaves a socket file without a listener, as in the mount of a stale socket.
-        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
-        let error = source.next().await.unwrap_err();
-        assert!(matches!(error, SourceError::Engine(EngineError::StaleSocket { .. })), "{error}");
-        assert!(source.next().await.unwrap().is_none());
     }
 
     #[tokio::test]

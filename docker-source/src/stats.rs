@@ -9,9 +9,12 @@ use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gelf_core::Timestamp;
 use tokio::sync::watch;
 
+use crate::container::Container;
 use crate::engine::{ContainerId, EngineClient};
+use crate::follow_state::FollowState;
 
 /// The counters of one container, or their sum over all containers.
 ///
@@ -54,7 +57,7 @@ pub struct LineCounts {
     /// Runs of a container whose log could not be read, or could not be read to its end, so that lines may be
     /// missing:
     ///
-    /// * the container was removed before its log was open (status 404 or 409), or while it waited for a file
+    /// * the container was removed before its log was open (status 404 or 409), as while it waited for a file
     ///   descriptor;
     /// * its log driver does not support reading (501);
     /// * the Engine refused the log for another reason, either until the container was removed or five times
@@ -110,8 +113,24 @@ pub struct StatsSnapshot {
     pub metadata_cut: u64,
     /// Followers that panicked and were started again.
     pub follower_restarts: u64,
-    /// Containers that are not read at this moment, because they wait for a file descriptor.
+    /// Containers that are read in turn, because they wait for a file descriptor.
     pub waiting_for_descriptor: u64,
+}
+
+/// A container that a [`Source`](crate::Source) knows, at one moment. [`Stats::containers`] returns them.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ContainerStatus {
+    /// The metadata of the container.
+    pub container: Arc<Container>,
+    /// The state of its reading.
+    pub state: FollowState,
+    /// Its counters.
+    pub counts: LineCounts,
+    /// The stamp of the last line that was read and not read before.
+    pub last_line: Option<Timestamp>,
+    /// The stamp of the last line that [`Source::next`](crate::Source::next) yielded.
+    pub last_yielded: Option<Timestamp>,
 }
 
 /// The counters of a [`Source`](crate::Source). They outlive it.
@@ -209,6 +228,12 @@ impl Stats {
         }
     }
 
+    /// Returns the containers whose state is known, in no order, as long as they exist.
+    pub fn containers(&self) -> Vec<ContainerStatus> {
+        let known: Vec<_> = lock(&self.containers).known.values().cloned().collect();
+        known.iter().filter_map(|stats| stats.status()).collect()
+    }
+
     /// Returns false if the Engine no longer has the container with this id. Returns true until the first
     /// list of containers is read.
     pub fn knows(&self, id: &str) -> bool {
@@ -278,66 +303,95 @@ impl Drop for WaitingContainer {
     }
 }
 
-/// The counters of one container.
+/// The counters of one container, and the state of its reading.
 #[derive(Debug, Default)]
-pub(crate) struct ContainerStats(Mutex<LineCounts>);
+pub(crate) struct ContainerStats {
+    lines: Mutex<Lines>,
+    reading: Mutex<Option<(Arc<Container>, FollowState)>>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    counts: LineCounts,
+    last: Option<Timestamp>,
+    last_yielded: Option<Timestamp>,
+}
 
 impl ContainerStats {
     pub(crate) fn counts(&self) -> LineCounts {
-        *lock(&self.0)
+        lock(&self.lines).counts
+    }
+
+    /// Notes the container as it is known at this moment, and the state of its reading if it has changed.
+    pub(crate) fn note(&self, container: &Arc<Container>, state: Option<FollowState>) {
+        let reading = &mut *lock(&self.reading);
+        if let Some(state) = state.or_else(|| reading.as_ref().map(|(_, state)| *state)) {
+            *reading = Some((container.clone(), state));
+        }
+    }
+
+    fn status(&self) -> Option<ContainerStatus> {
+        let (container, state) = lock(&self.reading).clone()?;
+        let Lines { counts, last: last_line, last_yielded } = *lock(&self.lines);
+        Some(ContainerStatus { container, state, counts, last_line, last_yielded })
     }
 
     pub(crate) fn request(&self, resumes: bool) {
-        let mut counts = lock(&self.0);
+        let counts = &mut lock(&self.lines).counts;
         counts.requests += 1;
         counts.resumes += u64::from(resumes);
     }
 
     pub(crate) fn window(&self) {
-        let mut counts = lock(&self.0);
+        let counts = &mut lock(&self.lines).counts;
         counts.requests += 1;
         counts.windows += 1;
     }
 
     pub(crate) fn bad_frame(&self) {
-        lock(&self.0).bad_frames += 1;
+        lock(&self.lines).counts.bad_frames += 1;
     }
 
     pub(crate) fn unavailable_log(&self) {
-        lock(&self.0).unavailable_logs += 1;
+        lock(&self.lines).counts.unavailable_logs += 1;
     }
 
     pub(crate) fn gap(&self) {
-        lock(&self.0).gaps += 1;
+        lock(&self.lines).counts.gaps += 1;
     }
 
     pub(crate) fn skipped_empty(&self) {
-        let mut counts = lock(&self.0);
+        let counts = &mut lock(&self.lines).counts;
         counts.read += 1;
         counts.skipped_empty += 1;
     }
 
     pub(crate) fn skipped_repeated(&self) {
-        let mut counts = lock(&self.0);
+        let counts = &mut lock(&self.lines).counts;
         counts.read += 1;
         counts.skipped_repeated += 1;
     }
 
     pub(crate) fn skipped_old(&self) {
-        let mut counts = lock(&self.0);
+        let counts = &mut lock(&self.lines).counts;
         counts.read += 1;
         counts.skipped_old += 1;
     }
 
-    pub(crate) fn queued(&self, truncated: bool) {
-        let mut counts = lock(&self.0);
+    /// Counts a line with this stamp as read and in flight.
+    pub(crate) fn queued(&self, time: Timestamp, truncated: bool) {
+        let lines = &mut *lock(&self.lines);
+        lines.last = lines.last.max(Some(time));
+        let counts = &mut lines.counts;
         counts.read += 1;
         counts.in_flight += 1;
         counts.truncated += u64::from(truncated);
     }
 
-    pub(crate) fn yielded(&self) {
-        let mut counts = lock(&self.0);
+    pub(crate) fn yielded(&self, time: Timestamp) {
+        let lines = &mut *lock(&self.lines);
+        lines.last_yielded = lines.last_yielded.max(Some(time));
+        let counts = &mut lines.counts;
         counts.in_flight = counts.in_flight.saturating_sub(1);
         counts.yielded += 1;
     }
@@ -365,13 +419,13 @@ mod tests {
         let id = ContainerId::parse("0123456789ab").unwrap();
         let container = stats.container(&id);
         let steps: [fn(&ContainerStats); 9] = [
-            |c| c.queued(false),
+            |c| c.queued(Timestamp::UNIX_EPOCH, false),
             ContainerStats::skipped_empty,
-            |c| c.queued(true),
-            ContainerStats::yielded,
+            |c| c.queued(Timestamp::UNIX_EPOCH, true),
+            |c| c.yielded(Timestamp::UNIX_EPOCH),
             ContainerStats::skipped_repeated,
             ContainerStats::skipped_old,
-            ContainerStats::yielded,
+            |c| c.yielded(Timestamp::UNIX_EPOCH),
             |c| c.request(true),
             ContainerStats::bad_frame,
         ];
@@ -397,11 +451,11 @@ mod tests {
         let stats = stats();
         let id = ContainerId::parse("0123456789ab").unwrap();
         let container = stats.container(&id);
-        container.queued(false);
+        container.queued(Timestamp::UNIX_EPOCH, false);
         stats.forget(&id);
         assert_eq!(stats.snapshot().containers.len(), 1);
         assert_eq!(stats.snapshot().total.in_flight, 1);
-        container.yielded();
+        container.yielded(Timestamp::UNIX_EPOCH);
         let after = stats.snapshot();
         assert!(after.containers.is_empty());
         assert_eq!((after.total.read, after.total.yielded, after.total.in_flight), (1, 1, 0));

@@ -163,13 +163,14 @@ impl Supervisor {
                             context.stats.list_failed();
                             outage.failed(error)?;
                         }
-                        None => outage.over(),
+                        None => outage.over(context.client.dialect()),
                     }
                     if was_silent {
                         // The connection of the events may be broken, too, without an error.
                         return Ok(());
                     }
                 }
+                () = context.refused.notified() => return Ok(()),
                 Some(ended) = self.followers.join_next_with_id(), if !self.followers.is_empty() => {
                     self.ended(ended);
                 }

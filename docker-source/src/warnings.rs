@@ -75,8 +75,8 @@ impl LimitedWarnings {
         Self { noun, pending: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Adds an occurrence, which concerns a container or none. It is logged within a minute. If another one is
-    /// pending, the new one is only counted.
+    /// Adds an occurrence, which may concern a container. The occurrence is logged within a minute. If
+    /// another occurrence is pending, the new occurrence is only counted.
     pub(crate) fn warn(&self, container: Option<&str>, text: impl Display) {
         self.warn_of(1, container, text);
     }
@@ -97,7 +97,7 @@ impl LimitedWarnings {
     }
 
     /// Logs the first occurrence at once. Then logs at most one warning a minute: the first new occurrence,
-    /// with the number of new ones after it.
+    /// with the number of occurrences that followed it.
     async fn run(&self) -> Infallible {
         loop {
             self.changed.notified().await;

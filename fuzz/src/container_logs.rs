@@ -1,4 +1,4 @@
-//! Container logs, from bytes to lines.
+//! Checks the decoding of container logs, from bytes to lines.
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
@@ -8,8 +8,8 @@ use docker_source::gelf_core::Timestamp;
 
 use crate::parts::parts;
 
-/// Maximum length of the log that [`log_terminal`] creates from its input: more than the decoder's window of
-/// 64 KiB.
+/// The maximum length, in bytes, of the log that [`log_terminal`] creates from its input. It is more than the
+/// decoder's window of 64 KiB.
 const TERMINAL_LOG_MAX: usize = 100 * 1024;
 
 /// Checks that frames have the same pieces however they are split into reads, and that encoded pieces are
@@ -34,8 +34,9 @@ pub fn log_frames(data: &[u8]) {
 
 /// Checks that the log of a terminal has the same pieces however it is split into reads.
 ///
-/// The first four bytes are the lengths of the reads, in turn. In the rest, the byte 0xff stands for
-/// 5,000 letters and the bytes 0xfc to 0xfe for stamps, so that a few bytes yield lines of several records.
+/// The first four bytes are the lengths of the reads, in turn. In the rest of the input, the byte 0xff stands
+/// for 5,000 letters, and the bytes 0xfc to 0xfe stand for stamps. Thus a few bytes yield lines of several
+/// records.
 pub fn log_terminal(data: &[u8]) {
     let Some((lengths, script)) = data.split_first_chunk::<4>() else { return };
     let mut log = Vec::new();

@@ -1,4 +1,4 @@
-//! Events of a Docker Engine.
+//! Checks the decoding of the events of a Docker Engine.
 
 use docker_source::fuzzing::{EVENT_BUFFER_MAX, decode_events};
 

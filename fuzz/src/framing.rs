@@ -1,4 +1,4 @@
-//! Framing of streams.
+//! Checks the framing of streams.
 
 use bytes::BytesMut;
 use gelf_core::{Delimiter, Framer};
@@ -22,7 +22,7 @@ pub fn framer(data: &[u8]) {
     });
     assert_eq!(read(delimiter, parts), whole);
     if delimiter == Delimiter::Nul {
-        // Frames that were read can be written, and are read back.
+        // Frames that were read can be written again, and the written frames are read as the same frames.
         let mut written = BytesMut::new();
         for frame in whole.iter().flatten() {
             Framer::write_frame(frame, &mut written).expect("a frame");

@@ -1,10 +1,10 @@
-//! Bodies of HTTP requests.
+//! Checks the reading of the bodies of HTTP requests.
 
 use gelf_tokio::fuzzing::{Item, Refusal, read_first, read_values, unpack};
 
 use crate::parts::parts;
 
-/// Maximum length of a body. It exceeds the length that the receiver inflates at once.
+/// The maximum length of a body in bytes. It exceeds the length that the receiver inflates at once.
 const MAX_BODY_LEN: usize = 40_000;
 const MAX_VALUE_LEN: usize = 64;
 const CODINGS: [&str; 4] = ["", "gzip", "deflate", "gzip,deflate"];

@@ -1,4 +1,4 @@
-//! Decompression.
+//! Checks decompression.
 
 use gelf_core::wire::{DecompressError, Decompressor, Inflater};
 

@@ -1,4 +1,4 @@
-//! Decoding, datagrams, and round trips of messages.
+//! Checks the decoding of messages, the reading of datagrams, and round trips of messages.
 
 use std::time::{Duration, Instant};
 

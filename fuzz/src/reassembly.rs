@@ -1,4 +1,4 @@
-//! Reassembly of chunks.
+//! Checks the reassembly of chunks.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

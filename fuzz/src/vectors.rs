@@ -1,10 +1,10 @@
-//! The vectors of the conformance suite, as inputs of the targets.
+//! Provides the vectors of the conformance suite as inputs of the targets.
 
 use std::path::Path;
 
 use gelf_spec_tests::{Input, load};
 
-/// Maximum length of an input. Longer inputs slow down the fuzzer.
+/// The maximum length of an input in bytes. Longer inputs slow down the fuzzer.
 const MAX_BYTES: usize = 8 * 1024;
 
 /// Returns all inputs, each with the name of its target, the id of its vector, and its bytes.

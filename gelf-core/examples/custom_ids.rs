@@ -1,6 +1,6 @@
 //! Splits payloads into chunks with custom message ids. Each id consists of the number of a node and a
-//! counter, which helps to find the chunks of a message in a packet capture. These ids are predictable: use
-//! them only if no attacker can send to the receiver.
+//! counter. These ids make it easy to find the chunks of a message in a packet capture. They are predictable:
+//! use them only if no attacker can send to the receiver.
 
 use gelf_core::wire::{Chunker, MessageId};
 use gelf_core::{DatagramSize, MessageTooLarge};

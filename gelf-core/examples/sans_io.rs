@@ -1,4 +1,4 @@
-//! Sending and receiving without tokio: std sockets, `DatagramWriter` and `DatagramReader`.
+//! Sends and receives a message without tokio, with std sockets, `DatagramWriter` and `DatagramReader`.
 //!
 //! `cargo run -p gelf-core --example sans_io` receives the message that it sends to itself.
 

@@ -18,6 +18,7 @@
 mod json;
 mod members;
 mod names;
+mod text_buffer;
 mod visitor;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use crate::message::{FieldName, Message};
 use json::Reader;
 use members::Members;
 use names::Names;
+use text_buffer::{TextBuffer, whole_characters};
 use visitor::{Collector, Owning};
 
 pub use visitor::Visitor;
@@ -33,9 +35,6 @@ pub use visitor::Visitor;
 /// The maximum nesting of arrays and objects, including the message: 128. A field keeps a nested value as
 /// JSON text, and programs that parse this text later recurse for each level.
 const MAX_DEPTH: usize = 128;
-
-/// The maximum size of a buffer that a decoder keeps for the next payload, in bytes.
-const RETAINED_BYTES: usize = 256 * 1024;
 
 /// Decodes payloads, one after another. A decoder reuses its buffers, so create one and keep it.
 ///
@@ -56,7 +55,7 @@ pub struct Decoder {
     /// The deviations of the current member; the memory is reused.
     deviations: Vec<Deviation>,
     /// The buffer for strings with escapes; the memory is reused.
-    scratch: Vec<u8>,
+    buffer: TextBuffer,
 }
 
 /// The mode and the limits of a decoder.
@@ -96,16 +95,16 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// The default maximum number of members of a message: 1,024. It bounds the time to decode a payload: a
-    /// compressed datagram can contain more than 100,000 tiny members.
+    /// The default maximum number of members of a message: 1,024. The limit bounds the time to decode a
+    /// payload: a compressed datagram can contain more than 100,000 tiny members.
     pub const DEFAULT_MAX_MEMBERS: usize = 1024;
 
-    /// The default maximum length of a member's name in bytes: 1,024. It bounds the index of a log store,
-    /// which keeps every field name that it has received.
+    /// The default maximum length of a member's name in bytes: 1,024. The limit bounds the index of a log
+    /// store: such an index keeps every field name that the store has received.
     pub const DEFAULT_MAX_NAME_BYTES: usize = FieldName::MAX_BYTES + 1;
 
-    /// The default maximum length of a payload in bytes: 8 MiB, the same as for an inflated payload. The
-    /// limit also applies to the text in which invalid UTF-8 is replaced.
+    /// The default maximum length of a payload in bytes: 8 MiB. By default, an inflated payload has the same
+    /// limit. The limit also applies to the text in which invalid UTF-8 is replaced.
     pub const DEFAULT_MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 
     /// The maximum number of deviations of a message that are reported one by one: 1,024. Further deviations
@@ -129,7 +128,7 @@ impl Decoder {
             max_name_bytes: Self::DEFAULT_MAX_NAME_BYTES,
             max_payload_bytes: Self::DEFAULT_MAX_PAYLOAD_BYTES,
         };
-        Self { limits, names: Names::default(), deviations: Vec::new(), scratch: Vec::new() }
+        Self { limits, names: Names::default(), deviations: Vec::new(), buffer: TextBuffer::default() }
     }
 
     /// Sets the maximum number of members of a message.
@@ -179,7 +178,7 @@ impl Decoder {
             return Err(DecodeError::new(DecodeErrorKind::PayloadTooLarge, self.limits.max_payload_bytes));
         }
         self.deviations.clear();
-        let offset = match std::str::from_utf8(payload) {
+        let offset = match simdutf8::compat::from_utf8(payload) {
             Ok(text) => return self.decode_text(text, visitor),
             Err(error) => error.valid_up_to(),
         };
@@ -188,17 +187,14 @@ impl Decoder {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
         }
         self.deviations.push(Deviation { kind, offset, count: 1 });
-        let text = corrected(payload, self.limits.max_payload_bytes);
+        let text = corrected(payload, self.limits.max_payload_bytes, &mut self.buffer);
         let text = text.ok_or_else(|| DecodeError::new(DecodeErrorKind::PayloadTooLarge, offset))?;
         self.decode_text(&text, &mut Owning(visitor))
     }
 
     fn decode_text<'t>(&mut self, text: &'t str, visitor: &mut impl Visitor<'t>) -> Result<(), DecodeError> {
-        let Self { limits, names, deviations, scratch } = self;
-        if scratch.len() > RETAINED_BYTES {
-            *scratch = Vec::new();
-        }
-        let mut reader = Reader::new(text, *limits, deviations, scratch);
+        let Self { limits, names, deviations, buffer } = self;
+        let mut reader = Reader::new(text, *limits, deviations, buffer);
         reader.begin()?;
         let mut members = Members::new(names);
         let (mut count, mut report) = (0, Report::default());
@@ -225,46 +221,72 @@ impl Decoder {
 /// Replaces invalid UTF-8 by U+FFFD. The result is the same as that of [`String::from_utf8_lossy`], but this
 /// function is faster for text with many invalid bytes. Returns `None` if the result has more than `limit`
 /// bytes.
-fn corrected(payload: &[u8], limit: usize) -> Option<String> {
-    // A byte that is not ASCII becomes at most three bytes.
-    let others = payload.iter().filter(|byte| !byte.is_ascii()).count();
-    let mut text = String::with_capacity((payload.len() + 2 * others).min(limit));
+fn corrected(payload: &[u8], limit: usize, buffer: &mut TextBuffer) -> Option<String> {
+    buffer.clear();
     let mut rest = payload;
-    while let Some(chunk) = rest.utf8_chunks().next() {
-        text.push_str(chunk.valid());
+    // Tells whether the last valid part was long. If it was, the next part is probably long, too.
+    let mut long = true;
+    while !rest.is_empty() {
+        if long {
+            rest = push_valid_windows(rest, buffer);
+        }
+        let Some(chunk) = rest.utf8_chunks().next() else { break };
+        buffer.push_str(chunk.valid());
+        long = chunk.valid().len() >= WINDOW / 2;
         rest = rest.get(chunk.valid().len()..).unwrap_or_default();
-        // Invalid bytes often follow one another, with a few valid bytes in between.
+        // Invalid bytes often follow one another, with a few valid characters in between.
         let mut valid = 0;
-        while let Some(byte) = rest.first().filter(|_| text.len() <= limit) {
-            let len = match invalid_len(rest) {
-                0 if byte.is_ascii() && valid < 16 => {
-                    valid += 1;
-                    text.push(char::from(*byte));
-                    1
+        while !rest.is_empty() && valid < 16 && buffer.len() <= limit {
+            let read = match character_len(rest) {
+                Ok(1) => {
+                    let len = buffer.push_ascii(rest);
+                    valid += len;
+                    len
                 }
-                0 => break,
-                len => {
+                Ok(len) => {
+                    valid += 1;
+                    buffer.push_start(rest, len);
+                    len
+                }
+                Err(len) => {
                     valid = 0;
-                    text.push(char::REPLACEMENT_CHARACTER);
+                    buffer.push(char::REPLACEMENT_CHARACTER);
                     len
                 }
             };
-            rest = rest.get(len..).unwrap_or_default();
+            rest = rest.get(read..).unwrap_or_default();
         }
-        if text.len() > limit {
+        if buffer.len() > limit {
             return None;
         }
     }
-    Some(text)
+    buffer.take().filter(|text| text.len() <= limit)
 }
 
-/// Returns the number of bytes at the start of `text` that are replaced by one U+FFFD: the length of an
-/// incomplete character, or 1 for a byte with which no character begins (Unicode 16, section 3.9, table 3-7).
-/// Returns 0 if `text` starts with a whole character.
-fn invalid_len(text: &[u8]) -> usize {
+/// Adds valid text to the buffer, a window at a time, and returns the rest, which may begin with valid text.
+fn push_valid_windows<'a>(mut text: &'a [u8], buffer: &mut TextBuffer) -> &'a [u8] {
+    loop {
+        let window = text.first_chunk::<WINDOW>().map_or(text, |window| window);
+        let Some((window, rest)) = text.split_at_checked(whole_characters(window)) else { return text };
+        match simdutf8::basic::from_utf8(window) {
+            Ok(valid) if !valid.is_empty() => buffer.push_str(valid),
+            _ => return text,
+        }
+        text = rest;
+    }
+}
+
+/// The length, in bytes, of the windows in which long valid parts are checked.
+const WINDOW: usize = 4096;
+
+/// Returns the length of the character at the start of `text`. An error is the number of bytes that are replaced
+/// by one U+FFFD: the length of an incomplete character, or 1 for a byte with which no character begins (Unicode
+/// 16, section 3.9, table 3-7).
+#[inline(always)]
+fn character_len(text: &[u8]) -> Result<usize, usize> {
     let is_next = |at: usize| matches!(text.get(at), Some(0x80..0xc0));
     let (second, len) = match text {
-        [0..0x80, ..] => return 0,
+        [0..0x80, ..] => return Ok(1),
         [0xc2..=0xdf, ..] => (is_next(1), 2),
         [0xe0, second, ..] => (matches!(second, 0xa0..0xc0), 3),
         [0xed, second, ..] => (matches!(second, 0x80..0xa0), 3),
@@ -275,15 +297,16 @@ fn invalid_len(text: &[u8]) -> usize {
         _ => (false, 1),
     };
     match (second, len) {
-        (false, _) => 1,
-        (true, 2) => 0,
-        (true, _) if !is_next(2) => 2,
-        (true, 4) if !is_next(3) => 3,
-        (true, _) => 0,
+        (false, _) => Err(1),
+        (true, 2) => Ok(2),
+        (true, _) if !is_next(2) => Err(2),
+        (true, 4) if !is_next(3) => Err(3),
+        (true, len) => Ok(len),
     }
 }
 
-/// The deviations of a message that were passed on, and the number of all others.
+/// The number of deviations of a message that were passed to the visitor, and the number of all further
+/// deviations.
 #[derive(Default)]
 struct Report {
     passed: usize,

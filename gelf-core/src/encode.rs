@@ -2,7 +2,7 @@
 //!
 //! The order on the wire is fixed: `version`, `host` and the fields of the [`FieldSet`], which are constant
 //! for many messages and are copied as one piece; then `timestamp`, `level`, `short_message`, `full_message`;
-//! then the message's own fields. JSON gives the order no meaning, so every reader takes it.
+//! then the message's own fields. JSON gives the order no meaning, so every reader accepts this order.
 //!
 //! The encoder adapts messages so that every known reader accepts them:
 //!
@@ -13,7 +13,7 @@
 //! | an integer outside of `i64` | a string of its digits | Graylog reads it modulo 2^64 |
 //! | a foreign field name (decoded leniently) | the name [sanitized](crate::FieldName::sanitize) | readers drop the field, or the message |
 //! | names that sanitizing makes equal | `_2`, `_3`, ... appended to all but the first | readers keep one of a repeated name |
-//! | a field that its field set has too | the message's value, once | readers disagree about a repeated name |
+//! | a field also in its field set | the message's value, once | readers disagree about a repeated name |
 
 mod display;
 pub(crate) mod escape;
@@ -30,8 +30,8 @@ use crate::too_large::MessageTooLarge;
 use escape::{cut_to, escaped_len};
 use writer::{PLACEHOLDER, ValueOptions, Writer, or_placeholder, write_head};
 
-/// The name of the field that marks a truncated message; its value is the original length of the texts in
-/// bytes.
+/// The name of the field that marks a truncated message. The field's value is the original length of the
+/// texts in bytes.
 const TRUNCATED: &str = "truncated";
 
 /// Encodes messages, with options for cases in which readers differ.
@@ -122,10 +122,10 @@ impl Encoder {
         self.write(message, Texts::of(message), dst);
     }
 
-    /// Appends the message in at most `limit` bytes. If it is longer, its texts are truncated at a character
-    /// boundary: first `full_message`, which is left out before `short_message` is truncated at all. The
-    /// field `_truncated` then has the original length of both texts together in bytes, unless the message
-    /// already has a field with this name.
+    /// Appends the message in at most `limit` bytes. If the message is longer, its texts are truncated at a
+    /// character boundary. First, `full_message` is truncated or left out. `short_message` is truncated only
+    /// if the message is too long even without `full_message`. The field `_truncated` then has the original
+    /// length of both texts together in bytes, unless the message already has a field with this name.
     ///
     /// ```
     /// use gelf_core::{Encoder, Fit, Message, bytes::BytesMut};
@@ -141,8 +141,8 @@ impl Encoder {
     /// ```
     ///
     /// # Errors
-    /// [`MessageTooLarge::Fields`] if the message is longer than `limit` even without its texts; `dst` is not
-    /// changed.
+    /// Returns [`MessageTooLarge::Fields`] if the message is longer than `limit` even without its texts.
+    /// `dst` is then not changed.
     pub fn encode_within(
         &self,
         message: &Message<'_>,
@@ -241,7 +241,8 @@ impl<'m> Texts<'m> {
         }
     }
 
-    /// Truncates the texts so that the message, `len` bytes long, has at most `limit`.
+    /// Truncates the texts so that the message has at most `limit` bytes. `len` is the length of the whole
+    /// message in bytes.
     fn cut(self, message: &Message<'_>, len: usize, limit: usize) -> Result<Self, MessageTooLarge> {
         const FULL_MESSAGE: usize = r#","full_message":"""#.len();
         let short_len = escaped_len(or_placeholder(self.short_message));
@@ -275,11 +276,11 @@ fn decimal_digits(integer: u64) -> usize {
 
 /// Returns the names of the message's own fields as they are sent, in order.
 ///
-/// Sanitizing makes `a/b` and `a b` both `a_b`, and readers would keep one of the two values. So the first
-/// keeps the name, and `_2`, `_3` and so on are appended to the others. Numbers that would make an existing
-/// name are skipped. A name that needs no sanitizing is never changed.
+/// Sanitizing makes `a/b` and `a b` both `a_b`, and readers would keep one of the two values. Therefore only
+/// the first field is sent as `a_b`, and `_2`, `_3` and so on are appended to the names of the others.
+/// Numbers that would make an existing name are skipped. A name that needs no sanitizing is never changed.
 ///
-/// This is needed only if a name is foreign. The function remembers the last number of each name, since a
+/// The function is called only if a name is foreign. It remembers the last number of each name, since a
 /// message may have a thousand names that sanitizing makes equal.
 fn sent_names<'m>(message: &'m Message<'_>) -> Vec<Cow<'m, str>> {
     let set = message.field_set().into_iter().flat_map(FieldSet::fields).map(|(name, _)| name.as_str());

@@ -1,7 +1,7 @@
 //! Messages and the types that they consist of.
 //!
-//! The order of the files is `level`, `timestamp`, `number`, `value`, `field`, `field_set`, and this one:
-//! none imports a later one.
+//! The files have the order `level`, `timestamp`, `number`, `value`, `field`, `field_set`, and this file. No
+//! file imports a later file.
 
 pub(crate) mod field;
 pub(crate) mod field_set;
@@ -118,9 +118,9 @@ impl<'a> Message<'a> {
         self
     }
 
-    /// Adds an additional field under a [sanitized](FieldName::sanitize) name, and never replaces one: if the
-    /// message has a field with this name, `_2` is appended, or the first higher number that makes the name
-    /// free.
+    /// Adds an additional field under a [sanitized](FieldName::sanitize) name, and never replaces another
+    /// field. If the message already has a field with this name, the name gets the suffix `_2`, or the first
+    /// higher number that is free.
     ///
     /// ```
     /// use gelf_core::Message;
@@ -141,7 +141,7 @@ impl<'a> Message<'a> {
     /// Checks the name and adds an additional field, as [`with_field`](Self::with_field) does.
     ///
     /// # Errors
-    /// If [`FieldName::new`] refuses the name.
+    /// Returns an error if [`FieldName::new`] refuses the name.
     pub fn try_field(
         mut self,
         name: impl Into<Cow<'a, str>>,
@@ -190,7 +190,7 @@ impl<'a> Message<'a> {
     /// Checks the name and adds or replaces an additional field in place.
     ///
     /// # Errors
-    /// If [`FieldName::new`] refuses the name; the message is not changed.
+    /// Returns an error if [`FieldName::new`] refuses the name. The message is then not changed.
     pub fn try_set_field(
         &mut self,
         name: impl Into<Cow<'a, str>>,

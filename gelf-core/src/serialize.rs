@@ -12,7 +12,7 @@
 //! | a string, a character, an enum's variant without content | a string |
 //! | an enum's variant with content | a map with one member that has the variant's name |
 //! | an integer | an exact number, which is sent as a string if it is outside of `i64` |
-//! | a float | a number, the shortest decimal that reads back as it; NaN and the infinities are left out |
+//! | a float | the shortest decimal that reads back as the same float; NaN and the infinities are left out |
 //! | a boolean | a boolean, sent [as a string](crate::Encoder::with_json_booleans) by default |
 //! | `None`, `()` | left out |
 //!
@@ -35,13 +35,14 @@ const MAX_DEPTH: usize = 8;
 /// The maximum number of fields of a value: as many as a [`Decoder`](crate::Decoder) accepts by default.
 const MAX_FIELDS: usize = crate::Decoder::DEFAULT_MAX_MEMBERS;
 
-/// The field that names the members that [`Message::with_serialized`] has left out.
+/// The name of the field that lists the members that [`Message::with_serialized`] has left out.
 const SERIALIZE_ERROR: &str = "serialize_error";
 
-/// The maximum length of the text of the field [`SERIALIZE_ERROR`], not counting the final number of members.
+/// The maximum length, in bytes, of the text of the field [`SERIALIZE_ERROR`]. The text `; and … more` at its
+/// end does not count.
 const MAX_ERROR_BYTES: usize = 1024;
 
-/// The separator between the name of a member and the name of a member of its value.
+/// The separator between the name of a member and the name of a member that is nested in it.
 const SEPARATOR: char = '_';
 
 impl Message<'_> {
@@ -200,7 +201,8 @@ impl LeftOut {
 
 impl Flattener {
     /// Notes the error of the current member. Returns an error only if members may not be left out, or if the
-    /// maximum number of fields or of errors is reached, so that a value with endless members ends.
+    /// maximum number of fields or of errors is reached. These maxima also stop a value that has endlessly
+    /// many members.
     fn leave_out(&mut self, error: SerializeError) -> Result<(), SerializeError> {
         match &mut self.left_out {
             Some(left_out) if error != SerializeError::TooManyFields => {

@@ -5,7 +5,7 @@
 //! cargo run -p gelf-tokio --features http --example receive -- 127.0.0.1:12201
 //! ```
 //!
-//! UDP and TCP share the port; HTTP has the next one.
+//! UDP and TCP share the port; HTTP uses the next port.
 
 use std::error::Error;
 use std::io::Write;

@@ -4,10 +4,10 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
-/// Draws pauses with full jitter. Each pause is between zero and a bound that doubles from 0.1 s to 30 s, so
-/// that many senders do not return to a receiver at the same moment. After an attempt that failed at once,
-/// the bound is no more than 5 s: such attempts cost little, and the sender soon notices that the destination
-/// is back.
+/// Draws pauses with full jitter. Each pause is a random time between zero and a bound, so that many senders
+/// do not return to a receiver at the same moment. The bound doubles with each pause, from 0.1 s to 30 s.
+/// After an attempt that failed at once, the bound is no more than 5 s: such attempts cost little, and the
+/// sender soon notices that the destination is back.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     bound: Duration,
@@ -27,7 +27,7 @@ impl Backoff {
         Self { bound: Self::FIRST, random: RandomState::new(), drawn: 0 }
     }
 
-    /// Returns the pause after an attempt that failed after `took`.
+    /// Returns the pause after a failed attempt that took the time `took`.
     pub(crate) fn pause_after(&mut self, took: Duration) -> Duration {
         if took < Self::AT_ONCE {
             self.bound = self.bound.min(Self::LONGEST_AT_ONCE);
@@ -40,7 +40,7 @@ impl Backoff {
         let mut hasher = self.random.build_hasher();
         hasher.write_u64(self.drawn);
         self.drawn += 1;
-        // A float keeps 53 bits, so these bits give a fraction in [0, 1).
+        // A float holds 53 bits exactly, so the upper 53 bits of the hash give a fraction in [0, 1).
         let fraction = (hasher.finish() >> 11) as f64 / (1_u64 << 53) as f64;
         let pause = self.bound.mul_f64(fraction);
         self.bound = (self.bound * 2).min(Self::LONGEST);

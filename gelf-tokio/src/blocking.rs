@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 /// if the future is dropped.
 ///
 /// `tokio::task::spawn_blocking` and `tokio::net::lookup_host` panic if the system cannot start a thread.
-/// This function returns an error, and the caller tries again later.
+/// This function returns an error instead, so that the caller can try again later.
 ///
 /// # Errors
 /// Returns an error if the system cannot start a thread.

@@ -74,20 +74,21 @@ thread_local! {
 ///
 /// # Timestamps
 ///
-/// A message without a timestamp gets the time at which it is queued. The message may wait, and a receiver
-/// would give it the time of its arrival. The GELF specification says that `timestamp` "SHOULD be set by
-/// client library". [`ClientBuilder::stamp`] turns this off. Payloads are not changed.
+/// A message without a timestamp gets the time at which it is queued. Otherwise, the receiver would use the
+/// time of arrival, which is later if the message had to wait. The GELF specification says that `timestamp`
+/// "SHOULD be set by client library". [`ClientBuilder::stamp`] turns the timestamps off. A payload that is
+/// already JSON text is never changed.
 ///
 /// # The end of a program
 ///
 /// A program that returns from `main` drops its runtime, and the driver with it. Call [`close`](Self::close)
 /// before the return: it sends the queued messages, and reports how many could not be sent. If the program
-/// drops all clones instead, the driver has 10 s to send the queued messages, if the runtime lives that long.
+/// drops all clones instead, the driver has 10 s to send the queued messages. It needs the runtime meanwhile.
 ///
 /// # Receipts
 ///
-/// [`ClientBuilder::connect_with_receipts`] returns a client and the [`Outcome`](crate::Outcome) of each of
-/// its messages:
+/// [`ClientBuilder::connect_with_receipts`] returns a client and its [`Receipts`]. They report the
+/// [`Outcome`](crate::Outcome) of each message of the client:
 ///
 /// ```
 /// # use gelf_tokio::gelf_core::Message;
@@ -138,10 +139,10 @@ impl Client {
     /// room.
     ///
     /// # Errors
-    /// [`NotQueued`]; the message is counted in [`ClientStats::not_queued`].
+    /// Returns [`NotQueued`]. The message is then counted in [`ClientStats::not_queued`].
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the message is not queued.
+    /// If the future is dropped before it completes, the message is not queued.
     pub async fn send(&self, message: &Message<'_>) -> Result<(), NotQueued> {
         self.send_with_receipt(message, ()).await
     }
@@ -150,8 +151,8 @@ impl Client {
     /// parsed.
     ///
     /// # Errors
-    /// As [`send`](Self::send), and [`NotQueuedReason::Invalid`] if the payload is blank, or has a null byte
-    /// or the endpoint's delimiter.
+    /// Returns the errors of [`send`](Self::send), and [`NotQueuedReason::Invalid`] if the payload is blank
+    /// or contains a null byte or the endpoint's delimiter.
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
@@ -159,7 +160,7 @@ impl Client {
         self.send_payload_with_receipt(payload, ()).await
     }
 
-    /// Queues a message without waiting. A full queue refuses it even with
+    /// Queues a message without waiting. A full queue refuses the message even with
     /// [`WhenFull::Wait`](crate::WhenFull::Wait).
     ///
     /// # Errors
@@ -182,10 +183,10 @@ impl<R> Client<R> {
     /// until the queue has room.
     ///
     /// # Errors
-    /// [`NotQueued`], with the receipt; the message is counted in [`ClientStats::not_queued`].
+    /// Returns [`NotQueued`] with the receipt. The message is then counted in [`ClientStats::not_queued`].
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the message is not queued, and no receipt comes.
+    /// If the future is dropped before it completes, the message is not queued, and no receipt comes.
     pub async fn send_with_receipt(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
         self.queue.queue(self.encode(message), receipt).await
     }
@@ -194,8 +195,9 @@ impl<R> Client<R> {
     /// A payload is JSON text, which is not parsed.
     ///
     /// # Errors
-    /// As [`send_with_receipt`](Self::send_with_receipt), and [`NotQueuedReason::Invalid`] if the payload is
-    /// blank, or has a null byte or the endpoint's delimiter.
+    /// Returns the errors of [`send_with_receipt`](Self::send_with_receipt), and
+    /// [`NotQueuedReason::Invalid`] if the payload is blank or contains a null byte or the endpoint's
+    /// delimiter.
     ///
     /// # Cancel safety
     /// As [`send_with_receipt`](Self::send_with_receipt).
@@ -204,7 +206,7 @@ impl<R> Client<R> {
         self.queue.queue(payload.into(), receipt).await
     }
 
-    /// Queues a message with its receipt, without waiting. A full queue refuses it even with
+    /// Queues a message with its receipt, without waiting. A full queue refuses the message even with
     /// [`WhenFull::Wait`](crate::WhenFull::Wait).
     ///
     /// # Errors
@@ -226,15 +228,15 @@ impl<R> Client<R> {
     /// messages, so a flush only waits.
     ///
     /// # Errors
-    /// [`Unsent`] if messages have no outcome after `within`. These messages stay queued.
+    /// Returns [`Unsent`] if messages have no outcome after `within`. These messages stay queued.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the messages stay queued.
+    /// If the future is dropped before it completes, the messages stay queued.
     pub async fn flush(&self, within: Duration) -> Result<(), Unsent> {
         self.flushed(timeout(within, self.queue.flushed()).await.ok())
     }
 
-    /// Flushes as [`flush`](Self::flush) does, blocking the thread. The driver must run on other threads: in
+    /// Waits as [`flush`](Self::flush) does, but blocks the thread. The driver must run on another thread: in
     /// a runtime of one thread, the driver would be blocked too.
     ///
     /// # Errors
@@ -246,19 +248,19 @@ impl<R> Client<R> {
     /// Refuses further messages from all clones, sends the queued messages, and ends the driver.
     ///
     /// # Errors
-    /// [`Unsent`] if messages were dropped during the call. Messages that are not sent after `within` are
-    /// dropped as [`DropReason::Ended`](crate::DropReason::Ended).
+    /// Returns [`Unsent`] if messages were dropped during the call. Messages that are not sent after `within`
+    /// are dropped as [`DropReason::Ended`](crate::DropReason::Ended).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the client is closed, and the driver has `within` to send
+    /// If the future is dropped before it completes, the client is closed, and the driver has `within` to send
     /// the queued messages.
     pub async fn close(&self, within: Duration) -> Result<(), Unsent> {
         let dropped = self.begin_close(within);
         self.closed(dropped, timeout(within, self.queue.ended()).await.ok())
     }
 
-    /// Closes as [`close`](Self::close) does, blocking the thread. The driver must run on other threads, as
-    /// for [`flush_blocking`](Self::flush_blocking).
+    /// Closes the client as [`close`](Self::close) does, but blocks the thread. The driver must run on
+    /// another thread, as for [`flush_blocking`](Self::flush_blocking).
     ///
     /// # Errors
     /// As [`close`](Self::close).

@@ -14,8 +14,9 @@ use tokio_util::codec::{Decoder, Encoder};
 /// stream. The last frame of a stream may lack the delimiter. A frame shares the memory of the read buffer:
 /// copy a frame that you keep.
 ///
-/// As an encoder, the codec takes messages and payloads. Let `FramedWrite` collect many of them (`feed`, and
-/// a backpressure boundary of 64 KiB): one write for each costs seven times the processor time.
+/// As an encoder, the codec takes messages and payloads. Let `FramedWrite` collect many frames before it
+/// writes: use `feed`, and a backpressure boundary of 64 KiB. A separate write for each frame costs seven
+/// times the processor time.
 ///
 /// ```
 /// use gelf_tokio::GelfCodec;

@@ -48,18 +48,18 @@ pub use table::EndpointOption;
 /// an IPv4 address, or an IPv6 address in brackets. An IPv6 address may have a zone behind `%25`, as in
 /// `[fe80::1%25eth0]` (RFC 6874), or behind a bare `%`, which curl accepts, too. A name is looked up at each
 /// connect. The path is sent as it is written; an empty path and `/` mean `/gelf`. User and password are
-/// percent-decoded and sent as Basic authentication. A URI with a fragment is an error, and so is a URI of
-/// another transport with a path or a user.
+/// percent-decoded and sent as Basic authentication. A fragment is an error in every URI. A path or a user is
+/// an error in a URI without HTTP.
 ///
-/// Options follow as a query, in any order, each at most once unless its row says that it may be repeated:
-/// `gelf://logs?compression=zlib&datagram_size=8192`. They are encoded as in HTML forms: `%2B` is a plus
-/// sign, and `+` a space. [`Display`](std::fmt::Display) writes only the options that differ from their
-/// defaults.
+/// Options follow as a query, in any order, as in `gelf://logs?compression=zlib&datagram_size=8192`. Each
+/// option may be given once, unless its row below says that it may be repeated. Options are encoded as in
+/// HTML forms: `%2B` is a plus sign, and `+` is a space. [`Display`](std::fmt::Display) writes only the
+/// options that differ from their defaults.
 ///
 #[doc = include_str!("endpoint/options.md")]
 ///
 /// The fields of [`UdpOptions`], [`TcpOptions`], [`TlsOptions`], [`HttpOptions`] and [`QueueOptions`]
-/// describe them in detail.
+/// describe the options in detail.
 ///
 /// # Secrets
 ///
@@ -101,7 +101,7 @@ impl Endpoint {
     /// ```
     ///
     /// # Errors
-    /// Returns [`InvalidEndpoint`] for an invalid host, for options that a URI could not have, and for a
+    /// Returns [`InvalidEndpoint`] for an invalid host, for options that no URI can express, and for a
     /// transport whose cargo feature is off.
     pub fn new(transport: Transport, host: &str) -> Result<Self, InvalidEndpoint> {
         let invalid_host = || InvalidEndpoint::Host { host: host.to_owned() };
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_callers_options_are_its_own_and_are_named_among_the_known() {
+    fn options_of_the_caller_are_parsed_and_listed_as_known() {
         let names = ["filter.name", "append_tag"];
         let uri = "gelf+tcp://h?filter.name=a%2Cb+%C3%A4&queue=7&append_tag&filter.name=%25";
         let (endpoint, options) = Endpoint::parse_with_options(uri, &names).unwrap();

@@ -6,7 +6,7 @@ use crate::endpoint::TlsOptions;
 #[cfg(feature = "tls")]
 use crate::tls::{Connector, no_tls};
 
-/// A host and a port, with the settings of TLS for it.
+/// A host and a port, with the TLS settings for this host.
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) name: String,
@@ -40,7 +40,7 @@ impl fmt::Display for Host {
 ///
 /// The first host is current at the beginning. When the current host fails, the next host becomes current;
 /// the first host follows the last one. A round ends when all hosts have failed one after the other. Then the
-/// first host is current again, and the caller is to pause.
+/// first host is current again, and the caller has to pause before the next round.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     first: Host,
@@ -54,11 +54,11 @@ pub(crate) struct Hosts {
 }
 
 impl Hosts {
-    /// Creates the list. It reads no file.
+    /// Creates the list. The TLS files are not read yet.
     ///
     /// # Errors
-    /// `InvalidInput` for options of TLS that contradict each other; `Unsupported` for TLS without the
-    /// feature `tls`.
+    /// Returns `InvalidInput` for TLS options that contradict each other, and `Unsupported` for TLS without
+    /// the feature `tls`.
     pub(crate) fn new(
         (name, port): (&str, u16),
         failover: &[(String, u16)],
@@ -100,7 +100,7 @@ impl Hosts {
     /// Replaces the files of TLS by the caller's configuration.
     ///
     /// # Errors
-    /// `InvalidInput` if the endpoint has no TLS.
+    /// Returns `InvalidInput` if the endpoint has no TLS.
     #[cfg(feature = "tls")]
     pub(crate) fn set_tls_config(&mut self, config: &std::sync::Arc<rustls::ClientConfig>) -> io::Result<()> {
         if self.first.tls.is_none() {
@@ -116,7 +116,7 @@ impl Hosts {
         self.current.checked_sub(1).and_then(|index| self.further.get(index)).unwrap_or(&self.first)
     }
 
-    /// Returns the maker of TLS connections to the current host.
+    /// Returns the connector that makes TLS connections to the current host, if the endpoint has TLS.
     #[cfg(feature = "tls")]
     pub(crate) fn connector(&mut self) -> Option<&mut Connector> {
         let further = self.current.checked_sub(1).and_then(|index| self.further.get_mut(index));
@@ -153,7 +153,7 @@ impl Hosts {
         None
     }
 
-    /// Returns whether a host of this round has failed, so that another one is to be tried without a pause.
+    /// Returns whether a host of this round has failed. If so, the next host is tried without a pause.
     #[cfg(feature = "http")]
     pub(crate) fn is_failing_over(&self) -> bool {
         !self.errors.is_empty()
@@ -166,7 +166,7 @@ impl Hosts {
             let host = self.current();
             match self.current {
                 0 => tracing::info!("messages go to {host} again"),
-                _ => tracing::warn!("messages go to {host} now: {}", self.errors.join("; ")),
+                _ => tracing::warn!("messages go to {host}, since others failed: {}", self.errors.join("; ")),
             }
             self.worked = self.current;
         }

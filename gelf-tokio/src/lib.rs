@@ -62,10 +62,10 @@
 //! | frame | 2 MiB | streams without a delimiter |
 //! | connections | 1,024, and 64 per peer; further ones wait to be accepted, or are closed | connections without end |
 //! | TLS handshake | 10 s | connections that are not used |
-//! | receipt of a frame | 30 s | frames that come byte by byte |
-//! | unfinished frames | 256 MiB, and 64 KiB per connection | long frames that are begun and not ended |
+//! | time from the first byte of a frame to its end | 30 s | frames that come byte by byte |
+//! | unfinished frames | 256 MiB, plus 64 KiB per connection | long frames that are begun and not ended |
 //! | received frames that wait | 1,024 or 16 MiB | senders faster than the reader; they are made to wait |
-//! | HTTP request body | 64 KiB, inflated, as Graylog's limit | bodies without end |
+//! | HTTP request body | 64 KiB after inflation, the same as Graylog's limit | bodies without end |
 //! | values of a bulk request | 65,536 | bodies of a great many small messages |
 //!
 //! The types in the module [`options`] change these limits.

@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use crate::send::SendError;
 
-/// The outcome of a message, as far as a sender can know it. Each queued message has exactly one.
+/// The outcome of a message, as far as a sender can know it. Each queued message has exactly one outcome.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -98,8 +98,8 @@ pub enum NotQueuedReason {
     /// [`Client::last_error`](crate::Client::last_error) tells which of these happened.
     DriverEnded,
     /// The queue is full. With [`WhenFull::DropOldest`](crate::WhenFull::DropOldest), this happens only if
-    /// all messages are in flight. With [`WhenFull::Wait`](crate::WhenFull::Wait), only the methods
-    /// `try_send*` return this reason.
+    /// the messages in flight leave too little room. With [`WhenFull::Wait`](crate::WhenFull::Wait), only the
+    /// methods `try_send*` return this reason.
     Full,
     /// The payload is blank, or it contains a null byte or the endpoint's
     /// [delimiter](crate::options::TcpOptions::delimiter). Blank payloads and null bytes are invalid for all

@@ -67,7 +67,7 @@ pub enum ReceiveError {
     Frame {
         /// The address of the sender.
         from: SocketAddr,
-        /// The limit that it exceeds.
+        /// The error, which contains the limit that the frame exceeds.
         error: FrameError,
     },
     /// One of several messages in an HTTP request is too long. It is skipped, and the others are received.
@@ -88,7 +88,7 @@ impl ReceiveError {
     }
 }
 
-/// Shows the inner error, which is therefore not the source.
+/// Shows the inner error as part of the text. The inner error is therefore not the `source` of this error.
 impl fmt::Display for ReceiveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -35,7 +35,7 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// Returns the addresses of a host. Returns an error if the host has none.
+/// Returns the addresses of a host. Returns an error if the host has no address.
 pub(crate) async fn addresses(resolver: &dyn Resolve, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let addresses = resolver.resolve(host, port).await?;
     if addresses.is_empty() {

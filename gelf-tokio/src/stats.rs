@@ -15,12 +15,13 @@ pub use crate::udp::UdpSenderStats;
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct ClientStats {
-    /// Messages that were queued. `not_queued` counts the others.
+    /// Messages that were queued. `not_queued` counts the messages that were refused.
     pub queued: u64,
     /// Messages that wait in the queue now.
     pub waiting: usize,
-    /// Messages that are being sent now. They are written and not acknowledged, acknowledged on a connection
-    /// that is not proven yet (see [`Outcome::Acknowledged`]), or part of a request that is not answered.
+    /// Messages that are being sent now. Such a message is written and not acknowledged, is acknowledged on a
+    /// connection that has not proven itself yet (see [`Outcome::Acknowledged`]), or is part of a request
+    /// without an answer.
     pub in_flight: usize,
     /// Messages with the outcome [`Outcome::Accepted`].
     pub accepted: u64,
@@ -32,23 +33,23 @@ pub struct ClientStats {
     pub dropped: DropCounts,
     /// Messages that were not queued, by reason.
     pub not_queued: NotQueuedCounts,
-    /// Messages with the outcome [`Outcome::Acknowledged`] that may be lost all the same, since their
+    /// Messages with the outcome [`Outcome::Acknowledged`] that may be lost all the same, since their TCP
     /// connection ended by an error, such as a reset. The counter includes the messages that were
     /// acknowledged in the last one to two seconds before the connection's last acknowledgement. If the
-    /// receiver answered by TLS or HTTP, it includes all messages of the connection. Over TCP.
+    /// receiver answered with TLS or HTTP, the counter includes all messages of the connection.
     pub possibly_lost: u64,
     /// Messages that were sent again. The receiver may have them twice. Over TCP, these are messages that
     /// were written again on a new connection, since the previous connection ended before they were
     /// acknowledged, or before it had proven itself. Over HTTP, these are messages of repeated requests.
     pub resent: u64,
-    /// Messages that were cut to fit into 128 chunks. Over UDP, with
-    /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
+    /// Messages that were cut to fit into 128 chunks. This happens only over UDP, if
+    /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow) permits it.
     pub truncated: u64,
     /// Receipts that were lost, since too many were unread: see [`Receipts`](crate::Receipts).
     pub receipts_lost: u64,
-    /// Datagrams for which the destination's host reported a refusal. Over UDP.
+    /// UDP datagrams for which the destination's host reported a refusal.
     pub refused_datagrams: u64,
-    /// Connections made. Over UDP, sockets.
+    /// Connections made. Over UDP, a socket counts as a connection.
     pub connections: u64,
     /// Attempts to connect that failed. An attempt includes the lookup of the name and the TLS handshake. It
     /// fails when all hosts of the endpoint have failed.

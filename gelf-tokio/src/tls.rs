@@ -1,8 +1,8 @@
 //! TLS 1.2 and 1.3 for the transports TCP and HTTP, with rustls and ring.
 //!
-//! Certificates and keys are PEM files. A sender reads a changed file again before each connect. A receiver
-//! reads a changed file again before a handshake, at most once a second. Sessions are never resumed, so that
-//! the current files apply to each connection.
+//! Certificates and keys are PEM files. A sender checks before each connect whether a file has changed, and
+//! reads a changed file again. A receiver does the same before a handshake, at most once a second. Sessions
+//! are never resumed, so that the current files apply to each connection.
 
 use std::io;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ pub use config_error::TlsConfigError;
 pub(crate) use connector::{Connector, config_from_pem};
 pub(crate) use counting::Counting;
 
-/// Returns the provider of algorithms. It is always explicit, since a process with several rustls providers
-/// has no default.
+/// Returns the provider of algorithms. The provider is always given to rustls explicitly, since a process
+/// with several rustls providers has no default provider.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

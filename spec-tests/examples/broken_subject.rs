@@ -1,8 +1,12 @@
 //! A subject with known bugs, for tests of the fuzzer.
 //!
-//! `broken_subject panic` exits on a message with a field whose name contains `q`; `broken_subject lose`
-//! drops messages whose host ends with an exclamation mark; `broken_subject invent` delivers an extra message
-//! for each payload that ends with two braces; `broken_subject hang` sleeps on a chunk with a count of 0.
+//! The argument selects the bug:
+//!
+//! - `panic`: exits on a message with a field whose name contains `q`.
+//! - `lose`: drops messages whose host ends with an exclamation mark.
+//! - `invent`: delivers an extra message for each payload that ends with two braces.
+//! - `hang`: sleeps on a chunk with a count of 0.
+//!
 //! In all other cases, the subject answers as gelf-core does.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Prints each message that gelf-tokio's receivers deliver as a line of JSON.
+//! Prints each message of gelf-tokio's receivers as a line of JSON.
 //!
 //! `print_received [--udp ADDRESS] [--tcp ADDRESS] [--for SECONDS]` ends after ten minutes by default.
 //! `gelf-conformance receiver --observe` reads the output.

@@ -1,4 +1,5 @@
-//! Code that the adapters of Rust crates share: the loop of requests, and a listener for their bytes.
+//! Shared code of the adapters for Rust crates: the loop of requests, and a listener that reads the bytes of
+//! a crate.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -6,8 +7,8 @@ use std::thread::{self, JoinHandle};
 
 use serde_json::{Value, json};
 
-/// Answers requests until the input ends. `hello` describes the crate, except for its name and its version,
-/// which stands in the lock file.
+/// Answers requests until the input ends. `hello` describes the crate without its name and version. The
+/// version is read from the lock file `lock`.
 pub fn serve(lock: &str, name: &str, mut hello: Value, send: impl Fn(&Value) -> Value) -> io::Result<()> {
     let entry = format!("name = \"{name}\"\nversion = \"");
     let version = lock.split(&entry).nth(1).and_then(|rest| rest.split('"').next());

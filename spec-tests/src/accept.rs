@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Interval at which a listener without connections checks whether to end.
+/// Interval at which the listener checks the stop flag while no connection arrives.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Accepts connections of a non-blocking listener until the stop flag is set. `serve` reads a connection to
-/// its end, and gets the number of the connection, starting at 0. If `most` connections are open, a further
-/// connection is closed, and `refused` returns whether to continue.
+/// its end. Its last argument is the number of the connection, starting at 0. If `most` connections are open,
+/// a further connection is closed, and `refused` returns whether to continue.
 pub fn accept(
     listener: &TcpListener,
     most: usize,

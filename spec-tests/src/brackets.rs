@@ -1,11 +1,11 @@
-//! Finds the brackets and commas of JSON text without parsing, as lenient readers do.
+//! Finds the brackets and commas outside of the strings of JSON text. The text need not be valid JSON.
 
 /// A byte that structures JSON text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Token {
-    /// A bracket or brace that opens.
+    /// An opening bracket or brace.
     Open,
-    /// A bracket or brace that closes.
+    /// A closing bracket or brace.
     Close,
     /// A comma.
     Comma,

@@ -141,8 +141,7 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Answer {
     answer
 }
 
-/// Returns how often each deviation was tolerated between `before` and `after`, two states of a reader's
-/// counters.
+/// Returns how often each deviation was tolerated between two states of a reader's counters.
 pub(crate) fn deviations_since(before: DatagramStats, after: DatagramStats) -> [(DatagramDeviation, u64); 3] {
     [
         (DatagramDeviation::LegacyHeader, after.legacy_headers - before.legacy_headers),
@@ -246,7 +245,7 @@ fn cut(size: u16, payload: &[u8], answer: &mut Answer) {
     }
 }
 
-/// Splits a payload into datagrams. Returns `None` if there would be too many.
+/// Splits a payload into datagrams. Returns `None` if there would be too many datagrams.
 pub(crate) fn chunks(size: DatagramSize, payload: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut chunker = Chunker::new(size);
     let wires = chunker.split(payload).ok()?.map(|datagram| {

@@ -1,4 +1,4 @@
-//! Compares the messages of a subject with the expected ones.
+//! Compares the messages of a subject with the expected messages.
 //!
 //! The representation of a value is not compared: an empty string may stand for a missing member, a word for
 //! a boolean, and a JSON text for an array. Numbers are compared as decimals.
@@ -183,7 +183,7 @@ fn same_value(expected: &FieldValue, seen: &JsonText) -> bool {
     }
 }
 
-/// Returns whether two JSON texts are equal: numbers as decimals, members in any order.
+/// Returns whether two JSON texts are equal. Numbers are compared as decimals, and members in any order.
 pub(crate) fn same_json(one: &str, other: &str) -> bool {
     let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
     match (decimal(one), decimal(other)) {
@@ -192,7 +192,7 @@ pub(crate) fn same_json(one: &str, other: &str) -> bool {
     }
 }
 
-/// Returns whether a number beyond 64-bit integers became the nearest float.
+/// Returns whether the subject replaced a number that is not a 64-bit integer with the nearest float.
 fn nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
     let FieldValue::Number { number } = expected else { return false };
     let is_integer = number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
@@ -200,8 +200,8 @@ fn nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
     !is_integer && float(number).is_some() && float(number) == float(seen.json())
 }
 
-/// Splits a JSON number into sign, digits without leading and trailing zeros, and the power of ten that
-/// follows them. Other text gives `None`.
+/// Splits a JSON number into its sign, its digits, and the power of ten that multiplies the digits. The
+/// digits have no leading or trailing zeros. Returns `None` for other text.
 pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

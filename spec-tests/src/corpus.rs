@@ -1,4 +1,4 @@
-//! A reproducible corpus of messages like those of containers, for measurements.
+//! Generates a reproducible corpus of messages for measurements. The messages are like those of containers.
 
 use gelf_core::Encoder;
 
@@ -6,7 +6,7 @@ use crate::builtin::message_of;
 use crate::numbers::Numbers;
 use crate::vector::{FieldValue, MessageText};
 
-/// Lines of a log, in which `#` is a number and `@` a class.
+/// Lines of a log. `#` stands for a number, and `@` for the name of a class.
 const ACCESS_LINE: &str = "10.0.#.17 - - [22/Nov/2026:22:44:07 +0000] \"GET /api/v1/orders/# HTTP/1.1\" 200 \
     # \"https://shop.example/\" \"Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/128.0\" 0.#";
 const JSON_LINE: &str = "{\"timestamp\":\"2026-11-22T22:44:07.#Z\",\"level\":\"info\",\
@@ -18,7 +18,7 @@ const STACK_FRAME: &str = "\n\tat com.example.shop.@.handle(@.java:#)";
 
 const CLASSES: &str = "OrderService|PaymentGateway|UserRepository|HttpDispatcher";
 
-/// Names and values of the fields of a container, in which `*` is an id of 64 digits, and `#` a number.
+/// Names and values of the fields of a container. `*` stands for an id of 64 digits, and `#` for a number.
 const FIELDS: [(&str, &str); 8] = [
     ("container_id", "*"),
     ("container_name", "ecs-production-backend-#-app-9cd5aab0f0a1b2c3d4e5"),
@@ -56,14 +56,14 @@ pub(crate) fn messages(count: usize) -> Vec<MessageText> {
 /// Encodes a message as its payload.
 ///
 /// # Errors
-/// Returns the name of a member that gelf-core cannot represent.
+/// Returns the name of the error if gelf-core cannot represent a member.
 pub(crate) fn payload(text: &MessageText) -> Result<Vec<u8>, &'static str> {
     let mut payload = bytes::BytesMut::new();
     Encoder::new().encode(&message_of(text)?, &mut payload);
     Ok(payload.to_vec())
 }
 
-/// Returns the same fields for all messages of a container.
+/// Returns the fields of a container's messages. All messages of a container have the same fields.
 fn fields(container: usize) -> Vec<(String, FieldValue)> {
     let mut numbers = Numbers::new(container as u64, 0);
     let field =

@@ -5,13 +5,13 @@ use std::fmt;
 /// One point in which a reply differs from the expected result.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Difference {
-    /// Subject of the comparison, such as a member.
+    /// Name of the compared part, such as a member.
     pub what: String,
     /// Expected value.
     pub expected: String,
     /// Found value.
     pub found: String,
-    /// Weight.
+    /// Effect on the verdict.
     pub weight: Weight,
 }
 

@@ -31,7 +31,7 @@ pub struct Expectations {
 pub struct Expectation {
     /// The ids of the vectors. A trailing `*` matches all ids with that prefix.
     pub vectors: Vec<String>,
-    /// The mode, if the subject has two.
+    /// The mode, if the subject has a strict and a lenient mode.
     mode: Option<Mode>,
     /// Known verdict: `deviates`, `fails`, `crashes` or `no answer`.
     pub verdict: String,

@@ -66,7 +66,7 @@ pub struct Finding {
     pub id: String,
     /// Number of the original case.
     pub case: u64,
-    /// The mode, if the subject has two.
+    /// The mode, if the subject has a strict and a lenient mode.
     pub mode: Option<Mode>,
     /// Judgement of the reply.
     pub verdict: Verdict,
@@ -93,11 +93,12 @@ pub struct HostileResults {
     pub findings: Vec<Finding>,
 }
 
-/// A function that starts the subject, at the beginning of a run and after each violation of the protocol.
+/// A function that starts the subject. It is called at the beginning of a run and after each violation of the
+/// protocol.
 pub type StartSubject<'s> = dyn FnMut() -> Result<Box<dyn Subject>, String> + 's;
 
-/// Runs generated cases, seeded by `topics`, on a subject. `progress` is called with each case and each
-/// finding.
+/// Runs generated cases on a subject. Many cases are mutations of the vectors in `topics`. `progress` is
+/// called with each case and each finding.
 ///
 /// # Errors
 /// Returns an error if the subject cannot be started, or if gelf-core itself panics.
@@ -141,7 +142,7 @@ pub fn fuzz(
         } else {
             minimise::minimise(case, fault, &mut asker, options)?
         };
-        // The minimised case may be a known finding.
+        // The minimised case has a fault with the same key.
         known.insert(fault.key());
         let finding = Finding {
             case: number,
@@ -159,7 +160,7 @@ pub fn fuzz(
     Ok(results)
 }
 
-/// Generates a case, and the messages that must be delivered if it is valid.
+/// Generates a case. If the case is valid, also returns the messages that must be delivered.
 fn make(seeds: &[Case], numbers: &mut Numbers) -> (Case, Option<Vec<MessageText>>) {
     if numbers.once_in(3) {
         let (case, messages) = messages::valid(numbers);
@@ -219,8 +220,8 @@ impl Oracle {
         Ok(None)
     }
 
-    /// Returns the first error or deviation that gelf-core finds in strict mode. This name helps to
-    /// distinguish findings.
+    /// Returns the name of the first error or deviation that gelf-core finds in strict mode. The name helps
+    /// to distinguish findings.
     fn circumstances(&self) -> String {
         let Answer { errors, deviations, .. } = &self.strict;
         errors.iter().chain(deviations).next().map(String::to_owned).unwrap_or_default()
@@ -244,15 +245,15 @@ impl Fault {
         matches!(self.verdict, Verdict::Crashes | Verdict::NoAnswer)
     }
 
-    /// Returns the identity of the fault: two faults with the same key are the same.
+    /// Returns the identity of the fault. Faults with equal keys count as the same fault.
     fn key(&self) -> String {
         let worst = self.differences.iter().find(|difference| difference.weight != Weight::Small);
         let about = worst.or_else(|| self.differences.first()).map(|difference| {
             let what = difference.what.split(' ').next().unwrap_or_default();
             match (self.verdict, what) {
-                // Crashes count as the same if their texts differ only in addresses and offsets.
+                // Crashes count as the same crash if their texts differ only in numbers, such as offsets.
                 (Verdict::Crashes, _) => without_figures(&difference.found),
-                // The error in the input explains whether the message should be delivered.
+                // The error that gelf-core finds in the input decides whether a message should be delivered.
                 (_, "delivered") => format!("{what} {:?} {}", difference.weight, self.circumstances),
                 _ => format!("{what} {:?}", difference.weight),
             }

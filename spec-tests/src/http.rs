@@ -25,7 +25,7 @@ pub const MAX_HEADERS: usize = 256;
 pub struct Fault {
     /// Description of the fault.
     pub text: String,
-    /// Status to answer with.
+    /// HTTP status of the answer to the wrong bytes.
     pub status: u16,
     /// Start of the wrong line or head.
     pub excerpt: String,

@@ -23,11 +23,11 @@ pub use values::bulk_values;
 pub struct Violation {
     /// The rule, from the table in `vectors/README.md`.
     pub rule: &'static str,
-    /// Name of the violation, from the vectors if they have one.
+    /// Name of the violation. The vectors use the same names.
     pub name: String,
     /// Severity.
     pub severity: Severity,
-    /// Details, if the name does not say it all.
+    /// Details that the name does not state, or an empty text.
     pub text: String,
     /// Bytes around the violation.
     pub excerpt: String,
@@ -44,12 +44,12 @@ pub enum Severity {
 }
 
 impl Violation {
-    /// Creates a violation of the specification, without an excerpt.
+    /// Creates a violation that the specification forbids ([`Severity::Broken`]), without an excerpt.
     pub(crate) fn broken(rule: &'static str, name: impl Into<String>, text: impl Into<String>) -> Self {
         Self::new(rule, name, Severity::Broken, text)
     }
 
-    /// Creates an odd violation, which the specification allows, without an excerpt.
+    /// Creates a violation that the specification allows ([`Severity::Odd`]), without an excerpt.
     pub(crate) fn odd(rule: &'static str, name: impl Into<String>, text: impl Into<String>) -> Self {
         Self::new(rule, name, Severity::Odd, text)
     }
@@ -118,12 +118,12 @@ impl Inspection {
 /// Maximum datagram size that Logstash reads, in bytes.
 const LOGSTASH_DATAGRAM_BYTES: usize = 8192;
 
-/// First second of the year 10000. A timestamp of this second or later ends Seq. The usual cause of such
-/// timestamps is milliseconds instead of seconds.
+/// First second of the year 10000 in Unix time. A message with this or a later timestamp ends the process of
+/// Seq. The usual cause of such timestamps is milliseconds instead of seconds.
 const YEAR_10000: i64 = 253_402_300_800;
 
-/// Inspects the datagrams of one message, in the order in which they were sent. `size` is the requested
-/// maximum datagram size, if there was a request.
+/// Inspects the datagrams of one message, in the order in which they were sent. `size` is the maximum
+/// datagram size that the sender was asked to use, if any.
 pub fn datagrams(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     let mut inspection = reassemble(sent, size);
     inspect_zlib(&mut inspection, sent);
@@ -163,7 +163,7 @@ pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
                 complete += 1;
                 inspection.payload = Some(payload.to_vec());
             }
-            // Chunk headers are checked above, counts below.
+            // Chunk headers are checked above, and the counts in them below.
             Err(gelf_core::DatagramError::Chunk(_)) => {}
             Err(error) => {
                 inspection.broken("R13", names::of_datagram_error(error), format!("datagram {at}: {error}"));

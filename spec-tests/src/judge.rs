@@ -60,7 +60,7 @@ impl Verdict {
     }
 }
 
-/// Violations that a sender commits in every message: rules and names.
+/// Violations that a sender commits in every message, each as a rule and a name.
 pub type KnownViolations = BTreeSet<(&'static str, String)>;
 
 /// Returns the violations in a reply.
@@ -75,11 +75,11 @@ pub(crate) fn violations_in(reply: &Reply) -> KnownViolations {
     inspection.violations.into_iter().map(|violation| (violation.rule, violation.name)).collect()
 }
 
-/// Judges a reply. `mode` is the requested mode, or `None` if the subject has only one. `known` are the
+/// Judges a reply. `mode` is the requested mode, or `None` if the subject has only one mode. `known` are the
 /// violations that the sender commits in every message; they do not count again.
 ///
 /// # Errors
-/// Returns a mistake in the vector.
+/// Returns an error that describes a mistake in the vector.
 pub fn judge(
     vector: &Vector,
     mode: Option<Mode>,
@@ -148,7 +148,8 @@ fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Ob
         differences.retain(|difference| !is_default(difference, of));
         differences
     });
-    // A subject with one mode is judged by the expectation whose number of messages it matches.
+    // A subject with one mode is judged by the expected result that is closer to its result. The number of
+    // messages is compared before the number of differences.
     let other_way = |differences: &Vec<Difference>| {
         (differences.iter().any(|difference| difference.what == "delivered"), differences.len())
     };
@@ -159,7 +160,7 @@ fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Ob
     if let ([.., last], [_, ..]) = (&observed.errors[..], &differences[..]) {
         differences.push(Difference::new("error", "none", shortened(last)).small());
     }
-    // Where strict and lenient implementations agree, there is no choice.
+    // If strict and lenient implementations deliver the same messages, the loss of a part is a failure.
     let (strict, lenient) = (vector.expected(Mode::Strict), vector.expected(Mode::Lenient));
     let is_gelf =
         strict.errors.is_empty() && strict.deviations.is_empty() || strict.messages == lenient.messages;
@@ -175,8 +176,8 @@ fn is_default(difference: &Difference, of: &Description) -> bool {
         })
 }
 
-/// Reduces the weight of each difference whose value the receiver passed on as it was sent. Such a value is
-/// not changed, though it may be invalid.
+/// Reduces the weight of each difference in which the receiver delivered the value as it was sent. Such a
+/// value may be invalid, but the receiver has not changed it.
 fn reduce_unchanged(differences: &mut [Difference], payload: &[u8]) {
     let Ok(members) = serde_json::from_slice::<BTreeMap<String, JsonText>>(payload) else { return };
     for difference in differences.iter_mut().filter(|difference| difference.weight == Weight::Wrong) {
@@ -235,7 +236,7 @@ fn sent(
     Ok((verdict_of(&differences, true), differences))
 }
 
-/// Converts each distinct violation that counts into one difference.
+/// Converts each violation that `counts` selects into a difference, without repetitions.
 fn violations(inspection: &Inspection, counts: impl Fn(&Violation) -> bool) -> Vec<Difference> {
     let of = |violation: &Violation| Difference {
         what: violation.rule.to_owned(),
@@ -259,7 +260,7 @@ fn violations(inspection: &Inspection, counts: impl Fn(&Violation) -> bool) -> V
     differences
 }
 
-/// Compares the sent message with the requested one. Members that the library adds by itself are ignored.
+/// Compares the sent message with the requested message. Members that the sender adds by itself are ignored.
 fn compare_with_request(
     expected: &Expected,
     request: &SendRequest,
@@ -334,7 +335,8 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
     Ok((verdict_of(&differences, true), differences))
 }
 
-/// Returns all differences of a subject that replies with the names of the vectors.
+/// Returns all differences in the answer of a subject that uses the names of errors, deviations and events in
+/// the vectors.
 fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Difference>, String> {
     let mut differences = Vec::new();
     let mut compare = |what: &str, expected: &dyn fmt::Debug, found: &dyn fmt::Debug| {

@@ -8,8 +8,9 @@
 //! running receiver, tested over the network; the HTTP vectors ([`embedded_http`]) are only for such
 //! receivers. The program `gelf-conformance` offers all of this on the command line.
 //!
-//! `tests/` also runs against installed peers, and with the log driver of a Docker Engine. A test whose peer
-//! is missing passes and prints that it was skipped; `GELF_TESTS_REQUIRE=engine,peers` makes it fail instead.
+//! The tests in `tests/` also run against installed peers, and with the log driver of a Docker Engine. A test
+//! whose peer is missing passes and prints that it was skipped; `GELF_TESTS_REQUIRE=engine,peers` makes it
+//! fail instead.
 
 mod accept;
 mod brackets;

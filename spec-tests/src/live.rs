@@ -1,4 +1,5 @@
-//! A running receiver as a subject: the vectors are sent to it over the network, and its output is observed.
+//! Tests a running receiver as a subject. The vectors are sent to it over the network, and its output is
+//! observed.
 
 mod http;
 mod line;
@@ -31,19 +32,21 @@ pub struct LiveOptions {
     pub tcp: Option<SocketAddr>,
     /// Address and setup for HTTP requests.
     pub http: Option<LiveHttp>,
-    /// Maximum time until the sentinel of a vector is observed: 5 s.
+    /// Maximum time until the sentinel of a vector is observed, by default 5 s. [`Live`] explains sentinels.
     pub timeout: Duration,
-    /// Maximum time until the first sentinel is observed: 60 s, because some language runtimes start slowly.
+    /// Maximum time until the first sentinel is observed, by default 60 s, because some language runtimes
+    /// start slowly.
     pub ready_timeout: Duration,
-    /// Delay between a vector and its sentinel: 5 ms.
+    /// Delay between a vector and its sentinel, by default 5 ms.
     pub settle: Duration,
-    /// True if vectors in which time passes are sent, too.
+    /// True if vectors whose steps are at different times are sent, too.
     pub slow: bool,
     /// Names and JSON values of members and fields that the receiver fills in if they are missing. The names
-    /// of fields are given without their underscore. The time of receipt in `timestamp` is always recognised.
+    /// of fields are given without their underscore. A `timestamp` that is the time of receipt needs no
+    /// entry.
     pub defaults: BTreeMap<String, String>,
-    /// Fields that the receiver adds itself, without their underscore. A trailing `*` matches all names with
-    /// that prefix.
+    /// Names of fields that the receiver itself adds, without their underscore. A trailing `*` matches all
+    /// names with that prefix.
     pub ignored_fields: Vec<String>,
 }
 
@@ -66,7 +69,7 @@ impl Default for LiveOptions {
 /// A running receiver as a subject.
 ///
 /// After each vector, a sentinel message with a unique `short_message` is sent. The messages observed before
-/// it belong to the vector.
+/// the sentinel belong to the vector.
 #[derive(Debug)]
 pub struct Live {
     options: LiveOptions,
@@ -91,10 +94,10 @@ const CLOSE_WAIT: Duration = Duration::from_millis(500);
 /// Number of bytes sent as datagrams before a pause, so that a receiver with a small buffer keeps up.
 const BURST_BYTES: usize = 64 << 10;
 
-/// Maximum difference from the present at which a timestamp is taken for a time of receipt.
+/// Maximum difference between the present and a timestamp that counts as a time of receipt.
 const RECEIPT_TIME_SLACK: Duration = Duration::from_secs(60);
 
-/// Maximum number of messages kept for one vector. A vector of 100 frames yields the most messages.
+/// Maximum number of messages kept for one vector. No vector yields more than 100 messages.
 const MAX_KEPT: usize = 4096;
 
 impl Live {
@@ -211,7 +214,7 @@ impl Live {
         short_message(message).as_deref() == Some(sentinel)
     }
 
-    /// Sends a sentinel. The caller keeps its connection open until the sentinel is observed.
+    /// Sends a sentinel. Returns the connection, which the caller keeps open until the sentinel is observed.
     fn send_sentinel(&mut self, transport: Transport, sentinel: &str) -> Result<Option<TcpStream>, String> {
         let payload = format!(
             "{{\"version\":\"1.1\",\"host\":\"gelf-conformance\",\"short_message\":\"{sentinel}\",\"level\":7}}"
@@ -332,7 +335,7 @@ impl Live {
                 Some(OutputEvent::Message(message)) if self.is_sentinel(&message, &sentinel) => {
                     return Ok(Reply::Observed(observed));
                 }
-                // This message is a repeated sentinel.
+                // The message is a repeated sentinel.
                 Some(OutputEvent::Message(message)) if self.is_any_sentinel(&message) => {}
                 Some(OutputEvent::Message(message)) if observed.messages.len() < MAX_KEPT => {
                     observed.messages.push(self.without_own_members(message));
@@ -347,7 +350,7 @@ impl Live {
         short_message(message).is_some_and(|text| text.starts_with(&self.sentinels))
     }
 
-    /// Removes the fields that the receiver adds, and a time of receipt in the place of a timestamp.
+    /// Removes the fields that the receiver adds, and a `timestamp` that is the time of receipt.
     fn without_own_members(&self, mut message: ObservedMessage) -> ObservedMessage {
         message.timestamp = message.timestamp.filter(|timestamp| !is_now(timestamp));
         message.fields.retain(|name, _| {
@@ -359,8 +362,8 @@ impl Live {
         message
     }
 
-    /// Reads the output since the last sentinel. Returns the last lines of the receiver if it has ended
-    /// since.
+    /// Counts the messages that were observed since the last sentinel. If the receiver has ended, returns its
+    /// last output.
     fn count_late(&mut self) -> Option<String> {
         while let Some(event) = self.observer.next(Duration::ZERO) {
             match event {
@@ -380,7 +383,7 @@ fn is_now(timestamp: &JsonText) -> bool {
     seconds.is_some_and(|seconds| (now.as_secs_f64() - seconds).abs() < RECEIPT_TIME_SLACK.as_secs_f64())
 }
 
-/// Connects with a time limit for connecting and for writes.
+/// Connects to an address. The time limit applies to connecting and to each write.
 fn connect(address: SocketAddr, timeout: Duration) -> Result<TcpStream, String> {
     let connect = || {
         let stream = TcpStream::connect_timeout(&address, timeout)?;
@@ -401,7 +404,7 @@ impl Subject for Live {
     }
 
     fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
-        // Chunks of different vectors and runs must never be combined.
+        // The key keeps a receiver from combining chunks of different vectors or runs.
         let key = (self.numbers.next() as u32).to_be_bytes();
         let plan = match wire::plan(&request, &self.options, key)? {
             Ok(plan) => plan,
@@ -415,7 +418,7 @@ impl Subject for Live {
             self.wait_until_ready()?;
         }
         if let Some(words) = self.count_late() {
-            // The cause among the earlier vectors is unknown, but the crash must be reported.
+            // It is unknown which earlier vector caused the crash, but the crash must be reported.
             return Ok(Reply::Crashed(format!("before this vector: {words}")));
         }
         let (transport, sent) = match &plan {

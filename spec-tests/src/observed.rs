@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::vector::{Afterwards, FieldValue, MessageText};
 
-/// Result of a subject that does not know the names of the vectors.
+/// Result of a subject that does not report errors by their names in the vectors.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// Delivered messages, in order.
@@ -125,7 +125,7 @@ impl ObservedMessage {
     /// Converts the message to the types of the vectors.
     ///
     /// # Errors
-    /// Returns an error if a member has another type, or if there is no `short_message`.
+    /// Returns an error if a member has the wrong type, or if there is no `short_message`.
     pub(crate) fn to_text(&self) -> Result<MessageText, String> {
         let wrong = |seen: &JsonText| format!("a member of another type: {}", seen.json());
         let string = |seen: &JsonText| seen.text().ok_or_else(|| wrong(seen));
@@ -148,7 +148,7 @@ impl ObservedMessage {
     }
 }
 
-/// A JSON value as its original text, so that no number passes through a float.
+/// A JSON value, kept as its original text so that numbers keep all of their digits.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct JsonText(Box<RawValue>);
@@ -163,7 +163,7 @@ impl JsonText {
         self.0.get()
     }
 
-    /// Returns the value of a JSON string.
+    /// Returns the value of a JSON string, or `None` for a value of another type.
     pub fn text(&self) -> Option<String> {
         serde_json::from_str(self.json()).ok()
     }

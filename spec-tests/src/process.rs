@@ -9,12 +9,13 @@ use crate::program::Program;
 use crate::protocol;
 use crate::subject::{Description, Reply, Request, Subject};
 
-/// Maximum time for the answer to `hello`, generous because some language runtimes start slowly.
+/// Maximum time for the answer to `hello`. It is long, because some language runtimes start slowly.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A program that speaks the protocol of `PROTOCOL.md` on standard input and output.
 ///
-/// A program that ends, or that does not answer in time and is killed, is started again for the next request.
+/// A program that does not answer in time is killed. A program that has ended is started again for the next
+/// request.
 #[derive(Debug)]
 pub struct Process {
     command: String,
@@ -26,7 +27,7 @@ pub struct Process {
 #[derive(Debug)]
 struct Running {
     program: Program,
-    /// `None` after the end of input was signalled.
+    /// `None` after the program's input was closed.
     requests: Option<SyncSender<String>>,
     lines: Receiver<Vec<u8>>,
 }
@@ -59,7 +60,7 @@ impl Process {
 
     fn running(&mut self) -> Result<&mut Running, String> {
         if self.running.is_none() {
-            // The protocol requires a greeting for each process.
+            // `start` sends `hello`, which the protocol requires for each process.
             self.running = Self::start(&self.command, self.timeout)?.running.take();
         }
         self.running.as_mut().ok_or_else(|| format!("subject '{}' is not running", self.command))
@@ -128,8 +129,8 @@ impl Running {
     }
 }
 
-/// Maximum time for a program to end after its input has ended, before it is killed. It may have to stop
-/// servers and remove files.
+/// Maximum time for a program to end after its input has ended. A program may have to stop servers and remove
+/// files. After this time, the program is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Drop for Running {

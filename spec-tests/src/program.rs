@@ -15,7 +15,7 @@ const MAX_LINE_BYTES: usize = 64 << 20;
 /// Maximum number of lines in a queue. The program's output is blocked while the queue is full.
 pub(crate) const MAX_LINES: usize = 1024;
 
-/// A running program, killed on drop.
+/// A running program. Dropping this value kills the program.
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
@@ -23,13 +23,13 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts a program with or without a pipe to its standard input. Returns the pipe, if there is one, and
-    /// the lines of its standard output.
+    /// Starts a program with or without a pipe to its standard input. Returns the pipe, if any, and the lines
+    /// of the program's standard output.
     pub(crate) fn start(
         command: &str,
         has_input: bool,
     ) -> std::io::Result<(Self, Option<ChildStdin>, Receiver<Vec<u8>>)> {
-        // The shell parses the command line and then replaces itself, so killing the child kills the program.
+        // The shell replaces itself with the program, so killing the child kills the program.
         let mut child = Command::new("sh")
             .arg("-c")
             .arg(format!("exec {command}"))
@@ -66,7 +66,7 @@ impl Program {
     /// Ends a program whose pipes are closed. Returns its exit status and the last line of its standard
     /// error.
     pub(crate) fn end(&mut self) -> String {
-        // Without its pipes, a program that still runs is of no use.
+        // A program that has closed its pipes is of no use. If it does not end soon, it is killed.
         std::thread::sleep(Duration::from_millis(50));
         self.kill();
         let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());

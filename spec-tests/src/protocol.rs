@@ -184,5 +184,5 @@ pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
     }))
 }
 
-/// The requested mode for a subject with one mode.
+/// The mode that is requested from a subject with only one mode.
 pub(crate) const ONLY_MODE: Mode = Mode::Lenient;

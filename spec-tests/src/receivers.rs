@@ -18,18 +18,19 @@
 //! receiver that *refuses* a message delivers nothing of it. A receiver that *loses* delivers the message
 //! without a part. A receiver that *alters* delivers the message with a changed part.
 //!
-//! A condition is the name of a violation that [`inspect`](crate::inspect) reports, listed in
-//! `vectors/README.md`, or an object whose members must all be true:
+//! A condition is a name or an object. A name is the name of a violation that [`inspect`](crate::inspect)
+//! reports; `vectors/README.md` lists these names. An object has the following members, which must all be
+//! true:
 //!
 //! | member | condition |
 //! |---|---|
 //! | `name` | a violation, as above |
 //! | `transport` | `udp`, `tcp` or `http` |
 //! | `way` | encoding or chunking: `compressed`, `zlib header other than 78 9c`, `chunked`, `empty single chunk`, `interleaved chunks` (with other datagrams), `shorter chunk first` |
-//! | `datagram_longer_than`, `frame_longer_than` | bytes |
+//! | `datagram_longer_than`, `frame_longer_than` | a datagram, or the frame, is longer than this many bytes |
 //! | `members` | the message has one of these: a name, a prefix with a trailing `*`, or `*` for any member that GELF defines |
 //! | `is` | with `members`: the value is one of `null`, `boolean`, `integer`, `fraction` (a number with a point or an exponent), `string`, `numeric string`, `other string`, `array`, `object` |
-//! | `outside` | with `members`: the value is a number below the first or above the second of these |
+//! | `outside` | with `members`: the value is a number below the first or above the second given number |
 //! | `twice` | with `members`: the name is repeated |
 //! | `field_name` | an additional field has a name `beyond A-Z a-z 0-9 . _ - @` or `beyond letters of any language, digits . _ - @` |
 //! | `without` | the message has no member with this name |
@@ -91,7 +92,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// All effects, from worst to least.
+    /// All effects, from worst to mildest.
     pub const ALL: [Self; 4] = [Self::Ends, Self::Refuses, Self::Loses, Self::Alters];
 
     /// Returns the word for files and reports.
@@ -104,7 +105,7 @@ impl Effect {
         }
     }
 
-    /// Returns whether nothing of the message is delivered.
+    /// Returns whether no part of the message is delivered.
     pub(crate) fn is_loss_of_message(self) -> bool {
         matches!(self, Self::Ends | Self::Refuses)
     }
@@ -209,7 +210,7 @@ fn datagrams_and_frames() -> Vec<Transport> {
 /// Returns the known receivers.
 ///
 /// # Errors
-/// Returns a mistake in the embedded file.
+/// Returns an error if the embedded file has a mistake.
 pub fn receivers() -> Result<Vec<Receiver>, String> {
     parse(include_str!("receivers.json")).map_err(|error| format!("receivers.json: {error}"))
 }

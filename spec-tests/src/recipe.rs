@@ -54,7 +54,7 @@ enum Made {
     Repeat(Box<Recipe>, usize),
     /// The bytes between two offsets.
     Cut(Box<Recipe>, usize, usize),
-    /// One gzip member without a time.
+    /// Data compressed as one gzip member, without a timestamp.
     Gzip(Box<Recipe>),
     /// zlib data that starts with `78 9c`.
     Zlib(Box<Recipe>),

@@ -13,7 +13,7 @@ use crate::vector::{Input, Mode, Topic, Vector};
 pub struct Outcome {
     /// Id of the vector.
     pub id: String,
-    /// The mode, if the subject has two.
+    /// The mode, if the subject has a strict and a lenient mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
     /// Judgement.
@@ -80,7 +80,7 @@ impl Results {
 pub struct Selection<'s> {
     /// Only vectors whose id or topic contains this text.
     pub filter: Option<&'s str>,
-    /// Only this mode, if the subject has two.
+    /// Only this mode, if the subject has a strict and a lenient mode.
     pub mode: Option<Mode>,
 }
 
@@ -145,7 +145,7 @@ pub fn run(
         .filter(|outcome| !outcome.verdict.is_good())
         .map(|outcome| (outcome.id.as_str(), outcome.mode, outcome.verdict))
         .collect();
-    // A selection says nothing about the other vectors.
+    // Stale expectations are found only in a run of all vectors and modes.
     let whole = selection.filter.is_none() && selection.mode.is_none();
     let stale = expectations.filter(|_| whole).map(|known| known.stale(&bad)).unwrap_or_default();
     Ok(Results { subject: description, outcomes, stale })

@@ -56,7 +56,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// Creates the description of a subject with these abilities, which sends nothing.
+    /// Creates the description of a subject that has these abilities and sends nothing.
     pub(crate) fn new(name: &str, language: &str, can: &[&str], notes: &str) -> Self {
         let can = can.iter().map(ToString::to_string).collect();
         let [name, language, notes] = [name, language, notes].map(str::to_owned);

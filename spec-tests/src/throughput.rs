@@ -1,8 +1,8 @@
 //! Measures how fast a subject decodes and encodes through the protocol.
 //!
-//! Requests and answers are JSON with bytes in hexadecimal, which costs more than GELF itself. The figures
-//! therefore describe the subject with its adapter; [`Workload::Empty`] and a minimal subject show the share
-//! of the protocol.
+//! Requests and answers are JSON with bytes in hexadecimal. This encoding costs more than GELF itself, so the
+//! figures describe the subject together with its adapter. [`Workload::Empty`] and a minimal subject show the
+//! share of the protocol.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ pub enum Workload {
     Chunked,
     /// Frames of a TCP stream.
     Stream,
-    /// A message to send over UDP without compression, one in each request.
+    /// One message in each request, to send over UDP without compression.
     Send,
 }
 
@@ -71,14 +71,16 @@ impl Measured {
     }
 }
 
-/// Number of different messages. `MESSAGES_IN_REQUEST` is the number of messages in a `receive` request.
+/// Number of different messages.
 const MESSAGES: usize = 512;
+
+/// Number of messages in a `receive` request.
 const MESSAGES_IN_REQUEST: usize = 16;
 
-/// Maximum size of a chunk, as in a sender with small datagrams.
+/// Maximum size of a chunk in bytes, as in a sender with small datagrams.
 const CHUNK_BYTES: u16 = 512;
 
-/// Duration of the requests before the measurement. Programs with a just-in-time compiler need them.
+/// Duration of the requests before the measurement. Programs with a just-in-time compiler need this warm-up.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 enum Prepared {
@@ -87,7 +89,7 @@ enum Prepared {
     Send(SendRequest),
 }
 
-/// Makes requests of one kind for some time. Returns `None` if the subject does not support them.
+/// Makes requests of one kind for some time. Returns `None` if the subject does not support such requests.
 ///
 /// # Errors
 /// Returns an error if the subject violates the protocol, crashes, does not answer, or delivers a wrong

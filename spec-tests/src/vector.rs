@@ -66,8 +66,8 @@ pub struct Vector {
     /// is then a deviation, not a failure.
     #[serde(default)]
     pub choice: bool,
-    /// True if the request is ordinary. A violation in an ordinary request occurs in all messages of the
-    /// sender. It counts in plain vectors only.
+    /// True if the request is ordinary. A violation in the reply to an ordinary request is assumed to occur
+    /// in all messages of the sender. Therefore, such a violation does not count again in other vectors.
     #[serde(default)]
     pub plain: bool,
     /// Name of the violation under test. It counts even if the sender commits it in all of its messages.
@@ -193,7 +193,7 @@ pub struct ChunkRequest {
     pub payload: Content,
 }
 
-/// A message as text, so that no number passes through a float.
+/// A message whose numbers are kept as text, so that they keep all of their digits.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct MessageText {
@@ -234,7 +234,7 @@ pub enum FieldValue {
     Bool(bool),
     /// A number as text.
     Number {
-        /// The digits.
+        /// The JSON text of the number.
         number: String,
     },
     /// A string.
@@ -287,7 +287,7 @@ pub struct Expected {
 }
 
 impl Vector {
-    /// Returns the input. A vector that was [loaded](load) has exactly one.
+    /// Returns the input. A vector that was [loaded](load) has exactly one input.
     pub fn input(&self) -> Option<Input<'_>> {
         let inputs = [
             self.payload.as_deref().map(Input::Payload),

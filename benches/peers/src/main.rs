@@ -1,5 +1,5 @@
-//! Compares the processor time of gelf-core with that of memcpy, serde_json and other GELF crates, in one
-//! run.
+//! Compares the processor time of gelf-core with the processor time of memcpy, serde_json and other GELF
+//! crates, in one run.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml [ROUNDS [TABLE]]`
 
@@ -154,7 +154,7 @@ fn free_fields(corpus: &Corpus, rounds: usize) {
         .run(rounds);
 }
 
-/// Compares the levels of gzip, and inflating. Each compressor reuses its buffer.
+/// Measures compression with several levels of gzip, and inflating. Each compressor reuses its buffer.
 fn compressing(corpus: &Corpus, rounds: usize) {
     let payloads = corpus.payloads();
     let plain: usize = payloads.iter().map(Vec::len).sum();

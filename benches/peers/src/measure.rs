@@ -7,14 +7,14 @@ use rustix::time::{ClockId, clock_gettime};
 pub(crate) struct Variant<'a> {
     name: &'a str,
     work: Box<dyn FnMut() + 'a>,
-    /// Nanoseconds of each round.
+    /// The time of each round in nanoseconds.
     rounds: Vec<f64>,
 }
 
-/// Variants of the same work, compared with the first.
+/// Variants of the same work, which are compared with the first variant.
 pub(crate) struct Table<'a> {
     title: &'a str,
-    /// Number of messages in one round of one variant.
+    /// The number of messages in one round of one variant.
     messages: usize,
     variants: Vec<Variant<'a>>,
 }

@@ -20,7 +20,7 @@ pub(super) fn strip(text: Cow<'_, str>) -> Cow<'_, str> {
     Cow::Owned(stripped)
 }
 
-/// Returns the text behind the sequence whose escape character stands in front of `sequence`.
+/// Returns the text behind an escape sequence. `sequence` begins right behind the escape character.
 fn behind(sequence: &str) -> &str {
     let mut characters = sequence.chars();
     match characters.next() {

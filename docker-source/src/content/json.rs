@@ -1,63 +1,104 @@
-//! Reading of lines that are a JSON object.
+//! Reads lines that are a JSON object.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use gelf_core::{Number, Value};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The maximum number of levels of objects whose members become fields.
 const MAX_DEPTH: usize = 4;
-/// The maximum number of members that are read of one line. The fields of a message have another limit.
+/// The maximum number of members that are read from one line. The fields of a message have another limit.
 const MAX_MEMBERS: usize = 256;
+
+/// The number of members for which there is room at first.
+const TYPICAL_MEMBERS: usize = 16;
 
 /// A member of a line: its path, with dots between the names, and its value.
 pub(super) type Member<'t> = (Cow<'t, str>, Value<'t>);
 
-/// Returns the members of a line that is a JSON object, and whether they are all of it. Members that are null
-/// are left out. Returns `None` for any other line.
+/// Returns the members of a line that is a JSON object, and whether these are all its members. Members that
+/// are null are left out and do not count. Returns `None` for any other line.
 pub(super) fn members(text: &str) -> Option<(Vec<Member<'_>>, bool)> {
     let text = text.trim();
     if !(text.starts_with('{') && text.ends_with('}')) {
         return None;
     }
-    let Object(object) = serde_json::from_str(text).ok()?;
-    let mut members = Vec::with_capacity(object.len().min(MAX_MEMBERS));
-    let is_complete = read(object, "", 1, &mut members);
-    Some((members, is_complete))
+    let mut reader = Reader { members: Vec::with_capacity(TYPICAL_MEMBERS), is_complete: true };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    Object { reader: &mut reader, path: "", depth: 1 }.deserialize(&mut deserializer).ok()?;
+    deserializer.end().ok()?;
+    Some((reader.members, reader.is_complete))
 }
 
-/// Adds the members of an object, and of the objects in it. Returns whether all were added.
-fn read<'t>(
-    object: Vec<(Cow<'t, str>, &'t RawValue)>,
-    prefix: &str,
-    depth: usize,
-    out: &mut Vec<Member<'t>>,
-) -> bool {
-    let mut is_complete = true;
-    for (name, value) in object {
-        let path = if prefix.is_empty() { name } else { Cow::Owned(format!("{prefix}.{name}")) };
-        if out.len() == MAX_MEMBERS {
-            return false;
-        }
-        let raw = value.get();
+/// The members that were read.
+struct Reader<'t> {
+    members: Vec<Member<'t>>,
+    /// True if no member was left out.
+    is_complete: bool,
+}
+
+impl<'t> Reader<'t> {
+    /// Adds a member, or the members of the object that it is.
+    fn read(&mut self, path: Cow<'t, str>, raw: &'t str, depth: usize) {
         match raw.as_bytes().first() {
             Some(b'n') => {}
-            Some(b'{') if depth < MAX_DEPTH => match serde_json::from_str(raw) {
-                Ok(Object(inner)) => match instant(&path, &inner) {
-                    Some(time) => out.push((path, time)),
-                    None => is_complete &= read(inner, &path, depth + 1, out),
-                },
-                Err(_) => is_complete = false,
-            },
+            Some(b'{') if depth < MAX_DEPTH => {
+                let first = self.members.len();
+                let object = Object { reader: self, path: &path, depth: depth + 1 };
+                // The text is a JSON object already.
+                let is_read = object.deserialize(&mut serde_json::Deserializer::from_str(raw));
+                self.is_complete &= is_read.is_ok();
+                let inner = self.members.get(first..).filter(|_| path == "instant");
+                if let Some(time) = inner.and_then(instant) {
+                    self.members.truncate(first);
+                    self.members.push((path, time));
+                }
+            }
             _ => match scalar(raw) {
-                Some(value) => out.push((path, value)),
-                None => is_complete = false,
+                Some(value) => self.members.push((path, value)),
+                None => self.is_complete = false,
             },
         }
     }
-    is_complete
+}
+
+/// An object whose members are read, with its path.
+struct Object<'r, 't> {
+    reader: &'r mut Reader<'t>,
+    path: &'r str,
+    depth: usize,
+}
+
+impl<'t> DeserializeSeed<'t> for Object<'_, 't> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'t> Visitor<'t> for Object<'_, 't> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self { reader, path, depth } = self;
+        while let Some(Name(name)) = map.next_key()? {
+            let value: &RawValue = map.next_value()?;
+            if reader.members.len() == MAX_MEMBERS {
+                reader.is_complete = false;
+                continue;
+            }
+            let path = if path.is_empty() { name } else { Cow::Owned([path, ".", &name].concat()) };
+            reader.read(path, value.get(), depth);
+        }
+        Ok(())
+    }
 }
 
 /// Returns the value of a member: text without its quotes, and an object or array as JSON text.
@@ -75,43 +116,13 @@ fn scalar(raw: &str) -> Option<Value<'_>> {
 }
 
 /// Returns the time of log4j's object `instant`, in seconds: `{"epochSecond":1,"nanoOfSecond":500000000}`.
-fn instant<'t>(path: &str, object: &[(Cow<'t, str>, &'t RawValue)]) -> Option<Value<'t>> {
-    if path != "instant" {
+fn instant<'t>(members: &[Member<'t>]) -> Option<Value<'t>> {
+    let [(seconds, Value::Number(second)), (nanos, Value::Number(nano))] = members else { return None };
+    if seconds != "instant.epochSecond" || nanos != "instant.nanoOfSecond" {
         return None;
     }
-    let [(seconds, second), (nanos, nano)] = object else { return None };
-    if seconds != "epochSecond" || nanos != "nanoOfSecond" {
-        return None;
-    }
-    let nano: u32 = nano.get().parse().ok()?;
-    Number::parse(format!("{}.{nano:09}", second.get())).map(Value::Number)
-}
-
-/// The members of a JSON object, in their order.
-struct Object<'t>(Vec<(Cow<'t, str>, &'t RawValue)>);
-
-impl<'de: 't, 't> Deserialize<'de> for Object<'t> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Members).map(Object)
-    }
-}
-
-struct Members;
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some((Name(name), value)) = map.next_entry()? {
-            members.push((name, value));
-        }
-        Ok(members)
-    }
+    let nano = u32::try_from(nano.as_u64()?).ok()?;
+    Number::parse(format!("{second}.{nano:09}")).map(Value::Number)
 }
 
 /// The name of a member, borrowed if it has no escapes.

@@ -1,4 +1,4 @@
-//! Completion of messages by the content of their lines.
+//! Completes messages with the content of their lines.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -6,33 +6,30 @@ use std::time::Duration;
 use gelf_core::{FieldName, Level, Message, Timestamp, Value};
 
 use super::json::Member;
+use super::known::MAX_NAME_BYTES;
 use super::options::ContainerContent;
-use super::roles::{self, Role, role};
+use super::roles::{self, Role};
 use super::types::{FieldTypes, Fit};
 use super::{ansi, json, logfmt};
-use crate::gelf::names::is_reserved;
 use crate::level_word::leading_level;
 
-/// The maximum length of a line that is read.
+/// The maximum length, in bytes, of a line whose content is read.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// The maximum number of fields of a line: 64, as for the labels of a container.
 const MAX_FIELDS: usize = 64;
-/// The maximum total length of the names and values of a line's fields.
+/// The maximum total length, in bytes, of the names and values of a line's fields.
 const MAX_BYTES: usize = 32 * 1024;
-/// The maximum length of a value: Lucene's longest term. Graylog drops a message with a longer one.
+/// The maximum length of a value in bytes: Lucene's longest term. Graylog drops a message with a longer
+/// value.
 const MAX_VALUE_BYTES: usize = 32_766;
-/// The maximum length of the name of a field.
-const MAX_NAME_BYTES: usize = 128;
-/// Graylog's name for the host of a message, which a field of this name would replace.
-const GRAYLOG_HOST: &str = "source";
-/// The time by which the time of a line may be older than Docker's stamp.
+/// The maximum difference between Docker's stamp of a line and an earlier time in the line.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// The time by which the time of a line may be newer than Docker's stamp.
+/// The maximum difference between Docker's stamp of a line and a later time in the line.
 const MAX_AHEAD: Duration = Duration::from_secs(60);
 
-/// Completes messages by what their lines say. See the [module](super) for the rules and limits.
+/// Completes messages with the content of their lines. See the [module](super) for the rules and limits.
 ///
-/// Its memory is bounded: it remembers the types of up to 512 fields.
+/// The memory of a lifter is bounded: it remembers the types of up to 512 fields.
 ///
 /// # Examples
 ///
@@ -58,7 +55,7 @@ impl ContentLifter {
     /// Completes a message. `text` is its line, or all of its lines, as
     /// [`GelfFormatter::text`](crate::gelf::GelfFormatter::text) returns it.
     ///
-    /// A message that is made anew from the same line gets the same parts again.
+    /// If a line is made into a message again, `apply` adds the same parts again.
     pub fn apply<'a>(
         &mut self,
         content: &mut ContainerContent,
@@ -77,8 +74,12 @@ impl ContentLifter {
                 message.set_full_message(text.clone());
             }
         }
-        let is_short = text.len() <= MAX_LINE_BYTES;
-        if let Some(lifted) = is_short.then(|| self.lift(content, &text, message)).flatten() {
+        let lifted = match &text {
+            _ if text.len() > MAX_LINE_BYTES => None,
+            Cow::Borrowed(text) => self.lift(content, text, message),
+            Cow::Owned(text) => self.lift(content, text, message).map(Lifted::into_owned),
+        };
+        if let Some(lifted) = lifted {
             let whole = (!lifted.is_complete).then_some(text);
             lifted.complete(whole, message);
         } else if let Some(level) = options.level.then(|| leading_level(text.as_bytes())).flatten() {
@@ -86,8 +87,13 @@ impl ContentLifter {
         }
     }
 
-    /// Reads the members of the line, if the line is of a kind that is to be read.
-    fn lift(&mut self, content: &mut ContainerContent, text: &str, message: &Message<'_>) -> Option<Lifted> {
+    /// Reads the members of the line. Returns `None` if the options do not ask for lines of this kind.
+    fn lift<'t>(
+        &mut self,
+        content: &mut ContainerContent,
+        text: &'t str,
+        message: &Message<'_>,
+    ) -> Option<Lifted<'t>> {
         let (members, is_complete) = match content.options.json.then(|| json::members(text)).flatten() {
             Some(members) => members,
             None if content.options.logfmt => {
@@ -96,10 +102,13 @@ impl ContentLifter {
             }
             None => return None,
         };
-        let mut lifted = Lifted { is_complete, ..Lifted::default() };
+        let fields = Vec::with_capacity(members.len().min(MAX_FIELDS));
+        let mut lifted = Lifted { is_complete, fields, ..Lifted::default() };
         let mut bytes = 0;
-        for member in members {
-            let Some(member) = lifted.take(member, message.timestamp()) else { continue };
+        content.known.begin();
+        for (path, value) in members {
+            let role = content.known.get(&path, message).role;
+            let Some(member) = lifted.take(role, (path, value), message.timestamp()) else { continue };
             let fits = lifted.fields.len() < MAX_FIELDS && bytes <= MAX_BYTES;
             match fits.then(|| self.field(content, member, message)).flatten() {
                 Some(field) => {
@@ -113,68 +122,59 @@ impl ContentLifter {
     }
 
     /// Returns the field of a member, or `None` if it would exceed a limit.
-    fn field(
+    fn field<'t>(
         &mut self,
         content: &mut ContainerContent,
-        (path, value): Member<'_>,
+        (path, value): Member<'t>,
         message: &Message<'_>,
-    ) -> Option<Field> {
-        let name = field_name(&path, message)?;
+    ) -> Option<Field<'t>> {
+        let ContainerContent { known, names, .. } = content;
+        let known = known.get(&path, message);
+        let name = known.field_name(path)?;
         if matches!(&value, Value::Str(text) if text.len() > MAX_VALUE_BYTES) {
             return None;
         }
-        let value = value.into_owned();
-        Some(match self.types.fit(name.as_str(), &value, &mut content.names)? {
+        Some(match self.types.fit(name.as_str(), &value, names, &mut known.type_index)? {
             Fit::AsIs => (name, value),
             Fit::AsText => (name, value.to_string().into()),
-            Fit::Beside => {
-                (FieldName::sanitize(format!("{name}_str")).into_owned(), value.to_string().into())
-            }
+            Fit::Beside => (FieldName::sanitize(format!("{name}_str")), value.to_string().into()),
         })
     }
 }
 
-type Field = (FieldName<'static>, Value<'static>);
+type Field<'t> = (FieldName<'t>, Value<'t>);
 
-fn size((name, value): &Field) -> usize {
+fn size((name, value): &Field<'_>) -> usize {
     name.as_str().len() + value.as_str().map_or(0, str::len)
-}
-
-/// Returns the name of the field of a member. Names of other fields of the message get the prefix `line_`.
-/// The name has no underscore in front, since Elasticsearch refuses messages with a member such as `_id`.
-fn field_name(path: &str, message: &Message<'_>) -> Option<FieldName<'static>> {
-    let name = path.trim_start_matches(['_', '@', '.', '-', '/']);
-    if name.len() > MAX_NAME_BYTES {
-        return None;
-    }
-    let name = FieldName::sanitize(name.replace('.', "_")).into_owned();
-    match is_reserved(name.as_str()) || name == GRAYLOG_HOST || message.field(name.as_str()).is_some() {
-        true => Some(FieldName::sanitize(format!("line_{name}")).into_owned()),
-        false => Some(name),
-    }
 }
 
 /// The parts of a line.
 #[derive(Debug, Default)]
-struct Lifted {
+struct Lifted<'t> {
     level: Option<Level>,
     time: Option<Timestamp>,
     /// The rank, path and text of the message.
-    message: Option<(usize, String, String)>,
-    stack: Option<String>,
-    trace: Option<String>,
-    span: Option<String>,
-    fields: Vec<Field>,
-    /// True if the line is one of Serilog's, which leaves the severity out of lines with its default.
+    message: Option<(usize, Cow<'t, str>, Cow<'t, str>)>,
+    stack: Option<Cow<'t, str>>,
+    trace: Option<Cow<'t, str>>,
+    span: Option<Cow<'t, str>>,
+    fields: Vec<Field<'t>>,
+    /// True if Serilog has written the line. Serilog leaves out the severity if it is the default,
+    /// `Information`.
     is_serilog: bool,
     /// True if no part of the line is left out.
     is_complete: bool,
 }
 
-impl Lifted {
-    /// Takes a member that has a meaning. Returns the member that becomes a field, if there is one.
-    fn take<'t>(&mut self, (path, value): Member<'t>, stamp: Option<Timestamp>) -> Option<Member<'t>> {
-        let Some(role) = role(&path) else { return Some((path, value)) };
+impl<'t> Lifted<'t> {
+    /// Takes a member that may have a [`Role`]. Returns the member that becomes a field, if there is one.
+    fn take(
+        &mut self,
+        role: Option<Role>,
+        (path, value): Member<'t>,
+        stamp: Option<Timestamp>,
+    ) -> Option<Member<'t>> {
+        let Some(role) = role else { return Some((path, value)) };
         let taken = match role {
             Role::Level => fill(&mut self.level, roles::level(&value)),
             Role::Time => {
@@ -186,18 +186,19 @@ impl Lifted {
             Role::Span => fill(&mut self.span, id(&value)),
             Role::TraceParent => match value.as_str().and_then(roles::trace_parent) {
                 Some((trace, span)) if self.trace.is_none() && self.span.is_none() => {
-                    (self.trace, self.span) = (Some(trace.to_owned()), Some(span.to_owned()));
+                    let [trace, span] = [trace, span].map(|id| Cow::Owned(id.to_owned()));
+                    (self.trace, self.span) = (Some(trace), Some(span));
                     true
                 }
                 _ => false,
             },
             Role::Message(rank) => match (text(&value), &self.message) {
                 (Some(text), Some((other, ..))) if rank < *other => {
-                    let (_, path, other) = self.message.replace((rank, path.into_owned(), text))?;
-                    return Some((Cow::Owned(path), other.into()));
+                    let (_, path, other) = self.message.replace((rank, path, text))?;
+                    return Some((path, Value::Str(other)));
                 }
                 (Some(text), None) => {
-                    self.message = Some((rank, path.clone().into_owned(), text));
+                    self.message = Some((rank, path.clone(), text));
                     true
                 }
                 _ => false,
@@ -207,7 +208,7 @@ impl Lifted {
     }
 
     /// Completes the message. `whole` is the text of the line, if a part of it is left out of the fields.
-    fn complete<'a>(self, whole: Option<Cow<'a, str>>, message: &mut Message<'a>) {
+    fn complete(self, whole: Option<Cow<'t, str>>, message: &mut Message<'t>) {
         let level = self.level.or_else(|| self.is_serilog.then_some(Level::Informational));
         if let Some(level) = level {
             message.set_level(level);
@@ -215,15 +216,19 @@ impl Lifted {
         if let Some(time) = self.time {
             message.set_timestamp(time);
         }
-        for (name, id) in [("trace_id", self.trace), ("span_id", self.span)] {
+        const TRACE_ID: FieldName<'static> = FieldName::from_static("trace_id");
+        const SPAN_ID: FieldName<'static> = FieldName::from_static("span_id");
+        for (name, id) in [(TRACE_ID, self.trace), (SPAN_ID, self.span)] {
             let Some(id) = id else { continue };
-            set(message, field_name(name, message).unwrap_or_else(|| FieldName::sanitize(name)), id.into());
+            let is_taken = message.field(name.as_str()).is_some();
+            let name = if is_taken { FieldName::sanitize(format!("line_{name}")) } else { name };
+            set(message, name, Value::Str(id));
         }
         for (name, value) in self.fields {
             set(message, name, value);
         }
         let text = match (self.message, self.stack) {
-            (Some((_, _, text)), Some(stack)) => format!("{text}\n{stack}"),
+            (Some((_, _, text)), Some(stack)) => Cow::Owned(format!("{text}\n{stack}")),
             (Some((_, _, text)), None) => text,
             (None, Some(stack)) => stack,
             (None, None) => {
@@ -233,7 +238,10 @@ impl Lifted {
                 return;
             }
         };
-        let first = text.trim_start().lines().next().unwrap_or_default().to_owned();
+        let first = match &text {
+            Cow::Borrowed(text) => Cow::Borrowed(first_line(text)),
+            Cow::Owned(text) => Cow::Owned(first_line(text).to_owned()),
+        };
         let has_more = first.len() < text.trim().len();
         message.set_short_message(first);
         if let Some(whole) = whole {
@@ -242,9 +250,29 @@ impl Lifted {
             message.set_full_message(text);
         }
     }
+
+    fn into_owned(self) -> Lifted<'static> {
+        let own = |text: Cow<'t, str>| Cow::Owned(text.into_owned());
+        let Self { level, time, message, stack, trace, span, fields, is_serilog, is_complete } = self;
+        Lifted {
+            level,
+            time,
+            message: message.map(|(rank, path, text)| (rank, own(path), own(text))),
+            stack: stack.map(own),
+            trace: trace.map(own),
+            span: span.map(own),
+            fields: fields.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect(),
+            is_serilog,
+            is_complete,
+        }
+    }
 }
 
-/// Sets the value, unless there is one. Returns whether it was set.
+fn first_line(text: &str) -> &str {
+    text.trim_start().lines().next().unwrap_or_default()
+}
+
+/// Sets `place` to the value, unless `place` already has a value. Returns whether `place` was set.
 fn fill<T>(place: &mut Option<T>, value: Option<T>) -> bool {
     let fills = place.is_none() && value.is_some();
     if fills {
@@ -253,23 +281,27 @@ fn fill<T>(place: &mut Option<T>, value: Option<T>) -> bool {
     fills
 }
 
-/// Returns a text that is not blank.
-fn text(value: &Value<'_>) -> Option<String> {
-    value.as_str().filter(|text| !text.trim().is_empty()).map(str::to_owned)
+/// Returns the text of a value, or `None` if the value is not a text or is blank.
+fn text<'t>(value: &Value<'t>) -> Option<Cow<'t, str>> {
+    match value {
+        Value::Str(text) if !text.trim().is_empty() => Some(text.clone()),
+        _ => None,
+    }
 }
 
-/// Returns an id, which is a text, also if it is written as a number.
-fn id(value: &Value<'_>) -> Option<String> {
+/// Returns an id as text. The line may have the id as a number.
+fn id<'t>(value: &Value<'t>) -> Option<Cow<'t, str>> {
     let text = match value {
-        Value::Str(text) => text.trim().to_owned(),
-        Value::Number(number) => number.to_string(),
+        Value::Str(Cow::Borrowed(text)) => Cow::Borrowed(text.trim()),
+        Value::Str(Cow::Owned(text)) => Cow::Owned(text.trim().to_owned()),
+        Value::Number(number) => Cow::Owned(number.to_string()),
         _ => return None,
     };
     (1..=MAX_NAME_BYTES).contains(&text.len()).then_some(text)
 }
 
 /// Adds a field, and never replaces one.
-fn set<'a>(message: &mut Message<'a>, name: FieldName<'static>, value: Value<'a>) {
+fn set<'a>(message: &mut Message<'a>, name: FieldName<'a>, value: Value<'a>) {
     match message.field(name.as_str()) {
         None => message.set_field(name, value),
         Some(_) => message.set_sanitized_field(name.as_str().to_owned(), value),

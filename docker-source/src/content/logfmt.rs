@@ -1,4 +1,4 @@
-//! Reading of lines in logfmt: `level=info msg="order accepted" order=4711`.
+//! Reads lines in logfmt: `level=info msg="order accepted" order=4711`.
 
 use std::borrow::Cow;
 
@@ -7,11 +7,12 @@ use gelf_core::{Number, Value};
 use super::json::Member;
 use super::roles::{Role, role};
 
-/// The maximum number of pairs that are read of one line.
+/// The maximum number of pairs of a line. A line with more pairs is not read as logfmt.
 const MAX_PAIRS: usize = 256;
 
-/// Returns the pairs of a line that consists of pairs, of which one names the severity, the time or the
-/// message. Returns `None` for any other line, since text may have an equals sign, too.
+/// Returns the pairs of a line in logfmt. Such a line consists of two or more pairs, and at least one of them
+/// is the severity, the time or the message. Returns `None` for any other line, since plain text may have an
+/// equals sign, too.
 pub(super) fn members(line: &str) -> Option<Vec<Member<'_>>> {
     let mut pairs = Vec::new();
     let mut rest = line.trim();
@@ -43,7 +44,8 @@ fn pair(text: &str) -> Option<(Member<'_>, &str)> {
     Some(((Cow::Borrowed(name), value), rest))
 }
 
-/// Returns the text in quotes, and the text behind it. The escapes are those of Go and JSON.
+/// Returns the text in quotes, and the text behind it. The text in quotes may have the escapes of Go and
+/// JSON.
 fn quoted(text: &str) -> Option<(Value<'_>, &str)> {
     let mut escaped = false;
     let mut has_escapes = false;
@@ -76,8 +78,8 @@ fn bare(text: &str) -> (Value<'_>, &str) {
     (value, rest)
 }
 
-/// Returns whether a word is meant as a number: at most 18 digits, and no exponent, which hexadecimal digits
-/// such as `12e4567` seem to have.
+/// Returns whether a word is meant as a number: it has at most 19 digits and points behind an optional minus
+/// sign. A word with an exponent is not a number, since hexadecimal digits such as `12e4567` look the same.
 fn is_number(word: &str) -> bool {
     let digits = word.strip_prefix('-').unwrap_or(word);
     digits.len() <= 19 && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::known::KnownMembers;
 use crate::container::Container;
 
 /// The label with the kinds of content.
@@ -38,7 +39,7 @@ impl ContentOptions {
         !(self.json || self.logfmt || self.level || self.strip_ansi)
     }
 
-    /// Returns the options that read what either reads.
+    /// Returns the options that read every kind of content that `self` or `other` reads.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self {
@@ -50,7 +51,7 @@ impl ContentOptions {
     }
 }
 
-/// Parses `off`, `all`, or a list of `json`, `logfmt` and `level` with commas.
+/// Parses `off`, `all`, or a comma-separated list of `json`, `logfmt` and `level`.
 impl FromStr for ContentOptions {
     type Err = InvalidContent;
 
@@ -70,6 +71,15 @@ impl FromStr for ContentOptions {
     }
 }
 
+/// Writes the kinds of content in the form in which they are parsed.
+impl fmt::Display for ContentOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = [(self.json, "json"), (self.logfmt, "logfmt"), (self.level, "level")];
+        let kinds: Vec<_> = kinds.iter().filter(|(is_read, _)| *is_read).map(|(_, kind)| *kind).collect();
+        if kinds.is_empty() { f.write_str("off") } else { f.write_str(&kinds.join(",")) }
+    }
+}
+
 /// The error for a text that does not list kinds of content.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -83,18 +93,19 @@ impl fmt::Display for InvalidContent {
 
 impl std::error::Error for InvalidContent {}
 
-/// The reading of a container's lines.
+/// The options for the lines of one container, and the state of reading these lines.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerContent {
     pub(super) options: ContentOptions,
     /// The number of names of fields that lines of the container have introduced.
     pub(super) names: usize,
+    pub(super) known: KnownMembers,
 }
 
 impl ContainerContent {
-    /// Creates the reading with these options.
+    /// Creates the initial state for a container with these options.
     pub const fn new(options: ContentOptions) -> Self {
-        Self { options, names: 0 }
+        Self { options, names: 0, known: KnownMembers::new() }
     }
 
     /// Returns whether messages are left as they are.
@@ -103,8 +114,8 @@ impl ContainerContent {
     }
 }
 
-/// Returns the options of a container: those of its labels `gelf.content` and `gelf.strip_ansi` (`true` or
-/// `false`), and `default` for each label that is missing.
+/// Returns the options of a container. Its labels `gelf.content` and `gelf.strip_ansi` (`true` or `false`)
+/// give the options. `default` gives the options for each label that is missing.
 ///
 /// # Errors
 /// Returns [`InvalidContentLabel`] if a label is invalid.

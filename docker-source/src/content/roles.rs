@@ -1,4 +1,4 @@
-//! The members of lines that have a meaning, by the names that loggers give them.
+//! Finds the members of lines that have a meaning, by the names that loggers give them.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::level_word::level_of_word;
 pub(super) enum Role {
     Level,
     Time,
-    /// The message, with its rank: of several, the one with the lowest rank counts.
+    /// The message, with its rank. If a line has several such members, the one with the lowest rank counts.
     Message(usize),
     Stack,
     Trace,
@@ -20,97 +20,64 @@ pub(super) enum Role {
     TraceParent,
 }
 
-/// pino, bunyan, logrus, slog, zap, logback: `level`. Python: `levelname`. Google: `severity`. ECS:
-/// `log.level`. Serilog: `@l`, `Level`. .NET: `LogLevel`. loguru: `record.level.name`.
-const LEVELS: [&str; 12] = [
-    "level",
-    "severity",
-    "levelname",
-    "log.level",
-    "@l",
-    "Level",
-    "LogLevel",
-    "lvl",
-    "loglevel",
-    "severity_text",
-    "SeverityText",
-    "record.level.name",
-];
-
-/// pino, bunyan, logrus, slog: `time`. zap: `ts`. logback and ECS: `@timestamp`. Serilog: `@t`, `Timestamp`.
-/// log4j: `instant`, whose members are joined, and `timeMillis`. Monolog: `datetime`.
-const TIMES: [&str; 10] = [
-    "time",
-    "timestamp",
-    "@timestamp",
-    "ts",
-    "@t",
-    "Timestamp",
-    "instant",
-    "timeMillis",
-    "datetime",
-    "record.time.timestamp",
-];
-
-/// In the order of their rank. structlog: `event`. tracing: `fields.message`. Serilog: `@m`, else the
-/// template `@mt`.
-const MESSAGES: [&str; 12] = [
-    "msg",
-    "message",
-    "@m",
-    "RenderedMessage",
-    "Message",
-    "formattedMessage",
-    "fields.message",
-    "record.message",
-    "short_message",
-    "@mt",
-    "MessageTemplate",
-    "event",
-];
-
-/// logback: `stack_trace`. zap: `stacktrace`. pino and bunyan: `err.stack`. Python: `exc_info`. Serilog:
-/// `@x`, `Exception`. ECS: `error.stack_trace`. log4j: `thrown.extendedStackTrace`.
-const STACKS: [&str; 12] = [
-    "stack_trace",
-    "stacktrace",
-    "stack",
-    "err.stack",
-    "error.stack",
-    "error.stack_trace",
-    "exc_info",
-    "exception",
-    "@x",
-    "Exception",
-    "thrown.extendedStackTrace",
-    "exception.stacktrace",
-];
-
 /// Returns the meaning of the member at a path, whose parts are separated by dots.
 pub(super) fn role(path: &str) -> Option<Role> {
-    let rank = |names: &[&str]| names.iter().position(|name| *name == path);
-    if let Some(rank) = rank(&MESSAGES) {
-        return Some(Role::Message(rank));
-    }
-    if rank(&LEVELS).is_some() {
-        return Some(Role::Level);
-    }
-    if rank(&TIMES).is_some() {
-        return Some(Role::Time);
-    }
-    if rank(&STACKS).is_some() {
-        return Some(Role::Stack);
-    }
-    id_role(path)
+    Some(match path {
+        // pino, bunyan, logrus, slog, zap, logback: `level`. Python: `levelname`. Google: `severity`. ECS:
+        // `log.level`. Serilog: `@l`, `Level`. .NET: `LogLevel`. loguru: `record.level.name`.
+        "level" | "severity" | "levelname" | "log.level" | "@l" | "Level" | "LogLevel" | "lvl"
+        | "loglevel" | "severity_text" | "SeverityText" | "record.level.name" => Role::Level,
+        // pino, bunyan, logrus, slog: `time`. zap: `ts`. logback and ECS: `@timestamp`. Serilog: `@t`,
+        // `Timestamp`. log4j: `instant` (an object, see `json`) and `timeMillis`. Monolog: `datetime`.
+        "time"
+        | "timestamp"
+        | "@timestamp"
+        | "ts"
+        | "@t"
+        | "Timestamp"
+        | "instant"
+        | "timeMillis"
+        | "datetime"
+        | "record.time.timestamp" => Role::Time,
+        // structlog: `event`. tracing: `fields.message`. Serilog: `@m`, or the template `@mt` if there is
+        // no `@m`.
+        "msg" => Role::Message(0),
+        "message" => Role::Message(1),
+        "@m" => Role::Message(2),
+        "RenderedMessage" => Role::Message(3),
+        "Message" => Role::Message(4),
+        "formattedMessage" => Role::Message(5),
+        "fields.message" => Role::Message(6),
+        "record.message" => Role::Message(7),
+        "short_message" => Role::Message(8),
+        "@mt" => Role::Message(9),
+        "MessageTemplate" => Role::Message(10),
+        "event" => Role::Message(11),
+        // logback: `stack_trace`. zap: `stacktrace`. pino and bunyan: `err.stack`. Python: `exc_info`.
+        // Serilog: `@x`, `Exception`. ECS: `error.stack_trace`. log4j: `thrown.extendedStackTrace`.
+        "stack_trace"
+        | "stacktrace"
+        | "stack"
+        | "err.stack"
+        | "error.stack"
+        | "error.stack_trace"
+        | "exc_info"
+        | "exception"
+        | "@x"
+        | "Exception"
+        | "thrown.extendedStackTrace"
+        | "exception.stacktrace" => Role::Stack,
+        _ => return id_role(path),
+    })
 }
 
-/// Returns the meaning of an id, which loggers write at many places: `mdc.traceId`, `dd.trace_id`,
-/// `trace.id`, `otelTraceID`.
+/// Returns the meaning of a member that may be an id. Loggers write ids under many names: `mdc.traceId`,
+/// `dd.trace_id`, `trace.id`, `otelTraceID`.
 fn id_role(path: &str) -> Option<Role> {
     match path {
         "@tr" => return Some(Role::Trace),
         "@sp" => return Some(Role::Span),
-        _ if !path.ends_with(['d', 'D', 't']) => return None,
+        _ if !matches!(path.as_bytes().last(), Some(b'd' | b'D' | b't')) => return None,
         _ => {}
     }
     let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
@@ -159,32 +126,48 @@ fn letter(text: &str) -> Option<Level> {
 }
 
 /// Returns the time that a value names: RFC 3339, or the seconds, milliseconds, microseconds or nanoseconds
-/// since 1970. A text without an offset from UTC names none.
+/// since 1970. A text without an offset from UTC names no time.
 pub(super) fn time(value: &Value<'_>) -> Option<Timestamp> {
     match value {
         Value::Str(text) => Timestamp::from_rfc3339(text).ok(),
-        Value::Number(number) => {
-            // The unit follows from the number of digits before the point, for the years 2001 to 2286.
-            let text = plain(number)?;
-            let digits = text.find('.').unwrap_or(text.len());
-            let seconds = match digits {
-                10 => text,
-                13 | 16 | 19 => {
-                    let (seconds, fraction) = text.split_at_checked(10)?;
-                    Cow::Owned(format!("{seconds}.{}", fraction.replace('.', "")))
-                }
-                _ => return None,
-            };
-            Timestamp::from_decimal(&seconds).ok()
-        }
+        Value::Number(number) => match number.as_i64() {
+            Some(integer) => unix_time(integer),
+            None => unix_time_of_decimal(&plain(number)?),
+        },
         _ => None,
     }
 }
 
+/// Returns the time of an integer. The unit follows from the number of digits, for the years 2001 to 2286.
+fn unix_time(integer: i64) -> Option<Timestamp> {
+    let units_per_second = match integer.checked_ilog10()? {
+        9 => 1,
+        12 => 1_000,
+        15 => 1_000_000,
+        18 => 1_000_000_000,
+        _ => return None,
+    };
+    let nanos = integer % units_per_second * (1_000_000_000 / units_per_second);
+    Timestamp::from_unix(integer / units_per_second, u32::try_from(nanos).ok()?)
+}
+
+/// Returns the time of a decimal, whose digits before the point tell the unit, as those of an integer do.
+fn unix_time_of_decimal(text: &str) -> Option<Timestamp> {
+    let seconds = match text.find('.').unwrap_or(text.len()) {
+        10 => Cow::Borrowed(text),
+        13 | 16 | 19 => {
+            let (seconds, fraction) = text.split_at_checked(10)?;
+            Cow::Owned(format!("{seconds}.{}", fraction.replace('.', "")))
+        }
+        _ => return None,
+    };
+    Timestamp::from_decimal(&seconds).ok()
+}
+
 /// Returns the text of a positive number without an exponent.
-fn plain<'n>(number: &'n Number<'_>) -> Option<Cow<'n, str>> {
+fn plain(number: &Number<'_>) -> Option<String> {
     let text = number.to_string();
-    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then_some(Cow::Owned(text))
+    text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then_some(text)
 }
 
 /// Returns the ids of trace and span in W3C's header: `00-4bf92f35...-00f067aa...-01`.

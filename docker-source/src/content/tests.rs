@@ -142,6 +142,25 @@ fn nothing_in_a_line_replaces_a_field_of_the_message() {
 }
 
 #[test]
+fn the_members_of_earlier_lines_do_not_change_a_message() {
+    // More paths than are remembered. Their names are too long for fields.
+    let odd = (0..300).map(|number| format!("{{\"level\":30,\"{}{number}\":1}}", "p".repeat(200)));
+    let lines = [
+        r#"{"a":1,"msg":"x","b":{"c":2},"b.c":3,"level":30}"#,
+        r#"{"b.c":3,"level":50,"b_c":4,"@mt":"y","msg":"x","a":"one"}"#,
+        r#"{"b":{"c":"text"},"@a":2,"_a":3,"traceId":"t","container_name":"forged"}"#,
+        r#"{"message":"z","event":"e","level":"a","severity":"warn","time":"never"}"#,
+    ];
+    let lines: Vec<_> = lines.iter().map(|line| (*line).to_owned()).chain(odd).collect();
+    let (mut lifter, mut other) = (ContentLifter::default(), ContentLifter::default());
+    let mut content = ContainerContent::new("json".parse().unwrap());
+    for line in lines.iter().chain(lines.iter().rev()) {
+        let parts = lifted_in(&mut lifter, &mut content, line);
+        assert_eq!(parts, lifted_by(&mut other, "json", line), "{line}");
+    }
+}
+
+#[test]
 fn the_first_type_of_a_field_counts() {
     let mut lifter = ContentLifter::default();
     for (line, expected) in [

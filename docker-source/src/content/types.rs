@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use gelf_core::Value;
 
-/// The maximum number of names of fields: 512. Elasticsearch refuses messages beyond 1,000 fields of an
-/// index, and has two for each text.
+/// The maximum number of names of fields: 512. An Elasticsearch index takes at most 1,000 fields, and has two
+/// of them for each text.
 const MAX_NAMES: usize = 512;
-/// The maximum number of names that the lines of one container introduce, so that a container with random
-/// names takes nothing from the others.
+/// The maximum number of names that the lines of one container introduce. Thus a container with random names
+/// cannot use up the names of the other containers.
 const MAX_CONTAINER_NAMES: usize = 128;
 
 /// The type of a field in a search index.
@@ -56,33 +56,50 @@ pub(super) enum Fit {
 
 /// The first type of each field.
 #[derive(Clone, Debug, Default)]
-pub(super) struct FieldTypes(HashMap<Box<str>, Type>);
+pub(super) struct FieldTypes {
+    types: Vec<(Box<str>, Type)>,
+    /// The places in `types`, by the names of the fields.
+    indexes: HashMap<Box<str>, usize>,
+}
 
 impl FieldTypes {
-    /// Returns the form in which the value fits the field, or `None` if the field would be one too many.
-    /// `introduced` is the number of names that the container has introduced.
-    pub(super) fn fit(&mut self, name: &str, value: &Value<'_>, introduced: &mut usize) -> Option<Fit> {
+    /// Returns the form in which the value fits the field, or `None` if the field would exceed a maximum
+    /// number of names. `introduced` is the number of names that the container has introduced. `index` is a
+    /// guess of the place of the field's type; `fit` sets it to the place.
+    pub(super) fn fit(
+        &mut self,
+        name: &str,
+        value: &Value<'_>,
+        introduced: &mut usize,
+        index: &mut usize,
+    ) -> Option<Fit> {
         let found = Type::of(value);
-        match self.of(name, found, introduced)? {
+        match self.of(name, found, introduced, index)? {
             known if known == found => Some(Fit::AsIs),
             Type::Text => Some(Fit::AsText),
             _ => {
                 let beside = format!("{name}_str");
-                (self.of(&beside, Type::Text, introduced)? == Type::Text).then_some(Fit::Beside)
+                (self.of(&beside, Type::Text, introduced, &mut 0)? == Type::Text).then_some(Fit::Beside)
             }
         }
     }
 
     /// Returns the type of the field. `found` becomes the type of a new field.
-    fn of(&mut self, name: &str, found: Type, introduced: &mut usize) -> Option<Type> {
-        if let Some(known) = self.0.get(name) {
+    fn of(&mut self, name: &str, found: Type, introduced: &mut usize, index: &mut usize) -> Option<Type> {
+        if let Some((_, known)) = self.types.get(*index).filter(|(known, _)| **known == *name) {
             return Some(*known);
         }
-        if self.0.len() >= MAX_NAMES || *introduced >= MAX_CONTAINER_NAMES {
+        if let Some(place) = self.indexes.get(name) {
+            *index = *place;
+            return self.types.get(*place).map(|(_, known)| *known);
+        }
+        if self.types.len() >= MAX_NAMES || *introduced >= MAX_CONTAINER_NAMES {
             return None;
         }
         *introduced += 1;
-        self.0.insert(name.into(), found);
+        *index = self.types.len();
+        self.indexes.insert(name.into(), *index);
+        self.types.push((name.into(), found));
         Some(found)
     }
 }

@@ -21,8 +21,9 @@ const DEFAULT_TLS_PORT: u16 = 2376;
 
 /// The address of a Docker Engine.
 ///
-/// Parsed and displayed like `DOCKER_HOST`: `unix:///var/run/docker.sock` or `tcp://127.0.0.1:2375`. The
-/// default is `/var/run/docker.sock`; [`from_env`](Self::from_env) reads the environment.
+/// An address is parsed and displayed like `DOCKER_HOST`: `unix:///var/run/docker.sock` or
+/// `tcp://127.0.0.1:2375`. The default is `/var/run/docker.sock`; [`from_env`](Self::from_env) reads the
+/// environment.
 ///
 /// ```
 /// use docker_source::EngineAddress;
@@ -58,7 +59,8 @@ pub enum EngineAddress {
 }
 
 impl EngineAddress {
-    /// Returns the address in `DOCKER_HOST`, else the first default socket that exists.
+    /// Returns the address in `DOCKER_HOST`. If the variable is not set, returns the first default socket
+    /// that exists.
     ///
     /// An empty `DOCKER_HOST` counts as unset. The default sockets are, in this order:
     /// - `/var/run/docker.sock`, which is also returned if none exists;
@@ -66,15 +68,15 @@ impl EngineAddress {
     /// - `/run/podman/podman.sock` and `$XDG_RUNTIME_DIR/podman/podman.sock`, of Podman;
     /// - `/tmp/docker.sock`, where users of Logspout mount the socket.
     ///
-    /// A `tcp://` address is one with TLS if `DOCKER_TLS_VERIFY` is set and not empty, as for the docker CLI.
-    /// Its certificates are those of the folder `DOCKER_CERT_PATH`, by default the CLI's own: `DOCKER_CONFIG`
-    /// or `~/.docker`. `DOCKER_TLS` has the same effect as `DOCKER_TLS_VERIFY`: both verify the Engine's
-    /// certificate. The default port is 2376.
+    /// As for the docker CLI, a `tcp://` address uses TLS if `DOCKER_TLS_VERIFY` is set and not empty. The
+    /// certificates come from the folder `DOCKER_CERT_PATH`. By default, this is the folder of the CLI:
+    /// `DOCKER_CONFIG` or `~/.docker`. `DOCKER_TLS` has the same effect as `DOCKER_TLS_VERIFY`: with both,
+    /// the Engine's certificate is verified. With TLS, the default port is 2376.
     ///
     /// # Errors
-    /// Returns [`InvalidEngineAddress`] if `DOCKER_HOST` is invalid, or a certificate is missing or invalid;
-    /// without the feature `tls`, also for a `tcp://` address while `DOCKER_TLS_VERIFY` or `DOCKER_TLS` is
-    /// set.
+    /// Returns [`InvalidEngineAddress`] if `DOCKER_HOST` is invalid, or if a certificate is missing or
+    /// invalid. Without the feature `tls`, a `tcp://` address is also an error if `DOCKER_TLS_VERIFY` or
+    /// `DOCKER_TLS` is set.
     pub fn from_env() -> Result<Self, InvalidEngineAddress> {
         Self::choose(|name| std::env::var_os(name), |path| path.exists())
     }
@@ -171,7 +173,7 @@ impl TryFrom<&str> for EngineAddress {
     }
 }
 
-/// Returns the first default socket that exists, otherwise the first one.
+/// Returns the first default socket that exists, or the first default socket if none exists.
 fn default_socket(runtime_dir: Option<OsString>, exists: impl Fn(&Path) -> bool) -> PathBuf {
     // The XDG specification tells programs to ignore relative paths.
     let runtime_dir = runtime_dir.map(PathBuf::from).filter(|folder| folder.is_absolute());
@@ -211,7 +213,7 @@ fn parse_tcp(text: &str, default_port: u16) -> Option<EngineAddress> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidEngineAddress {
-    /// A file of `DOCKER_CERT_PATH` is missing or invalid. Only with the feature `tls`.
+    /// A file of `DOCKER_CERT_PATH` is missing or invalid. This error occurs only with the feature `tls`.
     Certificates {
         /// The file.
         path: PathBuf,
@@ -230,8 +232,8 @@ pub enum InvalidEngineAddress {
     Scheme,
     /// `ssh://` is not supported.
     Ssh,
-    /// `https://` is not supported, and without the feature `tls` neither is `tcp://` with
-    /// `DOCKER_TLS_VERIFY`.
+    /// `https://` is not supported. Without the feature `tls`, `tcp://` with `DOCKER_TLS_VERIFY` is not
+    /// supported either.
     Tls,
 }
 

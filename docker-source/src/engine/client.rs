@@ -30,7 +30,8 @@ use crate::dialect::Dialect;
 /// The size of hyper's read buffer of a connection, in bytes. It holds the headers of an answer, and bytes of
 /// the body that are read ahead.
 const CONNECTION_BUFFER: usize = 64 * 1024;
-/// The maximum number of bytes that the client reads of an error's body. The Engine's errors have about 100.
+/// The maximum number of bytes that the client reads of the body of an error. The Engine writes about 100
+/// bytes.
 const ERROR_BODY_MAX: usize = 16 * 1024;
 
 /// Timeouts of requests.
@@ -307,7 +308,7 @@ impl Body {
         timeout(wait, self.next()).await.unwrap_or(Some(Err(EngineError::TimedOut { endpoint, after: wait })))
     }
 
-    /// Reads the first `limit` bytes of the body, or all of a shorter one.
+    /// Reads the first `limit` bytes of the body, or the whole body if it is shorter.
     async fn start(&mut self, limit: usize) -> BytesMut {
         let mut start = BytesMut::new();
         while start.len() < limit {

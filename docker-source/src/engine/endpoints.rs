@@ -13,13 +13,13 @@ use super::types::{ContainerId, ContainerSummary, INFO, INSPECT, Info, Inspect, 
 use super::{ApiVersion, EngineError};
 use crate::dialect::Dialect;
 
-/// The maximum length of a JSON answer in bytes. Only excerpts are kept, so the limit stops nothing but an
+/// The maximum length of a JSON answer in bytes. Only excerpts are kept, so the limit only has to stop an
 /// answer without an end.
 const ANSWER_MAX: usize = 1024 * 1024 * 1024;
 /// The maximum number of bytes that are kept of a list of containers.
 const LIST_KEPT_MAX: usize = 64 * 1024 * 1024;
-/// The number of kept bytes up to which the elements of a list of containers keep their labels. Later
-/// elements are kept without labels, which an inspection of the container returns as well.
+/// The number of kept bytes of a list of containers up to which elements keep their labels. Later elements
+/// are kept without labels. An inspection of a container also returns its labels.
 const LIST_LABELS_MAX: usize = 16 * 1024 * 1024;
 
 /// The part of a container's log to read. Requests are always for both streams and with Docker's stamps.
@@ -27,7 +27,7 @@ const LIST_LABELS_MAX: usize = 16 * 1024 * 1024;
 pub(crate) struct LogsQuery {
     /// True if the response goes on until the container ends.
     pub(crate) follow: bool,
-    /// The earliest stamp.
+    /// The earliest stamp of the pieces to read.
     pub(crate) since: Option<Timestamp>,
     /// The maximum number of pieces, counted from the end. Without this limit, the Engine decodes whole files
     /// to find `since`.
@@ -35,11 +35,12 @@ pub(crate) struct LogsQuery {
 }
 
 impl EngineClient {
-    /// Requests the Engine's newest API version and chooses one that both sides support. Determines the
-    /// Engine's kind as well: Podman's answer has a header with a version of its own.
+    /// Requests the Engine's newest API version and chooses a version that both sides support. Determines the
+    /// Engine's kind as well: only Podman's answer has a header with the version of Podman's API.
     ///
     /// # Errors
-    /// Returns [`EngineError::TooOld`] if there is none. Other errors are the same as for every request.
+    /// Returns [`EngineError::TooOld`] if no version is supported by both sides. Other errors are the same as
+    /// for every request.
     pub(crate) async fn negotiate(&self) -> Result<ApiVersion, EngineError> {
         let answer = self.get("_ping", "/_ping").await?;
         let newest = answer
@@ -49,7 +50,7 @@ impl EngineClient {
         let version =
             newest.negotiated().ok_or_else(|| EngineError::TooOld { engine: newest.to_string() })?;
         self.set_version(version);
-        // Not by the header `Server`, which a proxy may replace.
+        // The header `Server` does not tell the kind, since a proxy may replace it.
         self.set_dialect(match answer.header("libpod-api-version") {
             Some(_) => Dialect::Podman,
             None => Dialect::Docker,
@@ -65,8 +66,8 @@ impl EngineClient {
     /// Requests the list of all containers, running or not.
     ///
     /// # Errors
-    /// Returns an error if the list ends early and no container has arrived. If some have arrived, they are
-    /// returned with the [reason](ContainerList).
+    /// Returns an error if the list ends early and no container has arrived. If some containers have arrived,
+    /// they are returned with the [reason](ContainerList) of the early end.
     pub(crate) async fn containers(&self) -> Result<ContainerList, EngineError> {
         let endpoint = "containers/json";
         let Answer { mut body, .. } = self.get(endpoint, &self.versioned("/containers/json?all=1")).await?;
@@ -96,8 +97,8 @@ impl EngineClient {
         Ok(Inspect { is_cut, ..inspect })
     }
 
-    /// Subscribes to the starts, ends, renamings and removals of containers. Once this returns, the
-    /// subscription exists.
+    /// Subscribes to the starts, ends, renamings and removals of containers. The subscription exists once
+    /// this method returns.
     pub(crate) async fn events(&self) -> Result<Body, EngineError> {
         // {"type":["container"],"event":["start","die","rename","destroy"]}, percent-encoded
         let filters = "%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22start%22%2C%22die%22%2C%22rename%22%2C%22destroy%22%5D%7D";
@@ -120,8 +121,8 @@ impl EngineClient {
         format!("/v{}{path}", self.version())
     }
 
-    /// Requests a JSON answer and parses the members to keep. The second value is whether one is cut or left
-    /// out.
+    /// Requests a JSON answer and parses the members to keep. The second value is true if one of these
+    /// members is cut or left out.
     async fn json<T: DeserializeOwned>(
         &self,
         endpoint: &'static str,
@@ -139,7 +140,8 @@ impl EngineClient {
         Ok((value, is_cut))
     }
 
-    /// Returns the next part of a JSON answer, `length` bytes of which have arrived.
+    /// Returns the next part of a JSON answer. Adds its length to `length`, the number of bytes that have
+    /// arrived.
     async fn part(
         &self,
         endpoint: &'static str,
@@ -174,7 +176,7 @@ struct ListReader {
     kept: usize,
 }
 
-/// The error for a list of which more is kept than [`LIST_KEPT_MAX`].
+/// The error for a list that needs more than [`LIST_KEPT_MAX`] bytes.
 #[derive(Debug)]
 struct ListTooLong;
 
@@ -209,7 +211,7 @@ impl LogsQuery {
     fn to_query_string(self) -> String {
         let mut text = format!("follow={}&stdout=1&stderr=1&timestamps=1", u8::from(self.follow));
         if let Some(since) = self.since {
-            // Write all nine digits, since the Engine pads missing ones on the right.
+            // Write all nine digits, since the Engine adds missing digits on the right.
             let (seconds, nanos) = since.as_unix();
             text.push_str(&format!("&since={}.{nanos:09}", seconds.max(0)));
         }

@@ -1,4 +1,4 @@
-//! Errors of the communication with the Engine, each one line that says what to do.
+//! Errors of the communication with the Engine. The text of each error is one line and says what to do.
 
 use std::error::Error as _;
 use std::fmt;
@@ -24,7 +24,7 @@ pub enum EngineError {
         /// The defect of the response, one line of at most 512 bytes.
         reason: String,
     },
-    /// The connection broke before the end of the response, as when the Engine is killed.
+    /// The connection broke before the end of the response, for example because the Engine was killed.
     Broken {
         /// The endpoint of the request, such as `info`.
         endpoint: &'static str,
@@ -36,8 +36,8 @@ pub enum EngineError {
         /// The error of the operating system.
         error: io::Error,
     },
-    /// The Engine's socket file refuses connections, and the file alone is mounted, not its folder. Whenever
-    /// the Engine starts, it creates a new socket file, but such a mount still shows the old one.
+    /// The Engine's socket file refuses connections, and only the file is mounted, not its folder. Whenever
+    /// the Engine starts, it creates a new socket file, but a mount of the file still shows the old file.
     StaleSocket {
         /// The path of the file.
         path: PathBuf,
@@ -66,14 +66,15 @@ pub enum EngineError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// A side of a TLS connection refused the certificate of the other. Only with the feature `tls`.
+    /// One side of a TLS connection refused the certificate of the other side. This error occurs only with
+    /// the feature `tls`.
     Tls {
         /// The Engine's address.
         address: EngineAddress,
         /// The reason, which names the Engine's host or the file.
         reason: String,
     },
-    /// The Engine supports no API version from 1.40 on, that of Docker 19.03.
+    /// The Engine supports neither API version 1.40, which came with Docker 19.03, nor a later version.
     TooOld {
         /// The newest version that the Engine supports, such as 1.39.
         engine: String,
@@ -81,8 +82,9 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Returns whether retrying is useless: an invalid address, permission denied, a certificate that is
-    /// refused, an Engine that is too old, or a request that the Engine or a proxy refuses (400, 401, 403).
+    /// Returns whether retrying is useless. This holds for an invalid address, denied permission, a refused
+    /// certificate, an Engine that is too old, and a request that the Engine or a proxy refuses with status
+    /// 400, 401 or 403.
     ///
     /// A missing socket and a refused connection are not permanent: the Engine may still be starting.
     pub fn is_permanent(&self) -> bool {
@@ -103,9 +105,14 @@ impl EngineError {
         matches!(self, Self::Status { code: 401 | 403 | 404 | 405 | 501, .. })
     }
 
-    /// Returns whether the Engine answered, with a status other than 200.
+    /// Returns whether the Engine answered with a status other than 200.
     pub(crate) fn is_status(&self) -> bool {
         matches!(self, Self::Status { .. })
+    }
+
+    /// Returns whether no server listens at the Engine's address.
+    pub(crate) fn is_connection_refused(&self) -> bool {
+        matches!(self, Self::Connect { error, .. } if error.kind() == io::ErrorKind::ConnectionRefused)
     }
 
     /// Returns whether no connection was attempted, since this process or the system has too few file
@@ -115,7 +122,8 @@ impl EngineError {
         matches!(self, Self::Connect { error, .. } if matches!(error.raw_os_error(), Some(23 | 24)))
     }
 
-    /// Returns whether nothing was received from the Engine, so that other connections to it may be broken.
+    /// Returns whether nothing was received from the Engine. In this case, other connections to the Engine
+    /// may be broken, too.
     pub(crate) fn is_silence(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::TimedOut { .. })
     }
@@ -134,7 +142,7 @@ impl EngineError {
         Self::Answer { endpoint, reason: one_line(reason.to_string().as_bytes()) }
     }
 
-    /// Creates an error from one of the HTTP client.
+    /// Converts an error of the HTTP client.
     pub(super) fn from_http(endpoint: &'static str, error: &hyper::Error) -> Self {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
 

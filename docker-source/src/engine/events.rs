@@ -43,7 +43,7 @@ pub(crate) struct Event {
     pub(crate) is_cut: bool,
 }
 
-/// Decodes the event stream, wherever the reads divide it.
+/// Decodes the event stream, no matter how it is split into reads.
 #[derive(Debug)]
 pub(crate) struct EventReader {
     line: MemberFilter,

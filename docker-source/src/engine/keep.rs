@@ -7,10 +7,11 @@ pub(super) const NAME_MAX: usize = 64;
 /// The maximum length of a value that is not of the expected type. This is enough to keep `null`.
 pub(super) const OTHER_TYPE_MAX: usize = 8;
 
-/// The part of a JSON value to keep. Lengths are those of the JSON text, in bytes.
+/// The part of a JSON value to keep. Each length is the length of the JSON text in bytes.
 #[derive(Debug)]
 pub(super) enum Keep {
-    /// The value, if it is not longer than this. A string is cut instead.
+    /// The value, if it has at most this length. A longer string is cut, and any other longer value is left
+    /// out.
     Value(usize),
     /// The members of an object or the elements of an array, as far as they fit.
     Items(Items),
@@ -18,16 +19,17 @@ pub(super) enum Keep {
     Members(&'static [(&'static str, Self)]),
 }
 
-/// The limits of an object or array whose items are kept. An item that does not fit is left out; later ones
-/// that fit are kept.
+/// The limits of an object or array whose items are kept. An item that does not fit is left out. Later items
+/// are kept if they fit.
 #[derive(Debug)]
 pub(super) struct Items {
     /// The maximum length of an item, name included. A longer string in an array is cut.
     pub(super) each: usize,
-    /// The maximum sum of the lengths of all items, each of which counts as [`ITEM_COST`] bytes longer.
+    /// The maximum sum of the lengths of all items. Each item counts [`ITEM_COST`] bytes more than its
+    /// length.
     pub(super) total: usize,
-    /// The room in addition to `total` for items that begin with one of `prefixes`. The others cannot take
-    /// it, wherever they are.
+    /// The room, in addition to `total`, for items that begin with one of `prefixes`. Other items cannot take
+    /// this room, even if they come first.
     pub(super) reserved: usize,
     /// Beginnings of texts or names, in upper or lower case. A beginning that ends with `"` matches only a
     /// whole text or name.

@@ -1,29 +1,29 @@
 //! Copies the members of a JSON value that are needed, each up to a limit, as the value's bytes arrive.
 //!
 //! Anybody who may start a container chooses its labels, and the Engine limits neither their number nor their
-//! length. So no list, event or inspection is kept whole: a [`MemberFilter`] keeps a bounded excerpt, which
-//! is JSON again, and passes over the rest without keeping it. It checks the syntax only as far as it needs
-//! to; the parser of the excerpt checks what is kept.
+//! length. Therefore no list, event or inspection is kept whole: a [`MemberFilter`] keeps a bounded excerpt,
+//! which is JSON again, and passes over the rest. The filter checks the syntax only as far as it needs to.
+//! The parser of the excerpt checks the rest of the syntax.
 
 use super::keep::{ITEM_COST, Items, Keep, NAME_MAX, OTHER_TYPE_MAX};
 
 /// The excerpt of a value.
 #[derive(Debug)]
 pub(super) struct Excerpt {
-    /// JSON; empty if the value ended early or was invalid where the filter checks it.
+    /// The excerpt as JSON. It is empty if the value ended early, or if the filter found the value invalid.
     pub(super) text: Vec<u8>,
     /// True if a member or item that was to be kept is cut or left out.
     pub(super) is_cut: bool,
 }
 
-/// Copies the excerpt of one value, then of the next one.
+/// Copies the excerpts of values, one value after another.
 #[derive(Debug)]
 pub(super) struct MemberFilter {
     keep: &'static Keep,
     kept: Vec<u8>,
     is_cut: bool,
     state: State,
-    /// The part to keep of the value that comes next.
+    /// Tells which part of the next value to keep.
     next: Next,
     /// The open objects and arrays of which items are kept.
     frames: Vec<Frame>,
@@ -66,7 +66,7 @@ enum Escape {
     None,
     /// The byte behind a backslash.
     Character,
-    /// The digits that are missing of `\u0000`.
+    /// The number of digits that are still missing in an escape such as `\u0000`.
     Digits(u8),
 }
 
@@ -86,8 +86,8 @@ enum FrameKeeps {
     },
     Members {
         members: &'static [(&'static str, Keep)],
-        /// The places of the members that were seen, one bit each. Of several with one name, the first is
-        /// kept.
+        /// The places of the members that were seen, one bit each. If several members have the same name,
+        /// only the first is kept.
         seen: u32,
     },
 }
@@ -280,7 +280,7 @@ impl MemberFilter {
         }
     }
 
-    /// Chooses the part to keep of the value behind a name.
+    /// Chooses which part of the value behind a name to keep.
     fn end_name(&mut self) {
         self.state = State::Colon;
         self.next = match (self.frames.last_mut().map(|frame| &mut frame.keeps), self.copy) {
@@ -330,7 +330,7 @@ impl MemberFilter {
             return;
         }
         self.copy = None;
-        // A name that is longer than all wanted ones is no loss.
+        // A name that is longer than all wanted names is not wanted, so nothing is lost.
         let is_wanted = self.state != State::NameText
             || matches!(self.frames.last(), Some(Frame { keeps: FrameKeeps::Items { .. }, .. }));
         self.is_cut |= is_wanted;
@@ -394,7 +394,7 @@ impl MemberFilter {
         self.end_value();
     }
 
-    /// Passes over the rest of an invalid value: up to the bracket that closes the outermost open one.
+    /// Passes over the rest of an invalid value, up to the bracket that closes the outermost open bracket.
     fn invalid(&mut self, byte: u8) {
         self.kept.clear();
         self.copy = None;

@@ -1,7 +1,7 @@
-//! Lookup of the Engine's host name.
+//! Looks up the Engine's host name.
 //!
-//! `tokio::net::lookup_host` panics if the system cannot start a thread. Each lookup here has a thread of its
-//! own, whose failure to start is an error like any other: the request is sent again later.
+//! `tokio::net::lookup_host` panics if the system cannot start a thread. This resolver starts one thread for
+//! each lookup. If the thread cannot start, the lookup returns an error, and the request is sent again later.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use std::{io, thread};
 use tokio::sync::{Semaphore, oneshot};
 
 /// The maximum number of concurrent lookups. A name server that does not answer holds a thread for half a
-/// minute, also after the request has timed out.
+/// minute, even if the request has timed out before.
 const LOOKUPS: usize = 4;
 
 /// The work of a thread.
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Looks host names up, by the operating system.
+/// Looks up host names with the functions of the operating system.
 #[derive(Debug)]
 pub(super) struct Resolver {
     slots: Arc<Semaphore>,

@@ -23,9 +23,9 @@ use super::InvalidEngineAddress;
 const CA_FILE: &str = "ca.pem";
 /// The client's certificate, with its chain.
 const CERT_FILE: &str = "cert.pem";
-/// The private key of that certificate.
+/// The private key of the client's certificate.
 const KEY_FILE: &str = "key.pem";
-/// The maximum length of a file, in bytes. It protects against a path to a file of another kind.
+/// The maximum length of a file, in bytes. The limit protects against a path to a file of another kind.
 const MAX_FILE_LEN: u64 = 4 * 1024 * 1024;
 
 /// The certificates for TLS connections to an Engine, from a folder with the files of the docker CLI.
@@ -101,7 +101,7 @@ impl EngineCertificates {
             .map_err(|_| tls_error(rustls::Error::InvalidCertificate(CertificateError::NotValidForName)))?;
         let connecting = TlsConnector::from(self.config.clone()).connect(name, socket);
         connecting.await.map_err(|error| match rustls_error(&error) {
-            // The text of rustls speaks of a corrupt message.
+            // The error text of rustls would mislead: it says that a message is corrupt.
             Some(rustls::Error::InvalidMessage(_)) => {
                 io::Error::new(error.kind(), "the Engine does not speak TLS")
             }
@@ -109,9 +109,9 @@ impl EngineCertificates {
         })
     }
 
-    /// Returns the reason for which one side refused the other's certificate. Returns `None` for any other
-    /// error, and for an Engine's certificate that is expired or not valid yet, because that problem ends
-    /// when the clock is set or the certificate is renewed.
+    /// Returns the reason for which one side refused the other side's certificate. Returns `None` for any
+    /// other error. Also returns `None` if the Engine's certificate is expired or not valid yet, because this
+    /// problem ends when the clock is set or the certificate is renewed.
     ///
     /// In TLS 1.3 the Engine refuses a client certificate after the handshake, so a read may return the
     /// error.
@@ -204,7 +204,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, InvalidEngi
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, InvalidEngineAddress> {
     let content = read(path)?;
-    // The error's own text quotes the file.
+    // The error's own text is not used, since it quotes the file.
     PrivateKeyDer::from_pem_slice(&content).map_err(|error| match error {
         _ if content.windows(9).any(|part| part == b"ENCRYPTED") => {
             invalid(path, "the private key is encrypted, which is not supported")

@@ -1,4 +1,5 @@
-//! The Engine's JSON answers, parsed leniently: missing and null members are empty, unknown ones are ignored.
+//! The types of the Engine's JSON answers. Parsing is lenient: missing members and null members become empty
+//! values, and unknown members are ignored.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -82,7 +83,7 @@ pub(super) const INSPECT: Keep = Keep::Members(&[
     ("HostConfig", Keep::Members(&[("AutoRemove", WORD), ("LogConfig", Keep::Members(&[("Type", TEXT)]))])),
 ]);
 
-/// The id of a container: 12 to 64 lower-case hexadecimal digits; the Engine's own have 64.
+/// The id of a container: 12 to 64 lower-case hexadecimal digits. The Engine's ids have 64.
 ///
 /// No other text from the Engine is put into the path of a request.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -123,7 +124,7 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// `GET /info`.
+/// The answer to `GET /info`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Info {
@@ -180,8 +181,8 @@ impl ContainerSummary {
         matches!(&*self.state, "running" | "paused")
     }
 
-    /// Returns whether a run of the container ended within this time before the list, as far as the status
-    /// says. It gives the age in whole seconds, minutes or longer units, rounded down.
+    /// Returns whether the status says that a run of the container ended within this time before the list was
+    /// made. The status gives the time since the end in whole seconds, minutes or longer units, rounded down.
     pub(crate) fn has_ended_within(&self, time: Duration) -> bool {
         let Some((_, age)) = self.status.split_once(") ").filter(|(state, _)| state.starts_with("Exited"))
         else {
@@ -203,7 +204,7 @@ impl ContainerSummary {
     }
 }
 
-/// `GET /containers/{id}/json`.
+/// The answer to `GET /containers/{id}/json`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Inspect {
@@ -400,7 +401,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_own_name_of_a_container_is_the_one_that_is_no_link() {
+    fn the_name_of_a_container_is_the_one_without_a_second_slash() {
         let name = |names: &str| {
             let text = format!(r#"{{"Id":"{ID}","Names":{names}}}"#);
             let summary: ContainerSummary = serde_json::from_str(&text).unwrap();

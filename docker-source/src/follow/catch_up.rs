@@ -1,4 +1,10 @@
-//! Reads the rest of a log after its stream has ended.
+//! Catches up: reads a log up to its present, which makes the Engine decode whole files. At most
+//! [`CATCH_UPS`](crate::context::CATCH_UPS) logs are read so at a time. This happens in three cases:
+//!
+//! * The stream of a container has ended.
+//! * A log is followed again after it was not read for a while, as after a restart of the Engine, when all
+//!   logs are behind. The stream then begins near the present. The first request after a start never waits.
+//! * No descriptor is free for a stream.
 
 use std::future::Future;
 use std::pin::pin;
@@ -64,26 +70,11 @@ impl Following {
 
     /// Reads the log of a container that does not run until a read brings nothing new.
     pub(super) async fn catch_up(&mut self, mut reader: LogReader) -> Result<Step, QueueClosed> {
-        let Context { catch_ups, timing, .. } = &*self.context.clone();
         for _ in 0..CATCH_UPS_IN_A_ROW {
             let new_before = self.sink.new_lines();
-            let started = self.started();
             let mut response = None;
-            let read = async {
-                let permit = catch_ups.acquire().await;
-                // A read that is slow or waits for room in the queue does not keep others waiting.
-                hold(permit, timing.catch_up, self.read_rest(&mut response)).await
-            };
-            let read = tokio::select! {
-                biased;
-                () = started => None,
-                read = read => Some(read?),
-            };
-            match (read, response) {
-                (None, response) => {
-                    self.open = response.map_or(self.open, |response| response.oldest_open());
-                    return Ok(self.next_run(Some(reader)));
-                }
+            match (self.read_to_present(&mut response, true).await?, response) {
+                (None, _) => return Ok(self.next_run(Some(reader))),
                 (Some(Ok(Ending::Complete)), Some(response)) => {
                     reader = response.into_reader();
                     if self.sink.new_lines() == new_before {
@@ -112,6 +103,81 @@ impl Following {
         }
         self.finish(reader).await?;
         Ok(Step::Wait(Waiting::Ended))
+    }
+
+    /// Reads a log that was not read for a while up to its present, from which a stream then goes on.
+    pub(super) async fn resume(&mut self) -> Result<Step, QueueClosed> {
+        if let Some(step) = self.decide_to_follow().await {
+            return Ok(step);
+        }
+        // The log of a container that is removed at its end may be gone before its turn.
+        let in_turn = self.is_behind && !self.metadata.is_removed_at_end();
+        let mut response = None;
+        let read = self.read_to_present(&mut response, in_turn).await?;
+        let read_now = response.map(Response::into_reader);
+        let left = self.left.take();
+        Ok(match read {
+            None => self.next_run(left),
+            Some(Ok(Ending::Complete)) => {
+                (self.left, self.is_behind) = (read_now, false);
+                self.pace.caught_up();
+                Step::Follow { tail: past_damage(self.stuck) }
+            }
+            Some(Ok(_)) => self.after(read_now),
+            Some(Err(error)) => {
+                self.left = left;
+                self.not_opened(&error).await?
+            }
+        })
+    }
+
+    /// Reads the log up to its present, since no descriptor is free for a stream. The container gets its next
+    /// turn after a pause.
+    pub(super) async fn turn(&mut self) -> Result<Step, QueueClosed> {
+        if let Some(step) = self.decide_to_follow().await {
+            return Ok(step);
+        }
+        self.waiting.get_or_insert_with(|| self.context.stats.wait_for_descriptor());
+        let mut response = None;
+        let read = self.read_to_present(&mut response, true).await?;
+        let left = self.left.take();
+        Ok(match read {
+            None => self.next_run(left),
+            Some(Ok(_)) => self.after(response.map(Response::into_reader)),
+            Some(Err(error)) => {
+                self.left = left;
+                self.not_opened(&error).await?
+            }
+        })
+    }
+
+    /// Reads the log up to its present; if `in_turn` is true, in turn with other logs. Sets `response` as soon
+    /// as there is one. Returns `None` if the container is started before: its new run is to be followed at
+    /// once.
+    async fn read_to_present(
+        &mut self,
+        response: &mut Option<Response>,
+        in_turn: bool,
+    ) -> Result<Option<Result<Ending, EngineError>>, QueueClosed> {
+        let Context { catch_ups, timing, .. } = &*self.context.clone();
+        let started = self.started();
+        let read = async {
+            let permit = match in_turn {
+                true => Some(catch_ups.acquire().await),
+                false => None,
+            };
+            // A read that is slow or waits for room in the queue does not keep others waiting.
+            hold(permit, timing.catch_up, self.read_rest(response)).await
+        };
+        let read = tokio::select! {
+            biased;
+            () = started => None,
+            read = read => Some(read?),
+        };
+        if let (None, Some(response)) = (&read, response) {
+            self.open = response.oldest_open();
+        }
+        Ok(read)
     }
 
     /// Reads the log as it is to its end, or to the error that ends it. Sets `response` as soon as there is

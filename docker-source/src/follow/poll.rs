@@ -1,9 +1,10 @@
 //! Reads windows of a log: the lines behind the last known one.
 
 use std::future::pending;
+use std::time::Duration;
 
 use gelf_core::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::problems::{ATTEMPTS_AT_DAMAGE, past_damage};
 use super::read::{Ending, Response, Silence};
@@ -13,6 +14,9 @@ use crate::dialect::Dialect;
 use crate::engine::{ApiVersion, EngineError, LogsQuery};
 use crate::log::LogReader;
 use crate::record::QueueClosed;
+
+/// The longest wait of a proof for a descriptor.
+const PROOF_WITHIN: Duration = Duration::from_secs(1);
 
 impl Following {
     /// Returns whether the log can be read by windows: its stamps are distinct, and it is read from its end
@@ -36,6 +40,12 @@ impl Following {
     /// Reads a window while a stream is open. Returns whether the stream may be read on.
     pub(super) async fn prove(&mut self) -> Result<bool, QueueClosed> {
         let (open, stuck) = (self.open, self.stuck);
+        // The stream keeps its own descriptor, and is not read meanwhile.
+        let context = self.context.clone();
+        let Ok(_descriptor) = timeout(PROOF_WITHIN, context.descriptors.request()).await else {
+            self.pace.postpone(Instant::now());
+            return Ok(true);
+        };
         // If the window cannot be read, the next one is due later. The stream itself shows the error.
         let read = self.window(&mut None, 0).await?;
         if !matches!(read, Ok(Ending::Complete)) {
@@ -224,7 +234,7 @@ impl Following {
     }
 
     /// Returns the step after windows that ended.
-    fn after(&self, left: Option<LogReader>) -> Step {
+    pub(super) fn after(&self, left: Option<LogReader>) -> Step {
         match left {
             Some(left) => Step::Decide(left),
             None => Step::Follow { tail: past_damage(self.stuck) },

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Following, Step, TAIL, Waiting};
 use crate::engine::EngineError;
+use crate::follow_state::FollowState;
 use crate::record::QueueClosed;
 
 /// The number of consecutive refusals after which a log counts as unavailable. Requests for it continue.
@@ -55,9 +56,15 @@ impl Following {
     /// Notes a refusal that may pass. An Engine that cannot be reached at all is the supervisor's concern.
     pub(super) fn refused(&mut self, error: &EngineError) {
         tracing::debug!(container = self.metadata.name(), %error, "requesting again");
+        if error.is_connection_refused() {
+            self.context.refused.notify_waiters();
+        }
         if error.is_out_of_descriptors() {
             self.waiting.get_or_insert_with(|| self.context.stats.wait_for_descriptor());
         }
+        self.note(Some(FollowState::Opening));
+        // A log that was never read has no lines that were missed.
+        self.is_behind |= self.sink.has_requested();
         self.refusals += u32::from(!matches!(error, EngineError::Connect { .. }));
         if self.refusals >= REFUSALS || matches!(error, EngineError::TimedOut { .. }) {
             self.unavailable(error);

@@ -89,7 +89,8 @@ impl Following {
     pub(super) fn response(&mut self, content_type: Option<String>, body: Body, scan: Scan) -> Response {
         self.refusals = 0;
         self.is_gone = false;
-        self.waiting = None;
+        // Without a descriptor for a stream, the container still waits for one.
+        self.waiting = self.waiting.take().filter(|_| self.descriptor.is_none());
         let budget = self.context.queue.long_lines();
         let dialect = self.context.client.dialect();
         let reader = LogReader::new(content_type, self.metadata.container().tty(), dialect, budget);
@@ -170,6 +171,7 @@ impl Following {
             return Ok(ending);
         }
         self.is_unread = ending != Ending::Complete;
+        self.is_behind |= ending == Ending::Broken;
         self.open = response.oldest_open();
         let has_new = self.sink.new_lines() > new_before;
         if has_new {

@@ -67,8 +67,8 @@ impl GelfFormat {
     /// Adds a field to every message. The name may be written with or without its underscore.
     ///
     /// # Errors
-    /// Returns [`InvalidFormat`] if GELF forbids the name, if this crate or Logstash gives it to another
-    /// field, or if it was added before.
+    /// Returns [`InvalidFormat`] if GELF forbids the name, if this crate or Logstash uses the name for
+    /// another field, or if a field with this name was added before.
     pub fn with_field(mut self, name: &str, value: impl Into<Value<'static>>) -> Result<Self, InvalidFormat> {
         let name = FieldName::new(name).map_err(InvalidFormat::Name)?.into_owned();
         if names::is_reserved(name.as_str()) {
@@ -81,9 +81,9 @@ impl GelfFormat {
         Ok(self)
     }
 
-    /// Sends labels whose names match one of these patterns as fields: a list with commas, as in the option
-    /// `labels` of Docker's log drivers, of patterns with the syntax of [`NamePattern`](crate::NamePattern),
-    /// in which `*` also stands for `/`. Further calls add patterns.
+    /// Sends labels as fields if their names match one of these patterns. `patterns` is a comma-separated
+    /// list, as in the option `labels` of Docker's log drivers. Each pattern has the syntax of
+    /// [`NamePattern`](crate::NamePattern), but `*` also stands for `/`. Further calls add patterns.
     ///
     /// # Errors
     /// Returns [`InvalidFormat`] if a pattern is empty or invalid.
@@ -94,7 +94,7 @@ impl GelfFormat {
         Ok(self)
     }
 
-    /// Sends labels whose names contain a match of a regular expression as fields, as in the option
+    /// Sends labels as fields if their names contain a match of a regular expression, as in the option
     /// `labels-regex` of Docker's log drivers. Further calls add expressions.
     ///
     /// # Errors
@@ -104,8 +104,9 @@ impl GelfFormat {
         Ok(self)
     }
 
-    /// Sends variables of the environment whose names match as fields. The patterns are those of
-    /// [`with_labels`](Self::with_labels). By default no variable is sent: environments have secrets.
+    /// Sends variables of the environment as fields if their names match one of these patterns. `patterns`
+    /// has the same format as in [`with_labels`](Self::with_labels). By default, no variable is sent, since
+    /// environments contain secrets.
     ///
     /// # Errors
     /// Returns [`InvalidFormat`] if a pattern is empty or invalid.
@@ -116,8 +117,8 @@ impl GelfFormat {
         Ok(self)
     }
 
-    /// Sends variables of the environment whose names match a regular expression, as
-    /// [`with_labels_regex`](Self::with_labels_regex) does with labels.
+    /// Sends variables of the environment as fields if their names contain a match of a regular expression,
+    /// as [`with_labels_regex`](Self::with_labels_regex) does with labels.
     ///
     /// # Errors
     /// Returns the errors of [`with_labels_regex`](Self::with_labels_regex).
@@ -140,7 +141,7 @@ impl GelfFormat {
     /// with other shapes.
     ///
     /// # Errors
-    /// Returns [`InvalidFormat::Tag`] for other templates of Go.
+    /// Returns [`InvalidFormat::Tag`] if the template has other parts of Go's template language.
     pub fn with_tag(mut self, template: &str) -> Result<Self, InvalidFormat> {
         let parsed = TagTemplate::parse(template)?;
         self.tag = (!template.is_empty()).then_some(parsed);
@@ -155,13 +156,13 @@ impl GelfFormat {
         self
     }
 
-    /// Returns the redaction, for values of fields that are added to the messages.
+    /// Returns the redaction. A program that adds fields to the messages can use it for the values.
     pub fn redaction(&self) -> Option<&Redaction> {
         self.redaction.as_ref()
     }
 
-    /// Sends the id of the instance of Amazon EC2 as `_ec2_instance_id`, in messages that are converted after
-    /// the id was set.
+    /// Sends the id of the instance of Amazon EC2 as `_ec2_instance_id`. Messages that are converted before
+    /// `id` is set do not have the field.
     #[must_use]
     pub fn with_ec2_instance_id(mut self, id: Arc<OnceLock<String>>) -> Self {
         self.instance = Some(id);
@@ -187,11 +188,12 @@ impl GelfFormat {
         self.fields.iter().any(|(known, _)| known.as_str() == name)
     }
 
-    /// Returns the fields that all messages of a container share, for stdout and stderr.
-    pub(super) fn field_sets(&self, container: &Container) -> [FieldSet; 2] {
-        // A warning about labels that are left out is logged once, not for each stream.
+    /// Returns the fields that all messages of a container share, for stdout and stderr, and a warning if
+    /// labels or variables are left out.
+    pub(super) fn field_sets(&self, container: &Container) -> ([FieldSet; 2], Option<String>) {
         let labels = labels::fields(container, &self.allowed, |name| self.has_field(name));
-        [LogStream::Stdout, LogStream::Stderr].map(|stream| self.field_set(container, stream, &labels))
+        let streams = [LogStream::Stdout, LogStream::Stderr];
+        (streams.map(|stream| self.field_set(container, stream, &labels.fields)), labels.warning)
     }
 
     fn field_set(

@@ -1,4 +1,4 @@
-//! The error for a setting of messages.
+//! The error for an invalid option of messages.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ impl InvalidFormat {
             regex::Error::CompiledTooBig(limit) => {
                 format!("the regular expression needs more than {limit} bytes of memory")
             }
-            // The text shows the pattern on several lines; the last one has the reason.
+            // The text of the error has several lines. The last line has the reason.
             error => {
                 let text = error.to_string();
                 let last = text.lines().last().unwrap_or_default();

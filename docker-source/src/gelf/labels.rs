@@ -1,5 +1,7 @@
-//! Makes fields from labels and variables of a container: the labels `gelf_NAME`, as Logspout's GELF modules
-//! do, and those that patterns allow, as Docker's log drivers do.
+//! Makes fields from labels and variables of a container.
+//!
+//! As in Logspout's GELF modules, the labels `gelf_NAME` become fields. As in Docker's log drivers, other
+//! labels and variables become fields if a pattern allows their names.
 
 use std::collections::BTreeMap;
 
@@ -62,26 +64,33 @@ impl KeyPattern {
     }
 }
 
+/// The fields of labels and variables.
+pub(super) struct LabelFields<'c> {
+    pub(super) fields: Vec<(FieldName<'static>, &'c str)>,
+    /// The warning that labels or variables are left out.
+    pub(super) warning: Option<String>,
+}
+
 /// Returns the fields of the labels and variables. `is_taken` returns whether a name is reserved in addition
 /// to the names of this crate.
 pub(super) fn fields<'c>(
     container: &'c Container,
     allowed: &Allowed,
     is_taken: impl Fn(&str) -> bool,
-) -> Vec<(FieldName<'static>, &'c str)> {
+) -> LabelFields<'c> {
     let mut fields: Vec<(FieldName<'static>, &str)> = Vec::new();
+    let mut warning = None;
     let mut bytes = 0;
     for (kind, key, name, value) in sources(container, allowed) {
         bytes += name.len() + value.len();
         if fields.len() == MAX_FIELDS || bytes > MAX_BYTES {
             // A label's name may have many kilobytes.
             let key: String = key.chars().take(64).collect();
-            tracing::warn!(
-                container = container.name(),
+            warning = Some(format!(
                 "dropping the {kind} {} and further ones: more than {MAX_FIELDS} become fields, or more than \
                  {MAX_BYTES} bytes",
                 one_line(key.as_bytes())
-            );
+            ));
             break;
         }
         let is_reserved = |name: &str| is_reserved(name) || is_taken(name);
@@ -98,7 +107,7 @@ pub(super) fn fields<'c>(
         }
         fields.push((free, value));
     }
-    fields
+    LabelFields { fields, warning }
 }
 
 /// Returns the kind, the key, the name and the value of each field: first the labels `gelf_NAME`, then other
@@ -119,7 +128,7 @@ fn sources<'c>(
         .map(|(label, value)| ("label", label.as_str(), label.as_str(), value.as_str()));
     let variables: BTreeMap<_, _> = match allowed.env.is_empty() {
         true => BTreeMap::new(),
-        // The last of several entries of a name counts.
+        // If several entries have the same name, the last one counts.
         false => container.env().iter().filter_map(|entry| entry.split_once('=')).collect(),
     };
     let variables = variables
@@ -129,7 +138,7 @@ fn sources<'c>(
     gelf.chain(labels).chain(variables)
 }
 
-/// Returns the name behind the prefix `gelf_`, which may be in any case.
+/// Returns the name behind the prefix `gelf_`. The prefix may be in upper or lower case.
 fn gelf_name(label: &str) -> Option<&str> {
     let (prefix, name) = label.split_at_checked("gelf_".len())?;
     (prefix.eq_ignore_ascii_case("gelf_") && !name.is_empty()).then_some(name)
@@ -141,7 +150,7 @@ mod tests {
     use crate::gelf::tests::container;
 
     fn fields_of(container: &Container, allowed: &Allowed) -> Vec<(String, String)> {
-        let fields = fields(container, allowed, |_| false).into_iter();
+        let fields = fields(container, allowed, |_| false).fields.into_iter();
         fields.map(|(name, value)| (name.as_str().to_owned(), value.to_owned())).collect()
     }
 
@@ -150,6 +159,7 @@ mod tests {
             labels.iter().map(|(label, value)| ((*label).to_owned(), (*value).into())).collect();
         let container = container(&serde_json::json!({"Config": {"Labels": labels}}));
         fields(&container, &Allowed::default(), |name| taken.contains(&name))
+            .fields
             .into_iter()
             .map(|(name, value)| (name.as_str().to_owned(), value.to_owned()))
             .collect()

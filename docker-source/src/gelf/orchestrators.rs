@@ -8,7 +8,7 @@ use gelf_core::FieldName;
 const MAX_BYTES: usize = 256;
 
 /// The labels, and the names of their fields.
-const FIELDS: [(&str, FieldName<'static>); 8] = [
+static FIELDS: [(&str, FieldName<'static>); 8] = [
     ("com.docker.compose.project", FieldName::from_static("compose_project")),
     ("com.docker.compose.service", FieldName::from_static("compose_service")),
     ("com.docker.swarm.node.id", FieldName::from_static("swarm_node")),
@@ -24,16 +24,16 @@ pub(super) fn has(name: &str) -> bool {
     FIELDS.iter().any(|(_, field)| field.as_str() == name)
 }
 
-/// Returns the fields of the labels. A label that is missing, blank, too long or not visible text has no
-/// field.
+/// Returns the fields of the labels. A label has no field if its value is missing, blank, too long, or
+/// contains control characters.
 pub(super) fn fields(
     labels: &BTreeMap<String, String>,
 ) -> impl Iterator<Item = (FieldName<'static>, String)> {
     let is_name = |value: &&String| {
         !value.trim().is_empty() && value.len() <= MAX_BYTES && !value.contains(char::is_control)
     };
-    FIELDS.into_iter().filter_map(move |(label, field)| {
-        labels.get(label).filter(is_name).map(|value| (field, value.clone()))
+    FIELDS.iter().filter_map(move |(label, field)| {
+        labels.get(*label).filter(is_name).map(|value| (field.clone(), value.clone()))
     })
 }
 

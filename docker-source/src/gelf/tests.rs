@@ -57,7 +57,7 @@ fn encoded(formatter: &mut GelfFormatter, record: &Record) -> String {
 }
 
 fn stdout_set(format: &GelfFormat, container: &Container) -> FieldSet {
-    let [stdout, _] = format.field_sets(container);
+    let ([stdout, _], _) = format.field_sets(container);
     stdout
 }
 

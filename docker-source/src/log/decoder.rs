@@ -1,4 +1,4 @@
-//! Decoding of a response into pieces.
+//! Decodes a log response into pieces.
 
 use bytes::BytesMut;
 use gelf_core::Timestamp;
@@ -10,7 +10,7 @@ use super::piece::Piece;
 use super::terminal::TerminalDecoder;
 use crate::dialect::Dialect;
 
-/// Decodes the body of a log response, however it was cut into reads.
+/// Decodes the body of a log response, no matter how it is split into reads.
 #[derive(Debug)]
 pub(crate) enum LogDecoder {
     Frames,
@@ -52,8 +52,8 @@ impl LogDecoder {
         }
     }
 
-    /// Takes the next piece once the body has ended. Call it until it returns `Ok(None)` or an error that
-    /// ends the stream.
+    /// Takes the next piece once the body has ended. Call this method until it returns `Ok(None)` or an error
+    /// that ends the stream.
     ///
     /// The unfinished line of a terminal is a piece without a newline.
     ///

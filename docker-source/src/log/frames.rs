@@ -1,4 +1,4 @@
-//! The framing of a container without a terminal.
+//! The framing of the log of a container without a terminal.
 //!
 //! Such a container has two streams, and the Engine sends each record as a frame ("stream format" in the
 //! Engine's API reference, package `stdcopy` in Go):
@@ -44,8 +44,8 @@ pub(super) fn decode(input: &mut BytesMut) -> Result<Option<Piece>, LogFormatErr
     };
     let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
     let Some(stream) = stream else {
-        // The Engine ends the response after this message, so the reader needs no following frame and waits
-        // only for the first bytes, which the error keeps.
+        // The Engine ends the response after this message. Therefore the decoder waits only for the first
+        // bytes of the message, which the error keeps.
         return match rest.split_at_checked(length.min(ENGINE_MESSAGE_MAX)) {
             Some((text, _)) => Err(LogFormatError::Engine(EngineMessage::new(text))),
             None => Ok(None),

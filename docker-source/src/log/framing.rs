@@ -1,4 +1,4 @@
-//! Detection of a response's framing.
+//! Detects the framing of a log response.
 
 use super::error::LogFormatError;
 

@@ -39,8 +39,8 @@ pub(crate) struct Line {
     /// The start of the line, without its ending (`\n`, or `\r\n` of a terminal): the first 1 MiB, or fewer
     /// bytes if the [budget](LongLines) is exhausted. The bytes need not be UTF-8.
     pub(crate) bytes: Bytes,
-    /// The length of the whole line without its ending, greater than the length of `bytes` if the line was
-    /// cut.
+    /// The length, in bytes, of the whole line without its ending. It is greater than the length of `bytes`
+    /// if the line was cut.
     pub(crate) length: usize,
     /// True if the end of the line was seen. Otherwise the log ended within the line, and the rest may come
     /// later.

@@ -60,7 +60,7 @@ impl GrowingLine {
         self.bytes.extend_from_slice(bytes.get(..room).unwrap_or_default());
     }
 
-    /// Makes room for this length; returns whether the budget has it.
+    /// Makes room for a line of `length` bytes. Returns whether the budget has enough bytes for it.
     fn grow(&mut self, length: usize, budget: &LongLines) -> bool {
         let capacity = self.bytes.capacity();
         if length <= capacity {
@@ -78,7 +78,7 @@ impl GrowingLine {
         is_enough
     }
 
-    /// Takes this number of bytes from the budget; returns whether it has them.
+    /// Takes this number of bytes from the budget. Returns whether the budget has enough bytes.
     fn claim(&mut self, bytes: usize, budget: &LongLines) -> bool {
         let Ok(bytes) = u32::try_from(bytes) else { return false };
         let Ok(more) = Arc::clone(&budget.free).try_acquire_many_owned(bytes) else { return false };
@@ -92,7 +92,7 @@ impl GrowingLine {
     /// Returns the first `length` bytes, which keep their share of the budget until they are dropped.
     pub(super) fn into_bytes(mut self, length: usize) -> Bytes {
         self.bytes.truncate(length);
-        // A boxed slice, since a vector may have room for twice as much.
+        // Convert to a boxed slice, since the vector may have memory for twice as many bytes.
         let bytes = self.bytes.into_boxed_slice();
         let share = self.share.as_mut().and_then(|share| {
             let behind = bytes.len().saturating_sub(ALWAYS_KEPT);

@@ -97,7 +97,8 @@ impl LogReader {
         self.decoding.as_ref().and_then(|decoding| decoding.joiner.oldest_open())
     }
 
-    /// Adds the unfinished lines, once the rest of the log will not be written or cannot be read.
+    /// Adds the unfinished lines. Call this method once the rest of the log will not be written or cannot be
+    /// read.
     pub(crate) fn finish(self, lines: &mut Vec<Line>) {
         let Some(Decoding { mut decoder, mut joiner, .. }) = self.decoding else {
             return;

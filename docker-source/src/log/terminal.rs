@@ -1,12 +1,12 @@
-//! The framing of a container with a terminal: bare lines, each behind a stamp.
+//! The framing of the log of a container with a terminal: bare lines, each behind a stamp.
 //!
 //! Only the text shows where a record ends, and a record is not always a line:
 //!
 //! * A newline ends a record. (A terminal writes `\r\n`; the joiner cuts the `\r` off.)
 //! * A line over 16 KiB is several records. After 16,384 bytes of the line, *the same stamp* stands in the
 //!   middle of it. The distance is longer where `json-file` has replaced bytes that are not UTF-8.
-//! * The `local` driver omits the newline of the last record of such a line, so that the *later stamp* of the
-//!   next line directly follows its `\r`.
+//! * The `local` driver omits the newline of the last record of such a line. Then the *later stamp* of the
+//!   next line directly follows the `\r` of that record.
 //!
 //! A line may hold text that looks like a stamp. The decoder looks for the same stamp only beyond 16,384
 //! bytes, and for a later stamp only behind a `\r` in the last record of a long line. A later stamp must also
@@ -180,7 +180,7 @@ impl Record {
             Some(end) => window.split_at(end).0,
             None => window,
         };
-        // The first of the two stamps ends the record, so that every split of the log into reads gives the
+        // The stamp that comes first ends the record, so that every split of the log into reads gives the
         // same pieces.
         let found = match dialect {
             Dialect::Docker => {
@@ -224,7 +224,8 @@ impl Record {
     }
 
     fn next_stamp_in(&self, line: &[u8], latest: Option<Timestamp>) -> Option<usize> {
-        // No record is empty, so a stamp directly behind the record's own was written by the container.
+        // No record is empty. Therefore the container has written a stamp that directly follows the record's
+        // own stamp.
         let from = self.searched.saturating_sub(OVERLAP).max(usize::from(self.emitted == 0));
         let (_, behind) = line.split_at_checked(from)?;
         let date = |separator: usize| separator.checked_sub(DATE_LENGTH);

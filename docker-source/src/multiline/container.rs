@@ -1,4 +1,4 @@
-//! The rule that a container asks for.
+//! Finds the rule that a container asks for.
 
 use std::fmt;
 
@@ -10,15 +10,16 @@ use crate::container::Container;
 const LABEL: &str = "gelf.multiline";
 /// The label with a pattern.
 const LABEL_PATTERN: &str = "gelf.multiline.pattern";
-/// The label with the lines that the pattern matches.
+/// The label with a [`Match`], which tells which lines the pattern matches.
 const LABEL_MATCH: &str = "gelf.multiline.match";
-/// Logspout's variable in the environment of a container: `true` or `false`, in any case.
+/// Logspout's variable in the environment of a container: `true` or `false`, in upper or lower case.
 const VARIABLE: &str = "LOGSPOUT_MULTILINE";
 
 /// Returns the rule for the lines of a container, or `None` if its lines are not joined.
 ///
-/// `default` is the rule for containers that ask for nothing, and `is_enabled` returns whether it applies to
-/// them, as Logspout's `MULTILINE_ENABLE_DEFAULT` says. The first of these that is present decides:
+/// `default` is the rule for containers that ask for no other rule. `is_enabled` tells whether `default`
+/// applies to containers that ask for nothing, like Logspout's `MULTILINE_ENABLE_DEFAULT`. The first of the
+/// following settings that the container has decides:
 ///
 /// 1. the label `gelf.multiline`: the name of a [`Preset`], or `off`,
 /// 2. the label `gelf.multiline.pattern`: a [pattern](Rule::pattern), with the lines that it matches in the

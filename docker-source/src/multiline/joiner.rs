@@ -13,15 +13,15 @@ use super::rule::{Rule, State};
 use crate::log::LogStream;
 use crate::record::Record;
 
-/// The maximum number of open messages: 1,024, two streams of 512 containers that all write at once. Beyond
-/// it, the message whose last line is the oldest ends.
+/// The maximum number of open messages: 1,024, which is enough for both streams of 512 containers that all
+/// write at once. If more messages are open, the message whose last line is the oldest ends.
 const MAX_OPEN: usize = 1024;
-/// The maximum memory of all open messages: 8 MiB, half of what a [`Source`](crate::Source) allows records
-/// to take, so that open messages never stop the reading. Beyond it, the message whose last line is the
-/// oldest ends.
+/// The maximum memory of all open messages: 8 MiB. Records may take twice as much memory before a
+/// [`Source`](crate::Source) stops reading, so open messages alone never stop the reading. If the open
+/// messages take more than the maximum, the message whose last line is the oldest ends.
 const MAX_OPEN_BYTES: usize = 8 * 1024 * 1024;
-/// The time by which the stamps of two lines of a message may differ in addition to the idle time. Podman's
-/// stamps have whole seconds.
+/// The tolerance for the difference between the stamps of two lines of a message, in addition to the idle
+/// time. Podman's stamps have whole seconds.
 const COARSE_STAMPS: Duration = Duration::from_secs(1);
 
 /// Joins lines into messages, per container and stream.
@@ -29,11 +29,11 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 /// A message ends when
 ///
 /// * the rule says that a line begins the next message, or that a line is the last one,
-/// * no line has continued it for [`flush_after`](JoinOptions::flush_after), by the caller's clock or by
-///   Docker's stamps, which may be a second coarser,
+/// * no line has continued it for [`flush_after`](JoinOptions::flush_after) by the caller's clock, or for one
+///   second more by the stamps of the lines,
 /// * it has reached the maximum number of lines or bytes; the lines that follow are a further message,
 /// * a line was cut or is unfinished,
-/// * its container [ends](Self::end_container), or the caller [flushes](Self::flush),
+/// * the caller [flushes](Self::flush),
 /// * more than 1,024 messages, or 8 MiB of them, are open, and its last line is the oldest.
 ///
 /// No line is ever left out. Completed messages wait in a queue until the caller takes them.
@@ -64,9 +64,9 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 pub struct MultilineJoiner<T> {
     options: JoinOptions,
     open: HashMap<Key, Open<T>>,
-    /// The open messages by the turn of their last line, so the first one is due first.
+    /// The keys of the open messages, ordered by the turn of their last line. The first message is due first.
     turns: BTreeMap<u64, Key>,
-    /// The turn of the next line.
+    /// The turn of the next line: its place in the order of all lines.
     turn: u64,
     /// The memory of all open messages.
     memory: usize,
@@ -169,21 +169,10 @@ impl<T> MultilineJoiner<T> {
         }
     }
 
-    /// Moves the due time of all open messages, by a time in which the caller took no lines. Lines that
-    /// continue the messages may have waited meanwhile.
+    /// Moves the due time of all open messages by a time in which the caller took no lines. In that time,
+    /// lines that continue the messages may have waited.
     pub fn delay(&mut self, by: Duration) {
         self.open.values_mut().for_each(|open| open.due += by);
-    }
-
-    /// Completes the open messages of a container, in the order of their last lines.
-    pub fn end_container(&mut self, id: &str) {
-        let turns: Vec<u64> = self
-            .turns
-            .iter()
-            .filter(|(_, (container, _))| **container == *id)
-            .map(|(turn, _)| *turn)
-            .collect();
-        turns.into_iter().for_each(|turn| self.complete(turn));
     }
 
     /// Completes all messages, in the order of their last lines.
@@ -203,7 +192,7 @@ impl<T> MultilineJoiner<T> {
         self.completed.pop_front()
     }
 
-    /// Ends messages until the open ones are within the limits for all.
+    /// Ends messages until the remaining open messages are within the limits.
     fn make_room(&mut self) {
         while self.open.len() > MAX_OPEN || self.memory > MAX_OPEN_BYTES {
             self.complete_oldest();
@@ -230,13 +219,13 @@ impl<T> Open<T> {
         Self { message: JoinedLines::new(record, ticket), state, last_line: 0, last_stamp, due, turn }
     }
 
-    /// Returns whether the message was over before the line was written.
+    /// Returns whether the message was idle for long enough to end before this line.
     fn is_idle(&self, record: &Record, options: &JoinOptions, now: Instant) -> bool {
         let longest = options.flush_after.saturating_add(COARSE_STAMPS);
         now >= self.due || record.time().saturating_sub(longest) > self.last_stamp
     }
 
-    /// Returns whether the line continues the message and fits into it, and moves on by the line.
+    /// Returns whether the line continues the message and fits into it. If so, also updates the state.
     fn continues(&mut self, record: &Record, rule: &Rule, options: &JoinOptions) -> bool {
         let text = self.message.text();
         if record.gap().is_some()

@@ -9,7 +9,7 @@ use crate::gelf::GelfFormatter;
 use crate::position::Position;
 use crate::record::Record;
 
-/// A message: one line, or several joined ones, each with the ticket that was given with it.
+/// A message that consists of one line or of several joined lines. Each line has a ticket from the caller.
 #[derive(Clone, Debug)]
 pub struct JoinedLines<T> {
     record: Arc<Record>,
@@ -17,12 +17,13 @@ pub struct JoinedLines<T> {
     joined: Option<Box<Joined<T>>>,
 }
 
-/// All lines of a message of several lines, and the tickets of the second line and those behind it.
+/// All lines of a message of several lines, and the tickets of all lines but the first.
 #[derive(Clone, Debug)]
 struct Joined<T> {
     text: Vec<u8>,
     tickets: Vec<T>,
-    /// The length of all lines with their separators, greater than that of `text` if the last line was cut.
+    /// The length, in bytes, of all lines with their separators. It is greater than the length of `text` if
+    /// the last line was cut.
     length: usize,
     is_whole: bool,
     last: Position,
@@ -44,7 +45,7 @@ impl<T> JoinedLines<T> {
         1 + self.joined.as_ref().map_or(0, |joined| joined.tickets.len())
     }
 
-    /// Returns all lines, with the separator between each two.
+    /// Returns all lines, with the separator between them.
     pub fn text(&self) -> &[u8] {
         self.joined.as_ref().map_or_else(|| self.record.bytes(), |joined| &joined.text)
     }
@@ -65,9 +66,9 @@ impl<T> JoinedLines<T> {
         iter::once(self.ticket).chain(self.joined.into_iter().flat_map(|joined| joined.tickets))
     }
 
-    /// Converts the lines to the message of the first line, with all lines as `full_message` if there are
-    /// several. If the last of them was cut, the field `_truncated` is the length of all lines; if it is
-    /// unfinished, the field `_partial` is `true`.
+    /// Converts the lines to a message. Several lines become the message of the first line, with all lines as
+    /// `full_message`. If the last line was cut, the field `_truncated` is the length of all lines in bytes.
+    /// If the last line is unfinished, the field `_partial` is `true`.
     pub fn message<'a>(&'a self, formatter: &'a mut GelfFormatter) -> Message<'a> {
         let Some(joined) = &self.joined else { return formatter.message(&self.record) };
         let text = formatter.text(&joined.text);
@@ -80,7 +81,7 @@ impl<T> JoinedLines<T> {
         message
     }
 
-    /// Returns the approximate memory, which the limit of all open messages counts.
+    /// Returns the approximate memory of the lines in bytes.
     pub(super) fn memory(&self) -> usize {
         /// The memory of a ticket, and of a record besides its bytes.
         const OVERHEAD: usize = 128;

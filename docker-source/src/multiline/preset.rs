@@ -1,7 +1,7 @@
 //! Presets for the stack traces of languages.
 //!
-//! The decisions are written by hand and not as regular expressions. Most lines begin a message, and each of
-//! these is decided by its first byte and a few prefixes.
+//! The decisions are written by hand and not as regular expressions. Most lines begin a message, and the
+//! first byte and a few prefixes of such a line are enough for the decision.
 
 mod compiled;
 mod scripts;
@@ -15,8 +15,8 @@ use crate::level_word::leading_level;
 
 /// A language whose stack traces are joined.
 ///
-/// In every language, indented lines continue a message. The table has the lines without indentation that
-/// continue it, too. A report is a line of a logger with at least the severity of a warning.
+/// In every language, indented lines continue a message. The table lists the other lines that continue a
+/// message. A report is a line of a logger with at least the severity of a warning.
 ///
 /// | preset | lines |
 /// |---|---|
@@ -98,8 +98,8 @@ impl Preset {
         }
     }
 
-    /// Returns the state behind a line that continues a message, or `None` if the line begins the next one.
-    /// `last` is the last line of the message.
+    /// Returns the state behind a line that continues a message, or `None` if the line begins the next
+    /// message. `last` is the last line of the message.
     pub(super) fn next(self, line: &[u8], state: TraceState, last: &[u8]) -> Option<TraceState> {
         let line = without_colour(line);
         if line.trim_ascii().is_empty() {
@@ -145,7 +145,7 @@ impl fmt::Display for InvalidPreset {
 
 impl std::error::Error for InvalidPreset {}
 
-/// Returns the line behind escape sequences that set its colour.
+/// Returns the line without the escape sequences at its start, such as those that set a colour.
 fn without_colour(mut line: &[u8]) -> &[u8] {
     while let Some(sequence) = line.strip_prefix(b"\x1b[") {
         let end = sequence.iter().position(|byte| matches!(byte, 0x40..=0x7e)).unwrap_or(sequence.len());
@@ -162,7 +162,7 @@ fn begins_with_any(line: &[u8], prefixes: &[&str]) -> bool {
     prefixes.iter().any(|prefix| line.starts_with(prefix.as_bytes()))
 }
 
-/// Returns whether the line is one of a logger that reports at least a warning.
+/// Returns whether the line is a report: a line of a logger with at least the severity of a warning.
 fn reports_problem(line: &[u8]) -> bool {
     leading_level(without_colour(line)).is_some_and(|level| level <= Level::Warning)
 }

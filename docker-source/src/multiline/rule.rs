@@ -9,8 +9,8 @@ use super::preset::{Preset, TraceState};
 
 /// The maximum length of a pattern in bytes.
 const MAX_PATTERN_BYTES: usize = 1024;
-/// The maximum memory of a compiled pattern in bytes, and that of its search. A label may hold a pattern such
-/// as `(.{99}){99}`.
+/// The maximum memory of a compiled pattern in bytes, and the maximum memory of a search with it. A label may
+/// hold a pattern such as `(.{99}){99}`.
 const MAX_COMPILED_BYTES: usize = 128 * 1024;
 
 /// A rule that decides which lines belong together.
@@ -35,7 +35,7 @@ impl Rule {
         Self(Kind::Preset(preset))
     }
 
-    /// Creates a rule from a regular expression, as Logspout's `MULTILINE_PATTERN` and `MULTILINE_MATCH`.
+    /// Creates a rule from a regular expression, as in Logspout's `MULTILINE_PATTERN` and `MULTILINE_MATCH`.
     ///
     /// The syntax is that of RE2, which Go uses. As in Go, `\s`, `\d`, `\w` and `\b` mean ASCII characters. A
     /// class of characters beyond ASCII, such as `\pL` or `[é]`, is refused. The pattern matches anywhere in
@@ -75,8 +75,8 @@ impl Rule {
         })
     }
 
-    /// Returns the state behind a line that continues a message, or `None` if the line begins the next one.
-    /// `last` is the last line of the message.
+    /// Returns the state behind a line that continues a message, or `None` if the line begins the next
+    /// message. `last` is the last line of the message.
     pub(super) fn next(&self, line: &[u8], state: State, last: &[u8]) -> Option<State> {
         match &self.0 {
             Kind::Preset(preset) => preset.next(line, state.0, last).map(State),
@@ -92,6 +92,16 @@ impl Rule {
             Kind::Pattern { regex, matches: Match::Last } => regex.is_match(line),
             Kind::Pattern { regex, matches: Match::NonLast } => !regex.is_match(line),
             Kind::Pattern { .. } | Kind::Preset(_) => false,
+        }
+    }
+}
+
+/// Writes the preset, or the lines that the pattern matches and the pattern: `java`, `nonfirst ^\s`.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Preset(preset) => f.write_str(preset.as_str()),
+            Kind::Pattern { regex, matches } => write!(f, "{} {}", matches.as_str(), regex.as_str()),
         }
     }
 }
@@ -140,7 +150,7 @@ impl Match {
     }
 }
 
-/// Parses a value of `MULTILINE_MATCH`, in any case, as Logspout does.
+/// Parses a value of `MULTILINE_MATCH`. As in Logspout, the value may be in upper or lower case.
 impl FromStr for Match {
     type Err = InvalidMatch;
 

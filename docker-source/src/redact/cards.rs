@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-/// The most digits that a number has (ISO/IEC 7812).
+/// The maximum number of digits of a card number (ISO/IEC 7812).
 const MAX_DIGITS: usize = 19;
 
-/// Returns the numbers within `run`, a range of the text with digits and single separators between them.
+/// Returns the card numbers within `run`, a range of the text with digits and single separators between the
+/// digits.
 pub(super) fn find(text: &str, run: Range<usize>) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
@@ -26,7 +27,8 @@ fn is_digit(bytes: &[u8], at: usize) -> bool {
     bytes.get(at).is_some_and(u8::is_ascii_digit)
 }
 
-/// Returns whether a number may start here: behind neither a letter, a digit nor a decimal point.
+/// Returns whether a number may start here. A number does not follow a letter, a digit, an underscore or a
+/// decimal point.
 fn starts_at(bytes: &[u8], at: usize) -> bool {
     let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied().unwrap_or(b' ');
     let is_fraction = before == b'.' && at.checked_sub(2).is_some_and(|before| is_digit(bytes, before));
@@ -54,7 +56,7 @@ fn end_of_number(bytes: &[u8], start: usize, limit: usize) -> Option<usize> {
     end
 }
 
-/// Returns whether an issuer gives out numbers that begin like this one and have its length.
+/// Returns whether an issuer gives out numbers with this beginning and this length.
 fn is_of_issuer(number: &[u8]) -> bool {
     let prefix = |digits: usize| {
         number.iter().take(digits).fold(0, |prefix: u32, digit| 10 * prefix + u32::from(*digit))

@@ -9,6 +9,7 @@
 
 mod discovery;
 mod followers;
+mod formatting;
 mod later_stamps;
 mod lists;
 mod outages;
@@ -17,6 +18,7 @@ mod reading;
 mod resuming;
 mod schedules;
 mod slow_engines;
+mod statuses;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;

@@ -174,6 +174,45 @@ async fn an_outage_loses_no_line_and_is_logged_once() {
     assert_nothing_left(&mut source).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_logs_are_resumed_in_turn_but_a_container_that_starts_is_read_at_once() {
+    const CONTAINERS: usize = 50;
+    const IN_TURN: usize = 2;
+    for options in [Options::docker_20_10(), Options::docker_29(), Options::podman_4_3()] {
+        let engine = SimulatedEngine::start_with(options).await;
+        let mut source = connect(&engine).await;
+        let create = |number: usize| engine.create(ContainerOptions::named(&format!("web-{number}")));
+        let containers: Vec<_> = (0..CONTAINERS).map(create).collect();
+        for container in &containers {
+            container.start();
+            container.line(Stream::Stdout, "before");
+        }
+        assert_eq!(texts(&mut source, CONTAINERS).await.len(), CONTAINERS);
+        engine.go_away().await;
+        for container in &containers {
+            container.line(Stream::Stdout, "meanwhile");
+            container.fail_logs(Fault::LateBody(Duration::from_secs(10)));
+        }
+        engine.come_back();
+        let resumed = || containers.iter().filter(|container| container.log_requests() > 1).count();
+        let start = tokio::time::Instant::now();
+        let mut read = 0;
+        while read < CONTAINERS {
+            let next = start + Duration::from_secs(10 * (read / IN_TURN) as u64 + 5);
+            tokio::time::sleep_until(next).await;
+            assert_eq!(resumed() - read, IN_TURN, "after {read} lines");
+            let new = create(CONTAINERS + read);
+            new.start();
+            new.line(Stream::Stdout, "new");
+            let at_once = tokio::time::timeout(Duration::from_secs(1), texts(&mut source, 1)).await;
+            assert_eq!(at_once.expect("a start waits for nothing"), ["new"]);
+            assert_eq!(texts(&mut source, IN_TURN).await, ["meanwhile"; IN_TURN]);
+            read += IN_TURN;
+        }
+        assert_nothing_left(&mut source).await;
+    }
+}
+
 #[tokio::test]
 async fn waits_do_not_grow_from_one_outage_to_the_next() {
     let engine = SimulatedEngine::start().await;

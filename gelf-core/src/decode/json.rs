@@ -5,12 +5,13 @@
 
 use std::borrow::Cow;
 
-use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_DEPTH, RETAINED_BYTES};
-use crate::encode::escape::{behind_clean, clean_prefix, short_escape, unescape};
+use super::text_buffer::TextBuffer;
+use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_DEPTH};
+use crate::encode::escape::{behind_clean, clean_prefix, hexadecimal, short_escape, unescape};
 use crate::message::number::{behind_number, json_number_len};
 
-/// The maximum length of a text with control characters that is searched without a function call. A string may
-/// have millions of such texts.
+/// The number of bytes of a text with control characters that are searched without a call of `memchr2`. A
+/// string may have millions of texts that are shorter than this.
 const SHORT: usize = 16;
 
 /// A JSON value.
@@ -45,8 +46,8 @@ pub(super) struct Reader<'a, 'd> {
     deviations: &'d mut Vec<Deviation>,
     /// The number of control characters in the strings of the current member.
     controls: usize,
-    /// The buffer for strings with escapes, as long as the longest string so far.
-    scratch: &'d mut Vec<u8>,
+    /// The buffer for strings with escapes.
+    buffer: &'d mut TextBuffer,
     limits: Limits,
 }
 
@@ -55,9 +56,9 @@ impl<'a, 'd> Reader<'a, 'd> {
         text: &'a str,
         limits: Limits,
         deviations: &'d mut Vec<Deviation>,
-        scratch: &'d mut Vec<u8>,
+        buffer: &'d mut TextBuffer,
     ) -> Self {
-        Self { text, at: 0, deviations, controls: 0, scratch, limits }
+        Self { text, at: 0, deviations, controls: 0, buffer, limits }
     }
 
     /// Returns the offset of the next byte.
@@ -102,7 +103,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Returns a part of the text that has been read, which begins and ends at ASCII characters.
+    /// Returns a part of the text that has been read. The part must begin and end at ASCII characters.
     #[allow(clippy::indexing_slicing, reason = "ASCII characters are character boundaries")]
     fn slice(&self, from: usize, to: usize) -> &'a str {
         &self.text[from..to]
@@ -259,8 +260,8 @@ impl<'a, 'd> Reader<'a, 'd> {
                 [b'"', ..] => rest = self.skip_string(rest)?,
                 _ => rest = self.skip_word(rest)?,
             }
-            // Here a value has ended, or an empty container has begun. The containers around it may end here,
-            // too.
+            // A value has ended here, or an empty container has begun. The containers around the value may
+            // end here, too.
             loop {
                 match rest {
                     [b',', tail @ ..] => {
@@ -298,7 +299,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         Err(DecodeError::new(kind, self.offset_of(rest)))
     }
 
-    /// Skips a word at the start of `rest`.
+    /// Skips `true`, `false` or `null` at the start of `rest`.
     fn skip_word(&mut self, rest: &'a [u8]) -> Result<&'a [u8], DecodeError> {
         self.at = self.offset_of(rest);
         self.scalar()?;
@@ -324,6 +325,12 @@ impl<'a, 'd> Reader<'a, 'd> {
         let [b'"', text @ ..] = rest else { return self.error_at(rest, DecodeErrorKind::JsonSyntax) };
         match behind_clean(text) {
             [b'"', tail @ ..] => Ok(tail),
+            // This arm is faster than the next arm. A payload may have millions of strings that consist of
+            // one control character.
+            [0..0x20, b'"', tail @ ..] if self.controls > 0 => {
+                self.controls += 1;
+                Ok(tail)
+            }
             escaped => self.skip_escaped(escaped),
         }
     }
@@ -342,7 +349,8 @@ impl<'a, 'd> Reader<'a, 'd> {
                         rest = self.rest();
                     }
                 },
-                // Millions of strings may have one control character each.
+                // This arm is faster than the next arm. A payload may have millions of strings with one
+                // control character each.
                 [0..0x20, tail @ ..] if self.controls > 0 && matches!(tail, [b'"' | b'\\', ..]) => {
                     self.controls += 1;
                     rest = tail;
@@ -397,78 +405,59 @@ impl<'a, 'd> Reader<'a, 'd> {
 
     /// Reads a string that begins at `start` and has its first escape here.
     #[inline(never)]
-    #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the buffer")]
     fn unescaped(&mut self, start: usize) -> Result<String, DecodeError> {
-        let before = self.slice(start, self.at).as_bytes();
-        let mut end = before.len();
-        put(self.scratch, 0, before);
+        self.buffer.clear();
+        self.buffer.push_str(self.slice(start, self.at));
         // The offset behind the first control character.
         let mut controls = None;
         loop {
+            let rest = self.rest();
+            let room = self.buffer.room(rest.len());
             let (read, written) = match controls {
-                None => unescape::<false>(self.rest(), self.scratch, end),
-                Some(_) => unescape::<true>(self.rest(), self.scratch, end),
+                None => unescape::<false>(rest, room),
+                Some(_) => unescape::<true>(rest, room),
             };
-            (self.at, end) = (self.at + read, written);
-            let stopped = self.at;
-            // Long escapes and control characters often follow one another.
-            loop {
-                match self.peek() {
-                    Some(b'"') => {
-                        if let Some(from) = controls {
-                            self.count_controls(from, self.at)?;
-                        }
-                        self.at += 1;
-                        return self.unescaped_text(end);
+            self.at += read;
+            self.buffer.advance(written);
+            match self.peek() {
+                Some(b'"') => {
+                    if let Some(from) = controls {
+                        self.count_controls(from, self.at)?;
                     }
-                    Some(b'\\') => {
-                        let is_short = short_escape(self.rest()).is_some();
-                        let character = self.escape()?;
-                        end = put_character(self.scratch, end, character);
-                        if is_short && self.peek() == Some(b'\\') {
-                            break;
-                        }
-                    }
-                    Some(0..0x20) if controls.is_none() => {
-                        // From here on, control characters are read like other characters, and are counted at
-                        // the end of the string.
-                        self.count_controls(self.at, self.at + 1)?;
-                        controls = Some(self.at + 1);
-                        break;
-                    }
-                    // `unescape` stops before the last few bytes, which are copied one by one.
-                    Some(byte) if self.at == stopped => {
-                        self.at += 1;
-                        end = put(self.scratch, end, &[byte]);
-                        break;
-                    }
-                    // Calling `unescape` for one character between two long escapes would take longer.
-                    Some(byte) if self.rest().get(1..3) == Some(b"\\u") => {
-                        self.at += 1;
-                        end = put_block(self.scratch, end, &[byte], 1);
-                    }
-                    Some(_) => break,
-                    None => return self.syntax(),
+                    self.at += 1;
+                    // The text is UTF-8 and escapes are whole characters, so the error cannot occur.
+                    return self.buffer.take().map_or_else(|| self.syntax(), Ok);
                 }
+                Some(b'\\') => {
+                    loop {
+                        let character = self.escape()?;
+                        self.buffer.push(character);
+                        // Surrogates often follow one another, with a character in between.
+                        match self.rest() {
+                            [b'\\', b'u', b'D' | b'd', ..] => {}
+                            [byte @ (b' '..=b'!' | b'#'..=b'[' | b']'..), b'\\', b'u', b'D' | b'd', ..] => {
+                                self.buffer.push_byte(*byte);
+                                self.at += 1;
+                            }
+                            _ => break,
+                        }
+                    }
+                }
+                Some(0..0x20) if controls.is_none() => {
+                    // From here on, control characters are read like other characters, and are counted at the
+                    // end of the string.
+                    self.count_controls(self.at, self.at + 1)?;
+                    controls = Some(self.at + 1);
+                }
+                // `unescape` stops before the last few bytes, which are copied one by one.
+                Some(byte) if read == 0 => {
+                    self.at += 1;
+                    self.buffer.push_byte(byte);
+                }
+                Some(_) => {}
+                None => return self.syntax(),
             }
         }
-    }
-
-    /// Takes the first `end` bytes of the buffer as a string.
-    #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the buffer")]
-    #[inline(never)]
-    fn unescaped_text(&mut self, end: usize) -> Result<String, DecodeError> {
-        let text = if end > RETAINED_BYTES {
-            // The next payload would free such a large buffer, so it becomes the string.
-            let mut bytes = std::mem::take(self.scratch);
-            bytes.truncate(end);
-            bytes.shrink_to_fit();
-            String::from_utf8(bytes).ok()
-        } else {
-            std::str::from_utf8(&self.scratch[..end]).ok().map(str::to_owned)
-        };
-        // The text is UTF-8 and escapes are whole characters, so the error cannot occur.
-        text.map_or_else(|| self.syntax(), Ok)
     }
 
     /// Reads text up to the next quotation mark or backslash. The text begins with a raw control character,
@@ -487,8 +476,8 @@ impl<'a, 'd> Reader<'a, 'd> {
         Ok(())
     }
 
-    /// Counts the control characters of a text. The first one of a member is recorded as a deviation, or returned
-    /// as an error in strict mode. The text of the first one begins with it.
+    /// Counts the control characters of a text. The first control character of a member is recorded as a
+    /// deviation, or returned as an error in strict mode; in this case the text must begin with it.
     #[inline]
     #[allow(clippy::indexing_slicing, reason = "the text has been read")]
     fn count_controls(&mut self, from: usize, to: usize) -> Result<(), DecodeError> {
@@ -552,65 +541,12 @@ impl<'a, 'd> Reader<'a, 'd> {
         Ok(char::REPLACEMENT_CHARACTER)
     }
 
-    #[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
     fn four_digits(&mut self) -> Result<u32, DecodeError> {
-        let Some(digits) = self.rest().first_chunk::<4>() else { return self.syntax() };
-        let [a, b, c, d] = digits.map(|digit| u32::from(HEX[usize::from(digit)]));
-        if (a | b | c | d) > 0xf {
-            return self.syntax();
-        }
+        let digits = self.rest().first_chunk().and_then(|digits| hexadecimal(*digits));
+        let Some(unit) = digits else { return self.syntax() };
         self.at += 4;
-        Ok(a << 12 | b << 8 | c << 4 | d)
+        Ok(unit)
     }
-}
-
-/// The value of each byte as a hexadecimal digit, or 255 if the byte is not such a digit.
-static HEX: [u8; 256] = {
-    let mut values = [u8::MAX; 256];
-    let mut rest: &mut [u8] = &mut values;
-    let mut byte = 0_u8;
-    while let [value, tail @ ..] = rest {
-        *value = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            b'A'..=b'F' => byte - b'A' + 10,
-            _ => u8::MAX,
-        };
-        byte = byte.wrapping_add(1);
-        rest = tail;
-    }
-    values
-};
-
-/// Writes bytes into a buffer behind its first `at` bytes, and returns the new end.
-#[allow(clippy::indexing_slicing, reason = "the buffer is extended to `end` before")]
-fn put(buffer: &mut Vec<u8>, at: usize, bytes: &[u8]) -> usize {
-    let end = at + bytes.len();
-    if buffer.len() < end {
-        buffer.resize(end, 0);
-    }
-    buffer[at..end].copy_from_slice(bytes);
-    end
-}
-
-/// Writes a character into a buffer behind its first `at` bytes, and returns the new end.
-#[inline(always)]
-fn put_character(buffer: &mut Vec<u8>, at: usize, character: char) -> usize {
-    let mut bytes = [0; 4];
-    let len = character.encode_utf8(&mut bytes).len();
-    put_block(buffer, at, &bytes, len)
-}
-
-/// Writes the first `len` bytes of a block into a buffer behind its first `at` bytes. Returns the new end.
-/// Storing a block of constant length is faster than a call that copies exactly `len` bytes.
-#[inline(always)]
-#[allow(clippy::indexing_slicing, reason = "the buffer is extended by more than a block before")]
-fn put_block<const N: usize>(buffer: &mut Vec<u8>, at: usize, block: &[u8; N], len: usize) -> usize {
-    if buffer.len() < at + N {
-        buffer.resize(at + N + 4096, 0);
-    }
-    buffer[at..at + N].copy_from_slice(block);
-    at + len
 }
 
 /// Returns the text behind the white space at its start.

@@ -44,8 +44,8 @@ impl<T> Defined<T> {
 }
 
 /// A member that may become a field at the end of the message: a `message`, or a `level` or `timestamp` that
-/// cannot be read. A later member can supersede it. As in Graylog, a `message` may be needed as the short
-/// message.
+/// cannot be read. A later member can supersede it. A `message` may also replace a missing or blank
+/// `short_message`, as in Graylog.
 struct StandIn<'a> {
     name: &'static str,
     value: Json<'a>,
@@ -96,7 +96,7 @@ impl<'a, 'n> Members<'a, 'n> {
         self.other(reader, visitor, name, offset)
     }
 
-    /// Reads an additional field; the name is without the underscore.
+    /// Reads an additional field. `bare` is its name without the underscore.
     #[inline(always)]
     fn prefixed(
         &mut self,
@@ -435,7 +435,7 @@ fn unread<T>(read: Option<T>, value: Json<'_>) -> Option<Json<'_>> {
     Some(value).filter(|value| read.is_none() && !is_empty(value))
 }
 
-/// Converts a number of seconds; in lenient mode, also a number in quotes or a date.
+/// Converts a number of seconds. In lenient mode, also converts a number in quotes or a date.
 fn timestamp(
     reader: &mut Reader<'_, '_>,
     value: &Json<'_>,
@@ -463,7 +463,7 @@ fn timestamp(
     Ok(read.ok())
 }
 
-/// Converts a severity; in lenient mode, also a number in quotes, or a keyword.
+/// Converts a number from 0 to 7. In lenient mode, also converts a number in quotes or a keyword.
 fn level(reader: &mut Reader<'_, '_>, value: &Json<'_>, offset: usize) -> Result<Option<Level>, DecodeError> {
     let of_number = |number: Option<i64>| {
         number.and_then(|number| u8::try_from(number).ok()).and_then(|number| Level::try_from(number).ok())
@@ -490,7 +490,7 @@ fn level(reader: &mut Reader<'_, '_>, value: &Json<'_>, offset: usize) -> Result
     Ok(level)
 }
 
-/// Returns whether a value is null or a blank text, so that there is nothing to keep.
+/// Returns whether a value is null or a blank text. Such a value is not kept.
 fn is_empty(value: &Json<'_>) -> bool {
     match value {
         Json::Null => true,
@@ -535,7 +535,8 @@ fn legacy<'a>(
     }
 }
 
-/// Returns whether a JSON number has no fraction and no exponent, so that it is an integer of any size.
+/// Returns whether a JSON number has neither a fraction nor an exponent. Such a number is an integer of any
+/// size.
 fn is_plain(text: &str) -> bool {
     !text.contains(['.', 'e', 'E'])
 }

@@ -8,8 +8,8 @@ const FEW: usize = 32;
 
 /// The names of one message, as fingerprints of 64 bits. The memory is reused for the next message.
 ///
-/// Two different names have the same fingerprint with a probability of 2^-64. Then the second name is wrongly
-/// reported as repeated. A sender cannot provoke this, since the fingerprints are keyed.
+/// Two different names have the same fingerprint with a probability of 2^-64. If they do, the second name is
+/// wrongly reported as repeated. A sender cannot provoke this, since the fingerprints depend on a random key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     /// The key of the fingerprints.
@@ -68,8 +68,8 @@ impl RandomKey {
             state = fold(state ^ u64::from_le_bytes(*word), self.second);
             rest = tail;
         }
-        // The last word has the last eight bytes of the name, even if some were read before. A shorter name
-        // gives all of its bytes.
+        // The last word has the last eight bytes of the name, even if the loop has read some of them. If the
+        // name has fewer than eight bytes, the word has all of them.
         let last = match name.last_chunk::<8>() {
             Some(word) => u64::from_le_bytes(*word),
             None => name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
@@ -79,7 +79,8 @@ impl RandomKey {
     }
 }
 
-/// Combines both halves of the product, so that each bit of the input affects each bit of the output.
+/// Multiplies two numbers and combines both halves of the product, so that each bit of the input affects each
+/// bit of the output.
 fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     (product as u64) ^ ((product >> 64) as u64)

@@ -259,8 +259,12 @@ proptest! {
             ]),
             0..40,
         ),
+        // 500 repetitions can be longer than a block of the text buffer, and can have characters across the
+        // ends of blocks.
+        times in prop::sample::select(vec![1, 1, 1, 500]),
     ) {
         let (written, read): (String, String) = parts.iter().copied().unzip();
+        let (written, read) = (written.repeat(times), read.repeat(times));
         let payload = with(&format!(r#","_x":"{written}","_y":["{written}",{{"{written}":"{written}"}}]"#));
         let decoded = Decoder::lenient().decode(&payload).unwrap();
         prop_assert_eq!(decoded.message.field("x").unwrap().as_str(), Some(&*read));
@@ -269,7 +273,7 @@ proptest! {
         let controls = parts.iter().filter(|part| part.0.starts_with(['\u{1}', '\u{2}', '\t'])).count();
         let of_controls = |deviation: &&Deviation| deviation.kind == D::ControlCharacter;
         let counted: usize = decoded.deviations.iter().filter(of_controls).map(|known| known.count).sum();
-        prop_assert_eq!(counted, 4 * controls);
+        prop_assert_eq!(counted, 4 * controls * times);
     }
 
     #[test]
@@ -281,12 +285,16 @@ proptest! {
             ],
             0..40,
         ),
+        // 1,000 repetitions of the last text are longer than a block of the text buffer.
+        between in prop::sample::select(vec!["", "é", "long \u{1f600}"]),
+        times in prop::sample::select(vec![1, 1, 1, 1000]),
     ) {
-        let bytes = parts.concat();
+        let bytes = parts.join(between.repeat(times).as_bytes());
         let expected = String::from_utf8_lossy(&bytes);
-        prop_assert_eq!(corrected(&bytes, expected.len()), Some(expected.clone().into_owned()));
+        let mut buffer = TextBuffer::default();
+        prop_assert_eq!(corrected(&bytes, expected.len(), &mut buffer), Some(expected.clone().into_owned()));
         if let Some(limit) = expected.len().checked_sub(1) {
-            prop_assert_eq!(corrected(&bytes, limit), None);
+            prop_assert_eq!(corrected(&bytes, limit, &mut buffer), None);
         }
     }
 

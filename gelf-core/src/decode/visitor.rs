@@ -6,11 +6,11 @@ use super::Deviation;
 use crate::message::{FieldName, Head, Level, Message, Timestamp, Value};
 
 /// Receives the parts of a message as a [`Decoder`](super::Decoder) finds them, for programs that need only
-/// some of them.
+/// some of the parts.
 ///
 /// Fields are passed in the order of the text. The members that GELF defines follow after all fields, since
-/// one of these members may replace another that is missing. Each of them is passed at most once. The default
-/// methods do nothing.
+/// one of these members may replace another that is missing. Each of these members is passed at most once.
+/// The default methods do nothing, except for [`repeated_field`](Self::repeated_field).
 ///
 /// ```
 /// use std::borrow::Cow;
@@ -130,7 +130,7 @@ impl<'a> Visitor<'a> for Collector<'a> {
     }
 }
 
-/// Passes parts of a temporary text on as owned parts.
+/// Converts the parts of a temporary text to owned parts, and passes them to another visitor.
 pub(super) struct Owning<'v, V>(pub(super) &'v mut V);
 
 impl<'a, 't, V: Visitor<'a>> Visitor<'t> for Owning<'_, V> {

@@ -9,14 +9,15 @@ use crate::message::Message;
 
 /// Writes the message as one line of JSON, with the default [`Encoder`](crate::Encoder).
 ///
-/// A terminal shows the line as it is, whoever sent the message: characters that JSON permits and that control
-/// a terminal or reorder its text are escaped, too. These are DEL, the C1 controls, the line and paragraph
-/// separators, and the controls of bidirectional text. [`Message::to_vec`] does not escape them.
+/// The line cannot control a terminal, even if the sender is not trusted. JSON permits some characters that
+/// control a terminal or reorder its text, and `Display` escapes them, too: DEL, the C1 controls, the line
+/// and paragraph separators, and the controls of bidirectional text. [`Message::to_vec`] does not escape
+/// them.
 impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut dst = BytesMut::new();
         Encoder::new().encode(self, &mut dst);
-        // The message's texts are UTF-8, and so is JSON of them: the error cannot occur.
+        // The message's texts are UTF-8, and therefore their JSON is UTF-8: the error cannot occur.
         let json = std::str::from_utf8(&dst).map_err(|_| fmt::Error)?;
         let mut line = String::with_capacity(json.len());
         for character in json.chars() {

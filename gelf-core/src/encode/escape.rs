@@ -1,16 +1,17 @@
 //! Escaping and unescaping of JSON strings (RFC 8259, section 7).
 //!
-//! Only the quotation mark, the backslash and the control characters below U+0020 are escaped. So a payload
-//! never contains a raw NUL byte, and NUL framing is unambiguous.
+//! Only the quotation mark, the backslash and the control characters below U+0020 are escaped. Therefore a
+//! payload never contains a raw NUL byte, and NUL framing is unambiguous. A byte that needs no escape is
+//! called clean.
 
 use bytes::BytesMut;
 
-/// The number of free bytes after the written part. A block of text, an escape and a piece of JSON syntax fit
-/// into them, so the writer checks the capacity once for all three.
+/// The number of free bytes after the written part of a buffer. A block of text, an escape and a piece of
+/// JSON syntax fit into these bytes, so the writer checks the capacity once for all three.
 pub(crate) const SLACK: usize = 64;
 
-/// Writes the escaped text, without quotation marks, to `dst` at the offset `at`. Returns the offset of its
-/// end, after which the buffer has at least [`SLACK`] bytes.
+/// Writes the escaped text, without quotation marks, to `dst` at the offset `at`. Returns the offset of the
+/// end of the escaped text. After this offset, `dst` has at least [`SLACK`] bytes.
 #[allow(clippy::indexing_slicing, reason = "the line before makes the buffer longer than `at`")]
 pub(crate) fn write_escaped(text: &str, dst: &mut BytesMut, mut at: usize) -> usize {
     let mut rest = text.as_bytes();
@@ -46,8 +47,8 @@ pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
     reason = "the clean bytes are a part of the word that the text begins with"
 )]
 fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
-    // `long` tells whether the last run of clean bytes was long, and predicts the same of the next run. Most
-    // runs are long in prose, and short in JSON text.
+    // `long` tells whether the last run of clean bytes was long. The next run is probably like the last one:
+    // most runs are long in prose, and short in JSON text.
     let (mut long, mut run_from) = (true, text.len());
     loop {
         if long {
@@ -191,8 +192,8 @@ fn word_of(byte: u8) -> ([u8; 8], usize) {
     (word.to_le_bytes(), (word >> 56) as usize)
 }
 
-/// The bytes that stand for each byte in a JSON string. The lowest byte of a word is the first of them, and
-/// the highest byte of the word is their number.
+/// The bytes that stand for each byte in a JSON string. The lowest byte of a word is the first of these
+/// bytes, and the highest byte of the word is the number of these bytes.
 static WORDS: [u64; 256] = {
     let mut words = [0; 256];
     let mut rest: &mut [u64] = &mut words;
@@ -236,7 +237,7 @@ const fn escapes<const RAW: bool>(word: u64) -> u64 {
     (control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & HIGH_BITS
 }
 
-/// Returns the text from its first byte that needs an escape on.
+/// Skips the clean bytes at the start of the text, and returns the rest of the text.
 #[inline(always)]
 pub(crate) fn behind_clean(text: &[u8]) -> &[u8] {
     // Most of the millions of strings that a payload can contain are short.
@@ -269,22 +270,17 @@ pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + rest.iter().take_while(|byte| escaped_len_of(**byte) == 1).count()
 }
 
-/// Unescapes the text into the buffer behind its first `at` bytes. Stops at the end of the string, at an
-/// escape of the long form (`\u`), at a control character unless `RAW` accepts it, or before the last few bytes.
-/// Returns the number of bytes read and the end of the written part; the bytes behind it are undefined.
+/// Unescapes the text into the room. Stops at the end of the string, at a surrogate, at a control character
+/// unless `RAW` accepts it, before the last few bytes of the text, or when the room has fewer than [`SLACK`]
+/// bytes. Returns the number of bytes read and the number of bytes written. The content of the room behind
+/// the written bytes is undefined.
 #[allow(
     clippy::indexing_slicing,
-    reason = "the buffer is extended beyond `at`, and the clean bytes are a part of the word that the text begins with"
+    reason = "the clean bytes are a part of the word that the text begins with"
 )]
-pub(crate) fn unescape<const RAW: bool>(text: &[u8], dst: &mut Vec<u8>, at: usize) -> (usize, usize) {
-    let mut rest = text;
-    if dst.len() < at + text.len().min(UNESCAPED_AT_ONCE) + SLACK {
-        // Unescaping never makes the text longer. The buffer grows in steps, because the string may be much
-        // shorter than the rest of the text.
-        dst.resize(at + text.len().min(at + UNESCAPED_AT_ONCE) + SLACK, 0);
-    }
-    let len = dst.len();
-    let mut room = &mut dst[at..];
+pub(crate) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8]) -> (usize, usize) {
+    let len = room.len();
+    let (mut rest, mut room) = (text, room);
     let (mut long, mut run_from) = (true, rest.len());
     loop {
         if long {
@@ -305,24 +301,66 @@ pub(crate) fn unescape<const RAW: bool>(text: &[u8], dst: &mut Vec<u8>, at: usiz
         room = put(room, *word, clean);
         rest = &rest[clean..];
         long = run_from - rest.len() >= 32;
-        let Some((short, tail)) = short_escape(rest) else { break };
-        room = put(room, [short], 1);
-        rest = tail;
+        run_from = rest.len();
         // Escapes often follow one another, such as a line feed and the tab of the next line.
-        while let Some((short, tail)) = short_escape(rest) {
-            if room.len() < SLACK {
-                break;
+        while room.len() >= SLACK {
+            match rest {
+                [b'\\', b'u', a, b, c, d, tail @ ..] => {
+                    let Some(character) = hexadecimal([*a, *b, *c, *d]).and_then(char::from_u32) else {
+                        break;
+                    };
+                    let mut bytes = [0; 4];
+                    let len = character.encode_utf8(&mut bytes).len();
+                    room = put(room, bytes, len);
+                    rest = tail;
+                }
+                // Exactly one character stands in front of the next escape.
+                [byte, b'\\', ..] if !matches!(byte, b'"' | b'\\') && (RAW || *byte >= 0x20) => {
+                    room = put(room, [*byte], 1);
+                    rest = &rest[1..];
+                }
+                _ => match short_escape(rest) {
+                    Some((short, tail)) => {
+                        room = put(room, [short], 1);
+                        rest = tail;
+                    }
+                    None => break,
+                },
             }
-            room = put(room, [short], 1);
-            rest = tail;
+        }
+        if rest.len() == run_from {
+            break;
         }
         run_from = rest.len();
     }
     (text.len() - rest.len(), len - room.len())
 }
 
-/// The length of text for which the buffer has room when unescaping begins, unless the text is shorter.
-const UNESCAPED_AT_ONCE: usize = 4096;
+/// Returns the number that four hexadecimal digits stand for.
+#[inline(always)]
+#[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
+pub(crate) fn hexadecimal(digits: [u8; 4]) -> Option<u32> {
+    let [a, b, c, d] = digits.map(|digit| u32::from(HEX[usize::from(digit)]));
+    ((a | b | c | d) <= 0xf).then_some(a << 12 | b << 8 | c << 4 | d)
+}
+
+/// The value of each byte as a hexadecimal digit, or 255 if the byte is not such a digit.
+static HEX: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut rest: &mut [u8] = &mut values;
+    let mut byte = 0_u8;
+    while let [value, tail @ ..] = rest {
+        *value = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            b'A'..=b'F' => byte - b'A' + 10,
+            _ => u8::MAX,
+        };
+        byte = byte.wrapping_add(1);
+        rest = tail;
+    }
+    values
+};
 
 /// Returns the byte that an escape of two bytes stands for, and the text behind the escape.
 #[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]

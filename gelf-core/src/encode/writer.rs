@@ -31,7 +31,7 @@ impl Default for ValueOptions {
     }
 }
 
-/// The end of a value that was cut off.
+/// The text that marks the end of a value that was cut off.
 const CUT_OFF: &str = "…";
 
 /// Returns the part of a text that leaves room for [`CUT_OFF`], and ends between characters.
@@ -145,7 +145,7 @@ impl<'a> Writer<'a> {
     /// Writes the digits of an integer.
     #[allow(clippy::indexing_slicing, reason = "`len` is at most the length of `digits`")]
     pub(crate) fn integer(&mut self, mut integer: u64) {
-        // As many digits as u64::MAX has, filled from the end.
+        // The array has a place for each of the 20 digits of `u64::MAX`, and is filled from the end.
         let mut digits = [0; 20];
         let mut len = 0;
         for place in digits.iter_mut().rev() {
@@ -185,8 +185,8 @@ pub(crate) fn or_placeholder(text: &str) -> &str {
     if text.trim_start().is_empty() { PLACEHOLDER } else { text }
 }
 
-/// Copies a name to a place of its length. Most names have 8 to 16 bytes: two overlapping stores copy
-/// them without a call.
+/// Copies a name to a place of the same length. Most names have 8 to 16 bytes: two overlapping stores copy
+/// such a name without a call.
 #[inline(always)]
 #[allow(
     clippy::indexing_slicing,

@@ -56,7 +56,7 @@ impl<'a> FieldName<'a> {
     /// not compile.
     ///
     /// # Panics
-    /// If the name is invalid and the function is called at run time.
+    /// Panics if the name is invalid and the function is called at run time.
     #[allow(
         clippy::panic,
         reason = "an invalid literal is a programming error, and a compile error in a const"
@@ -112,7 +112,8 @@ impl<'a> FieldName<'a> {
         &self.text
     }
 
-    /// Returns the error with which [`new`](Self::new) would refuse this name.
+    /// Returns the error with which [`new`](Self::new) would refuse this name, or `None` if the name is
+    /// valid.
     pub(crate) fn fault(&self) -> Option<InvalidFieldName> {
         check(&self.text)
     }

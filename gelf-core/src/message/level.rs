@@ -28,9 +28,9 @@ pub enum Level {
     Error = 3,
     /// 4: warning conditions.
     Warning = 4,
-    /// 5: normal but significant.
+    /// 5: normal but significant conditions.
     Notice = 5,
-    /// 6: informational. Docker's gelf driver gives this level to every line of stdout.
+    /// 6: informational messages. Docker's gelf driver gives this level to every line of stdout.
     Informational = 6,
     /// 7: debug messages.
     Debug = 7,
@@ -110,8 +110,9 @@ impl fmt::Display for Level {
     }
 }
 
-/// Parses a number from 0 to 7, a syslog keyword, or a name that loggers commonly use, in any case: `warn`,
-/// `warning`, `err`, `error`, `crit`, `fatal`, `emerg`, `panic`, `info`, `informational`, `trace`, …
+/// Parses a number from 0 to 7, a syslog keyword, or a name that loggers commonly use: `warn`, `warning`,
+/// `err`, `error`, `crit`, `fatal`, `emerg`, `panic`, `info`, `informational`, `trace`, … The text may be in
+/// upper or lower case.
 impl FromStr for Level {
     type Err = InvalidLevel;
 

@@ -177,7 +177,8 @@ pub(crate) fn behind_digits(text: &[u8]) -> Option<&[u8]> {
     let mut rest = rest;
     while let [b'0'..=b'9', tail @ ..] = rest {
         rest = tail;
-        // A number with many digits may have millions. A few vector instructions check each block of them.
+        // A number may have millions of digits. After 32 digits, a few vector instructions check each block
+        // of 16.
         if text.len() - rest.len() == 32 {
             while let Some((block, tail)) = rest.split_first_chunk::<16>() {
                 if !block.iter().all(u8::is_ascii_digit) {
@@ -190,8 +191,8 @@ pub(crate) fn behind_digits(text: &[u8]) -> Option<&[u8]> {
     Some(rest)
 }
 
-/// Returns the integer that a JSON number stands for, however it is written: `6`, `6.0`, `0.6e1` and `60e-1`.
-/// Returns `None` if it has a fraction, or is outside of `i64`.
+/// Returns the integer that a JSON number stands for. The notation does not matter: `6`, `6.0`, `0.6e1` and
+/// `60e-1` are all 6. Returns `None` if the number is not an integer, or is outside of `i64`.
 pub(crate) fn exact_integer(number: &str) -> Option<i64> {
     if let [digit @ b'0'..=b'9'] = number.as_bytes() {
         return Some(i64::from(digit - b'0'));
@@ -200,8 +201,8 @@ pub(crate) fn exact_integer(number: &str) -> Option<i64> {
     let sign = if unsigned.len() < number.len() { -1 } else { 1 };
     let (mantissa, exponent) = split_once(unsigned, memchr::memchr2(b'e', b'E', unsigned));
     let (whole, fraction) = split_once(mantissa, memchr::memchr(b'.', mantissa));
-    // The digits from the first digit that is not 0 on, and the number of those in front of the decimal point.
-    // This number may be negative, or larger than the number of digits.
+    // Remove the leading zeros. `before` is the number of remaining digits in front of the decimal point. If
+    // there are none, `before` is 0 or negative: -2 means that two zeros stood behind the point.
     let (whole, fraction, before) = match without_zeros(whole) {
         [] => {
             let significant = without_zeros(fraction);
@@ -235,8 +236,8 @@ fn split_once(text: &[u8], at: Option<usize>) -> (&[u8], &[u8]) {
     }
 }
 
-/// Parses the digits of an exponent and their sign. Returns `None` for an exponent outside of `i32`: a number of
-/// up to 2 GiB with such an exponent is 0, or not an integer within `i64`.
+/// Parses an exponent with its optional sign. Returns `None` for an exponent outside of `i32`: a number of up
+/// to 2 GiB with such an exponent is 0, or not an integer within `i64`.
 fn small_exponent(text: &[u8]) -> Option<i32> {
     let (sign, digits) = match text {
         [b'-', digits @ ..] => (-1, digits),
@@ -251,8 +252,8 @@ fn small_exponent(text: &[u8]) -> Option<i32> {
     i32::try_from(sign * magnitude).ok()
 }
 
-/// Returns the digits behind the leading zeros. Blocks of zeros are found by a few vector instructions, since a
-/// number can have millions of them.
+/// Returns the digits behind the leading zeros. A few vector instructions find each block of zeros, since a
+/// number can have millions of zeros.
 pub(crate) fn without_zeros(mut digits: &[u8]) -> &[u8] {
     while let Some((b"00000000000000000000000000000000", tail)) = digits.split_first_chunk::<32>() {
         digits = tail;

@@ -2,8 +2,8 @@
 //!
 //! > GELF 1.1, `timestamp`: "number, seconds since UNIX epoch with optional decimal places for milliseconds".
 //!
-//! Docker stamps lines to the nanosecond, and a 64-bit float resolves only about 240 ns at today's dates. So
-//! a [`Timestamp`] never passes through a float: it is read from and written as decimal text.
+//! Docker stamps lines to the nanosecond, and a 64-bit float resolves only about 240 ns at today's dates.
+//! Therefore a [`Timestamp`] never passes through a float: it is read from and written as decimal text.
 
 mod rfc3339;
 
@@ -38,11 +38,12 @@ impl Timestamp {
     /// The Unix epoch, 1970-01-01T00:00:00Z.
     pub const UNIX_EPOCH: Self = Self { seconds: 0, nanos: 0 };
 
-    /// The greatest distance from the epoch in whole seconds, either way: 8.64 × 10¹², the range of a
-    /// JavaScript date.
+    /// The maximum distance from the epoch in whole seconds, before or after the epoch: 8.64 × 10¹². A date
+    /// in JavaScript has the same range.
     ///
-    /// Seconds of our century, and milliseconds that were sent by mistake, are inside. Microseconds are
-    /// outside, and so are the values that made receivers overflow.
+    /// The range contains the times of this century in seconds. It also contains them in milliseconds, which
+    /// some senders send by mistake, but not in microseconds. The values that made receivers overflow are
+    /// outside of the range.
     pub const MAX_SECONDS: i64 = 8_640_000_000_000;
 
     /// Creates a timestamp from seconds since the epoch and nanoseconds after them. Returns `None` if the
@@ -80,8 +81,8 @@ impl Timestamp {
     /// Digits beyond the nanosecond are cut off.
     ///
     /// # Errors
-    /// [`InvalidTimestamp::Syntax`] if the text is not a JSON number, [`InvalidTimestamp::Range`] if it is
-    /// beyond [`MAX_SECONDS`](Self::MAX_SECONDS).
+    /// Returns [`InvalidTimestamp::Syntax`] if the text is not a JSON number, and [`InvalidTimestamp::Range`]
+    /// if the number is beyond [`MAX_SECONDS`](Self::MAX_SECONDS).
     pub fn from_decimal(text: &str) -> Result<Self, InvalidTimestamp> {
         if let Some(usual) = usual_decimal(text.as_bytes()) {
             return Ok(usual);
@@ -128,7 +129,7 @@ impl Timestamp {
     /// 6 or 9 decimals: the smallest number that is exact.
     #[allow(clippy::indexing_slicing, reason = "TEXT_MAX is a sign, 13 digits, a point and 9 decimals")]
     pub(crate) fn write(self, buffer: &mut [u8; Self::TEXT_MAX]) -> &[u8] {
-        // Sign and magnitude: (-2, 500,000,000) is written as -1.500.
+        // Convert the time to a sign and a magnitude: (-2, 500,000,000) is written as -1.500.
         let (negative, seconds, nanos) = if self.seconds < 0 {
             match self.nanos {
                 0 => (true, self.seconds.unsigned_abs(), 0),
@@ -241,7 +242,8 @@ fn nano_weight(place: u32) -> Option<i64> {
     8u32.checked_sub(place).map(|power| 10i64.pow(power))
 }
 
-/// Parses the form that nearly all senders write: up to twelve digits, and one to nine decimals or none.
+/// Parses the form that nearly all senders write: up to twelve digits, with at most nine decimals behind a
+/// point.
 fn usual_decimal(text: &[u8]) -> Option<Timestamp> {
     let mut rest = text;
     let mut digits = |most: usize| {
@@ -323,8 +325,8 @@ fn parse_exponent(text: &str) -> Option<i64> {
     if !all_digits(digits) {
         return None;
     }
-    // Clamp the exponent to 1,000,000. A larger one has the same effect unless the number has about as many
-    // digits, and adding a clamped one to a length does not overflow.
+    // Clamp the exponent to 1,000,000. A larger exponent has the same effect, unless the number has about a
+    // million digits. Adding a clamped exponent to a length does not overflow.
     let magnitude = match without_zeros(digits.as_bytes()) {
         digits if digits.len() <= 7 => {
             digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')).min(1_000_000)

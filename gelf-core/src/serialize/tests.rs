@@ -210,7 +210,7 @@ fn members_that_cannot_be_serialized_are_left_out_and_named() {
 }
 
 #[test]
-fn the_names_of_what_was_left_out_are_bounded() {
+fn the_number_of_reported_names_is_bounded() {
     let text = |message: Message<'_>| message.field("serialize_error").unwrap().to_string();
     assert_eq!(text(Message::new("h", "m").with_serialized(&7)), "only a struct or a map has fields");
     let wide: BTreeMap<u32, u8> = (0..2000).map(|key| (key, 0)).collect();

@@ -104,7 +104,7 @@ pub enum InvalidChunk {
     CountZero,
     /// The datagram ends within the header.
     HeaderTruncated {
-        /// The length of the datagram.
+        /// The length of the datagram in bytes.
         len: usize,
     },
     /// The datagram does not begin with [`ChunkHeader::MAGIC`].
@@ -152,11 +152,11 @@ impl std::error::Error for InvalidChunk {}
 pub struct DatagramSize(u16);
 
 impl DatagramSize {
-    /// 1,420 bytes, the default. A datagram of this size fits an Ethernet frame through one or two VPNs.
-    /// go-gelf's reader takes no more.
+    /// 1,420 bytes, the default. A datagram of this size fits an Ethernet frame, even with the headers of one
+    /// or two VPNs. go-gelf's reader accepts at most this size.
     pub const WAN: Self = Self(1420);
 
-    /// 8,192 bytes, for networks without loss. Logstash's reader takes no more.
+    /// 8,192 bytes, for networks without loss. Logstash's reader accepts at most this size.
     pub const LAN: Self = Self(8192);
 
     /// 65,507 bytes, the maximum of a UDP datagram over IPv4.
@@ -173,7 +173,7 @@ impl DatagramSize {
         self.0 as usize
     }
 
-    /// Returns the maximum length of a payload, in 128 chunks.
+    /// Returns the maximum length, in bytes, of a payload that fits 128 chunks.
     pub const fn max_payload(self) -> usize {
         (self.as_usize() - ChunkHeader::LEN) * ChunkHeader::MAX_COUNT as usize
     }
@@ -204,9 +204,10 @@ impl Default for DatagramSize {
 /// process: SipHash of a counter, with keys from the operating system. Ids made from the clock and the host's
 /// name, as the specification proposes, have collided in several libraries, and the messages were lost.
 ///
-/// Each of the eight bytes is 100 to 255. Logstash's input identifies a message by the decimal digits of the
-/// bytes one after another, so that `01 17` and `0c 03` are both 123, and it would mix the chunks of the two
-/// messages. With three digits in each byte, all ids are distinct. There are 156⁸, or about 2⁵⁸, such ids.
+/// Each of the eight bytes is 100 to 255. Logstash's input identifies a message by the decimal numbers of the
+/// bytes, written one after another. For Logstash, the bytes `01 17` and `0c 03` are both `123`, and Logstash
+/// would mix the chunks of two messages whose ids differ only in such bytes. With three decimal digits for
+/// each byte, all ids are distinct. There are 156⁸, or about 2⁵⁸, such ids.
 #[derive(Clone, Debug)]
 pub struct Chunker {
     size: DatagramSize,
@@ -228,7 +229,7 @@ impl Chunker {
     /// in order, with a random id. Nothing is copied.
     ///
     /// # Errors
-    /// [`MessageTooLarge::Payload`] if the payload needs more than 128 chunks; then no datagram is returned.
+    /// Returns [`MessageTooLarge::Payload`] if the payload needs more than 128 chunks.
     pub fn split<'p>(&mut self, payload: &'p [u8]) -> Result<Datagrams<'p>, MessageTooLarge> {
         datagrams(payload, self.size, || self.ids.next_id())
     }
@@ -237,7 +238,7 @@ impl Chunker {
     /// caller ensures that no other message of any sender has the id within the next seconds.
     ///
     /// # Errors
-    /// As [`split`](Self::split).
+    /// Returns the same errors as [`split`](Self::split).
     pub fn split_with_id<'p>(
         &self,
         payload: &'p [u8],

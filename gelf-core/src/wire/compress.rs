@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use flate2::{Compress, Crc, FlushCompress, Status};
 
-/// Buffers larger than this are freed after the message that needed them.
+/// The maximum capacity, in bytes, of a buffer that is kept for the next payload. A larger buffer is freed.
 const RETAINED_BYTES: usize = 256 * 1024;
 
 /// The compression of a payload.
@@ -37,7 +37,7 @@ impl Default for Compression {
     }
 }
 
-/// Parses `none`, `gzip` or `zlib`, the latter two at the default level.
+/// Parses `none`, `gzip` or `zlib`. For gzip and zlib, the level is the default level.
 impl FromStr for Compression {
     type Err = InvalidCompression;
 
@@ -129,7 +129,7 @@ impl Compressor {
 
     /// Returns the compressed payload, or the payload itself with [`Compression::None`].
     ///
-    /// The output is deterministic: gzip's time stamp is 0 and its system "unknown".
+    /// The output is deterministic: the gzip header has the time stamp 0 and the operating system "unknown".
     pub fn compress<'a>(&'a mut self, payload: &'a [u8]) -> &'a [u8] {
         self.fill(payload);
         self.output(payload)

@@ -69,10 +69,11 @@ pub struct DatagramReader<S> {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum DatagramDeviation {
-    /// `1f 3c` before plain text, as some old senders write it. Wireshark and the first gelfd read the text.
+    /// The bytes `1f 3c` before plain text. Some old senders write them. Wireshark and the first gelfd read
+    /// the text.
     LegacyHeader,
-    /// A zlib stream with a window of less than 32 KiB. It does not begin with `78`, so most readers take it
-    /// for plain text.
+    /// A zlib stream with a window of less than 32 KiB. The stream does not begin with `78`, so most readers
+    /// take it for plain text.
     SmallWindow,
     /// Bytes behind the compressed data. Java's and Ruby's readers ignore them.
     TrailingData,
@@ -135,7 +136,7 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
         let read = match join(reassembler, now, &source, datagram) {
             Ok(Some(payload)) => unpack(decompressor, payload, *max_payload_bytes).map(Some),
             Ok(None) => Ok(None),
-            // The chunk is invalid, but its message is not.
+            // Only this chunk is invalid. The message of the earlier chunks is not refused.
             Err(error @ DatagramError::Chunk(InvalidChunk::CountMismatch { .. })) => Err(error),
             Err(DatagramError::Chunk(_)) if refused.is_known(now, source, datagram) => {
                 stats.refused_chunks += 1;

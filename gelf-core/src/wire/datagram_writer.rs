@@ -14,7 +14,7 @@ use crate::encode::{Encoder, Fit};
 use crate::message::Message;
 use crate::too_large::MessageTooLarge;
 
-/// A buffer larger than this is freed after the message that needed it.
+/// The maximum capacity, in bytes, of a buffer that is kept for the next message. A larger buffer is freed.
 const RETAINED_BYTES: usize = 256 * 1024;
 
 /// The maximum number of lengths that are tried to make a truncated message fit in compressed form. If none
@@ -122,21 +122,22 @@ impl DatagramWriter {
     /// Returns the datagrams of an encoded message: JSON text, not compressed and not chunked yet.
     ///
     /// # Errors
-    /// [`MessageTooLarge::Payload`] if the payload is too large for 128 chunks.
+    /// Returns [`MessageTooLarge::Payload`] if the payload is too large for 128 chunks.
     pub fn write_payload<'a>(&'a mut self, payload: &'a [u8]) -> Result<Datagrams<'a>, MessageTooLarge> {
         self.compressor.fill(payload);
         self.chunker.split(self.compressor.output(payload))
     }
 
     /// Truncates the message to at most `limit` bytes on the wire. The compressed length of a truncated
-    /// message is known only after its compression.
+    /// message is known only after its compression, so this method tries up to [`TRIES`] lengths.
     fn shorten(&mut self, message: &Message<'_>, limit: usize) -> Result<(), MessageTooLarge> {
         for _ in 0..TRIES {
             let packed = self.compressor.output(&self.payload).len();
             if packed <= limit {
                 return Ok(());
             }
-            // The shorter message should compress like the whole one. A sixteenth is left for a worse ratio.
+            // The shorter message should compress like the whole message. The guess leaves 1/16 of the room
+            // free, in case the shorter message compresses worse.
             let guess = self.payload.len() as u128 * limit as u128 / packed as u128 * 15 / 16;
             let guess = usize::try_from(guess).unwrap_or(limit).max(limit.min(self.payload.len()) / 2);
             self.payload.clear();

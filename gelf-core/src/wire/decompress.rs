@@ -11,7 +11,7 @@ const RETAINED_BYTES: usize = 256 * 1024;
 pub struct Decompressor {
     limit: usize,
     inflater: Inflater,
-    /// The output buffer, as long as the longest output so far.
+    /// The output buffer, which may be longer than the last payload.
     buffer: Vec<u8>,
     /// The length of the last payload, which is at the beginning of the buffer.
     len: usize,
@@ -26,7 +26,7 @@ impl Default for Decompressor {
 
 impl Decompressor {
     /// The default limit: 8 MiB, the same as Graylog's `decompress_size_limit`. A decompression bomb takes at
-    /// most this much memory, and a thirty-second more while the buffer grows for the last time.
+    /// most this much memory, plus 1/32 of it while the buffer grows for the last time.
     pub const DEFAULT_LIMIT: usize = 8 * 1024 * 1024;
 
     /// Creates a decompressor that fails on a payload if the inflated payload has more than `limit` bytes.

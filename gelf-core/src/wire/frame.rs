@@ -63,8 +63,8 @@ impl Default for Framer {
 }
 
 impl Framer {
-    /// The default maximum length of a frame: 2 MiB, as Graylog's `max_message_size`. A stream without a
-    /// delimiter occupies no more memory than this.
+    /// The default maximum length of a frame: 2 MiB, the same as Graylog's `max_message_size`. A stream
+    /// without a delimiter occupies no more memory than this.
     pub const DEFAULT_MAX_FRAME_LEN: usize = 2 * 1024 * 1024;
 
     /// Creates a framer for frames of up to `max_frame_len` bytes without the delimiter.
@@ -143,8 +143,8 @@ impl Framer {
     /// Appends a payload and a null byte.
     ///
     /// # Errors
-    /// Returns [`FrameError::Blank`] if the payload is blank, [`FrameError::Delimiter`] if it contains a null
-    /// byte. An [`Encoder`](crate::Encoder) never writes such a payload.
+    /// Returns [`FrameError::Blank`] if the payload is blank, and [`FrameError::Delimiter`] if it contains a
+    /// null byte. An [`Encoder`](crate::Encoder) never writes such a payload.
     pub fn write_frame(payload: &[u8], dst: &mut BytesMut) -> Result<(), FrameError> {
         if is_blank(payload) {
             return Err(FrameError::Blank);

@@ -59,7 +59,8 @@ pub struct Inflater {
 enum State {
     ZlibHeader(Part<2>),
     ZlibTrailer(Part<4>),
-    /// The first ten bytes of a gzip member (RFC 1952, section 2.3). Optional parts follow in this order.
+    /// The first ten bytes of a gzip member (RFC 1952, section 2.3). Optional parts follow, in the order of
+    /// the next variants.
     GzipHeader(Part<10>),
     ExtraLen(Part<2>),
     Extra(u16),
@@ -115,13 +116,14 @@ impl Inflater {
         Self::new(InflateFormat::Deflate, limit)
     }
 
-    /// Creates an inflater for gzip of one or several members (RFC 1952, section 2.2), with a limit as
-    /// [`deflate`](Self::deflate) has.
+    /// Creates an inflater for gzip of one or several members (RFC 1952, section 2.2). The limit has the same
+    /// meaning as in [`deflate`](Self::deflate).
     pub fn gzip(limit: usize) -> Self {
         Self::new(InflateFormat::Gzip, limit)
     }
 
-    /// Creates an inflater for zlib (RFC 1950), with a limit as [`deflate`](Self::deflate) has.
+    /// Creates an inflater for zlib (RFC 1950). The limit has the same meaning as in
+    /// [`deflate`](Self::deflate).
     pub fn zlib(limit: usize) -> Self {
         Self::new(InflateFormat::Zlib, limit)
     }
@@ -153,7 +155,8 @@ impl Inflater {
         self.deflate.reset(false);
     }
 
-    /// Inflates and advances `input` until there is output. Returns the length of the output.
+    /// Inflates data from `input` until there is output, and advances `input`. Returns the length of the
+    /// output in bytes.
     ///
     /// A length of 0 means that the input is used up, unless `output` is empty. Input behind the compressed
     /// data is [counted](Self::trailing) and ignored.

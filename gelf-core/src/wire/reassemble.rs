@@ -33,18 +33,19 @@ pub use limits::ReassemblyLimits;
 /// The maximum number of drops that wait to be polled. Further drops are only counted.
 const MAX_DROPPED_EVENTS: usize = 1024;
 
-/// The maximum memory of a message that is kept for later messages. The memory of a larger message is freed.
+/// The maximum memory, in bytes, of a message that is kept for later messages. The memory of a larger message
+/// is freed.
 const RETAINED_BYTES: usize = 128 * 1024;
 
 /// The number of pending messages below which each new message may reuse the memory of a larger message.
 const FEW_PENDING: usize = 64;
 
-/// The maximum memory that each new message may reuse if at least `FEW_PENDING` messages are pending. More
-/// memory is reused only if the message needs at least half of it.
+/// The maximum memory, in bytes, that each new message may reuse if at least `FEW_PENDING` messages are
+/// pending. More memory is reused only if the message needs at least half of it.
 const RETAINED_IN_A_FLOOD: usize = 256;
 
-/// The maximum memory that all free slots together keep for later messages. More is rarely needed at once,
-/// and the completed messages of one source must not occupy the memory of the other sources.
+/// The maximum memory, in bytes, that all free slots together keep for later messages. More memory is rarely
+/// needed at once, and the completed messages of one source must not occupy the memory of the other sources.
 const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 
 /// Joins the chunks of messages, for any number of sources at once.
@@ -169,8 +170,8 @@ impl<S: Clone + Eq + Hash> Default for Reassembler<S> {
 }
 
 impl<S: Clone + Eq + Hash> Reassembler<S> {
-    /// The memory of a slot without its chunks. It consists of the slot itself and of its entries in the
-    /// tables. Up to half of a table may be empty.
+    /// The memory of a slot without its chunks, in bytes: the slot itself, and its entries in the tables.
+    /// Each entry counts twice, since up to half of a table may be empty.
     const SLOT_BYTES: usize = size_of::<Slot<S>>()
         + 2 * (size_of::<(Key<S>, u32)>() + size_of::<(S, Group)>() + 2)
         + size_of::<u32>();
@@ -261,7 +262,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         self.first_deadline?.checked_add(Duration::from_nanos(1))
     }
 
-    /// Drops the messages that were not completed in time. [`handle_chunk`](Self::handle_chunk) does so, too.
+    /// Drops the messages that were not completed in time. [`handle_chunk`](Self::handle_chunk) calls this
+    /// method itself.
     pub fn handle_timeout(&mut self, now: Instant) {
         while self.first_deadline.is_some_and(|deadline| deadline < now) {
             let Some(oldest) = self.by_age.first() else { break };

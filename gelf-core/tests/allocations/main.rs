@@ -1,4 +1,5 @@
-//! Allocations in the steady state, and memory under attack. These tests need an allocator of their own.
+//! Tests of the allocations in the steady state, and of the memory under attack. The tests replace the global
+//! allocator, so they are a separate test binary.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

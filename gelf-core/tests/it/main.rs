@@ -1,4 +1,4 @@
-//! The public interface.
+//! Tests of the public interface.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -15,8 +15,8 @@ impl Wake for Unpark {
     }
 }
 
-/// Blocks the thread until the future is ready, or until the time `within` is over. Returns `None` in the
-/// latter case. The future must not need a runtime.
+/// Blocks the thread until the future is ready, or until the time `within` is over. Returns `None` if the
+/// future was not ready in time. The future must not need a runtime.
 pub(super) fn block_on<T>(within: Duration, future: impl Future<Output = T>) -> Option<T> {
     // A time beyond the range of the clock means no limit.
     let deadline = Instant::now().checked_add(within);

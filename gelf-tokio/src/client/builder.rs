@@ -91,12 +91,12 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets certificates as PEM text in place of the files of the endpoint's `ca`, `cert` and `key`. They are
-    /// judged like those files.
+    /// Sets certificates as PEM text in place of the files of the endpoint's `ca`, `cert` and `key`. The
+    /// certificates are checked in the same way as the certificates in such files.
     ///
-    /// `ca` contains the certificates that vouch for the receiver. By default, the certificates of the system
-    /// do. `identity` contains the sender's own certificate chain and its private key, if the sender has
-    /// them.
+    /// `ca` contains the certificates that vouch for the receiver. If it is `None`, the certificates of the
+    /// system are used. `identity` contains the sender's own certificate chain and its private key, if the
+    /// sender has them.
     ///
     /// ```no_run
     /// use gelf_tokio::Client;

@@ -1,4 +1,4 @@
-//! The driver: sends the messages of the queue.
+//! The driver, which sends the messages of the queue.
 
 use std::fmt;
 use std::io;
@@ -108,7 +108,7 @@ impl<R> Driver<R> {
     /// [`with_grace`](Self::with_grace).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, each message without an outcome is dropped as
+    /// If the future is dropped before it completes, each message without an outcome is dropped as
     /// [`DropReason::Ended`](crate::DropReason::Ended).
     pub async fn run(self) {
         let Self { mut in_flight, route, mut link, resolver, grace } = self;

@@ -37,7 +37,7 @@ impl<R> InFlight<R> {
     }
 
     /// Takes up to `max_messages` waiting messages with up to `max_bytes` bytes in total. Takes the first
-    /// message even if it is longer. Returns the number of messages taken.
+    /// message even if it is longer than `max_bytes`. Returns the number of messages taken.
     pub(crate) fn take(&mut self, max_messages: usize, max_bytes: usize) -> usize {
         self.queue.take(&mut self.messages, max_messages, max_bytes)
     }
@@ -54,8 +54,8 @@ impl<R> InFlight<R> {
         timeout(duration, self.ended()).await.is_ok()
     }
 
-    /// Waits until the queue is closed. Waits for ever if a message is in flight, or if a message waits in
-    /// the queue before the queue is closed.
+    /// Waits until the queue is closed and no message is left. Waits for ever if a message is in flight, is
+    /// queued already, or is queued during the wait.
     pub(crate) async fn ended(&self) {
         if !self.is_empty() || self.queue.has_work().await {
             pending::<()>().await;
@@ -85,7 +85,7 @@ impl<R> InFlight<R> {
         self.messages.get(usize::from(self.has_sent)).map(|message| &*message.payload)
     }
 
-    /// Returns all messages but the oldest `skipped`, oldest first.
+    /// Returns the messages in flight, oldest first, without the first `skipped` messages.
     pub(crate) fn behind(&self, skipped: usize) -> Iter<'_, QueuedMessage<R>> {
         self.messages.range(skipped.min(self.messages.len())..)
     }

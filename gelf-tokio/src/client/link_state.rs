@@ -12,13 +12,15 @@ use super::queue::Queue;
 use super::state::ClientState;
 
 /// The state of the link. Each outage is logged once, whatever the number of attempts.
+///
+/// A TCP connection proves itself by showing that a program reads the messages: see `transport::tcp`.
 #[derive(Debug)]
 pub(crate) struct LinkState<R> {
     queue: Arc<Queue<R>>,
     destination: String,
     backoff: Backoff,
     state: ClientState,
-    /// `true` if the last connection ended without having proven itself. Over TCP.
+    /// `true` if the last TCP connection ended before it proved itself.
     is_unproven: bool,
     /// The time of the last warning about messages that may be lost.
     warned: Option<Instant>,
@@ -64,13 +66,14 @@ impl<R> LinkState<R> {
         self.is_unproven
     }
 
-    /// Notes that a connection ended before it proved itself. It had acknowledged `acknowledged` messages,
-    /// which will be sent again. A warning is logged once, until a connection proves itself.
+    /// Notes that a connection ended before it proved itself. The receiver's system had acknowledged
+    /// `acknowledged` messages, which will be sent again. Logs a warning unless the destination is already
+    /// down.
     pub(crate) fn unproven(&mut self, error: &dyn fmt::Display, acknowledged: usize) {
         self.is_unproven = true;
         if acknowledged > 0 {
             self.down(&format_args!(
-                "it acknowledged {acknowledged} messages and did not keep the connection, they are sent again: \
+                "it acknowledged {acknowledged} messages but ended the connection; they are sent again: \
                  {error}"
             ));
         } else {
@@ -78,7 +81,8 @@ impl<R> LinkState<R> {
         }
     }
 
-    /// Notes that `messages` messages with a receipt may be lost. Logs a warning at most once a minute.
+    /// Notes that `messages` messages may be lost although their outcome was reported as delivered. Logs a
+    /// warning at most once a minute.
     pub(crate) fn possibly_lost(&mut self, messages: u64, error: &dyn fmt::Display) {
         const EVERY: Duration = Duration::from_secs(60);
         if messages == 0 {
@@ -95,7 +99,7 @@ impl<R> LinkState<R> {
         }
     }
 
-    /// Notes that a message has arrived, which makes the next pauses short.
+    /// Notes that a message has arrived. The next pauses are short again.
     pub(crate) fn arrived(&mut self) {
         self.backoff.reset();
     }
@@ -120,12 +124,13 @@ impl<R> LinkState<R> {
         tracing::debug!(destination = self.destination, %error, "the connection broke");
     }
 
-    /// Returns the pause after a connection that did not prove itself, or a message that was not taken.
+    /// Returns the pause after a connection that did not prove itself, or after a message that the system
+    /// could not send.
     pub(crate) fn pause(&mut self) -> Duration {
         self.backoff.pause_after(Duration::ZERO)
     }
 
-    /// Returns the pause after an answer that asks to try again later. The pauses grow to 30 s. Over HTTP.
+    /// Returns the pause before an HTTP request is sent again. The pauses grow to 30 s.
     #[cfg(feature = "http")]
     pub(crate) fn long_pause(&mut self) -> Duration {
         self.backoff.pause()
@@ -148,15 +153,15 @@ impl<R> LinkState<R> {
         }
     }
 
-    /// Notes that the destination has accepted a request. Over HTTP.
+    /// Notes that the destination has accepted an HTTP request.
     #[cfg(feature = "http")]
     pub(crate) fn accepted(&mut self) {
         self.is_rejecting = false;
         self.up();
     }
 
-    /// Notes that the destination has rejected a request. A warning is logged once, until the destination
-    /// accepts a request. Over HTTP.
+    /// Notes that the destination has rejected an HTTP request. Logs a warning for the first rejection. The
+    /// next warning can only follow after the destination has accepted a request.
     #[cfg(feature = "http")]
     pub(crate) fn rejected(&mut self, messages: usize, error: &dyn fmt::Display) {
         self.queue.set_last_error(error);

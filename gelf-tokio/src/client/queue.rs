@@ -28,7 +28,7 @@ use super::state::ClientState;
 pub(crate) struct QueuedMessage<R> {
     /// The JSON text, in an allocation of exactly its length.
     pub(crate) payload: Box<[u8]>,
-    /// The receipt, which is taken when the message is settled.
+    /// The receipt, which is taken when the message is settled, that is, gets its outcome.
     receipt: Option<R>,
     /// The number of the message: all queued messages are numbered from 0.
     number: u64,
@@ -48,7 +48,7 @@ pub(crate) struct Queue<R> {
     ending: Notify,
     /// Wakes a sender when there is room. That sender wakes the next one if room remains.
     room: Notify,
-    /// Wakes callers that flush or close when messages were settled, or when the driver has ended.
+    /// Wakes callers of flush and close when messages have been settled, or when the driver has ended.
     settled: Notify,
 }
 
@@ -80,7 +80,7 @@ struct State<R> {
 }
 
 impl<R> Queue<R> {
-    /// Creates a queue with one client, a driver and, if asked for, a reader of receipts.
+    /// Creates a queue with one client and one driver. With `has_receipts`, it also has a reader of receipts.
     pub(crate) fn new(mut options: QueueOptions, has_receipts: bool) -> Self {
         options.max_messages = options.max_messages.max(1);
         let state = State {
@@ -130,7 +130,7 @@ impl<R> Queue<R> {
         }
         if has_to_warn {
             tracing::warn!(
-                "receipts are not read: those beyond the limit of the queue are lost, and counted"
+                "receipts are not read: receipts beyond the limit of the queue are lost, and only counted"
             );
         }
     }
@@ -214,16 +214,16 @@ impl<R> Queue<R> {
             self.work.notify_one();
         }
         if has_room {
-            // This sender used only part of the room that woke it.
+            // Room remains, so another sender that waits for room is woken.
             self.room.notify_one();
         }
         Ok(())
     }
 
-    /// Queues a message; with `WhenFull::Wait` it waits for room.
+    /// Queues a message. With `WhenFull::Wait`, the call waits for room.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, nothing is queued.
+    /// If the future is dropped before it completes, nothing is queued.
     pub(crate) async fn queue(&self, payload: Box<[u8]>, receipt: R) -> Result<(), NotQueued<R>> {
         let mut offered = self.offer(payload, receipt);
         loop {
@@ -272,7 +272,7 @@ impl<R> Queue<R> {
         self.state().closing.get_or_insert(within);
         self.work.notify_one();
         self.ending.notify_one();
-        // A sender that waits for room finds that the queue is closed.
+        // Senders that wait for room wake up, and find that the queue is closed.
         self.room.notify_waiters();
     }
 
@@ -415,7 +415,7 @@ impl<R> Queue<R> {
         let given_up = state.give_up();
         Self::release(guard);
         drop(given_up);
-        // A sender that waits for room finds that there is no driver.
+        // Senders that wait for room wake up, and find that there is no driver.
         self.room.notify_waiters();
         self.settled.notify_waiters();
     }
@@ -476,7 +476,7 @@ impl<R> State<R> {
         if options.when_full != WhenFull::DropOldest {
             return Err(NotQueuedReason::Full);
         }
-        // No message is dropped unless that makes enough room.
+        // Messages are dropped only if their removal makes enough room.
         let (mut dropped, mut bytes) = (0, 0);
         for message in &self.waiting {
             dropped += 1;
@@ -508,8 +508,8 @@ impl<R> State<R> {
         given_up
     }
 
-    /// Counts the outcome, and keeps the receipt for the reader, if there is one and it is not too far
-    /// behind.
+    /// Counts the outcome. If there is a reader of receipts that is not too far behind, keeps the receipt for
+    /// the reader.
     fn settle(&mut self, message: &mut QueuedMessage<R>, outcome: Outcome) {
         self.stats.count(outcome);
         let Some(receipts) = &mut self.receipts else { return };
@@ -527,7 +527,7 @@ impl<R> State<R> {
     }
 }
 
-/// Shows no payload: it is private, and may have megabytes.
+/// Shows no payload, because a payload is private and may be megabytes long.
 impl<R> fmt::Debug for QueuedMessage<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QueuedMessage")

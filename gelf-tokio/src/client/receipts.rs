@@ -12,8 +12,9 @@ use crate::outcome::Outcome;
 
 use super::queue::Queue;
 
-/// Receives a receipt, with its [`Outcome`], for each queued message of a client. The order is that of the
-/// queue, except that messages dropped from a full queue come before messages in flight.
+/// Receives a receipt, with its [`Outcome`], for each queued message of a client. Receipts come in the order
+/// of the queue, but a message that is dropped from a full queue has its receipt before the messages in
+/// flight.
 ///
 /// The client keeps as many unread receipts as the queue may hold messages, but at least 65,536. Further
 /// receipts are lost and counted in [`ClientStats::receipts_lost`](crate::stats::ClientStats::receipts_lost);
@@ -31,7 +32,7 @@ impl<R> Receipts<R> {
     /// Waits for the next receipt. Returns `None` when the driver has ended and all receipts are read.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no receipt is lost.
+    /// If the future is dropped before it completes, no receipt is lost.
     pub async fn recv(&mut self) -> Option<(R, Outcome)> {
         poll_fn(|cx| self.queue.poll_receipt(cx.waker())).await
     }

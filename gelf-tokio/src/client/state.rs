@@ -12,8 +12,8 @@ pub enum ClientState {
     Connected,
     /// There is no connection yet, or the last connection has ended and the driver is about to open the next.
     Connecting,
-    /// The driver has ended though the client is not closed, as with
-    /// [`NotQueuedReason::DriverEnded`](crate::NotQueuedReason::DriverEnded). Nothing is sent any more. A
+    /// The driver has ended though the client is not closed (see
+    /// [`NotQueuedReason::DriverEnded`](crate::NotQueuedReason::DriverEnded)). Nothing is sent any more. A
     /// program that has further messages should create a new client, or end.
     DriverEnded,
     /// The last attempt to connect or to send failed, or the last connection ended before it had proven

@@ -11,7 +11,7 @@ const MAX_NAME_LEN: usize = 253;
 /// The maximum length of a zone, in bytes. Names of interfaces have up to 15 bytes on Linux.
 const MAX_ZONE_LEN: usize = 63;
 
-/// Writes `HOST:PORT` as [`read`] reads it.
+/// Writes `HOST:PORT` in the form that [`read`] parses.
 pub(super) fn show(host: &str, port: u16) -> String {
     match host.contains(':') {
         true => format!("[{}]:{port}", host.replace('%', "%25")),

@@ -10,9 +10,9 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// URI.
 ///
 /// # Errors
-/// [`InvalidEndpoint::UserInfo`] if a `%` is not followed by two hexadecimal digits, if the decoded text is
-/// not UTF-8, if a character is not permitted there in a URI (RFC 3986, section 3.2.1), if the user's name
-/// has a colon, or if the name or the password has a control character.
+/// Returns [`InvalidEndpoint::UserInfo`] if a `%` is not followed by two hexadecimal digits, if the decoded
+/// text is not UTF-8, if a character is not permitted in this part of a URI (RFC 3986, section 3.2.1), if the
+/// user's name has a colon, or if the name or the password has a control character.
 pub(super) fn authorization(user_info: &str) -> Result<(String, String), InvalidEndpoint> {
     let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
     let read = |text: &str| {

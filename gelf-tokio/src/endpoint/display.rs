@@ -9,7 +9,7 @@ use crate::endpoint::table::TABLE;
 use crate::endpoint::{Endpoint, HttpOptions, Transport};
 
 /// Writes the URI, always with the port, and with the options that differ from their defaults. The URI parses
-/// to the same endpoint, but for the value of a `header`: that is a secret, and `***` stands for it. A user
+/// to the same endpoint, except that `***` stands for the value of each `header`, which is a secret. A user
 /// and a password are written as the header `Authorization`.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,7 +143,7 @@ mod tests {
         let options =
             (of(paths()), of((paths(), paths())), of(hosts())).prop_map(|(ca, pair, server_name)| {
                 let (cert, key) = pair.unzip();
-                // A certificate has no zone.
+                // A certificate cannot name a host with a zone.
                 let server_name = server_name.filter(|name: &String| !name.contains('%'));
                 TlsOptions { ca, cert, key, server_name }
             });

@@ -162,13 +162,14 @@ impl fmt::Display for InvalidEndpoint {
 
 impl std::error::Error for InvalidEndpoint {}
 
-/// Returns the part of a text without a known scheme that an error may show. The other parts may contain a
-/// password or other secrets.
+/// Returns the part of a text that an error may show. The text has no known scheme, so its other parts may
+/// contain a password or other secrets.
 pub(super) fn shown(text: &str) -> String {
     without_options(text).rsplit('@').next().unwrap_or_default().to_owned()
 }
 
-/// Returns the part before the options, even if the `?` is missing, since options may contain a secret.
+/// Returns the part before the options, since options may contain a secret. If the `?` is missing, the
+/// options begin at the first `&`.
 pub(super) fn without_options(text: &str) -> String {
     text.split(['?', '&']).next().unwrap_or_default().to_owned()
 }

@@ -44,7 +44,7 @@ pub struct UdpOptions {
 #[non_exhaustive]
 pub struct TcpOptions {
     /// The time limit for connecting to one address: 10 s by default, in whole seconds up to 3,600. The TLS
-    /// handshake has the same limit again.
+    /// handshake that follows has a separate limit of the same length.
     pub connect_timeout: Duration,
     /// The delimiter at the end of each frame; a null byte by default, as GELF specifies. Inputs that read
     /// lines need a line feed. A payload that contains the delimiter is refused; encoded messages never
@@ -118,8 +118,8 @@ pub struct HttpOptions {
     /// request.
     pub bulk: bool,
     /// The time limit for connecting to one address, including the TLS handshake, in whole seconds up to
-    /// 3,600. The limit is at most an equal share of [`timeout`](Self::timeout) for each address; that share
-    /// is also the default.
+    /// 3,600. Each address also has an equal share of [`timeout`](Self::timeout), and never more time than
+    /// this share. By default, the share is the only limit.
     pub connect_timeout: Option<Duration>,
     /// Further hosts and ports that take over when the endpoint's own host fails, as with
     /// [`TcpOptions::failover`]. A host fails if it cannot be connected, if its connection ends before an
@@ -137,8 +137,8 @@ pub struct HttpOptions {
     /// The path, as it is sent; by default `/gelf`, the only path that Graylog has. An empty path and `/`
     /// mean the same.
     pub path: String,
-    /// The time limit of a request, from the connection to the answer: 10 s by default, whole seconds up to
-    /// 3,600.
+    /// The time limit of a request, from the connection to the answer: 10 s by default, in whole seconds up
+    /// to 3,600.
     pub timeout: Duration,
     /// TLS below HTTP; none by default.
     pub tls: Option<TlsOptions>,

@@ -42,7 +42,7 @@ pub(super) fn read(
     Ok(taken)
 }
 
-/// Returns whether `known` is this name, or is a group of names, such as `field.*`, that includes this name.
+/// Returns whether `known` is `name`, or is a group of names that includes `name`, such as `field.*`.
 fn stands_for(known: &str, name: &str) -> bool {
     match known.strip_suffix('*') {
         Some(group) if group.ends_with('.') => name.starts_with(group),

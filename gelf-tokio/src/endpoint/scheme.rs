@@ -15,7 +15,7 @@ pub(super) enum Scheme {
 impl Scheme {
     pub(super) const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Http, Self::Https];
 
-    /// Parses a scheme in any case. Returns `None` if there is no such scheme.
+    /// Parses a scheme in upper or lower case. Returns `None` if the scheme is unknown.
     pub(super) fn parse(name: &str) -> Option<Self> {
         let lower_case = name.to_ascii_lowercase();
         match Self::ALL.into_iter().find(|scheme| scheme.name() == lower_case) {

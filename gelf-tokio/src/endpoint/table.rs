@@ -42,7 +42,7 @@ pub(super) struct Row {
     field: Field,
 }
 
-/// The part of an endpoint that holds the option. It decides which schemes have the option.
+/// The part of an endpoint that holds the option. This part determines which schemes have the option.
 #[derive(Debug)]
 enum Field {
     Http(Access<HttpOptions>),
@@ -64,7 +64,7 @@ struct Access<O> {
 /// The text of an option.
 #[derive(Debug)]
 enum Show<O> {
-    /// Returns the texts of an option that may be repeated, one for each time.
+    /// Returns the texts of an option that may be repeated, one for each time that the option is given.
     All(fn(&O) -> Vec<String>),
     /// Returns the text of an option that is given once, or `None` if the option is unset.
     One(fn(&O) -> Option<String>),
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn each_default_is_the_one_of_the_options() {
+    fn each_default_of_the_table_equals_the_default_of_the_options() {
         let tls = Some(TlsOptions::default());
         let transports = [
             Transport::Udp(UdpOptions::default()),

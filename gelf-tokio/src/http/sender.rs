@@ -1,4 +1,4 @@
-//! `HttpSender`: messages as requests.
+//! `HttpSender`, which sends messages as requests.
 
 mod bulk;
 mod connect;
@@ -61,10 +61,10 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// | subject | limit | protects against |
 /// |---|---|---|
 /// | request, from the lookup of the host to the answer | [`HttpOptions::timeout`], 10 s | receivers that do not answer |
-/// | connection to one address | [`HttpOptions::connect_timeout`], and an equal share of the rest of the timeout, of which the request and each further host have one too | addresses that do not answer |
+/// | connection to one address | [`HttpOptions::connect_timeout`], and an equal share of the time that is left; each further host and the request also have a share | addresses that do not answer |
 /// | headers of an answer | 100, about 64 KiB | answers without end |
 /// | body of an answer, which is discarded | 64 KiB and 1 s, then the connection is closed | the same |
-/// | all of an answer, interim ones (1xx) included | 192 KiB | the same |
+/// | whole answer, interim answers (1xx) included | 192 KiB | the same |
 ///
 /// ```no_run
 /// use gelf_tokio::HttpSender;
@@ -90,7 +90,7 @@ pub struct HttpSender {
     compressor: Option<Compressor>,
     timeout: Duration,
     buffer: BytesMut,
-    /// The kept connection, between two requests.
+    /// The connection that is kept between two requests.
     connection: Option<Connection>,
     connections: u64,
 }
@@ -99,8 +99,8 @@ impl HttpSender {
     /// Creates a sender for the endpoint. It does not connect yet, and reads no file.
     ///
     /// # Errors
-    /// `InvalidInput` for an endpoint that is not HTTP, or whose path, header or TLS options are invalid;
-    /// `Unsupported` for TLS without the feature `tls`.
+    /// Returns `InvalidInput` for an endpoint that is not HTTP, or whose path, header or TLS options are
+    /// invalid. Returns `Unsupported` for TLS without the feature `tls`.
     pub fn new(endpoint: &Endpoint) -> io::Result<Self> {
         Self::new_with_resolver(endpoint, Arc::new(SystemResolver))
     }
@@ -155,7 +155,7 @@ impl HttpSender {
     /// accepted the message nevertheless.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, a connection that is in use is closed. The receiver may
+    /// If the future is dropped before it completes, a connection that is in use is closed. The receiver may
     /// have all of the request, or only the beginning of it. The sender stays usable.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), HttpError> {
         Encoder::new().encode(message, &mut self.buffer);
@@ -195,7 +195,7 @@ impl HttpSender {
         let (response, mut connection) = match exchanged {
             Ok(exchanged) => exchanged,
             Err(error) => {
-                // A failed connect has tried every host.
+                // After a failed connect, each host has already been noted as failed.
                 if !matches!(error, HttpError::Connect(_)) {
                     self.hosts().failed(io::Error::other(error.to_string()));
                 }
@@ -226,7 +226,7 @@ impl HttpSender {
                 match kept.send(self.head.request(body, is_gzip)).await {
                     Ok(response) => return Ok((response, kept)),
                     Err(error) if kept.has_heard() => return Err(error),
-                    Err(error) => tracing::debug!(%error, "a kept connection was over, a new one is made"),
+                    Err(error) => tracing::debug!(%error, "a kept connection has ended; a new one is made"),
                 }
             }
             self.hosts().restart();
@@ -241,7 +241,7 @@ impl HttpSender {
         Ok((response, connection))
     }
 
-    /// Compresses the body if the endpoint says so. Returns whether it is gzip.
+    /// Compresses the body if the endpoint says so. Returns the body, and whether the body is in gzip.
     fn compress(&mut self, body: Bytes) -> (Bytes, bool) {
         let Some(compressor) = &mut self.compressor else { return (body, false) };
         let compressed = compressor.compress(&body);

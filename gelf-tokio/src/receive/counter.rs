@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A counter.
+/// A counter that tasks can increment at the same time.
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
 

@@ -57,7 +57,7 @@ impl DeliveryQueue {
     /// receiving side is dropped.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, nothing is reserved.
+    /// If the future is dropped before it completes, nothing is reserved.
     pub(super) async fn reserve(&self, bytes: usize) -> Option<Slot<'_>> {
         let place = self.queue.reserve().await.ok()?;
         let permits = u32::try_from(bytes.min(self.max_bytes)).unwrap_or(u32::MAX);
@@ -78,7 +78,7 @@ impl Deliveries {
     /// dropped.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no item is lost.
+    /// If the future is dropped before it completes, no item is lost.
     pub(super) async fn recv(&mut self) -> Option<Item> {
         let queued = self.queued.recv().await?;
         self.handed_out += 1;
@@ -110,7 +110,7 @@ mod tests {
         Ok(Received { payload: Bytes::from(vec![b'x'; len]), from })
     }
 
-    /// Puts an item if there is room without a wait; returns whether there was.
+    /// Puts an item into the queue if there is room without a wait. Returns whether there was room.
     fn takes(queue: &DeliveryQueue, len: usize) -> bool {
         match pin!(queue.reserve(len)).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(room) => {

@@ -76,17 +76,17 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// |---|---|
 /// | 400 | bytes that are not HTTP/1; HTTP/2 gets no answer |
 /// | 431 | a head of more than 16 KiB, or more than 100 headers |
-/// | 200 | `OPTIONS`, with [headers for pages of other origins](HttpReceiverOptions::cors) where they are allowed |
+/// | 200 | `OPTIONS`, with [headers for pages of other origins](HttpReceiverOptions::cors) if the option is set |
 /// | 401 | a request without the required [header](HttpReceiverOptions::required_header), or with another value |
 /// | 405 | another method than `POST` |
 /// | 404 | another [path](HttpReceiverOptions::path) |
-/// | 415 | a `Content-Encoding` other than `gzip`, `deflate` and `identity`. Graylog takes it for text, and loses the message |
-/// | 413 | a body that is too long, inflated, or has [too many values](HttpReceiverOptions::max_bulk_values); the connection is closed |
+/// | 415 | a `Content-Encoding` other than `gzip`, `deflate` and `identity`. Graylog takes such a body for text, and loses the message |
+/// | 413 | a body that is too long after inflation, or has [too many values](HttpReceiverOptions::max_bulk_values); the connection is closed |
 /// | 408 | a body that does not come in [time](HttpReceiverOptions::request_timeout); the connection is closed |
 /// | 400 | a body that is damaged; the connection is closed |
-/// | 503 | a message for which there was no room in the queue in that time; the connection is closed |
+/// | 503 | a message for which the queue has no room within the same time limit; the connection is closed |
 /// | 400 | a request with a value that is not GELF, if [such requests are rejected](HttpReceiverOptions::reject_invalid) |
-/// | 202 | a request whose payloads are all in the queue, to be received; also when they are not JSON, as Graylog: the payload is handed out as it is, and [`Received::decode`] reports its faults |
+/// | 202 | a request whose payloads are all in the queue. As with Graylog, a payload need not be JSON: it is returned as it is, and [`Received::decode`] reports its faults |
 ///
 /// Graylog answers 202 before it processes the message. This receiver answers once the message is in its
 /// queue, so clients wait while the queue is full.
@@ -104,9 +104,9 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// of the array is a payload. Elements are delimited by braces, brackets and strings: an element that is not
 /// GELF is returned as it is, and does not affect the elements behind it. Any other body is cut into lines,
 /// which end with a line feed, or a carriage return and a line feed; empty lines are skipped. The end of the
-/// body also ends the last line. (Graylog holds such a line back until the connection ends.) An element or
-/// line that is longer than [`max_payload_len`](HttpReceiverOptions::max_payload_len) is a
-/// [`ReceiveError::ValueTooLong`], and the others are returned.
+/// body also ends the last line. (Graylog holds back a last line without a line feed until the connection
+/// ends.) An element or line that is longer than [`max_payload_len`](HttpReceiverOptions::max_payload_len) is
+/// a [`ReceiveError::ValueTooLong`], and the others are returned.
 ///
 /// Values are returned as they arrive, so that no request has to be held in memory. If a request with several
 /// values is rejected midway, for example with 413 or 503, the earlier values are received, and a client that
@@ -121,10 +121,10 @@ impl HttpReceiver {
     /// Listens at an address with the default options. Port 0 means any free port.
     ///
     /// # Errors
-    /// Errors of the operating system, such as an address in use.
+    /// Returns errors of the operating system, such as an address in use.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the socket is closed.
+    /// If the future is dropped before it completes, the socket is closed.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         Self::bind_with_options(address, HttpReceiverOptions::default()).await
     }
@@ -167,12 +167,12 @@ impl HttpReceiver {
     /// are returned.
     ///
     /// # Errors
-    /// Returns [`ReceiveError::ValueTooLong`] for one of several values that is too long. The next call
+    /// Returns [`ReceiveError::ValueTooLong`] if one of several values in a body is too long. The next call
     /// continues behind this value. A fault of a request as a whole is not returned: the receiver answers the
     /// request with an error status and counts it in [`stats`](Self::stats).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no message is lost.
+    /// If the future is dropped before it completes, no message is lost.
     pub async fn recv(&mut self) -> Option<Result<Received, ReceiveError>> {
         self.server.recv().await
     }

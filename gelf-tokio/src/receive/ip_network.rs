@@ -24,7 +24,7 @@ pub struct IpNetwork {
     prefix_len: u8,
 }
 
-/// The error for a text that is not an [`IpNetwork`], or for an address with bits behind the prefix.
+/// The error for a text that is not an [`IpNetwork`], or for an address with bits set behind the prefix.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct InvalidIpNetwork;
@@ -33,8 +33,8 @@ impl IpNetwork {
     /// Returns the network of the addresses that share the first `prefix_len` bits.
     ///
     /// # Errors
-    /// Returns an error if the address has fewer bits, or if a bit behind the prefix is set, as in
-    /// `10.0.0.7/8`.
+    /// Returns an error if the address has fewer bits than the prefix, or if a bit behind the prefix is set,
+    /// as in `10.0.0.7/8`.
     pub fn new(address: IpAddr, prefix_len: u8) -> Result<Self, InvalidIpNetwork> {
         let network = match (address, address.to_canonical()) {
             (IpAddr::V6(_), v4 @ IpAddr::V4(_)) => {
@@ -48,7 +48,7 @@ impl IpNetwork {
         }
     }
 
-    /// Returns whether the network has the address.
+    /// Returns whether the network contains the address.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.first_of(address.to_canonical()) == Some(self.address)
     }

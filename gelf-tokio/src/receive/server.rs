@@ -132,7 +132,7 @@ impl Server {
     /// Waits for the next item. Returns `None` once the server is closed and its queue is empty.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no item is lost.
+    /// If the future is dropped before it completes, no item is lost.
     pub(crate) async fn recv(&mut self) -> Option<Item> {
         self.deliveries.recv().await
     }
@@ -235,7 +235,7 @@ async fn serve<P: Protocol>(service: Arc<Service<P>>, accepted: Accepted) -> End
     let mut closing = service.closing.clone();
     let header = tokio::select! {
         header = service.proxies.read_header(&mut stream) => header,
-        // The proxy has sent data of the client only if it has sent all of the header.
+        // A proxy sends data of the client only after the whole header, so no data is lost here.
         () = closing.reading_over() => return End::Closed,
     };
     let client = match header {
@@ -255,7 +255,7 @@ async fn serve<P: Protocol>(service: Arc<Service<P>>, accepted: Accepted) -> End
     serve_client(&service, stream, client).await
 }
 
-/// Shakes hands, if there is TLS, and serves the connection of a client.
+/// Serves the connection of a client. If the server has TLS, performs the handshake first.
 async fn serve_client<P: Protocol>(service: &Service<P>, stream: TcpStream, from: SocketAddr) -> End {
     let Some(handshake) = &service.handshake else { return serve_stream(service, stream, from).await };
     #[cfg(feature = "tls")]
@@ -266,7 +266,7 @@ async fn serve_client<P: Protocol>(service: &Service<P>, stream: TcpStream, from
                 Some(stream) => serve_stream(service, stream, from).await,
                 None => End::FailedHandshake,
             },
-            // A client has sent data only if it has sent all of its handshake.
+            // A client sends data only after its whole handshake, so no data is lost here.
             () = closing.reading_over() => End::Closed,
         }
     }

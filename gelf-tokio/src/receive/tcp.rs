@@ -72,10 +72,10 @@ impl TcpReceiver {
     /// Listens at an address with the default options. Port 0 means any free port.
     ///
     /// # Errors
-    /// Errors of the operating system, such as an address in use.
+    /// Returns errors of the operating system, such as an address in use.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the socket is closed.
+    /// If the future is dropped before it completes, the socket is closed.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         Self::bind_with_options(address, TcpReceiverOptions::default()).await
     }
@@ -83,7 +83,7 @@ impl TcpReceiver {
     /// Listens at an address.
     ///
     /// # Errors
-    /// Errors of the operating system, such as an address in use.
+    /// Returns errors of the operating system, such as an address in use.
     ///
     /// # Cancel safety
     /// As [`bind`](Self::bind).
@@ -98,7 +98,7 @@ impl TcpReceiver {
     /// [counted](TcpReceiverStats::failed_handshakes).
     ///
     /// # Errors
-    /// Errors of the operating system, such as an address in use.
+    /// Returns errors of the operating system, such as an address in use.
     ///
     /// # Cancel safety
     /// As [`bind`](Self::bind).
@@ -119,7 +119,7 @@ impl TcpReceiver {
     /// Returns an error for a frame that is too long. The next call continues behind the frame.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no message is lost.
+    /// If the future is dropped before it completes, no message is lost.
     pub async fn recv(&mut self) -> Option<Result<Received, ReceiveError>> {
         self.server.recv().await
     }
@@ -128,11 +128,11 @@ impl TcpReceiver {
     /// calls of `close` change nothing.
     ///
     /// No further connection is accepted. The receiver ends its side of each connection and thereby notifies
-    /// the sender. It reads on until the sender ends the connection or has been silent for 100 ms, for at
-    /// most half of the time `within` and at most 1 s, and returns all whole frames. A connection that the
-    /// sender has not ended by then is reset, and the reset notifies the sender too. Frames that find no room
-    /// in the queue within the time `within`, because `recv` is not called often enough, are lost and
-    /// [counted](TcpReceiverStats::cut_frames).
+    /// the sender. The receiver reads on until the sender ends the connection or has been silent for 100 ms.
+    /// This takes at most half of the time `within`, and at most 1 s. All whole frames are returned. If the
+    /// sender has not ended the connection by then, the connection is reset, and the reset notifies the
+    /// sender too. Frames that find no room in the queue within the time `within`, because `recv` is not
+    /// called often enough, are lost and [counted](TcpReceiverStats::cut_frames).
     ///
     /// On Linux, `recv` returns each whole frame that the kernel has acknowledged to its sender: before the
     /// last read of a connection, the receiver tells the kernel to take and acknowledge nothing more. On
@@ -150,7 +150,7 @@ impl TcpReceiver {
     /// Returns the local address.
     ///
     /// # Errors
-    /// None at present.
+    /// Returns no error at present.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.server.local_addr())
     }

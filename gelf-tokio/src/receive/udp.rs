@@ -15,7 +15,7 @@ use tokio::time::{self, Instant};
 use super::{ReceiveError, Received, kernel};
 use crate::sys;
 
-/// The size of the read buffer. No datagram is cut, since this is larger than any UDP datagram.
+/// The size of the read buffer. No datagram is cut, since the buffer is larger than any UDP datagram.
 const READ_BUFFER_BYTES: usize = 65_535;
 
 /// The largest receive buffer that a system can be asked for. The size is an `int`, and Linux doubles it.
@@ -114,7 +114,7 @@ impl UdpReceiver {
     /// Returns errors of the operating system, such as an address in use.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the socket is closed.
+    /// If the future is dropped before it completes, the socket is closed.
     pub async fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
         Self::bind_with_options(address, UdpReceiverOptions::default()).await
     }
@@ -151,10 +151,10 @@ impl UdpReceiver {
     /// datagram, such as health checks send, is no error and is only [counted](UdpReceiverStats::datagrams).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no message is lost.
+    /// If the future is dropped before it completes, no message is lost.
     pub async fn recv(&mut self) -> Option<Result<Received, ReceiveError>> {
         loop {
-            // Otherwise, a flood of chunks would occupy the task's thread.
+            // Lets other tasks run. Otherwise, a flood of chunks would occupy the task's thread.
             coop::consume_budget().await;
             if self.read_until.is_some_and(|end| end <= Instant::now()) {
                 return None;

@@ -33,7 +33,7 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
 /// written.
 pub(crate) const RETAINED_BYTES: usize = 256 * 1024;
 
-/// The size of a read whose bytes are discarded; GELF has no answers.
+/// The maximum size of a read whose bytes are discarded, since GELF has no answers.
 const DISCARD_BYTES: usize = 512;
 
 /// The maximum number of bytes of the receiver's answer that an error or a log message shows.
@@ -69,8 +69,8 @@ impl Dialer {
         })
     }
 
-    /// Returns the hosts. The current host is the one that is connected or, without a connection, the one to
-    /// connect next.
+    /// Returns the hosts. The current host is the host of the connection. Without a connection, it is the
+    /// host that [`connect`](Self::connect) tries first.
     pub(crate) fn hosts(&mut self) -> &mut Hosts {
         &mut self.hosts
     }
@@ -82,7 +82,7 @@ impl Dialer {
 
     /// Connects to the current host, or to the first host after it that can be reached. The name of each host
     /// is looked up, and the addresses are tried in order. [`TcpOptions::connect_timeout`] limits the time of
-    /// each connection attempt, and again the time of each TLS handshake.
+    /// each connection attempt and, separately, the time of each TLS handshake.
     ///
     /// # Errors
     /// Returns an error if no host could be reached. The error of a host is the error of its last address.
@@ -234,7 +234,7 @@ impl Connection {
     /// HTTP.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the next call continues where it stopped.
+    /// If the future is dropped before it completes, the next call continues where this call stopped.
     pub(crate) async fn drive(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_drive(cx)).await
     }

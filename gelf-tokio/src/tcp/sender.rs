@@ -1,4 +1,4 @@
-//! `TcpSender`: one connection.
+//! `TcpSender`, which sends messages over one connection.
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -29,9 +29,9 @@ const MAX_DISCARDED_READS: usize = 16;
 /// A message without a timestamp is sent without one, unlike with a [`Client`](crate::Client).
 ///
 /// [`feed`](Self::feed) buffers a message, and [`flush`](Self::flush) writes the buffered messages. A sender
-/// that has failed stays closed. The caller then connects a new sender, and sends all messages that were not
-/// completely [acknowledged](Self::acknowledged) again, each from its first byte. Some of these messages may
-/// have arrived, so the receiver may see them twice. A [`Client`](crate::Client) does all that.
+/// that has failed stays closed. The caller then connects a new sender, and sends again all messages that
+/// were not completely [acknowledged](Self::acknowledged), each from its first byte. Some of these messages
+/// may have arrived, so the receiver may see them twice. A [`Client`](crate::Client) does all of this.
 ///
 /// ```
 /// use std::time::Duration;
@@ -62,14 +62,14 @@ impl TcpSender {
     /// Looks the host up and connects to the first of its addresses that answers. If no address answers, the
     /// sender connects to one of the hosts of
     /// [`TcpOptions::failover`](crate::options::TcpOptions::failover). The time limit
-    /// [`TcpOptions::connect_timeout`](crate::options::TcpOptions::connect_timeout) applies to each address,
-    /// and again to the TLS handshake.
+    /// [`TcpOptions::connect_timeout`](crate::options::TcpOptions::connect_timeout) applies to each address
+    /// and, separately, to the TLS handshake.
     ///
     /// # Errors
     /// Returns `InvalidInput` for an endpoint that is not TCP, and otherwise the error of the last address.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, nothing stays open.
+    /// If the future is dropped before it completes, nothing stays open.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         let Transport::Tcp(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not TCP"));
@@ -78,13 +78,13 @@ impl TcpSender {
         Ok(Self { connection, closed: false })
     }
 
-    /// Buffers a message for the next flush. If 64 KiB are buffered already, it flushes them first.
+    /// Buffers a message for the next flush. If 64 KiB are buffered already, the call flushes them first.
     ///
     /// # Errors
     /// See [`flush`](Self::flush). After an error, the message is not buffered.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the message is not buffered.
+    /// If the future is dropped before it completes, the message is not buffered.
     pub async fn feed(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.make_room().await?;
         write_message(message, self.connection.delimiter(), self.connection.buffer());
@@ -105,14 +105,14 @@ impl TcpSender {
         Ok(write_payload(payload, self.connection.delimiter(), self.connection.buffer())?)
     }
 
-    /// Writes all buffered messages to the operating system. It waits while the receiver does not read.
+    /// Writes all buffered messages to the operating system. The call waits while the receiver does not read.
     ///
     /// # Errors
     /// Returns [`SendError::Closed`] if the connection is over already, and [`SendError::Io`] if the
     /// connection breaks during the flush.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the next flush continues where this one stopped.
+    /// If the future is dropped before it completes, the next flush continues where this one stopped.
     pub async fn flush(&mut self) -> Result<(), SendError> {
         if self.is_closed() {
             return Err(SendError::Closed);
@@ -132,7 +132,7 @@ impl TcpSender {
     /// See [`flush`](Self::flush).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the message may be missing from the buffer, or may have
+    /// If the future is dropped before it completes, the message may be missing from the buffer, or may have
     /// been written in part. The next flush writes the rest of the buffer.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.feed(message).await?;
@@ -167,7 +167,7 @@ impl TcpSender {
     /// `grace`. After an error, the receiver may have read any part of the messages.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the connection is closed, and messages that are not
+    /// If the future is dropped before it completes, the connection is closed, and messages that are not
     /// written yet are lost.
     pub async fn close(mut self, grace: Duration) -> Result<(), SendError> {
         let end = async {
@@ -181,7 +181,7 @@ impl TcpSender {
     /// Returns the local address of the connection.
     ///
     /// # Errors
-    /// Errors of the operating system.
+    /// Returns errors of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.connection.socket().local_addr()
     }
@@ -189,7 +189,7 @@ impl TcpSender {
     /// Returns the address of the receiver.
     ///
     /// # Errors
-    /// Errors of the operating system.
+    /// Returns errors of the operating system.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.connection.socket().peer_addr()
     }

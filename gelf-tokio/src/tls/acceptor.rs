@@ -26,8 +26,8 @@ use crate::blocking;
 /// The files are PEM, of up to 4 MiB each. The receiver checks them before a handshake, once a second at
 /// most, and reads them again if a file has changed, so that new certificates need no restart. Open
 /// connections keep their certificates. If the new files are invalid, the receiver keeps the previous ones,
-/// logs a warning, and tries again when a file changes, or at the next check if the operating system refused
-/// the file. [`failed_reloads`](Self::failed_reloads) counts such failures.
+/// logs a warning, and tries again when a file changes. If the operating system refused to read a file, the
+/// receiver tries again at the next check. [`failed_reloads`](Self::failed_reloads) counts these failures.
 ///
 /// Clones share their state.
 #[derive(Clone, Debug)]
@@ -46,7 +46,8 @@ struct Shared {
     reloads: AtomicU64,
 }
 
-/// The time between two checks of the files, so that a storm of handshakes costs one thread at a time.
+/// The minimum time between two checks of the files, so that a storm of handshakes does not start a thread
+/// for each handshake.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
@@ -131,7 +132,7 @@ impl ReceiverTls {
     /// senders that offer none are accepted.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the connection is closed.
+    /// If the future is dropped before it completes, the connection is closed.
     pub(crate) async fn shake_hands(
         &self,
         protocol: Option<&'static [u8]>,
@@ -259,7 +260,8 @@ impl Sources {
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)));
         config.session_storage = Arc::new(Forgetful);
         // A ticket stays unread in the socket of a sender that never reads. When this sender closes the
-        // connection, its kernel sends a reset and discards the data that is not sent yet.
+        // connection, its kernel sends a reset and discards the data that is not sent yet. Tickets are
+        // therefore sent only if senders need certificates.
         config.send_tls13_tickets = usize::from(self.client_ca.is_some());
         Ok(config)
     }
@@ -276,9 +278,9 @@ impl Sources {
     }
 }
 
-/// A storage that drops every session. With this storage, rustls sends session tickets, by which a sender
-/// learns that its certificate is accepted, but rustls resumes no session. A resumed session could have an
-/// earlier certificate.
+/// A storage that drops every session. With this storage, rustls sends session tickets, but resumes no
+/// session. A ticket tells a sender that its certificate is accepted. A resumed session could have an earlier
+/// certificate.
 #[derive(Debug)]
 struct Forgetful;
 
@@ -334,7 +336,7 @@ mod tests {
         assert_eq!(certificate(&open), first.der);
         assert_eq!((receiver.reloads(), receiver.failed_reloads()), (0, 0));
 
-        // Between the two files of a rotation, and with invalid files, the previous ones apply.
+        // While only one of the two files is replaced, and while files are invalid, the previous files apply.
         directory.write("server.pem", &second.cert_pem);
         assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), first.der);
         assert_eq!(certificate(&attempt(&mut connector, address).await.unwrap()), first.der);

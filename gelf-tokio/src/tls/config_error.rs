@@ -17,7 +17,7 @@ pub(super) enum Reason {
     Certificate(usize),
     Encrypted,
     Key,
-    /// The private key does not belong to the certificate at this place.
+    /// The private key does not belong to the certificate with this path or description.
     KeyOfAnother(String),
     NoCertificate,
     NoKey,

@@ -27,8 +27,8 @@ use super::verifier::Verifier;
 use crate::blocking::{self, Blocking};
 use crate::endpoint::{TlsOptions, without_zone};
 
-/// The time for a receiver to refuse the sender's certificate after the handshake: longer than any round
-/// trip.
+/// The time in which a receiver may refuse the sender's certificate after the handshake. It is longer than
+/// any round trip.
 const VERDICT: Duration = Duration::from_secs(1);
 
 /// Makes TLS connections to one receiver.
@@ -40,7 +40,7 @@ pub(crate) struct Connector {
     server_name: ServerName<'static>,
     sources: Arc<Sources>,
     loaded: Option<Arc<Loaded>>,
-    /// The read of the files that a cancelled connect has begun.
+    /// The reading of the files that a cancelled call of `connect` has begun.
     reading: Option<Blocking<Result<Arc<Loaded>, TlsConfigError>>>,
 }
 
@@ -99,7 +99,7 @@ impl Connector {
         })
     }
 
-    /// Announces `protocol`, such as `http/1.1` (RFC 7301). A receiver that knows the extension but not the
+    /// Announces `protocol`, such as `http/1.1`, by ALPN (RFC 7301). A receiver that knows ALPN but not the
     /// protocol refuses the handshake.
     #[cfg(any(feature = "http", test))]
     pub(crate) fn set_alpn(&mut self, protocol: &'static [u8]) {
@@ -129,7 +129,7 @@ impl Connector {
     /// the receiver does not speak TLS. The source of the error is the error of rustls.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, the connection is closed, and the connector is as before.
+    /// If the future is dropped before it completes, the connection is closed, and the connector is as before.
     pub(crate) async fn connect<IO>(&mut self, io: IO) -> io::Result<TlsStream<IO>>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
@@ -262,7 +262,8 @@ pub(crate) fn config_from_pem(
     Ok(Arc::new(config))
 }
 
-/// The sender's certificates for one connection, and whether the receiver has asked for one.
+/// The sender's certificates for one connection, and a flag that tells whether the receiver has asked for a
+/// certificate.
 #[derive(Debug)]
 struct Client {
     certificates: Arc<dyn ResolvesClientCert>,

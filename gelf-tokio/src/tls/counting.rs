@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_a_flush_exactly_the_bytes_counted_hold_all_that_was_written() {
+    async fn after_a_flush_the_counted_bytes_contain_all_written_plaintext() {
         let (directory, authority) = (Directory::new(), Authority::new("a"));
         let ca = directory.write("ca.pem", &authority.pem());
         let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();

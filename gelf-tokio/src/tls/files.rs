@@ -76,7 +76,7 @@ impl fmt::Debug for Pem {
 
 /// The metadata of a file. They differ if the file was replaced or its contents have changed.
 ///
-/// Replacing a file changes the inode, even if the path is a symbolic link, as Kubernetes and certbot use it.
+/// Replacing a file changes the inode, even if the path is a symbolic link, as with Kubernetes and certbot.
 /// Writing into a file changes its times. On Unix, the stamp includes the time of the last status change: a
 /// program cannot set this time, and a change of permissions changes it.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -20,7 +20,7 @@ pub(super) struct Attempt<'a> {
     pub(super) was_asked: bool,
 }
 
-/// A handshake error. The text quotes nothing that the peer has sent; the source may.
+/// A handshake error. The text quotes nothing that the peer has sent, but the source may do so.
 #[derive(Debug)]
 struct HandshakeError {
     text: String,

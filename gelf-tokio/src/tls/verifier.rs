@@ -41,8 +41,8 @@ impl ServerCertVerifier for Verifier {
         let verified =
             self.authorities.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
         match verified {
-            // The validity is checked before the issuer, so the certificate is valid now. The name is checked
-            // last, and has to be checked here.
+            // rustls checks the validity before the issuer, so the validity of this certificate is confirmed.
+            // rustls checks the name last, so the name still has to be checked here.
             Err(error) if is_about_the_issuer(&error) && self.certificates.contains(end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())

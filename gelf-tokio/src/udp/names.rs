@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn with_a_reason_it_is_looked_up_at_once_and_not_more_than_once_a_second() {
+    async fn a_name_is_looked_up_at_once_after_an_error_and_at_most_once_a_second() {
         let resolver = Arc::new(Counting::new());
         let (names, _) = look_up(&resolver).await;
         sleep(Duration::from_secs(5)).await;

@@ -12,10 +12,10 @@ const PER_DATAGRAM: u128 = NANOS_PER_SECOND;
 /// The time for which the bucket stores permission to send, since a timer fires up to some milliseconds late.
 const CATCH_UP: Duration = Duration::from_millis(10);
 
-/// A token bucket that fills at the rate and holds one datagram and 10 ms of the rate. In any span of time,
-/// the number of sent datagrams is at most one more than the rate allows for that span plus 10 ms. For
-/// example, a rate of 1,000 datagrams a second allows at most 1,011 datagrams in the first second. The caller
-/// passes the time.
+/// A token bucket that fills at the rate. A full bucket holds one datagram plus the datagrams of 10 ms. In
+/// any span of time, the number of sent datagrams is at most one more than the rate allows for that span plus
+/// 10 ms. For example, a rate of 1,000 datagrams a second allows at most 1,011 datagrams in the first second.
+/// The caller passes the current time.
 #[derive(Debug)]
 pub(crate) struct Pacing {
     rate: NonZeroU32,

@@ -155,7 +155,7 @@ impl SegmentedSocket {
         let size = self.datagram_size.as_usize();
         match deliver(socket, &self.buffer, Some(size), count, &mut self.stats).await {
             Err(error) if sys::is_segmentation_refused(&error) => {
-                tracing::debug!(%error, "datagrams are not taken several at once; they leave one by one");
+                tracing::debug!(%error, "several datagrams at once are refused; they are sent one by one");
                 self.segments = false;
                 self.stats.fallbacks += 1;
             }

@@ -1,4 +1,4 @@
-//! `UdpSender`: messages as datagrams.
+//! `UdpSender`, which sends messages as datagrams.
 
 use std::fmt;
 use std::io;
@@ -63,8 +63,8 @@ use crate::send::SendError;
 /// [`UdpSenderStats::refused`] counts the report. The sender also sends a datagram again after other errors
 /// that hosts and routers report. If the second attempt fails too, the error belongs to the datagram itself.
 /// No error ends the sender. A [`Client`](crate::Client) keeps a message while there is no route or no local
-/// address. If a link of this machine finds no neighbour, the report comes seconds after the datagrams, which
-/// are lost.
+/// address. If the next host on the link does not answer (ARP or neighbour discovery), the error is reported
+/// seconds later, and the datagrams sent until then are lost.
 ///
 /// # Rate
 ///
@@ -83,11 +83,11 @@ impl UdpSender {
     /// address. Nothing is sent.
     ///
     /// # Errors
-    /// `InvalidInput` for an endpoint that is not UDP; the error of the lookup; otherwise the error of the
-    /// last address.
+    /// Returns `InvalidInput` for an endpoint that is not UDP, the error of the lookup if the lookup fails,
+    /// and otherwise the error of the last address.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, nothing stays open.
+    /// If the future is dropped before it completes, nothing stays open.
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         Self::connect_with_resolver(endpoint, Arc::new(SystemResolver)).await
     }
@@ -130,15 +130,16 @@ impl UdpSender {
         self.socket.set_segmentation(allowed);
     }
 
-    /// Sends a message. It waits while the operating system has no room, and while the rate is exceeded.
+    /// Sends a message. The call waits while the operating system has no room, and while the rate is
+    /// exceeded.
     ///
     /// # Errors
-    /// [`SendError::TooLarge`] if the message does not fit into 128 chunks and [`UdpOptions::overflow`] says
-    /// not to cut it; [`SendError::Io`] if the operating system did not take a datagram. The rest of the
-    /// message is then not sent. The sender stays usable.
+    /// Returns [`SendError::TooLarge`] if the message does not fit into 128 chunks and
+    /// [`UdpOptions::overflow`] says not to cut it. Returns [`SendError::Io`] if the operating system did not
+    /// take a datagram; the rest of the message is then not sent. The sender stays usable.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, some chunks may have been sent. The receiver drops an
+    /// If the future is dropped before it completes, some chunks may have been sent. The receiver drops an
     /// incomplete message.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.follow();
@@ -159,8 +160,8 @@ impl UdpSender {
     /// decodes the payload and sends the message that it contains.
     ///
     /// # Errors
-    /// As [`send`](Self::send). Returns [`SendError::TooLarge`] also for a payload that has to be cut but is
-    /// not a message.
+    /// Returns the errors of [`send`](Self::send). [`SendError::TooLarge`] is also the error for a payload
+    /// that has to be cut but is not a message.
     ///
     /// # Cancel safety
     /// As [`send`](Self::send).
@@ -183,8 +184,8 @@ impl UdpSender {
     }
 
     /// Returns whether a refusal by the destination's host was received since the last datagram was sent.
-    /// Each refusal is reported once: here, or during the next send. Both ways,
-    /// [`UdpSenderStats::refused`] counts it.
+    /// Each refusal is reported once: here, or during the next send. In both cases,
+    /// [`UdpSenderStats::refused`] counts the refusal.
     pub fn take_refusal(&mut self) -> bool {
         let error = self.destination.socket().take_error().ok().flatten();
         let is_refused = error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
@@ -203,7 +204,7 @@ impl UdpSender {
     /// Returns the local address.
     ///
     /// # Errors
-    /// Errors of the operating system.
+    /// Returns errors of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.destination.socket().local_addr()
     }
@@ -211,7 +212,7 @@ impl UdpSender {
     /// Returns the current address of the destination.
     ///
     /// # Errors
-    /// Errors of the operating system.
+    /// Returns errors of the operating system.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.destination.socket().peer_addr()
     }

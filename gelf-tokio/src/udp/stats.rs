@@ -22,8 +22,9 @@ pub struct UdpSenderStats {
     pub segmented: u64,
     /// Addresses to which several datagrams cannot be sent by one system call.
     pub fallbacks: u64,
-    /// Datagrams for which the destination's host reported a refusal. These datagrams are lost. They belong
-    /// to the message during whose sending the counter is incremented, or to the message before it.
+    /// Datagrams for which the destination's host reported a refusal. These datagrams are lost. Such a
+    /// datagram belongs to the message that was being sent when the counter was incremented, or to the
+    /// previous message.
     pub refused: u64,
     /// Changes of the destination's address or of the local address.
     pub reroutes: u64,

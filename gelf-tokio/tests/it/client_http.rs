@@ -1,4 +1,4 @@
-//! A client over HTTP: each answer decides the outcome of its messages.
+//! A client over HTTP: the answer to a request decides the outcome of the request's messages.
 
 use std::time::{Duration, Instant};
 
@@ -161,7 +161,7 @@ async fn a_request_without_an_answer_goes_to_the_next_host_and_a_later_connectio
     drop(peer);
     let mut peer = accept(&second).await;
     assert_eq!(host(&mut peer).await, second_host);
-    // An answer shows that the host works, so the request is sent to it again.
+    // An answer shows that the host works, so the request is sent to the same host again.
     peer.write(&status("503 Service Unavailable", "")).await;
     assert_eq!(answer(&mut peer, &status("202 Accepted", "connection: close\r\n")).await, [0]);
     sending.wait_for("the outcome", |stats| stats.accepted == 1).await;

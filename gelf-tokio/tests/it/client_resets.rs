@@ -1,9 +1,9 @@
 //! A client whose connections are reset.
 //!
-//! A connection that has proven itself settles messages that the receiver's kernel has acknowledged. All
-//! other messages, and all messages of a connection that has not proven itself, are written again as whole
-//! frames to the next connection. A message that was settled but never read is lost. No sender can detect
-//! this loss, but a counter has the number of messages that may be lost.
+//! A connection that has proven itself settles messages (gives them their outcome) when the receiver's kernel
+//! has acknowledged them. All other messages, and all messages of a connection that has not proven itself,
+//! are written again as whole frames to the next connection. A message that was settled but never read is
+//! lost. No sender can detect this loss, but a counter has the number of messages that may be lost.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn reset_after(kept: usize) {
     sending.wait_for("the proof", |stats| stats.acknowledged == 1).await;
     read.clear();
     cut_segment(&stream, both, kept);
-    // Both are queued before the driver runs, so both are sent in one segment.
+    // Both frames are queued before the driver runs, so both are sent in one segment.
     for receipt in 1..3 {
         sending.client.try_send_with_receipt(&Message::new("h", text(receipt)), receipt).unwrap();
     }

@@ -124,7 +124,7 @@ async fn a_close_waits_until_the_receiver_ends_the_connection_or_the_probation_i
     }
 }
 
-/// A proven connection needs nothing from the receiver.
+/// The close of a proven connection does not wait for the receiver.
 #[tokio::test(start_paused = true)]
 async fn the_close_of_a_proven_connection_takes_no_time() {
     let sink = Sink::start().await;

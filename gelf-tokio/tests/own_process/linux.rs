@@ -34,7 +34,7 @@ macro_rules! test {
 }
 
 const TESTS: &[(&str, fn())] = &[
-    // This test is first, because it would reuse the memory that earlier tests have freed.
+    // This test is first, because it would otherwise reuse memory that earlier tests have freed.
     test!(async client_memory::an_outage_takes_no_more_memory_than_the_budget_and_32_mib),
     #[cfg(feature = "http")]
     test!(async http_memory::memory_depends_on_the_limits_and_not_on_the_input),

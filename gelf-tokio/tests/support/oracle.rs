@@ -1,4 +1,4 @@
-//! Numbered messages, and the comparison of those that arrive with those that are expected.
+//! Numbered messages, and the comparison of the messages that arrived with the expected messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,8 +7,8 @@ pub fn receipt(stream: u32, number: u64) -> u64 {
     u64::from(stream) << 32 | number
 }
 
-/// Returns the text of the message with this receipt: the receipt, and 20 to 100 digits that follow from it.
-/// Any change makes it another text.
+/// Returns the text of the message with this receipt: the receipt, and 20 to 100 digits that are derived from
+/// the receipt. A text that was changed on its way no longer fits its receipt.
 pub fn text(receipt: u64) -> String {
     // SplitMix64 (Steele, Lea and Flood, 2014).
     let mut state = receipt;
@@ -36,7 +36,7 @@ pub struct Report {
     pub unexpected: Vec<u64>,
     /// The number of repeated arrivals.
     pub duplicated: u64,
-    /// The messages that arrived after a later one of their stream.
+    /// The messages that arrived after a later message of the same stream.
     pub reordered: Vec<u64>,
 }
 
@@ -58,12 +58,12 @@ impl Report {
         }
     }
 
-    /// Returns whether each expected message arrived, and no other.
+    /// Returns whether each expected message arrived, and no other message.
     pub fn is_complete(&self) -> bool {
         self.lost.is_empty() && self.unexpected.is_empty()
     }
 
-    /// Returns whether each expected message arrived once and in order, and no other.
+    /// Returns whether each expected message arrived once and in order, and no other message arrived.
     pub fn is_exact(&self) -> bool {
         self.is_complete() && self.duplicated == 0 && self.reordered.is_empty()
     }

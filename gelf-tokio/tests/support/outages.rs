@@ -381,7 +381,7 @@ fn take_frames(bytes: &mut Vec<u8>, heard: &mut Heard) {
     bytes.drain(..bytes.len() - rest);
 }
 
-/// Judges one payload.
+/// Notes the arrival of one payload, which is a message or a bad frame.
 fn hear_payload(payload: &[u8], heard: &mut Heard) {
     match receipt_of(payload) {
         Some(receipt) => {

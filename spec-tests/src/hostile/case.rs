@@ -1,4 +1,5 @@
-//! Defines the cases. A case holds the bytes of an input, not the recipe in a vector file.
+//! Defines the cases. A case holds the bytes of an input, whereas a vector file may describe how to build
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -58,10 +59,10 @@ const CHOICES: [&str; 10] = [
     "UnterminatedFrame",
 ];
 
-/// Maximum size of a seed. Larger vectors would only be slow.
+/// Maximum size of a seed, in bytes. Larger vectors would only be slow.
 const MAX_SEED_BYTES: usize = 16 << 10;
 
-/// Returns the payload, the datagrams or the stream of each vector that has one. A case does not keep its
+/// Returns the input of each vector whose input is a payload, datagrams or a stream. A case does not keep its
 /// vector's [`limits`](Vector::limits). Inputs of more than [`MAX_SEED_BYTES`] are left out.
 pub(super) fn seeds(topics: &[Topic]) -> Vec<Case> {
     let mut seeds = Vec::new();
@@ -125,7 +126,8 @@ impl Case {
         }
     }
 
-    /// Returns whether several senders use the same chunk id. The handling of such chunks is a choice, too.
+    /// Returns whether several senders use the same chunk id. For such chunks, the expected result is a
+    /// choice, too.
     fn has_senders_of_one_id(&self) -> bool {
         let Self::Datagrams(datagrams) = self else { return false };
         let mut senders = BTreeMap::new();

@@ -8,7 +8,8 @@ use super::case::{Case, Datagram};
 use crate::numbers::Numbers;
 use crate::vector::{FieldValue, MessageText};
 
-/// Generates a case of one to four messages, and the messages in the order in which they become complete.
+/// Generates a case of one to four messages. Also returns the messages in the order in which they become
+/// complete.
 pub(super) fn valid(numbers: &mut Numbers) -> (Case, Vec<MessageText>) {
     match numbers.below(8) {
         0 | 1 => {
@@ -46,8 +47,8 @@ pub(super) fn pieces(wire: &[u8], numbers: &mut Numbers) -> Vec<Vec<u8>> {
 }
 
 fn datagrams(numbers: &mut Numbers) -> (Case, Vec<MessageText>) {
-    // The datagrams of each message are shuffled, then interleaved with those of the others. The last
-    // datagram of each message decides the order of delivery.
+    // The datagrams of each message are shuffled, and then interleaved with the datagrams of the other
+    // messages. The last datagram of each message decides the order of delivery.
     let mut messages = Vec::new();
     let mut waiting: Vec<(usize, Vec<Datagram>)> = Vec::new();
     for at in 0..numbers.between(1, 3) {
@@ -56,7 +57,7 @@ fn datagrams(numbers: &mut Numbers) -> (Case, Vec<MessageText>) {
         let mut datagrams = chunks(&packed(&payload, numbers), numbers);
         numbers.shuffle(&mut datagrams);
         match &datagrams[..] {
-            // Repeats the first datagram before the last one is sent.
+            // Repeats the first datagram before the last datagram is sent.
             [first, _, ..] if numbers.once_in(4) => {
                 let first = first.clone();
                 datagrams.insert(1, first);

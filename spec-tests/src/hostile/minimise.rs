@@ -9,7 +9,8 @@ use super::case::{Case, Datagram};
 use super::{Asker, Fault, HostileOptions, Oracle};
 use crate::brackets::{Scanner, Token};
 
-/// Returns a smaller case with the same fault, the result of gelf-core, and the fault.
+/// Returns a smaller case that has the same fault. Also returns the result of gelf-core for this case, and
+/// the fault.
 pub(super) fn minimise(
     case: Case,
     fault: Fault,
@@ -23,7 +24,7 @@ pub(super) fn minimise(
         asks_left: options.minimise_asks,
         deadline: Instant::now() + options.minimise_time,
     };
-    // Removing single bytes takes many requests, so it is the last step.
+    // Removing few bytes at a time takes many requests, so `least` starts large and shrinks later.
     let mut least = 64;
     loop {
         let before = search.size();
@@ -52,7 +53,8 @@ impl Search<'_, '_, '_> {
         self.asks_left == 0 || Instant::now() >= self.deadline
     }
 
-    /// Returns the size to minimise. Each step counts, because an empty datagram is an input, too.
+    /// Returns the size to minimise: the sum of bytes and steps. Steps count, because an empty datagram is an
+    /// input, too.
     fn size(&self) -> usize {
         self.best.0.bytes() + self.best.0.parts().len()
     }
@@ -109,7 +111,7 @@ impl Search<'_, '_, '_> {
         let mut case = self.best.0.clone();
         let Some(part) = case.part_mut(at) else { return Ok(()) };
         let inflated = Decompressor::default().decompress(part).ok().map(<[u8]>::to_vec);
-        // A decompression bomb is smaller when it is compressed.
+        // A decompression bomb stays compressed, because it is larger when it is inflated.
         if let Some(inflated) = inflated.filter(|inflated| inflated.len() <= 4096) {
             *part = inflated;
             self.try_case(case)?;
@@ -117,7 +119,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes datagrams or pieces, first half of them at once, and finally one at a time.
+    /// Removes datagrams or pieces. Begins with half of them at once, and ends with one at a time.
     fn remove_steps(&mut self) -> Result<(), String> {
         let steps = |case: &Case| if matches!(case, Case::Payload(_)) { 0 } else { case.parts().len() };
         self.halve(steps(&self.best.0) / 2, 1, steps, |case, range| match case {
@@ -127,8 +129,8 @@ impl Search<'_, '_, '_> {
         })
     }
 
-    /// Tries the case without each range of this width, then without each range of half the width, and so on
-    /// until the width is less than `least`.
+    /// Tries the case without each range of length `width`, then without each range of half that length, and
+    /// so on until the length is less than `least`.
     fn halve(
         &mut self,
         mut width: usize,
@@ -156,7 +158,7 @@ impl Search<'_, '_, '_> {
     /// Removes members of objects, each with a comma.
     fn remove_members(&mut self) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
-            // From last to first, so that the remaining ranges stay valid.
+            // Members are removed from last to first, so that the remaining ranges stay valid.
             let found = self.best.0.parts().get(part).map(|bytes| members(bytes)).unwrap_or_default();
             for range in found.into_iter().rev() {
                 let mut case = self.best.0.clone();
@@ -174,7 +176,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes bytes, first half of them at once, and finally about `least` at a time.
+    /// Removes bytes. Begins with half of them at once, and ends with about `least` bytes at a time.
     fn remove_bytes(&mut self, least: usize) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
             let len = |case: &Case| case.parts().get(part).map_or(0, |bytes| bytes.len());
@@ -188,7 +190,8 @@ impl Search<'_, '_, '_> {
     }
 }
 
-/// Returns the positions of members of JSON objects with the comma before or after them, outer ones first.
+/// Returns the ranges of object members and array elements, each with the comma before or after it. Ranges
+/// are in the order of their start.
 fn members(bytes: &[u8]) -> Vec<Range<usize>> {
     let (mut ranges, mut starts) = (Vec::new(), Vec::new());
     let mut scanner = Scanner::default();
@@ -197,7 +200,8 @@ fn members(bytes: &[u8]) -> Vec<Range<usize>> {
             Some(Token::Open) => starts.push((at + 1, true)),
             Some(Token::Comma) => {
                 if let Some((start, is_first)) = starts.last_mut() {
-                    // The first member takes the comma after it, the others the comma before.
+                    // The range of the first member has the comma after it, other ranges have the comma
+                    // before them.
                     ranges.push(if *is_first { *start..at + 1 } else { *start..at });
                     (*start, *is_first) = (at, false);
                 }

@@ -9,8 +9,10 @@ use crate::numbers::Numbers;
 /// Maximum size of a part, in bytes.
 const MAX_PART_BYTES: usize = 1 << 20;
 
-/// Maximum number of steps of a case. `MAX_BYTES` is the maximum size of a case, in bytes.
+/// Maximum number of steps of a case.
 const MAX_STEPS: usize = 300;
+
+/// Maximum size of a case, in bytes.
 const MAX_BYTES: usize = 2 << 20;
 
 /// Byte sequences that parsers often handle wrongly, separated by bars.
@@ -41,7 +43,7 @@ pub(super) fn mutated(mut case: Case, others: &[Case], numbers: &mut Numbers) ->
         }
         bound(&mut case);
     }
-    // A bomb is rare, and is not repeated, because more bombs would only be slow.
+    // Decompression bombs are rare and are not repeated, because more bombs would only be slow.
     if numbers.once_in(40) {
         if let Case::Datagrams(datagrams) = &mut case {
             let at = numbers.below(datagrams.len());
@@ -54,7 +56,7 @@ pub(super) fn mutated(mut case: Case, others: &[Case], numbers: &mut Numbers) ->
     case
 }
 
-/// Limits a case to a size that can be sent, and sorts it by time.
+/// Limits a case to a size that can be sent, and sorts its datagrams by time.
 fn bound(case: &mut Case) {
     let mut left = MAX_BYTES;
     let mut fits = |bytes: &Vec<u8>| {
@@ -65,7 +67,7 @@ fn bound(case: &mut Case) {
         Case::Payload(_) => {}
         Case::Datagrams(datagrams) => {
             datagrams.truncate(MAX_STEPS);
-            // Maximum size of a UDP datagram over IPv4.
+            // A UDP datagram over IPv4 has at most 65,507 bytes.
             datagrams.iter_mut().for_each(|datagram| datagram.bytes.truncate(65_507));
             datagrams.retain(|datagram| fits(&datagram.bytes));
             datagrams.sort_by_key(|datagram| datagram.at);
@@ -131,7 +133,7 @@ fn insert(part: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     part.splice(at..at, bytes.iter().copied());
 }
 
-/// Replaces a number with a huge or odd one.
+/// Replaces a number with a huge or unusual number.
 fn number(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     let digits = part.iter().skip(from).position(u8::is_ascii_digit).map(|digit| from + digit);
     let Some(start) = digits else { return };
@@ -165,7 +167,7 @@ fn nest(part: &mut Vec<u8>, at: usize, numbers: &mut Numbers) {
         nested.push('1');
         nested.push_str(&close.repeat(levels));
     }
-    // Mostly, the brackets replace a value.
+    // In most cases, the brackets replace a value.
     let colon = part.iter().skip(at).position(|byte| *byte == b':').map(|colon| at + colon + 1);
     match colon {
         Some(colon) if !numbers.once_in(4) => {
@@ -176,7 +178,7 @@ fn nest(part: &mut Vec<u8>, at: usize, numbers: &mut Numbers) {
     }
 }
 
-/// Changes order, times, senders and encoding.
+/// Changes the order, times, senders or encoding of the steps.
 fn steps(case: &mut Case, numbers: &mut Numbers) {
     match case {
         Case::Payload(payload) => {

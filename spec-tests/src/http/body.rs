@@ -111,7 +111,7 @@ fn move_front(buffer: &mut BytesMut, left: &mut usize, body: &mut Vec<u8>) {
     *left -= len;
 }
 
-/// Takes a complete line without its end.
+/// Takes a complete line from the buffer. Returns the line without its line end.
 fn take_line(buffer: &mut BytesMut) -> Result<Option<Vec<u8>>, Fault> {
     let Some(end) = buffer.iter().position(|byte| *byte == b'\n') else {
         if buffer.len() > MAX_LINE_BYTES {

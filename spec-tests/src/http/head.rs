@@ -4,7 +4,7 @@ use bytes::{Buf, BytesMut};
 
 use super::{Fault, MAX_HEAD_BYTES, MAX_HEADERS};
 
-/// Progress of the search for the end of a head, so that no byte is searched twice.
+/// Records the progress of the search for the end of a head, so that no byte is searched twice.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Searched {
     /// Start of the last line.
@@ -18,7 +18,7 @@ pub(super) struct Searched {
 pub(super) struct Head {
     /// The bytes, including the final empty line.
     pub(super) raw: Vec<u8>,
-    /// The first line, without its end.
+    /// The first line, without its line end.
     pub(super) first: String,
     /// Names and values, in order.
     pub(super) headers: Vec<(String, String)>,
@@ -27,8 +27,8 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Takes a complete head off the buffer. Empty lines before it are skipped, as section 2.2 of RFC 9112
-    /// requires.
+    /// Takes a complete head from the buffer. Empty lines before the head are skipped, as section 2.2 of RFC
+    /// 9112 requires.
     pub(super) fn take(buffer: &mut BytesMut, searched: &mut Searched) -> Result<Option<Self>, Fault> {
         if searched.line == 0 {
             let blank = buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -106,7 +106,8 @@ impl Head {
         headers.iter().filter(is_it).map(|(_, value)| value.as_str())
     }
 
-    /// Returns whether these headers contain a word in their comma-separated lists.
+    /// Returns whether a header with this name lists a word. The values of the header are comma-separated
+    /// lists.
     pub(super) fn has_word(headers: &[(String, String)], name: &str, word: &str) -> bool {
         Self::values(headers, name)
             .flat_map(|value| value.split(','))
@@ -115,7 +116,7 @@ impl Head {
 }
 
 impl Searched {
-    /// Returns the position after the empty line, if it was found.
+    /// Returns the position after the empty line, or `None` if there is no empty line yet.
     fn end(&mut self, buffer: &[u8]) -> Option<usize> {
         loop {
             let Some(found) = buffer.get(self.bytes..)?.iter().position(|byte| *byte == b'\n') else {

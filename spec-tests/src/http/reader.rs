@@ -9,7 +9,7 @@ use super::{Fault, body};
 /// Framing of a body.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum BodyCoding {
-    /// No framing: there is no body, or it ends with the connection.
+    /// No framing: the request or answer has no body, or the body ends with the connection.
     None,
     /// `Content-Length`.
     Length,
@@ -189,8 +189,8 @@ impl RequestReader {
         std::mem::take(&mut self.wants_continue)
     }
 
-    /// Returns the start of an incomplete request, and the received length of its body. At the end of a
-    /// connection, this is a truncated request.
+    /// Returns the start of an incomplete request, and the received length of its body. If the connection has
+    /// ended, the incomplete request was truncated.
     pub fn unfinished(&self) -> Option<(Vec<u8>, usize)> {
         match &self.reader.pending {
             Some(pending) => Some((pending.head.raw.clone(), pending.body.body.len())),
@@ -200,7 +200,7 @@ impl RequestReader {
     }
 }
 
-/// Returns method, target and version after checking them and `Host`.
+/// Checks the request line and the `Host` header. Returns method, target and version.
 fn request_line(head: &mut Head) -> Result<[String; 3], Fault> {
     let wrong = |text: &str| Err(Fault::new(400, text, head.first.as_bytes()));
     let words: Vec<&str> = head.first.split(' ').collect();
@@ -228,7 +228,7 @@ fn request_line(head: &mut Head) -> Result<[String; 3], Fault> {
     Ok(line)
 }
 
-/// Returns the framing of the body, if the headers define one.
+/// Returns the framing of the body, or `None` if no header defines it.
 fn framing(head: &Head) -> Result<Option<(BodyCoding, Framing)>, Fault> {
     let wrong = |text: &str, value: &str| Err(Fault::new(400, text, value.as_bytes()));
     let mut codings = Head::values(&head.headers, "transfer-encoding");
@@ -257,7 +257,7 @@ fn framing(head: &Head) -> Result<Option<(BodyCoding, Framing)>, Fault> {
 /// Reads answers.
 #[derive(Debug)]
 pub struct ResponseReader {
-    /// Reads from each first line the status, and whether the answer is HTTP/1.0.
+    /// Reads the status and the version of each answer. The flag is true for HTTP/1.0.
     reader: Reader<(u16, bool)>,
     to_head: bool,
 }
@@ -285,7 +285,7 @@ impl ResponseReader {
         self.read(false)
     }
 
-    /// Ends the connection. Returns the answer whose body ends with the connection, if there is one.
+    /// Ends the connection. If the body of the current answer ends with the connection, returns the answer.
     pub fn end(&mut self) -> Option<Response> {
         self.read(true)?.ok()
     }
@@ -314,7 +314,7 @@ impl ResponseReader {
     }
 }
 
-/// Returns the status of an answer, and whether it is HTTP/1.0.
+/// Returns the status of an answer, and whether its version is HTTP/1.0.
 fn status(head: &Head) -> Result<(u16, bool), Fault> {
     let wrong = || Fault::new(400, "an invalid answer", head.first.as_bytes());
     let (version, rest) = head.first.split_once(' ').ok_or_else(wrong)?;
@@ -336,8 +336,8 @@ mod tests {
 
     const MAX: usize = 1000;
 
-    /// Reads `bytes` in pieces of `piece` bytes. Returns all requests, and the fault that ends them, if there
-    /// is one.
+    /// Reads `bytes` in pieces of `piece` bytes. Returns all requests, and the fault that ended the reading,
+    /// if any.
     fn read(bytes: &[u8], piece: usize) -> (Vec<Request>, Option<Fault>) {
         let mut reader = RequestReader::new(MAX);
         let mut requests = Vec::new();

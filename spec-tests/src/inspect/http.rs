@@ -11,7 +11,7 @@ use crate::recipe::first_bytes;
 /// Path of requests that send GELF messages.
 const PATH: &str = "/gelf";
 
-/// Maximum size of an inflated body that Graylog accepts: its default `max_chunk_size`.
+/// Maximum size in bytes of an inflated body that Graylog accepts: its default `max_chunk_size`.
 pub const GRAYLOG_BODY_BYTES: usize = 65_536;
 
 /// Number of bytes that an excerpt of compressed data shows.
@@ -26,10 +26,10 @@ pub struct HttpInspection {
     pub body_bytes: Option<usize>,
     /// True if the inflated body ends with a line feed.
     pub ends_with_line_feed: bool,
-    /// The messages of the body. A value in the place of a message is listed as a message. The list is empty
-    /// for an empty array.
+    /// The messages of the body. A value that is not a message is included, too. The list is empty for an
+    /// empty array.
     pub messages: Vec<Inspection>,
-    /// Number of messages beyond the limit, which were not inspected.
+    /// Number of messages that were not inspected because the body has too many messages.
     pub not_judged: usize,
 }
 
@@ -102,8 +102,8 @@ fn inspect_head(inspection: &mut HttpInspection, request: &Request) {
     }
 }
 
-/// Inflates the body as Graylog does: by the header if it names a known encoding, otherwise by the first
-/// bytes.
+/// Inflates the body by the encoding that its first bytes show. Records a violation if the `Content-Encoding`
+/// header does not state this encoding.
 fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8>> {
     let codings: Vec<_> = request.headers("content-encoding").collect();
     let coding = codings.join(",");

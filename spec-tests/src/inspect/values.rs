@@ -32,11 +32,11 @@ pub(super) enum Form {
 pub(super) struct Values<'b> {
     pub(super) form: Form,
     pub(super) values: Vec<&'b [u8]>,
-    /// Number of values beyond the limit.
+    /// Number of values beyond [`MAX_VALUES`].
     pub(super) more: usize,
 }
 
-/// Splits a body in bulk mode: the elements of an array, or the lines that are not blank.
+/// Returns the values of a body in bulk mode: the elements of an array, or the lines that are not blank.
 pub fn bulk_values(body: &[u8]) -> Vec<&[u8]> {
     Values::of(body, true).values
 }
@@ -126,7 +126,7 @@ fn trim_end(text: &[u8]) -> &[u8] {
     text.split_at(text.len() - text.iter().rev().take_while(|byte| is_space(byte)).count()).0
 }
 
-/// Returns the length of the object at the start, or `None` if it stays open.
+/// Returns the length of the object at the start, or `None` if its end is missing.
 fn object_len(text: &[u8]) -> Option<usize> {
     let mut depth = 0_usize;
     let mut scanner = Scanner::default();

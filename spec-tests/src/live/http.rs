@@ -1,4 +1,4 @@
-//! Requests to a running receiver, and its answers.
+//! Sends requests to a running receiver and reads its answers.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -48,7 +48,7 @@ impl LiveHttp {
     /// is 80, and the default path is `/gelf`.
     ///
     /// # Errors
-    /// Returns a mistake in the URL, or the failure to resolve the host.
+    /// Returns an error if the URL is invalid or its host cannot be resolved.
     pub fn at(url: &str) -> Result<Self, String> {
         let rest =
             url.strip_prefix("http://").ok_or_else(|| format!("'{url}' does not start with http://"))?;
@@ -72,7 +72,7 @@ impl LiveHttp {
         vec![plain.clone(), Self { header, ..plain }, bulk, short]
     }
 
-    /// Returns the reason why a vector cannot be sent to this receiver, if there is a reason.
+    /// Returns the reason why a vector cannot be sent to this receiver, or `None` if it can be sent.
     pub(super) fn refuses(&self, exchange: &HttpExchange) -> Option<String> {
         let is_raw = exchange.requests.iter().any(|request| request.raw.is_some());
         if exchange.bulk.is_some_and(|bulk| bulk != self.bulk) {
@@ -91,7 +91,7 @@ impl LiveHttp {
         }
     }
 
-    /// Returns a request with this body.
+    /// Returns the bytes of a `POST` request with this body.
     pub(super) fn post(&self, body: &[u8]) -> Vec<u8> {
         let mut bytes = self.head("POST", PATH, "HTTP/1.1", Authorization::Right);
         let _ = write!(bytes, "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -155,19 +155,19 @@ impl LiveHttp {
     }
 }
 
-/// Path of GELF, as used in the vectors.
+/// Path of GELF requests in the vectors.
 const PATH: &str = "/gelf";
 
 /// Pause between the parts of a body.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Maximum length of an answer's body.
+/// Maximum length of an answer's body, in bytes.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 
 /// Maximum time for a receiver to close a connection that it should close.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
-/// Time after which a connection that the receiver may keep counts as open.
+/// Time after which a connection counts as open if the receiver is allowed to keep it open.
 const OPEN_WAIT: Duration = Duration::from_millis(10);
 
 /// A connection to the receiver.
@@ -179,7 +179,7 @@ struct Connection {
     answered: usize,
 }
 
-/// Sends the requests of a vector, each after the answer to the previous one.
+/// Sends the requests of a vector. Each request is sent after the answer to the previous request.
 ///
 /// # Errors
 /// Returns an error if the receiver accepts no connection.
@@ -201,7 +201,7 @@ pub(super) fn exchange(
                 }
             };
             let answer = open.ask(&parts, request, timeout);
-            // The receiver had closed the kept connection, so the request is repeated.
+            // The receiver has closed the connection after an earlier answer, so the request is sent again.
             let is_stale = matches!(answer, (ObservedAnswer::Closed, _)) && open.answered > 0;
             if is_stale {
                 continue;
@@ -286,7 +286,7 @@ impl Connection {
         }
     }
 
-    /// Ends an answer whose body ends with the connection.
+    /// Handles the end of the connection. The end completes an answer whose body has no declared length.
     fn ended(&mut self) -> ObservedAnswer {
         match self.reader.end() {
             Some(response) => ObservedAnswer::Status(response.status, response.body.len()),

@@ -14,7 +14,7 @@ use crate::vector::{HttpExchange, Input, MessageText, Mode, Step};
 pub(super) enum Plan<'v> {
     /// Datagrams.
     Datagrams(Vec<Datagram>),
-    /// Pieces of a connection, followed by its end.
+    /// Pieces of a TCP stream. The connection ends after the last piece.
     Stream(Vec<Vec<u8>>),
     /// A payload in an HTTP request.
     Post(Vec<u8>),
@@ -25,7 +25,7 @@ pub(super) enum Plan<'v> {
 /// A datagram, or a point in time at which nothing is sent.
 #[derive(Debug)]
 pub(super) struct Datagram {
-    /// Time since the first datagram.
+    /// Time since the start of the vector.
     pub(super) at: Duration,
     /// Name of the sender.
     pub(super) from: String,
@@ -33,14 +33,15 @@ pub(super) struct Datagram {
     pub(super) bytes: Option<Vec<u8>>,
 }
 
-/// Maximum size of a UDP datagram over IPv4.
+/// Maximum size of a UDP datagram over IPv4, in bytes.
 const MAX_DATAGRAM_BYTES: usize = 65_507;
 
-/// Size of the chunks of a payload that exceeds a datagram. Every known receiver accepts it.
+/// Preferred size in bytes of the chunks of a payload that does not fit in a datagram. Every known receiver
+/// accepts this size.
 const CHUNK_BYTES: u16 = 1420;
 
-/// The factors of a real clock that runs too slow or too fast. A vector whose result depends on these factors
-/// is not sent.
+/// Factors by which a real clock may be too slow or too fast. If scaling the times of a vector by one of
+/// these factors changes the result, the vector is not sent.
 const CLOCK_SLACK: [f64; 2] = [0.98, 1.02];
 
 /// Converts a request to a plan, or returns the reason why the request cannot be sent. `key` makes the chunk
@@ -131,7 +132,8 @@ fn cut(payload: &[u8]) -> Option<Vec<Vec<u8>>> {
 }
 
 /// Makes the chunk ids unique: the vectors reuse ids, and a running receiver still holds incomplete messages
-/// of earlier vectors. Only the last four bytes change, so that similar ids stay similar.
+/// of earlier vectors. Only the last four bytes change, because vector C39 depends on the first bytes of its
+/// ids.
 fn renew_ids(datagrams: &mut [Datagram], key: [u8; 4]) {
     for datagram in datagrams {
         let Some(bytes) = &mut datagram.bytes else { continue };

@@ -1,4 +1,4 @@
-//! The properties of a message and its transport that decide how a receiver handles it.
+//! Describes a message and its transport by the properties that decide how receivers handle the message.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -79,8 +79,8 @@ impl Delivery {
         let names = inspection
             .violations
             .iter()
-            // The rules of receivers use the name of this violation for compressed data with an invalid
-            // header.
+            // R40 is left out, because the rules of receivers use its name, `CompressionHeader`, for
+            // compressed data with an invalid header.
             .filter(|violation| violation.rule != "R40")
             .map(|violation| violation.name.clone());
         Self { transport, ways, members: members(payload), names: names.collect(), longest }
@@ -138,7 +138,7 @@ pub(super) enum Kind {
 /// The properties of a value that matter to receivers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
-    /// The narrowest type.
+    /// The most specific type.
     kind: Kind,
     /// The value, if it is a number.
     pub(super) number: Option<Number>,
@@ -205,7 +205,7 @@ impl Shape {
     }
 }
 
-/// Returns the members of the object at the start of a payload, or none if it is not JSON.
+/// Returns the members of the object at the start of a payload, or nothing if the payload is not JSON.
 fn members(payload: &[u8]) -> Vec<(String, Shape)> {
     let text = String::from_utf8_lossy(payload);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);

@@ -12,10 +12,10 @@ pub fn html(topics: &[Topic], results: &[Results]) -> String {
     include_str!("page.html").replacen("__RESULTS__", &data, 1)
 }
 
-/// Returns whether a page has the same vectors, subjects, verdicts and reasons as a new one.
+/// Returns whether a page has the same vectors, subjects, verdicts and reasons as a new page.
 ///
-/// Versions are ignored because those of distribution packages change. Differences are ignored because some
-/// contain times and process ids.
+/// Versions are ignored, because the versions of distribution packages change. Differences are ignored,
+/// because some differences contain times and process ids.
 pub fn is_current(topics: &[Topic], results: &[Results], page: &str) -> bool {
     let Some((_, rest)) = page.split_once("<script type=\"application/json\" id=\"results\">") else {
         return false;

@@ -36,9 +36,9 @@ pub fn sender_text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String
         line(&mut out, name, &text);
     }
     for (count, what) in [
-        (tally.left, "incomplete at the requested number of messages, not judged"),
-        (tally.not_judged, "incomplete and evicted or beyond a limit, not judged"),
-        (tally.refused_connections, "connections closed because of the limit"),
+        (tally.left, "messages not judged: incomplete when the requested number of messages was reached"),
+        (tally.not_judged, "messages not judged: evicted while incomplete, or beyond a limit"),
+        (tally.refused_connections, "connections closed because too many were open"),
     ] {
         if count > 0 {
             let _ = writeln!(out, "{} {what}", grouped(count));
@@ -177,7 +177,7 @@ fn receiver_json(taken: &ReceiverTally<'_>) -> Value {
     })
 }
 
-/// Adds the members of an object to another.
+/// Adds the members of an object to another object.
 pub(crate) fn merged(mut object: Value, more: Value) -> Value {
     if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
         object.extend(more);

@@ -65,13 +65,13 @@ pub enum HttpEventKind {
         /// Sending half of a channel on which the connection waits for the status of the answer.
         answer: SyncSender<u16>,
     },
-    /// Bytes were read that are not a request. They are answered, and the connection is closed.
+    /// The read bytes are not a request. The connection sends an error as the answer, and is closed.
     Fault(Fault),
     /// The connection was closed.
     Closed {
         /// Number of requests on the connection.
         requests: u64,
-        /// True if the sender closed it.
+        /// True if the sender closed the connection.
         by_sender: bool,
         /// Start of an incomplete request, and the received length of its body.
         unfinished: Option<(Vec<u8>, usize)>,

@@ -11,11 +11,11 @@ use super::judged::Judged;
 use crate::inspect::Violation;
 use crate::receivers::Transport;
 
-/// Maximum time between the chunks of a message (R18).
+/// Maximum time from the first chunk of a message to its last chunk (R18).
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time during which late chunks are still joined to their message, so that the message can be reported as
-/// late.
+/// Time after the first chunk of a message during which late chunks are still joined to the message. Thus,
+/// the message can be reported as late.
 const LATE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum number of incomplete messages, as in gelf-core's reassembler. A flood of first chunks evicts the
@@ -64,7 +64,7 @@ pub(super) struct Gatherer {
 }
 
 impl Gatherer {
-    /// Adds a datagram. Returns the messages that it completes.
+    /// Adds a datagram. Returns the messages that the datagram completes.
     pub(super) fn datagram(&mut self, at: Instant, source: SocketAddr, datagram: Vec<u8>) -> Vec<Judged> {
         self.datagrams += 1;
         if !datagram.starts_with(&ChunkHeader::MAGIC) {

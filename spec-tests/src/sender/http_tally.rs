@@ -64,8 +64,8 @@ impl HttpTally {
         matches!(self.status, 300..=399 | 401 | 403 | 404 | 405 | 407 | 408 | 429 | 500..=599)
     }
 
-    /// Returns whether the configured status refuses the messages, so that a retry is in vain. After a status
-    /// that neither requires nor rules out a retry, senders may do as they like.
+    /// Returns whether the configured status refuses the messages themselves, so that a retry is in vain.
+    /// Some statuses are neither final nor to be retried; after such a status, senders may retry or not.
     pub(super) fn is_final(&self) -> bool {
         matches!(self.status, 400 | 413 | 415 | 422)
     }

@@ -19,7 +19,7 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// Judges the datagrams of a message. `more` are violations of their order and times.
+    /// Judges the datagrams of a message. `more` are violations in the order and times of the datagrams.
     pub(super) fn datagrams(
         source: SocketAddr,
         parts: Vec<Vec<u8>>,
@@ -33,7 +33,8 @@ impl Judged {
         Self { source, delivery, parts, inspection, compression: None, is_message }
     }
 
-    /// Judges a frame, given without its null byte. `more` are violations of its place on the stream.
+    /// Judges a frame, given without its null byte. `more` are violations in the context of the frame, such
+    /// as its delimiter.
     pub(super) fn frame(
         source: SocketAddr,
         frame: Vec<u8>,

@@ -33,9 +33,9 @@ pub(super) struct Requests {
     /// Number of connections with a single request, by sender.
     short_connections: HashMap<IpAddr, u64>,
     pub(super) tally: HttpTally,
-    /// Messages beyond the limit for a body, which were not judged.
+    /// Number of messages that were not judged, because their body had too many messages.
     pub(super) not_judged: u64,
-    /// Requests that were incomplete at the end.
+    /// Number of requests that were incomplete at the end.
     pub(super) left: u64,
 }
 
@@ -177,7 +177,7 @@ impl Requests {
         })
     }
 
-    /// Returns the refused messages that were never sent again.
+    /// Returns a violation for each refused message that was not sent again.
     pub(super) fn finish(&mut self, now: Instant) -> Vec<Judged> {
         if !self.tally.is_to_be_retried() {
             return Vec::new();

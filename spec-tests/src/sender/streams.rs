@@ -1,4 +1,4 @@
-//! Splits TCP connections into frames and judges them.
+//! Splits TCP connections into frames and judges the frames.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ struct Connection {
 }
 
 impl Streams {
-    /// Adds read bytes. Returns the frames that they complete.
+    /// Adds read bytes. Returns the frames that the bytes complete.
     pub(super) fn read(&mut self, connection: usize, source: SocketAddr, bytes: &[u8]) -> Vec<Judged> {
         let connection = self.open.entry(connection).or_insert_with(|| Connection {
             source,
@@ -101,7 +101,7 @@ impl Connection {
         judged
     }
 
-    /// Returns the violation of new empty frames.
+    /// Returns a violation if there are new empty frames.
     fn empty(&mut self) -> Option<Judged> {
         let empty = self.framer.empty_frames() - self.empty_frames;
         self.empty_frames += empty;

@@ -16,28 +16,28 @@ use crate::recipe::first_bytes;
 /// Maximum number of senders that are listed; the others are summed up.
 const MAX_SENDERS: usize = 256;
 
-/// Maximum number of kinds of violations. There are about eighty.
+/// Maximum number of kinds of violations. About eighty kinds exist.
 const MAX_KINDS: usize = 256;
 
 /// Maximum number of examples of each kind.
 const MAX_EXAMPLES: usize = 3;
 
-/// Number of bytes of an example without text.
+/// Maximum number of bytes that an example without text shows.
 const SHOWN_BYTES: usize = 24;
 
 /// Statistics of all senders.
 #[derive(Debug, Default, Serialize)]
 pub struct Tally<'r> {
-    /// Complete and incomplete messages, and bytes that arrived in the place of a message.
+    /// Number of complete and incomplete messages. Bytes that arrived in the place of a message count, too.
     pub(crate) messages: u64,
     pub(crate) datagrams: u64,
     pub(crate) bytes: u64,
     pub(crate) connections: u64,
-    /// Connections closed because of the limit.
+    /// Number of connections that were closed because of the limit on open connections.
     pub(crate) refused_connections: u64,
-    /// Messages that were incomplete when the requested number was reached.
+    /// Number of messages that were incomplete when the requested number of messages was reached.
     pub(crate) left: u64,
-    /// Messages that were evicted or exceeded a limit.
+    /// Number of messages that were not judged, because they were evicted or exceeded a limit.
     pub(crate) not_judged: u64,
     #[serde(skip)]
     pub(crate) senders: BTreeMap<(Transport, SocketAddr), Figures>,
@@ -49,7 +49,7 @@ pub struct Tally<'r> {
     pub(crate) violations: BTreeMap<Kind, Violations>,
     #[serde(skip)]
     pub(crate) receivers: Vec<ReceiverTally<'r>>,
-    /// Statistics of HTTP. Set at the end.
+    /// Statistics of HTTP, set at the end of the run.
     #[serde(skip)]
     pub(crate) http: Option<HttpTally>,
 }
@@ -110,15 +110,16 @@ pub(crate) struct Example {
 #[derive(Debug)]
 pub(crate) struct ReceiverTally<'r> {
     pub(crate) receiver: &'r Receiver,
-    /// Number of messages over transports with known behaviour. The receiver accepts `messages` of them.
+    /// Number of messages over the transports for which the receiver's behaviour is known.
     pub(crate) known: u64,
+    /// Number of messages that the receiver accepts.
     pub(crate) messages: u64,
-    /// Number of messages by rule.
+    /// Number of messages to which each of the receiver's rules applied.
     counts: Vec<u64>,
 }
 
 impl<'r> ReceiverTally<'r> {
-    /// Returns the rules with this effect that apply to any message, most frequent first.
+    /// Returns the rules with this effect that applied to at least one message, most frequent first.
     pub(crate) fn rules(&self, effect: Effect) -> Vec<(&'r ReceiverRule, u64)> {
         let rules = self.receiver.rules.iter().zip(self.counts.iter().copied());
         let mut rules: Vec<_> = rules.filter(|(rule, count)| rule.effect == effect && *count > 0).collect();
@@ -200,7 +201,7 @@ impl<'r> Tally<'r> {
             taken.known += u64::from(judged.is_message);
             let mut is_refused = false;
             for (rule, count) in taken.receiver.rules.iter().zip(&mut taken.counts) {
-                // A rule about a transport does not apply to a violation outside of a message.
+                // A violation outside of a message cannot cause the loss of a message.
                 if rule.covers(&judged.delivery) && (judged.is_message || !rule.effect.is_loss_of_message()) {
                     *count += 1;
                     is_refused |= rule.effect.is_loss_of_message();

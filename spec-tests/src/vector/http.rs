@@ -23,8 +23,8 @@ pub struct HttpExchange {
     pub max_body: Option<usize>,
     /// Maximum size in bytes of each message in a bulk body, if it matters.
     pub max_message: Option<usize>,
-    /// The requests. Each is sent after the answer to the previous one, all on one connection while it stays
-    /// open.
+    /// The requests. Each request is sent after the answer to the previous request. All requests use the same
+    /// connection while it stays open.
     pub requests: Vec<HttpRequest>,
 }
 
@@ -41,7 +41,7 @@ pub struct HttpRequest {
     /// Version, by default `HTTP/1.1`.
     #[serde(default = "version")]
     pub version: String,
-    /// Names and values of headers, sent after the standard ones.
+    /// Names and values of headers, sent after the standard headers.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
     /// Treatment of the header that the receiver requires.
@@ -93,7 +93,7 @@ pub struct HttpAnswer {
     pub status: Statuses,
     /// Length of the answer's body, if it matters.
     pub length: Option<usize>,
-    /// True if the receiver may close the connection instead.
+    /// True if the receiver may close the connection instead of answering.
     #[serde(default)]
     pub closed: bool,
 }
@@ -132,7 +132,7 @@ pub enum Afterwards {
 /// part of [`embedded`](super::embedded).
 ///
 /// # Errors
-/// Returns a mistake in the file; a test ensures that there is none.
+/// Returns an error if the file has a mistake. A test ensures that there is no mistake.
 pub fn embedded_http() -> Result<Vec<Topic>, String> {
     read([(PathBuf::from(FILE), include_bytes!("../../vectors/http.json").to_vec())])
 }

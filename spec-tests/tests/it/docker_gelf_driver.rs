@@ -21,18 +21,20 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Number of lines that a container writes on each stream.
 const LINES: usize = 200;
 
-/// Lengths of the lines, in turn.
+/// Lengths of the lines in bytes, used in turn.
 const LENGTHS: [usize; 5] = [1, 100, 1000, 3000, 16_000];
 
 /// Number of lines with 3,000 bytes or more, on both streams together. The messages of these lines are
-/// chunked with any compression.
+/// chunked, whether they are compressed or not.
 const CHUNKED_FROM_3000: u64 = 2 * 2 * LINES as u64 / LENGTHS.len() as u64;
 
-/// Sizes of a datagram, and of a chunk's payload, in go-gelf, which the driver uses.
+/// Maximum size of a datagram in bytes, in the library go-gelf, which the driver uses.
 const DATAGRAM: usize = 1420;
+
+/// Maximum size of a chunk's payload in bytes, in go-gelf.
 const CHUNK: usize = DATAGRAM - 12;
 
-/// Returns a line of stdout (0) or stderr (1). Its text compresses to about three quarters.
+/// Returns a line of stdout (0) or stderr (1). Its text compresses to about three quarters of its length.
 fn line(number: usize, stream: usize) -> String {
     noise(2 * number + stream + 1, LENGTHS[number % LENGTHS.len()])
 }

@@ -1,5 +1,5 @@
-//! An HTTP receiver with Graylog's rules, which can be configured to break one of them. Each connection has a
-//! thread, and payloads are sent to a channel.
+//! An HTTP receiver with Graylog's rules. It can be configured to break one of these rules. Each connection
+//! has a thread, and payloads are sent to a channel.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -31,7 +31,7 @@ pub(crate) enum Broken {
     NoMagic,
     /// Recognizes compression only by the first bytes, and refuses the header `Content-Encoding`.
     NoEncoding,
-    /// Does not limit bodies.
+    /// Does not limit the size of bodies.
     NoLimit,
     /// Checks the limit only before inflating.
     LimitBeforeInflating,
@@ -76,8 +76,8 @@ pub(crate) fn start(
     (http, payloads)
 }
 
-/// Maximum body size of the reader. It exceeds every body of the vectors, so that the limit of the setup
-/// applies.
+/// Maximum body size of the reader, in bytes. It exceeds every body of the vectors, so that the limit of the
+/// setup applies.
 const READ_BYTES: usize = 1 << 20;
 
 struct Connection {

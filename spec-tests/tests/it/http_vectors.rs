@@ -1,4 +1,4 @@
-//! Sends the HTTP vectors to a reference receiver that keeps all rules, or breaks one.
+//! Sends the HTTP vectors to a reference receiver that keeps all rules or breaks one rule.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
@@ -19,7 +19,7 @@ fn outcomes_of(results: &Results, verdicts: &[Verdict]) -> Vec<String> {
     results.outcomes.iter().filter(of).map(|outcome| outcome.id.clone()).collect()
 }
 
-/// Sends the HTTP vectors to a receiver with this setup that breaks a rule.
+/// Sends the HTTP vectors to a receiver that has this setup and breaks a rule.
 fn check(setup: impl FnOnce(SocketAddr) -> LiveHttp, broken: Broken, filter: Option<&str>) -> Results {
     let (http, payloads) = start(setup, broken);
     let timeout = Duration::from_secs(if broken == Broken::Silent { 1 } else { 10 });

@@ -24,17 +24,18 @@ use crate::support::noise;
 /// Maximum time for an answer, or for a message to arrive.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Lengths of a message's text: short, about one datagram, a few chunks, many chunks, and nearly 128 chunks.
+/// Lengths of a message's text in bytes: short, about one datagram, a few chunks, many chunks, and nearly 128
+/// chunks.
 const SIZES: [usize; 5] = [100, 1_300, 5_000, 60_000, 120_000];
 
-/// A known failure: the peer, the direction, the cells, and the reason.
+/// A known failure of a peer in one direction. A cell is a combination of transport, compression and size.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KnownFailure {
     peer: String,
     direction: String,
     /// Patterns of the form `transport compression size`. Each part is a word or `*`. The transport
-    /// `udp/65507` has datagrams of up to that size.
+    /// `udp/65507` has datagrams of up to 65,507 bytes.
     cells: Vec<String>,
     reason: String,
 }
@@ -123,7 +124,7 @@ async fn only_known_failures_occur_between_peers_and_us() {
     assert!(arrived >= 5 * (peers.len() - skipped), "{arrived} cells");
 }
 
-/// Returns whether each word of the pattern equals that of the cell, or is a star.
+/// Returns whether each word of the pattern equals the corresponding word of the cell, or is a star.
 fn matches(pattern: &str, cell: &str) -> bool {
     let (pattern, cell): (Vec<_>, Vec<_>) = (pattern.split(' ').collect(), cell.split(' ').collect());
     pattern.len() == cell.len()
@@ -281,7 +282,7 @@ async fn caught_by_udp(compression: &str, datagram_size: &str, message: &Message
     let address = socket.local_addr().unwrap();
     let uri = format!("gelf://{address}?compression={compression}&datagram_size={datagram_size}");
     let mut sender = UdpSender::connect(&uri.parse::<Endpoint>().unwrap()).await.unwrap();
-    // Read concurrently, because some socket buffers hold fewer than 128 datagrams.
+    // A thread reads the datagrams, because some socket buffers hold fewer than 128 datagrams.
     let reading = std::thread::spawn(move || {
         socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         let mut buffer = vec![0; 65_536];

@@ -263,7 +263,7 @@ fn an_address_in_use_is_an_error() {
     assert!(errors.starts_with(&format!("gelf-conformance: udp {address}: ")), "{errors}");
 }
 
-/// Returns a request with these headers in addition to the usual ones.
+/// Returns a request with these headers in addition to the usual headers.
 fn post(headers: &str, body: &[u8]) -> Vec<u8> {
     let len = body.len();
     let head = "POST /gelf HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n";

@@ -24,7 +24,7 @@ done"#
     format!("sh {}", folder.write("subject.sh", &script))
 }
 
-/// Runs the first vectors of the envelope.
+/// Runs the vectors whose id contains `A0`.
 fn run(command: &str, more: &[&str]) -> Output {
     run_with(&[&["run", "--subject", command, "--filter", "A0", "--timeout", "1"], more].concat())
 }

@@ -14,6 +14,7 @@ use tracing::Level;
 use crate::backlog::Backlog;
 use crate::config::Config;
 use crate::host::{self, Host};
+use crate::http_options::HttpOptions;
 use crate::log_level::LogLevel;
 use crate::logspout::{Environment, Variable};
 use crate::route::options::TABLE;
@@ -34,8 +35,8 @@ Options of the router:
 
 const EXAMPLES: &str = "
 $NAME and ${NAME} in a ROUTE are replaced by environment variables, except in the file of --config.
-That file has the options state, backlog, log-level, drop-root and no-seq, and a table [[route]] for each \
-route, with to = \"URI\", an optional name, and the options of the route, as in \
+That file has the options state, backlog, log-level, drop-root, no-seq, http and http-names, and a table \
+[[route]] for each route, with to = \"URI\", an optional name, and the options of the route, as in \
 filter.name = [\"shop-*\", \"web\"].
 
 Examples:
@@ -58,25 +59,30 @@ Environment:
                hostname: in a compose file
 
 Containers with LOGSPOUT=ignore in their environment are not read, and neither are other agents, by their \
-label gelf-router.agent, which the image carries, or by gelf-router as their command. Variables of Logspout \
-set options of the routes, or cause a warning if they have no effect. In a list of routes, those of other \
-adapters than gelf are left out with a warning.
+label gelf-router.agent, which the image carries, or by gelf-router as their command. A container sets \
+options of its own lines by labels: gelf.multiline (a preset or off) or gelf.multiline.pattern with \
+gelf.multiline.match, gelf.content (kinds or off) and gelf.strip_ansi; a label gelf_x becomes the field _x. \
+gelf-router explain shows the effect. Variables of Logspout set options of the routes, or cause a warning \
+if they have no effect. In a list of routes, those of other adapters than gelf are left out with a warning.
 
 Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if every line that was read is delivered or dropped with a \
 reason, 1 after a permanent error or if lines were given up, 2 for a wrong command line or environment.";
 
 /// Returns the text below the list of arguments, with the endpoint options of gelf-tokio.
 fn after_help() -> String {
+    /// The width of the names of options: that of the longest one.
+    const WIDTH: usize = 21;
+    const INDENT: usize = WIDTH + 4;
     let mut help = ROUTES.to_owned();
     for option in &TABLE {
         let again = if option.is_list { "; may be repeated" } else { "" };
-        help += &format!("  {:<16}  {} (default {})\n", option.name, option.values, option.default);
-        help += &format!("{:20}{}{again}\n", "", option.help);
+        help += &format!("  {:<WIDTH$}  {} (default {})\n", option.name, option.values, option.default);
+        help += &format!("{:INDENT$}{}{again}\n", "", option.help);
         if !option.answers.is_empty() && option.answers != option.name {
-            help += &format!("{:20}In place of {}\n", "", option.answers);
+            help += &format!("{:INDENT$}In place of {}\n", "", option.answers);
         }
     }
-    help += "Options of the destination:\n";
+    help += "\nOptions of the destination:\n";
     let queue = default_queue();
     for option in Endpoint::options() {
         let (name, transports, values) = (option.name, option.transports, option.values);
@@ -86,8 +92,8 @@ fn after_help() -> String {
             "rate" => UDP_RATE.to_string(),
             _ => option.default.to_owned(),
         };
-        help += &format!("  {name:<16}  {transports}: {values} (default {default})\n");
-        help += &format!("{:20}{}\n", "", option.help);
+        help += &format!("  {name:<WIDTH$}  {transports}: {values} (default {default})\n");
+        help += &format!("{:INDENT$}{}\n", "", option.help);
     }
     help + EXAMPLES
 }
@@ -148,6 +154,21 @@ struct Arguments {
     /// Print the effective configuration as a file for --config, without its secrets, and end
     #[arg(long)]
     print_config: bool,
+
+    /// Serve the HTTP API, such as /health, /metrics and /logs, on this address, such as 127.0.0.1:8000
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        long_help = "Serve the HTTP API on this address, such as 127.0.0.1:8000: /health, /metrics, /containers, /logs \
+                     and /routes. Each client that can connect can read all lines and add routes, so \
+                     other addresses than those of the loopback interface need a trusted network. The \
+                     variables PORT, HTTP_PORT and HTTP_BIND_ADDRESS ask for it, too"
+    )]
+    http: Option<SocketAddr>,
+
+    /// Further host names by which the HTTP API is called, besides names without a dot
+    #[arg(long, value_name = "NAME[,NAME...]", value_delimiter = ',')]
+    http_names: Vec<String>,
 
     /// Leave the number of each message out: the fields _seq and _seq_epoch, which `gelf-router audit` reads
     #[arg(long)]
@@ -212,6 +233,12 @@ pub(crate) struct Options {
     pub(crate) state: Option<PathBuf>,
     /// The lines from before the first start that are shipped, unless they depend on the previous agent.
     pub(crate) backlog: Option<Backlog>,
+    /// The HTTP API, if it is asked for.
+    pub(crate) http: Option<HttpOptions>,
+    /// The folder of the routes of the HTTP API.
+    pub(crate) routes_path: Option<PathBuf>,
+    /// The variables that set options of further routes.
+    pub(crate) environment: Environment,
     /// The least severe level that is logged.
     pub(crate) log_level: Level,
     /// The host of messages of routes without an own one, and the place where it was found.
@@ -274,7 +301,11 @@ pub(crate) fn parse(
     let print = print.transpose().map_err(Exit::Mistake)?;
     let routes = list::routes(uris, &mut environment, print.is_some()).map_err(Exit::Mistake)?;
     environment.warn_of_unused();
-    if routes.is_empty() && print.is_none() && !matches!(task, Task::Audit { .. }) {
+    let address = arguments.http.or(config.http).or(environment.http);
+    let http_names = [arguments.http_names, config.http_names].concat();
+    let http = HttpOptions::new(address, http_names.clone()).map_err(Exit::Mistake)?;
+    let needs_route = !matches!(task, Task::Audit { .. }) && address.is_none();
+    if routes.is_empty() && print.is_none() && environment.routes_path.is_none() && needs_route {
         return Err(Exit::Usage(Arguments::command().render_help().to_string()));
     }
     let default_level = environment.is_debug.then_some(LogLevel::Debug);
@@ -285,7 +316,9 @@ pub(crate) fn parse(
     let backlog = arguments.backlog.or(config.backlog).or(environment.backlog);
     if arguments.print_config {
         let routes = routes.iter().map(|route| route.uri().clone()).collect();
-        return Err(Exit::Help(Config { backlog, drop_root, log_level, no_seq, state, routes }.to_toml()));
+        let config =
+            Config { backlog, drop_root, http: address, http_names, log_level, no_seq, state, routes };
+        return Err(Exit::Help(config.to_toml()));
     }
     // The explanation shows the variables by themselves.
     let mut warnings = if task == Task::Explain { Vec::new() } else { environment.ignored() };
@@ -298,9 +331,12 @@ pub(crate) fn parse(
         task,
         state,
         backlog,
+        http,
+        routes_path: environment.routes_path.clone(),
         log_level: log_level.unwrap_or(LogLevel::Info).level(),
         host,
-        variables: environment.set,
+        variables: environment.set.clone(),
+        environment,
         warnings,
     })
 }

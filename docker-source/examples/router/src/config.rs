@@ -11,6 +11,7 @@
 //! ```
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -24,11 +25,17 @@ use crate::route::RouteUri;
 /// The maximum length of a file: 1 MiB.
 pub(crate) const MAX_BYTES: u64 = 1024 * 1024;
 
+const KEYS: &str = "backlog, drop-root, http, http-names, log-level, no-seq, state";
+
 /// The contents of a configuration file, or the effective configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Config {
     pub(crate) backlog: Option<Backlog>,
     pub(crate) drop_root: bool,
+    /// The address of the HTTP API.
+    pub(crate) http: Option<SocketAddr>,
+    /// The host names by which the HTTP API may be called.
+    pub(crate) http_names: Vec<String>,
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) no_seq: bool,
     pub(crate) state: Option<PathBuf>,
@@ -63,6 +70,16 @@ impl Config {
                 self.backlog = Some(backlog);
             }
             ("drop-root", DeValue::Boolean(value)) => self.drop_root = *value,
+            ("http", DeValue::String(value)) => {
+                let address = value.parse().map_err(|_| (None, "http is an address HOST:PORT".to_owned()))?;
+                self.http = Some(address);
+            }
+            ("http-names", DeValue::Array(names)) => {
+                for name in names.iter() {
+                    let name = scalar("http-names", name.get_ref()).map_err(|mistake| (None, mistake))?;
+                    self.http_names.push(name);
+                }
+            }
             ("log-level", DeValue::String(value)) => {
                 let level =
                     LogLevel::parse(value).ok_or("log-level is one of error, warn, info, debug, trace");
@@ -77,15 +94,13 @@ impl Config {
                 }
             }
             ("drop-root" | "no-seq", _) => return Err((None, format!("{key} is true or false"))),
-            ("backlog" | "log-level" | "state", _) => {
+            ("http-names", _) => return Err((None, "http-names is a list of texts".to_owned())),
+            ("backlog" | "http" | "log-level" | "state", _) => {
                 return Err((None, format!("{key} is a text in quotes")));
             }
             ("route", _) => return Err((None, "write a route as a table [[route]]".to_owned())),
             _ => {
-                let mistake = format!(
-                    "unknown key {key:?}: use backlog, drop-root, log-level, no-seq, state or [[route]]"
-                );
-                return Err((None, mistake));
+                return Err((None, format!("unknown key {key:?}: use {KEYS} or [[route]]")));
             }
         }
         Ok(())
@@ -103,6 +118,13 @@ impl Config {
         }
         if let Some(backlog) = self.backlog {
             line("backlog", quoted(&backlog.to_string()));
+        }
+        if let Some(address) = self.http {
+            line("http", quoted(&address.to_string()));
+        }
+        if !self.http_names.is_empty() {
+            let names: Vec<_> = self.http_names.iter().map(|name| quoted(name)).collect();
+            line("http-names", format!("[{}]", names.join(", ")));
         }
         if let Some(level) = self.log_level {
             line("log-level", quoted(level.as_str()));
@@ -189,8 +211,8 @@ fn write_route(route: &RouteUri, text: &mut String) {
     }
 }
 
-/// Returns the name of an option as a key. The part behind the first dot may need quotes, and so does the whole
-/// name if another option has the name before the dot: in TOML, a key is either a value or a table.
+/// Returns the name of an option as a key. The part behind the first dot may need quotes, and so does the
+/// whole name if another option has the name before the dot: in TOML, a key is either a value or a table.
 fn key(name: &str, names: &[&str]) -> String {
     let is_bare = |part: &str| {
         !part.is_empty()
@@ -228,6 +250,8 @@ state = "/state"
 backlog = "100"
 log-level = "debug"
 no-seq = true
+http = "127.0.0.1:8000"
+http-names = ["router.example"]
 
 [[route]]
 to = "gelf+tls://graylog?server_name=x"
@@ -268,6 +292,8 @@ label = "ship:false"
         assert_eq!(config.state.as_deref(), Some(std::path::Path::new("/state")));
         assert!(config.no_seq && !config.drop_root);
         assert_eq!(config.backlog, Some(Backlog::Last(100)));
+        assert_eq!(config.http, Some(SocketAddr::from(([127, 0, 0, 1], 8000))));
+        assert_eq!(config.http_names, ["router.example"]);
         let uris: Vec<_> = config.routes.iter().map(RouteUri::to_uri).collect();
         assert_eq!(
             uris,
@@ -292,6 +318,7 @@ label = "ship:false"
         };
         assert_eq!(sorted(&again), sorted(&config));
         assert_eq!(again.backlog, config.backlog);
+        assert_eq!((again.http, &again.http_names), (config.http, &config.http_names));
         let odd = RouteUri::parse("gelf://h?field.a%0Ab=%1b[&host=%C3%A4").unwrap();
         let config = Config { routes: vec![odd.clone()], ..Config::default() };
         assert!(!config.to_toml().contains('\u{1b}'));
@@ -314,6 +341,8 @@ label = "ship:false"
             ("backlog = 7", "line 1: backlog is a text in quotes"),
             ("\n\nlog-level = \"loud\"", "line 3: log-level is one of error"),
             ("drop-root = \"yes\"", "line 1: drop-root is true or false"),
+            ("http = \"localhost\"", "line 1: http is an address"),
+            ("http-names = \"a\"", "line 1: http-names is a list"),
             ("routes = []", "line 1: unknown key \"routes\": use"),
             ("route = 1", "line 1: write a route as a table"),
             ("route = [1]", "line 1: write a route as a table"),

@@ -35,6 +35,18 @@ pub(crate) struct Delivery {
     window: Option<Window>,
 }
 
+/// Closes the delivery of a route.
+#[derive(Clone, Debug)]
+pub(crate) struct Closer(Client<LineReceipt>);
+
+impl Closer {
+    /// Refuses further lines and gives up the queued ones.
+    pub(crate) async fn close(self) {
+        // The counters have the lines that are given up.
+        let _ = self.0.close(Duration::ZERO).await;
+    }
+}
+
 /// The background task of a route: sends lines and reads their receipts. It ends when the [`Delivery`] is
 /// dropped and all lines are delivered.
 pub(crate) struct Destination {
@@ -65,6 +77,16 @@ pub(crate) fn open(route: &Route) -> io::Result<(Delivery, Destination, Tally)> 
 }
 
 impl Delivery {
+    /// Returns a handle that closes the delivery.
+    pub(crate) fn closer(&self) -> Closer {
+        Closer(self.client.clone())
+    }
+
+    /// Returns whether no message waits to be sent.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.client.stats().waiting == 0
+    }
+
     /// Queues a message, completed by its content if the container asks for that. If the queue is full, waits
     /// or drops a message, as the route's `when_full` says.
     ///

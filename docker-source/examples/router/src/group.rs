@@ -1,35 +1,36 @@
 //! Groups of routes that read from one source.
 //!
 //! A second reader of a log costs the Engine as much as the first. Therefore routes share a source as long as
-//! they keep pace. A route leaves its group if its destination does not take a line within 250 ms and the
-//! group has other routes. Once the destination takes lines again, the route reads from a separate source,
-//! which starts behind the last line that the destination took. Thus no destination delays another, and
-//! Docker's log files serve as the buffer of each destination. A route never returns to its group, because
-//! this would require code that joins two streams.
+//! they keep pace. A route leaves its group if it has held up other routes for 250 ms, see [`HoldUp`]. Once
+//! its destination has taken the lines that were read for it, the route reads from a separate source, which
+//! starts behind the last of these lines. Thus no destination delays another, and Docker's log files serve as
+//! the buffer of each destination. A route never returns to its group, because this would require code that
+//! joins two streams.
 
-use std::future::pending;
+use std::future::{pending, ready};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use docker_source::{EngineAddress, LineCounts, Record, Source, Start, Stats, Timing};
-use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
 
 use crate::deliver::Delivery;
 use crate::failure::Failure;
+use crate::hold_up::{HoldUp, Ticks};
 use crate::lines::LineStage;
+use crate::registry::Removal;
 use crate::route::{Decisions, Route};
 use crate::settlement::SharedProgress;
 use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// The time after which the router ends if a mounted socket file refuses connections. A restart policy then
-/// mounts the new socket file.
+/// The time after which the router ends if a mounted socket file refuses connections, unless Docker has
+/// answered before, when the router ends at once. A restart policy then mounts the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
-/// The time for which a group waits for one of its routes. After this time, the route counts as stalled.
-const STALLED_AFTER: Duration = Duration::from_secs(1);
 /// The time that the source of a route that has left its group takes at most until it reads lines.
 const CATCH_UP: Duration = Duration::from_secs(5);
 /// The time of waiting for destinations from which on the open messages get more time.
@@ -45,24 +46,51 @@ pub(crate) struct RouteQueue {
     pub(crate) delivery: Delivery,
     pub(crate) tally: Arc<Tally>,
     pub(crate) progress: SharedProgress,
+    pub(crate) removal: Removal,
+    pub(crate) hold_up: HoldUp,
 }
 
 impl RouteQueue {
-    /// Sends the first completed message. Returns whether there was one.
-    ///
-    /// # Cancel safety
-    /// Cancel safe: the message stays the first one.
-    async fn send_first(&mut self) -> bool {
-        let Some((lines, content)) = self.lines.first() else { return false };
-        self.delivery.send(lines, content).await;
-        self.tally.joined(lines.lines() - 1);
-        self.lines.pop();
-        true
+    /// Sends the completed messages, as far as the destination takes them at once.
+    async fn send_at_once(&mut self) {
+        tokio::select! {
+            biased;
+            () = send(&mut self.lines, &mut self.delivery, &self.tally) => {}
+            () = ready(()) => {}
+        }
+    }
+
+    /// Returns whether the destination does not take the completed messages.
+    fn is_full(&self) -> bool {
+        !self.lines.is_empty()
+    }
+
+    /// Returns whether the route has nothing to send.
+    fn is_idle(&self) -> bool {
+        self.lines.is_empty() && self.delivery.is_idle()
+    }
+
+    /// Sends all messages, also the open ones.
+    async fn drain(mut self) {
+        self.lines.flush();
+        send(&mut self.lines, &mut self.delivery, &self.tally).await;
     }
 
     /// Returns whether the route takes the line.
     fn takes(&mut self, record: &Record) -> bool {
         self.decisions.takes(&self.route, record)
+    }
+}
+
+/// Sends the completed messages.
+///
+/// # Cancel safety
+/// Cancel safe: a message that is not sent stays the first one.
+async fn send(lines: &mut LineStage, delivery: &mut Delivery, tally: &Tally) {
+    while let Some((message, content)) = lines.first() {
+        delivery.send(message, content).await;
+        tally.joined(message.lines() - 1);
+        lines.pop();
     }
 }
 
@@ -76,25 +104,51 @@ pub(crate) struct Shared {
     pub(crate) route_started: Arc<Notify>,
     /// Takes the routes that leave their group. Each route leaves at most once, so the queue is bounded.
     pub(crate) leaving: UnboundedSender<LeavingRoute>,
+    /// Changes with each removal of a route.
+    pub(crate) removals: watch::Receiver<u64>,
+    pub(crate) ticks: Ticks,
 }
 
 /// The counters of all sources.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sources {
-    stats: Arc<Mutex<Vec<Arc<Stats>>>>,
+    stats: Arc<Mutex<Vec<SourceStats>>>,
     unrouted: Arc<AtomicU64>,
 }
 
+/// The counters of one source.
+#[derive(Clone, Debug)]
+struct SourceStats {
+    stats: Arc<Stats>,
+    /// Exists while the source reads.
+    reading: Weak<()>,
+}
+
 impl Sources {
-    fn add(&self, source: &Source) {
-        self.lock().push(source.stats());
+    /// Adds a source, which reads until the result is dropped.
+    fn add(&self, source: &Source) -> Arc<()> {
+        let reading = Arc::new(());
+        self.lock().push(SourceStats { stats: source.stats(), reading: Arc::downgrade(&reading) });
+        reading
+    }
+
+    /// Returns the counters of all sources.
+    pub(crate) fn all(&self) -> Vec<Arc<Stats>> {
+        self.lock().iter().map(|source| source.stats.clone()).collect()
+    }
+
+    /// Returns the counters of the sources that read.
+    pub(crate) fn reading(&self) -> Vec<Arc<Stats>> {
+        let sources = self.lock();
+        let reading = sources.iter().filter(|source| source.reading.strong_count() > 0);
+        reading.map(|source| source.stats.clone()).collect()
     }
 
     /// Returns whether the container may exist: true if a source knows the container, or if there is no
     /// source yet.
     pub(crate) fn know(&self, container_id: &str) -> bool {
         let sources = self.lock();
-        sources.is_empty() || sources.iter().any(|stats| stats.knows(container_id))
+        sources.is_empty() || sources.iter().any(|source| source.stats.knows(container_id))
     }
 
     /// Returns the number of lines that a source yielded and that none of its remaining routes selected. A
@@ -106,13 +160,13 @@ impl Sources {
     /// Returns the sum of the counters of all sources.
     pub(crate) fn total(&self) -> LineCounts {
         let mut total = LineCounts::default();
-        for stats in self.lock().iter() {
+        for stats in self.all() {
             total += stats.snapshot().total;
         }
         total
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Stats>>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<SourceStats>> {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -132,9 +186,12 @@ impl LeavingRoute {
     /// Returns the errors of [`run`].
     pub(crate) async fn run(self, mut shared: Shared) -> Result<Vec<RouteQueue>, Failure> {
         let Self { mut queue, since } = self;
-        let sending = async { while queue.send_first().await {} };
+        let sending = send(&mut queue.lines, &mut queue.delivery, &queue.tally);
         if shared.stop.unless_over(sending).await.is_none() {
             return Ok(vec![queue]);
+        }
+        if queue.removal.is_asked() {
+            return Ok(Vec::new());
         }
         queue.lines.delay(since.elapsed() + CATCH_UP);
         let start = queue.progress.read_positions().map_or(Start::Now, Start::At);
@@ -153,7 +210,7 @@ pub(crate) async fn run(
     mut shared: Shared,
 ) -> Result<Vec<RouteQueue>, Failure> {
     let result = match connect(&routes, start, &mut shared).await {
-        Some(Ok(source)) => read(source, &mut routes, &mut shared).await,
+        Some(Ok((source, _reading))) => read(source, &mut routes, &mut shared).await,
         Some(Err(error)) => Err(error),
         None => Ok(()),
     };
@@ -163,12 +220,13 @@ pub(crate) async fn run(
     result.map(|()| routes)
 }
 
-/// Connects the source of a group. Returns `None` if the router stops first.
+/// Connects the source of a group. The source counts as reading while the second value exists. Returns `None`
+/// if the router stops first.
 async fn connect(
     routes: &[RouteQueue],
     start: Start,
     shared: &mut Shared,
-) -> Option<Result<Source, Failure>> {
+) -> Option<Result<(Source, Arc<()>), Failure>> {
     let mut timing = Timing::default();
     timing.stale_socket = Some(STALE_SOCKET);
     if let Some(latency) = routes.iter().filter_map(|queue| queue.route.latency).min() {
@@ -185,12 +243,12 @@ async fn connect(
         Ok(source) => source,
         Err(error) => return Some(Err(Failure::refused(error))),
     };
-    shared.sources.add(&source);
+    let reading = shared.sources.add(&source);
     for queue in routes {
         queue.progress.start(source.start());
     }
     shared.route_started.notify_one();
-    Some(Ok(source))
+    Some(Ok((source, reading)))
 }
 
 /// Reads lines and passes them to the routes until the router stops or its grace period is over.
@@ -210,6 +268,13 @@ async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Sha
             biased;
             record = source.next() => Some(record.map_err(Failure::refused)?),
             () = shared.stop.asked(), if !stopping => continue,
+            Ok(()) = shared.removals.changed() => {
+                remove(routes);
+                if routes.is_empty() {
+                    return Ok(());
+                }
+                continue;
+            }
             () = until(due), if due.is_some() => None,
         };
         match record {
@@ -228,6 +293,14 @@ async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Sha
             return Ok(());
         }
     }
+}
+
+/// Takes the removed routes out of the group. Their messages are sent in tasks of their own.
+fn remove(routes: &mut Vec<RouteQueue>) {
+    let (removed, kept): (Vec<_>, _) =
+        std::mem::take(routes).into_iter().partition(|queue| queue.removal.is_asked());
+    *routes = kept;
+    removed.into_iter().for_each(|queue| drop(tokio::spawn(queue.drain())));
 }
 
 /// Returns the time by tokio's clock, which tests can move.
@@ -264,33 +337,20 @@ fn route(record: &Arc<Record>, routes: &mut [RouteQueue], shared: &Shared) {
 async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
     // Without open messages, a line costs no look at the clock.
     let since = routes.iter().any(|queue| queue.lines.due().is_some()).then(Instant::now);
-    let mut index = 0;
-    loop {
-        let has_others = routes.len() > 1;
-        let Some(queue) = routes.get_mut(index) else { break };
-        if queue.lines.is_empty() {
-            index += 1;
-            continue;
+    for queue in routes.iter_mut() {
+        queue.send_at_once().await;
+    }
+    while let Some(index) = routes.iter().position(RouteQueue::is_full) {
+        if shared.stop.unless_over(send_or_hold_up(routes, index, shared.ticks)).await.is_none() {
+            return false;
         }
-        let sending = queue.send_first();
-        let taken = match has_others {
-            true => shared.stop.unless_over(timeout(STALLED_AFTER, sending)).await,
-            false => shared.stop.unless_over(sending).await.map(Ok),
-        };
-        match taken {
-            None => return false,
-            Some(Ok(_)) => {}
-            Some(Err(_)) => {
-                let queue = routes.remove(index);
-                let destination = queue.route.to_string();
-                tracing::warn!(
-                    destination,
-                    "the destination takes no lines; the other routes go on without it"
-                );
-                // The receiver lives as long as the router runs.
-                let _ =
-                    shared.leaving.send(LeavingRoute { queue, since: since.unwrap_or_else(Instant::now) });
-            }
+        let stays = |queue: &RouteQueue| !(queue.is_full() && queue.hold_up.is_too_long());
+        while let Some(index) = routes.iter().position(|queue| !stays(queue)) {
+            let queue = routes.remove(index);
+            let destination = queue.route.to_string();
+            tracing::warn!(destination, "the destination is full; the other routes go on without it");
+            // The receiver lives as long as the router runs.
+            let _ = shared.leaving.send(LeavingRoute { queue, since: since.unwrap_or_else(Instant::now) });
         }
     }
     // Lines that continue the open messages may wait in the source meanwhile.
@@ -299,3 +359,37 @@ async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
     }
     true
 }
+
+/// Waits until the route at `index` has sent its completed messages, or until a full route has held up the
+/// others for too long.
+async fn send_or_hold_up(routes: &mut [RouteQueue], index: usize, ticks: Ticks) {
+    let has_others = routes.len() > 1;
+    let (before, rest) = routes.split_at_mut(index);
+    let Some((RouteQueue { lines, delivery, tally, hold_up, .. }, behind)) = rest.split_first_mut() else {
+        return;
+    };
+    let mut sending = pin!(send(lines, delivery, tally));
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut sending => return,
+            () = sleep_until(ticks.after(Instant::now())), if has_others => {}
+        }
+        let others = || before.iter().chain(behind.iter());
+        if others().any(RouteQueue::is_idle) {
+            let now = Instant::now();
+            hold_up.sample(now);
+            let mut is_too_long = hold_up.is_too_long();
+            for other in before.iter_mut().chain(behind.iter_mut()).filter(|other| other.is_full()) {
+                other.hold_up.sample(now);
+                is_too_long |= other.hold_up.is_too_long();
+            }
+            if is_too_long {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -42,10 +42,15 @@ impl LineStage {
         self.joiner.peek().is_none()
     }
 
-    /// Returns the first completed message, and the reading of its content if the container asks for that.
+    /// Returns the first completed message, and the reading of its content if the container asks for that. A
+    /// message that announces a gap is no line of the container, and stays as it is.
     pub(crate) fn first(&mut self) -> Option<(&Lines, Option<&mut ContainerContent>)> {
         let lines = self.joiner.peek()?;
-        Some((lines, self.containers.content(lines.record().container())))
+        let content = match lines.record().gap() {
+            Some(_) => None,
+            None => self.containers.content(lines.record().container()),
+        };
+        Some((lines, content))
     }
 
     /// Removes the first completed message.
@@ -74,6 +79,35 @@ impl LineStage {
     }
 }
 
+/// The treatment of a container's lines on a route: that of the route, unless the container asks for another.
+#[derive(Clone, Debug)]
+pub(crate) struct LineSettings {
+    pub(crate) rule: Option<Rule>,
+    pub(crate) content: ContentOptions,
+    /// One text for each label that cannot be used.
+    pub(crate) problems: Vec<String>,
+}
+
+impl LineSettings {
+    /// Returns the settings of a container on a route with this joining and content.
+    pub(crate) fn of(container: &Container, joining: &Joining, content: ContentOptions) -> Self {
+        let mut problems = Vec::new();
+        let mut note = |problem: &dyn Display| {
+            problems.push(format!("{problem}; the default of the route is used"));
+        };
+        let rule = container_rule(container, joining.rule.as_ref(), !joining.is_opt_in);
+        let rule = rule.unwrap_or_else(|error| {
+            note(&error);
+            joining.default().cloned()
+        });
+        let content = container_content(container, content).unwrap_or_else(|error| {
+            note(&error);
+            content
+        });
+        Self { rule, content, problems }
+    }
+}
+
 /// The containers whose labels were warned about, shared by all routes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WarnedContainers(Arc<Mutex<Vec<String>>>);
@@ -84,7 +118,7 @@ impl WarnedContainers {
     const MAX: usize = 1024;
 
     /// Logs the warning, unless one was logged about the container.
-    fn warn(&self, container: &Container, problem: &dyn Display) {
+    fn warn(&self, container: &Container, problems: &str) {
         let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.iter().any(|id| id == container.id()) {
             return;
@@ -93,7 +127,7 @@ impl WarnedContainers {
             warned.remove(0);
         }
         warned.push(container.id().to_owned());
-        tracing::warn!(container = container.name(), "{problem}; the default of the route is used");
+        tracing::warn!(container = container.name(), "{problems}");
     }
 }
 
@@ -161,17 +195,45 @@ impl Containers {
         }
         let Self { joining, content, warned, reads_content, known, .. } = self;
         known.entry(Arc::as_ptr(container).addr()).or_insert_with(|| {
-            let rule = container_rule(container, joining.rule.as_ref(), !joining.is_opt_in);
-            let rule = rule.unwrap_or_else(|error| {
-                warned.warn(container, &error);
-                joining.rule.as_ref().filter(|_| !joining.is_opt_in).cloned()
-            });
-            let content = container_content(container, *content).unwrap_or_else(|error| {
-                warned.warn(container, &error);
-                *content
-            });
+            let LineSettings { rule, content, problems } = LineSettings::of(container, joining, *content);
+            if !problems.is_empty() {
+                warned.warn(container, &problems.join("; "));
+            }
             *reads_content |= !content.is_off();
             Known { container: Arc::downgrade(container), rule, content: ContainerContent::new(content) }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use docker_source::GapReason;
+
+    use super::*;
+
+    #[test]
+    fn a_gap_ends_the_message_before_it_and_its_content_is_not_read() {
+        let route = Route::parse("gelf://h?content=all&multiline=java").unwrap();
+        let mut stage = LineStage::new(&route, WarnedContainers::default());
+        let container = Arc::new(Container::builder("shop").build());
+        let line = |text: &'static str| Record::builder(Arc::clone(&container), text);
+        let start = Instant::now();
+        for record in [
+            line("ERROR failed").build(),
+            line("\tat a").build(),
+            line("ERROR lines may be missing").gap(None, None, GapReason::Rotated).build(),
+            line("\tat b").build(),
+        ] {
+            stage.push(&Arc::new(record), Settlement::default(), || start);
+        }
+        stage.flush();
+        let mut messages = Vec::new();
+        while let Some((lines, content)) = stage.first() {
+            messages.push((String::from_utf8_lossy(lines.text()).into_owned(), content.is_some()));
+            stage.pop();
+        }
+        let expected =
+            [("ERROR failed\n\tat a", true), ("ERROR lines may be missing", false), ("\tat b", true)];
+        assert_eq!(messages, expected.map(|(text, is_read)| (text.to_owned(), is_read)));
     }
 }

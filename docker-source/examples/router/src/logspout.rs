@@ -6,6 +6,11 @@
 
 mod multiline;
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use docker_source::{ContainerFilter, Property};
+
 use self::multiline::Multiline;
 use crate::backlog::Backlog;
 use crate::host::Host;
@@ -36,6 +41,10 @@ const fn unused(name: &'static str, reason: &'static str) -> Variable {
 }
 
 const BACKLOG: &str = "BACKLOG";
+const BIND_ADDRESS: &str = "HTTP_BIND_ADDRESS";
+const HTTP_PORT: &str = "HTTP_PORT";
+const PORT: &str = "PORT";
+const ROUTES_PATH: &str = "ROUTESPATH";
 const CA: &str = "LOGSPOUT_TLS_CA_CERTS";
 const CERT: &str = "LOGSPOUT_TLS_CLIENT_CERT";
 const COMPRESSION: &str = "COMPRESS_TYPE";
@@ -49,7 +58,7 @@ const TAIL: &str = "TAIL";
 const NO_SYSTEM_CA: &str = "LOGSPOUT_TLS_DISABLE_SYSTEM_ROOTS";
 
 const ONLY_GELF: &str = "only GELF is sent";
-const NO_HTTP: &str = "there is no HTTP server";
+const HTTP: &str = "serves the HTTP API on this port, of 127.0.0.1 unless HTTP_BIND_ADDRESS is set";
 const JOINED: &str = "sets options multiline.* of routes that begin with multiline+ and lack them";
 
 /// The variables, in alphabetical order.
@@ -63,8 +72,8 @@ pub(crate) static VARIABLES: [Variable; 39] = [
     used(EXCLUDE_SEVERAL, "adds exclude.label= to all routes; EXCLUDE_LABEL then has no effect"),
     used(FIELDS, "adds field.NAME= to all routes that lack it"),
     used("GELF_HOSTNAME", "sets host= of routes that lack it, unless /etc/host_hostname exists"),
-    unused("HTTP_BIND_ADDRESS", NO_HTTP),
-    unused("HTTP_PORT", NO_HTTP),
+    used(BIND_ADDRESS, "serves the HTTP API on this address, with the port of PORT or HTTP_PORT, or 80"),
+    used(HTTP_PORT, HTTP),
     unused("INACTIVITY_TIMEOUT", "quiet logs need no restart"),
     used(CA, "sets ca= of routes with TLS that lack it"),
     used(CERT, "sets cert= of routes with TLS that lack it"),
@@ -77,10 +86,13 @@ pub(crate) static VARIABLES: [Variable; 39] = [
     used("MULTILINE_PATTERN", JOINED),
     used("MULTILINE_SEPARATOR", JOINED),
     used("OFF_AWS", "the id of the EC2 instance is not asked for, and messages lack _ec2_instance_id"),
-    unused("PORT", NO_HTTP),
+    used(PORT, HTTP),
     unused("RAW_FORMAT", ONLY_GELF),
     unused("RETRY_COUNT", "a destination that is down is retried without a limit"),
-    unused("ROUTESPATH", "routes are given on the command line, in ROUTE_URIS or in a file with --config"),
+    used(
+        ROUTES_PATH,
+        "keeps the routes that the HTTP API adds in this folder, if it exists, for the next start",
+    ),
     used("ROUTE_URIS", "sets the routes if neither the command line nor the file of --config has any"),
     used(STRIP_ANSI, "sets strip_ansi= of routes that lack it"),
     unused("SYSLOG_DATA", ONLY_GELF),
@@ -126,6 +138,10 @@ pub(crate) struct Environment {
     multiline: Multiline,
     /// The backlog unless it is given.
     pub(crate) backlog: Option<Backlog>,
+    /// The address of the HTTP API.
+    pub(crate) http: Option<SocketAddr>,
+    /// The folder of the routes of the HTTP API.
+    pub(crate) routes_path: Option<PathBuf>,
     /// True if the log level is `debug` unless it is given.
     pub(crate) is_debug: bool,
     /// The variables that are set.
@@ -174,6 +190,8 @@ impl Environment {
             environment.warnings.push(format!("{TAIL} has no effect: {BACKLOG} is not true"));
         }
         environment.multiline = Multiline::read(value);
+        environment.http = http_address(value)?;
+        environment.routes_path = value(ROUTES_PATH).map(PathBuf::from);
         environment.needs_ca = value(NO_SYSTEM_CA).is_some_and(|value| value == "true");
         environment.set = VARIABLES.iter().filter(|variable| value(variable.name).is_some()).collect();
         Ok(environment)
@@ -186,6 +204,18 @@ impl Environment {
             Effect::None(reason) => Some(format!("{} is set and has no effect: {reason}", variable.name)),
         };
         self.set.iter().filter_map(text).collect()
+    }
+
+    /// Returns the filter of the containers that the variables exclude from all routes.
+    pub(crate) fn filter(&self) -> ContainerFilter {
+        let mut filter = ContainerFilter::default();
+        for label in &self.excluded {
+            // The routes have refused a label that is no filter.
+            if let Ok(stricter) = filter.clone().exclude(Property::Label, label) {
+                filter = stricter;
+            }
+        }
+        filter
     }
 
     /// Returns the names of the variables that set options, for errors.
@@ -226,6 +256,30 @@ impl Environment {
         }
         Ok(())
     }
+}
+
+/// Returns the address of the HTTP API, if a variable asks for one. Unlike Logspout, which listens on all
+/// addresses, the router listens on the loopback interface unless an address is given.
+fn http_address(value: impl Fn(&str) -> Option<String>) -> Result<Option<SocketAddr>, String> {
+    let address = match value(BIND_ADDRESS).as_deref() {
+        None => None,
+        Some("localhost") => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
+        Some(text) => match text.parse() {
+            Ok(address) => Some(address),
+            Err(_) => return Err(format!("{BIND_ADDRESS}: {text:?} is no address, such as 0.0.0.0")),
+        },
+    };
+    let port = [PORT, HTTP_PORT].into_iter().find_map(|name| Some((name, value(name)?)));
+    let port = port.map(|(name, text)| {
+        text.parse().map_err(|_| format!("{name}: {text:?} is no port, which is a number up to 65535"))
+    });
+    Ok(match (address, port.transpose()?) {
+        (None, None) => None,
+        (address, port) => {
+            let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            Some((address, port.unwrap_or(80u16)).into())
+        }
+    })
 }
 
 /// Returns the values of `exclude.label` for a list `LABEL:VALUE;LABEL`. As in Logspout, a label without a
@@ -333,6 +387,26 @@ mod tests {
         assert_eq!(applied(&extra, "gelf://h?field.rack=1"), "gelf://h?field.rack=1&field.env=prod");
         for wrong in ["env=prod", "[1]", r#"{"a": {"b": 1}}"#] {
             assert!(read(&[(FIELDS, wrong)]).unwrap_err().starts_with("EXTRA_JSON: "), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_variables_of_the_http_api_ask_for_it_on_the_loopback_interface_unless_an_address_is_given() {
+        for (variables, address) in [
+            (&[][..], None),
+            (&[("PORT", "8000")], Some("127.0.0.1:8000")),
+            (&[("HTTP_PORT", "8000")], Some("127.0.0.1:8000")),
+            (&[("PORT", "1"), ("HTTP_PORT", "2")], Some("127.0.0.1:1")),
+            (&[("HTTP_BIND_ADDRESS", "0.0.0.0")], Some("0.0.0.0:80")),
+            (&[("HTTP_BIND_ADDRESS", "::"), ("PORT", "8000")], Some("[::]:8000")),
+            (&[("HTTP_BIND_ADDRESS", "localhost")], Some("127.0.0.1:80")),
+        ] {
+            let address = address.map(|address| address.parse().unwrap());
+            assert_eq!(read(variables).unwrap().http, address, "{variables:?}");
+        }
+        for (name, value) in [("PORT", "http"), ("HTTP_PORT", "65536"), ("HTTP_BIND_ADDRESS", "eth0")] {
+            let mistake = read(&[(name, value)]).unwrap_err();
+            assert!(mistake.starts_with(&format!("{name}: \"{value}\" is no ")), "{mistake}");
         }
     }
 

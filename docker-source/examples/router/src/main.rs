@@ -1,20 +1,26 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
-//! `cli`, `config`, `route`, `host` and `logspout` parse the configuration, `explain` shows it, `instance` asks
-//! for the id of the machine, `privileges` drops root, `run` joins the source of records with the routes,
-//! `lines` joins a route's lines into messages, `deliver` sends them, `settlement` tracks the progress of each
-//! route, `state` keeps the positions of the routes across restarts, `tally` counts the lines of a route, `stop`
-//! waits for signals, and `print` is the receiver of `--print`.
+//! `cli`, `config`, `route`, `host`, `http_options` and `logspout` parse the configuration, `explain` shows
+//! it, `instance` asks for the id of the machine, `privileges` drops root, `run` joins the source of records
+//! with the routes, `lines` joins a route's lines into messages, `deliver` sends them, `settlement` tracks
+//! the progress of each route, `state` keeps the positions of the routes across restarts, `tally` counts the
+//! lines of a route, `registry` has the routes that run, `http` shows and changes them, `routes_folder` keeps
+//! those that it adds, `condition` notes problems that last, `stop` waits for signals, and `print` is the
+//! receiver of `--print`.
 
 mod audit;
 mod backlog;
 mod cli;
+mod condition;
 mod config;
 mod deliver;
 mod explain;
 mod failure;
 mod group;
+mod hold_up;
 mod host;
+mod http;
+mod http_options;
 mod instance;
 mod lines;
 mod log_level;
@@ -22,7 +28,9 @@ mod logspout;
 mod print;
 mod privileges;
 mod receipt;
+mod registry;
 mod route;
+mod routes_folder;
 mod run;
 mod settlement;
 mod state;
@@ -94,8 +102,11 @@ fn main() -> ExitCode {
     let outcome = match options.task {
         Task::Audit { address, idle } => runtime.block_on(audit::run(address, idle)),
         Task::Explain => {
-            let Options { routes, variables, warnings, .. } = &options;
-            let explained = runtime.block_on(explain::run(engine, routes, variables, warnings));
+            let Options { mut routes, variables, warnings, numbers_messages, .. } = options;
+            if numbers_messages {
+                routes.iter_mut().for_each(|route| route.number_messages(0));
+            }
+            let explained = runtime.block_on(explain::run(engine, &routes, &variables, &warnings));
             explained.map(|text| {
                 // A closed stdout is not an error.
                 let _ = io::stdout().write_all(text.as_bytes());

@@ -1,6 +1,7 @@
 //! Routes: a destination, a selection of containers, and the format of messages.
 
 mod decisions;
+pub(crate) mod json;
 mod lines;
 pub(crate) mod list;
 pub(crate) mod options;
@@ -23,7 +24,7 @@ use crate::print::Window;
 pub(crate) use self::decisions::Decisions;
 pub(crate) use self::lines::Joining;
 pub(crate) use self::options::check_option;
-pub(crate) use self::uri::RouteUri;
+pub(crate) use self::uri::{RouteUri, decode};
 
 /// The default limit of datagrams per second of a route over UDP.
 pub(crate) const UDP_RATE: u32 = 2000;
@@ -149,7 +150,7 @@ pub(crate) const AGENT_LABEL: &str = "gelf-router.agent";
 
 /// Returns whether the label or the command of the container shows that the container is a `gelf-router`. If
 /// two agents on a host read each other's diagnostics, they could feed each other for ever.
-fn is_agent(container: &Container) -> bool {
+pub(crate) fn is_agent(container: &Container) -> bool {
     let program = container.command().split(' ').next().unwrap_or_default();
     container.labels().contains_key(AGENT_LABEL) || program.rsplit('/').next() == Some("gelf-router")
 }

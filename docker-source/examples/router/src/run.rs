@@ -1,30 +1,35 @@
 //! Ships records from the Engine to the routes, until a signal arrives.
 
-use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use docker_source::{EngineAddress, Start};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use docker_source::{EngineAddress, Positions, Start};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::backlog::Backlog;
 use crate::cli::Options;
+use crate::condition::Condition;
 use crate::deliver;
 use crate::failure::Failure;
 use crate::group::{self, LeavingRoute, RouteQueue, Shared, Sources};
+use crate::hold_up::{HoldUp, Ticks};
+use crate::http::{self, Addition, Api};
 use crate::instance::{self, METADATA_SERVICE};
 use crate::lines::{LineStage, WarnedContainers};
+use crate::logspout::Environment;
 use crate::print::Printer;
-use crate::route::{AGENT_LABEL, Decisions, Route, RouteUri};
+use crate::registry::{Registry, Removal, RunningRoute};
+use crate::route::{AGENT_LABEL, Decisions, Route, RouteUri, list};
+use crate::routes_folder::RoutesFolder;
 use crate::settlement::SharedProgress;
 use crate::state::{Keeper, SavedPositions, StateFolder};
 use crate::stop::Stop;
-use crate::tally::Tally;
 
 /// The name of the route to the embedded receiver in the state folder. The URI cannot be the name, since the
 /// port changes with each start.
@@ -49,29 +54,51 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     if let Some(host) = options.host {
         tracing::info!("the host of messages is {:?}, from {}", host.name, host.source);
     }
-    if instance::is_wanted(|name| std::env::var(name).ok()) {
-        let id = Arc::new(OnceLock::new());
-        routes.iter_mut().for_each(|route| route.send_instance(id.clone()));
+    let numbering = options.numbers_messages.then(milliseconds_since_1970);
+    let instance = instance::is_wanted(|name| std::env::var(name).ok()).then(Arc::default);
+    if let Some(id) = instance.clone() {
         tokio::spawn(instance::find(METADATA_SERVICE, id));
     }
-    if options.numbers_messages {
-        let epoch = milliseconds_since_1970();
-        routes.iter_mut().for_each(|route| route.number_messages(epoch));
+    let (routes_folder, kept) = match &options.routes_path {
+        Some(path) => load_routes(path, &options.environment),
+        None => (None, Vec::new()),
+    };
+    if routes.is_empty() && kept.is_empty() && options.http.is_none() {
+        return Err(Failure::usage(
+            "there is no route, and no address of the HTTP API: see gelf-router --help",
+        ));
     }
     let mut stop = Stop::new().map_err(Failure::refused)?;
-    let destinations: Vec<_> = routes.iter().map(Route::to_string).collect();
+    let all = routes.iter().chain(kept.iter().map(|(_, route)| route));
+    let destinations: Vec<_> = all.map(Route::to_string).collect();
     tracing::info!(
         "gelf-router {}: from {address} to {}",
         env!("CARGO_PKG_VERSION"),
         destinations.join(", ")
     );
 
+    let is_writable = Condition::default();
     let (folder, saved) = match &options.state {
-        Some(path) => open_state(path)?,
+        Some(path) => open_state(path, &is_writable)?,
         None => (None, SavedPositions::new()),
     };
     // The outputs start before the router waits for the Engine, so that a wrong route is reported at once.
-    let (mut outputs, queues) = Outputs::start(routes, printer)?;
+    let registry = Registry::default();
+    let mut outputs = Outputs::new(registry.clone(), printer, numbering, instance);
+    let mut queues = Vec::new();
+    for route in routes {
+        queues.push(outputs.add(route, None)?);
+    }
+    for (id, route) in kept {
+        match registry.find(&id) {
+            Some(_) => tracing::warn!("the kept route {id} is left out: another route has this id"),
+            // A certificate may be gone that was there when the route was added.
+            None => match outputs.add(route, Some(id)) {
+                Ok(queue) => queues.push(queue),
+                Err(failure) => tracing::warn!("a kept route is left out: {}", failure.reason),
+            },
+        }
+    }
     let (leaving, mut left) = unbounded_channel();
     let sources = Sources::default();
     let shared = Shared {
@@ -80,13 +107,23 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         sources: sources.clone(),
         route_started: Arc::default(),
         leaving,
+        removals: registry.removals(),
+        ticks: Ticks::new(Instant::now()),
     };
-    let keeping = Keeping::start(folder, &queues, &shared).map_err(Failure::refused)?;
+    let keeping =
+        Keeping::start(folder, &registry, &shared, is_writable.clone()).map_err(Failure::refused)?;
+    let (adding, mut additions) = channel(1);
+    let serving = options.http.map(|http| {
+        let (registry, kept) = (registry.clone(), (options.environment, routes_folder));
+        http::start(Api::new(http, registry, sources.clone(), is_writable, &shared, kept, adding))
+    });
     let mut groups = JoinSet::new();
     for (start, queues) in by_start(queues, saved, options.backlog) {
         groups.spawn(group::run(queues, start, shared.clone()));
     }
-    let (routed, is_unread) = route_until_stopped(&mut groups, &mut left, &shared, &mut outputs).await;
+    let requests = Requests { left: &mut left, additions: &mut additions, waits: serving.is_some() };
+    let (routed, is_unread) = route_until_stopped(&mut groups, requests, &shared, &mut outputs).await;
+    registry.release();
     let finished = outputs.finish(&mut stop, is_unread).await;
     let (total, unrouted) = (sources.total(), sources.unrouted());
     tracing::info!(
@@ -106,6 +143,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         tracing::warn!("lines may be missing at {} places, which messages have announced", total.gaps);
     }
     let is_kept = keeping.finish().await;
+    drop(serving);
     routed?;
     let given_up = finished? + if stop.is_over() { total.in_flight } else { 0 };
     if given_up > 0 && is_kept {
@@ -124,8 +162,16 @@ fn milliseconds_since_1970() -> u64 {
     u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Runs the groups, and a new group for each route that leaves its group, until all groups have ended.
-/// Returns the first error, and whether the reader of stdout has ended.
+/// The routes that need a group while the router runs.
+struct Requests<'a> {
+    left: &'a mut UnboundedReceiver<LeavingRoute>,
+    additions: &'a mut Receiver<Addition>,
+    /// True if the router waits for additions when it has no route.
+    waits: bool,
+}
+
+/// Runs the groups, and a new group for each route that leaves its group or is added, until all groups have
+/// ended. Returns the first error, and whether the reader of stdout has ended.
 ///
 /// If the reader of stdout ends, the router stops as it does after a signal: the other destinations get the
 /// lines that were read by then.
@@ -135,7 +181,7 @@ fn milliseconds_since_1970() -> u64 {
 /// and the destinations get the lines that were read.
 async fn route_until_stopped(
     groups: &mut JoinSet<Result<Vec<RouteQueue>, Failure>>,
-    left: &mut UnboundedReceiver<LeavingRoute>,
+    Requests { left, additions, waits }: Requests<'_>,
     shared: &Shared,
     outputs: &mut Outputs,
 ) -> (Result<(), Failure>, bool) {
@@ -143,14 +189,22 @@ async fn route_until_stopped(
     let mut is_unread = false;
     // Routes are dropped at the end, since their deliveries end with them.
     let mut ended = Vec::new();
-    while !groups.is_empty() {
+    let mut stop = shared.stop.clone();
+    while !groups.is_empty() || (waits && !stop.is_asked()) {
         let result = tokio::select! {
             biased;
+            () = stop.asked(), if groups.is_empty() => break,
             Some(route) = left.recv() => {
                 groups.spawn(route.run(shared.clone()));
                 continue;
             }
-            Some(group) = groups.join_next() => match group {
+            Some(addition) = additions.recv() => {
+                if let Some(queue) = outputs.add_requested(addition) {
+                    groups.spawn(group::run(vec![queue], Start::Now, shared.clone()));
+                }
+                continue;
+            }
+            Some(group) = groups.join_next(), if !groups.is_empty() => match group {
                 Ok(Ok(routes)) => {
                     ended.push(routes);
                     continue;
@@ -178,18 +232,49 @@ async fn route_until_stopped(
 
 /// Waits until the delivery of a route ends. While the router reads, this is an error, because no destination
 /// would take the lines.
-async fn delivery_ended(deliveries: &mut JoinSet<()>) -> Failure {
-    match deliveries.join_next().await {
-        Some(Err(error)) => Failure::refused(format!("the delivery to a destination failed: {error}")),
-        Some(Ok(())) | None => Failure::refused("the delivery to a destination ended early"),
+async fn delivery_ended(deliveries: &mut JoinSet<Removal>) -> Failure {
+    loop {
+        match deliveries.join_next().await {
+            Some(Ok(removal)) if removal.is_asked() => {}
+            Some(Ok(_)) => return Failure::refused("the delivery to a destination ended early"),
+            Some(Err(error)) => {
+                return Failure::refused(format!("the delivery to a destination failed: {error}"));
+            }
+            // There is no route.
+            None => return pending().await,
+        }
     }
+}
+
+/// Opens the folder of the routes that the HTTP API has added, and makes its routes. A route that cannot run
+/// is logged and left out, since the others have to run.
+fn load_routes(path: &Path, environment: &Environment) -> (Option<RoutesFolder>, Vec<(String, Route)>) {
+    let opened = RoutesFolder::open(path).and_then(|folder| Ok((folder.load()?, folder)));
+    let (loaded, folder) = match opened {
+        Ok((loaded, folder)) => (loaded, folder),
+        Err(error) => {
+            tracing::warn!("ROUTESPATH {}: {error}; routes are not kept", path.display());
+            return (None, Vec::new());
+        }
+    };
+    let mut routes = Vec::new();
+    for (id, uri) in loaded {
+        match list::routes(vec![uri], &mut environment.clone(), false) {
+            Ok(made) => routes.extend(made.into_iter().map(|route| (id.clone(), route))),
+            Err(mistake) => tracing::warn!("the kept route {id} is left out: {mistake}"),
+        }
+    }
+    (Some(folder), routes)
 }
 
 /// Opens the state folder and reads the positions. Without a usable folder, the router ships all the same.
 ///
 /// # Errors
 /// Returns an error if another router uses the folder.
-fn open_state(path: &Path) -> Result<(Option<StateFolder>, SavedPositions), Failure> {
+fn open_state(
+    path: &Path,
+    is_writable: &Condition,
+) -> Result<(Option<StateFolder>, SavedPositions), Failure> {
     let opened = StateFolder::open(path).and_then(|folder| Ok((folder.load()?, folder)));
     match opened {
         Ok((saved, folder)) => Ok((Some(folder), saved)),
@@ -197,6 +282,7 @@ fn open_state(path: &Path) -> Result<(Option<StateFolder>, SavedPositions), Fail
             Err(Failure::refused(format!("--state {}: {error}", path.display())))
         }
         Err(error) => {
+            is_writable.failed(format_args!("{}: {error}", path.display()));
             tracing::warn!("--state {}: {error}; positions are not kept", path.display());
             Ok((None, SavedPositions::new()))
         }
@@ -217,20 +303,26 @@ fn by_start(
     let mut gone = saved.into_values();
     let mut groups: Vec<(Start, Vec<RouteQueue>)> = Vec::new();
     for (queue, known) in queues.into_iter().zip(known) {
-        let start = match known.or_else(|| gone.next()) {
-            Some(positions) => {
-                queue.progress.start(&positions);
-                Start::At(positions)
-            }
-            None => backlog
-                .map_or_else(|| Start::AfterPredecessor { label: AGENT_LABEL.to_owned() }, Backlog::start),
-        };
+        let saved = known.or_else(|| gone.next());
+        if let Some(positions) = &saved {
+            queue.progress.start(positions);
+        }
+        let start = start(saved, backlog);
         match groups.iter_mut().find(|(other, _)| *other == start) {
             Some((_, group)) => group.push(queue),
             None => groups.push((start, vec![queue])),
         }
     }
     groups
+}
+
+/// Returns the start of a route. Saved positions take precedence over the backlog.
+fn start(saved: Option<Positions>, backlog: Option<Backlog>) -> Start {
+    match (saved, backlog) {
+        (Some(positions), _) => Start::At(positions),
+        (None, Some(backlog)) => backlog.start(),
+        (None, None) => Start::AfterPredecessor { label: AGENT_LABEL.to_owned() },
+    }
 }
 
 /// The task that writes positions.
@@ -241,10 +333,15 @@ struct Keeping {
 }
 
 impl Keeping {
-    fn start(folder: Option<StateFolder>, queues: &[RouteQueue], shared: &Shared) -> io::Result<Self> {
-        let writer = folder.map(StateFolder::into_writer).transpose()?;
+    fn start(
+        folder: Option<StateFolder>,
+        registry: &Registry,
+        shared: &Shared,
+        is_writable: Condition,
+    ) -> io::Result<Self> {
+        let writer = folder.map(|folder| folder.into_writer(is_writable)).transpose()?;
         let has_folder = writer.is_some();
-        let routes = queues.iter().map(|queue| (queue.name.clone(), queue.progress.clone())).collect();
+        let routes = registry.progress().clone();
         let (end, ended) = oneshot::channel();
         let (sources, route_started) = (shared.sources.clone(), Arc::clone(&shared.route_started));
         let keeper = Keeper { writer, routes, sources, route_started };
@@ -263,9 +360,14 @@ impl Keeping {
 
 /// The deliveries of all routes, and the printer.
 struct Outputs {
-    routes: Vec<(Route, Arc<Tally>)>,
-    deliveries: JoinSet<()>,
+    registry: Registry,
+    deliveries: JoinSet<Removal>,
     printer: Option<PrinterTask>,
+    /// The epoch of the numbers of messages, if messages are numbered.
+    numbering: Option<u64>,
+    /// The id of the EC2 instance, if messages have it.
+    instance: Option<Arc<OnceLock<String>>>,
+    warned: WarnedContainers,
 }
 
 type PrinterTask = (JoinHandle<io::Result<()>>, oneshot::Sender<()>);
@@ -294,35 +396,71 @@ fn printed(ended: Result<io::Result<()>, JoinError>) -> Result<(), Failure> {
 }
 
 impl Outputs {
-    fn start(routes: Vec<Route>, printer: Option<Printer>) -> Result<(Self, Vec<RouteQueue>), Failure> {
-        let mut deliveries = JoinSet::new();
-        let mut queues = Vec::with_capacity(routes.len());
-        let mut names = BTreeMap::new();
-        let warned = WarnedContainers::default();
-        for route in routes {
-            let (delivery, destination, tally) =
-                deliver::open(&route).map_err(|error| Failure::refused(format!("{route}: {error}")))?;
-            deliveries.spawn(destination.run());
-            let name =
-                unique(if route.is_printed() { PRINT.to_owned() } else { route.to_string() }, &mut names);
-            let lines = LineStage::new(&route, warned.clone());
-            let (tally, progress) = (Arc::new(tally), SharedProgress::default());
-            queues.push(RouteQueue {
-                name,
-                route,
-                decisions: Decisions::default(),
-                lines,
-                delivery,
-                tally,
-                progress,
-            });
-        }
+    fn new(
+        registry: Registry,
+        printer: Option<Printer>,
+        numbering: Option<u64>,
+        instance: Option<Arc<OnceLock<String>>>,
+    ) -> Self {
         let printer = printer.map(|printer| {
             let (finish, finished) = oneshot::channel();
             (tokio::spawn(printer.run(finished)), finish)
         });
-        let routes = queues.iter().map(|queue| (queue.route.clone(), queue.tally.clone())).collect();
-        Ok((Self { routes, deliveries, printer }, queues))
+        let (deliveries, warned) = (JoinSet::new(), WarnedContainers::default());
+        Self { registry, deliveries, printer, numbering, instance, warned }
+    }
+
+    /// Starts the delivery of a route, which has this id or one that is made from its URI. The route replaces
+    /// the route with this id.
+    ///
+    /// # Errors
+    /// Returns an error if the TLS files of the route are missing or invalid.
+    fn add(&mut self, mut route: Route, id: Option<String>) -> Result<RouteQueue, Failure> {
+        if let Some(id) = &self.instance {
+            route.send_instance(id.clone());
+        }
+        if let Some(epoch) = self.numbering {
+            route.number_messages(epoch);
+        }
+        let (delivery, destination, tally) =
+            deliver::open(&route).map_err(|error| Failure::refused(format!("{route}: {error}")))?;
+        if let Some(id) = &id {
+            self.registry.remove(id);
+        }
+        let removal = Removal::default();
+        let asked = removal.clone();
+        self.deliveries.spawn(async move {
+            destination.run().await;
+            asked
+        });
+        let name = if route.is_printed() { PRINT.to_owned() } else { route.to_string() };
+        let name = self.registry.new_name(name);
+        let lines = LineStage::new(&route, self.warned.clone());
+        let (tally, progress) = (Arc::new(tally), SharedProgress::default());
+        self.registry.progress().add(name.clone(), progress.clone());
+        self.registry.add(RunningRoute {
+            id: id.unwrap_or_else(|| self.registry.new_id(route.uri())),
+            name: name.clone(),
+            route: route.clone(),
+            tally: tally.clone(),
+            removal: removal.clone(),
+            closer: Some(delivery.closer()),
+        });
+        let decisions = Decisions::default();
+        let hold_up = HoldUp::default();
+        Ok(RouteQueue { name, route, decisions, lines, delivery, tally, progress, removal, hold_up })
+    }
+
+    /// Starts the delivery of a route of the HTTP API in place of the route with the same id, and answers the
+    /// request.
+    fn add_requested(&mut self, Addition { id, route, added }: Addition) -> Option<RouteQueue> {
+        let (queue, result) = match self.add(route, Some(id)) {
+            Ok(queue) => (Some(queue), Ok(())),
+            Err(failure) => (None, Err(failure.reason)),
+        };
+        // The client may have gone.
+        let _ = added.send(result);
+        queue
     }
 
     /// Waits until all lines are delivered and printed, or the grace period is over. Returns the number of
@@ -332,7 +470,7 @@ impl Outputs {
     /// # Errors
     /// Returns an error if printing fails.
     async fn finish(self, stop: &mut Stop, is_unread: bool) -> Result<u64, Failure> {
-        let Self { routes, mut deliveries, printer } = self;
+        let Self { registry, mut deliveries, printer, .. } = self;
         let all = async {
             while deliveries.join_next().await.is_some() {}
             match printer {
@@ -345,7 +483,7 @@ impl Outputs {
         };
         let finished = stop.unless_over(all).await.unwrap_or(Ok(()));
         let mut undelivered = 0;
-        for (route, tally) in routes {
+        for RunningRoute { route, tally, .. } in registry.routes() {
             let destination = route.to_string();
             let lost = if is_unread && route.is_printed() { 0 } else { tally.in_flight() };
             if lost > 0 {
@@ -355,16 +493,6 @@ impl Outputs {
             undelivered += lost;
         }
         finished.map(|()| undelivered)
-    }
-}
-
-/// Returns the name, and appends a number if the same name was used before.
-fn unique(name: String, names: &mut BTreeMap<String, u32>) -> String {
-    let count = names.entry(name.clone()).or_default();
-    *count += 1;
-    match *count {
-        1 => name,
-        count => format!("{name} #{count}"),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The progress of a route: the lines that were read, and the lines that were settled.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use docker_source::{Positions, Progress, Record, Ticket};
@@ -39,6 +40,31 @@ impl SharedProgress {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Progress>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The progress of each route, by the name of the route in the state folder. Clones share the routes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RouteProgress(Arc<Mutex<BTreeMap<String, SharedProgress>>>);
+
+impl RouteProgress {
+    pub(crate) fn add(&self, name: String, progress: SharedProgress) {
+        self.lock().insert(name, progress);
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
+    /// Returns the positions of the routes whose progress has started.
+    pub(crate) fn positions(&self, exists: impl Fn(&str) -> bool) -> BTreeMap<String, Positions> {
+        let routes = self.lock();
+        routes.values().for_each(|progress| progress.retain(&exists));
+        routes.iter().filter_map(|(name, route)| Some((name.clone(), route.positions()?))).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, SharedProgress>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,8 +17,9 @@ use docker_source::Positions;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::condition::Condition;
 use crate::group::Sources;
-use crate::settlement::SharedProgress;
+use crate::settlement::RouteProgress;
 
 /// The name of the file in the state folder.
 const FILE: &str = "positions";
@@ -88,29 +89,34 @@ impl StateFolder {
         File::open(&self.path)?.sync_all()
     }
 
-    /// Starts the thread that writes the file.
+    /// Starts the thread that writes the file. It notes in `is_writable` whether the last write succeeded.
     ///
     /// # Errors
     /// Returns an error if the system cannot start the thread.
-    pub(crate) fn into_writer(self) -> io::Result<StateWriter> {
+    pub(crate) fn into_writer(self, is_writable: Condition) -> io::Result<StateWriter> {
         let (sender, receiver) = sync_channel(1);
         let (ended, end) = oneshot::channel();
+        let written = is_writable.clone();
         thread::Builder::new().name("state".to_owned()).spawn(move || {
-            let last = self.write_all(&receiver);
+            let last = self.write_all(&receiver, &written);
             // The folder must be unlocked before the receiver of `ended` gets the result.
             drop(self);
             let _ = ended.send(last);
         })?;
-        Ok(StateWriter { sender, end })
+        Ok(StateWriter { sender, end, is_writable })
     }
 
     /// Writes all received positions. Returns the result of the last write.
-    fn write_all(&self, positions: &Receiver<SavedPositions>) -> io::Result<()> {
+    fn write_all(&self, positions: &Receiver<SavedPositions>, is_writable: &Condition) -> io::Result<()> {
         let mut last = Ok(());
         let mut warned: Option<Instant> = None;
         while let Ok(positions) = positions.recv() {
             last = self.save(&positions);
-            let Err(error) = &last else { continue };
+            let Err(error) = &last else {
+                is_writable.holds();
+                continue;
+            };
+            is_writable.failed(format_args!("{}: {error}", self.path.display()));
             if warned.is_none_or(|warned| warned.elapsed() >= WARN_INTERVAL) {
                 warned = Some(Instant::now());
                 tracing::warn!(
@@ -127,8 +133,7 @@ impl StateFolder {
 pub(crate) struct Keeper {
     /// Writes positions, if there is a state folder.
     pub(crate) writer: Option<StateWriter>,
-    /// The progress of each route, by the name of the route.
-    pub(crate) routes: BTreeMap<String, SharedProgress>,
+    pub(crate) routes: RouteProgress,
     pub(crate) sources: Sources,
     /// Is notified when the progress of a route starts.
     pub(crate) route_started: Arc<Notify>,
@@ -152,7 +157,9 @@ impl Keeper {
             }
             let positions = self.positions();
             let Some(writer) = &self.writer else { continue };
-            if written != positions && writer.write(positions.clone()) {
+            // A write that failed is repeated, even if no line has come since.
+            let is_due = written != positions || writer.is_writable.problem().is_some();
+            if is_due && writer.write(positions.clone()) {
                 written = positions;
             }
         }
@@ -164,8 +171,7 @@ impl Keeper {
     }
 
     fn positions(&self) -> SavedPositions {
-        self.routes.values().for_each(|progress| progress.retain(|id| self.sources.know(id)));
-        self.routes.iter().filter_map(|(name, route)| Some((name.clone(), route.positions()?))).collect()
+        self.routes.positions(|id| self.sources.know(id))
     }
 }
 
@@ -174,6 +180,8 @@ impl Keeper {
 pub(crate) struct StateWriter {
     sender: SyncSender<SavedPositions>,
     end: oneshot::Receiver<io::Result<()>>,
+    /// Holds if the last write succeeded.
+    is_writable: Condition,
 }
 
 impl StateWriter {
@@ -240,6 +248,7 @@ fn lock_exclusively(_file: &File) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settlement::SharedProgress;
     use docker_source::gelf_core::Timestamp;
 
     struct TestFolder(PathBuf);
@@ -303,25 +312,28 @@ mod tests {
     #[tokio::test]
     async fn the_last_positions_are_written_or_an_error_is_returned() {
         let folder = TestFolder::new("last");
-        let writer = StateFolder::open(&folder.0).unwrap().into_writer().unwrap();
+        let writer = StateFolder::open(&folder.0).unwrap().into_writer(Condition::default()).unwrap();
         for second in 1..100 {
             writer.write(positions(second));
         }
         writer.finish(positions(100)).await.unwrap();
         let state = StateFolder::open(&folder.0).unwrap();
         assert_eq!(state.load().unwrap(), positions(100));
-        let writer = state.into_writer().unwrap();
+        let is_writable = Condition::default();
+        let writer = state.into_writer(is_writable.clone()).unwrap();
         fs::remove_dir_all(&folder.0).unwrap();
         assert_eq!(writer.finish(positions(101)).await.unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(is_writable.problem().unwrap().error.starts_with(&folder.0.display().to_string()));
     }
 
     /// Time stands still while the test yields, so that only the start of the route causes a write.
     #[tokio::test(start_paused = true)]
     async fn the_first_positions_are_written_when_a_route_starts() {
         let folder = TestFolder::new("first");
-        let writer = StateFolder::open(&folder.0).unwrap().into_writer().unwrap();
+        let writer = StateFolder::open(&folder.0).unwrap().into_writer(Condition::default()).unwrap();
         let (progress, route_started) = (SharedProgress::default(), Arc::new(Notify::new()));
-        let routes = [("gelf://h".to_owned(), progress.clone())].into();
+        let routes = RouteProgress::default();
+        routes.add("gelf://h".to_owned(), progress.clone());
         let keeper = Keeper {
             writer: Some(writer),
             routes,

@@ -1,10 +1,11 @@
 //! Counters of a route's lines.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gelf_tokio::Observer;
 use gelf_tokio::stats::ClientStats;
+use gelf_tokio::{ClientState, Observer};
 
 use crate::receipt::LineReceipt;
 
@@ -39,7 +40,18 @@ impl Tally {
         self.figures().in_flight()
     }
 
-    fn figures(&self) -> Figures {
+    /// Returns the state of the link to the destination.
+    pub(crate) fn state(&self) -> ClientState {
+        self.client.state()
+    }
+
+    /// Returns the text of the last error of connecting or sending, if there was one.
+    pub(crate) fn last_error(&self) -> Option<Arc<str>> {
+        self.client.last_error()
+    }
+
+    /// Returns the counters at this moment.
+    pub(crate) fn figures(&self) -> Figures {
         // `routed` is counted first and read last, so that the sum of the other counters never exceeds it.
         let client = self.client.stats();
         let joined = self.joined.load(Ordering::Relaxed);
@@ -54,20 +66,32 @@ impl fmt::Display for Tally {
 }
 
 /// A snapshot of the counters.
-struct Figures {
-    routed: u64,
-    joined: u64,
-    client: ClientStats,
+pub(crate) struct Figures {
+    pub(crate) routed: u64,
+    pub(crate) joined: u64,
+    pub(crate) client: ClientStats,
     is_udp: bool,
 }
 
 impl Figures {
+    /// Returns the number of messages that wait for the destination. A line whose message may be continued by
+    /// further lines is in flight, and does not wait for the destination.
+    pub(crate) fn waiting(&self) -> u64 {
+        (self.client.waiting + self.client.in_flight) as u64
+    }
+
+    /// Returns the number of lines that are delivered, dropped or joined.
+    pub(crate) fn done(&self) -> u64 {
+        self.client.delivered() + self.dropped() + self.joined
+    }
+
     fn dropped(&self) -> u64 {
         self.client.dropped.total() + self.client.not_queued.total()
     }
 
-    fn in_flight(&self) -> u64 {
-        self.routed.saturating_sub(self.client.delivered() + self.dropped() + self.joined)
+    /// Returns the number of lines that are neither delivered nor dropped.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.routed.saturating_sub(self.done())
     }
 }
 
@@ -108,7 +132,8 @@ mod tests {
         client.dropped.refused = 2;
         client.dropped.too_large = 1;
         let figures = Figures { routed: 10, joined: 0, client, is_udp: true };
-        assert_eq!(figures.in_flight(), 4);
+        // The lines in flight are part of open messages.
+        assert_eq!((figures.in_flight(), figures.waiting()), (4, 0));
         assert_eq!(
             figures.to_string(),
             "10 lines routed = 3 sent + 2 dropped as refused + 1 dropped as too large + 4 in flight"

@@ -1,8 +1,9 @@
-//! Java, Go, .NET and Rust.
+//! The presets for Java, Go, .NET and Rust.
 
 use super::{TraceState, begins_with_any, exception_type, is_indented, reports_problem};
 
-/// The names of the levels of `java.util.logging`, which begin its second line.
+/// The names of the levels of `java.util.logging` (JUL). JUL writes two lines for each message, and a level
+/// begins the second line.
 const JUL_LEVELS: [&str; 7] =
     ["SEVERE: ", "WARNING: ", "INFO: ", "CONFIG: ", "FINE: ", "FINER: ", "FINEST: "];
 
@@ -22,7 +23,7 @@ fn is_exception(line: &[u8], also: &[u8]) -> bool {
     })
 }
 
-/// Returns whether the line is the first one of `java.util.logging`: `Nov 22, 2026 10:44:18 PM shop.Cart`.
+/// Returns whether the line is the first line of a message of JUL: `Nov 22, 2026 10:44:18 PM shop.Cart`.
 fn is_jul_header(line: &[u8]) -> bool {
     let mut words = line.split(|byte| *byte == b' ');
     let [month, day, year] = [words.next(), words.next(), words.next()].map(Option::unwrap_or_default);
@@ -76,7 +77,8 @@ pub(super) fn dotnet(line: &[u8], state: TraceState, last: &[u8]) -> Option<Trac
 }
 
 pub(super) fn rust_first(line: &[u8]) -> TraceState {
-    // Since Rust 1.73, the message of a panic stands on the line behind its place.
+    // Since Rust 1.73, the message of a panic is on a separate line, behind the line with the place of the
+    // panic.
     match line.starts_with(b"thread '")
         && line.ends_with(b":")
         && memchr::memmem::find(line, b" panicked at ").is_some()

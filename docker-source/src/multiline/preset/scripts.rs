@@ -1,4 +1,4 @@
-//! Python, Ruby, Node.js and PHP.
+//! The presets for Python, Ruby, Node.js and PHP.
 
 use super::{TraceState, begins_with_any, exception_type, is_indented, reports_problem};
 use crate::level_word::level_of_word;
@@ -23,7 +23,7 @@ pub(super) fn python(line: &[u8], state: TraceState, last: &[u8]) -> Option<Trac
         return continues.then_some(TraceState::Announced);
     }
     match state {
-        // The exception behind the frames, and not the line of another thread's logger.
+        // The exception follows the frames. A line that begins with a level is from another thread's logger.
         TraceState::Frames => {
             let name = exception_type(line, b"._")?;
             level_of_word(name).is_none().then_some(TraceState::Ended)

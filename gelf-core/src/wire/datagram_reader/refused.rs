@@ -1,12 +1,12 @@
-//! A list of refused messages, by which the chunks of one message cause only one error.
+//! The list of refused messages. With this list, all chunks of a refused message cause only one error.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::wire::chunk::{ChunkHeader, MessageId};
 
-/// The maximum number of refused messages that are remembered. If more are refused at a time, the oldest is
-/// forgotten, and its next chunk returns an error again.
+/// The maximum number of refused messages that are remembered. If more messages are refused at a time, the
+/// oldest message is forgotten, and the next chunk of that message causes an error again.
 const MAX_MESSAGES: usize = 64;
 
 /// The messages of which a chunk has been refused, the oldest first.
@@ -22,7 +22,7 @@ impl<S: Eq> RefusedMessages<S> {
         Self { timeout, messages: VecDeque::new() }
     }
 
-    /// Returns whether another chunk of the same message has been refused, and remembers the message.
+    /// Returns whether an earlier chunk of the same message was refused, and remembers the message.
     #[cold]
     pub(super) fn is_known(&mut self, now: Instant, source: S, datagram: &[u8]) -> bool {
         // A datagram without the whole header has no id.

@@ -1,9 +1,10 @@
-//! The pending messages of one source, or of all, and the choice of the one that is dropped to make room.
+//! A group of pending messages, either of one source or of all sources, and the choice of the message that is
+//! dropped to make room.
 
 use super::list::{Kind, Linked, List};
 use super::slot::Slots;
 
-/// Pending messages by age, and those of them that have only one chunk.
+/// A list of pending messages by age. The group also knows how many of them have only one chunk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Group {
     kind: Kind,
@@ -50,8 +51,8 @@ impl Group {
         self.list.remove(self.kind, slot, slots);
     }
 
-    /// Returns the message to drop: the oldest of those with one chunk if they are more than half, otherwise
-    /// the oldest of all.
+    /// Returns the message to drop. If more than half of the messages have only one chunk, this is the oldest
+    /// of these messages. Otherwise it is the oldest message.
     pub(super) fn evictable<S>(&mut self, slots: &Slots<S>) -> Option<u32> {
         if self.singles * 2 > self.len() { self.oldest_single(slots) } else { self.first() }
     }

@@ -6,19 +6,19 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ReassemblyLimits {
-    /// The time after the first chunk within which a message must be completed: 5 s, inclusive.
+    /// The maximum time between the first chunk of a message and its completion. The default is 5 s.
     pub timeout: Duration,
-    /// The maximum number of pending messages: 8,192. This number also bounds the memory for a flood of
-    /// chunks that never complete a message. A good message survives the flood if its second chunk arrives
-    /// before half this number of hostile messages have begun.
+    /// The maximum number of pending messages. The default is 8,192. This number also bounds the memory for a
+    /// flood of chunks that never complete a message. A good message survives the flood if its second chunk
+    /// arrives before the flood has begun `max_entries / 2` messages.
     pub max_entries: usize,
-    /// The maximum number of pending messages of one source: 512, so that one sender cannot crowd out the
-    /// others. If a flood forges the address of a good sender, the sender's messages survive under the same
-    /// condition as above, with half of this limit.
+    /// The maximum number of pending messages of one source. The default is 512. With this limit, one sender
+    /// cannot crowd out the others. If a flood forges the address of a good sender, a message of this sender
+    /// survives if its second chunk arrives before the flood has begun `max_entries_per_source / 2` messages.
     pub max_entries_per_source: usize,
-    /// The maximum memory in bytes, including bookkeeping and memory kept for reuse: 64 MiB. A message of 128
-    /// chunks of 64 KiB each has 8 MiB. The message that is being returned may exceed the limit until the
-    /// next call.
+    /// The maximum memory in bytes, including bookkeeping and memory kept for reuse. The default is 64 MiB. A
+    /// message of 128 chunks of 64 KiB each has 8 MiB. The message that was returned last may exceed the
+    /// limit until the next call.
     pub max_bytes: usize,
     /// `true` if a message is dropped when one of its chunks arrives twice with different payloads. The
     /// default is `false`: the first payload is kept, as in Graylog. The sender of the message sent only one

@@ -44,7 +44,7 @@ pub(super) struct Slots<S>(pub(super) Vec<Slot<S>>);
 
 #[allow(
     clippy::indexing_slicing,
-    reason = "each number is that of a slot that `Reassembler::new_slot` has added"
+    reason = "every number belongs to a slot that `Reassembler::new_slot` has added"
 )]
 impl<S> Slots<S> {
     pub(super) fn get(&self, slot: u32) -> &Slot<S> {

@@ -78,7 +78,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_map(operations in prop::collection::vec((0u8..40, 0u8..3), 0..400)) {
+        fn insert_get_and_remove_agree_with_a_hash_map(
+            operations in prop::collection::vec((0u8..40, 0u8..3), 0..400),
+        ) {
             let mut table = Table::default();
             let mut model = HashMap::new();
             for (at, (key, operation)) in operations.into_iter().enumerate() {

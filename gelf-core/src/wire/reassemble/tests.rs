@@ -37,7 +37,7 @@ impl Harness {
             .handle_chunk(now, source, header, payload)
             .map(|payload| payload.map(<[u8]>::to_vec));
         if matches!(joined, Ok(Some(_))) {
-            // `joined` is a copy of the payload.
+            // `joined` is a copy, so the memory of the payload can be reclaimed before the check.
             self.reassembler.reclaim();
         }
         self.check();
@@ -235,7 +235,8 @@ fn a_message_that_was_very_large_gives_its_memory_back() {
 }
 
 /// Sends good messages and hostile first chunks for three seconds. The chunks of a good message come within
-/// 20 ms. Returns the number of good messages that were sent, and the number of those that were completed.
+/// 20 ms. Returns the number of good messages that were sent, and the number of good messages that were
+/// completed.
 fn flood(chunks: u8, micros_between_hostile: u64, hostile_source: impl Fn(u32) -> u32) -> (u32, u32) {
     let mut reassembler = Reassembler::<u32>::default();
     let start = Instant::now();

@@ -4,35 +4,36 @@
 //! in flight:  |  acknowledged, held  |  written, not acknowledged  |  to be written  |      <-- queue
 //!             |<--- probation ------>|<---------- window --------->|
 //! ```
-//! A message is settled when the receiver's operating system has acknowledged its last byte, and the
-//! connection has proven itself. When the connection ends, all messages in flight are written again, to the
-//! next one.
+//! A message is settled (gets its outcome) when the receiver's operating system has acknowledged its last
+//! byte, and the connection has proven itself. When the connection ends, all messages in flight are written
+//! again to the next connection.
 //!
 //! # Probation
 //!
-//! An operating system acknowledges bytes that no program ever reads: a load balancer without a target, a
-//! receiver that expects TLS or HTTP. Such a connection ends, or an answer comes, soon after the first
-//! message. So the acknowledged messages of a new connection are held, within the limits of the queue, until
+//! An operating system acknowledges bytes even if no program reads messages from them. For example, a load
+//! balancer may have no target, or a receiver may expect TLS or HTTP. Such a connection ends, or an answer
+//! comes, soon after the first message. So the acknowledged messages of a new connection are held: they stay
+//! in flight, within the limits of the queue, until
 //!
 //! - the connection has lasted 500 ms after the first acknowledgement, or
 //! - 8 MiB are acknowledged, which no receive buffer holds, or
-//! - the client is closed, all is acknowledged, and the receiver ends the connection in order.
+//! - the client is closed, all messages are acknowledged, and the receiver ends the connection in order.
 //!
 //! If a connection ends during its probation, its messages are sent again, pauses grow, and one warning gives
-//! the reason. Until a later connection proves itself, each carries no more than one buffer, 64 KiB. A
-//! receiver that reads messages and ends each connection within 500 ms receives up to one buffer of messages
-//! again over each of them.
+//! the reason. Until a later connection proves itself, each connection carries no more than one buffer of
+//! 64 KiB. If a receiver reads messages but ends each connection within 500 ms, it receives up to one buffer
+//! of the same messages again over each connection.
 //!
 //! A connection that has proven itself settles messages at once. If it ends by an error, such as a reset, the
-//! messages that were acknowledged last may be lost: their receipts are given, so
-//! [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts them, and a warning says
-//! so. After a TLS alert or an HTTP answer, all messages of the connection may be lost.
+//! messages that were acknowledged last may be lost. Their receipts have been given already, so these
+//! messages are counted in [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost), and a
+//! warning is logged. After a TLS alert or an HTTP answer, all messages of the connection may be lost.
 //!
-//! With several hosts, a connection that does not prove itself, or ends by an error, is followed at once by
-//! one to the next host. One that ends in order, or is replaced, is followed by one to the first host.
+//! With several hosts, the driver connects to the next host at once if a connection ended by an error or did
+//! not prove itself. It connects to the first host if a connection ended in order or was replaced.
 //!
-//! The client cannot recognize a program that reads everything and never answers, nor an HTTP server that
-//! still waits for a line feed: frames that end in NUL contain none.
+//! The client cannot recognize a program of another protocol that reads everything and never answers. An
+//! HTTP server that waits for a line feed is an example: frames that end in a null byte need no line feed.
 
 mod probation;
 
@@ -57,17 +58,17 @@ use probation::Probation;
 /// The number of messages taken from the queue at once.
 const BATCH_MESSAGES: usize = 1024;
 
-/// The time for the end of a connection that is replaced.
+/// The maximum time to wait for the end of a connection that is replaced.
 const LONGEST_END: Duration = Duration::from_secs(1);
 
 /// `true` if the system reports acknowledgements.
 const REPORTS_ACKNOWLEDGEMENTS: bool = cfg!(target_os = "linux");
 
-/// The first and the longest pause between two queries of the acknowledged bytes, which the system does not
-/// report by itself.
+/// The first and the longest pause between two queries for the number of acknowledged bytes. The system
+/// reports this number only when it is asked.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
-/// Sends until the queue is closed and all of it is acknowledged, then ends the connection.
+/// Sends messages until the queue is closed and all messages are acknowledged, then ends the connection.
 pub(crate) async fn run<R>(
     in_flight: &mut InFlight<R>,
     link: &mut LinkState<R>,
@@ -104,7 +105,7 @@ pub(crate) async fn run<R>(
         let error = match transfer.run(in_flight, link, dialer, &mut connection).await {
             Ok(End::Closed) => return,
             Ok(End::Replaced) => {
-                // All of it is acknowledged, so the next connection does not wait long for this one.
+                // All bytes of this connection are acknowledged, so a short wait for its end is enough.
                 if !matches!(timeout(LONGEST_END, connection.finish()).await, Ok(Ok(()))) {
                     tracing::debug!("the connection did not end cleanly");
                 }
@@ -129,7 +130,7 @@ pub(crate) async fn run<R>(
         if in_flight.is_empty() && !in_flight.queue().has_work().await {
             return;
         }
-        // A proxy may accept, acknowledge and discard everything on each connection.
+        // Pauses, since a proxy may accept, acknowledge and discard everything on each connection.
         if !is_proven && !is_failing_over && in_flight.pause(link.pause()).await {
             return;
         }
@@ -140,7 +141,8 @@ pub(crate) async fn run<R>(
 enum End {
     /// The queue is closed and empty, and the connection is over.
     Closed,
-    /// The time of the connection is over, and another one follows. No message is in flight on it.
+    /// The time of the connection is over, and another connection follows. No message is in flight on the old
+    /// connection.
     Replaced,
 }
 
@@ -148,7 +150,7 @@ enum End {
 struct Transfer {
     /// The number of messages, counted from the oldest, that were written to an earlier connection.
     again: usize,
-    /// The time from which nothing more is written, so that another connection follows.
+    /// The time after which no more messages are written, so that another connection can replace this one.
     replace_at: Option<Instant>,
     window: Window,
     probation: Probation,
@@ -165,11 +167,12 @@ async fn at(time: Option<Instant>) {
 }
 
 impl Transfer {
-    /// Writes and settles until the queue is closed and no message is in flight, then ends the connection; or
-    /// until the connection is to be replaced, and all that was written is settled.
+    /// Writes messages and settles them. If the queue is closed and all messages are acknowledged, ends the
+    /// connection and returns `End::Closed`. If the time of the connection is over and all written messages
+    /// are settled, returns `End::Replaced`.
     ///
     /// # Errors
-    /// The connection is over.
+    /// Returns the error by which the connection ended.
     async fn run<R>(
         &mut self,
         in_flight: &mut InFlight<R>,
@@ -199,7 +202,7 @@ impl Transfer {
                 self.finish(in_flight, link, connection).await?;
                 return Ok(End::Closed);
             }
-            // A connection that may not write the messages in flight yet does not ask for more.
+            // A connection that may not write at the moment takes no more messages from the queue.
             let asks_for_more = is_open && may_write && !connection.has_to_write();
             let ends = self.probation.ends();
             tokio::select! {
@@ -236,7 +239,7 @@ impl Transfer {
         count
     }
 
-    /// Returns how many more messages are acknowledged, and how many bytes in all.
+    /// Returns how many more messages are acknowledged, and how many bytes are acknowledged in all.
     fn newly_acknowledged(&mut self, connection: &mut Connection) -> Option<(usize, u64)> {
         if self.window.len() == 0 {
             return None;
@@ -261,8 +264,8 @@ impl Transfer {
         self.again = self.again.saturating_sub(count);
     }
 
-    /// Ends the connection, on which all is acknowledged. A receiver that then ends its side in order has
-    /// read everything. This proves a new connection before its probation is over.
+    /// Ends the connection after all messages are acknowledged. A receiver that then ends its side in order
+    /// has read everything. Such an end proves a new connection before its probation is over.
     async fn finish<R>(
         &mut self,
         in_flight: &mut InFlight<R>,
@@ -290,8 +293,9 @@ impl Transfer {
         Ok(())
     }
 
-    /// Judges a connection that is over. Messages that were acknowledged before are not sent again if the
-    /// connection had proven itself and no other protocol has answered.
+    /// Judges a connection that has ended. If the connection had proven itself and the receiver did not
+    /// answer in another protocol, the acknowledged messages are settled. All other messages in flight will
+    /// be sent again.
     fn end<R>(
         &mut self,
         in_flight: &mut InFlight<R>,

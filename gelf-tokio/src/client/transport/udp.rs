@@ -1,7 +1,8 @@
 //! Sends messages from the queue as datagrams.
 //!
-//! The destination's host refuses a datagram for which no program listens. The sender hears of the refusal
-//! when it sends the next datagram, or a little later, so a message is settled only then.
+//! The destination's host refuses a datagram if no program listens on the port. The sender learns of the
+//! refusal when it sends the next datagram, or when it asks the socket a little later. A message gets its
+//! outcome only then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,14 +24,15 @@ const BATCH_MESSAGES: usize = 64;
 /// The number of bytes taken from the queue at once.
 const BATCH_BYTES: usize = 256 * 1024;
 
-/// The time to wait for a refusal when no other message is sent: many round trips of a local network.
+/// The time to wait for a refusal when no other message is sent. It is many times the round trip of a local
+/// network.
 const HEAR_REFUSAL: Duration = Duration::from_millis(10);
 
 const REFUSED: Outcome = Outcome::Dropped(DropReason::Refused);
 
-/// Sends until the queue is closed and empty. A message that is too long, or that the destination refuses,
-/// has that outcome. Without a route, or after the loss of the local address, the message waits as it does at
-/// the start, since the system has not sent it.
+/// Sends until the queue is closed and empty. A message that is too long, or that the destination refuses, is
+/// dropped for that reason. While there is no route, or after the local address is lost, the message waits
+/// for a new socket, since the system has not sent it.
 pub(crate) async fn run<R>(
     in_flight: &mut InFlight<R>,
     link: &mut LinkState<R>,
@@ -64,7 +66,7 @@ pub(crate) async fn run<R>(
                 sleep(HEAR_REFUSAL).await;
             }
             if more != Ok(true) {
-                // Ask for the refusal: perhaps no datagram follows that would report it.
+                // Ask the socket for a refusal: perhaps no further datagram is sent that would report it.
                 let is_refused = sender.take_refusal();
                 settle_sent(in_flight, link, u64::from(is_refused));
             }
@@ -112,8 +114,8 @@ pub(crate) async fn run<R>(
     }
 }
 
-/// Settles the message that was sent before, if there is one. `refused` refusals were received since. Returns
-/// the number of refusals that belong to other messages.
+/// Gives the message that was sent before its outcome, if there is one. `refused` is the number of refusals
+/// received after that message was sent. Returns the number of refusals that belong to other messages.
 fn settle_sent<R>(in_flight: &mut InFlight<R>, link: &mut LinkState<R>, refused: u64) -> u64 {
     if refused > 0 {
         in_flight.queue().count(|stats| stats.refused_datagrams += refused);

@@ -16,7 +16,8 @@ const LEVEL: &str = "a number from 1 to 9";
 const PEM_FILE: &str = "the path of a PEM file";
 const SECONDS: &str = "a number of seconds, from 1 to 3600";
 
-/// All options, in the order in which they are read and displayed: `level` follows `compression`.
+/// All options, in the order in which they are read and displayed. `level` must follow `compression`, since a
+/// level changes the compression that was read before.
 pub(in crate::endpoint) static TABLE: [Row; 26] = [
     Row {
         name: "compression",
@@ -120,7 +121,7 @@ pub(in crate::endpoint) static TABLE: [Row; 26] = [
         name: "compression",
         values: "none, GELF over TCP is not compressed",
         default: "none",
-        help: "Accepted so that a URI may say so",
+        help: "Has no effect; `none` is accepted for uniformity",
         field: Field::Tcp(Access {
             read: |_, text| if text == "none" { Ok(()) } else { Err(Mistake::Value) },
             show: Show::One(|_| None),
@@ -292,7 +293,7 @@ pub(in crate::endpoint) static TABLE: [Row; 26] = [
                 // A header without a colon gets an empty value. `check` then refuses the header, and does not
                 // show its text.
                 let (name, value) = text.split_once(':').unwrap_or((text, ""));
-                // Spaces around the value are no part of it (RFC 9110, section 5.5).
+                // Spaces around a value do not belong to the value (RFC 9110, section 5.5).
                 options.headers.push((name.to_owned(), value.trim_matches(' ').to_owned()));
                 Ok(())
             },

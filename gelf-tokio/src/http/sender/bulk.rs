@@ -9,8 +9,8 @@ use super::take;
 /// Collects payloads for a request body, one line for each payload.
 ///
 /// A line feed ends each line, including the last: Graylog holds back a line without a line feed until the
-/// connection closes. A line feed within a payload becomes a space. A line feed in JSON can only be white
-/// space, since it must be escaped in a string (RFC 8259, section 7).
+/// connection closes. A line feed within a payload becomes a space. This changes no value: a line feed in
+/// JSON is always white space, since it must be escaped in a string (RFC 8259, section 7).
 pub(crate) struct BulkBody {
     lines: BytesMut,
     messages: usize,
@@ -22,7 +22,7 @@ impl BulkBody {
     /// The default limit of bytes: 64 KiB, the same as Graylog's. The limit applies before compression.
     pub(crate) const DEFAULT_MAX_BYTES: usize = 64 * 1024;
 
-    /// The default limit of messages: 1,024. About as many messages of the smallest size fit into 64 KiB.
+    /// The default limit of messages: 1,024. About this number of the smallest messages fits into 64 KiB.
     pub(crate) const DEFAULT_MAX_MESSAGES: usize = 1024;
 
     /// Creates an empty body with the default limits.
@@ -32,7 +32,7 @@ impl BulkBody {
 
     /// Creates an empty body for up to `max_bytes`, line feeds included, and `max_messages`. The first
     /// message is always added: a message that is too long for any body is sent alone, and the receiver
-    /// decides.
+    /// decides whether to accept it.
     pub(crate) fn with_limits(max_bytes: usize, max_messages: usize) -> Self {
         Self { lines: BytesMut::new(), messages: 0, max_bytes, max_messages }
     }

@@ -19,8 +19,8 @@ use hyper_util::rt::TokioIo;
 use super::error::HttpError;
 use super::observed_io::{IoState, ObservedIo, Socket};
 
-/// The limit of hyper's buffer in bytes. The head of an answer must end within the buffer. One read may
-/// exceed the limit by the length of that read.
+/// The limit of hyper's buffer in bytes. The head of an answer must end within the buffer. The last read may
+/// exceed the limit by its own length.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// The limit of the body of an answer in bytes.
@@ -77,7 +77,7 @@ impl Connection {
 
     /// Reads the rest of the answer. Returns whether the connection can take another request.
     pub(super) async fn finish(&mut self, answer: Response<Incoming>) -> bool {
-        // A body without a length ends with the connection.
+        // A body that has neither a length nor chunks ends only with the connection.
         let ends = answer.headers().contains_key(TRANSFER_ENCODING);
         let mut body = answer.into_body();
         let max = MAX_BODY_BYTES as u64;
@@ -106,7 +106,8 @@ impl Connection {
     }
 }
 
-/// Moves bytes between the socket and the request. The result of the request reports how a connection ended.
+/// Moves bytes between the socket and the request. If the connection ends, the future of the request returns
+/// the reason.
 fn drive(http: &mut Option<http1::Connection<TokioIo<ObservedIo>, Full<Bytes>>>, context: &mut Context<'_>) {
     if http.as_mut().is_some_and(|running| Pin::new(running).poll(context).is_ready()) {
         *http = None;

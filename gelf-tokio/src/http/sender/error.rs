@@ -14,7 +14,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// The answer is not HTTP/1.1, or has no end.
+    /// The answer is not HTTP/1.1, or is too long.
     Answer(io::Error),
     /// There is no connection: the host was not found, none of its addresses accepted a connection, or the
     /// TLS handshake failed. The error is that of the last address.
@@ -122,7 +122,7 @@ fn is_retriable_status(status: u16) -> bool {
     !matches!(status, 400 | 413 | 415 | 422)
 }
 
-/// Reads a `Retry-After` in seconds (RFC 9110, section 10.2.3). Ignores the other form, a date, since it
+/// Reads a `Retry-After` in seconds (RFC 9110, section 10.2.3). Ignores the other form, a date, since a date
 /// would need a clock that agrees with the receiver's clock.
 fn read_seconds(value: &[u8]) -> Option<Duration> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {

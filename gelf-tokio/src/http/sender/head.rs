@@ -29,7 +29,7 @@ impl RequestHead {
     /// Creates the head.
     ///
     /// # Errors
-    /// `InvalidInput` if the path or a header of the options is invalid in a request.
+    /// Returns `InvalidInput` if the path or a header of the options is invalid in a request.
     pub(super) fn new(options: &HttpOptions, host: &str, port: u16) -> io::Result<Self> {
         let default_port = if options.tls.is_some() { 443 } else { 80 };
         let mut headers = HeaderMap::new();
@@ -54,7 +54,7 @@ impl RequestHead {
     /// Sets the header `Host` of the next requests.
     ///
     /// # Errors
-    /// `InvalidInput` for a host that a header cannot have.
+    /// Returns `InvalidInput` for a host that is invalid in a header.
     pub(super) fn set_host(&mut self, host: &str, port: u16) -> io::Result<()> {
         self.headers.insert(HOST, host_header(host, port, self.default_port)?);
         Ok(())
@@ -76,11 +76,11 @@ impl RequestHead {
 }
 
 /// Returns the `Host` header. It has the port only if the port is not the scheme's default. An IPv6 address
-/// is in brackets (RFC 9110, sections 4.2 and 7.2) and without its zone, which only this host knows (RFC
-/// 6874, section 4).
+/// is in brackets (RFC 9110, sections 4.2 and 7.2). The zone of the address is left out, since it has a
+/// meaning only on the sender's machine (RFC 6874, section 4).
 ///
 /// # Errors
-/// `InvalidInput` for a host that a header cannot have.
+/// Returns `InvalidInput` for a host that is invalid in a header.
 fn host_header(host: &str, port: u16, default_port: u16) -> io::Result<HeaderValue> {
     let host = without_zone(host);
     let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
@@ -90,7 +90,7 @@ fn host_header(host: &str, port: u16, default_port: u16) -> io::Result<HeaderVal
 
 fn parse_path(path: &str) -> io::Result<Uri> {
     let refuse =
-        || invalid(format!("{path:?} is not a path: begin with /, and write what a URI cannot have as %XX"));
+        || invalid(format!("{path:?} is not a path: begin with /, and write invalid characters as %XX"));
     let uri: Uri = path.parse().map_err(|_| refuse())?;
     // `Uri` would drop a fragment silently.
     if path.starts_with('/') && !path.contains('#') { Ok(uri) } else { Err(refuse()) }

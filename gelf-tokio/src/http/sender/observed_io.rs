@@ -1,5 +1,5 @@
-//! The IO below hyper, which counts the bytes read, and keeps an answer readable if a write fails after the
-//! answer has come.
+//! The socket below hyper. It counts the bytes read, and defers write errors, so that an answer that came
+//! before a failed write can still be read.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The limit of the bytes of one answer: its headers and its body, and as much again for interim answers and
-/// chunk framing. The last read may exceed the limit by the length of this read.
+/// The limit of the bytes of one answer: 64 KiB each for its headers, for its body, and for interim answers
+/// and chunk framing. The last read may exceed the limit by its own length.
 pub(super) const MAX_ANSWER_BYTES: usize = 192 * 1024;
 
 /// A connection, plain or with TLS.

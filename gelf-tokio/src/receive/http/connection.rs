@@ -25,8 +25,8 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// would reset the connection, and the answer would be lost.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// The time for which a connection without a request may stay open once the receiver closes, and for which
-/// any connection may then [linger](LINGER).
+/// The time for which a connection without a request may stay open after the receiver begins to close. Each
+/// connection may then [linger](LINGER) only for this time, too.
 const CLOSING_LINGER: Duration = Duration::from_millis(100);
 
 impl Protocol for HttpProtocol {

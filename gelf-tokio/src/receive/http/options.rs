@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::receive::IpNetwork;
 
-/// Rules and limits of an [`HttpReceiver`](crate::HttpReceiver). Each field states its default, and each
-/// limit the abuse that it stops.
+/// Rules and limits of an [`HttpReceiver`](crate::HttpReceiver). The text of each field states the default
+/// after a colon. The text of a limit also says which abuse the limit stops.
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct HttpReceiverOptions {
@@ -31,25 +31,25 @@ pub struct HttpReceiverOptions {
     /// Graylog's `idle_writer_timeout`. An idle connection is closed. A connection with unread answers is
     /// reset, since after a close the kernel would keep the answers in memory.
     pub idle_timeout: Duration,
-    /// The limit of the body of a request with [`bulk`](Self::bulk), in bytes, inflated: 8 MiB. Without
-    /// `bulk`, the limit is [`max_payload_len`](Self::max_payload_len).
+    /// The limit in bytes of the inflated body of a request with [`bulk`](Self::bulk): 8 MiB. Without `bulk`,
+    /// the limit is [`max_payload_len`](Self::max_payload_len).
     pub max_bulk_len: usize,
     /// The limit of the values in the body of a request with [`bulk`](Self::bulk): 65,536. A request with
     /// more values is answered with 413, and the connection is closed; the values up to the limit are
     /// received. The limit stops small bodies that make many payloads: 8 KB of compressed lines of a byte
-    /// each would make four million.
+    /// each would make four million payloads.
     pub max_bulk_values: usize,
     /// The limit of open connections: 1,024, at least 1. Further connections wait, unaccepted, until an open
-    /// connection ends. Each connection holds up to 32 KiB and twice the longest payload, and 64 KiB more
-    /// while it inflates a body. With TLS, a connection holds up to 80 KiB in the handshake, and 32 KiB more
-    /// from then on.
+    /// connection ends. Each connection takes up to 32 KiB of memory and twice the longest payload, and
+    /// 64 KiB more while it inflates a body. With TLS, a connection takes up to 80 KiB during the handshake.
+    /// After the handshake, it takes up to 32 KiB more than without TLS.
     pub max_connections: usize,
     /// The limit of open connections of one peer: 64, at least 1. Further connections of the peer are reset
     /// at once. A peer is an IPv4 address or an IPv6 network of 64 bits. Hosts behind an address translation
     /// are one peer, and so are hosts behind a proxy without the [PROXY protocol](Self::proxy_protocol_from).
     /// The limit stops a single host from taking all connections.
     pub max_connections_per_peer: usize,
-    /// The limit of a payload in bytes, inflated: 65,536, as Graylog's `max_chunk_size`. It stops bodies
+    /// The limit in bytes of an inflated payload: 65,536, as Graylog's `max_chunk_size`. It stops bodies
     /// without an end, and decompression bombs.
     pub max_payload_len: usize,
     /// The limit of the total size in bytes of the payloads that wait to be received: 16 MiB. A payload that
@@ -58,8 +58,8 @@ pub struct HttpReceiverOptions {
     /// The limit of the payloads that wait to be received: 1,024, at least 1. While there is no room,
     /// requests are neither read nor answered.
     pub max_queued_payloads: usize,
-    /// The path, compared literally: `/gelf`, as Graylog. A request with another path, or with a query behind
-    /// the path, is answered with 404.
+    /// The path, compared literally: `/gelf`, as with Graylog. A request with another path, or with a query
+    /// behind the path, is answered with 404.
     pub path: String,
     /// The proxies whose connections begin with a header of the [PROXY protocol], version 1 or 2: none. The
     /// receiver takes the address of the client from the header, applies
@@ -72,7 +72,7 @@ pub struct HttpReceiverOptions {
     /// [PROXY protocol]: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
     pub proxy_protocol_from: Vec<IpNetwork>,
     /// Answers 400 to a request with a value that is not GELF by the rules of [`Decoder::lenient`], so that
-    /// the client notices: `false`, as Graylog. If `true`, such values are
+    /// the client notices: `false`, as with Graylog. If `true`, such values are
     /// [counted](crate::stats::HttpDropCounts::invalid) and not received. The other values of a bulk request
     /// are received, and a client that repeats the request sends them twice.
     ///
@@ -87,8 +87,8 @@ pub struct HttpReceiverOptions {
     /// The HTTP proxies whose header `X-Forwarded-For` names the client: none. The receiver reads the header
     /// from the right. The first address that is not of these proxies is the [sender](crate::Received::from),
     /// with port 0 if the entry names no port. If an entry is not an IP address, the proxy that wrote the
-    /// entry is the sender. The headers of other clients are ignored. List no network whose hosts may connect
-    /// without the proxy.
+    /// entry is the sender. The header is ignored if it comes from any other host. List no network whose
+    /// hosts may connect without the proxy.
     ///
     /// A proxy's connections carry requests of many clients, so
     /// [`max_connections_per_peer`](Self::max_connections_per_peer) applies to the proxy.

@@ -61,7 +61,7 @@ impl Service<Request<Incoming>> for Requests {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Failure {
     Rejected(Rejection),
-    /// The connection ended in the middle of it.
+    /// The connection ended in the middle of the request.
     Broken,
 }
 
@@ -112,7 +112,7 @@ async fn answer(
             counters.reject(rejection);
             rejection.status()
         }
-        // A client that has closed only its sending side can read it.
+        // A client that has closed only its sending side can still read the answer.
         Err(Failure::Broken) => {
             counters.broken_requests.add(1);
             StatusCode::BAD_REQUEST
@@ -136,7 +136,7 @@ async fn receive(
     declared: Declared,
     body: &mut Body,
 ) -> Result<(), Failure> {
-    // A client that waits for `100 Continue` gets the answer before it has sent anything.
+    // A client that waits for `100 Continue` gets the rejection before it has sent any part of the body.
     if body.least_len() > max_packed_len(protocol.max_body_len) {
         return Err(Failure::Rejected(Rejection::BodyTooLarge));
     }
@@ -222,11 +222,11 @@ struct Delivery<'a> {
     protocol: &'a HttpProtocol,
     peer: &'a Peer,
     deadline: Instant,
-    /// Checks the values, if invalid ones are rejected.
+    /// The decoder that checks the values, if invalid values are rejected.
     decoder: Option<Decoder>,
-    /// The values found so far.
+    /// The number of values found so far.
     values: u64,
-    /// `true` if one of them is invalid.
+    /// `true` if an invalid value was found.
     invalid: bool,
 }
 
@@ -249,7 +249,8 @@ impl Delivery<'_> {
         self.deliver(value.as_deref().map_err(|error| *error)).await
     }
 
-    /// Waits for room in the queue, and puts a value there. A rejected invalid value is only counted.
+    /// Waits for room in the queue, and puts a value there. If invalid values are rejected, an invalid value
+    /// is counted and not queued.
     async fn deliver(&mut self, value: Result<&[u8], TooLong>) -> Result<(), Failure> {
         let counters = &self.protocol.counters;
         self.values += 1;
@@ -288,7 +289,7 @@ impl Delivery<'_> {
     }
 }
 
-/// The body of a request, which must have come by its deadline.
+/// The body of a request, and the deadline by which the body must have arrived.
 struct Body {
     incoming: Incoming,
     deadline: Instant,
@@ -322,12 +323,13 @@ impl Body {
         usize::try_from(self.incoming.size_hint().lower()).unwrap_or(usize::MAX)
     }
 
-    /// Reads and discards a body, so that the next request can follow. Returns whether it can.
+    /// Reads and discards a body, so that the next request can follow. Returns `false` if no request can
+    /// follow.
     async fn discard(&mut self, head: &HeaderMap, max_len: usize) -> bool {
         if self.incoming.is_end_stream() {
             return true;
         }
-        // Reading would tell the client to send it.
+        // With `Expect`, reading would tell the client to send the body.
         if head.contains_key(EXPECT) || self.least_len() > max_packed_len(max_len) {
             return false;
         }
@@ -345,7 +347,7 @@ impl Body {
     }
 }
 
-/// Returns whether a body is malformed, and has not just ended too early.
+/// Returns whether the error means a malformed body, and not only a body that ended too early.
 fn is_malformed(error: &hyper::Error) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     source

@@ -1,4 +1,4 @@
-//! Judges a request by its head alone, by Graylog's rules and in Graylog's order.
+//! Judges a request by its head alone. The rules and their order are those of Graylog.
 
 use std::io;
 
@@ -131,7 +131,8 @@ fn invalid(reason: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, reason)
 }
 
-/// Compares in a time that depends on the lengths alone, so that no secret can be guessed byte by byte.
+/// Compares two values in a time that depends on their lengths alone, so that a secret cannot be guessed byte
+/// by byte.
 fn is_same(given: &[u8], secret: &[u8]) -> bool {
     let differences =
         given.iter().zip(secret).fold(0, |differences, (left, right)| differences | (left ^ right));

@@ -84,7 +84,7 @@ pub struct HttpRejectionCounts {
     pub method_not_allowed: u64,
     /// 408: the body did not come in time.
     pub too_slow: u64,
-    /// 413: the body, inflated, is too long, or has too many values.
+    /// 413: the inflated body is too long, or has too many values.
     pub body_too_large: u64,
     /// 415: the body is in an encoding that is not known.
     pub unknown_encoding: u64,
@@ -140,8 +140,8 @@ pub struct HttpDropCounts {
     /// Values that ended a bulk request, because the request already had the permitted number of values. The
     /// values behind them are not read.
     pub over_limit: u64,
-    /// Values that were too long. Each is a [`ReceiveError::ValueTooLong`](crate::ReceiveError::ValueTooLong)
-    /// too.
+    /// Values that were too long. `recv` returns a
+    /// [`ReceiveError::ValueTooLong`](crate::ReceiveError::ValueTooLong) for each of them.
     pub too_long: u64,
 }
 

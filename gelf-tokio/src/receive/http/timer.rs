@@ -34,11 +34,11 @@ struct State {
 /// The step that a connection did not complete in time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Late {
-    /// Send the head of a request to its end.
+    /// Sending the head of a request to its end.
     Head,
-    /// Send a request.
+    /// Sending a request.
     Request,
-    /// Take the answers.
+    /// Taking the answers.
     Answers,
 }
 
@@ -121,7 +121,8 @@ impl Timer {
     }
 }
 
-/// Returns `since + time`, or a distant instant if that is beyond the range of the clock.
+/// Returns `since + time`, but no instant later than 30 years after `since`, which would be beyond the range
+/// of some clocks.
 pub(super) fn after(since: Instant, time: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
     since + time.min(NEVER)

@@ -1,8 +1,8 @@
 //! Inflates the body of a request as it arrives.
 //!
-//! The first bytes tell the format of the body (GELF: "magic bytes"). `Content-Encoding` only
-//! distinguishes the bare deflate data of some clients from text: senders declare a coding that they do not
-//! use, or declare none.
+//! The first bytes tell the format of the body (GELF: "magic bytes"). `Content-Encoding` is not reliable,
+//! since some senders declare a coding that they do not use, or declare none. It is used only to distinguish
+//! the bare deflate data of some clients from text.
 
 use gelf_core::wire::{DecompressError, Encoding, Inflater};
 
@@ -14,7 +14,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 pub(super) enum Declared {
     Deflate,
     Gzip,
-    /// None, or `identity`.
+    /// No coding, or `identity`.
     #[default]
     Nothing,
     /// More than one coding: pygelf sends `gzip,deflate`, and means either.
@@ -50,7 +50,7 @@ impl Declared {
 pub(super) enum UnpackError {
     /// The body is malformed or truncated, or has not the declared coding.
     Corrupt,
-    /// The body is larger than the limit allows, compressed or once it is unpacked.
+    /// The body exceeds the limit, in its compressed or in its unpacked form.
     TooLarge,
 }
 
@@ -63,7 +63,8 @@ impl From<DecompressError> for UnpackError {
     }
 }
 
-/// Unpacks one body. It holds one piece and the state of the inflater, whatever the size of the body.
+/// Unpacks one body. The unpacker holds one piece and the state of the inflater, whatever the size of the
+/// body.
 #[derive(Debug)]
 pub(super) struct Unpacker {
     declared: Declared,
@@ -87,8 +88,8 @@ enum State {
 /// The number of first bytes that tell the format of a body.
 const HEAD_BYTES: usize = 2;
 
-/// Returns the maximum length of a compressed body: headers, checksums and incompressible data make it longer
-/// than the text.
+/// Returns the maximum length of a compressed body. Headers, checksums and incompressible data can make a
+/// compressed body longer than its text.
 pub(super) fn max_packed_len(limit: usize) -> usize {
     limit.saturating_add(limit / 8).saturating_add(1024)
 }
@@ -107,8 +108,8 @@ impl Unpacker {
         }
     }
 
-    /// Unpacks from `input`, which is advanced, and returns a piece. The input is used up if the piece is
-    /// empty. After an error, every call returns it.
+    /// Unpacks a piece from `input`, and advances `input`. An empty piece means that the input is used up.
+    /// After an error, every call returns the same error.
     pub(super) fn unpack<'a, 'i: 'a>(&'a mut self, input: &mut &'i [u8]) -> Result<&'a [u8], UnpackError> {
         let Self { declared, limit, taken, given, head, state, output } = self;
         let before = input.len();
@@ -124,13 +125,13 @@ impl Unpacker {
         result
     }
 
-    /// Ends the body, and returns the output that is left. A further call returns none.
+    /// Ends the body, and returns the output that is left. A further call returns no output.
     pub(super) fn finish(&mut self) -> Result<&[u8], UnpackError> {
         match &self.state {
             State::Failed(error) => Err(*error),
             State::Plain => Ok(&[]),
             State::Compressed(inflater) => inflater.finish().map(|()| &[][..]).map_err(UnpackError::from),
-            // At most one byte.
+            // The head has at most one byte here, since two bytes tell the format.
             State::Sniffing if self.head.len() > self.limit => Err(UnpackError::TooLarge),
             State::Sniffing => {
                 self.state = State::Plain;
@@ -191,7 +192,7 @@ fn inflater(head: &[u8], declared: Declared, limit: usize) -> Result<Option<Infl
         head.first().is_some_and(|first| matches!(first, b'{' | b'[') || first.is_ascii_whitespace());
     match (Encoding::sniff(head), declared) {
         (Encoding::Gzip, _) => Ok(Some(Inflater::gzip(limit))),
-        // Of any window size.
+        // Zlib data may have any window size.
         _ if Encoding::is_zlib(head) => Ok(Some(Inflater::zlib(limit))),
         _ if is_json => Ok(None),
         (_, Declared::Deflate) => Ok(Some(Inflater::deflate(limit))),

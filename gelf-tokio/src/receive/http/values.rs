@@ -4,7 +4,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 use gelf_core::{Delimiter, Framer};
 
-/// A buffer larger than this is freed once its values are taken.
+/// The maximum capacity in bytes of a buffer that is kept after its values are taken. A larger buffer is
+/// freed.
 const RETAINED_BYTES: usize = 256 * 1024;
 
 /// The values of a body that arrives in parts: its lines, or the elements of a JSON array if its first
@@ -91,7 +92,7 @@ impl Values {
         }
     }
 
-    /// Takes the last value, if only the end of the body ends it.
+    /// Takes the last value, if the value extends to the end of the body.
     pub(super) fn finish(&mut self) -> Option<Bytes> {
         match &mut self.state {
             State::Start => None,
@@ -105,7 +106,8 @@ impl Values {
         }
     }
 
-    /// Returns whether a value has begun and has not ended, so that it is lost if the rest of the body is.
+    /// Returns whether a value has begun and has not ended. Such a value is lost if the rest of the body does
+    /// not come.
     pub(super) fn has_begun_value(&self) -> bool {
         match &self.state {
             State::Start => false,
@@ -155,7 +157,7 @@ impl Array {
     }
 }
 
-/// The first value of a body that is to carry only one.
+/// The first value of a body that is to carry only one value.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct FirstValue<'a> {
     pub(super) value: &'a [u8],
@@ -165,8 +167,8 @@ pub(super) struct FirstValue<'a> {
 
 /// Finds the first value of a body; `None` if there is nothing but white space.
 ///
-/// An object or array ends with its last brace or bracket. Any other value, and an unterminated one, extends
-/// to the end of the body.
+/// An object or array ends with its last brace or bracket. Any other value extends to the end of the body,
+/// and so does an object or array without its last brace or bracket.
 pub(super) fn first_value(body: &[u8]) -> Option<FirstValue<'_>> {
     let text = body.split_at(blank_len(body)).1;
     let (first, behind) = text.split_first()?;

@@ -21,7 +21,8 @@ use crate::receive::kernel;
 /// tokio asks for.
 const BACKLOG: u32 = 1024;
 
-/// The pause after a failure of the system to accept a connection: file descriptors are not freed faster.
+/// The pause after the system has failed to accept a connection, for example because all file descriptors are
+/// in use. File descriptors are rarely freed faster.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
 /// The keepalive of silent connections. It ends dead connections, whose places may be needed.
@@ -35,7 +36,8 @@ pub(super) struct Listener(Mutex<Option<TcpListener>>);
 
 /// Accepts connections.
 ///
-/// An error of the system is counted and followed by a pause, for example if all file descriptors are in use.
+/// An error of the system is counted, and a pause follows it. An example is the error that all file
+/// descriptors are in use.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: Arc<Listener>,
@@ -128,7 +130,7 @@ impl Acceptor {
     /// Waits until the limit permits one more connection, and then for the next connection.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no connection is lost.
+    /// If the future is dropped before it completes, no connection is lost.
     pub(super) async fn accept(&mut self) -> Accepted {
         loop {
             let permit = self.permit().await;
@@ -155,7 +157,7 @@ impl Acceptor {
     /// `None` if no connection waits.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, no connection is lost.
+    /// If the future is dropped before it completes, no connection is lost.
     pub(super) async fn accept_waiting(&mut self) -> Option<Accepted> {
         loop {
             let permit = self.permit().await;
@@ -209,7 +211,7 @@ impl Acceptor {
         };
         if !is_admitted {
             if is_first_over_limit {
-                tracing::warn!(%from, "a peer has as many connections as it may have; further ones are reset");
+                tracing::warn!(%from, "a peer has reached its limit of connections; further ones are reset");
             } else {
                 tracing::debug!(%from, "a connection beyond the limit of its peer is reset");
             }
@@ -246,7 +248,7 @@ impl Drop for Acceptor {
     }
 }
 
-/// Listens at the first address that permits it.
+/// Listens at the first address at which the system permits it.
 async fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
     let mut result = Err(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen at"));
     for address in lookup_host(address).await? {

@@ -1,4 +1,4 @@
-//! Notifies the tasks of a server that it closes.
+//! Notifies the tasks of a server that the server closes.
 
 use std::future::pending;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep_until};
 /// ended its side, and data in transit has arrived.
 const MAX_READING: Duration = Duration::from_secs(1);
 
-/// The sending side of the channel, which the receiver has.
+/// The sending side of the channel. The server owns it.
 #[derive(Debug)]
 pub(crate) struct Closer(watch::Sender<Option<CloseTimes>>);
 
-/// The receiving side of the channel, which each task has.
+/// The receiving side of the channel. Each task has a clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Closing(watch::Receiver<Option<CloseTimes>>);
 
@@ -22,7 +22,7 @@ pub(crate) struct Closing(watch::Receiver<Option<CloseTimes>>);
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct CloseTimes {
     /// The time at which a connection stops reading, even if its peer keeps sending: half of the time for
-    /// closing, at most [`MAX_READING`]. The rest is for delivering what was read.
+    /// closing, at most [`MAX_READING`]. The rest of the time is for delivering the received data.
     pub(crate) read_until: Instant,
     /// The time at which connections that are still open are reset.
     pub(crate) over: Instant,
@@ -37,7 +37,7 @@ pub(crate) fn channel() -> (Closer, Closing) {
 impl Closer {
     /// Begins to close. Later calls change nothing.
     pub(crate) fn close(&self, within: Duration) {
-        // A time that no clock can represent counts as thirty years.
+        // A time of more than thirty years is shortened, so that the clock can represent the deadline.
         let within = within.min(Duration::from_secs(30 * 365 * 24 * 3600));
         let now = Instant::now();
         self.0.send_if_modified(|times| {
@@ -60,7 +60,7 @@ impl Closing {
         };
         match times {
             Some(times) => times,
-            // The receiver was dropped, which aborts this task.
+            // The server was dropped, and this task is about to be aborted.
             None => pending().await,
         }
     }

@@ -3,13 +3,13 @@
 /// The end of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
-    /// The connection failed, such as by a reset, or ended in the middle of the head of a request.
+    /// The connection failed, for example by a reset, or it ended in the middle of the head of a request.
     Broken,
     /// The server was [closed](super::Server::close).
     Closed,
     /// The peer ended the connection, or the last answer did.
     Ended,
-    /// The memory of its unfinished frame was needed.
+    /// The memory of the connection's unfinished frame was needed for other connections.
     Evicted,
     /// The TLS handshake failed or took too long.
     #[cfg(feature = "tls")]
@@ -26,8 +26,8 @@ pub(crate) enum End {
     Slow,
 }
 
-/// Connection counters. At any time, `accepted` is the sum of `open`, `over_peer_limit` and the counters of
-/// ends.
+/// Connection counters. At any time, `accepted` is the sum of `open` and of the counters of ended
+/// connections, including `over_peer_limit`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct ConnectionCounts {
     /// Accepted connections.
@@ -42,8 +42,8 @@ pub(crate) struct ConnectionCounts {
     pub(crate) failed_proxy_headers: u64,
     pub(crate) idle: u64,
     pub(crate) open: usize,
-    /// Connections that were reset because their peer already had the permitted number of connections, at
-    /// once or behind the header of a proxy.
+    /// Connections that were reset because their peer already had the permitted number of connections. The
+    /// reset came at once, or after the header of a proxy.
     pub(crate) over_peer_limit: u64,
     pub(crate) silent: u64,
     pub(crate) slow: u64,

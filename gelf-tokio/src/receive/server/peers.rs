@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Counts connections by peer. It holds as many entries as there are peers with a connection.
+/// Counts connections by peer. The map has one entry for each peer with a connection.
 #[derive(Debug)]
 pub(super) struct Peers {
     max: usize,
@@ -58,7 +58,7 @@ impl Drop for PeerPermit {
 }
 
 /// Returns the peer to which an address belongs: the IPv4 address itself, or the IPv6 network of 64 bits. A
-/// single host has all addresses of its IPv6 network.
+/// single host can use all addresses of its IPv6 network.
 fn peer_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {

@@ -49,7 +49,7 @@ async fn read_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
         let parsed = parse(bytes.get(..there).unwrap_or_default());
         let (source, end) = match parsed {
             Ok(Parsed::Header { source, len }) => (Some(source), len),
-            // Peeking again would return the same bytes at once.
+            // These bytes are consumed below, since peeking again would return the same bytes at once.
             Ok(Parsed::Incomplete) => (None, there),
             Err(InvalidHeader) => return Err(io::ErrorKind::InvalidData.into()),
         };

@@ -19,7 +19,7 @@ const V2_FIXED_LEN: usize = 16;
 /// The result of parsing the first bytes of a connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Parsed {
-    /// The bytes may begin a header.
+    /// The bytes may be the beginning of a header.
     Incomplete,
     /// A header is complete.
     Header {

@@ -86,7 +86,7 @@ impl Claim {
     /// Returns an error if the claim has to be dropped in favour of others.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, nothing is taken.
+    /// If the future is dropped before it completes, nothing is taken.
     pub(super) async fn grow(&mut self, more: usize) -> Result<(), Evicted> {
         let budget = Arc::clone(&self.budget);
         loop {

@@ -26,7 +26,7 @@ pub(super) struct Deadlines {
     /// connection began.
     heard: Instant,
     has_heard: bool,
-    /// The beginning of the unfinished frame.
+    /// The time at which the unfinished frame began, if there is one.
     frame_since: Option<Instant>,
 }
 

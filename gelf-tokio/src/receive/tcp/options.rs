@@ -6,8 +6,8 @@ use gelf_core::{Delimiter, Framer};
 
 use crate::receive::IpNetwork;
 
-/// Limits of a [`TcpReceiver`](crate::TcpReceiver). Each field states its default and the abuse that it
-/// stops.
+/// Limits of a [`TcpReceiver`](crate::TcpReceiver). The text of each field states the default after a colon,
+/// and the abuse that the limit stops.
 ///
 /// A connection that exceeds a limit is reset, so that the next write of its sender fails. After an ordinary
 /// end of the stream, the next write would succeed, and its messages would be lost unnoticed.
@@ -16,8 +16,8 @@ use crate::receive::IpNetwork;
 pub struct TcpReceiverOptions {
     /// The delimiter of frames: [`Delimiter::Nul`], as GELF specifies. [`Delimiter::Newline`] reads one
     /// message in each line, as Graylog's raw inputs do with `use_null_delimiter=false`: lines end with a
-    /// line feed, or a carriage return and a line feed. With either, the end of the connection also ends the
-    /// last frame.
+    /// line feed, or a carriage return and a line feed. With either delimiter, the end of the connection also
+    /// ends the last frame.
     pub delimiter: Delimiter,
     /// The limit of open connections: 1,024, at least 1. The receiver accepts no further connections until an
     /// open connection ends.
@@ -56,16 +56,16 @@ pub struct TcpReceiverOptions {
     /// stops connections that are never used.
     pub handshake_timeout: Duration,
     /// The time limit of the first byte of a connection, after its TLS handshake if there is one: none,
-    /// because senders connect when they start, and their first message may come hours later. It stops
+    /// because senders connect when they start, and their first message may come hours later. A limit stops
     /// connections that are never used.
     pub first_byte_timeout: Option<Duration>,
-    /// The time limit from the last byte of a connection to the next: none, because an idle host is no fault,
-    /// and keepalive detects a vanished peer within two and a half minutes. It stops connections that are
+    /// The time limit from one byte of a connection to the next: none, because an idle host is no fault, and
+    /// keepalive detects a vanished peer within two and a half minutes. A limit stops connections that are
     /// used once and kept.
     pub idle_timeout: Option<Duration>,
-    /// The time limit of a frame from its first byte, or its 17th if it begins with white space, to its end:
-    /// 30 s. The limit is paused while the receiver does not read the connection because the queue or the
-    /// memory is full. The limit stops frames that come byte by byte.
+    /// The time limit of a frame from its first byte to its end: 30 s. White space of up to 16 bytes does not
+    /// begin a frame. The limit is paused while the receiver does not read the connection because the queue
+    /// or the memory is full. The limit stops frames that come byte by byte.
     pub frame_timeout: Duration,
 }
 

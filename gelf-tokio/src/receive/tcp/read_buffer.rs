@@ -79,11 +79,11 @@ impl ReadBuffer {
         self.bytes.len() >= self.allowed()
     }
 
-    /// Takes room from the budget for as many bytes again as the buffer may hold, up to the longest
-    /// unfinished frame.
+    /// Doubles the number of bytes that the buffer may hold, up to the longest unfinished frame. The further
+    /// bytes are taken from the budget.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it is ready, nothing is lost.
+    /// If the future is dropped before it completes, nothing is lost.
     pub(super) async fn make_room(&mut self) -> Result<(), Evicted> {
         let allowed = self.allowed();
         let more = allowed.min(self.max_len.saturating_sub(allowed)).max(1);

@@ -21,11 +21,11 @@ use crate::receive::server::closing::{CloseTimes, Closing};
 use crate::receive::server::{End, Peer, Protocol, Served, Stream};
 use crate::receive::{ReceiveError, Received};
 
-/// White space of up to this length does not begin a frame: some senders write a newline after each null
-/// byte, and may then be silent.
+/// White space of up to this number of bytes does not begin a frame: some senders write a newline after each
+/// null byte, and may then be silent.
 const MAX_BLANK_BYTES: usize = 16;
 
-/// The silence of a peer after which its connection counts as drained when the receiver closes.
+/// The time of silence after which a connection of a closing receiver counts as drained.
 const DRAINED_AFTER: Duration = Duration::from_millis(100);
 
 /// The limits and counters that the connections of a receiver share.

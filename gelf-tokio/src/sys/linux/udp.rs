@@ -47,9 +47,9 @@ pub(crate) fn send_segments(socket: &impl AsFd, datagrams: &[u8], size: usize) -
 }
 
 /// Returns whether an error of [`send_segments`] may mean that the route does not support segments. The
-/// interface may not make checksums (`EIO`), or a datagram may be longer than the frames of the interface
-/// (`EINVAL`, in newer kernels `EMSGSIZE`); sent alone, such a datagram would be cut into IP fragments.
-/// `EOPNOTSUPP` and `ENOPROTOOPT` come from emulations of Linux.
+/// interface may be unable to compute checksums (`EIO`), or a datagram may be longer than the frames of the
+/// interface (`EINVAL`, in newer kernels `EMSGSIZE`). Such a datagram can still be sent alone, since it is
+/// then cut into IP fragments. `EOPNOTSUPP` and `ENOPROTOOPT` come from emulations of Linux.
 pub(crate) fn is_segmentation_refused(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -92,8 +92,8 @@ pub(crate) fn force_receive_buffer(socket: &impl AsRawFd, bytes: usize) -> io::R
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Returns the number of received datagrams that the kernel has dropped, for want of room or because of a
-/// wrong checksum (`SO_MEMINFO`, since Linux 4.12). The number wraps at 2^32.
+/// Returns the number of received datagrams that the kernel has dropped because there was no room or because
+/// a checksum was wrong (`SO_MEMINFO`, since Linux 4.12). The number wraps at 2^32.
 pub(crate) fn dropped_datagrams(socket: &impl AsRawFd) -> io::Result<Option<u32>> {
     let mut counters = [0; MEMINFO_VARS];
     let given = option(socket, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut counters)?;
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_that_nothing_could_carry_are_refused_as_such_and_none_is_sent() {
+    fn segments_that_are_too_long_are_refused_and_none_is_sent() {
         let (from, to) = pair();
         let refused = send_segments(&from, &[0; 65_508], 1420).unwrap_err();
         assert!(is_segmentation_refused(&refused), "{refused}");

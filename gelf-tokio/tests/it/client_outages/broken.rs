@@ -67,7 +67,7 @@ async fn messages_written_to_an_ended_connection_are_sent_again() {
     let stats = sending.end_acknowledged(200).await;
     assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (2, 1, 0));
     assert_eq!(stats.resent, 100);
-    // Nothing that was written to the old connection was read.
+    // The receiver had read none of these messages from the old connection, so each of them arrives once.
     sink.assert_exact().await;
 }
 

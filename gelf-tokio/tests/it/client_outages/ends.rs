@@ -48,7 +48,7 @@ async fn a_driver_sends_all_messages_and_closes_its_connection_in_order() {
     sink.assert_exact().await;
 }
 
-/// The grace exceeds the time limit of the test.
+/// The grace exceeds the time limit of the test, so a driver that waited for the FIN would fail the test.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_driver_does_not_wait_for_the_fin_of_a_receiver_that_has_acknowledged_all() {
@@ -80,7 +80,7 @@ async fn the_driver_waits_no_longer_than_its_grace_for_a_receiver_that_does_not_
     assert_eq!(ledger.with(ENDED), (acknowledged..20_000).collect::<Vec<_>>());
 }
 
-/// After 300 s on the paused clock, a pause between attempts takes up to 30 s.
+/// After 300 s on the paused clock, the driver is in a pause of up to 5 s between two attempts.
 #[tokio::test(start_paused = true)]
 async fn a_driver_without_messages_ends_at_once_with_the_last_client_even_during_a_pause() {
     for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {

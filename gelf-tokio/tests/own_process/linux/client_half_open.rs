@@ -90,6 +90,6 @@ async fn busy() {
     let stats = sending.end_acknowledged(sent).await;
     assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (2, 1, 0));
     assert!(stats.resent > 0);
-    // No message arrived twice: the first connection delivered none of the resent ones.
+    // No message arrived twice: the first connection delivered none of the messages that were sent again.
     sink.assert_exact().await;
 }

@@ -18,7 +18,7 @@ pub(crate) fn role() -> Option<(String, String)> {
     role.split_once(' ').map(|(role, argument)| (role.to_owned(), argument.to_owned()))
 }
 
-/// Waits until the standard input of this process is closed, which ends its role.
+/// Waits until the standard input of this process is closed. The role of the process is then over.
 pub(crate) fn wait_until_stdin_closes() {
     let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
 }

@@ -17,7 +17,7 @@ pub(crate) const RECEIVER: &str = "udp-flood-receiver";
 
 /// Number of hostile senders: enough to fill the table of 8,192 entries with 512 entries per sender.
 const HOSTILE_SOCKETS: usize = 16;
-/// Rate of hostile chunks. A build without optimisation reads fewer.
+/// Number of hostile chunks per second. A receiver without optimisation reads fewer chunks per second.
 const HOSTILE_PER_SECOND: u64 = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
 const GOOD_PER_SECOND: u64 = 200;
 const MAX_GROWTH: u64 = 16 * 1024 * 1024;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use adapter::{hexadecimal, listen, serve, unsupported};
 
-/// Error of the library's thread.
+/// Error that the library's thread reported.
 static FAILURE: Mutex<Option<String>> = Mutex::new(None);
 
 fn main() -> io::Result<()> {
@@ -56,7 +56,7 @@ fn send(request: &Value) -> Value {
         .build()
         .expect("a logger");
     log(&logger, level, message);
-    drop(logger); // It sends all that it has, and closes the connection.
+    drop(logger); // Dropping the logger sends all records and closes the connection.
     let bytes = reader.join().expect("the reader").expect("bytes");
     match FAILURE.lock().expect("the failure").take() {
         Some(text) => json!({"error": {"text": text}}),
@@ -68,8 +68,8 @@ fn note_failure(error: Error) {
     *FAILURE.lock().expect("the failure") = Some(error.to_string());
 }
 
-/// Builds the record of the macros `gelf_error!`, `gelf_info!`…, whose names and level are constants; or,
-/// without a level, that of `log::info!`.
+/// Logs a record like those of the macros `gelf_error!`, `gelf_info!`…, which accept only constant field
+/// names and levels. Without a level, logs a record like that of `log::info!`.
 fn log(logger: &GelfLogger, gelf_level: Option<GelfLevel>, message: &Value) {
     let mut pairs: Vec<(&str, kv::Value<'_>)> = Vec::new();
     let mut level = Level::Info;

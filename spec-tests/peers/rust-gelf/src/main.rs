@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use adapter::{hexadecimal, listen, serve, unsupported};
 
-/// Size of a chunk header, which the library's chunk size does not include.
+/// Size of a chunk header in bytes. The library's chunk size excludes the header.
 const CHUNK_HEADER: u64 = 12;
 
 fn main() -> io::Result<()> {
@@ -26,7 +26,7 @@ fn main() -> io::Result<()> {
     })
 }
 
-/// Error texts of the library, outermost first.
+/// Builds an answer with the error texts of the library, outermost first.
 macro_rules! error {
     ($error:expr) => {{
         let words: Vec<String> = $error.iter_chain().map(|cause| cause.to_string()).collect();
@@ -34,11 +34,11 @@ macro_rules! error {
     }};
 }
 
-/// Returns the answer, or, as an error, the answer with the reason.
+/// Returns the answer. In case of an error, the answer states the reason why nothing was sent.
 fn send(request: &Value) -> Result<Value, Value> {
     let compression = match request["compression"].as_str() {
         None | Some("none") => MessageCompression::None,
-        Some("gzip") => MessageCompression::Gzip { level: 1 }, // The level of the crate's default.
+        Some("gzip") => MessageCompression::Gzip { level: 1 }, // The crate's default level.
         Some("zlib") => MessageCompression::Zlib { level: 1 },
         Some(_) => return Err(unsupported("the compression")),
     };
@@ -75,7 +75,7 @@ fn message(asked: &Value) -> Result<Message<'_>, Value> {
         message.set_level(Level::from(level.as_i64().ok_or_else(|| unsupported("Level is made of an i64"))?));
     }
     if let Some(seconds) = asked["timestamp"].as_f64() {
-        // The library sends milliseconds, and a float holds present times to the microsecond.
+        // Rounding to microseconds loses nothing, because the library sends milliseconds.
         let timestamp = DateTime::from_timestamp_micros((seconds * 1e6).round() as i64);
         message.set_timestamp(timestamp.ok_or_else(|| unsupported("chrono has no such time"))?);
     }
@@ -91,7 +91,7 @@ fn stream(message: Message<'_>, host: Option<&str>) -> Result<Value, Value> {
     let (address, reader) = listen();
     let backend = TcpBackend::new(address).map_err(|error| error!(error))?;
     let logger = logger(Box::new(NullBackend::new()), host)?;
-    // As in Logger::log_message, which discards the error.
+    // Logger::log_message makes the same call, but discards the error.
     backend.log_message(WireMessage::new(message, &logger)).map_err(|error| error!(error))?;
     drop(backend);
     let bytes =

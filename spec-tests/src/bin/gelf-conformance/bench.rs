@@ -56,7 +56,7 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
         };
         match of_subject {
             Ok(measured) => println!("{}", line(way, measured.as_ref(), of_floor.as_ref())),
-            // A subject that loses messages in one measurement may pass the next.
+            // The run continues, because a subject that loses messages in one measurement may pass the next.
             Err(why) => println!("{why}: not measured"),
         }
     }

@@ -12,7 +12,8 @@ use crate::{VectorsArguments, write};
 
 #[derive(Args)]
 pub(crate) struct BoardArguments {
-    /// Folder of the peers: each has a program `run` and a file `expectations.json`
+    /// Folder of the peers. Each peer is a folder with a program `run` and, optionally, a file
+    /// `expectations.json`
     #[arg(value_name = "DIR")]
     peers: PathBuf,
     /// Run only peers whose folder name contains this text
@@ -32,7 +33,7 @@ pub(crate) struct BoardArguments {
     vectors: VectorsArguments,
 }
 
-/// Maximum time for an answer, generous because some peers start containers or language runtimes.
+/// Maximum time for an answer. It is long, because some peers start containers or language runtimes.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {

@@ -14,11 +14,11 @@ use crate::run::{Report, judged};
 /// Text after the options in `--help`.
 const OBSERVED_LINES: &str = "\
 The received messages are read as lines, from the standard output of the program of --observe or from the \
-connections that the receiver opens to the address of --observe-tcp. A line is one message as a JSON object: \
-host, short_message, full_message, timestamp and level as in GELF, \
-each left out or null if missing; the additional fields with their underscore (\"_user\":\"x\"), without it \
-(\"user\":\"x\"), or in an object (\"fields\":{\"user\":\"x\"}). A line feed or a null byte ends a line. Other lines are \
-skipped.
+connections that the receiver opens to the address of --observe-tcp. A line is one message as a JSON object. \
+It has the members host, short_message, full_message, timestamp and level as in GELF; \
+a missing member is left out or null. The additional fields keep their underscore (\"_user\":\"x\"), lose it \
+(\"user\":\"x\"), or are in an object (\"fields\":{\"user\":\"x\"}). A line feed or a null byte ends a line. \
+Lines that are not messages are skipped.
 
 Each vector is followed by a sentinel, a message with a unique short_message: the messages observed before it belong to \
 the vector. Therefore no other program may send to the receiver meanwhile, and the receiver must write every message.
@@ -35,11 +35,11 @@ pub(crate) struct ReceiverArguments {
     /// Address of the receiver for datagrams
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     udp: Option<SocketAddr>,
-    /// Address of the receiver for TCP connections; payloads are sent over UDP if both are given
+    /// Address of the receiver for TCP connections; if --udp is given, too, payloads are sent over UDP
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     tcp: Option<SocketAddr>,
-    /// URL of the receiver for HTTP requests, such as http://127.0.0.1:12201/gelf. Also sends the HTTP
-    /// vectors and, without --udp and --tcp, the payloads of all other vectors as requests
+    /// URL of the receiver for HTTP requests, such as http://127.0.0.1:12201/gelf. With this option, the HTTP
+    /// vectors are sent, too. Without --udp and --tcp, the payloads of all other vectors are sent as requests
     #[arg(long, value_name = "URL", value_parser = LiveHttp::at)]
     http: Option<LiveHttp>,
     /// The receiver accepts several messages in a body
@@ -48,28 +48,28 @@ pub(crate) struct ReceiverArguments {
     /// The receiver requires this header
     #[arg(long, value_name = "NAME: VALUE", requires = "http", value_parser = header)]
     http_header: Option<(String, String)>,
-    /// Maximum size of an inflated body, in bytes [default: 65536]
+    /// Maximum size of an inflated body that the receiver accepts, in bytes [default: 65536]
     #[arg(long, value_name = "BYTES", requires = "http")]
     max_body: Option<usize>,
-    /// Maximum size of each message in a bulk body, in bytes. Vectors that test this limit are sent only if
-    /// it is 1024
+    /// Maximum size of each message in a bulk body, in bytes. The vectors that test this limit are sent only
+    /// if the limit is 1024
     #[arg(long, value_name = "BYTES", requires = "http")]
     max_message: Option<usize>,
-    /// Program that prints the received messages, which may be the receiver itself. It is restarted when it
+    /// Program that prints the received messages. It may be the receiver itself, and is restarted when it
     /// ends
     #[arg(long, value_name = "COMMAND")]
     observe: Option<String>,
-    /// Listen on this address for connections with the received messages
+    /// Listen on this address for connections over which the receiver sends its messages
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     observe_tcp: Option<SocketAddr>,
-    /// Field that the receiver adds itself, without underscore; `gl2_*` matches a prefix
+    /// Name of a field that the receiver itself adds, without the underscore; `gl2_*` matches a prefix
     #[arg(long, value_name = "NAME")]
     ignore_field: Vec<String>,
-    /// Value that the receiver fills in for a missing member or field, such as level=6; can be repeated. A
-    /// timestamp within a minute of the present is a time of receipt, and always counts as missing
+    /// Value that the receiver fills in for a missing member or field, such as level=6; can be repeated. Even
+    /// without this option, a timestamp within a minute of the present counts as missing
     #[arg(long = "default", value_name = "NAME=VALUE", value_parser = default)]
     defaults: Vec<(String, String)>,
-    /// Also send vectors whose steps are seconds apart, which takes half a minute longer
+    /// Also send vectors whose steps are seconds apart; the run takes half a minute longer
     #[arg(long)]
     slow: bool,
     /// Maximum time until a sentinel is observed, in seconds

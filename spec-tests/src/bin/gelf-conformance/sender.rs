@@ -21,16 +21,16 @@ use crate::fuzz::duration;
 use crate::{style, write};
 use reading::TimedEvent;
 
-/// Port of GELF.
+/// Default port of GELF.
 const PORT: u16 = 12201;
 
-/// Interval of checks for the end and for overdue chunks.
+/// Interval at which the program checks for the end and for overdue chunks.
 const TICK: Duration = Duration::from_millis(50);
 
 #[derive(Args)]
 pub(crate) struct SenderArguments {
-    /// Listen for datagrams on this address; port 0 is a free port. Without --udp, --tcp and --http, the
-    /// default is UDP and TCP on 127.0.0.1:12201
+    /// Listen for datagrams on this address; port 0 chooses a free port. Without --udp, --tcp and --http, the
+    /// program listens for UDP and TCP on 127.0.0.1:12201
     #[arg(long, value_name = "ADDRESS")]
     udp: Option<SocketAddr>,
     /// Listen for TCP connections on this address
@@ -43,8 +43,8 @@ pub(crate) struct SenderArguments {
     #[arg(long, requires = "http")]
     bulk: bool,
     /// Answer the first delivery of each message with this status, and a retry with 202. Senders must retry
-    /// after 3xx, 401, 403, 404, 405, 407, 408, 429 and 5xx, and must not after 400, 413, 415 and 422.
-    /// Missing retries of messages of the last second are not judged
+    /// after 3xx, 401, 403, 404, 405, 407, 408, 429 and 5xx, and must not retry after 400, 413, 415 and 422.
+    /// A missing retry is not judged if the message arrived in the last second
     #[arg(
         long,
         value_name = "STATUS",
@@ -54,7 +54,7 @@ pub(crate) struct SenderArguments {
     )]
     #[arg(value_parser = clap::value_parser!(u16).range(200..600))]
     status: u16,
-    /// Duration, such as 500ms, 30s or 5m; without --for and --messages, until Ctrl-C
+    /// Duration, such as 500ms, 30s or 5m; without --for and --messages, the program runs until Ctrl-C
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
     /// End after this number of messages

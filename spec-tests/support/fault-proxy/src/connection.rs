@@ -33,7 +33,8 @@ pub(crate) struct Settings {
     pub(crate) bytes_from_client: Arc<AtomicU64>,
 }
 
-/// A connection that does not end in order: by its plan, by a reset of a peer, or by the drop of the proxy.
+/// Signals that a connection is reset instead of closed. The cause is the plan, a peer, or the drop of the
+/// proxy.
 #[derive(Debug)]
 struct Reset;
 
@@ -43,7 +44,7 @@ pub(crate) async fn run(mut client: TcpStream, target: SocketAddr, settings: Set
     reset_on_drop(&client, true);
     let Ok(mut target) = TcpStream::connect(target).await else { return };
     reset_on_drop(&target, true);
-    // Without no-delay, the proxy is only slower.
+    // A failure is ignored, because the proxy is only slower without no-delay.
     let _ = client.set_nodelay(true);
     let _ = target.set_nodelay(true);
     let (from_client, into_client) = client.split();
@@ -74,7 +75,7 @@ async fn pass(
     let mut held = VecDeque::new();
     let mut passed = 0;
     let mut has_ended = false;
-    // End of the time that the last throttled write takes.
+    // Time at which the last throttled write would end at the permitted rate.
     let mut busy_until = Instant::now();
     loop {
         if plan.reset_after.is_some_and(|after| passed >= after) {
@@ -120,7 +121,7 @@ async fn pass(
     }
 }
 
-/// Sets whether the drop of this socket resets the connection or ends it in order.
+/// Sets whether dropping this socket resets the connection or closes it normally.
 fn reset_on_drop(socket: &TcpStream, is_reset: bool) {
     // The call fails only for a socket that has already ended.
     let _ = SockRef::from(socket).set_linger(is_reset.then_some(Duration::ZERO));

@@ -43,7 +43,7 @@ pub use plan::TcpPlan;
 /// Listen backlog.
 const BACKLOG: u32 = 1_024;
 
-/// The pause after a failed accept, for example without free file descriptors.
+/// Pause after a failed accept, for example because no file descriptor is free.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Options of a [`TcpProxy`].
@@ -68,7 +68,7 @@ pub struct TcpProxy {
     /// A socket that never listens. It keeps the port while the proxy refuses connections.
     _reservation: TcpSocket,
     shared: Arc<Shared>,
-    /// The task that accepts connections, unless the proxy refuses them.
+    /// The task that accepts connections, or `None` while the proxy refuses them.
     accepting: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -130,7 +130,7 @@ impl TcpProxy {
         self.shared.plan.send_replace(plan);
     }
 
-    /// Refuses new connections from the return of this call. Open connections continue; connections that were
+    /// Refuses new connections after this call has returned. Open connections continue; connections that were
     /// not accepted yet are reset.
     pub async fn refuse(&self) {
         let accepting = lock(&self.accepting).take();

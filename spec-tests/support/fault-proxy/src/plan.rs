@@ -22,7 +22,8 @@ impl TcpPlan {
 
     /// Resets both sides once this many bytes have been passed to the target. Default: never.
     ///
-    /// The target may lose the last of these bytes. A connection that has already passed more is reset at once.
+    /// The target may lose the last of these bytes. A connection that has already passed more bytes is reset
+    /// at once.
     pub fn reset_after(mut self, bytes: u64) -> Self {
         self.reset_after = Some(bytes);
         self

@@ -21,7 +21,7 @@ pub(crate) const DEFAULT_LIMIT: Limit = Limit::seconds(120);
 /// Returns a `docker` command for the Engine at `host`.
 pub(crate) fn command(host: &str) -> Command {
     let mut command = Command::new("docker");
-    // The user's context would contradict the host.
+    // The user's Docker context could name another host.
     command.env("DOCKER_HOST", host).env_remove("DOCKER_CONTEXT");
     command
 }
@@ -54,7 +54,7 @@ pub(crate) fn try_docker<A: AsRef<str>>(
     output(command.stdin(Stdio::null()), limit)
 }
 
-/// Runs a command like `Command::output`, with a limit.
+/// Runs a command like `Command::output`, but with a time limit.
 pub(crate) fn output(command: &mut Command, limit: Limit) -> io::Result<Output> {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let stdout = read_to_end(child.stdout.take());

@@ -16,8 +16,8 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
-    /// Creates options for a command, in a container whose name is `name_prefix` and a unique suffix:
-    /// `RunOptions::new("numbers", ["sh", "-c", "seq 10"])`.
+    /// Creates options for a command. The name of the container is `name_prefix` and a unique suffix. An
+    /// example is `RunOptions::new("numbers", ["sh", "-c", "seq 10"])`.
     pub fn new<C: Into<String>>(name_prefix: &str, command: impl IntoIterator<Item = C>) -> Self {
         Self {
             name_prefix: name_prefix.to_owned(),
@@ -122,8 +122,8 @@ impl RunningContainer {
         self.engine.docker(["start", &self.id]);
     }
 
-    /// Stops the container by SIGTERM, after 10 s by SIGKILL, and returns its exit code. The container and
-    /// its log stay.
+    /// Stops the container by SIGTERM, or by SIGKILL after 10 s. Returns its exit code. The container and its
+    /// log stay.
     pub fn stop(&self) -> i32 {
         self.engine.docker(["stop", "--time", "10", &self.id]);
         self.wait()

@@ -42,7 +42,8 @@ fn import(engine: &Engine, binary: &Path, image: &str) {
     import.args(["import", "--change", "LABEL gelf-tests=image", "-", image]);
     import.stdin(archive.stdout.take().expect("stdout is piped"));
     let imported = command::output(&mut import, command::DEFAULT_LIMIT).expect("docker import runs");
-    // Its end of the pipe: tar would wait for a reader if the import failed early.
+    // Dropping the command closes its end of the pipe. Otherwise, tar would wait for a reader if the import
+    // failed.
     drop(import);
     let archived = archive.wait().expect("tar ends");
     let _ = fs::remove_dir_all(&root);
@@ -54,7 +55,8 @@ fn import(engine: &Engine, binary: &Path, image: &str) {
     );
 }
 
-/// Creates `bin/busybox` with a link for each of its commands, and `tmp`, which some of them use.
+/// Creates `bin/busybox`, a link for each command of the busybox, and the folder `tmp`, which some commands
+/// use.
 fn lay_out(binary: &Path, root: &Path) {
     let bin = root.join("bin");
     fs::create_dir_all(&bin).expect("a directory can be created");

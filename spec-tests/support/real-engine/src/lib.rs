@@ -1,8 +1,8 @@
 //! Provides a real Docker Engine for tests. The crate finds the Engine, makes an image without a registry,
 //! and runs and removes containers.
 //!
-//! All access is through the `docker` command, so that the reference of a test (`docker logs --timestamps`)
-//! comes from a program other than the one under test. All calls block; in an async test, use
+//! All access is through the `docker` command. Therefore, the reference of a test (`docker logs
+//! --timestamps`) does not come from the program under test. All calls block. In an async test, use
 //! `tokio::task::spawn_blocking`, or a multi-threaded runtime where a short wait does no harm.
 //!
 //! A test that needs an Engine begins with this line:
@@ -12,8 +12,8 @@
 //! ```
 //!
 //! Without an Engine, such a test passes, with the reason on stderr. The variable `GELF_TESTS_REQUIRE` is a
-//! comma-separated list of `engine`, `image`, `logstash` and `peers`. It turns the skipping of a test into a
-//! failure.
+//! comma-separated list of `engine`, `image`, `logstash` and `peers`. A test fails instead of being skipped
+//! if the list names its missing requirement.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -86,7 +86,7 @@ impl Engine {
         image::busybox(self)
     }
 
-    /// Starts a container, detached, from [`image`](Self::image).
+    /// Starts a container in the background, by default from [`image`](Self::image).
     ///
     /// # Panics
     /// Panics if the container does not start.

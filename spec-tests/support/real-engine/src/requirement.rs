@@ -17,8 +17,8 @@ pub fn require_path(requirement: &str, path: &Path) -> bool {
     found
 }
 
-/// Returns the value of an environment variable, such as the name of an image that was built before. If it is
-/// not set, writes to stderr that the test is skipped.
+/// Returns the value of an environment variable, such as the name of an image that was built before. If the
+/// variable is not set, writes to stderr that the test is skipped.
 ///
 /// # Panics
 /// Panics instead of returning `None` if `GELF_TESTS_REQUIRE` names `requirement`.
@@ -34,7 +34,7 @@ pub fn require_variable(requirement: &str, variable: &str) -> Option<String> {
 pub(crate) fn missing(requirement: &str, reason: &str) {
     let required = env::var("GELF_TESTS_REQUIRE").unwrap_or_default();
     assert!(!is_listed(requirement, &required), "required by GELF_TESTS_REQUIRE={required}: {reason}");
-    // Not `eprintln`: the test harness captures its output in a test that passes, and a skip must be seen.
+    // `eprintln` is not used, because the test harness hides its output in a test that passes.
     let _ = writeln!(std::io::stderr(), "skipped: {reason}");
 }
 

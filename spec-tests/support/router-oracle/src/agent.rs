@@ -16,7 +16,7 @@ use crate::bench::Bench;
 /// Longest time until the router is ready, or has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The router as a process on the host. Dropping it kills it.
+/// The router as a process on the host. Dropping the handle kills the process.
 #[derive(Debug)]
 pub struct Agent {
     child: Child,

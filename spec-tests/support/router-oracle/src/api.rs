@@ -1,5 +1,5 @@
-//! A client of the Engine's API without any logic: requests over HTTP/1.0, whose answers end with the
-//! connection.
+//! A client of the Engine's API without any logic. It sends requests over HTTP/1.0, so that each answer ends
+//! with its connection.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -33,7 +33,8 @@ fn write_request(connection: &mut UnixStream, method: &str, path: &str, body: &s
     connection.write_all(head.as_bytes()).expect("the Engine reads the request");
 }
 
-/// Reads of a plain `follow` of logs, one thread each, as `docker logs --follow` does. Dropping it ends them.
+/// Reads logs with a plain `follow`, as `docker logs --follow` does, in one thread for each container.
+/// Dropping the handle ends the threads.
 #[derive(Debug)]
 pub struct PlainFollow {
     ended: Arc<AtomicBool>,
@@ -68,7 +69,7 @@ fn follow(socket: PathBuf, id: &str, ended: &AtomicBool) {
     write_request(&mut connection, "GET", &path, "");
     connection.set_read_timeout(Some(Duration::from_millis(100))).expect("a limit can be set");
     let mut block = vec![0; 1 << 16];
-    // A limit of a read that is reached is no error here.
+    // A read that reaches its time limit is not an error here.
     while !ended.load(Ordering::Relaxed) {
         if matches!(connection.read(&mut block), Ok(0)) {
             return;

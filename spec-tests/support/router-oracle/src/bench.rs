@@ -1,4 +1,5 @@
-//! Everything that a row needs: the Engine, the router's program and image, and writers.
+//! Provides everything that a row (a measurement) needs: the Engine, the router's program and image, and
+//! writers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +18,7 @@ use crate::tally::Written;
 /// Folder of the writer inside of containers.
 const MOUNTED: &str = "/oracle";
 
-/// The equipment of all rows.
+/// The Engine, the programs and the folder that all rows use.
 #[derive(Debug)]
 pub struct Bench {
     daemon: Daemon,
@@ -25,7 +26,8 @@ pub struct Bench {
     repository: PathBuf,
     router: PathBuf,
     image: Option<String>,
-    /// Folder with the writer and with files that are signals to writers, mounted into their containers.
+    /// Folder that is mounted into the containers of writers. It has the writer program, and files that are
+    /// signals to writers.
     folder: PathBuf,
     runs: Option<u32>,
     streams: AtomicU32,
@@ -34,7 +36,7 @@ pub struct Bench {
 /// The programs of a bench.
 #[derive(Clone, Debug)]
 pub struct Programs {
-    /// The Engine: a path of `dockerd`.
+    /// Path of the Engine program, `dockerd`.
     pub engine: PathBuf,
     /// A folder for the data of Engines and containers.
     pub data: PathBuf,
@@ -72,7 +74,7 @@ impl Bench {
         })
     }
 
-    /// Returns the number of repetitions: the one of the command line, or this default.
+    /// Returns the number of repetitions from the command line, or this default.
     pub fn runs(&self, default: u32) -> u32 {
         self.runs.unwrap_or(default)
     }
@@ -142,8 +144,8 @@ impl Bench {
         Writer { container, first, writing, go: signal("after"), end: signal("until") }
     }
 
-    /// Returns the arguments of `docker` that mount the writer, and its command for these lines, for
-    /// containers that are started by other means. The third value is the written lines.
+    /// Describes a writer for a container that is started by other means. Returns the volume to mount, the
+    /// command of the writer, and the lines that it writes.
     pub fn command(&self, lines: u64, rate: u64, stay: f64) -> (String, Vec<String>, Written) {
         let first = self.streams.fetch_add(2, Ordering::Relaxed);
         let mount = format!("{}:{MOUNTED}:ro", self.folder.display());
@@ -173,9 +175,9 @@ pub struct Writing {
     pub lines: u64,
     /// Lines per second; 0 is full speed.
     pub rate: u64,
-    /// Whether every second line goes to stderr.
+    /// Indicates that every second line goes to stderr.
     pub both: bool,
-    /// Whether the writer waits for [`Writer::go`] after its first line.
+    /// Indicates that the writer waits for [`Writer::go`] after its first line.
     pub waits: bool,
     /// Seconds that the container lives after its last line.
     pub stay: f64,
@@ -184,12 +186,13 @@ pub struct Writing {
 }
 
 impl Writing {
-    /// Creates a description of lines on both streams. The container lives on for ten minutes.
+    /// Creates a description of lines on both streams. The container lives on for ten minutes after its last
+    /// line.
     pub fn new(name: &str, lines: u64, rate: u64) -> Self {
         Self { name: name.to_owned(), lines, rate, both: true, waits: false, stay: 600.0, docker: Vec::new() }
     }
 
-    /// Creates a description of lines without end on both streams, until [`Writer::end`].
+    /// Creates a description of endless lines on both streams. [`Writer::end`] ends the lines.
     pub fn endless(name: &str, rate: u64) -> Self {
         Self::new(name, u64::MAX >> 1, rate)
     }
@@ -223,7 +226,7 @@ impl Writer {
         self.first
     }
 
-    /// Returns the written lines, of a writer with a known number of lines.
+    /// Returns the written lines of a writer that has a known number of lines.
     pub fn written(&self) -> Written {
         let lines = self.writing.lines;
         match self.writing.both {
@@ -232,7 +235,7 @@ impl Writer {
         }
     }
 
-    /// Ends an endless writer, and returns the written lines as the end of the log tells them.
+    /// Ends an endless writer. Returns the written lines, taken from the end of the log.
     pub fn end(&self, engine: &Engine) -> Written {
         fs::write(&self.end, "").expect("a file can be created");
         let mut last = None;
@@ -251,7 +254,7 @@ impl Writer {
         }
     }
 
-    /// Returns the number of these lines that the Engine's log has.
+    /// Returns the number of missing lines that the Engine's log still has.
     pub fn still_there(&self, engine: &Engine, missing: &BTreeSet<(u32, u64)>) -> u64 {
         if missing.is_empty() {
             return 0;

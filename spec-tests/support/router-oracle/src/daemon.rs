@@ -1,4 +1,4 @@
-//! A Docker Engine of the oracle's own.
+//! A separate Docker Engine for the oracle.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,27 +9,27 @@ use std::time::{Duration, Instant};
 use real_engine::Engine;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Ticks of a processor's time per second, in files of `/proc`. Linux has had this value on all common
-/// architectures since 2.6.
+/// Number of ticks in a second of processor time, as counted in files of `/proc`. Linux has had this value on
+/// all common architectures since 2.6.
 const TICKS: f64 = 100.0;
 
-/// A Docker Engine with folders of its own. Dropping it ends it and removes its folders.
+/// A Docker Engine with separate folders. Dropping the handle ends the Engine and removes its folders.
 #[derive(Debug)]
 pub struct Daemon {
     program: PathBuf,
     /// Folder of images and containers.
     data: PathBuf,
-    /// Folder of sockets, short enough for the path of a socket.
+    /// Folder of sockets. Its path is short, because the length of a socket's path is limited.
     run: PathBuf,
     child: Child,
 }
 
 impl Daemon {
-    /// Starts the Engine `program`, with its data in the folder `data` and its sockets in `run`. Dropping the
-    /// Engine removes both.
+    /// Starts the Engine `program`, with its data in the folder `data` and its sockets in the folder `run`.
+    /// Dropping the handle removes both folders.
     ///
     /// # Errors
-    /// Returns the reason, with the end of the Engine's log, if it does not answer within 60 s.
+    /// Returns the reason, with the end of the Engine's log, if the Engine does not answer within 60 s.
     pub fn start(program: &Path, data: &Path, run: &Path) -> Result<Self, String> {
         for folder in [data, run] {
             fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -60,8 +60,8 @@ impl Daemon {
         processor_time(self.child.id())
     }
 
-    /// Ends the Engine by a signal, and starts it again. With `live_restore`, the new one lets its containers
-    /// live when it ends.
+    /// Ends the Engine by a signal, and starts it again. With `live_restore`, containers keep running when
+    /// the new Engine ends.
     pub fn restart(&mut self, signal: Signal, pause: Duration, live_restore: bool) {
         self.end(signal);
         sleep(pause);
@@ -78,8 +78,8 @@ impl Daemon {
             }
             sleep(Duration::from_millis(20));
         }
-        // A killed Engine leaves these files behind, and its containerd ends with it. Where the first process
-        // of the system does not reap others, the next Engine would take both as alive.
+        // A killed Engine leaves these files behind, and its containerd ends with it. If the init process of
+        // the system does not reap ended processes, the next Engine would regard both processes as running.
         for file in ["docker.pid", "exec/containerd/containerd.pid"] {
             let _ = fs::remove_file(self.run.join(file));
         }
@@ -105,7 +105,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         self.end(Signal::TERM);
-        // The only mount that an Engine leaves behind without containers.
+        // This is the only mount that an Engine without containers leaves behind.
         let _ =
             Command::new("umount").arg(self.run.join("exec/netns/default")).stderr(Stdio::null()).status();
         for folder in [&self.run, &self.data] {
@@ -117,12 +117,14 @@ impl Drop for Daemon {
 /// Returns the processor time of a process, in seconds.
 pub fn processor_time(process: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // The name in parentheses may contain spaces. Behind it, utime and stime are the 12th and 13th fields.
+    // The name in parentheses may contain spaces. After the name, utime and stime are the 12th and 13th
+    // fields.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS
 }
 
-/// Starts the Engine's process. It takes containerd and runc from its own folder, or from the one beside it.
+/// Starts the Engine's process. The Engine takes containerd and runc from its own folder, or from the folder
+/// `bin` beside that folder.
 fn launch(program: &Path, data: &Path, run: &Path, live_restore: bool) -> Result<Child, String> {
     // An absolute path has a folder.
     let folder = program.parent().unwrap_or(program);
@@ -140,7 +142,7 @@ fn launch(program: &Path, data: &Path, run: &Path, live_restore: bool) -> Result
             .args(["--runtime=/usr/sbin/runc", "--storage-driver=vfs"]);
         command.args(["--cgroup-manager=cgroupfs", "--events-backend=file"]);
         command.args(["system", "service", "--time=0", &address]);
-        // Podman asks for more open files than a container may set.
+        // By default, Podman asks for a higher limit of open files than it may set in a container.
         let configuration = data.join("containers.conf");
         let ulimits = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
         fs::write(&configuration, ulimits).map_err(|error| error.to_string())?;

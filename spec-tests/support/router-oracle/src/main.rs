@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     };
     let mut all_hold = true;
     for row in &options.rows {
-        // Each row has a new Engine, and a row that panics is a result, too.
+        // Each row gets a new Engine. A panic counts as the result of its row.
         let outcome = catch_unwind(|| {
             let mut bench = Bench::start(&options.programs, options.runs).expect("the Engine starts");
             (row.run)(&mut bench)

@@ -72,7 +72,7 @@ impl Messages {
     }
 
     /// Returns the text of the message with this number in this stream: for example `7.0.3.` and the payload.
-    /// The result is always the same.
+    /// Equal arguments always give the same text.
     pub fn text(&self, stream: u32, number: u64) -> String {
         let (least, most) = (*self.lengths.start() as u64, *self.lengths.end() as u64);
         let drawn = Random::of([self.seed, stream.into(), number, u64::MAX]).next();

@@ -1,4 +1,4 @@
-//! The rows: each measures one property and compares the figure with the one that is asked.
+//! The rows. Each row measures one property and compares the measured figure with the required figure.
 
 mod cost;
 mod destinations;
@@ -13,14 +13,14 @@ use std::fmt;
 
 use crate::bench::Bench;
 
-/// A row.
+/// A measurement of one property.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// Its name on the command line.
+    /// Name of the row on the command line.
     pub name: &'static str,
-    /// Its description: one line of the help.
+    /// Description of the row: one line of the help.
     pub about: &'static str,
-    /// Measures it.
+    /// Function that measures the property.
     pub run: fn(&mut Bench) -> Outcome,
 }
 
@@ -29,9 +29,9 @@ pub struct Row {
 pub struct Outcome {
     /// The measured figure.
     pub figure: String,
-    /// The figure that is asked.
+    /// The required figure.
     pub asked: String,
-    /// Whether the figure is as asked.
+    /// True if the measured figure meets the requirement.
     pub holds: bool,
 }
 
@@ -145,7 +145,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "live-restore",
-        about: "3 kills of dockerd with live-restore, its socket mounted as a file and as a folder",
+        about: "3 kills of dockerd with live-restore, its socket mounted as a folder and as a file",
         run: outage::live_restore,
     },
     Row {
@@ -160,7 +160,8 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "dead-route",
-        about: "a destination that takes nothing for 60 s, one whose name does not resolve, and a third one",
+        about: "a destination that takes nothing for 60 s, one whose name does not resolve, one that comes and goes \
+                each second, and a fourth one",
         run: destinations::dead_route,
     },
     Row {

@@ -6,8 +6,8 @@ use std::fmt;
 
 use crate::message::Message;
 
-/// Difference of two stamps below which they count as equal, in seconds. A JSON number near 2^31 has a
-/// resolution of 0.24 us.
+/// Two stamps count as equal if they differ by less than this number of seconds. A stamp near 2^31 s, parsed
+/// as a 64-bit float, has a resolution of 0.24 us.
 const SAME: f64 = 1e-6;
 
 /// A line that arrived.
@@ -28,7 +28,7 @@ pub struct Gap {
     pub container: String,
     /// Stamp of the last line before the gap; infinitely early if unknown.
     pub from: f64,
-    /// Stamp of the first line behind the gap; infinitely late if unknown.
+    /// Stamp of the first line after the gap; infinitely late if unknown.
     pub to: f64,
     /// Number of missing lines, if known.
     pub count: Option<u64>,
@@ -122,6 +122,15 @@ impl Tally {
         self.streams.get(&stream).map_or(0, |stream| stream.distinct)
     }
 
+    /// Returns the longest time between the stamps of consecutive lines of a stream, in seconds.
+    pub fn longest_pause(&self) -> f64 {
+        let pause = |slots: &[Slot]| match slots {
+            [before, behind] if before.arrivals > 0 && behind.arrivals > 0 => behind.stamp - before.stamp,
+            _ => 0.0,
+        };
+        self.streams.values().flat_map(|stream| stream.slots.windows(2).map(pause)).fold(0.0, f64::max)
+    }
+
     /// Returns whether every line that was written has arrived.
     pub fn has_all(&self, written: &Written) -> bool {
         written.iter().all(|(stream, lines)| self.distinct_of(*stream) >= *lines)
@@ -133,7 +142,7 @@ impl Tally {
         runs.iter().flat_map(|run| (run.first..run.end).map(|number| (run.stream, number))).collect()
     }
 
-    /// Describes the first runs of missing lines, one a line.
+    /// Describes the first runs of missing lines, one run on each line.
     pub fn describe_missing(&self, written: &Written) -> String {
         let runs = self.runs(written);
         let describe = |run: &Run| {
@@ -175,7 +184,7 @@ impl Tally {
         slots.map(|slot| u64::from(slot.arrivals.saturating_sub(1))).sum()
     }
 
-    /// Returns the runs of missing lines, each with the stamps of its neighbours.
+    /// Returns the runs of missing lines, each with the stamps of the lines before and after it.
     fn runs(&self, written: &Written) -> Vec<Run> {
         let mut runs = Vec::new();
         let none = Vec::new();
@@ -210,26 +219,26 @@ struct Run {
     end: u64,
     /// Stamp of the line before the run.
     from: f64,
-    /// Stamp of the line behind the run.
+    /// Stamp of the line after the run.
     to: f64,
 }
 
-/// The result of a comparison. Counts are lines, except of gaps.
+/// The result of comparing the arrivals with the written lines.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Account {
-    /// Lines that were written.
+    /// Number of lines that were written.
     pub written: u64,
-    /// Lines that are missing without a word.
+    /// Number of missing lines outside of announced gaps.
     pub lost: u64,
-    /// Lines that are missing, in an announced gap.
+    /// Number of missing lines inside of announced gaps.
     pub announced: u64,
-    /// Repeated arrivals.
+    /// Number of repeated arrivals of lines.
     pub repeated: u64,
-    /// Announced gaps.
+    /// Number of announced gaps.
     pub gaps: u64,
-    /// Announced gaps without a missing line.
+    /// Number of announced gaps without a missing line.
     pub empty_gaps: u64,
-    /// Messages that are neither numbered lines nor gaps.
+    /// Number of messages that are neither numbered lines nor gaps.
     pub others: u64,
     /// First missing line: stream and number.
     pub first_lost: Option<(u32, u64)>,

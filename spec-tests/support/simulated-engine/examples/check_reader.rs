@@ -1,4 +1,4 @@
-//! Runs any reader of Docker logs against an Engine with faults, and counts the lines that its output misses
+//! Runs any reader of Docker logs against an Engine with faults, and counts the lines that the reader misses
 //! or repeats.
 //!
 //! The reader is a command that prints the log of the container `web` or of all containers. It finds the
@@ -20,16 +20,16 @@ use std::time::Duration;
 
 use simulated_engine::{Container, ContainerOptions, Fault, Options, SimulatedEngine, Stream};
 
-/// The time that a reader has for the last lines.
+/// The time within which a reader must print the last lines.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A fault of the Engine, injected while the container writes.
 struct Case {
     name: &'static str,
     options: fn() -> Options,
-    /// Prepares the container before it starts.
+    /// A function that prepares the container before it starts.
     prepare: fn(&Container),
-    /// Called between two blocks of lines.
+    /// A function that is called between two blocks of lines.
     between: fn(&Container),
 }
 
@@ -85,14 +85,15 @@ async fn main() -> ExitCode {
     if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Runs the command against one fault, and returns whether its output has each line that is kept once.
+/// Runs the command against one fault. Returns whether the output has exactly one copy of each line that the
+/// Engine kept.
 async fn run(case: &Case, command: &[String]) -> bool {
     let engine = SimulatedEngine::start_with((case.options)()).await;
     let web = engine.create(ContainerOptions::named("web"));
     (case.prepare)(&web);
     web.start();
     let (mut reader, output) = start(command, &engine.docker_host());
-    // A reader that starts late is not the subject here.
+    // A late start of the reader is not a failure.
     let _ = tokio::time::timeout(PATIENCE, web.wait_for_followers(1)).await;
     for block in 0..5 {
         for number in 50 * block..50 * (block + 1) {

@@ -52,7 +52,7 @@ impl Container {
     }
 
     /// Ends the container if it still runs, removes it and sends the event. Open streams of its log continue
-    /// to the end.
+    /// to the end of the log.
     pub fn destroy(&self) {
         self.shared.change(|state| state.destroy(&self.id));
     }
@@ -101,25 +101,26 @@ impl Container {
         })
     }
 
-    /// Begins a new file of the log with the next record, as Docker does. The oldest file is removed then if
-    /// the log has more files than its [limit](crate::LogFiles::max_files).
+    /// Begins a new file of the log with the next record, as Docker does. If the log then has more files than
+    /// its [limit](crate::LogFiles::max_files), the oldest file is removed.
     pub fn rotate(&self) {
         self.shared.change(|state| state.container_mut(&self.id).log.rotate());
     }
 
-    /// Makes followers that are open then omit the next `count` records, although the Engine has them.
+    /// Makes followers omit the next `count` records, although the Engine has these records. A follower that
+    /// is opened after such a record was written does not omit it.
     pub fn followers_skip(&self, count: usize) {
         self.shared.change(|state| state.container_mut(&self.id).log.skip(count));
     }
 
     /// Sends the last `count` records to open followers again, as Docker 20.10 does at rotations. The log has
-    /// them once.
+    /// each of these records only once.
     pub fn followers_repeat(&self, count: usize) {
         self.shared.change(|state| state.container_mut(&self.id).log.repeat(count));
     }
 
-    /// Ends the answers that follow the log in order, without the records that were not sent yet, as Docker
-    /// 20.10 may do when a container ends.
+    /// Ends the answers that follow the log, without the records that were not sent yet. The answers have the
+    /// final chunk. Docker 20.10 may do this when a container ends.
     pub fn end_followers(&self) {
         self.shared.change(|state| state.container_mut(&self.id).ends += 1);
     }
@@ -146,8 +147,8 @@ impl Container {
         self.shared.change(|state| state.container_mut(&self.id).unreadable = true);
     }
 
-    /// Makes the next written record undecodable. Requests that reach it end or go on as the option
-    /// [`damaged`](crate::Options::damaged) says.
+    /// Makes the next written record undecodable. The option [`damaged`](crate::Options::damaged) decides
+    /// whether requests that reach the record end or go on.
     pub fn damage_next(&self) {
         self.shared.change(|state| state.container_mut(&self.id).log.damage_next());
     }
@@ -172,8 +173,8 @@ impl Container {
         self.shared.look(|state| state.container(&self.id).followers)
     }
 
-    /// Waits until exactly `count_wanted` requests follow the log. They are sent each record that is written
-    /// from then on, unless a fault prevents it.
+    /// Waits until exactly `count_wanted` requests follow the log. From then on, each new record is sent to
+    /// these requests, unless a fault prevents it.
     pub async fn wait_for_followers(&self, count_wanted: usize) {
         self.shared.wait(|state| state.container(&self.id).followers == count_wanted).await;
     }

@@ -13,7 +13,7 @@ const HEAD_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Connection {
     socket: UnixStream,
-    /// Bytes that were received behind the last request.
+    /// Bytes that were received after the last request.
     received: Vec<u8>,
     /// True if the connection ends with the current answer.
     must_close: bool,
@@ -89,7 +89,7 @@ impl Connection {
         self.socket.write_all(b"0\r\n\r\n").await
     }
 
-    /// Ends the answer without the final chunk, and the connection with it.
+    /// Ends the answer without the final chunk, and lets the connection end.
     pub(crate) fn cut(&mut self) {
         self.must_close = true;
         self.received.clear();

@@ -9,8 +9,8 @@
 //! # Faults
 //!
 //! - A log is rotated, and its oldest file removed: [`ContainerOptions::rotated`], [`Container::rotate`].
-//! - A follower is more than one rotation behind, and goes on with the newest file: write lines without an
-//!   `await` between them.
+//! - A follower is more than one rotation behind, and goes on with the newest file. A test causes this fault
+//!   by writing lines without an `await` between them.
 //! - A follower skips lines that the Engine has: [`Container::followers_skip`],
 //!   [`LogFiles::followers_skip_files`].
 //! - A follower is sent lines twice: [`Container::followers_repeat`].
@@ -29,14 +29,14 @@
 //!
 //! # The oracle
 //!
-//! [`Container::written`] returns all lines that a container wrote, and whether the Engine still has each of
-//! them. A log source is right if it delivers each line that is kept once. [`Container::count`] returns how
-//! many requests of each [kind](RequestKind) the source needed for that.
+//! [`Container::written`] returns all lines that a container wrote, and whether the Engine has kept each
+//! line. A correct log source delivers each kept line exactly once. [`Container::count`] returns how many
+//! requests of each [kind](RequestKind) the source needed.
 //!
 //! # Examples
 //!
-//! A test of a log source. Here the source is a plain request for a log, which a follower that skips lines
-//! makes incomplete:
+//! This example tests a log source. The source is a plain request for a log. It delivers an incomplete log,
+//! because the follower skips a line:
 //!
 //! ```
 //! use simulated_engine::{ContainerOptions, Options, SimulatedEngine, Stream};
@@ -113,13 +113,13 @@ use state::{Shared, State};
 /// The time at which an Engine's clock starts, in nanoseconds since the Unix epoch: 2026-11-22T22:44:18Z.
 pub const START: i64 = 1_795_387_458_000_000_000;
 
-/// The length at which Docker splits a line into pieces.
+/// The length at which Docker splits a line into pieces, in bytes.
 pub const PIECE: usize = 16 * 1024;
 
-/// The maximum length of the pieces into which Podman splits a line.
+/// The maximum length of the pieces into which Podman splits a line, in bytes.
 pub const PODMAN_PIECE: usize = 8 * 1024;
 
-/// A simulated Engine, which stops when it is dropped.
+/// A simulated Engine. It stops when it is dropped.
 #[derive(Debug)]
 pub struct SimulatedEngine {
     shared: Arc<Shared>,
@@ -129,7 +129,7 @@ pub struct SimulatedEngine {
 }
 
 impl SimulatedEngine {
-    /// Starts an Engine with the default options, like Docker 20.10.
+    /// Starts an Engine with the default options, which are the options of Docker 20.10.
     pub async fn start() -> Self {
         Self::start_with(Options::default()).await
     }
@@ -195,13 +195,13 @@ impl SimulatedEngine {
         self.shared.wait(|state| state.connections == 0).await;
     }
 
-    /// Sets the clock, in nanoseconds since the Unix epoch, forward or back. Each event and each line
-    /// advances it by a microsecond.
+    /// Sets the clock forward or back, to a time in nanoseconds since the Unix epoch. Each event and each
+    /// line advances the clock by a microsecond.
     pub fn set_clock(&self, nanos: i64) {
         self.shared.change(|state| state.set_clock(nanos));
     }
 
-    /// Ends all event streams in order, as a proxy does.
+    /// Ends all event streams with their final chunk, as a proxy does.
     pub fn end_events(&self) {
         self.shared.change(|state| state.events_ended += 1);
     }

@@ -16,13 +16,13 @@ pub(crate) struct Record {
     sent: Sent,
 }
 
-/// The requests that are sent a record.
+/// The requests to which a record is sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Sent {
     ToAll,
     /// A follower that is open while the record is written omits it.
     NotToFollowers,
-    /// The log does not have the record; only followers that are open while it is written are sent it.
+    /// The log does not have the record. It is sent only to followers that are open while it is written.
     OnlyToFollowers,
 }
 
@@ -41,9 +41,9 @@ pub(crate) struct Log {
     files: Vec<usize>,
     /// The number of bytes in the newest file.
     size: usize,
-    /// True if the next record begins a new file, whatever the size of the newest one.
+    /// True if the next record begins a new file, whatever the size of the newest file.
     is_rotation_due: bool,
-    /// The lengths of the log at the end of each run.
+    /// The number of records in the log at the end of each run.
     run_ends: Vec<usize>,
     damaged: BTreeSet<usize>,
     is_next_damaged: bool,
@@ -55,7 +55,7 @@ pub(crate) struct Log {
 #[derive(Debug)]
 pub(crate) struct Reader {
     next: usize,
-    /// The length of the log at the time of the request. Records behind it are read live.
+    /// The number of records in the log at the time of the request. Later records are read live.
     standing: usize,
     /// The file that is read live.
     file: usize,
@@ -67,7 +67,7 @@ pub(crate) struct Reader {
 #[derive(Debug)]
 pub(crate) enum Step {
     Record(Record),
-    /// A record that cannot be decoded, at which the answer ends.
+    /// A record that cannot be decoded. The answer ends at this record.
     Damage,
 }
 
@@ -188,7 +188,7 @@ impl Log {
         Reader { next, standing: self.records.len(), file, run, is_following }
     }
 
-    /// Returns the steps of a request that are due, and whether they are the last.
+    /// Returns the steps of a request that are due, and whether the request ends after these steps.
     pub(crate) fn read(
         &self,
         reader: &mut Reader,
@@ -235,7 +235,8 @@ impl Log {
     }
 
     /// Moves a follower that is more than one rotation behind to the newest file, as Docker does. The files
-    /// between are not sent, although the Engine may still have them.
+    /// in between are not sent, although the Engine may still have them. Returns whether the follower was
+    /// moved.
     fn has_lagged(&self, reader: &mut Reader, end: usize) -> bool {
         let file = self.file_of(reader.next);
         if file == reader.file {

@@ -51,7 +51,7 @@ pub(crate) async fn logs(
     let (mut reader, cuts, ends) = shared.change(|state| {
         let container = state.container_mut(id);
         container.followers += usize::from(query.is_following);
-        // Podman counts whole lines, see `joined`.
+        // Podman counts whole lines, so `joined` applies `tail` instead.
         let tail = query.tail.filter(|_| !options.podman);
         let since = query.since.filter(|_| options.since == Since::EachPiece);
         let reader = container.log.reader(tail, since, container.runs, query.is_following);
@@ -117,7 +117,7 @@ pub(crate) async fn logs(
     }
 }
 
-/// Counts a follower as open while it exists.
+/// Counts a follower as open while this value exists.
 struct Follower<'a> {
     shared: &'a Shared,
     id: &'a str,
@@ -129,8 +129,7 @@ impl Drop for Follower<'_> {
     }
 }
 
-/// Joins the pieces of lines, whichever stream they are of, and returns the last lines, as Podman does with
-/// `tail`.
+/// Joins the pieces of lines, regardless of their streams. Returns the last `tail` lines, as Podman does.
 fn joined(steps: Vec<Step>, tail: usize) -> Vec<Step> {
     let mut lines = Vec::new();
     let mut open = Vec::new();
@@ -150,7 +149,7 @@ fn joined(steps: Vec<Step>, tail: usize) -> Vec<Step> {
 enum Form {
     Frames,
     Terminal,
-    /// One JSON object per record and line.
+    /// One JSON object for each record, followed by a line feed.
     Json,
 }
 

@@ -14,25 +14,26 @@ pub enum Stream {
 /// An Engine's interpretation of `since`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Since {
-    /// As in Docker 20.10: omits every piece with an older stamp, wherever it is in the log. If the log has
-    /// compressed files and the oldest of them is older than `since`, all of them are skipped, even the newer
-    /// ones.
+    /// As in Docker 20.10: omits every piece with an older stamp, wherever it is in the log. If the oldest
+    /// compressed file of the log is older than `since`, the Engine skips all compressed files, even the
+    /// newer ones.
     EachPiece,
-    /// As in Docker 24 and later: sends all pieces from the first one whose stamp is not older.
+    /// As in Docker 24 and later: sends the first piece whose stamp is not older, and all pieces after that
+    /// piece.
     UntilFirst,
 }
 
 /// An Engine's handling of a record that cannot be decoded, such as a block of NULs after a power failure.
 ///
-/// A request that begins behind the record, such as one with a small `tail`, is not affected.
+/// A request that begins after the record, such as a request with a small `tail`, is not affected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DamagedRead {
     /// As in Docker 26.1: the answer ends with an error message in the stream.
     Error,
-    /// As in Docker 28.5: the answer ends in order.
+    /// As in Docker 28.5: the answer ends with the final chunk, without an error message.
     Ends,
-    /// As in Docker 20.10: the rest of that file, as far as it stood at the time of the request, is omitted.
-    /// A follower that is open while the record is written omits only that record.
+    /// As in Docker 20.10: the answer omits the rest of the file, up to the last record at the time of the
+    /// request. A follower that is open while the record is written omits only that record.
     SkipsFile,
 }
 
@@ -41,14 +42,14 @@ pub enum DamagedRead {
 pub struct Options {
     /// The newest API version that the Engine supports. Default: `1.41`, as in Docker 20.10.
     pub api_version: String,
-    /// The oldest API version that the Engine supports. Requests with another version are refused. Default:
-    /// `1.12`, as in Docker 20.10.
+    /// The oldest API version that the Engine supports. Requests with an older version, or with a version
+    /// after the newest supported version, are refused. Default: `1.12`, as in Docker 20.10.
     pub min_api_version: String,
     /// True if the Engine sends the content type of a log, as Engines do from API version 1.42 on. Default:
     /// false.
     pub names_content_type: bool,
-    /// True if events have the members `status`, `id` and `from`, as Docker's do before API version 1.52.
-    /// Default: true.
+    /// True if events have the members `status`, `id` and `from`, as Docker's events do before API version
+    /// 1.52. Default: true.
     pub has_legacy_event_members: bool,
     /// True if the Engine sends a log as one JSON object per record to requests with `format=json` or
     /// `Accept: application/x-ndjson`, as Engines may from API version 1.54 on. Default: false.
@@ -62,12 +63,12 @@ pub struct Options {
     pub unpacking: Duration,
     /// The maximum size of the chunks in which the Engine sends a log. Default: 4,096 bytes.
     pub chunk: usize,
-    /// True if the Engine answers as Podman 4.3 does. It then sends Podman's header, stamps of whole seconds
-    /// in a local time zone, and lines in pieces of at most 8 KiB, each of which has its own stamp. The
-    /// filter `since` compares stamps in nanoseconds, and `tail` counts whole lines. Default: false.
+    /// True if the Engine answers as Podman 4.3 does. The Engine then sends Podman's header, stamps of whole
+    /// seconds in a local time zone, and lines in pieces of at most 8 KiB. Each piece has a separate stamp.
+    /// The filter `since` compares stamps in nanoseconds, and `tail` counts whole lines. Default: false.
     pub podman: bool,
-    /// True if the clock goes on with tokio's time, which tests can pause. Default: false. The clock then
-    /// moves only with [events and lines](crate::SimulatedEngine::set_clock).
+    /// True if the clock goes on with tokio's time, which tests can pause. If false, the clock moves only
+    /// with [events and lines](crate::SimulatedEngine::set_clock). Default: false.
     pub clock_runs: bool,
     /// The host name. Default: `engine-host`.
     pub name: String,
@@ -140,16 +141,17 @@ impl Options {
 /// The files of a container's log: `max-size`, `max-file` and `compress` of Docker's log drivers.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct LogFiles {
-    /// The size of a file, in bytes of the records without their stamps, from which the next record begins a
-    /// new file. Default: `None`; the log is never rotated.
+    /// The size in bytes at which a file is full, so that the next record begins a new file. The size is the
+    /// sum of the records without their stamps. Default: `None`; the log is never rotated.
     pub max_size: Option<usize>,
-    /// The maximum number of files, the newest included. The oldest is removed if there are more. Default: 0,
-    /// which means no limit.
+    /// The maximum number of files, including the newest file. If there are more files, the oldest file is
+    /// removed. Default: 0, which means no limit.
     pub max_files: usize,
     /// True if all files but the newest are compressed. Default: false.
     pub compress: bool,
-    /// True if followers omit all records but the first of each file from the first rotation on, although the
-    /// Engine has them, as happens in Docker 20.10 with compressed files. Default: false.
+    /// True if followers omit all records except the first record of each file, beginning with the first
+    /// rotation. The Engine still has these records. Docker 20.10 behaves like this with compressed files.
+    /// Default: false.
     pub followers_skip_files: bool,
 }
 

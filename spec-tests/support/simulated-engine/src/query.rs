@@ -5,12 +5,12 @@ use std::collections::HashMap;
 /// The parameters of a request by their names. Percent-encoding is not decoded.
 pub(crate) type Parameters<'a> = HashMap<&'a str, &'a str>;
 
-/// Splits the part of a target behind its question mark.
+/// Splits the query string of a target into its parameters.
 pub(crate) fn parameters(query: &str) -> Parameters<'_> {
     query.split('&').filter_map(|pair| pair.split_once('=')).collect()
 }
 
-/// Returns whether a parameter is set to a value that counts as true, as in Docker.
+/// Returns whether a parameter is set to a value that Docker regards as true.
 pub(crate) fn is_set(parameters: &Parameters<'_>, name: &str) -> bool {
     let value = parameters.get(name).map(|value| value.to_ascii_lowercase());
     value.is_some_and(|value| !matches!(&*value, "" | "0" | "no" | "false" | "none"))
@@ -36,7 +36,7 @@ pub(crate) struct LogQuery {
     pub(crate) is_following: bool,
     pub(crate) since: Option<i64>,
     pub(crate) until: Option<i64>,
-    /// The number of records from the end, of both streams even if one is requested.
+    /// The number of records from the end. Both streams count, even if only one stream is requested.
     pub(crate) tail: Option<usize>,
     pub(crate) has_stamps: bool,
     pub(crate) has_stdout: bool,

@@ -15,7 +15,7 @@ use crate::query::{self, Parameters};
 use crate::request::{Request, is_version};
 use crate::state::{Shared, State};
 
-/// Serves connections. Dropping the future closes all of them.
+/// Serves connections. Dropping the future closes all connections.
 pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
     loop {
@@ -35,7 +35,7 @@ pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
     }
 }
 
-/// Counts a connection as open while it exists.
+/// Counts a connection as open while this value exists.
 struct Open<'a>(&'a Shared);
 
 impl<'a> Open<'a> {

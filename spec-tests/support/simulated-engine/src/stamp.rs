@@ -1,5 +1,5 @@
-//! Formats timestamps of RFC 3339: in UTC with nine decimals, as Docker writes them, and in whole seconds
-//! with an offset, as Podman 4.3 does.
+//! Formats timestamps of RFC 3339. Docker writes them in UTC with nine decimals. Podman 4.3 writes them in
+//! whole seconds with an offset.
 
 /// Formats nanoseconds since the Unix epoch.
 pub(crate) fn rfc3339(nanos: i64) -> String {

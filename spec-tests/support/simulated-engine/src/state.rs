@@ -133,7 +133,7 @@ impl State {
         }
     }
 
-    /// Returns the number of requests of this kind, for this container if there is one.
+    /// Returns the number of requests of this kind. If a container is given, only its requests count.
     pub(crate) fn count_kind(&self, kind: RequestKind, container: Option<&str>) -> usize {
         let is_counted = |request: &&Request| {
             request.kind == kind && container.is_none_or(|container| request.container == container)
@@ -157,7 +157,7 @@ impl State {
             request.container.clone_from(&container.id);
         }
         let id = request.container.clone();
-        // Requests for a container that is removed count as requests for it.
+        // A request for a removed container counts as a request for that container.
         if id.is_empty() {
             request.container = name;
         }
@@ -266,8 +266,8 @@ impl State {
         self.events.push(Event { time: self.now(), line });
     }
 
-    /// Returns the index of the first event for a subscriber that wants the events since a time, of which the
-    /// Engine keeps the last ones only.
+    /// Returns the index of the first event for a subscriber that requests the events since a time. The
+    /// Engine keeps only the last [`EVENTS_KEPT`] events.
     pub(crate) fn first_event(&self, since: Option<i64>) -> usize {
         let kept = self.events.len().saturating_sub(EVENTS_KEPT);
         let is_older = |event: &Event| since.is_none_or(|since| event.time < since);
@@ -305,7 +305,7 @@ impl State {
     }
 }
 
-/// Returns a time in the Engine's words.
+/// Describes a time span in the Engine's words, such as `5 seconds`.
 fn age(nanos: i64) -> String {
     match nanos / 1_000_000_000 {
         ..1 => "Less than a second".into(),

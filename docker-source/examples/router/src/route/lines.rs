@@ -30,6 +30,13 @@ pub(crate) struct Joining {
     pub(crate) options: JoinOptions,
 }
 
+impl Joining {
+    /// Returns the rule for the containers that ask for none, unless the rule applies only to others.
+    pub(crate) fn default(&self) -> Option<&Rule> {
+        self.rule.as_ref().filter(|_| !self.is_opt_in)
+    }
+}
+
 impl LineOptions {
     pub(super) fn preset(&mut self, value: &str) -> Result<(), String> {
         let preset =

@@ -84,7 +84,7 @@ impl RouteUri {
 }
 
 /// Decodes `%XX` and `+`, as in HTML forms.
-fn decode(text: &str) -> Option<String> {
+pub(crate) fn decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -16,7 +16,9 @@ async fn lines_are_read_as_the_route_and_the_container_say() {
     let engine = SimulatedEngine::start().await;
     let shop = engine.create(ContainerOptions::named("shop").label("gelf.multiline", "java"));
     let raw = engine.create(ContainerOptions::named("raw").label("gelf.content", "off"));
-    let wrong = engine.create(ContainerOptions::named("wrong").label("gelf.strip_ansi", "maybe"));
+    let wrong = engine.create(
+        ContainerOptions::named("wrong").label("gelf.strip_ansi", "maybe").label("gelf.multiline", "cobol"),
+    );
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
     let route = format!("gelf+tcp://{address}?content=json&content=level&redact=tokens");
@@ -48,5 +50,6 @@ async fn lines_are_read_as_the_route_and_the_container_say() {
     }
     let warning = router.wait_for("label gelf.strip_ansi: use true or false");
     assert!(warning.contains("container=\"wrong\""), "{warning}");
+    assert!(warning.contains("label gelf.multiline: use off, java"), "{warning}");
     tokio::task::spawn_blocking(move || router.terminate()).await.unwrap();
 }

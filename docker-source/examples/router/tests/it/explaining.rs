@@ -78,10 +78,9 @@ async fn a_timeout_is_not_needed_and_terminals_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_variables_of_a_fork_set_compression_labels_and_fields() {
+async fn the_variables_of_a_fork_set_compression_labels_and_fields_also_of_a_multiline_route() {
     let environment =
         [("COMPRESS_TYPE", "none"), ("EXCLUDE_LABEL", "secret"), ("EXTRA_JSON", r#"{"_cluster":"prod"}"#)];
-    let output = router(&["explain", "gelf://graylog:12201"], &environment).await;
     let shows = [
         "compression = none",
         "exclude.label = secret:true",
@@ -90,7 +89,11 @@ async fn the_variables_of_a_fork_set_compression_labels_and_fields() {
         "vault daa66d2c7ddf: no route",
         "not route 1: its label matches secret:true, which is excluded",
     ];
+    let output = router(&["explain", "gelf://graylog:12201"], &environment).await;
     assert_shows(output, &shows);
+    let output = router(&["explain", "multiline+gelf://graylog:12201"], &environment).await;
+    let joins = ["1: gelf://graylog:12201", r"multiline.pattern = ^\s", r"multiline = nonfirst ^\s"];
+    assert_shows(output, &[&shows[..], &joins].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,8 +123,7 @@ async fn a_named_route_with_a_host_of_the_environment_says_which_variables_have_
         "host = hassio",
         "strip_ansi = 1",
         "STRIP_ANSI sets strip_ansi= of routes that lack it",
-        "ROUTESPATH has no effect: routes are given on the command line, in ROUTE_URIS or in a file with \
-         --config",
+        "ROUTESPATH keeps the routes that the HTTP API adds in this folder, if it exists, for the next start",
     ];
     assert_shows(output, &[&ALL[..], &shows].concat());
 }

@@ -13,6 +13,7 @@ mod common;
 mod content;
 mod every_line;
 mod explaining;
+mod http_api;
 mod image;
 mod independent_routes;
 mod joining;

@@ -1,4 +1,4 @@
-//! The probation of a connection, which decides when acknowledged messages are settled.
+//! The probation of a connection, which decides when acknowledged messages are settled (get their outcome).
 
 use std::time::Duration;
 

@@ -87,7 +87,7 @@ async fn interim_answers_are_skipped() {
             (503, true)
         );
     }
-    // The request asks for no other protocol.
+    // The request does not ask for another protocol, so the status 101 is an error.
     let switching = "HTTP/1.1 101 x\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
     assert_eq!(status_of(switching).await, (101, false));
 }

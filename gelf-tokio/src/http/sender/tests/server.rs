@@ -88,8 +88,8 @@ pub(super) fn sender_to(addresses: Vec<SocketAddr>, options: &HttpOptions) -> Ht
     HttpSender::from_options(options, "logs.example", 12201, Arc::new(Addresses(addresses))).unwrap()
 }
 
-/// Returns a sender with a connection in memory, and the other end of that connection. A test with paused
-/// time must not depend on when the system passes bytes on.
+/// Returns a sender with a connection in memory, and the other end of that connection. With real sockets, a
+/// test with paused time would depend on when the operating system delivers the bytes.
 pub(super) async fn piped(options: &HttpOptions) -> (HttpSender, Peer<DuplexStream>) {
     let (ours, theirs) = duplex(64 * 1024);
     let mut sender = sender_to(Vec::new(), options);

@@ -1,4 +1,4 @@
-//! Sockets, each read by its own thread.
+//! Opens the sockets. Each socket is read by its own thread.
 
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -26,8 +26,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 /// kernel drops datagrams that exceed its buffer.
 const MAX_EVENTS: usize = 1024;
 
-/// Binds the sockets, prints their addresses to standard error, and starts reading. Returns the events; after
-/// the stop flag is set, the threads end and close them.
+/// Binds the sockets, prints their addresses to standard error, and starts reading. Returns the channel of
+/// the events. After the stop flag is set, the threads end, and the channel is closed.
 pub(super) fn bind(
     udp: Option<SocketAddr>,
     tcp: Option<SocketAddr>,
@@ -63,7 +63,7 @@ pub(super) fn bind(
                 .and_then(|()| stream.set_nodelay(true))
                 .and_then(|()| stream.set_read_timeout(Some(STOP_CHECK_INTERVAL)))
                 .and_then(|()| stream.set_write_timeout(Some(WRITE_TIMEOUT)));
-            // Fails only if the sender has already closed the connection.
+            // Setting the options fails only if the sender has already closed the connection.
             if set.is_ok() {
                 serve(stream, source, connection, &sender, &stop);
             }
@@ -85,13 +85,13 @@ fn read_datagrams(socket: &UdpSocket, events: &SyncSender<TimedEvent>, stop: &At
                 }
             }
             Err(error) if is_time_out(&error) && grace.has_begun() => return,
-            // For example an ICMP error for an earlier datagram.
+            // The error may be an ICMP error for an earlier datagram, so reading continues.
             Err(_) => {}
         }
     }
 }
 
-/// Reads a connection to its end. Connections are numbered from 0.
+/// A function that reads a connection to its end. Its third argument is the number of the connection, from 0.
 type Serve = fn(TcpStream, SocketAddr, usize, &SyncSender<TimedEvent>, &AtomicBool);
 
 fn read_stream(

@@ -20,7 +20,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time to wait for the judgement of a request.
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Maximum number of bytes read after a final answer. Reading them keeps a reset from overtaking the answer.
+/// Maximum number of bytes read after a final answer. Without this reading, a TCP reset could overtake the
+/// answer.
 const MAX_DRAINED_BYTES: usize = 16 << 20;
 
 /// Maximum time for reading bytes after a final answer.
@@ -97,7 +98,7 @@ impl Connection {
         self.send(HttpEventKind::Closed { requests: self.requests, by_sender, unfinished });
     }
 
-    /// Passes on all complete requests and answers each.
+    /// Passes all complete requests to the judge, and answers each request.
     fn requests(&mut self, reader: &mut RequestReader) -> Next {
         while let Some(next) = reader.next() {
             match next {
@@ -153,7 +154,7 @@ impl Connection {
 
     fn send(&mut self, kind: HttpEventKind) {
         let event = HttpEvent { source: self.source, bytes: std::mem::take(&mut self.bytes), kind };
-        // After the end of the run, the channel is closed.
+        // Sending fails only after the end of the run, when the channel is closed.
         let _ = self.events.send((Instant::now(), Event::Http(event)));
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use gelf_spec_tests::sender::Event;
 
-/// Maximum number of concurrent connections. Further connections are closed, since each connection may hold
-/// an incomplete frame.
+/// Maximum number of concurrent connections. Further connections are closed, because each connection may hold
+/// an incomplete frame in memory.
 pub(super) const MAX_CONNECTIONS: usize = 128;
 
 /// Interval at which threads check whether to end.

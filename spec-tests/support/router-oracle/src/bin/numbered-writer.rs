@@ -6,10 +6,11 @@
 //!     [stay=SECONDS]
 //! ```
 //!
-//! The lines belong to stream STREAM, and with `both` every second line belongs to stream STREAM + 1 and goes
-//! to stderr. RATE is in lines per second, and 0 means full speed. Each line has a payload of 80 characters, or
-//! of `length`. The program writes one line, and then waits
-//! for the file `after` if given; it ends early when the file `until` appears. It lives on for `stay` seconds.
+//! The lines belong to stream STREAM. With `both`, every second line belongs to stream STREAM + 1 and goes to
+//! stderr. RATE is in lines per second, and 0 means full speed. Each line has a payload of 80 characters, or
+//! of `length` characters. With `after`, the program writes one line, and then waits for that file. With
+//! `until`, the program ends early when that file appears. After its last line, the program lives on for
+//! `stay` seconds.
 #![allow(clippy::expect_used, clippy::panic, reason = "test support: a failure ends the container")]
 
 use std::io::{self, Write};
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use router_oracle::messages;
 
-/// Time between two checks for lines that are due. A slow rate has one line in each interval.
+/// Minimum time between two checks for lines that are due. At a slow rate, one line is due at each check.
 const TICK: Duration = Duration::from_millis(1);
 
 fn main() {
@@ -71,7 +72,7 @@ fn main() {
     }
 }
 
-/// Writes a line in one call, as a program does that flushes after each line.
+/// Writes a line in one call, like a program that flushes after each line.
 fn write(stream: u64, line: &str) {
     let result = match stream {
         0 => io::stdout().lock().write_all(line.as_bytes()),

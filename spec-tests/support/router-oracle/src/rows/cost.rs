@@ -34,8 +34,9 @@ pub(super) fn cost_compress(bench: &mut Bench) -> Outcome {
     cost(bench, 1, &writing, 1.1)
 }
 
-/// Measures dockerd in turn without a reader, with a plain follow, and with the router. The ratio is that of
-/// the times above the one without a reader. Each figure is the median of all rounds.
+/// Measures dockerd in turn without a reader, with a plain follow, and with the router. Each figure is the
+/// median of all rounds. The ratio compares the router with the plain follow, after the figure without a
+/// reader is subtracted from both figures.
 fn cost(bench: &Bench, containers: u64, writing: &Writing, asked: f64) -> Outcome {
     let rounds = bench.runs(7);
     let writers: Vec<Writer> = (0..containers).map(|_| bench.write(writing.clone())).collect();
@@ -62,7 +63,7 @@ fn cost(bench: &Bench, containers: u64, writing: &Writing, asked: f64) -> Outcom
     Outcome::new(figure, format!("at most {asked}"), ratio <= asked)
 }
 
-/// Returns dockerd's processor time a line, in microseconds.
+/// Returns dockerd's processor time per line, in microseconds.
 fn measure(bench: &Bench, rate: f64) -> f64 {
     sleep(SETTLING);
     let (start, before) = (Instant::now(), bench.daemon().processor_time());

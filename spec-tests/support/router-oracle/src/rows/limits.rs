@@ -10,8 +10,8 @@ use crate::bench::{Bench, Writer, Writing};
 use crate::receiver::Receiver;
 use crate::tally::Written;
 
-/// Writes a line of 100 MB, binary output, and lines that look like the headers and stamps of Docker's own
-/// protocol. Each time, numbered lines follow.
+/// Script that writes a line of 100 MB, then binary output, and then lines that look like the headers and
+/// stamps of Docker's own protocol. Numbered lines follow each of these three outputs.
 const HOSTILE: &str = "
 one=$1; two=$2; three=$3
 head -c 100000000 /dev/zero | tr '\\0' x; echo
@@ -32,7 +32,8 @@ pub(super) fn hostile(bench: &mut Bench) -> Outcome {
     for (terminal, how) in [(false, "no terminal"), (true, "a terminal")] {
         let receiver = Receiver::start();
         let agent = Agent::start(bench, &[&receiver.route("hostile")]);
-        // The first lines bring the pages of the program into memory, and its buffers to their usual size.
+        // The first lines load the pages of the program into memory, and let its buffers grow to their usual
+        // size.
         let first = bench.write(Writing::new("hostile", 20_000, 10_000));
         receiver.settle(&first.written(), Duration::from_secs(10));
         drop(first);

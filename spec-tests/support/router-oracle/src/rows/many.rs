@@ -29,7 +29,7 @@ pub(super) fn exit(bench: &mut Bench) -> Outcome {
         receiver.wait_until(|tally| tally.distinct() == 1);
         agent.terminate();
         writer.go();
-        // The container ends 1.2 s after this. The router starts at different times before and after that.
+        // The container ends 1.2 s after `go`. The router starts at various times before and after this end.
         sleep(Duration::from_millis(u64::from(run) * 127 % 1_300));
         let agent = Agent::start(bench, &arguments);
         writer.container.wait();
@@ -41,7 +41,8 @@ pub(super) fn exit(bench: &mut Bench) -> Outcome {
     Outcome::new(format!("{whole} of {runs} runs whole, {total}"), "all runs whole", whole == runs)
 }
 
-/// Creates a container through the API, which takes less time than the command. Returns its id and its lines.
+/// Creates a container through the API, because the `docker` command takes more time. Returns the id of the
+/// container, and its lines.
 fn create(bench: &Bench, name: &str, lines: u64, seconds: f64, remove: bool) -> (String, Written) {
     let (mount, command, written) = bench.command(lines, 0, seconds);
     let body = serde_json::json!({
@@ -98,7 +99,7 @@ pub(super) fn short(bench: &mut Bench) -> Outcome {
     )
 }
 
-/// Returns the number of containers whose log could not be read, by the router's last account.
+/// Returns the number of containers whose log could not be read to the end, from the router's last report.
 fn unavailable(logged: &[String]) -> usize {
     let number = |line: &String| line.split_once("could not be read to the end: ")?.1.trim().parse().ok();
     logged.iter().rev().find_map(number).unwrap_or_default()

@@ -18,9 +18,9 @@ const COMPRESSED: [&str; 6] =
 #[derive(Default)]
 struct Total {
     account: Account,
-    /// Missing lines that the Engine still has at the end.
+    /// Number of missing lines that the Engine still has at the end.
     still_there: u64,
-    /// Runs with a missing line that no gap announces.
+    /// Number of runs with a missing line that no gap announces.
     lossy: u32,
 }
 
@@ -61,14 +61,14 @@ impl Total {
     }
 }
 
-/// Reads containers one after the other by a router on the host.
+/// Reads containers one after the other with a router on the host.
 fn read(bench: &Bench, runs: u32, writing: &Writing) -> Total {
     let mut total = Total::default();
     for _ in 0..runs {
         let receiver = Receiver::start();
         let agent = Agent::start(bench, &[&receiver.route(&writing.name)]);
         let writer = bench.write(writing.clone());
-        // The writer takes a while before the first line arrives and until the last is written.
+        // Starting the writer takes a while. The wait for the lines begins with the first line.
         receiver.wait_until(|tally| tally.arrivals > 0);
         total.add(bench, &receiver, &writer);
         agent.terminate();
@@ -134,7 +134,7 @@ pub(super) fn containers_200(bench: &mut Bench) -> Outcome {
     containers(bench, 200, 10, 30)
 }
 
-/// Reads this many containers at once.
+/// Reads `count` containers at once.
 fn containers(bench: &Bench, count: u64, rate: u64, seconds: u64) -> Outcome {
     let runs = bench.runs(1);
     let mut total = Total::default();

@@ -13,11 +13,11 @@ use crate::tally::Account;
 
 const RATE: u64 = 5_000;
 
-/// Longest silence of the receiver before the rest counts as missing.
+/// Time without arrivals after which the remaining lines count as missing.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Time that a message may take from being read to being settled in the state: the proof of a new connection,
-/// and the reading of the lines of the time away.
+/// Maximum time in seconds from the reading of a message to its settlement in the state. It includes the
+/// proof of a new connection, and the reading of lines that were written while no router ran.
 const UNSETTLED: f64 = 1.0;
 
 pub(super) fn kill(bench: &mut Bench) -> Outcome {
@@ -55,7 +55,7 @@ fn restarted(
     let writer = bench.write(Writing::endless(name, RATE));
     let mut unsettled = 0.0;
     for restart in 0..restarts {
-        // Different times, so that the ends do not keep step with the writes of the state.
+        // The times differ, so that the ends do not keep step with the writes of the state.
         sleep(shortest + Duration::from_millis(u64::from(restart) * 211 % 1_200));
         unsettled += age(&state) + UNSETTLED;
         end(agent);
@@ -83,7 +83,7 @@ pub(super) fn handover(bench: &mut Bench) -> Outcome {
     let route = receiver.route("handover");
     let socket = bench.daemon().socket();
     let start = |bench: &mut Bench| agent::container(bench, &socket, "/var/run/docker.sock", &[], &[&route]);
-    // Agents that have ended are kept, since the next one reads there when the last one ended.
+    // The containers of ended agents are kept. From them, the next agent learns when the last agent ended.
     let mut agents = vec![start(bench)];
     let writer = bench.write(Writing::endless("handover", RATE));
     for handover in 0..handovers {

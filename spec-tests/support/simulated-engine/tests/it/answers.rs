@@ -1,4 +1,4 @@
-//! Answers other than logs, and the Engine's clock.
+//! Tests of the answers other than logs, and of the Engine's clock.
 
 use std::time::Duration;
 

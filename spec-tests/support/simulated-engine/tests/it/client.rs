@@ -1,4 +1,4 @@
-//! A client for one request on a connection of its own.
+//! A client that sends each request on a new connection.
 
 use simulated_engine::{Container, SimulatedEngine, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,4 +1,4 @@
-//! Logs: the records that each request is sent.
+//! Tests of logs: the records that are sent to each request.
 
 use simulated_engine::{
     Container, ContainerOptions, DamagedRead, Options, PODMAN_PIECE, RequestKind, SimulatedEngine, Stream,
@@ -10,7 +10,8 @@ fn numbers(range: impl Iterator<Item = usize>) -> Vec<String> {
     range.map(|number| format!("line {number}")).collect()
 }
 
-/// Writes the lines `line FIRST` to `line LAST - 1` on both streams in turn, and returns their stamps.
+/// Writes a line `line NUMBER` for each number of the range, on both streams in turn. Returns the stamps of
+/// the lines.
 fn write(container: &Container, range: std::ops::Range<usize>) -> Vec<i64> {
     let stream = |number| if number % 2 == 0 { Stream::Stdout } else { Stream::Stderr };
     range.map(|number| container.line(stream(number), format!("line {number}"))).collect()
@@ -36,7 +37,7 @@ async fn tail_counts_the_records_of_both_streams_and_until_stops_at_the_first_la
     assert_eq!(texts(&engine, &web, "tail=0").await, Vec::<String>::new());
     let until = format!("tail=8&until={}", seconds(stamps[5]));
     assert_eq!(texts(&engine, &web, &until).await, numbers(2..6));
-    // A record with an earlier stamp behind a later one is not sent.
+    // A record with an earlier stamp is not sent if it comes after a record with a later stamp.
     web.piece(Stream::Stderr, stamps[9] + 2_000, "late\n");
     web.piece(Stream::Stdout, stamps[9] + 1_000, "early\n");
     let until = format!("tail=3&until={}", seconds(stamps[9] + 1_000));
@@ -67,7 +68,7 @@ async fn a_follower_with_tail_begins_with_the_last_records_and_goes_on() {
 #[tokio::test]
 async fn rotation_removes_the_oldest_file_and_written_lines_say_so() {
     let engine = SimulatedEngine::start().await;
-    // Each line has 7 bytes, so a file has three.
+    // Each line has 7 bytes, so a file has three lines.
     let web = running(&engine, ContainerOptions::named("web").rotated(20, 2));
     write(&web, 0..8);
     assert_eq!(texts(&engine, &web, "").await, numbers(3..8));
@@ -130,7 +131,7 @@ async fn a_follower_of_compressed_files_has_only_the_first_record_of_each_file()
     web.wait_for_followers(1).await;
     for first in [0, 3, 6] {
         write(&web, first..first + 3);
-        // The follower keeps up.
+        // The follower gets the time to keep up.
         for _ in 0..10 {
             tokio::task::yield_now().await;
         }

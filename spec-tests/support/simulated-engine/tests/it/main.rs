@@ -1,4 +1,4 @@
-//! Tests of the simulated Engine, by a client of a few lines.
+//! Tests of the simulated Engine with a small client.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,0 +1,39 @@
+//! Conditions that the health check reports while they last.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// A condition that has failed, and when it failed first.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Problem {
+    pub(crate) since: Instant,
+    /// The last error, on one line.
+    pub(crate) error: String,
+}
+
+/// A condition that holds, such as a writable state folder, until it fails. Clones share the condition.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Condition(Arc<Mutex<Option<Problem>>>);
+
+impl Condition {
+    /// Notes a failure. A condition that has failed before keeps the time of the first failure.
+    pub(crate) fn failed(&self, error: impl ToString) {
+        let problem = &mut *self.lock();
+        let since = problem.as_ref().map_or_else(Instant::now, |problem| problem.since);
+        *problem = Some(Problem { since, error: error.to_string() });
+    }
+
+    /// Notes that the condition holds again.
+    pub(crate) fn holds(&self) {
+        *self.lock() = None;
+    }
+
+    /// Returns the problem, if the condition does not hold.
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Problem>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,104 @@
+//! Refusal of requests that a browser sends for a page of another site.
+//!
+//! Such a page cannot read answers of another origin, but it can post, open a WebSocket, or give its own host
+//! name the address of this API (DNS rebinding). A browser names the page's origin in `Origin` and the host
+//! name in `Host`.
+
+use hyper::header::{HOST, HeaderMap, ORIGIN};
+
+/// The header in which a browser tells the relation of the page to this API.
+const FETCH_SITE: &str = "sec-fetch-site";
+
+/// Checks the origin of a request, and the host name by which it was sent. A host name may be an address, a
+/// name without a dot, such as `localhost` or the name of a service, or one of `names`: the owner of a public
+/// domain controls none of them.
+///
+/// # Errors
+/// Returns the reason on one line if the request is to be refused.
+pub(super) fn check(headers: &HeaderMap, names: &[String]) -> Result<(), String> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = text(HOST.as_str()).ok_or("the request has no header Host")?;
+    if !is_known(name_of(host), names) {
+        let name = name_of(host).escape_debug();
+        return Err(format!("the host name {name} is unknown: use an address, or --http-names={name}"));
+    }
+    if text(ORIGIN.as_str()).is_some_and(|origin| !is_same(origin, host)) {
+        return Err("the request comes from a page of another origin".to_owned());
+    }
+    match text(FETCH_SITE) {
+        None | Some("none" | "same-origin") => Ok(()),
+        Some(_) => Err("the request comes from a page of another site".to_owned()),
+    }
+}
+
+/// Returns the name or address of a host, without the port.
+fn name_of(host: &str) -> &str {
+    let behind_port =
+        host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let name = behind_port.map_or(host, |(name, _)| name);
+    name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name)
+}
+
+fn is_known(name: &str, names: &[String]) -> bool {
+    let is_address = name.parse::<std::net::IpAddr>().is_ok();
+    let is_local = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    is_address || is_local || names.iter().any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// Returns whether the origin is this API. A proxy in front of it may use TLS.
+fn is_same(origin: &str, host: &str) -> bool {
+    let of_origin = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    of_origin.is_some_and(|of_origin| of_origin.eq_ignore_ascii_case(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(headers: &[(&'static str, &str)]) -> Result<(), String> {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (hyper::header::HeaderName::from_static(name), value.parse().unwrap()));
+        check(&headers.collect(), &["router.example".to_owned()])
+    }
+
+    #[test]
+    fn addresses_names_without_a_dot_and_configured_names_are_known_hosts() {
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "[::1]:80",
+            "[::1]",
+            "localhost:8000",
+            "gelf-router",
+            "Router.Example:1",
+        ] {
+            assert_eq!(checked(&[("host", host)]), Ok(()), "{host}");
+        }
+        for host in ["evil.example", "127.0.0.1.evil.example:80", "", ":80", "a_b.c", "router.example.evil"] {
+            assert!(checked(&[("host", host)]).is_err(), "{host}");
+        }
+        assert!(checked(&[]).is_err());
+        let reason = checked(&[("host", "evil.example")]).unwrap_err();
+        assert!(reason.contains("--http-names=evil.example"), "{reason}");
+    }
+
+    #[test]
+    fn a_page_of_another_origin_is_refused() {
+        let host = ("host", "127.0.0.1:8000");
+        for (name, value, is_refused) in [
+            ("origin", "http://127.0.0.1:8000", false),
+            ("origin", "https://127.0.0.1:8000", false),
+            ("origin", "http://127.0.0.1:8001", true),
+            ("origin", "http://evil.example", true),
+            ("origin", "null", true),
+            ("origin", "http://127.0.0.1:8000.evil.example", true),
+            ("sec-fetch-site", "same-origin", false),
+            ("sec-fetch-site", "none", false),
+            ("sec-fetch-site", "same-site", true),
+            ("sec-fetch-site", "cross-site", true),
+        ] {
+            assert_eq!(checked(&[host, (name, value)]).is_err(), is_refused, "{name}: {value}");
+        }
+    }
+}

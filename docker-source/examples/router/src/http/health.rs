@@ -1,0 +1,107 @@
+//! `GET /health`: 200 if lines are read and delivered, otherwise 503 with each reason.
+
+use std::time::Instant;
+
+use gelf_tokio::ClientState;
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use super::Api;
+use super::answer::{Answer, json as json_answer};
+use super::progress::Part;
+use super::time::since;
+use crate::registry::RunningRoute;
+
+/// The limit of names of containers in an answer.
+const MAX_NAMES: usize = 10;
+
+/// Returns the state of the router, with the problems if the caller is `known`.
+pub(super) fn answer(api: &Api, known: bool) -> Answer {
+    let problems = problems(api);
+    let (code, status) = match problems.is_empty() {
+        // Logspout answers "Healthy!".
+        true => (StatusCode::OK, "Healthy!"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
+    };
+    match known {
+        true => json_answer(code, &json!({ "status": status, "problems": problems })),
+        false => json_answer(code, &json!({ "status": status })),
+    }
+}
+
+/// Returns the problems that last.
+fn problems(api: &Api) -> Vec<Value> {
+    let mut problems = Vec::new();
+    if let Some(problem) = api.engine.problem() {
+        problems.push(json!({
+            "problem": "the Engine does not answer", "since": since(problem.since), "error": problem.error,
+        }));
+    }
+    if let Some(problem) = api.is_writable.problem() {
+        problems.push(json!({
+            "problem": "the state folder cannot be written", "since": since(problem.since), "error": problem.error,
+        }));
+    }
+    let (routes, sources) = (api.registry.routes(), api.sources.reading());
+    if sources.is_empty() && !routes.is_empty() {
+        problems.push(json!({ "problem": "no log is read yet" }));
+    }
+    let down = routes.iter().filter_map(|route| match route.tally.state() {
+        ClientState::Down { since } => Some((route, since)),
+        _ => None,
+    });
+    let mut is_down = Vec::new();
+    for (route, since) in down {
+        is_down.push(&route.id);
+        problems.push(destination_down(route, since));
+    }
+    let mut closed = Vec::new();
+    for (part, lines, at) in api.progress.stalled(Instant::now()) {
+        problems.push(match part {
+            Part::Log(container) => {
+                closed.push((container, at));
+                continue;
+            }
+            // The reason is known.
+            Part::Route(id) if is_down.contains(&&id) => continue,
+            Part::Route(id) => {
+                let Some(route) = routes.iter().find(|route| route.id == id) else { continue };
+                let problem = "the destination takes no lines";
+                json!({ "problem": problem, "route": shown(route), "since": since(at), "lines": lines })
+            }
+            Part::Source(_) => {
+                json!({ "problem": "the reading of logs is stalled", "since": since(at), "lines": lines })
+            }
+            Part::Lists(_) => {
+                json!({ "problem": "the Engine does not list its containers", "since": since(at) })
+            }
+        });
+    }
+    if let Some(first) = closed.iter().map(|(_, at)| *at).min() {
+        let names: Vec<_> = closed.iter().take(MAX_NAMES).map(|(name, _)| name).collect();
+        let problem = "the Engine does not open the logs of containers";
+        let count = closed.len();
+        problems
+            .push(json!({ "problem": problem, "since": since(first), "containers": count, "names": names }));
+    }
+    let waiting: u64 = sources.iter().map(|stats| stats.snapshot().waiting_for_descriptor).sum();
+    if waiting > 0 {
+        let problem = "containers wait for a file descriptor, see ulimit -n";
+        problems.push(json!({ "problem": problem, "containers": waiting }));
+    }
+    problems
+}
+
+fn destination_down(route: &RunningRoute, at: Instant) -> Value {
+    json!({
+        "problem": "the destination is down",
+        "route": shown(route),
+        "since": since(at),
+        "error": route.tally.last_error().as_deref(),
+    })
+}
+
+/// Returns the id, the name and the destination of a route, without its credentials.
+pub(super) fn shown(route: &RunningRoute) -> Value {
+    json!({ "id": route.id, "name": route.route.uri().name, "destination": route.route.to_string() })
+}

@@ -1,0 +1,167 @@
+//! The routes that run.
+//!
+//! The group of a route reads for it, the state folder keeps its positions, the account at the end has its
+//! counters, and the HTTP API shows, adds and removes it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::deliver::Closer;
+use crate::route::{Route, RouteUri};
+use crate::settlement::RouteProgress;
+use crate::tally::Tally;
+
+/// The time that a removed route has to deliver its lines.
+const GRACE: Duration = Duration::from_secs(8);
+/// The time between two looks at the lines of a removed route.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A route that runs.
+#[derive(Clone, Debug)]
+pub(crate) struct RunningRoute {
+    /// The id of the HTTP API.
+    pub(crate) id: String,
+    /// The name in the state folder.
+    pub(crate) name: String,
+    pub(crate) route: Route,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) removal: Removal,
+    /// Closes the delivery. The delivery does not end while this exists.
+    pub(crate) closer: Option<Closer>,
+}
+
+/// The removal of a route, shared by the registry and by the reader of the route.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Removal(Arc<AtomicBool>);
+
+impl Removal {
+    /// Returns whether the route is removed.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The routes that run, in the order in which they were added. Clones share the routes.
+#[derive(Clone, Debug)]
+pub(crate) struct Registry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    routes: Mutex<Vec<RunningRoute>>,
+    removals: watch::Sender<u64>,
+    progress: RouteProgress,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        let (removals, progress) = (watch::Sender::new(0), RouteProgress::default());
+        Self(Arc::new(Inner { routes: Mutex::default(), removals, progress }))
+    }
+}
+
+impl Registry {
+    pub(crate) fn routes(&self) -> Vec<RunningRoute> {
+        self.lock().clone()
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<RunningRoute> {
+        self.lock().iter().find(|route| route.id == id).cloned()
+    }
+
+    /// Returns an id for a route without one: that of its URI, unless another route has it.
+    pub(crate) fn new_id(&self, uri: &RouteUri) -> String {
+        let routes = self.lock();
+        let ids = (0..).map(|number| id_of(uri, number));
+        let mut free = ids.filter(|id| routes.iter().all(|route| route.id != *id));
+        free.next().unwrap_or_default()
+    }
+
+    /// Returns a name for the state folder: the given one, with a number if another route has it.
+    pub(crate) fn new_name(&self, name: String) -> String {
+        let routes = self.lock();
+        let numbered = (2..).map(|number: u64| format!("{name} #{number}"));
+        let mut names = std::iter::once(name.clone()).chain(numbered);
+        names.find(|name| routes.iter().all(|route| route.name != *name)).unwrap_or(name)
+    }
+
+    pub(crate) fn add(&self, route: RunningRoute) {
+        self.lock().push(route);
+    }
+
+    /// Returns the progress of all routes.
+    pub(crate) fn progress(&self) -> &RouteProgress {
+        &self.0.progress
+    }
+
+    /// Returns a receiver that changes with each removal.
+    pub(crate) fn removals(&self) -> watch::Receiver<u64> {
+        self.0.removals.subscribe()
+    }
+
+    /// Removes a route. Its lines are delivered within the grace period, in a task of its own. Returns false
+    /// if there is no such route.
+    pub(crate) fn remove(&self, id: &str) -> bool {
+        let removed = {
+            let mut routes = self.lock();
+            let index = routes.iter().position(|route| route.id == id);
+            index.map(|index| routes.remove(index))
+        };
+        let Some(route) = removed else { return false };
+        self.progress().remove(&route.name);
+        route.removal.0.store(true, Ordering::Release);
+        self.0.removals.send_modify(|number| *number += 1);
+        tokio::spawn(drain(route));
+        true
+    }
+
+    /// Lets the deliveries end once the readers have ended.
+    pub(crate) fn release(&self) {
+        self.lock().iter_mut().for_each(|route| route.closer = None);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<RunningRoute>> {
+        self.0.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the id of a route without one: 12 hexadecimal digits, as in Logspout. Routes with the same URI
+/// have the same id for the same number. The id shows nothing of credentials.
+pub(crate) fn id_of(uri: &RouteUri, number: u64) -> String {
+    // FNV-1a, whose result is the same in each process.
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut add = |text: &str| {
+        for byte in text.bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    };
+    add(&uri.shown());
+    add(uri.name.as_deref().unwrap_or_default());
+    for (name, value) in uri.options.iter().filter(|(name, _)| name != "header") {
+        add(name);
+        add(value);
+    }
+    format!("{:012x}", hash.wrapping_add(number) & 0xffff_ffff_ffff)
+}
+
+/// Waits until the lines of a removed route are delivered, and logs its account.
+async fn drain(removed: RunningRoute) {
+    let RunningRoute { route, tally, closer, .. } = removed;
+    let deadline = Instant::now() + GRACE;
+    // The reader may be about to route a line.
+    sleep(DRAIN_INTERVAL).await;
+    while tally.in_flight() > 0 && Instant::now() < deadline {
+        sleep(DRAIN_INTERVAL).await;
+    }
+    if let Some(closer) = closer {
+        closer.close().await;
+    }
+    let destination = route.to_string();
+    match tally.in_flight() {
+        0 => tracing::info!(destination, "the route is removed: {tally}"),
+        lines => tracing::warn!(destination, "the route is removed; {lines} lines were given up: {tally}"),
+    }
+}

@@ -1,0 +1,150 @@
+//! Text that is written piece by piece.
+
+use crate::encode::escape::SLACK;
+
+/// The number of bytes after which the written text is checked and moved to the string. A block of this length
+/// stays in the processor's first-level cache.
+const BLOCK: usize = 8 * 1024;
+
+/// A buffer for text whose pieces may begin and end inside a character.
+///
+/// The memory that the buffer keeps for the next text is at most 2 * [`BLOCK`] + 2 * [`SLACK`] bytes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TextBuffer {
+    block: Vec<u8>,
+    /// The end of the written part of the block.
+    end: usize,
+    /// The text before the block.
+    text: String,
+    is_invalid: bool,
+}
+
+impl TextBuffer {
+    pub(super) fn clear(&mut self) {
+        (self.end, self.text, self.is_invalid) = (0, String::new(), false);
+    }
+
+    /// Returns the free part of the block. It is at least [`SLACK`] bytes longer than `wanted`, or than
+    /// [`BLOCK`] if `wanted` is greater.
+    #[inline(always)]
+    #[allow(clippy::indexing_slicing, reason = "the block is extended beyond its written part")]
+    pub(super) fn room(&mut self, wanted: usize) -> &mut [u8] {
+        if self.end >= BLOCK {
+            self.flush();
+        }
+        let len = self.end + wanted.min(BLOCK) + 2 * SLACK;
+        if self.block.len() < len {
+            self.block.resize(len, 0);
+        }
+        &mut self.block[self.end..]
+    }
+
+    /// Adds the first `len` bytes of the [`room`](Self::room) to the text.
+    #[inline(always)]
+    pub(super) fn advance(&mut self, len: usize) {
+        self.end += len;
+    }
+
+    #[inline(always)]
+    pub(super) fn push_byte(&mut self, byte: u8) {
+        if let Some(first) = self.room(1).first_mut() {
+            *first = byte;
+            self.end += 1;
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn push(&mut self, character: char) {
+        if let Some(room) = self.room(4).first_chunk_mut::<4>() {
+            self.end += character.encode_utf8(room).len();
+        }
+    }
+
+    /// Adds the ASCII characters among the first eight bytes of `text`, and returns their number.
+    #[inline(always)]
+    pub(super) fn push_ascii(&mut self, text: &[u8]) -> usize {
+        match (text.first_chunk::<8>(), self.room(8).first_chunk_mut::<8>()) {
+            (Some(text), Some(room)) => {
+                *room = *text;
+                let others = u64::from_le_bytes(*text) & (u64::MAX / 0xff * 0x80);
+                let len = others.trailing_zeros() as usize / 8;
+                self.end += len;
+                len
+            }
+            _ => {
+                let len = text.iter().take_while(|byte| byte.is_ascii()).count();
+                text.iter().take(len).for_each(|byte| self.push_byte(*byte));
+                len
+            }
+        }
+    }
+
+    /// Adds the first `len` bytes of `text`; `len` is at most 4. Copying four bytes at once takes one
+    /// instruction.
+    #[inline(always)]
+    pub(super) fn push_start(&mut self, text: &[u8], len: usize) {
+        match (text.first_chunk::<4>(), self.room(4).first_chunk_mut::<4>()) {
+            (Some(text), Some(room)) => {
+                *room = *text;
+                self.end += len;
+            }
+            _ => text.iter().take(len).for_each(|byte| self.push_byte(*byte)),
+        }
+    }
+
+    #[inline(always)]
+    #[allow(clippy::indexing_slicing, reason = "the room has at least the wanted length")]
+    pub(super) fn push_str(&mut self, text: &str) {
+        if text.len() <= BLOCK {
+            self.room(text.len())[..text.len()].copy_from_slice(text.as_bytes());
+            self.end += text.len();
+        } else {
+            self.flush();
+            self.text.push_str(text);
+        }
+    }
+
+    /// Moves the whole characters of the block to the string.
+    #[cold]
+    #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the block")]
+    fn flush(&mut self) {
+        let whole = whole_characters(&self.block[..self.end]);
+        match simdutf8::basic::from_utf8(&self.block[..whole]) {
+            Ok(text) => self.text.push_str(text),
+            Err(_) => self.is_invalid = true,
+        }
+        self.block.copy_within(whole..self.end, 0);
+        self.end -= whole;
+    }
+
+    /// Returns the text, or `None` if it is not UTF-8.
+    #[inline(never)]
+    #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the block")]
+    pub(super) fn take(&mut self) -> Option<String> {
+        let last = simdutf8::basic::from_utf8(&self.block[..self.end]).ok()?;
+        let mut text = std::mem::take(&mut self.text);
+        text.reserve_exact(last.len());
+        text.push_str(last);
+        text.shrink_to_fit();
+        (!self.is_invalid).then_some(text)
+    }
+
+    /// Returns the length of the text.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.text.len() + self.end
+    }
+}
+
+/// Returns the length of the text without an incomplete character at the end of the text.
+#[inline]
+pub(super) fn whole_characters(text: &[u8]) -> usize {
+    let behind_lead = text.iter().rev().take(4).take_while(|byte| matches!(byte, 0x80..0xc0)).count();
+    let cut = match text.iter().rev().nth(behind_lead) {
+        Some(0xc0..0xe0) => behind_lead < 1,
+        Some(0xe0..0xf0) => behind_lead < 2,
+        Some(0xf0..) => behind_lead < 3,
+        _ => false,
+    };
+    if cut { text.len() - behind_lead - 1 } else { text.len() }
+}
