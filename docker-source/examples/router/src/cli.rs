@@ -496,7 +496,7 @@ mod tests {
 
     #[test]
     fn options_of_the_environment_reach_every_route_and_print() {
-        let environment = [("EXCLUDE_LABEL", "secret"), ("DEBUG", "1"), ("PORT", "80")];
+        let environment = [("EXCLUDE_LABEL", "secret"), ("DEBUG", "1"), ("INACTIVITY_TIMEOUT", "1m")];
         let options = parsed(&["--print", "gelf://a,gelf+tcp://b"], &environment).unwrap();
         let secret = docker_source::Container::builder("x").label("secret", "TRUE").build();
         assert!(options.routes.len() == 2 && options.routes.iter().all(|route| !route.takes(&secret)));
