@@ -52,7 +52,7 @@ use gelf_core::Timestamp;
 use crate::clock::later;
 use crate::dialect::Dialect;
 use crate::log::{ALWAYS_KEPT, Line, LogStream};
-use crate::position::{LinePosition, LogPosition};
+use crate::position::{Ahead, LinePosition, LogPosition, Origin, Place};
 use podman::ReadAgain;
 
 /// The time by which a request starts before the newest line. In measurements, the stamps of the two streams
@@ -99,6 +99,13 @@ pub(crate) struct Cursor {
     /// The stamp of the oldest line that was open when a request broke. The cursor keeps it until a later
     /// request has read further than all earlier requests.
     open: Option<Timestamp>,
+    /// The number of proofs that no line is missing.
+    proofs: u64,
+    /// The stamp from which a request returns all lines behind the place that was proved last. Without a
+    /// proof, it is the start of an earlier cursor.
+    proved: Option<Timestamp>,
+    /// The lines behind that place that an earlier cursor has settled.
+    ahead: Ahead,
 }
 
 impl Cursor {
@@ -113,6 +120,9 @@ impl Cursor {
             first: None,
             since: None,
             open: None,
+            proofs: 0,
+            proved: Some(at.since),
+            ahead: at.ahead.clone(),
         }
     }
 
@@ -193,7 +203,7 @@ impl Cursor {
             LogStream::Stderr => &mut self.stderr,
         };
         stream.expected = stream.expected.filter(|expected| line.time < *expected);
-        if stream.is_settled(line, self.dialect) {
+        if self.ahead.contains(line.stream, line.time) || stream.is_settled(line, self.dialect) {
             if self.dialect == Dialect::Docker {
                 stream.remember(line, self.dialect);
             }
@@ -250,17 +260,44 @@ impl Cursor {
         self.stdout.last.max(self.stderr.last)
     }
 
-    /// Returns the place of the last line of a stream, and the stamp from which a request returns all lines
-    /// behind that line; see [`place`](Self::place).
-    pub(crate) fn last_place(&self, stream: LogStream) -> (LinePosition, Timestamp) {
+    /// Returns the place of the last line of a stream, behind which a gap is announced.
+    pub(crate) fn last_place(&self, stream: LogStream) -> Place {
         let last = match stream {
             LogStream::Stdout => self.stdout.latest,
             LogStream::Stderr => self.stderr.latest,
         };
         let place =
             last.unwrap_or(LinePosition { time: Timestamp::UNIX_EPOCH, earlier: 0, open_length: None });
-        let since = self.newest.unwrap_or(place.time).saturating_sub(MARGIN);
-        (place, self.open.into_iter().fold(since, Timestamp::min))
+        let since = self.since_newest(place.time, None);
+        Place { line: place, since, origin: Origin::Unprovable, proofs: self.proofs }
+    }
+
+    /// Notes that a window has shown that no line is missing before those that were read. `oldest_open` is
+    /// the stamp of the oldest line that is open in this window.
+    pub(crate) fn prove(&mut self, oldest_open: Option<Timestamp>) {
+        self.proofs += 1;
+        self.ahead = Ahead::default();
+        if let Some(newest) = self.newest {
+            self.proved = Some(self.since_newest(newest, oldest_open));
+        }
+    }
+
+    /// Returns the stamp from which a request returns all lines behind the place that was proved last, if
+    /// such a place is known.
+    pub(crate) fn proved(&self) -> Option<Timestamp> {
+        self.proved
+    }
+
+    /// Returns the stamp from which a request returns all lines behind the newest one. `line` is the stamp of
+    /// that line if there is no other.
+    fn since_newest(&self, line: Timestamp, oldest_open: Option<Timestamp>) -> Timestamp {
+        let newest = self.newest.unwrap_or(line).saturating_sub(MARGIN);
+        oldest_open.into_iter().chain(self.open).fold(newest, Timestamp::min)
+    }
+
+    /// Returns whether the last line of stdout was unfinished when the container ended.
+    pub(crate) fn ends_unfinished(&self) -> bool {
+        self.stdout.latest.is_some_and(|last| last.open_length.is_some())
     }
 
     /// Returns the stamp of the last line that was read, if the request should have returned that line before
@@ -281,18 +318,28 @@ impl Cursor {
         }
     }
 
-    /// Returns the place of a line that was just accepted as new, and the stamp from which a request returns
-    /// all lines behind that line. `oldest_open` is the stamp of the oldest line that is open in this
-    /// request.
-    pub(crate) fn place(&self, line: &Line, oldest_open: Option<Timestamp>) -> (LinePosition, Timestamp) {
+    /// Returns the place of a line that was just accepted as new. `oldest_open` is the stamp of the oldest
+    /// line that is open in this request, and `floor` the stamp at which the reading of this log began.
+    pub(crate) fn place(
+        &self,
+        line: &Line,
+        oldest_open: Option<Timestamp>,
+        floor: Timestamp,
+        origin: Origin,
+    ) -> Place {
         let stream = match line.stream {
             LogStream::Stdout => &self.stdout,
             LogStream::Stderr => &self.stderr,
         };
-        let newest = self.newest.unwrap_or(line.time).saturating_sub(MARGIN);
-        let since = oldest_open.into_iter().chain(self.open).fold(newest, Timestamp::min);
-        let place = stream.latest.unwrap_or(LinePosition { time: line.time, earlier: 0, open_length: None });
-        (place, since)
+        let open_length = (!line.ended).then_some(line.length);
+        let own = LinePosition { time: line.time, earlier: 0, open_length };
+        let last = stream.latest.unwrap_or(own);
+        let (position, since) = match origin {
+            Origin::Unprovable => (last, self.since_newest(line.time, oldest_open)),
+            Origin::Window => (own, self.since_newest(line.time, oldest_open)),
+            Origin::Stream => (own, self.proved.unwrap_or(floor)),
+        };
+        Place { line: position, since: since.max(floor), origin, proofs: self.proofs }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::cursor::{Cursor, Novelty};
 use crate::dialect::Dialect;
 use crate::log::{Line, LogStream};
+use crate::position::Origin;
 use crate::record::{Gap, GapReason, QueueClosed};
 use crate::stats::ContainerStats;
 
@@ -22,6 +23,7 @@ pub(crate) struct ReadingState {
     pub(crate) floor: Timestamp,
     /// The stamp of the oldest line that is open in this request.
     pub(crate) oldest_open: Option<Timestamp>,
+    pub(crate) origin: Origin,
 }
 
 /// Receives the lines of one container from all requests for its log.
@@ -125,9 +127,9 @@ impl DedupSink {
                 self.new_lines += 1;
                 match slot {
                     Some(slot) => {
-                        let (place, since) = cursor.place(&line, reading.oldest_open);
-                        let since = since.max(reading.floor);
-                        slot.put(container.clone(), line, (place, since), &self.stats);
+                        let ReadingState { floor, oldest_open, origin } = reading;
+                        let place = cursor.place(&line, oldest_open, floor, origin);
+                        slot.put(container.clone(), line, place, &self.stats);
                     }
                     None => self.stats.skipped_empty(),
                 }
@@ -140,6 +142,21 @@ impl DedupSink {
     pub(crate) fn expect_any_line(&mut self) {
         self.lost = None;
         lock(&self.cursor).expect_any_line();
+    }
+
+    /// Notes that no line is missing before those that were read; see [`Cursor::prove`].
+    pub(crate) fn prove(&self, oldest_open: Option<Timestamp>) {
+        lock(&self.cursor).prove(oldest_open);
+    }
+
+    /// Returns the stamp from which a request returns all lines behind the place that was proved last.
+    pub(crate) fn proved(&self) -> Option<Timestamp> {
+        lock(&self.cursor).proved()
+    }
+
+    /// Returns whether the last line of stdout was unfinished when the container ended.
+    pub(crate) fn ends_unfinished(&self) -> bool {
+        lock(&self.cursor).ends_unfinished()
     }
 
     /// Returns the stamp of the first line that was read.

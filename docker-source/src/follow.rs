@@ -6,6 +6,7 @@
 //! container ends before all of its log is sent. So the follower asks whether the container still runs. If
 //! so, it resumes; if not, it reads the log until a read brings nothing new.
 
+mod begin;
 mod catch_up;
 mod commands;
 mod pace;
@@ -35,6 +36,7 @@ use crate::log::LogReader;
 use crate::metadata::ContainerMetadata;
 use crate::record::QueueClosed;
 use crate::stats::{ContainerStats, WaitingContainer};
+use crate::stopping::Unproved;
 pub(crate) use commands::{ExitReason, FollowCommands, StartReason};
 use pace::Pace;
 use problems::{Problem, past_damage};
@@ -66,10 +68,14 @@ impl Follower {
         let timing = self.context.timing;
         let sink = DedupSink::new(self.context.clone(), self.cursor, self.stats);
         let metadata = ContainerMetadata::new(self.context.clone(), self.id.clone(), self.partial);
+        // The log of a run that the source has seen to begin is read from its beginning.
+        let is_earlier = reason != StartReason::Started && !sink.resumes();
+        let tail = self.context.start.tail.filter(|_| is_earlier);
         let mut following = Following {
             backoff: Backoff::new(timing.resume_min, timing.resume_max),
             floor: self.since,
-            drained: self.since,
+            drained: if tail.is_some() { Timestamp::UNIX_EPOCH } else { self.since },
+            tail,
             selection: Selection::default(),
             open: None,
             known: if sink.resumes() { Known::Resume } else { Known::Start },
@@ -84,6 +90,7 @@ impl Follower {
             warned: Vec::new(),
             descriptor: None,
             waiting: None,
+            unproved: None,
             seen: FollowCommands::default(),
             context: self.context,
             id: self.id,
@@ -112,6 +119,8 @@ struct Following {
     backoff: Backoff,
     /// The earliest `since` of all requests.
     floor: Timestamp,
+    /// The number of records before the floor that are also read, until the floor is moved before them.
+    tail: Option<u32>,
     /// The end of the last run whose log was read to the end.
     drained: Timestamp,
     selection: Selection,
@@ -134,6 +143,8 @@ struct Following {
     is_gone: bool,
     /// The reader of the last response with its unfinished lines; the next response begins before them.
     left: Option<LogReader>,
+    /// Exists if a stream has brought lines since the last proof.
+    unproved: Option<Unproved>,
     /// The commands that have been executed.
     seen: FollowCommands,
     /// The problems that were warned about: each is logged once for each container.
@@ -197,6 +208,7 @@ impl Following {
                 Step::Wait(waiting) => {
                     self.descriptor = None;
                     self.waiting = None;
+                    self.unproved = None;
                     self.announce(false);
                     self.wait(waiting).await
                 }
@@ -211,6 +223,11 @@ impl Following {
             self.selection.ended();
         }
         self.seen = commands;
+        if let Some(records) = self.tail
+            && let Some(step) = self.begin_at_tail(records).await?
+        {
+            return Ok(step);
+        }
         self.descriptor = self.descriptor.take().or_else(|| self.context.descriptors.log());
         if self.descriptor.is_none() {
             return Ok(Step::Turn);
@@ -254,11 +271,17 @@ impl Following {
         let mut response = self.response(content_type, body, scan);
         loop {
             let ending = self.read(&mut response, Silence::UntilRemoval).await?;
-            if let (Known::Resume, Some(first)) = (self.known, response.scan().first()) {
+            if let (Known::Damage, Some(first)) = (self.known, response.scan().first()) {
                 self.known = Known::Line(first);
             }
-            if ending == Ending::Due && self.prove().await? {
-                continue;
+            if ending == Ending::Due {
+                let may_go_on = self.prove().await?;
+                if self.context.stopping.is_requested() {
+                    return Ok(self.stopped().await);
+                }
+                if may_go_on {
+                    continue;
+                }
             }
             let lines_behind = response.scan().lines_of_tail();
             let reader = response.into_reader();
@@ -297,7 +320,7 @@ impl Following {
                 let mut reach = Reach::Nothing;
                 if self.stuck > 0 && tail.is_some() {
                     self.sink.skip_damage();
-                    (self.known, reach) = (Known::Resume, Reach::End);
+                    (self.known, reach) = (Known::Damage, Reach::End);
                 }
                 (self.query(true, tail), Scan::new(reach, None, true))
             }

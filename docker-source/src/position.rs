@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::log::LogStream;
 
+mod ahead;
+
+pub(crate) use ahead::Ahead;
+
 /// The place of a line in the log of its container.
 ///
 /// Give it to [`Progress::read`](crate::Progress::read), which computes the [`Positions`] from which another
@@ -16,9 +20,7 @@ use crate::log::LogStream;
 pub struct Position {
     pub(crate) container: Arc<str>,
     pub(crate) stream: LogStream,
-    pub(crate) line: LinePosition,
-    /// The stamp from which a request returns all lines behind this one.
-    pub(crate) since: Timestamp,
+    pub(crate) place: Place,
     /// True if the record announces a gap behind the line.
     pub(crate) is_gap: bool,
 }
@@ -28,6 +30,30 @@ impl Position {
     pub fn container_id(&self) -> &str {
         &self.container
     }
+}
+
+/// The place of a line, with the knowledge that no line before it is missing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Place {
+    pub(crate) line: LinePosition,
+    /// The stamp from which a request returns all lines behind this one, or, of a line of a stream that
+    /// followed the log, all lines behind the last proved place.
+    pub(crate) since: Timestamp,
+    pub(crate) origin: Origin,
+    /// The number of proofs of the log before the line was read. Each proof covers all lines that were read
+    /// before it.
+    pub(crate) proofs: u64,
+}
+
+/// The kind of response that brought a line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Origin {
+    /// A response of a log that cannot be proved. No line counts as missing.
+    Unprovable,
+    /// A window: no line of the same stream is missing before this one.
+    Window,
+    /// A stream that followed the log: lines behind the last proved place may be missing.
+    Stream,
 }
 
 /// The place of a line within its stream.
@@ -45,34 +71,80 @@ pub(crate) struct LinePosition {
     pub(crate) open_length: Option<usize>,
 }
 
-/// The place up to which the log of a container is settled.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// The place up to which the log of a container is settled, and the settled lines behind it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct LogPosition {
     /// The stamp from which a request returns all lines behind this place.
     #[serde(with = "decimal")]
     pub(crate) since: Timestamp,
-    /// The last settled line of stdout.
+    /// The last settled line of stdout up to which no line is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stdout: Option<LinePosition>,
-    /// The last settled line of stderr.
+    /// The last settled line of stderr up to which no line is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stderr: Option<LinePosition>,
+    /// The settled lines behind these.
+    #[serde(default, skip_serializing_if = "Ahead::is_empty")]
+    pub(crate) ahead: Ahead,
 }
 
 impl LogPosition {
-    /// Moves this place to the position behind a line.
-    pub(crate) fn advance(&mut self, to: &Position) {
-        self.since = to.since;
-        *match to.stream {
+    /// Returns the beginning of a log that is read from a time on.
+    pub(crate) fn from_time(since: Timestamp) -> Self {
+        Self { since, stdout: None, stderr: None, ahead: Ahead::default() }
+    }
+
+    /// Moves this place behind a settled line.
+    pub(crate) fn advance(&mut self, stream: LogStream, to: &Place) {
+        match to.origin {
+            Origin::Unprovable => {
+                *self.last_mut(stream) = Some(to.line);
+                self.since = to.since;
+            }
+            Origin::Window => {
+                self.confirm(stream, to.line);
+                if self.ahead.is_empty() {
+                    self.since = to.since;
+                }
+            }
+            Origin::Stream => {
+                self.ahead.insert(stream, to.line.time);
+                self.since = to.since;
+            }
+        }
+    }
+
+    /// Moves this place behind all settled lines: a proof has shown that no line is missing before them.
+    pub(crate) fn proved(&mut self) {
+        for stream in [LogStream::Stdout, LogStream::Stderr] {
+            if let Some(time) = self.ahead.last(stream) {
+                self.confirm(stream, LinePosition { time, earlier: 0, open_length: None });
+            }
+        }
+    }
+
+    /// Notes that no line of the stream is missing up to this one.
+    fn confirm(&mut self, stream: LogStream, line: LinePosition) {
+        let last = self.last_mut(stream);
+        // A line that a stream had omitted may be older than the last one.
+        if last.is_none_or(|last| last.time <= line.time) {
+            *last = Some(line);
+        }
+        self.ahead.remove_up_to(stream, line.time);
+    }
+
+    fn last_mut(&mut self, stream: LogStream) -> &mut Option<LinePosition> {
+        match stream {
             LogStream::Stdout => &mut self.stdout,
             LogStream::Stderr => &mut self.stderr,
-        } = Some(to.line);
+        }
     }
 }
 
 /// The places from which a source resumes the logs of all containers: [`Start::At`](crate::Start::At).
 ///
-/// Positions can be serialized and given to another process. They hold about 200 bytes for each container.
+/// Positions can be serialized and given to another process. They hold about 200 bytes for each container,
+/// and 10 bytes for each line that was read since the log was last proved whole.
 ///
 /// # Examples
 ///
@@ -87,9 +159,12 @@ impl LogPosition {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Positions {
     /// The time from which containers without a place are read. A container has no place until one of its
-    /// lines is settled.
+    /// lines is read.
     #[serde(with = "decimal")]
     pub(crate) start: Timestamp,
+    /// The number of records before that time that are also read of these containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tail: Option<u32>,
     pub(crate) containers: BTreeMap<String, LogPosition>,
 }
 
@@ -97,12 +172,13 @@ impl Positions {
     /// Returns positions from which a source reads each container's log from the time `start` on, by the
     /// Engine's clock.
     pub fn from_time(start: Timestamp) -> Self {
-        Self { start, containers: BTreeMap::new() }
+        Self { start, tail: None, containers: BTreeMap::new() }
     }
 
-    /// Returns the time from which containers without a place are read.
-    pub(crate) fn time(&self) -> Timestamp {
-        self.start
+    /// Returns the time before which no line of a container is read. The log may be read from its last
+    /// records on.
+    pub(crate) fn time_of(&self, container_id: &str) -> Timestamp {
+        self.containers.get(container_id).map_or(self.start, |log| log.since.min(self.start))
     }
 
     /// Returns the number of containers of which lines were read.

@@ -40,6 +40,7 @@ use crate::position::{LogPosition, Position, Positions};
 #[derive(Clone, Debug)]
 pub struct Progress {
     start: Timestamp,
+    tail: Option<u32>,
     containers: BTreeMap<Arc<str>, ContainerProgress>,
     unsettled: usize,
 }
@@ -54,12 +55,20 @@ pub struct Ticket {
 
 #[derive(Clone, Debug, Default)]
 struct ContainerProgress {
-    /// The position up to which all lines are settled, if there is a settled line.
-    settled: Option<LogPosition>,
+    settled: Settled,
     /// The lines that were read, from the first unsettled line on.
     read: VecDeque<ReadLine>,
     /// The number of lines that were removed from the front of `read`.
     removed: u64,
+}
+
+/// The settled lines at the front of the lines that were read.
+#[derive(Clone, Debug, Default)]
+struct Settled {
+    /// The position behind them, or in front of the first line that was read.
+    position: Option<LogPosition>,
+    /// The number of proofs of the log before the last one of them was read.
+    proofs: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -72,16 +81,24 @@ impl Progress {
     /// Creates the progress of a source that starts at these positions.
     /// [`Source::start`](crate::Source::start) returns the positions of a source.
     pub fn new(start: Positions) -> Self {
-        let resumed = |settled| ContainerProgress { settled: Some(settled), ..ContainerProgress::default() };
+        let resumed = |position| ContainerProgress {
+            settled: Settled { position: Some(position), proofs: 0 },
+            ..ContainerProgress::default()
+        };
         let containers =
             start.containers.into_iter().map(|(id, settled)| (id.into(), resumed(settled))).collect();
-        Self { start: start.start, containers, unsettled: 0 }
+        Self { start: start.start, tail: start.tail, containers, unsettled: 0 }
     }
 
     /// Adds a line. Lines of one container have to be added in the order in which the source yields them.
     pub fn read(&mut self, position: Position) -> Ticket {
         let container = position.container.clone();
         let progress = self.containers.entry(container.clone()).or_default();
+        if !position.is_gap {
+            // Until a line is settled, the position is in front of the first line.
+            let first = || LogPosition::from_time(position.place.since);
+            progress.settled.position.get_or_insert_with(first);
+        }
         let number = progress.removed + progress.read.len() as u64;
         progress.read.push_back(ReadLine { position, is_settled: false });
         self.unsettled += 1;
@@ -99,7 +116,7 @@ impl Progress {
         let Some(line) = line.filter(|line| !line.is_settled) else { return };
         line.is_settled = true;
         self.unsettled -= 1;
-        progress.advance(self.start);
+        progress.advance();
     }
 
     /// Returns the number of lines that are not settled.
@@ -116,41 +133,47 @@ impl Progress {
 
     /// Returns the position in front of the first unsettled line of each container.
     pub fn positions(&self) -> Positions {
-        // A container without a settled line has no position, since it is read from the start.
-        let settled =
-            |(id, progress): (&Arc<str>, &ContainerProgress)| Some((id.to_string(), progress.settled?));
-        Positions { start: self.start, containers: self.containers.iter().filter_map(settled).collect() }
+        // A container without a line has no position, since it is read from the start.
+        let settled = |(id, progress): (&Arc<str>, &ContainerProgress)| {
+            Some((id.to_string(), progress.settled.position.clone()?))
+        };
+        let containers = self.containers.iter().filter_map(settled).collect();
+        Positions { start: self.start, tail: self.tail, containers }
     }
 
     /// Returns the position behind the last line that was read of each container, whether the line is settled
     /// or not. Another source can start at these positions for the same consumer.
     pub fn read_positions(&self) -> Positions {
         let containers = self.containers.iter().filter_map(|(id, progress)| {
-            let mut position = progress.settled;
+            let mut settled = progress.settled.clone();
             for line in &progress.read {
-                advance(&mut position, self.start, &line.position);
+                settled.advance(&line.position);
             }
-            Some((id.to_string(), position?))
+            Some((id.to_string(), settled.position?))
         });
-        Positions { start: self.start, containers: containers.collect() }
+        Positions { start: self.start, tail: self.tail, containers: containers.collect() }
     }
 }
 
-/// Moves `place` behind a line.
-fn advance(place: &mut Option<LogPosition>, start: Timestamp, to: &Position) {
-    if to.is_gap {
-        return;
+impl Settled {
+    /// Adds a line.
+    fn advance(&mut self, to: &Position) {
+        let Some(position) = self.position.as_mut().filter(|_| !to.is_gap) else { return };
+        if to.place.proofs > self.proofs {
+            self.proofs = to.place.proofs;
+            position.proved();
+        }
+        position.advance(to.stream, &to.place);
     }
-    place.get_or_insert(LogPosition { since: start, stdout: None, stderr: None }).advance(to);
 }
 
 impl ContainerProgress {
     /// Moves `settled` behind the settled lines at the front of `read`, and removes these lines.
-    fn advance(&mut self, start: Timestamp) {
+    fn advance(&mut self) {
         while self.read.front().is_some_and(|line| line.is_settled) {
             let Some(line) = self.read.pop_front() else { break };
             self.removed += 1;
-            advance(&mut self.settled, start, &line.position);
+            self.settled.advance(&line.position);
         }
     }
 }
@@ -159,7 +182,7 @@ impl ContainerProgress {
 mod tests {
     use super::*;
     use crate::log::LogStream;
-    use crate::position::LinePosition;
+    use crate::position::{LinePosition, Origin, Place};
     use proptest::prelude::*;
 
     fn at(seconds: i64) -> Timestamp {
@@ -168,7 +191,8 @@ mod tests {
 
     fn position(container: &str, stream: LogStream, second: i64) -> Position {
         let line = LinePosition { time: at(second), earlier: 0, open_length: None };
-        Position { container: container.into(), stream, line, since: at(second - 1), is_gap: false }
+        let place = Place { line, since: at(second - 1), origin: Origin::Unprovable, proofs: 0 };
+        Position { container: container.into(), stream, place, is_gap: false }
     }
 
     fn progress() -> Progress {
@@ -207,7 +231,8 @@ mod tests {
             progress.settle(ticket);
         }
         let line = |second| Some(LinePosition { time: at(second), earlier: 0, open_length: None });
-        let expected = LogPosition { since: at(103), stdout: line(104), stderr: line(103) };
+        let expected =
+            LogPosition { stdout: line(104), stderr: line(103), ..LogPosition::from_time(at(103)) };
         assert_eq!(progress.positions().containers.values().collect::<Vec<_>>(), [&expected]);
     }
 
@@ -230,8 +255,8 @@ mod tests {
     fn positions_that_were_serialized_are_read_as_equal_positions() {
         let mut progress = progress();
         let mut line = position("a", LogStream::Stderr, 101);
-        line.line.time = Timestamp::from_unix(1_795_387_458, 123_456_789).unwrap();
-        line.line.earlier = 7;
+        line.place.line.time = Timestamp::from_unix(1_795_387_458, 123_456_789).unwrap();
+        line.place.line.earlier = 7;
         let ticket = progress.read(line);
         progress.settle(ticket);
         let text = serde_json::to_string(&progress.positions()).unwrap();
@@ -242,6 +267,67 @@ mod tests {
         let resumed: Positions = serde_json::from_str(&text).unwrap();
         assert_eq!(resumed, progress.positions());
         assert_eq!(Progress::new(resumed).positions(), progress.positions());
+    }
+
+    /// Returns the position of a line of container `a` that was read after a number of proofs.
+    fn provable(stream: LogStream, second: i64, origin: Origin, proofs: u64) -> Position {
+        let mut position = position("a", stream, second);
+        (position.place.origin, position.place.proofs) = (origin, proofs);
+        position
+    }
+
+    #[test]
+    fn the_position_stays_at_the_last_proved_place_and_names_the_settled_lines_behind_it() {
+        use LogStream::{Stderr, Stdout};
+        let mut progress = progress();
+        let mut settle = |position| {
+            let ticket = progress.read(position);
+            progress.settle(ticket);
+            let positions = progress.positions();
+            let log = &positions.containers["a"];
+            let second = |line: Option<LinePosition>| line.map(|line| line.time.as_unix().0);
+            let ahead = [(Stdout, 'o'), (Stderr, 'e')].into_iter().flat_map(|(stream, name)| {
+                let contains = move |second: &i64| log.ahead.contains(stream, at(*second));
+                (100..120).filter(contains).map(move |second| format!("{name}{second}"))
+            });
+            let text = ahead.collect::<Vec<_>>().join(" ");
+            (log.since.as_unix().0, second(log.stdout), second(log.stderr), text)
+        };
+        let text = str::to_owned;
+        let behind_start = |second| Position {
+            place: Place { since: at(100), ..provable(Stdout, second, Origin::Stream, 0).place },
+            ..position("a", Stdout, second)
+        };
+        assert_eq!(settle(behind_start(101)), (100, None, None, text("o101")));
+        assert_eq!(settle(behind_start(105)), (100, None, None, text("o101 o105")));
+        // A window brings a line that the stream had omitted.
+        let omitted = provable(Stdout, 103, Origin::Window, 0);
+        assert_eq!(settle(omitted), (100, Some(103), None, text("o105")));
+        // The window has ended, and the stream goes on.
+        let next = provable(Stderr, 106, Origin::Stream, 1);
+        assert_eq!(settle(next), (105, Some(105), None, text("e106")));
+        // Windows alone: the lines of the other stream are proved at the end of the window.
+        let busy = provable(Stdout, 107, Origin::Window, 1);
+        assert_eq!(settle(busy), (105, Some(107), None, text("e106")));
+        let busy = provable(Stdout, 108, Origin::Window, 2);
+        assert_eq!(settle(busy), (107, Some(108), Some(106), text("")));
+        let busy = provable(Stderr, 109, Origin::Window, 2);
+        assert_eq!(settle(busy), (108, Some(108), Some(109), text("")));
+    }
+
+    #[test]
+    fn lines_ahead_are_serialized_as_steps_and_positions_without_them_are_read() {
+        let mut progress = progress();
+        for second in [101, 103] {
+            let ticket = progress.read(provable(LogStream::Stdout, second, Origin::Stream, 0));
+            progress.settle(ticket);
+        }
+        let text = serde_json::to_string(&progress.positions()).unwrap();
+        assert_eq!(
+            text,
+            r#"{"start":"100","containers":{"a":{"since":"102","ahead":{"stdout":[101000000000,2000000000]}}}}"#
+        );
+        assert_eq!(serde_json::from_str::<Positions>(&text).unwrap(), progress.positions());
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::container::Container;
 use crate::log::{Line, LogStream, LongLines};
-use crate::position::{LinePosition, Position};
+use crate::position::{Place, Position};
 use crate::stats::ContainerStats;
 
 mod builder;
@@ -54,8 +54,7 @@ const RECORD_OVERHEAD: usize = 128;
 pub struct Record {
     container: Arc<Container>,
     line: Line,
-    place: LinePosition,
-    since: Timestamp,
+    place: Place,
     gap: Option<Gap>,
     /// The record's part of the budget. A record that a test has built has no such part.
     _budget: Option<OwnedSemaphorePermit>,
@@ -102,7 +101,7 @@ impl Record {
     pub fn position(&self) -> Position {
         let container = self.container.shared_id();
         let is_gap = self.gap.is_some();
-        Position { container, stream: self.line.stream, line: self.place, since: self.since, is_gap }
+        Position { container, stream: self.line.stream, place: self.place, is_gap }
     }
 
     /// Returns the gap that the record announces, if it announces one. Such a record is not a line of the
@@ -211,11 +210,11 @@ impl QueueSlot<'_> {
         self,
         container: Arc<Container>,
         line: Line,
-        (place, since): (LinePosition, Timestamp),
+        place: Place,
         stats: &Arc<ContainerStats>,
     ) {
         stats.queued(line.time, line.length > line.bytes.len());
-        let record = Record { container, line, place, since, gap: None, _budget: Some(self.budget) };
+        let record = Record { container, line, place, gap: None, _budget: Some(self.budget) };
         self.slot.send(QueuedRecord { record, stats: stats.clone() });
     }
 
@@ -224,14 +223,14 @@ impl QueueSlot<'_> {
         self,
         container: Arc<Container>,
         (gap, stream): (Gap, LogStream),
-        (place, since): (LinePosition, Timestamp),
+        place: Place,
         stats: &Arc<ContainerStats>,
     ) {
         let bytes = Bytes::from(gap.to_string());
-        let time = gap.before.or(gap.after).unwrap_or(since);
+        let time = gap.before.or(gap.after).unwrap_or(place.since);
         stats.queued(time, false);
         let line = Line { stream, time, length: bytes.len(), bytes, ended: true };
-        let record = Record { container, line, place, since, gap: Some(gap), _budget: Some(self.budget) };
+        let record = Record { container, line, place, gap: Some(gap), _budget: Some(self.budget) };
         self.slot.send(QueuedRecord { record, stats: stats.clone() });
     }
 }

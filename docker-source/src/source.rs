@@ -111,11 +111,18 @@ impl Source {
         })
     }
 
-    /// Stops reading, within 2 s. [`next`](Self::next) yields the lines that were read, then `None`. Busy logs
-    /// are read up to the present before, see [`Timing::latency`].
+    /// Stops reading, within 2 s. [`next`](Self::next) yields the lines that were read, then `None`. Logs that
+    /// have had lines lately are read up to the present before: a stream may have omitted some of them, and
+    /// busy logs are read at intervals, see [`Timing::latency`].
     pub fn stop(&mut self) {
-        let has_windows = self.stopping.request();
-        if let Some(supervisor) = self.supervisor.as_ref().filter(|_| !has_windows) {
+        let has_unproved_logs = self.stopping.request();
+        if !has_unproved_logs {
+            self.abort();
+        }
+    }
+
+    fn abort(&self) {
+        if let Some(supervisor) = &self.supervisor {
             supervisor.abort();
         }
     }
@@ -151,7 +158,7 @@ impl Stream for Source {
 
 impl Drop for Source {
     fn drop(&mut self) {
-        self.stop();
+        self.abort();
     }
 }
 

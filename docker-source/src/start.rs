@@ -24,6 +24,9 @@ pub enum Start {
     Now,
     /// All lines that the Engine still has, of running and ended containers.
     Beginning,
+    /// The last records of each container, running or ended, and the lines that are written after the source
+    /// connected. A line is one record, or several if it is longer than 16 KiB.
+    Tail(u32),
     /// The lines behind these positions, which an earlier source has reached. The source also reads the lines
     /// of containers that have started or ended since then, if the Engine still has their logs.
     At(Positions),
@@ -62,11 +65,21 @@ impl Start {
             Self::AfterPredecessor { label } => end_of_predecessor(client, label, own).await?,
             _ => None,
         };
+        let now = ResolvedStart {
+            positions: Positions::from_time(clock.start()),
+            is_earlier: false,
+            reason: "now".to_owned(),
+        };
         let at = |positions, reason| ResolvedStart { positions, is_earlier: true, reason };
         Ok(match (self, end) {
             (Self::Beginning, _) => {
                 at(Positions::from_time(Timestamp::UNIX_EPOCH), "the beginning of the logs".to_owned())
             }
+            (Self::Tail(0), _) => now,
+            (Self::Tail(records), _) => at(
+                Positions { tail: Some(*records), ..Positions::from_time(clock.start()) },
+                format!("the last {records} records of each container"),
+            ),
             (Self::At(positions), _) => {
                 at(positions.clone(), format!("the saved positions (containers: {})", positions.len()))
             }
@@ -74,11 +87,7 @@ impl Start {
                 Positions::from_time(end.saturating_sub(MARGIN)),
                 format!("1 s before the end of the previous agent at {end}"),
             ),
-            (_, None) => ResolvedStart {
-                positions: Positions::from_time(clock.start()),
-                is_earlier: false,
-                reason: "now".to_owned(),
-            },
+            (_, None) => now,
         })
     }
 }

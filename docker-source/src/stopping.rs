@@ -1,29 +1,41 @@
-//! The end of a source: busy logs are read up to the present once more.
+//! The end of a source: logs with lines that may be missing are read up to the present once more.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{RwLock, RwLockReadGuard, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 /// The time limit of the last windows.
 const FINISH_WITHIN: Duration = Duration::from_secs(2);
 
-/// The request to stop, and the logs that are read by windows. The lines since the last window of such a log
-/// would be missing, whereas a stream has sent all lines already.
+/// The request to stop, and the number of logs that are then read by a last window: those that are read by
+/// windows, and those whose stream has brought lines since the last proof.
 #[derive(Debug)]
 pub(crate) struct Stopping {
     requested: watch::Sender<bool>,
-    windows: RwLock<()>,
+    unproved: watch::Sender<usize>,
+}
+
+/// A log that is read by a last window before the source ends, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Unproved(Arc<Stopping>);
+
+impl Drop for Unproved {
+    fn drop(&mut self) {
+        self.0.unproved.send_modify(|logs| *logs -= 1);
+    }
 }
 
 impl Stopping {
     pub(crate) fn new() -> Self {
-        Self { requested: watch::Sender::new(false), windows: RwLock::new(()) }
+        Self { requested: watch::Sender::new(false), unproved: watch::Sender::new(0) }
     }
 
-    /// Notes that a log is read by windows, until the result is dropped.
-    pub(crate) async fn begin_windows(&self) -> RwLockReadGuard<'_, ()> {
-        self.windows.read().await
+    /// Makes the end of the source wait for a log.
+    pub(crate) fn unproved(self: &Arc<Self>) -> Unproved {
+        self.unproved.send_modify(|logs| *logs += 1);
+        Unproved(self.clone())
     }
 
     /// Returns whether the source is to stop.
@@ -38,16 +50,17 @@ impl Stopping {
         let _ = requested.wait_for(|requested| *requested).await;
     }
 
-    /// Requests the stop. Returns false if no log is read by windows, so that there is nothing to wait for.
+    /// Requests the stop. Returns whether there is a log to wait for.
     pub(crate) fn request(&self) -> bool {
         self.requested.send_replace(true);
-        self.windows.try_write().is_err()
+        *self.unproved.borrow() > 0
     }
 
     /// Waits until the source is to stop and the last windows are read.
     pub(crate) async fn finished(&self) {
         self.requested().await;
+        let mut unproved = self.unproved.subscribe();
         // A consumer that takes no lines delays the last windows.
-        let _ = timeout(FINISH_WITHIN, self.windows.write()).await;
+        let _ = timeout(FINISH_WITHIN, unproved.wait_for(|logs| *logs == 0)).await;
     }
 }

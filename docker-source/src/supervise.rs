@@ -323,7 +323,7 @@ impl Supervisor {
             is_running,
             is_excluded: false,
             renamed_at: None,
-            since: self.context.start.time(),
+            since: self.context.start.time_of(id.as_str()),
             named_at: self.events,
             missing: 0,
             restarts: Backoff::new(timing.resume_min, timing.resume_max),

@@ -76,7 +76,7 @@ fn a_request_that_omits_the_last_line_reports_a_gap_before_the_next_line() {
 #[test]
 fn a_later_request_that_begins_before_the_settled_line_repeats_it() {
     let place = |nanos| Some(LinePosition { time: at(nanos), earlier: 0, open_length: None });
-    let mut cursor = Cursor::resumed(&LogPosition { since: at(3), stdout: place(2), stderr: None });
+    let mut cursor = Cursor::resumed(&LogPosition { stdout: place(2), ..LogPosition::from_time(at(3)) });
     cursor.begin_request(Docker, None, None);
     assert_eq!(accept(&mut cursor, Stdout, 4, "x"), New);
     // A line of the other stream was open, so the next request begins before the settled line.
@@ -434,9 +434,9 @@ proptest! {
                         prop_assert_eq!(cursor.missing_before(&line), None);
                         let novelty = cursor.accept(&line, || at(i64::MAX));
                         if novelty == New {
-                            let (place, since) = cursor.place(&line, joiner.oldest_open());
+                            let place = cursor.place(&line, joiner.oldest_open(), at(0), Origin::Unprovable);
                             let position =
-                                Position { container: "a".into(), stream: line.stream, line: place, since, is_gap: false };
+                                Position { container: "a".into(), stream: line.stream, place, is_gap: false };
                             let (seconds, nanos) = line.time.as_unix();
                             let stamped = (seconds * SECOND + i64::from(nanos), line.length);
                             read.push((line.stream, stamped, position));

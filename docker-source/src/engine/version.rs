@@ -17,6 +17,10 @@ impl ApiVersion {
     /// The newest supported version: Docker 27. It is also used with newer Engines.
     pub(crate) const NEWEST: Self = Self { major: 1, minor: 47 };
 
+    /// The oldest version of Engines whose answers to `since=` have all later lines: Docker 23. Earlier ones
+    /// skip all rotated files if the oldest of them is compressed and older.
+    pub(crate) const COMPLETE_SINCE: Self = Self { major: 1, minor: 42 };
+
     /// Parses two numbers with a point between them.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (major, minor) = text.split_once('.')?;

@@ -11,7 +11,7 @@ use super::read::{Ending, Response, Silence};
 use super::window::{self, Known, Reach, Scan, Verdict};
 use super::{ExitReason, Following, Step};
 use crate::dialect::Dialect;
-use crate::engine::{EngineError, LogsQuery};
+use crate::engine::{ApiVersion, EngineError, LogsQuery};
 use crate::log::LogReader;
 use crate::record::QueueClosed;
 
@@ -57,6 +57,13 @@ impl Following {
         Ok(!(self.pace.is_late() && self.can_poll()))
     }
 
+    /// Waits for the end of the source, which ends this task.
+    pub(super) async fn stopped(&mut self) -> Step {
+        self.unproved = None;
+        pending::<()>().await;
+        Step::End(ExitReason::Stopped)
+    }
+
     /// Reads windows until so few lines arrive that a stream is cheaper, or until the container ends.
     pub(super) async fn poll(
         &mut self,
@@ -65,7 +72,7 @@ impl Following {
     ) -> Result<Step, QueueClosed> {
         self.pace.begin_windows();
         let stopping = self.context.stopping.clone();
-        let reading = stopping.begin_windows().await;
+        let unproved = stopping.unproved();
         let ended_at = self.commands.borrow().ended_at;
         loop {
             self.take_name();
@@ -87,10 +94,8 @@ impl Following {
                 }
             }
             if is_stopping {
-                drop(reading);
-                // The end of the source ends this task.
-                pending::<()>().await;
-                return Ok(Step::End(ExitReason::Stopped));
+                drop(unproved);
+                return Ok(self.stopped().await);
             }
             if is_started {
                 return Ok(self.next_run(left));
@@ -153,6 +158,8 @@ impl Following {
                     if let Some(anchor) = response.scan().anchor() {
                         self.known = Known::Line(anchor);
                     }
+                    self.sink.prove(self.open);
+                    self.unproved = None;
                     let took = response.began().unwrap_or_else(Instant::now) - asked;
                     self.pace.window(Instant::now(), self.sink.new_lines() - new_before, took);
                     return Ok(Ok(ending));
@@ -195,7 +202,8 @@ impl Following {
             // The log has no lines of an earlier time, unless the clock was set back.
             Known::Start if self.is_first_run => Timestamp::UNIX_EPOCH,
             Known::Start => self.floor,
-            Known::Resume => since.unwrap_or(self.floor),
+            Known::Resume => self.sink.proved().unwrap_or(self.floor).max(self.floor),
+            Known::Damage => since.unwrap_or(self.floor),
             Known::Line(anchor) => anchor.time().max(self.floor),
         };
         if self.known == Known::Start && self.is_first_run {
@@ -205,17 +213,19 @@ impl Following {
             let lost = match self.known {
                 Known::Line(anchor) => Some(anchor.time()),
                 Known::Start => self.sink.first(),
-                Known::Resume => None,
+                Known::Resume | Known::Damage => None,
             };
             if let Some(lost) = lost {
                 self.sink.begins_behind(lost);
             }
         }
-        // The Engine omits records. In the text of a terminal, the records that are left out would be joined
-        // to others.
         if self.metadata.container().tty() == Some(true) {
             *limit = None;
-            return (Some(time), Reach::Whole(time));
+            // In the text of a terminal, a later run continues an unfinished line, unless the Engine leaves that
+            // line out.
+            let since =
+                self.sink.ends_unfinished() || self.context.client.version() >= ApiVersion::COMPLETE_SINCE;
+            return (since.then_some(time), Reach::Whole(time));
         }
         match limit {
             Some(_) => (None, Reach::Time(time)),

@@ -9,12 +9,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Following;
 use super::problems::Problem;
-use super::window::{Anchor, Known, Placement, Scan};
+use super::window::{Anchor, Known, Placement, Reach, Scan};
 use crate::clock::later;
 use crate::dedup::ReadingState;
 use crate::dialect::Dialect;
 use crate::engine::{Body, EngineError};
 use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader};
+use crate::position::Origin;
 use crate::record::QueueClosed;
 
 /// A response of the log endpoint while it is read.
@@ -94,6 +95,31 @@ impl Following {
         let dialect = self.context.client.dialect();
         let reader = LogReader::new(content_type, self.metadata.container().tty(), dialect, budget);
         Response { body, reader, scan, began: None, untaken: None }
+    }
+
+    /// Returns the stamp of the first record of a response, if there is one that can be read.
+    pub(super) async fn first_stamp(
+        &mut self,
+        content_type: Option<String>,
+        body: Body,
+    ) -> Option<Timestamp> {
+        let mut response = self.response(content_type, body, Scan::new(Reach::Nothing, Some(0), false));
+        let mut lines = Vec::new();
+        loop {
+            let part = response.body.next_within(self.context.timing.catch_up).await?.ok()?;
+            response.reader.push(&part, self.context.clock.now());
+            loop {
+                match response.reader.decode(&mut lines) {
+                    Ok(Decoded::Piece) => {
+                        let open = response.reader.oldest_open();
+                        return lines.iter().map(|line| line.time).chain(open).min();
+                    }
+                    Ok(Decoded::NeedsMore) => break,
+                    Err(error) if error.ends_stream() => return None,
+                    Err(_) => {}
+                }
+            }
+        }
     }
 
     /// Reads a response to its end. A response that follows the log may be left before, see [`Ending`]; it
@@ -182,7 +208,7 @@ impl Following {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
                 self.known = Known::Resume;
             }
-            let reading = ReadingState { floor: self.floor, oldest_open: None };
+            let reading = ReadingState { floor: self.floor, oldest_open: None, origin: self.origin(false) };
             if let Some(container) = self.writer(&line).cloned() {
                 self.sink.take(&container, line, reading).await?;
             }
@@ -223,9 +249,10 @@ impl Following {
     }
 
     /// Returns the next part of a stream; see [`Silence::UntilRemoval`]. Returns `None` if a proof is due
-    /// before.
+    /// before, as at the end of the source.
     async fn next_part(&mut self, response: &mut Response) -> Option<Option<Result<Bytes, EngineError>>> {
         let due = self.proof_due();
+        let (stopping, is_unproved) = (self.context.stopping.clone(), self.unproved.is_some());
         loop {
             let is_limited = response.began.is_some() && self.commands.borrow().removed;
             let silence = self.context.timing.removed;
@@ -249,6 +276,7 @@ impl Following {
                     }
                     self.take_name();
                 }
+                () = stopping.requested(), if is_unproved => return None,
                 part = response.body.next() => return Some(part),
                 () = silent => return Some(None),
                 () = is_due => return None,
@@ -269,13 +297,26 @@ impl Following {
                 scan.hold();
                 return Ok(());
             };
-            let reading = ReadingState { floor: self.floor, oldest_open };
+            let origin = self.origin(scan.follows());
+            if origin == Origin::Stream {
+                self.unproved.get_or_insert_with(|| self.context.stopping.unproved());
+            }
+            let reading = ReadingState { floor: self.floor, oldest_open, origin };
             self.sink.take(&container, line, reading).await?;
         }
         if oldest_open.is_none() {
             scan.is_known_up_to(anchor);
         }
         Ok(())
+    }
+
+    /// Returns the origin of the lines of a response.
+    fn origin(&self, follows: bool) -> Origin {
+        match (self.can_window(), follows) {
+            (false, _) => Origin::Unprovable,
+            (true, false) => Origin::Window,
+            (true, true) => Origin::Stream,
+        }
     }
 
     fn invalid_format(&mut self, error: &LogFormatError) {

@@ -46,8 +46,10 @@ impl Anchor {
 pub(super) enum Known {
     /// The place from which the log is read.
     Start,
-    /// The line at which an earlier source ended, or the damage that was skipped.
+    /// The place up to which an earlier source had read.
     Resume,
+    /// The damage that was skipped.
+    Damage,
     /// The line.
     Line(Anchor),
 }
@@ -133,6 +135,11 @@ impl Scan {
     /// Returns whether the next records may have been written after the request.
     pub(super) fn is_live(&self) -> bool {
         self.follows && self.is_reached
+    }
+
+    /// Returns whether the response goes on with records that are written after the request.
+    pub(super) fn follows(&self) -> bool {
+        self.follows
     }
 
     /// Counts a record.

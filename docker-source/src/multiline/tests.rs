@@ -303,7 +303,6 @@ fn a_message_settles_all_its_lines_and_none_before() {
     let container = Arc::new(Container::builder("shop").build());
     let at = |second| Timestamp::from_unix(second, 0).unwrap();
     let mut progress = Progress::new(Positions::from_time(at(0)));
-    let start = progress.positions();
     let mut joiner = MultilineJoiner::new(JoinOptions::default());
     let rule = pattern(r"^\s", Match::NonFirst);
     for (second, text) in [(1, "a"), (2, " b"), (3, " c"), (4, "next")] {
@@ -311,11 +310,12 @@ fn a_message_settles_all_its_lines_and_none_before() {
         let ticket = progress.read(record.position());
         joiner.push(Arc::new(record), ticket, &rule, Instant::now());
     }
+    let start = progress.positions();
     let lines = joiner.pop().unwrap();
     assert_eq!(progress.positions(), start);
     assert_eq!((lines.lines(), lines.tickets().count()), (3, 3));
     let first_and_last =
-        [lines.record().position(), lines.last_position()].map(|position| position.line.time);
+        [lines.record().position(), lines.last_position()].map(|position| position.place.line.time);
     assert_eq!(first_and_last, [at(1), at(3)]);
     lines.into_tickets().for_each(|ticket| progress.settle(ticket));
     assert_eq!(progress.unsettled(), 1, "the line of the open message");

@@ -8,7 +8,7 @@ use gelf_core::Timestamp;
 use super::{Gap, GapReason, Record};
 use crate::container::Container;
 use crate::log::{Line, LogStream};
-use crate::position::LinePosition;
+use crate::position::{LinePosition, Origin, Place};
 
 /// Makes a [`Record`] without an Engine, for tests of programs that take records.
 ///
@@ -86,8 +86,8 @@ impl RecordBuilder {
     /// Returns the record. It counts against no budget.
     pub fn build(self) -> Record {
         let Self { container, line, earlier, gap } = self;
-        let place = LinePosition { time: line.time, earlier, open_length: None };
-        let since = line.time;
-        Record { container, line, place, since, gap, _budget: None }
+        let position = LinePosition { time: line.time, earlier, open_length: None };
+        let place = Place { line: position, since: line.time, origin: Origin::Unprovable, proofs: 0 };
+        Record { container, line, place, gap, _budget: None }
     }
 }

@@ -117,7 +117,7 @@ async fn a_container_that_is_not_selected_gets_a_new_follower_after_a_renaming_b
     supervisor.apply(event(Action::Rename, "db"));
     assert_eq!(supervisor.tasks.len(), 0);
     let since = |supervisor: &Supervisor| supervisor.entries[&ContainerId::parse(ID).unwrap()].since;
-    assert_eq!(since(&supervisor), supervisor.context.start.time());
+    assert_eq!(since(&supervisor), supervisor.context.start.start);
     let time = supervisor.context.clock.now();
     supervisor.apply(Event { time: Some(time), ..event(Action::Rename, "web") });
     assert_eq!((supervisor.tasks.len(), since(&supervisor)), (1, time));

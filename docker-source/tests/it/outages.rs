@@ -8,6 +8,7 @@ use crate::support::{
 };
 use docker_source::EngineError;
 use simulated_engine::{ContainerOptions, Fault, Options, RequestKind, SimulatedEngine, Stream};
+use tokio::time::sleep;
 
 #[tokio::test]
 async fn an_engine_that_is_too_old_is_a_permanent_error() {
@@ -53,6 +54,30 @@ async fn a_socket_without_permission_is_a_permanent_error() {
     let error = within(builder(&engine).connect()).await.unwrap_err();
     assert!(error.is_permanent());
     assert!(error.to_string().starts_with("permission denied on unix:///"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_was_never_proved_is_read_on_without_since_which_skips_compressed_files() {
+    let engine = SimulatedEngine::start_with(Options { clock_runs: true, ..Options::docker_20_10() }).await;
+    for options in [ContainerOptions::named("web"), ContainerOptions::named("shell").tty()] {
+        // Each line has a file.
+        let web = engine.create(options.rotated(1, 0).compressed());
+        let mut source = connect(&engine).await;
+        web.start();
+        web.line(Stream::Stdout, "1");
+        assert_eq!(texts(&mut source, 1).await, ["1"]);
+        sleep(Duration::from_millis(1500)).await;
+        web.line(Stream::Stdout, "2");
+        assert_eq!(texts(&mut source, 1).await, ["2"]);
+        engine.go_away().await;
+        web.line(Stream::Stdout, "3");
+        engine.come_back();
+        assert_eq!(texts(&mut source, 1).await, ["3"]);
+        assert_eq!(source.stats().snapshot().total.gaps, 0);
+        assert_nothing_left(&mut source).await;
+        web.die();
+        web.destroy();
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -197,7 +222,7 @@ async fn waits_do_not_grow_from_one_outage_to_the_next() {
     timing.reconnect_max = Duration::from_secs(600);
     let source = ready(builder(&engine).timing(timing)).await;
     for outage in 1..=16 {
-        tokio::time::sleep(10 * timing.reconnect_min).await;
+        sleep(10 * timing.reconnect_min).await;
         if outage % 2 == 0 {
             engine.end_events();
         } else {

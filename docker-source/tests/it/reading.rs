@@ -65,10 +65,10 @@ async fn only_later_lines_of_a_container_that_ran_before_are_read() {
     let mut source = connect(&engine).await;
     web.line(Stream::Stdout, "first after");
     assert_eq!(texts(&mut source, 1).await, ["first after"]);
-    assert_nothing_left(&mut source).await;
     let logs: Vec<_> = engine.requests().into_iter().filter(|request| request.contains("/logs?")).collect();
     assert_eq!(logs.len(), 1);
     assert!(logs[0].contains("&tail=1024") && logs[0].contains("&since=1795387458."), "{logs:?}");
+    assert_nothing_left(&mut source).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,11 @@
 //! Tests of sources that start where an earlier source ended.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use docker_source::{Positions, Progress, Source, Start};
-use simulated_engine::{ContainerOptions, PIECE, SimulatedEngine, Stream};
+use simulated_engine::{ContainerOptions, Fault, Options, PIECE, SimulatedEngine, Stream};
+use tokio::time::sleep;
 
 use crate::support::{assert_nothing_left, builder, connect, next, ready, text, texts};
 
@@ -91,6 +95,136 @@ async fn the_unfinished_line_of_an_ended_terminal_does_not_hide_the_next_line() 
     assert_nothing_left(&mut source).await;
 }
 
+/// Writes lines with these numbers, by turns to both streams.
+fn write(web: &simulated_engine::Container, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        let stream = if number % 2 == 0 { Stream::Stdout } else { Stream::Stderr };
+        web.line(stream, number.to_string());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_that_a_stream_omitted_before_the_end_of_its_source_are_read_by_the_next_one() {
+    for options in [Options::docker_20_10(), Options::docker_28_5()] {
+        let engine = SimulatedEngine::start_with(Options { clock_runs: true, ..options }).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        let mut source = connect(&engine).await;
+        web.start();
+        write(&web, 0..10);
+        let mut settled = BTreeSet::new();
+        // The first source ends before the first proof, and the others between two proofs.
+        for run in 0..5 {
+            let mut progress = Progress::new(source.start().clone());
+            let mut settle = async |source: &mut Source, count: usize| {
+                for _ in 0..count {
+                    let record = next(source).await;
+                    assert!(settled.insert(text(&record).parse::<usize>().unwrap()), "a line is repeated");
+                    let ticket = progress.read(record.position());
+                    progress.settle(ticket);
+                }
+            };
+            let first = 30 * run;
+            // The lines that the earlier source did not settle come first.
+            settle(&mut source, if run == 0 { 10 } else { 18 }).await;
+            sleep(Duration::from_secs(if run == 0 { 0 } else { 40 })).await;
+            web.followers_skip(5);
+            write(&web, first + 10..first + 20);
+            settle(&mut source, 5).await;
+            // This is more than the second by which a request begins before the last line.
+            sleep(Duration::from_millis(1500)).await;
+            write(&web, first + 20..first + 30);
+            settle(&mut source, 7).await;
+            assert_eq!(source.stats().snapshot().total.gaps, 0);
+            let positions = progress.positions();
+            write(&web, first + 30..first + 40);
+            source = resume(&engine, positions).await;
+        }
+        let rest = texts(&mut source, 18).await;
+        settled.extend(rest.iter().map(|text| text.parse::<usize>().unwrap()));
+        assert_eq!(settled.len(), 160, "{settled:?}");
+        sleep(Duration::from_secs(40)).await;
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test]
+async fn a_refused_request_for_the_settled_lines_is_repeated_without_a_gap() {
+    let engine = SimulatedEngine::start().await;
+    for options in [ContainerOptions::named("web"), ContainerOptions::named("shell").tty()] {
+        let web = engine.create(options.rotated(1, 0).compressed());
+        let mut progress = Progress::new(connect(&engine).await.start().clone());
+        web.start();
+        for text in ["one", "two"] {
+            // Each line has a file, and both files are older than the second by which a request begins before
+            // the last line.
+            engine.set_clock(web.line(Stream::Stdout, text) + 2_000_000_000);
+            let mut source = resume(&engine, progress.positions()).await;
+            progress = Progress::new(source.start().clone());
+            settle(&mut source, &mut progress, 1).await;
+        }
+        web.line(Stream::Stdout, "three");
+        for _ in 0..3 {
+            web.fail_logs(Fault::Status(500, "busy".into()));
+        }
+        let mut source = resume(&engine, progress.positions()).await;
+        assert_eq!(texts(&mut source, 1).await, ["three"]);
+        assert_eq!(source.stats().snapshot().total.gaps, 0);
+        assert_nothing_left(&mut source).await;
+        web.die();
+        web.destroy();
+    }
+}
+
+#[tokio::test]
+async fn a_source_can_start_at_the_last_records_of_each_log() {
+    for options in [Options::docker_20_10(), Options::docker_28_5(), Options::podman_4_3()] {
+        let engine = SimulatedEngine::start_with(Options { clock_runs: true, ..options }).await;
+        let [ended, running] = ["ended", "running"].map(|name| engine.create(ContainerOptions::named(name)));
+        for container in [&ended, &running] {
+            container.start();
+            for number in 0..10 {
+                engine.set_clock(container.line(Stream::Stdout, number.to_string()) + 1_000_000_000);
+            }
+        }
+        ended.die();
+        engine.set_clock(running.line(Stream::Stderr, "10") + 60_000_000_000);
+        let start = Start::Tail(3);
+        let mut source = ready(builder(&engine).start(start)).await;
+        let mut progress = Progress::new(source.start().clone());
+        let mut read = Vec::new();
+        for _ in 0..6 {
+            let record = next(&mut source).await;
+            read.push(format!("{} {}", record.container().name(), text(&record)));
+            // Only a line of the ended container is settled.
+            let ticket = progress.read(record.position());
+            if record.container().name() == "ended" {
+                progress.settle(ticket);
+            }
+        }
+        read.sort();
+        assert_eq!(read, ["ended 7", "ended 8", "ended 9", "running 10", "running 8", "running 9"]);
+        let new = engine.create(ContainerOptions::named("new"));
+        new.start();
+        for number in 0..5 {
+            new.line(Stream::Stdout, number.to_string());
+        }
+        assert_eq!(texts(&mut source, 5).await, ["0", "1", "2", "3", "4"]);
+        drop(source);
+        // The positions count more than the number of records.
+        for number in 11..15 {
+            running.line(Stream::Stdout, number.to_string());
+        }
+        ended.start();
+        ended.line(Stream::Stdout, "again");
+        let mut source = resume(&engine, progress.positions()).await;
+        let mut read = texts(&mut source, 13).await;
+        read.sort();
+        let expected = ["0", "1", "10", "11", "12", "13", "14", "2", "3", "4", "8", "9", "again"];
+        assert_eq!(read, expected);
+        assert_nothing_left(&mut source).await;
+    }
+}
+
 #[tokio::test]
 async fn a_source_can_start_at_the_beginning_of_the_logs() {
     let engine = SimulatedEngine::start().await;
@@ -126,7 +260,7 @@ async fn a_removed_container_is_no_longer_known() {
     web.destroy();
     crate::support::within(async {
         while source.stats().knows(&id) {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
         }
     })
     .await;

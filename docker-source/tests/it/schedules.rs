@@ -82,6 +82,8 @@ enum Step {
 struct Schedule {
     options: Options,
     container: ContainerOptions,
+    /// The latency of busy logs, which are read by windows. At zero, no log is busy.
+    latency: Duration,
     steps: Vec<Step>,
 }
 
@@ -133,7 +135,8 @@ fn schedule() -> impl Strategy<Value = Schedule> {
         followers_skip_files: skips && compress,
         ..LogFiles::default()
     });
-    (options, any::<bool>(), log, steps).prop_map(|(options, tty, log, steps)| Schedule {
+    let latency = prop_oneof![Just(0), Just(200)].prop_map(Duration::from_millis);
+    (options, any::<bool>(), log, latency, steps).prop_map(|(options, tty, log, latency, steps)| Schedule {
         // A terminal's text that looks like a stamp of Podman is taken for one.
         container: ContainerOptions {
             tty: tty && !options.podman,
@@ -141,6 +144,7 @@ fn schedule() -> impl Strategy<Value = Schedule> {
             ..ContainerOptions::default()
         },
         options: Options { clock_runs: true, ..options },
+        latency,
         steps,
     })
 }
@@ -148,6 +152,7 @@ fn schedule() -> impl Strategy<Value = Schedule> {
 /// A source, and the account of what it has yielded.
 struct Reader {
     source: Source,
+    latency: Duration,
     progress: Progress,
     /// The tickets and places of the lines that were read last.
     unsettled: VecDeque<(Ticket, Place)>,
@@ -170,17 +175,18 @@ fn place(text: &[u8]) -> Place {
     (numbers[0], numbers[1] == 1, numbers[2])
 }
 
-async fn source(engine: &SimulatedEngine, start: Start) -> Source {
+async fn source(engine: &SimulatedEngine, start: Start, latency: Duration) -> Source {
     let mut often = timing();
+    often.latency = latency;
     often.list_interval = Duration::from_secs(5);
     ready(builder(engine).timing(often).start(start)).await
 }
 
 impl Reader {
-    fn new(source: Source, has_terminal: bool, is_ordered: bool) -> Self {
+    fn new(source: Source, latency: Duration, has_terminal: bool, is_ordered: bool) -> Self {
         let progress = Progress::new(source.start().clone());
         let (unsettled, read, last) = (VecDeque::new(), BTreeSet::new(), BTreeMap::new());
-        Self { source, progress, unsettled, read, last, gaps: 0, has_terminal, is_ordered }
+        Self { source, latency, progress, unsettled, read, last, gaps: 0, has_terminal, is_ordered }
     }
 
     fn take(&mut self, record: &Record) {
@@ -235,7 +241,7 @@ impl Reader {
 
     async fn replace(&mut self, engine: &SimulatedEngine) {
         self.gaps = self.gaps();
-        self.source = source(engine, Start::At(self.progress.positions())).await;
+        self.source = source(engine, Start::At(self.progress.positions()), self.latency).await;
         self.progress = Progress::new(self.source.start().clone());
     }
 }
@@ -272,7 +278,9 @@ async fn run(schedule: Schedule) {
     let engine = SimulatedEngine::start_with(schedule.options).await;
     let omits = |step: &Step| matches!(step, Step::FollowersSkip { .. } | Step::Rotate { .. });
     let is_ordered = schedule.container.log.max_size.is_none() && !schedule.steps.iter().any(omits);
-    let mut reader = Reader::new(source(&engine, Start::Now).await, has_terminal, is_ordered);
+    let latency = schedule.latency;
+    let first = source(&engine, Start::Now, latency).await;
+    let mut reader = Reader::new(first, latency, has_terminal, is_ordered);
     let mut numbers = Numbers::new();
     let containers: Vec<_> = (0..CONTAINERS)
         .map(|number| {
@@ -285,6 +293,7 @@ async fn run(schedule: Schedule) {
     // The number of last records that a follower may repeat. Repeated lines are recognized by what the source
     // itself has read, and as whole lines.
     let mut repeatable = [0; CONTAINERS];
+    let mut unreadable = [0; CONTAINERS];
     for step in schedule.steps {
         match step {
             Step::Write { container, is_stderr, lines } if is_running[container] => {
@@ -316,6 +325,12 @@ async fn run(schedule: Schedule) {
             Step::EndFollowers { container } => containers[container].end_followers(),
             // In a terminal's log, other bytes are a part of the next record, which is skipped.
             Step::FailLogs { fault: Fault::BytesAfter(..), .. } if has_terminal => {}
+            // Three unreadable answers in a row count as a damaged log.
+            Step::FailLogs { container, fault: Fault::BytesAfter(..) } if unreadable[container] == 2 => {}
+            Step::FailLogs { container, fault: fault @ Fault::BytesAfter(..) } => {
+                unreadable[container] += 1;
+                containers[container].fail_logs(fault);
+            }
             Step::FailLogs { container, fault } => containers[container].fail_logs(fault),
             Step::EndOrStart { container } => {
                 match is_running[container] {
@@ -333,12 +348,6 @@ async fn run(schedule: Schedule) {
             }
             Step::LoseEvents(lost) => engine.lose_events(lost),
             Step::EndEvents => engine.end_events(),
-            // Lines that a follower has omitted shortly before are not read by the next source.
-            Step::Restart | Step::Kill if !is_ordered && !is_away => {
-                reader.read(usize::MAX, Duration::from_secs(60)).await;
-                repeatable = [0; CONTAINERS];
-                reader.restart(&engine).await;
-            }
             Step::Restart if !is_away => {
                 repeatable = [0; CONTAINERS];
                 reader.restart(&engine).await;

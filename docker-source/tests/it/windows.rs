@@ -246,6 +246,36 @@ async fn a_source_that_is_stopped_reads_busy_logs_up_to_the_present() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_is_stopped_reads_the_lines_that_a_stream_has_omitted_or_not_sent_yet() {
+    for options in [Options::docker_20_10(), Options::docker_28_5()] {
+        let engine = engine(options).await;
+        let mut source = polling(&engine).await;
+        let logs = ["web", "other", "quiet"].map(|name| engine.create(ContainerOptions::named(name)));
+        for log in &logs {
+            log.start();
+            write(log, 0..2);
+        }
+        assert_eq!(texts(&mut source, 6).await.len(), 6);
+        // The quiet log is proved, so that its stop needs no request.
+        sleep(Duration::from_secs(10)).await;
+        let [web, other, quiet] = &logs;
+        web.followers_skip(3);
+        write(web, 2..7);
+        write(other, 2..4);
+        assert_eq!(texts(&mut source, 4).await.len(), 4);
+        let windows = [other, quiet].map(|log| log.count(RequestKind::Tail));
+        write(web, 7..9);
+        source.stop();
+        let mut rest = texts(&mut source, 5).await;
+        rest.sort();
+        assert_eq!(rest, [numbers(2..5), numbers(7..9)].concat());
+        assert!(source.next().await.unwrap().is_none());
+        let windows_after = [other, quiet].map(|log| log.count(RequestKind::Tail));
+        assert_eq!([windows_after[0] - windows[0], windows_after[1] - windows[1]], [1, 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_starts_at_a_time_reads_no_earlier_line_of_a_busy_log() {
     let engine = engine(Options::docker_20_10()).await;
     let web = engine.create(ContainerOptions::named("web"));

@@ -12,6 +12,7 @@ use docker_source::NamePattern;
 use gelf_tokio::Endpoint;
 use tracing::Level;
 
+use crate::backlog::Backlog;
 use crate::config::Config;
 use crate::host::{self, Host};
 use crate::http_options::HttpOptions;
@@ -35,7 +36,7 @@ Options of the router:
 
 const EXAMPLES: &str = "
 $NAME and ${NAME} in a ROUTE are replaced by environment variables, except in the file of --config.
-That file has the options state, log-level, drop-root, no-seq, http and http-names, and a table \
+That file has the options state, backlog, log-level, drop-root, no-seq, http and http-names, and a table \
 [[route]] for each route, with to = \"URI\", an optional name, and the options of the route, as in \
 filter.name = [\"shop-*\", \"web\"].
 
@@ -136,6 +137,18 @@ struct Arguments {
                      those from one second before the end of the agent that it replaces"
     )]
     state: Option<PathBuf>,
+
+    /// Ship the lines that containers wrote before the first start: none, all, or the last ones of each
+    #[arg(
+        long,
+        value_name = "none|all|LINES",
+        long_help = "Ship the lines that containers, running or ended, wrote before the first start: none, all that the \
+                     Engine still has, or the last ones of each container, of which one with more than 16 KiB counts \
+                     several times. By default, these are the lines from one second before the end of the agent that \
+                     the router replaces in a container, or none. With saved positions of --state, the option has no \
+                     effect. Without --state, it applies to each start, and all or LINES ship lines again"
+    )]
+    backlog: Option<Backlog>,
 
     /// Read further options, and routes if the command line has none, from this TOML file
     #[arg(long, value_name = "FILE")]
@@ -245,6 +258,8 @@ pub(crate) struct Options {
     pub(crate) task: Task,
     /// The folder in which positions are kept.
     pub(crate) state: Option<PathBuf>,
+    /// The lines from before the first start that are shipped, unless they depend on the previous agent.
+    pub(crate) backlog: Option<Backlog>,
     /// The HTTP API, if it is asked for.
     pub(crate) http: Option<HttpOptions>,
     /// The folder of the routes of the HTTP API.
@@ -332,9 +347,11 @@ pub(crate) fn parse(
     let drop_root = arguments.drop_root || config.drop_root;
     let no_seq = arguments.no_seq || config.no_seq;
     let state = arguments.state.or(config.state);
+    let backlog = arguments.backlog.or(config.backlog).or(environment.backlog);
     if arguments.print_config {
         let routes = routes.iter().map(|route| route.uri().clone()).collect();
-        let config = Config { drop_root, http: address, http_names, log_level, no_seq, state, routes };
+        let config =
+            Config { backlog, drop_root, http: address, http_names, log_level, no_seq, state, routes };
         return Err(Exit::Help(config.to_toml()));
     }
     // The explanation shows the variables by themselves.
@@ -347,6 +364,7 @@ pub(crate) fn parse(
         numbers_messages: !no_seq,
         task,
         state,
+        backlog,
         http,
         routes_path: environment.routes_path.clone(),
         log_level: log_level.unwrap_or(LogLevel::Info).level(),
@@ -512,7 +530,7 @@ mod tests {
 
     #[test]
     fn options_of_the_environment_reach_every_route_and_print() {
-        let environment = [("EXCLUDE_LABEL", "secret"), ("DEBUG", "1"), ("BACKLOG", "true")];
+        let environment = [("EXCLUDE_LABEL", "secret"), ("DEBUG", "1"), ("INACTIVITY_TIMEOUT", "1m")];
         let options = parsed(&["--print", "gelf://a,gelf+tcp://b"], &environment).unwrap();
         let secret = docker_source::Container::builder("x").label("secret", "TRUE").build();
         assert!(options.routes.len() == 2 && options.routes.iter().all(|route| !route.takes(&secret)));
@@ -531,6 +549,35 @@ mod tests {
         assert_eq!(parsed(&["doctor"], &[("ROUTE_URIS", "gelf://a,gelf://b")]).unwrap().routes.len(), 2);
         assert_eq!(parsed(&["tail"], &[]).unwrap().task, Task::Tail { names: Vec::new() });
         assert!(matches!(parsed(&["tail", "["], &[]), Err(Exit::Mistake(_))));
+    }
+
+    #[test]
+    fn the_backlog_of_the_command_line_takes_precedence_over_that_of_logspouts_variables() {
+        let backlog = |argument: &[&str], environment: &[(&str, &str)]| {
+            parsed(&[&["gelf://h"], argument].concat(), environment).map(|options| options.backlog)
+        };
+        assert_eq!(backlog(&[], &[]).unwrap(), None);
+        for (variables, expected) in [
+            (&[("BACKLOG", "true")][..], Some(Backlog::All)),
+            (&[("BACKLOG", "true"), ("TAIL", "all")], Some(Backlog::All)),
+            (&[("BACKLOG", "true"), ("TAIL", "50")], Some(Backlog::Last(50))),
+            (&[("BACKLOG", "false"), ("TAIL", "50")], Some(Backlog::None)),
+        ] {
+            assert_eq!(backlog(&[], variables).unwrap(), expected, "{variables:?}");
+            assert_eq!(backlog(&["--backlog=7"], variables).unwrap(), Some(Backlog::Last(7)));
+        }
+        for (variables, warning) in [
+            (&[("BACKLOG", "false"), ("TAIL", "50")], "TAIL has no effect: BACKLOG is not true"),
+            (&[("BACKLOG", "1"), ("DEBUG", "")], "BACKLOG has no effect: it is neither true nor false"),
+        ] {
+            assert_eq!(parsed(&["gelf://h"], variables).unwrap().warnings, [warning]);
+        }
+        let wrong = backlog(&[], &[("BACKLOG", "true"), ("TAIL", "-1")]).unwrap_err();
+        assert!(matches!(&wrong, Exit::Mistake(text) if text.starts_with("TAIL: ")), "{wrong:?}");
+        let Err(Exit::Help(text)) = parsed(&["gelf://h", "--print-config"], &[("BACKLOG", "true")]) else {
+            panic!("no configuration is printed");
+        };
+        assert!(text.starts_with("backlog = \"all\"\n"), "{text}");
     }
 
     #[test]

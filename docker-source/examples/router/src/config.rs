@@ -18,17 +18,19 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::backlog::Backlog;
 use crate::log_level::LogLevel;
 use crate::route::RouteUri;
 
 /// The maximum length of a file: 1 MiB.
 pub(crate) const MAX_BYTES: u64 = 1024 * 1024;
 
-const KEYS: &str = "drop-root, http, http-names, log-level, no-seq, state";
+const KEYS: &str = "backlog, drop-root, http, http-names, log-level, no-seq, state";
 
 /// The contents of a configuration file, or the effective configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Config {
+    pub(crate) backlog: Option<Backlog>,
     pub(crate) drop_root: bool,
     /// The address of the HTTP API.
     pub(crate) http: Option<SocketAddr>,
@@ -63,6 +65,10 @@ impl Config {
     /// Sets a key of the file. An error may have its own place in the file.
     fn set(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), (Option<Range<usize>>, String)> {
         match (key, value) {
+            ("backlog", DeValue::String(value)) => {
+                let backlog = value.parse().map_err(|mistake| (None, format!("backlog: {mistake}")))?;
+                self.backlog = Some(backlog);
+            }
             ("drop-root", DeValue::Boolean(value)) => self.drop_root = *value,
             ("http", DeValue::String(value)) => {
                 let address = value.parse().map_err(|_| (None, "http is an address HOST:PORT".to_owned()))?;
@@ -89,7 +95,9 @@ impl Config {
             }
             ("drop-root" | "no-seq", _) => return Err((None, format!("{key} is true or false"))),
             ("http-names", _) => return Err((None, "http-names is a list of texts".to_owned())),
-            ("http" | "log-level" | "state", _) => return Err((None, format!("{key} is a text in quotes"))),
+            ("backlog" | "http" | "log-level" | "state", _) => {
+                return Err((None, format!("{key} is a text in quotes")));
+            }
             ("route", _) => return Err((None, "write a route as a table [[route]]".to_owned())),
             _ => {
                 return Err((None, format!("unknown key {key:?}: use {KEYS} or [[route]]")));
@@ -107,6 +115,9 @@ impl Config {
         };
         if let Some(state) = &self.state {
             line("state", quoted(&state.to_string_lossy()));
+        }
+        if let Some(backlog) = self.backlog {
+            line("backlog", quoted(&backlog.to_string()));
         }
         if let Some(address) = self.http {
             line("http", quoted(&address.to_string()));
@@ -236,6 +247,7 @@ mod tests {
 
     const FILE: &str = r#"
 state = "/state"
+backlog = "100"
 log-level = "debug"
 no-seq = true
 http = "127.0.0.1:8000"
@@ -279,6 +291,7 @@ label = "ship:false"
         let config = Config::parse(FILE).unwrap();
         assert_eq!(config.state.as_deref(), Some(std::path::Path::new("/state")));
         assert!(config.no_seq && !config.drop_root);
+        assert_eq!(config.backlog, Some(Backlog::Last(100)));
         assert_eq!(config.http, Some(SocketAddr::from(([127, 0, 0, 1], 8000))));
         assert_eq!(config.http_names, ["router.example"]);
         let uris: Vec<_> = config.routes.iter().map(RouteUri::to_uri).collect();
@@ -304,6 +317,7 @@ label = "ship:false"
             routes
         };
         assert_eq!(sorted(&again), sorted(&config));
+        assert_eq!(again.backlog, config.backlog);
         assert_eq!((again.http, &again.http_names), (config.http, &config.http_names));
         let odd = RouteUri::parse("gelf://h?field.a%0Ab=%1b[&host=%C3%A4").unwrap();
         let config = Config { routes: vec![odd.clone()], ..Config::default() };
@@ -323,6 +337,8 @@ label = "ship:false"
         for (file, says) in [
             ("state = ", "line 1: "),
             ("\nstate = 7", "line 2: state is a text"),
+            ("backlog = \"some\"", "line 1: backlog: write none, all or a number"),
+            ("backlog = 7", "line 1: backlog is a text in quotes"),
             ("\n\nlog-level = \"loud\"", "line 3: log-level is one of error"),
             ("drop-root = \"yes\"", "line 1: drop-root is true or false"),
             ("http = \"localhost\"", "line 1: http is an address"),

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use docker_source::{ContainerFilter, Property};
 
 use self::multiline::Multiline;
+use crate::backlog::Backlog;
 use crate::host::Host;
 use crate::route::RouteUri;
 
@@ -39,6 +40,7 @@ const fn unused(name: &'static str, reason: &'static str) -> Variable {
     Variable { name, effect: Effect::None(reason) }
 }
 
+const BACKLOG: &str = "BACKLOG";
 const BIND_ADDRESS: &str = "HTTP_BIND_ADDRESS";
 const HTTP_PORT: &str = "HTTP_PORT";
 const PORT: &str = "PORT";
@@ -52,6 +54,7 @@ const EXCLUDE_SEVERAL: &str = "EXCLUDE_LABELS";
 const FIELDS: &str = "EXTRA_JSON";
 const KEY: &str = "LOGSPOUT_TLS_CLIENT_KEY";
 const STRIP_ANSI: &str = "STRIP_ANSI";
+const TAIL: &str = "TAIL";
 const NO_SYSTEM_CA: &str = "LOGSPOUT_TLS_DISABLE_SYSTEM_ROOTS";
 
 const ONLY_GELF: &str = "only GELF is sent";
@@ -61,10 +64,7 @@ const JOINED: &str = "sets options multiline.* of routes that begin with multili
 /// The variables, in alphabetical order.
 pub(crate) static VARIABLES: [Variable; 39] = [
     unused("ALLOW_TTY", "containers with a terminal are always read"),
-    unused(
-        "BACKLOG",
-        "lines from before the start are read only behind saved positions or the previous agent",
-    ),
+    used(BACKLOG, "sets --backlog=all if it is true, and --backlog=none if it is false"),
     used(COMPRESSION, "sets compression= of routes over UDP that lack it"),
     used(DEBUG, "sets --log-level=debug if that is not given"),
     unused("DOCKER_API_VERSION", "the newest version that the Engine supports is used"),
@@ -104,7 +104,7 @@ pub(crate) static VARIABLES: [Variable; 39] = [
     unused("SYSLOG_TAG", ONLY_GELF),
     unused("SYSLOG_TCP_FRAMING", ONLY_GELF),
     unused("SYSLOG_TIMESTAMP", ONLY_GELF),
-    unused("TAIL", "only lines that are written after the start are read"),
+    used(TAIL, "sets the number of lines of --backlog if BACKLOG is true"),
 ];
 
 /// The routes that an option belongs to.
@@ -136,6 +136,8 @@ pub(crate) struct Environment {
     needs_ca: bool,
     /// The variables of Logspout's adapter `multiline`.
     multiline: Multiline,
+    /// The backlog unless it is given.
+    pub(crate) backlog: Option<Backlog>,
     /// The address of the HTTP API.
     pub(crate) http: Option<SocketAddr>,
     /// The folder of the routes of the HTTP API.
@@ -178,6 +180,14 @@ impl Environment {
             let defaults =
                 fields.into_iter().map(|(name, value)| (Scope::All, format!("field.{name}"), value));
             environment.defaults.extend(defaults);
+        }
+        let (backlog, tail) = (value(BACKLOG), value(TAIL));
+        environment.backlog = Backlog::of_logspout(backlog.as_deref(), tail.as_deref())?;
+        if backlog.is_some() && environment.backlog.is_none() {
+            environment.warnings.push(format!("{BACKLOG} has no effect: it is neither true nor false"));
+        }
+        if tail.is_some() && backlog.as_deref() != Some("true") {
+            environment.warnings.push(format!("{TAIL} has no effect: {BACKLOG} is not true"));
         }
         environment.multiline = Multiline::read(value);
         environment.http = http_address(value)?;

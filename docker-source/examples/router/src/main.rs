@@ -9,6 +9,7 @@
 //! receiver of `--print`. `doctor` examines the host, and `tail` prints lines without a destination.
 
 mod audit;
+mod backlog;
 mod cli;
 mod condition;
 mod config;

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use docker_source::{EngineAddress, Start};
+use docker_source::{EngineAddress, Positions, Start};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use crate::backlog::Backlog;
 use crate::cli::Options;
 use crate::condition::Condition;
 use crate::deliver;
@@ -117,7 +118,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         http::start(Api::new(http, registry, sources.clone(), is_writable, &shared, kept, adding))
     });
     let mut groups = JoinSet::new();
-    for (start, queues) in by_start(queues, saved) {
+    for (start, queues) in by_start(queues, saved, options.backlog) {
         groups.spawn(group::run(queues, start, shared.clone()));
     }
     let requests = Requests { left: &mut left, additions: &mut additions, waits: serving.is_some() };
@@ -291,26 +292,37 @@ fn open_state(
 /// Groups the routes by the places at which they start.
 ///
 /// A route without saved positions may have been renamed. Therefore, it takes the positions of a saved route
-/// that is not among `queues`. If there is no such saved route, the new route starts where the previous agent
-/// ended.
-fn by_start(queues: Vec<RouteQueue>, mut saved: SavedPositions) -> Vec<(Start, Vec<RouteQueue>)> {
+/// that is not among `queues`. If there is no such saved route, the new route starts at the backlog, or, by
+/// default, where the previous agent ended.
+fn by_start(
+    queues: Vec<RouteQueue>,
+    mut saved: SavedPositions,
+    backlog: Option<Backlog>,
+) -> Vec<(Start, Vec<RouteQueue>)> {
     let known: Vec<_> = queues.iter().map(|queue| saved.remove(&queue.name)).collect();
     let mut gone = saved.into_values();
     let mut groups: Vec<(Start, Vec<RouteQueue>)> = Vec::new();
     for (queue, known) in queues.into_iter().zip(known) {
-        let start = match known.or_else(|| gone.next()) {
-            Some(positions) => {
-                queue.progress.start(&positions);
-                Start::At(positions)
-            }
-            None => Start::AfterPredecessor { label: AGENT_LABEL.to_owned() },
-        };
+        let saved = known.or_else(|| gone.next());
+        if let Some(positions) = &saved {
+            queue.progress.start(positions);
+        }
+        let start = start(saved, backlog);
         match groups.iter_mut().find(|(other, _)| *other == start) {
             Some((_, group)) => group.push(queue),
             None => groups.push((start, vec![queue])),
         }
     }
     groups
+}
+
+/// Returns the start of a route. Saved positions take precedence over the backlog.
+fn start(saved: Option<Positions>, backlog: Option<Backlog>) -> Start {
+    match (saved, backlog) {
+        (Some(positions), _) => Start::At(positions),
+        (None, Some(backlog)) => backlog.start(),
+        (None, None) => Start::AfterPredecessor { label: AGENT_LABEL.to_owned() },
+    }
 }
 
 /// The task that writes positions.

@@ -10,9 +10,9 @@ fn podman<const N: usize>(cursor: &mut Cursor, lines: [(i64, &str); N]) -> [bool
 fn podmans_lines_with_the_same_stamp_are_told_apart_by_their_count() {
     let mut cursor = Cursor::default();
     assert_eq!(podman(&mut cursor, [(4, "x"), (5, "x"), (5, "x"), (5, "x")]), [true; 4]);
-    let (place, since) = cursor.place(&line(Stdout, 5 * SECOND, "x"), None);
-    let [mut other, mut broken] =
-        [(); 2].map(|()| Cursor::resumed(&LogPosition { since, stdout: Some(place), stderr: None }));
+    let place = cursor.place(&line(Stdout, 5 * SECOND, "x"), None, at(0), Origin::Unprovable);
+    let resumed = LogPosition { stdout: Some(place.line), ..LogPosition::from_time(place.since) };
+    let [mut other, mut broken] = [(); 2].map(|()| Cursor::resumed(&resumed));
     // The request breaks within the lines that were read before.
     assert_eq!(podman(&mut broken, [(4, "x"), (5, "x"), (5, "x")]), [false; 3]);
     for cursor in [&mut cursor, &mut other, &mut broken] {
@@ -31,8 +31,9 @@ fn lines_that_podmans_stream_omitted_are_new_in_the_next_request() {
     assert_eq!(podman(&mut cursor, whole), new);
     assert_eq!(podman(&mut cursor, whole), [false; 9]);
     // Another source goes on behind all of them.
-    let (place, since) = cursor.place(&line(Stdout, 5 * SECOND, "e"), None);
-    let mut other = Cursor::resumed(&LogPosition { since, stdout: Some(place), stderr: None });
+    let place = cursor.place(&line(Stdout, 5 * SECOND, "e"), None, at(0), Origin::Unprovable);
+    let resumed = LogPosition { stdout: Some(place.line), ..LogPosition::from_time(place.since) };
+    let mut other = Cursor::resumed(&resumed);
     assert_eq!(podman(&mut other, whole), [false; 9]);
 }
 

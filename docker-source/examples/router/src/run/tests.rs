@@ -78,3 +78,14 @@ async fn a_source_that_ends_early_leaves_the_positions_of_the_last_lines() {
     let positions = StateFolder::open(&folder).unwrap().load().unwrap();
     assert!(format!("{positions:?}").contains(web.id()), "{positions:?}");
 }
+
+#[test]
+fn saved_positions_take_precedence_over_the_backlog() {
+    let positions = Positions::from_time(SystemTime::now().into());
+    for (backlog, expected) in
+        [(Backlog::None, Start::Now), (Backlog::All, Start::Beginning), (Backlog::Last(9), Start::Tail(9))]
+    {
+        assert_eq!(start(None, Some(backlog)), expected);
+        assert_eq!(start(Some(positions.clone()), Some(backlog)), Start::At(positions.clone()));
+    }
+}

@@ -48,7 +48,7 @@ async fn one_route_ships_all_containers() {
     assert_shows(output, &ALL);
     let backlog = [("BACKLOG", "false")];
     let output = router(&["explain", "gelf://logstash:12201"], &backlog).await;
-    let says = "BACKLOG has no effect: lines from before the start are read only behind saved positions or the previous agent";
+    let says = "BACKLOG sets --backlog=all if it is true, and --backlog=none if it is false";
     assert_shows(output, &[&ALL[..], &[says]].concat());
 }
 

@@ -1,0 +1,24 @@
+//! The first request for a log that is not read from its start on.
+
+use super::{Following, Step};
+use crate::engine::LogsQuery;
+use crate::record::QueueClosed;
+
+impl Following {
+    /// Moves the start of reading before the last records of the log. Returns the next step if the log cannot
+    /// be read.
+    pub(super) async fn begin_at_tail(&mut self, records: u32) -> Result<Option<Step>, QueueClosed> {
+        if let Some(step) = self.decide_to_follow().await {
+            return Ok(Some(step));
+        }
+        let context = self.context.clone();
+        let query = LogsQuery { follow: false, since: None, tail: Some(records) };
+        let begin = match context.client.logs(&self.id, query).await {
+            Ok((content_type, body)) => self.first_stamp(content_type, body).await,
+            Err(error) => return self.not_opened(&error).await.map(Some),
+        };
+        self.floor = self.floor.min(begin.unwrap_or(self.floor));
+        self.tail = None;
+        Ok(None)
+    }
+}

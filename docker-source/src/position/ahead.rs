@@ -1,0 +1,104 @@
+//! The settled lines in front of which lines may be missing.
+
+use std::collections::BTreeSet;
+
+use gelf_core::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::log::LogStream;
+
+/// The maximum number of lines of one container that are kept, about 1 MiB. Only a stream that is followed
+/// however fast its lines arrive brings more lines between two proofs. The next source reads the further
+/// lines again.
+const AHEAD_MAX: usize = 65_536;
+
+/// The settled lines that a stream of the log has brought since the last proof. The stream may have omitted
+/// lines in front of them, so the position of the log stays in front of them, too. Each line is known by its
+/// stamp, since the drivers whose logs can be proved give the lines of a stream distinct stamps.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub(crate) struct Ahead {
+    #[serde(skip_serializing_if = "Stamps::is_empty")]
+    stdout: Stamps,
+    #[serde(skip_serializing_if = "Stamps::is_empty")]
+    stderr: Stamps,
+}
+
+impl Ahead {
+    /// Adds a line. Leaves out a line behind the maximum number, and a line whose stamp lies before 1678 or
+    /// behind 2262.
+    pub(crate) fn insert(&mut self, stream: LogStream, time: Timestamp) {
+        if self.stdout.0.len() + self.stderr.0.len() < AHEAD_MAX {
+            self.of_mut(stream).0.extend(nanos(time));
+        }
+    }
+
+    pub(crate) fn contains(&self, stream: LogStream, time: Timestamp) -> bool {
+        !self.is_empty() && nanos(time).is_some_and(|nanos| self.of(stream).0.contains(&nanos))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stdout.is_empty() && self.stderr.is_empty()
+    }
+
+    /// Returns the stamp of the last line of a stream.
+    pub(crate) fn last(&self, stream: LogStream) -> Option<Timestamp> {
+        self.of(stream).0.last().map(|nanos| Timestamp::from_unix_nanos(*nanos))
+    }
+
+    /// Removes the lines of a stream whose stamps are not later than `time`.
+    pub(crate) fn remove_up_to(&mut self, stream: LogStream, time: Timestamp) {
+        let stamps = &mut self.of_mut(stream).0;
+        stamps.retain(|nanos| Timestamp::from_unix_nanos(*nanos) > time);
+    }
+
+    fn of(&self, stream: LogStream) -> &Stamps {
+        match stream {
+            LogStream::Stdout => &self.stdout,
+            LogStream::Stderr => &self.stderr,
+        }
+    }
+
+    fn of_mut(&mut self, stream: LogStream) -> &mut Stamps {
+        match stream {
+            LogStream::Stdout => &mut self.stdout,
+            LogStream::Stderr => &mut self.stderr,
+        }
+    }
+}
+
+/// Stamps in nanoseconds since 1970. They are serialized as the first stamp and the steps to the others.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+struct Stamps(BTreeSet<i64>);
+
+impl Stamps {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Stamps {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut before = 0_i64;
+        serializer.collect_seq(
+            self.0.iter().map(|nanos| nanos.wrapping_sub(std::mem::replace(&mut before, *nanos))),
+        )
+    }
+}
+
+impl<'de> Deserialize<'de> for Stamps {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let steps = Vec::<i64>::deserialize(deserializer)?;
+        let sums = steps.into_iter().scan(0_i64, |sum, step| {
+            *sum = sum.wrapping_add(step);
+            Some(*sum)
+        });
+        Ok(Self(sums.collect()))
+    }
+}
+
+/// Returns the stamp in nanoseconds since 1970, if these are in range.
+fn nanos(time: Timestamp) -> Option<i64> {
+    let (seconds, nanos) = time.as_unix();
+    seconds.checked_mul(1_000_000_000)?.checked_add(i64::from(nanos))
+}
