@@ -58,9 +58,10 @@ pub(super) async fn watch(api: Arc<Api>) {
     }
 }
 
-/// Returns whether the route has one connection for all lines, has lost it, and has no line to send.
+/// Returns whether the route has one connection for all lines, has lost it, and has no line to send. A
+/// destination of several hosts is not tried, since one of them is enough.
 fn is_idle(route: &RunningRoute) -> bool {
-    let is_stream = matches!(route.route.endpoint.transport(), Transport::Tcp(_));
+    let Transport::Tcp(options) = route.route.endpoint.transport() else { return false };
     let is_unconnected = matches!(route.tally.state(), ClientState::Connecting);
-    is_stream && is_unconnected && route.tally.figures().waiting() == 0
+    options.failover.is_empty() && is_unconnected && route.tally.figures().waiting() == 0
 }
