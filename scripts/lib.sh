@@ -44,6 +44,27 @@ install_packages() {
   rm -f "$log"
 }
 
+# unpacked_program PACKAGE PROGRAM: prints the path of a program of a Debian package, which is unpacked under
+# target/packages and not installed: the installation of Prometheus would start a service.
+unpacked_program() {
+  # shellcheck disable=SC2154 # set by the script that sources this file
+  local folder=$repository/target/packages/$1
+  if [[ ! -x $folder/usr/bin/$2 ]]; then
+    say "unpacking $1"
+    mkdir -p "$folder"
+    (
+      cd "$folder" &&
+        { apt-get download -qq "$1" || { apt-get update -qq && apt-get download -qq "$1"; }; } &&
+        dpkg-deb -x ./"$1"_*.deb . && rm -f ./"$1"_*.deb
+    ) >"$folder/log" 2>&1 </dev/null || {
+      tail -n 15 "$folder/log" >&2
+      say "apt-get could not download $1"
+      return 1
+    }
+  fi
+  printf '%s\n' "$folder/usr/bin/$2"
+}
+
 # static_busybox: prints the path of a busybox that runs in an otherwise empty image, or fails.
 static_busybox() {
   local path

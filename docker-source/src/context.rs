@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::clock::EngineClock;
 use crate::container::Container;
@@ -41,5 +41,8 @@ pub(crate) struct Context {
     pub(crate) catch_ups: Semaphore,
     pub(crate) descriptors: Descriptors,
     pub(crate) stopping: Arc<Stopping>,
+    /// Is notified when the Engine refuses a connection. An Engine that ends may keep the stream of events open
+    /// for some seconds more.
+    pub(crate) refused: Notify,
     pub(crate) warnings: Warnings,
 }

@@ -21,9 +21,9 @@
 //!
 //! [Podman](Dialect::Podman) has coarse stamps, repeats nothing, and filters a log by finer stamps than it
 //! sends. With Podman, each request begins at a whole second. Thus it returns all lines of a stamp or none.
-//! In each stream, the cursor finds the last accepted line by its stamp and by the count of earlier lines
-//! with that stamp. All lines up to the last accepted line were read before. All later lines are new,
-//! whatever their stamps and texts.
+//! In each stream, the cursor finds the last line of an earlier source by its stamp and by the count of
+//! earlier lines with that stamp. Of the lines behind it, a request returns each accepted line [once
+//! more](podman). All others are new, whatever their stamps and texts.
 //!
 //! A stamp may also lie in the future, because the clock was set back later, or because a container with a
 //! terminal forged the stamp. Such a line moves the start of requests at most to the Engine's clock at the
@@ -40,6 +40,8 @@
 //! * With Docker, two lines of one stream with the same stamp and the same text count as one line. Docker's
 //!   own stamps are distinct, but the stamps of the `journald` driver have only microseconds.
 
+mod podman;
+
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
@@ -51,6 +53,7 @@ use crate::clock::later;
 use crate::dialect::Dialect;
 use crate::log::{ALWAYS_KEPT, Line, LogStream};
 use crate::position::{LinePosition, LogPosition};
+use podman::ReadAgain;
 
 /// The time by which a request starts before the newest line. In measurements, the stamps of the two streams
 /// were out of order by up to 29 ms.
@@ -146,9 +149,7 @@ impl Cursor {
         for stream in [&mut self.stdout, &mut self.stderr] {
             stream.replaying = stream.last.is_some();
             stream.expected = stream.last.filter(|last| Some(*last) >= self.since);
-            if dialect == Dialect::Podman {
-                stream.settled = stream.latest;
-            }
+            stream.read_again.begin_request(self.since);
             stream.until_settled = stream.settled.map(|line| line.earlier);
             if dialect == Dialect::Podman && stream.latest.is_some_and(|latest| latest.open_length.is_some())
             {
@@ -193,19 +194,22 @@ impl Cursor {
         };
         stream.expected = stream.expected.filter(|expected| line.time < *expected);
         if stream.is_settled(line, self.dialect) {
-            stream.remember(line, self.dialect);
+            if self.dialect == Dialect::Docker {
+                stream.remember(line, self.dialect);
+            }
             return Novelty::Repeated;
         }
         let novelty = match self.dialect {
             Dialect::Docker => stream.novelty(line, self.since),
-            Dialect::Podman => Novelty::New,
+            Dialect::Podman => stream.novelty_of_podman(line),
         };
         if novelty != Novelty::New {
             return novelty;
         }
         // A line that an earlier request has omitted may be older than the last line. It does not move the
-        // place of the last line.
-        if self.dialect == Dialect::Podman || Some(line.time) >= stream.last {
+        // place of the last line. If the clock was set back, Podman goes on with earlier stamps.
+        let goes_on = self.dialect == Dialect::Podman && !stream.replaying;
+        if goes_on || Some(line.time) >= stream.last {
             stream.count(line, self.dialect);
         }
         self.first.get_or_insert(line.time);
@@ -298,8 +302,8 @@ struct StreamCursor {
     last: Option<Timestamp>,
     /// The place of the last new line.
     latest: Option<LinePosition>,
-    /// The last line that an earlier source has settled. With Podman, this is the last line that an earlier
-    /// request has returned. All lines before the settled line were read before.
+    /// The last line that an earlier source has settled, or with Podman a later line. All lines before it
+    /// were read before.
     settled: Option<LinePosition>,
     /// The number of lines with the stamp of the `settled` line that precede it in the rest of the current
     /// request. This is `None` once the request has passed the `settled` line.
@@ -307,14 +311,16 @@ struct StreamCursor {
     replaying: bool,
     /// The stamp of the last line, until the current request has returned it.
     expected: Option<Timestamp>,
-    /// Accepted lines, ordered by their stamps.
+    /// The lines behind the `settled` line, with Podman.
+    read_again: ReadAgain,
+    /// Accepted lines, ordered by their stamps. Empty with Podman.
     remembered: VecDeque<Identity>,
     /// The newest forgotten stamp. Every accepted line with a later stamp is remembered.
     forgotten: Option<Timestamp>,
 }
 
 /// The identity of a line within its stream.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Identity {
     time: Timestamp,
     /// The hash of the length and of the first 64 KiB, which are never cut off.
@@ -363,6 +369,18 @@ impl StreamCursor {
         }
     }
 
+    /// Returns whether a line behind the settled one was accepted before. The stream replays up to the first
+    /// line that is newer than all accepted ones.
+    fn novelty_of_podman(&mut self, line: &Line) -> Novelty {
+        if Some(line.time) > self.last {
+            self.replaying = false;
+        }
+        match self.replaying && self.read_again.returns(Identity::of(line)) {
+            true => Novelty::Repeated,
+            false => Novelty::New,
+        }
+    }
+
     fn novelty(&self, line: &Line, since: Option<Timestamp>) -> Novelty {
         let Some(last) = self.last.filter(|last| line.time <= *last) else {
             return Novelty::New;
@@ -399,11 +417,14 @@ impl StreamCursor {
     /// Remembers the line, and returns whether it is the newest of the stream.
     fn remember(&mut self, line: &Line, dialect: Dialect) -> bool {
         let is_newest = Some(line.time) > self.last;
+        let identity = Identity::of(line);
         if dialect == Dialect::Podman {
             self.last = self.last.max(Some(line.time));
+            let forgotten = self.read_again.push(identity, self.last, self.latest);
+            let is_behind = |place: &LinePosition| self.settled.is_none_or(|line| line.time <= place.time);
+            self.settled = forgotten.filter(is_behind).or(self.settled);
             return is_newest;
         }
-        let identity = Identity::of(line);
         // The oldest line is removed first. Otherwise, the buffer would double for one more line.
         if self.remembered.len() == REMEMBERED_AT_MOST {
             self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));

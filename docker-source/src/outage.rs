@@ -148,6 +148,9 @@ fn unescaped(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{Source, SourceError};
+    use crate::timing::Timing;
+    use simulated_engine::{Container, ContainerOptions, SimulatedEngine, Stream};
     use tokio::time::advance;
 
     const LIMIT: Duration = Duration::from_secs(300);
@@ -192,6 +195,53 @@ mod tests {
         fn drop(&mut self) {
             let _ = fs::remove_dir_all(&self.folder);
         }
+    }
+
+    /// Returns an Engine with a running container, and a source in whose container the Engine's socket file is
+    /// mounted.
+    async fn with_mounted_socket() -> (SimulatedEngine, Container, Source) {
+        let engine = SimulatedEngine::start().await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        let mountinfo = engine.socket().with_file_name("mountinfo");
+        let socket = fs::canonicalize(engine.socket()).unwrap();
+        let mount = format!("9 8 0:24 /docker.sock {} rw - tmpfs tmpfs rw\n", socket.display());
+        fs::write(&mountinfo, mount).unwrap();
+        let day = Duration::from_secs(24 * 60 * 60);
+        let timing = Timing { stale_socket: Some(day), list_interval: day, ..Timing::default() };
+        let mut builder = Source::builder().address(engine.docker_host().parse().unwrap()).timing(timing);
+        builder.mountinfo = mountinfo;
+        let mut source = builder.connect().await.unwrap();
+        web.wait_for_log_requests(1).await;
+        web.line(Stream::Stdout, "last");
+        assert_eq!(source.next().await.unwrap().unwrap().bytes(), b"last");
+        (engine, web, source)
+    }
+
+    /// Makes a file without a listener, as in the mount of a stale socket.
+    fn make_stale(socket: &Path) {
+        let _ = fs::remove_file(socket);
+        drop(std::os::unix::net::UnixListener::bind(socket).unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_mounted_socket_file_that_was_replaced_ends_the_source_with_the_error_stale_socket() {
+        let (engine, _web, mut source) = with_mounted_socket().await;
+        engine.go_away().await;
+        make_stale(engine.socket());
+        let error = source.next().await.unwrap_err();
+        assert!(matches!(error, SourceError::Engine(EngineError::StaleSocket { .. })), "{error}");
+        assert!(source.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_refused_request_for_a_log_ends_the_wait_for_events_of_an_engine_that_ends() {
+        let (engine, web, mut source) = with_mounted_socket().await;
+        // The Engine listens no more, and its open connections go on.
+        make_stale(engine.socket());
+        web.end_followers();
+        let error = source.next().await.unwrap_err();
+        assert!(matches!(error, SourceError::Engine(EngineError::StaleSocket { .. })), "{error}");
     }
 
     #[tokio::test(start_paused = true)]

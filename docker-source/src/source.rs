@@ -8,7 +8,7 @@ use std::task::{Poll, ready};
 use std::{fmt, fs, io};
 
 use futures_core::Stream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{self, JoinHandle};
 use tokio::time::sleep;
 
@@ -180,7 +180,7 @@ pub struct SourceBuilder {
     select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
     start: Start,
     timing: Timing,
-    mountinfo: PathBuf,
+    pub(crate) mountinfo: PathBuf,
     pub(crate) descriptors: fn() -> Descriptors,
 }
 
@@ -286,6 +286,7 @@ impl SourceBuilder {
             catch_ups: Semaphore::new(CATCH_UPS),
             descriptors: (self.descriptors)(),
             stopping: stopping.clone(),
+            refused: Notify::new(),
             warnings: Warnings::new(),
         });
         let supervisor = Supervisor::new(context.clone());
@@ -354,7 +355,6 @@ fn own_container(mountinfo: &Path) -> OwnContainer {
 mod tests {
     use super::*;
     use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
-    use std::time::Duration;
 
     /// Returns a source that reads nothing and has the given task as its supervisor.
     async fn supervised_by(task: impl Future<Output = EngineError> + Send + 'static) -> Source {
@@ -393,31 +393,6 @@ mod tests {
         source.supervisor = Some(task::spawn(async { Some(EngineError::Broken { endpoint: "events" }) }));
         assert!(matches!(next(&mut source).await, Some(Err(SourceError::Engine(_)))));
         assert!(next(&mut source).await.is_none());
-    }
-
-    #[tokio::test]
-    async fn a_mounted_socket_file_that_was_replaced_ends_the_source_with_the_error_stale_socket() {
-        let engine = SimulatedEngine::start().await;
-        let web = engine.create(ContainerOptions::named("web"));
-        web.start();
-        let socket = fs::canonicalize(engine.socket()).unwrap();
-        let mountinfo = socket.with_file_name("mountinfo");
-        let mount = format!("9 8 0:24 /docker.sock {} rw - tmpfs tmpfs rw\n", socket.display());
-        fs::write(&mountinfo, mount).unwrap();
-        let day = Duration::from_secs(24 * 60 * 60);
-        let timing = Timing { stale_socket: Some(day), ..Timing::default() };
-        let mut builder = Source::builder().address(engine.docker_host().parse().unwrap()).timing(timing);
-        builder.mountinfo = mountinfo;
-        let mut source = builder.connect().await.unwrap();
-        web.wait_for_log_requests(1).await;
-        web.line(Stream::Stdout, "last");
-        assert_eq!(source.next().await.unwrap().unwrap().bytes(), b"last");
-        engine.go_away().await;
-        // The dropped listener leaves a socket file without a listener, as in the mount of a stale socket.
-        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
-        let error = source.next().await.unwrap_err();
-        assert!(matches!(error, SourceError::Engine(EngineError::StaleSocket { .. })), "{error}");
-        assert!(source.next().await.unwrap().is_none());
     }
 
     #[tokio::test]

@@ -170,6 +170,7 @@ impl Supervisor {
                         return Ok(());
                     }
                 }
+                () = context.refused.notified() => return Ok(()),
                 Some(ended) = self.followers.join_next_with_id(), if !self.followers.is_empty() => {
                     self.ended(ended);
                 }

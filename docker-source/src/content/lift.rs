@@ -22,7 +22,7 @@ const MAX_BYTES: usize = 32 * 1024;
 /// The maximum length of a value in bytes: Lucene's longest term. Graylog drops a message with a longer
 /// value.
 const MAX_VALUE_BYTES: usize = 32_766;
-/// The time by which the time of a line may be older than Docker's stamp.
+/// The maximum difference between Docker's stamp of a line and an earlier time in the line.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The maximum difference between Docker's stamp of a line and a later time in the line.
 const MAX_AHEAD: Duration = Duration::from_secs(60);
@@ -87,7 +87,7 @@ impl ContentLifter {
         }
     }
 
-    /// Reads the members of the line, if the line is of a kind that is to be read.
+    /// Reads the members of the line. Returns `None` if the options do not ask for lines of this kind.
     fn lift<'t>(
         &mut self,
         content: &mut ContainerContent,
@@ -159,14 +159,15 @@ struct Lifted<'t> {
     trace: Option<Cow<'t, str>>,
     span: Option<Cow<'t, str>>,
     fields: Vec<Field<'t>>,
-    /// True if the line is one of Serilog's, which leaves the severity out of lines with its default.
+    /// True if Serilog has written the line. Serilog leaves out the severity if it is the default,
+    /// `Information`.
     is_serilog: bool,
     /// True if no part of the line is left out.
     is_complete: bool,
 }
 
 impl<'t> Lifted<'t> {
-    /// Takes a member that has a meaning. Returns the member that becomes a field, if there is one.
+    /// Takes a member that may have a [`Role`]. Returns the member that becomes a field, if there is one.
     fn take(
         &mut self,
         role: Option<Role>,
@@ -280,7 +281,7 @@ fn fill<T>(place: &mut Option<T>, value: Option<T>) -> bool {
     fills
 }
 
-/// Returns a text that is not blank.
+/// Returns the text of a value, or `None` if the value is not a text or is blank.
 fn text<'t>(value: &Value<'t>) -> Option<Cow<'t, str>> {
     match value {
         Value::Str(text) if !text.trim().is_empty() => Some(text.clone()),
@@ -288,7 +289,7 @@ fn text<'t>(value: &Value<'t>) -> Option<Cow<'t, str>> {
     }
 }
 
-/// Returns an id, which is a text, also if it is written as a number.
+/// Returns an id as text. The line may have the id as a number.
 fn id<'t>(value: &Value<'t>) -> Option<Cow<'t, str>> {
     let text = match value {
         Value::Str(Cow::Borrowed(text)) => Cow::Borrowed(text.trim()),

@@ -28,7 +28,7 @@ pub(super) fn role(path: &str) -> Option<Role> {
         "level" | "severity" | "levelname" | "log.level" | "@l" | "Level" | "LogLevel" | "lvl"
         | "loglevel" | "severity_text" | "SeverityText" | "record.level.name" => Role::Level,
         // pino, bunyan, logrus, slog: `time`. zap: `ts`. logback and ECS: `@timestamp`. Serilog: `@t`,
-        // `Timestamp`. log4j: `instant`, whose members are joined, and `timeMillis`. Monolog: `datetime`.
+        // `Timestamp`. log4j: `instant` (an object, see `json`) and `timeMillis`. Monolog: `datetime`.
         "time"
         | "timestamp"
         | "@timestamp"
@@ -39,7 +39,8 @@ pub(super) fn role(path: &str) -> Option<Role> {
         | "timeMillis"
         | "datetime"
         | "record.time.timestamp" => Role::Time,
-        // structlog: `event`. tracing: `fields.message`. Serilog: `@m`, else the template `@mt`.
+        // structlog: `event`. tracing: `fields.message`. Serilog: `@m`, or the template `@mt` if there is
+        // no `@m`.
         "msg" => Role::Message(0),
         "message" => Role::Message(1),
         "@m" => Role::Message(2),

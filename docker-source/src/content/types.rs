@@ -63,9 +63,9 @@ pub(super) struct FieldTypes {
 }
 
 impl FieldTypes {
-    /// Returns the form in which the value fits the field, or `None` if the field would be one too many.
-    /// `introduced` is the number of names that the container has introduced. `index` is a guess of the
-    /// field's place, which is corrected.
+    /// Returns the form in which the value fits the field, or `None` if the field would exceed a maximum
+    /// number of names. `introduced` is the number of names that the container has introduced. `index` is a
+    /// guess of the place of the field's type; `fit` sets it to the place.
     pub(super) fn fit(
         &mut self,
         name: &str,

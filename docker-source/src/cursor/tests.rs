@@ -1,3 +1,5 @@
+mod podman;
+
 use super::*;
 use crate::log::{Framing, LineJoiner, LogDecoder, LongLines, PIECE_LENGTH};
 use crate::position::{Position, Positions};
@@ -251,51 +253,6 @@ fn a_request_starts_no_earlier_than_the_reading_began() {
     assert_eq!(cursor([5 * SECOND]).begin_request(Docker, floor, None), floor);
     assert_eq!(cursor([5 * SECOND]).begin_request(Docker, floor, Some(at(SECOND))), floor);
     assert_eq!(cursor([6 * SECOND]).begin_request(Docker, floor, None), Some(at(5 * SECOND)));
-}
-
-/// Begins a request to Podman, accepts lines of stdout, and returns which of them are new.
-fn podman<const N: usize>(cursor: &mut Cursor, lines: [(i64, &str); N]) -> [bool; N] {
-    cursor.begin_request(Podman, None, None);
-    lines.map(|(second, text)| accept(cursor, Stdout, second * SECOND, text) == New)
-}
-
-#[test]
-fn podmans_lines_with_the_same_stamp_are_told_apart_by_their_count() {
-    let mut cursor = Cursor::default();
-    assert_eq!(podman(&mut cursor, [(4, "x"), (5, "x"), (5, "x"), (5, "x")]), [true; 4]);
-    let (place, since) = cursor.place(&line(Stdout, 5 * SECOND, "x"), None);
-    let [mut other, mut broken] =
-        [(); 2].map(|()| Cursor::resumed(&LogPosition { since, stdout: Some(place), stderr: None }));
-    // The request breaks within the lines that were read before.
-    assert_eq!(podman(&mut broken, [(4, "x"), (5, "x"), (5, "x")]), [false; 3]);
-    for cursor in [&mut cursor, &mut other, &mut broken] {
-        let new = podman(cursor, [(4, "x"), (5, "x"), (5, "x"), (5, "x"), (5, "x"), (6, "x")]);
-        assert_eq!(new, [false, false, false, false, true, true]);
-    }
-}
-
-#[test]
-fn a_request_to_podman_starts_at_a_whole_second_or_the_floor() {
-    let mut cursor = cursor([5 * SECOND]);
-    cursor.accept(&line(Stdout, 9 * SECOND, "x"), || at(8 * SECOND + 7));
-    assert_eq!(cursor.begin_request(Podman, None, None), Some(at(7 * SECOND)));
-    let floor = Some(at(7 * SECOND + 1));
-    assert_eq!(cursor.begin_request(Podman, floor, None), floor);
-}
-
-#[test]
-fn an_unfinished_line_that_podman_continues_is_new_each_time() {
-    let mut cursor = Cursor::default();
-    let mut read = |text, ended| {
-        cursor.begin_request(Podman, None, None);
-        let lines = [line(Stdout, SECOND, "x"), Line { ended, ..line(Stdout, SECOND, text) }];
-        lines.map(|line| cursor.accept(&line, || at(SECOND)) == New)
-    };
-    assert_eq!(read("end", false), [true, true]);
-    assert_eq!(read("end", false), [false, false]);
-    assert_eq!(read("endbegin", false), [false, true]);
-    assert_eq!(read("endbeginend", true), [false, true]);
-    assert_eq!(read("endbeginend", true), [false, false]);
 }
 
 #[test]

@@ -110,6 +110,11 @@ impl EngineError {
         matches!(self, Self::Status { .. })
     }
 
+    /// Returns whether no server listens at the Engine's address.
+    pub(crate) fn is_connection_refused(&self) -> bool {
+        matches!(self, Self::Connect { error, .. } if error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
     /// Returns whether no connection was attempted, since this process or the system has too few file
     /// descriptors (`EMFILE`, `ENFILE`).
     pub(crate) fn is_out_of_descriptors(&self) -> bool {

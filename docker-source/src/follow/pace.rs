@@ -4,6 +4,7 @@
 //! may omit lines. A window costs about half a millisecond however few lines it has. So a busy log is read by
 //! windows, and a quiet one is followed. Windows then prove that the stream has omitted nothing.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,6 +25,9 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// The part of the time that windows may take: 5 %. An Engine before 28.0 decompresses all compressed files
 /// for each window.
 const SHARE: u32 = 20;
+/// The number of windows of which the fastest one shows how long the Engine takes. A busy machine delays
+/// single windows, and files to decompress delay each of them.
+const WINDOWS_TIMED: usize = 5;
 /// The time between two proofs if lines arrive, and the longest time.
 const PROOFS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
 /// The number of consecutive proofs with new lines after which the log is not followed any longer. One proof
@@ -45,8 +49,8 @@ pub(super) struct Pace {
     late_proofs: u32,
     proved_at: Instant,
     until_proof: Duration,
-    /// The time that the Engine took to begin the last window.
-    took: Duration,
+    /// The times that the Engine took to begin the last windows.
+    took: VecDeque<Duration>,
     /// The new lines of the last window.
     new_lines: u64,
 }
@@ -63,7 +67,7 @@ impl Pace {
             late_proofs: 0,
             proved_at: now,
             until_proof: PROOFS[0],
-            took: Duration::ZERO,
+            took: VecDeque::with_capacity(WINDOWS_TIMED),
             new_lines: 0,
         }
     }
@@ -94,7 +98,7 @@ impl Pace {
             0 => self.until_proof,
             _ => PROOFS[0],
         };
-        self.proved_at + idle.max(self.took * SHARE)
+        self.proved_at + idle.max(self.took() * SHARE)
     }
 
     /// Returns the number of records that the next window is expected to have.
@@ -113,7 +117,11 @@ impl Pace {
             true => (self.until_proof * 2).min(PROOFS[1]),
             false => PROOFS[0],
         };
-        (self.records, self.proved_at, self.new_lines, self.took) = (0, now, new_lines, took);
+        (self.records, self.proved_at, self.new_lines) = (0, now, new_lines);
+        if self.took.len() == WINDOWS_TIMED {
+            self.took.pop_front();
+        }
+        self.took.push_back(took);
         (self.interval, self.interval_records, self.interval_bytes) = (now, 0, 0);
         self.late_proofs = if new_lines > 0 { self.late_proofs + 1 } else { 0 };
         self.quiet_windows = if new_lines < QUIET_LINES { self.quiet_windows + 1 } else { 0 };
@@ -144,7 +152,12 @@ impl Pace {
     pub(super) fn wait(&self) -> Duration {
         let many = u32::try_from(self.new_lines).unwrap_or(u32::MAX).max(MANY_LINES);
         let wait = self.latency * MANY_LINES / many;
-        wait.max(self.took * SHARE).min(LONGEST)
+        wait.max(self.took() * SHARE).min(LONGEST)
+    }
+
+    /// Returns the time that the Engine takes to begin a window.
+    fn took(&self) -> Duration {
+        self.took.iter().min().copied().unwrap_or_default()
     }
 }
 
@@ -188,8 +201,16 @@ mod tests {
         assert_eq!(wait(0, fast), LATENCY);
         assert_eq!(wait(1000, fast), LATENCY);
         assert_eq!(wait(4000, fast), LATENCY / 4);
-        assert_eq!(wait(4000, Duration::from_millis(31)), Duration::from_millis(620));
-        assert_eq!(wait(0, Duration::from_secs(1)), LONGEST);
+        for (lines, took, expected) in [(4000, 31, Duration::from_millis(620)), (0, 1000, LONGEST)] {
+            let took = Duration::from_millis(took);
+            // A single slow window changes nothing.
+            assert!(wait(lines, took) < expected);
+            for _ in 2..WINDOWS_TIMED {
+                wait(lines, took);
+            }
+            assert_eq!(wait(lines, took), expected);
+        }
+        assert_eq!(wait(0, fast), LATENCY);
     }
 
     #[tokio::test(start_paused = true)]

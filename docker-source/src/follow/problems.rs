@@ -56,6 +56,9 @@ impl Following {
     /// Notes a refusal that may pass. An Engine that cannot be reached at all is the supervisor's concern.
     pub(super) fn refused(&mut self, error: &EngineError) {
         tracing::debug!(container = self.metadata.name(), %error, "requesting again");
+        if error.is_connection_refused() {
+            self.context.refused.notify_waiters();
+        }
         if error.is_out_of_descriptors() {
             self.waiting.get_or_insert_with(|| self.context.stats.wait_for_descriptor());
         }

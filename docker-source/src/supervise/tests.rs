@@ -34,6 +34,7 @@ fn supervisor() -> Supervisor {
         descriptors: Descriptors::of_process(),
 
         stopping: Arc::new(crate::stopping::Stopping::new()),
+        refused: tokio::sync::Notify::new(),
         warnings: Warnings::new(),
     }))
 }

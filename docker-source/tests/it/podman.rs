@@ -43,6 +43,29 @@ async fn equal_lines_of_one_second_are_read_once_each_across_requests_and_source
 }
 
 #[tokio::test]
+async fn lines_that_the_stream_omits_before_the_end_of_a_container_are_read_at_the_end() {
+    let engine = podman().await;
+    let mut source = connect(&engine).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    web.line(Stream::Stdout, "first");
+    assert_eq!(texts(&mut source, 1).await, ["first"]);
+    let write = |from: usize, to: usize| {
+        for number in from..to {
+            web.line(Stream::Stdout, format!("line {number}"));
+        }
+    };
+    write(0, 300);
+    web.followers_skip(100);
+    write(300, 1000);
+    web.die();
+    let mut read = texts(&mut source, 1000).await;
+    read.sort_by_key(|text| text[5..].parse::<usize>().unwrap());
+    assert_eq!(read, (0..1000).map(|number| format!("line {number}")).collect::<Vec<_>>());
+    assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
 async fn a_line_in_short_pieces_is_read_whole() {
     let engine = podman().await;
     let mut source = connect(&engine).await;

@@ -58,12 +58,11 @@ Environment:
                hostname: in a compose file
 
 Containers with LOGSPOUT=ignore in their environment are not read, and neither are other agents, by their \
-label gelf-router.agent, which the image carries, or by gelf-router as their command. A container sets options \
-of its own lines by labels: gelf.multiline (a preset or off) or gelf.multiline.pattern with \
+label gelf-router.agent, which the image carries, or by gelf-router as their command. A container sets \
+options of its own lines by labels: gelf.multiline (a preset or off) or gelf.multiline.pattern with \
 gelf.multiline.match, gelf.content (kinds or off) and gelf.strip_ansi; a label gelf_x becomes the field _x. \
-gelf-router explain shows the effect. Variables of Logspout \
-set options of the routes, or cause a warning if they have no effect. In a list of routes, those of other \
-adapters than gelf are left out with a warning.
+gelf-router explain shows the effect. Variables of Logspout set options of the routes, or cause a warning \
+if they have no effect. In a list of routes, those of other adapters than gelf are left out with a warning.
 
 Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if every line that was read is delivered or dropped with a \
 reason, 1 after a permanent error or if lines were given up, 2 for a wrong command line or environment.";

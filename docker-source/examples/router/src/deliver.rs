@@ -82,6 +82,11 @@ impl Delivery {
         Closer(self.client.clone())
     }
 
+    /// Returns whether no message waits to be sent.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.client.stats().waiting == 0
+    }
+
     /// Queues a message, completed by its content if the container asks for that. If the queue is full, waits
     /// or drops a message, as the route's `when_full` says.
     ///

@@ -1,13 +1,14 @@
 //! Groups of routes that read from one source.
 //!
 //! A second reader of a log costs the Engine as much as the first. Therefore routes share a source as long as
-//! they keep pace. A route leaves its group if its destination does not take a line within 250 ms and the
-//! group has other routes. Once the destination takes lines again, the route reads from a separate source,
-//! which starts behind the last line that the destination took. Thus no destination delays another, and
-//! Docker's log files serve as the buffer of each destination. A route never returns to its group, because
-//! this would require code that joins two streams.
+//! they keep pace. A route leaves its group if it has held up other routes for 250 ms, see [`HoldUp`]. Once
+//! its destination has taken the lines that were read for it, the route reads from a separate source, which
+//! starts behind the last of these lines. Thus no destination delays another, and Docker's log files serve as
+//! the buffer of each destination. A route never returns to its group, because this would require code that
+//! joins two streams.
 
-use std::future::pending;
+use std::future::{pending, ready};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -15,10 +16,11 @@ use std::time::Duration;
 use docker_source::{EngineAddress, LineCounts, Record, Source, Start, Stats, Timing};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::deliver::Delivery;
 use crate::failure::Failure;
+use crate::hold_up::{HoldUp, Ticks};
 use crate::lines::LineStage;
 use crate::registry::Removal;
 use crate::route::{Decisions, Route};
@@ -29,8 +31,6 @@ use crate::tally::Tally;
 /// The time after which the router ends if a mounted socket file refuses connections, unless Docker has
 /// answered before, when the router ends at once. A restart policy then mounts the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
-/// The time for which a group waits for one of its routes. After this time, the route counts as stalled.
-const STALLED_AFTER: Duration = Duration::from_secs(1);
 /// The time that the source of a route that has left its group takes at most until it reads lines.
 const CATCH_UP: Duration = Duration::from_secs(5);
 /// The time of waiting for destinations from which on the open messages get more time.
@@ -47,30 +47,50 @@ pub(crate) struct RouteQueue {
     pub(crate) tally: Arc<Tally>,
     pub(crate) progress: SharedProgress,
     pub(crate) removal: Removal,
+    pub(crate) hold_up: HoldUp,
 }
 
 impl RouteQueue {
-    /// Sends the first completed message. Returns whether there was one.
-    ///
-    /// # Cancel safety
-    /// Cancel safe: the message stays the first one.
-    async fn send_first(&mut self) -> bool {
-        let Some((lines, content)) = self.lines.first() else { return false };
-        self.delivery.send(lines, content).await;
-        self.tally.joined(lines.lines() - 1);
-        self.lines.pop();
-        true
+    /// Sends the completed messages, as far as the destination takes them at once.
+    async fn send_at_once(&mut self) {
+        tokio::select! {
+            biased;
+            () = send(&mut self.lines, &mut self.delivery, &self.tally) => {}
+            () = ready(()) => {}
+        }
+    }
+
+    /// Returns whether the destination does not take the completed messages.
+    fn is_full(&self) -> bool {
+        !self.lines.is_empty()
+    }
+
+    /// Returns whether the route has nothing to send.
+    fn is_idle(&self) -> bool {
+        self.lines.is_empty() && self.delivery.is_idle()
     }
 
     /// Sends all messages, also the open ones.
     async fn drain(mut self) {
         self.lines.flush();
-        while self.send_first().await {}
+        send(&mut self.lines, &mut self.delivery, &self.tally).await;
     }
 
     /// Returns whether the route takes the line.
     fn takes(&mut self, record: &Record) -> bool {
         self.decisions.takes(&self.route, record)
+    }
+}
+
+/// Sends the completed messages.
+///
+/// # Cancel safety
+/// Cancel safe: a message that is not sent stays the first one.
+async fn send(lines: &mut LineStage, delivery: &mut Delivery, tally: &Tally) {
+    while let Some((message, content)) = lines.first() {
+        delivery.send(message, content).await;
+        tally.joined(message.lines() - 1);
+        lines.pop();
     }
 }
 
@@ -86,6 +106,7 @@ pub(crate) struct Shared {
     pub(crate) leaving: UnboundedSender<LeavingRoute>,
     /// Changes with each removal of a route.
     pub(crate) removals: watch::Receiver<u64>,
+    pub(crate) ticks: Ticks,
 }
 
 /// The counters of all sources.
@@ -165,7 +186,7 @@ impl LeavingRoute {
     /// Returns the errors of [`run`].
     pub(crate) async fn run(self, mut shared: Shared) -> Result<Vec<RouteQueue>, Failure> {
         let Self { mut queue, since } = self;
-        let sending = async { while queue.send_first().await {} };
+        let sending = send(&mut queue.lines, &mut queue.delivery, &queue.tally);
         if shared.stop.unless_over(sending).await.is_none() {
             return Ok(vec![queue]);
         }
@@ -316,33 +337,20 @@ fn route(record: &Arc<Record>, routes: &mut [RouteQueue], shared: &Shared) {
 async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
     // Without open messages, a line costs no look at the clock.
     let since = routes.iter().any(|queue| queue.lines.due().is_some()).then(Instant::now);
-    let mut index = 0;
-    loop {
-        let has_others = routes.len() > 1;
-        let Some(queue) = routes.get_mut(index) else { break };
-        if queue.lines.is_empty() {
-            index += 1;
-            continue;
+    for queue in routes.iter_mut() {
+        queue.send_at_once().await;
+    }
+    while let Some(index) = routes.iter().position(RouteQueue::is_full) {
+        if shared.stop.unless_over(send_or_hold_up(routes, index, shared.ticks)).await.is_none() {
+            return false;
         }
-        let sending = queue.send_first();
-        let taken = match has_others {
-            true => shared.stop.unless_over(timeout(STALLED_AFTER, sending)).await,
-            false => shared.stop.unless_over(sending).await.map(Ok),
-        };
-        match taken {
-            None => return false,
-            Some(Ok(_)) => {}
-            Some(Err(_)) => {
-                let queue = routes.remove(index);
-                let destination = queue.route.to_string();
-                tracing::warn!(
-                    destination,
-                    "the destination takes no lines; the other routes go on without it"
-                );
-                // The receiver lives as long as the router runs.
-                let _ =
-                    shared.leaving.send(LeavingRoute { queue, since: since.unwrap_or_else(Instant::now) });
-            }
+        let stays = |queue: &RouteQueue| !(queue.is_full() && queue.hold_up.is_too_long());
+        while let Some(index) = routes.iter().position(|queue| !stays(queue)) {
+            let queue = routes.remove(index);
+            let destination = queue.route.to_string();
+            tracing::warn!(destination, "the destination is full; the other routes go on without it");
+            // The receiver lives as long as the router runs.
+            let _ = shared.leaving.send(LeavingRoute { queue, since: since.unwrap_or_else(Instant::now) });
         }
     }
     // Lines that continue the open messages may wait in the source meanwhile.
@@ -351,3 +359,37 @@ async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
     }
     true
 }
+
+/// Waits until the route at `index` has sent its completed messages, or until a full route has held up the
+/// others for too long.
+async fn send_or_hold_up(routes: &mut [RouteQueue], index: usize, ticks: Ticks) {
+    let has_others = routes.len() > 1;
+    let (before, rest) = routes.split_at_mut(index);
+    let Some((RouteQueue { lines, delivery, tally, hold_up, .. }, behind)) = rest.split_first_mut() else {
+        return;
+    };
+    let mut sending = pin!(send(lines, delivery, tally));
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut sending => return,
+            () = sleep_until(ticks.after(Instant::now())), if has_others => {}
+        }
+        let others = || before.iter().chain(behind.iter());
+        if others().any(RouteQueue::is_idle) {
+            let now = Instant::now();
+            hold_up.sample(now);
+            let mut is_too_long = hold_up.is_too_long();
+            for other in before.iter_mut().chain(behind.iter_mut()).filter(|other| other.is_full()) {
+                other.hold_up.sample(now);
+                is_too_long |= other.hold_up.is_too_long();
+            }
+            if is_too_long {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ mod deliver;
 mod explain;
 mod failure;
 mod group;
+mod hold_up;
 mod host;
 mod http;
 mod http_options;

@@ -10,12 +10,14 @@ use docker_source::{EngineAddress, Start};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, channel, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::cli::Options;
 use crate::condition::Condition;
 use crate::deliver;
 use crate::failure::Failure;
 use crate::group::{self, LeavingRoute, RouteQueue, Shared, Sources};
+use crate::hold_up::{HoldUp, Ticks};
 use crate::http::{self, Addition, Api};
 use crate::instance::{self, METADATA_SERVICE};
 use crate::lines::{LineStage, WarnedContainers};
@@ -105,6 +107,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         route_started: Arc::default(),
         leaving,
         removals: registry.removals(),
+        ticks: Ticks::new(Instant::now()),
     };
     let keeping =
         Keeping::start(folder, &registry, &shared, is_writable.clone()).map_err(Failure::refused)?;
@@ -432,7 +435,8 @@ impl Outputs {
             closer: Some(delivery.closer()),
         });
         let decisions = Decisions::default();
-        Ok(RouteQueue { name, route, decisions, lines, delivery, tally, progress, removal })
+        let hold_up = HoldUp::default();
+        Ok(RouteQueue { name, route, decisions, lines, delivery, tally, progress, removal, hold_up })
     }
 
     /// Starts the delivery of a route of the HTTP API in place of the route with the same id, and answers the

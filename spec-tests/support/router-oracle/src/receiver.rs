@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, sleep};
@@ -51,6 +51,42 @@ impl Receiver {
             for connection in listener.incoming().flatten() {
                 let serving = serving.clone();
                 thread::spawn(move || serving.serve(connection));
+            }
+        });
+        receiver
+    }
+
+    /// Starts a receiver that takes connections for this time, and then ends them and refuses others for as
+    /// long, repeatedly. It reads all that arrives on the connections.
+    pub fn start_flapping(period: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let receiver = Self { port, tally: Arc::default(), stalled: Arc::default() };
+        let serving = receiver.clone();
+        thread::spawn(move || {
+            let mut listener = Some(listener);
+            loop {
+                let listening =
+                    listener.take().unwrap_or_else(|| TcpListener::bind(("127.0.0.1", port)).unwrap());
+                listening.set_nonblocking(true).unwrap();
+                let mut connections = Vec::new();
+                let end = Instant::now() + period;
+                while Instant::now() < end {
+                    let Ok((connection, _)) = listening.accept() else {
+                        sleep(Duration::from_millis(5));
+                        continue;
+                    };
+                    connection.set_nonblocking(false).unwrap();
+                    connections.push(connection.try_clone().unwrap());
+                    let serving = serving.clone();
+                    thread::spawn(move || serving.serve(connection));
+                }
+                drop(listening);
+                for connection in connections {
+                    // An error shows that the router has ended the connection before.
+                    let _ = connection.shutdown(Shutdown::Write);
+                }
+                sleep(period);
             }
         });
         receiver

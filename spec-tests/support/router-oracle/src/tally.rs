@@ -122,6 +122,15 @@ impl Tally {
         self.streams.get(&stream).map_or(0, |stream| stream.distinct)
     }
 
+    /// Returns the longest time between the stamps of consecutive lines of a stream, in seconds.
+    pub fn longest_pause(&self) -> f64 {
+        let pause = |slots: &[Slot]| match slots {
+            [before, behind] if before.arrivals > 0 && behind.arrivals > 0 => behind.stamp - before.stamp,
+            _ => 0.0,
+        };
+        self.streams.values().flat_map(|stream| stream.slots.windows(2).map(pause)).fold(0.0, f64::max)
+    }
+
     /// Returns whether every line that was written has arrived.
     pub fn has_all(&self, written: &Written) -> bool {
         written.iter().all(|(stream, lines)| self.distinct_of(*stream) >= *lines)

@@ -11,6 +11,7 @@ use super::Outcome;
 use crate::agent::Agent;
 use crate::bench::{Bench, Writing};
 use crate::receiver::Receiver;
+use crate::tally::Account;
 
 /// Time during which the dead destination takes nothing.
 const DEAD: Duration = Duration::from_secs(60);
@@ -19,37 +20,61 @@ const DEAD: Duration = Duration::from_secs(60);
 /// routes, or a number of seconds above it. The larger limit applies.
 const NOISE: (f32, f32) = (2.0, 0.1);
 
+/// Longest time without a line of a container that writes 2,000 lines/s, in seconds. A container that is
+/// blocked writes nothing for as long as the destination takes nothing.
+const PAUSE: f64 = 5.0;
+
+/// Largest memory of the router, in KiB: the one that the README reserves for it.
+const MEMORY: u64 = 32 << 10;
+
 pub(super) fn dead_route(bench: &mut Bench) -> Outcome {
     let (alone, beside, dead) = (Receiver::start(), Receiver::start(), Receiver::start());
-    let writing = Writing::endless("dead", 2_000);
+    let flapping = Receiver::start_flapping(Duration::from_secs(1));
     // The first container is read for a single route, without dead routes.
-    let writer = bench.write(writing);
     let agent = Agent::start(bench, &[&alone.route("dead")]);
+    let writer = bench.write(Writing::endless("dead", 2_000));
     sleep(Duration::from_secs(20));
     agent.terminate();
     drop(writer);
     dead.stall(true);
-    let agent = Agent::start(
-        bench,
-        &[&beside.route("dead"), &dead.route("dead"), "gelf+tcp://nowhere.invalid:12201?filter.name=dead-*"],
-    );
+    let routes = [
+        beside.route("dead"),
+        dead.route("dead"),
+        "gelf+tcp://nowhere.invalid:12201?filter.name=dead-*".to_owned(),
+        // A small queue, which is full each time that the destination is down.
+        format!("{}&queue=500", flapping.route("dead")),
+    ];
+    let agent = Agent::start(bench, &routes.each_ref().map(String::as_str));
     let writer = bench.write(Writing::endless("dead", 2_000));
     sleep(DEAD);
     let while_dead = beside.tally().delays.clone();
     dead.stall(false);
     sleep(Duration::from_secs(5));
     let written = writer.end(bench.engine());
-    let healthy = beside.settle(&written, Duration::from_secs(20));
-    let back = dead.settle(&written, Duration::from_secs(40));
+    let [healthy, back, flapped] = [&beside, &dead, &flapping].map(|receiver| {
+        // A route that flaps is down for a second each time.
+        receiver.settle(&written, Duration::from_secs(40))
+    });
+    let memory = agent.memory("VmHWM");
     agent.kill();
     let alone = percentile(alone.tally().delays.clone());
+    let returning = percentile(beside.tally().delays.split_off(while_dead.len()));
     let while_dead = percentile(while_dead);
-    let holds = healthy.is_exact() && back.is_exact() && while_dead <= (alone * NOISE.0).max(alone + NOISE.1);
+    let pause = beside.tally().longest_pause();
+    let holds = [healthy, back].iter().all(Account::is_exact)
+        && flapped.lost + flapped.announced == 0
+        && while_dead <= (alone * NOISE.0).max(alone + NOISE.1)
+        && pause <= PAUSE
+        && memory <= MEMORY;
     let figure = format!(
-        "99 % of the lines within {alone:.3} s alone and {while_dead:.3} s beside dead routes; healthy: {healthy}; dead \
-         and back: {back}"
+        "99 % of the lines within {alone:.3} s alone, {while_dead:.3} s beside dead routes and {returning:.3} s while \
+         one returns; healthy: {healthy}; dead and back: {back}; flapping: {flapped}; longest pause of the container \
+         {pause:.3} s; memory {memory} KiB"
     );
-    let asked = "within noise of alone; lost 0, repeated 0 on both";
+    let asked = format!(
+        "beside dead routes within noise of alone; lost 0, repeated 0 on both, lost 0 on the flapping one; no pause of \
+         {PAUSE} s; at most {MEMORY} KiB"
+    );
     Outcome::new(figure, asked, holds)
 }
 

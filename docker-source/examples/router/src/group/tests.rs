@@ -1,0 +1,97 @@
+use docker_source::Container;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::*;
+use crate::deliver::{self, Destination};
+use crate::lines::WarnedContainers;
+
+/// Returns a route that sends nothing until its destination runs.
+fn queue(uri: &str) -> (RouteQueue, Destination) {
+    let route = Route::parse(uri).unwrap();
+    let (delivery, destination, tally) = deliver::open(&route).unwrap();
+    let queue = RouteQueue {
+        name: uri.to_owned(),
+        lines: LineStage::new(&route, WarnedContainers::default()),
+        route,
+        decisions: Decisions::default(),
+        delivery,
+        tally: Arc::new(tally),
+        progress: SharedProgress::default(),
+        removal: Removal::default(),
+        hold_up: HoldUp::default(),
+    };
+    (queue, destination)
+}
+
+fn shared() -> (Shared, UnboundedReceiver<LeavingRoute>) {
+    let (leaving, left) = unbounded_channel();
+    let shared = Shared {
+        address: "unix:///nowhere.sock".parse().unwrap(),
+        stop: Stop::new().unwrap(),
+        sources: Sources::default(),
+        route_started: Arc::default(),
+        leaving,
+        removals: watch::Sender::new(0).subscribe(),
+        ticks: Ticks::new(Instant::now()),
+    };
+    (shared, left)
+}
+
+/// Passes lines to the routes. Returns the time of waiting for the routes.
+async fn pass(lines: usize, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> Duration {
+    let container = Arc::new(Container::builder("web").build());
+    let mut total = Duration::ZERO;
+    for _ in 0..lines {
+        let before = Instant::now();
+        route(&Arc::new(Record::builder(container.clone(), "line").build()), routes, shared);
+        assert!(deliver(routes, shared).await);
+        total += before.elapsed();
+        // The line is sent before the next one is read.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    total
+}
+
+const LIMIT: Duration = Duration::from_millis(250);
+/// The error of samples.
+const TOLERANCE: Duration = Duration::from_millis(50);
+/// A destination that takes datagrams without a limit.
+const ALIVE: &str = "gelf://127.0.0.1:9";
+
+#[tokio::test(start_paused = true)]
+async fn full_routes_hold_up_the_others_for_250_ms_together() {
+    let (alive, destination) = queue(ALIVE);
+    tokio::spawn(destination.run());
+    let (first, _never_takes) = queue("gelf+tcp://127.0.0.1:9?queue=3");
+    let (second, _never_takes_either) = queue("gelf+tcp://127.0.0.1:9?queue=3");
+    let mut routes = vec![first, alive, second];
+    let (mut shared, mut left) = shared();
+    let total = pass(20, &mut routes, &mut shared).await;
+    assert!(total <= LIMIT + TOLERANCE, "{total:?}");
+    assert_eq!(routes.iter().map(|queue| queue.name.as_str()).collect::<Vec<_>>(), [ALIVE]);
+    assert!(left.try_recv().is_ok() && left.try_recv().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_route_holds_up_the_others_no_longer_than_a_full_one() {
+    let (alive, destination) = queue(ALIVE);
+    tokio::spawn(destination.run());
+    let (slow, destination) = queue("gelf://127.0.0.1:9?queue=3&rate=50");
+    tokio::spawn(destination.run());
+    let mut routes = vec![slow, alive];
+    let (mut shared, _left) = shared();
+    let total = pass(1000, &mut routes, &mut shared).await;
+    assert!(total <= LIMIT + TOLERANCE, "{total:?}");
+    assert_eq!(routes.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_that_are_full_together_stay_together() {
+    let (first, _never_takes) = queue("gelf+tcp://127.0.0.1:9?queue=3");
+    let (second, _never_takes_either) = queue("gelf+tcp://127.0.0.1:9?queue=5");
+    let mut routes = vec![first, second];
+    let (mut shared, _left) = shared();
+    let passing = pass(10, &mut routes, &mut shared);
+    assert!(tokio::time::timeout(Duration::from_secs(3600), passing).await.is_err());
+    assert_eq!(routes.len(), 2);
+}

@@ -1,0 +1,99 @@
+//! The time for which a route holds up the other routes of its group.
+//!
+//! A group waits for a route whose queue is full. This costs the other routes nothing as long as they have
+//! messages to send themselves, for example when the network is down for all of them. Therefore the time is
+//! sampled: a tick counts if the group waits for the route at that moment and another route has nothing to
+//! send. So a destination that takes lines slowly counts as well as one that takes none.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The time between two samples.
+const TICK: Duration = Duration::from_millis(25);
+/// The time for which a route may hold up the others.
+const LIMIT: Duration = Duration::from_millis(250);
+/// The part of the time that does not count: 1 %. A destination may pause now and then.
+const FREE_SHARE: u32 = 100;
+
+/// The times at which samples are taken. They do not depend on the times at which a group begins to wait, so
+/// that many short waits count as much as a long one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ticks {
+    start: Instant,
+}
+
+impl Ticks {
+    pub(crate) fn new(start: Instant) -> Self {
+        Self { start }
+    }
+
+    /// Returns the first tick after `now`.
+    pub(crate) fn after(self, now: Instant) -> Instant {
+        // A second is a multiple of a tick.
+        let since = (now - self.start).subsec_nanos() % TICK.subsec_nanos();
+        now + TICK - Duration::from_nanos(since.into())
+    }
+}
+
+/// The samples of one route.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HoldUp {
+    time: Duration,
+    last: Option<Instant>,
+}
+
+impl HoldUp {
+    /// Notes that the route holds up another one at a tick.
+    pub(crate) fn sample(&mut self, now: Instant) {
+        let since = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
+        self.time = self.time.saturating_sub(since.saturating_sub(TICK) / FREE_SHARE) + TICK;
+    }
+
+    /// Returns whether the route has held up the others for too long: for 250 ms and 1 % of the time.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.time >= LIMIT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Samples a route that holds up the others for the first `held` of every `period`. Returns the time for
+    /// which it has held them up when that is too long, or `None` if an hour passes before.
+    fn held_until_too_long(held: Duration, period: Duration) -> Option<Duration> {
+        let start = Instant::now();
+        let (ticks, mut hold_up, mut now) = (Ticks::new(start), HoldUp::default(), start);
+        while now - start < Duration::from_secs(3600) {
+            now = ticks.after(now);
+            let (periods, rest) =
+                ((now - start).as_nanos() / period.as_nanos(), (now - start).as_nanos() % period.as_nanos());
+            if rest < held.as_nanos() {
+                hold_up.sample(now);
+            }
+            if hold_up.is_too_long() {
+                return Some(held * u32::try_from(periods).unwrap());
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn many_short_waits_count_as_much_as_a_long_one() {
+        let second = Duration::from_secs(1);
+        assert_eq!(held_until_too_long(second, second), Some(Duration::ZERO));
+        for (held, period) in [(7, 10), (30, 300), (400, 1000), (1, 7)] {
+            let (held, period) = (Duration::from_millis(held), Duration::from_millis(period));
+            let total = held_until_too_long(held, period).unwrap();
+            assert!(total <= LIMIT * 3 / 2, "{held:?} of {period:?}: {total:?}");
+        }
+    }
+
+    #[test]
+    fn a_route_may_hold_up_the_others_for_one_percent_of_the_time() {
+        assert_eq!(held_until_too_long(Duration::from_millis(20), Duration::from_secs(3)), None);
+        assert_eq!(held_until_too_long(Duration::from_millis(200), Duration::from_secs(25)), None);
+        assert!(held_until_too_long(Duration::from_millis(200), Duration::from_secs(5)).is_some());
+    }
+}

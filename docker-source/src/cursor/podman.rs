@@ -1,0 +1,74 @@
+//! The lines that Podman returns again.
+//!
+//! A stream that follows a log may omit lines, for example at the end of a container that writes fast. A later
+//! request returns them between lines that were accepted before, and only a comparison of the texts tells
+//! them apart. The order does not matter: lines of one stamp with the same text are alike.
+
+use std::collections::{HashMap, VecDeque};
+
+use gelf_core::Timestamp;
+
+use super::{Identity, MARGIN, REMEMBERED_AT_MOST, whole_second};
+use crate::position::LinePosition;
+
+/// The accepted lines of one stream that the next request returns.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReadAgain {
+    /// The lines, in the order of their acceptance.
+    lines: VecDeque<Identity>,
+    /// The number of equal lines that the current request has not returned yet.
+    awaited: HashMap<Identity, u32>,
+    /// The first line that the current request returns, until it has returned one. The request may begin
+    /// within this line.
+    first: Option<Identity>,
+}
+
+impl ReadAgain {
+    /// Begins a request for the lines from `since` on.
+    pub(super) fn begin_request(&mut self, since: Option<Timestamp>) {
+        self.first = self.lines.iter().find(|line| Some(line.time) >= since).copied();
+        // A request also returns older lines that follow those of the other stream.
+        self.awaited = HashMap::new();
+        for line in &self.lines {
+            *self.awaited.entry(*line).or_default() += 1;
+        }
+    }
+
+    /// Returns whether the line, or the end of it that the request returns, is one of the accepted ones.
+    /// Each of them is returned once.
+    pub(super) fn returns(&mut self, line: Identity) -> bool {
+        let first = self.first.take().filter(|first| first.time == line.time);
+        self.take(first.unwrap_or(line))
+    }
+
+    fn take(&mut self, line: Identity) -> bool {
+        let Some(count) = self.awaited.get_mut(&line).filter(|count| **count > 0) else { return false };
+        *count -= 1;
+        true
+    }
+
+    /// Adds an accepted line. `newest` is the newest stamp of the stream, and `latest` the place of the last
+    /// line. Returns the place up to which all lines are forgotten, if lines are forgotten: they count as
+    /// read.
+    pub(super) fn push(
+        &mut self,
+        line: Identity,
+        newest: Option<Timestamp>,
+        latest: Option<LinePosition>,
+    ) -> Option<LinePosition> {
+        if self.lines.len() == REMEMBERED_AT_MOST {
+            self.lines = VecDeque::new();
+            return latest;
+        }
+        self.lines.push_back(line);
+        // The start of the next request, unless a line is open.
+        let since = newest.map(|newest| whole_second(newest.saturating_sub(MARGIN)));
+        let mut forgotten: Option<Timestamp> = None;
+        while let Some(oldest) = self.lines.front().filter(|oldest| Some(oldest.time) < since) {
+            forgotten = forgotten.max(Some(oldest.time));
+            self.lines.pop_front();
+        }
+        // All lines with this stamp count as read.
+        forgotten.map(|time| LinePosition { time, earlier: u32::MAX, open_length: None })
+    }
+}
