@@ -2,11 +2,11 @@
 //!
 //! `serve` accepts connections within limits, and `stall` ends those whose client takes no bytes. `caller`
 //! refuses requests that a page of another site makes, `dispatch` finds the answer of a path, and `answer`
-//! has the types of answers. `engine` asks the Engine whether it answers, `progress` notices lines that wait,
-//! and `health` answers with the problems. `metrics` answers with all counters, in the format that
-//! `exposition` writes, and `containers` with the containers. `logs` answers with a live tail of `tail`, in
-//! the form of `tail_text` and through the buffer of `tail_buffer`, also as a `web_socket`. `routes` shows
-//! and changes the routes. `time` writes times.
+//! has the types of answers. `engine` asks the Engine whether it answers, `idle` tries destinations without a
+//! connection, `progress` notices lines that wait, and `health` answers with the problems. `metrics` answers
+//! with all counters, in the format that `exposition` writes, and `containers` with the containers. `logs`
+//! answers with a live tail of `tail`, in the form of `tail_text` and through the buffer of `tail_buffer`,
+//! also as a `web_socket`. `routes` shows and changes the routes. `time` writes times.
 
 mod answer;
 mod caller;
@@ -15,6 +15,7 @@ mod dispatch;
 mod engine;
 mod exposition;
 mod health;
+mod idle;
 mod logs;
 mod metrics;
 mod progress;
@@ -41,6 +42,7 @@ use crate::registry::Registry;
 use crate::routes_folder::RoutesFolder;
 use crate::stop::Stop;
 
+use self::idle::IdleRoutes;
 use self::progress::Progress;
 
 pub(crate) use self::routes::Addition;
@@ -56,6 +58,7 @@ pub(crate) struct Api {
     /// Holds while the Engine answers.
     engine: Condition,
     progress: Progress,
+    idle: IdleRoutes,
     /// The live tails that are still possible.
     tails: Arc<Semaphore>,
     stop: Stop,
@@ -90,6 +93,7 @@ impl Api {
             is_writable,
             engine: Condition::default(),
             progress: Progress::default(),
+            idle: IdleRoutes::default(),
             tails: Arc::new(Semaphore::new(MAX_TAILS)),
             stop: shared.stop.clone(),
             folder,
@@ -106,6 +110,7 @@ pub(crate) fn start(api: Api) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(engine::watch(api.address.clone(), api.engine.clone()));
     tasks.spawn(progress::watch(api.clone()));
+    tasks.spawn(idle::watch(api.clone()));
     tasks.spawn(serve::run(api));
     tasks
 }

@@ -10,6 +10,7 @@ use super::Api;
 use super::answer::{Answer, json as json_answer};
 use super::progress::Part;
 use super::time::since;
+use crate::condition::Problem;
 use crate::registry::RunningRoute;
 
 /// The limit of names of containers in an answer.
@@ -47,13 +48,16 @@ fn problems(api: &Api) -> Vec<Value> {
         problems.push(json!({ "problem": "no log is read yet" }));
     }
     let down = routes.iter().filter_map(|route| match route.tally.state() {
-        ClientState::Down { since } => Some((route, since)),
-        _ => None,
+        ClientState::Down { since } => {
+            let error = route.tally.last_error().map(|error| error.to_string());
+            Some((route, Problem { since, error: error.unwrap_or_default() }))
+        }
+        _ => api.idle.problem(&route.id).map(|problem| (route, problem)),
     });
     let mut is_down = Vec::new();
-    for (route, since) in down {
+    for (route, problem) in down {
         is_down.push(&route.id);
-        problems.push(destination_down(route, since));
+        problems.push(destination_down(route, &problem));
     }
     let mut closed = Vec::new();
     for (part, lines, at) in api.progress.stalled(Instant::now()) {
@@ -92,12 +96,12 @@ fn problems(api: &Api) -> Vec<Value> {
     problems
 }
 
-fn destination_down(route: &RunningRoute, at: Instant) -> Value {
+fn destination_down(route: &RunningRoute, problem: &Problem) -> Value {
     json!({
         "problem": "the destination is down",
         "route": shown(route),
-        "since": since(at),
-        "error": route.tally.last_error().as_deref(),
+        "since": since(problem.since),
+        "error": problem.error,
     })
 }
 

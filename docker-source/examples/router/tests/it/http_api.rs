@@ -129,6 +129,14 @@ async fn the_health_check_names_a_destination_that_is_down_until_it_is_back() {
     served.wait_for_health(200).await;
     served.web.line(Stream::Stdout, "one");
     timeout(TIMEOUT, receiver.recv()).await.unwrap();
+    // A destination that goes away is known to be down before there is a line for it.
+    sleep(Duration::from_secs(2)).await;
+    receiver.close(TIMEOUT);
+    while timeout(TIMEOUT, receiver.recv()).await.unwrap().is_some() {}
+    drop(receiver);
+    served.wait_for_health(503).await;
+    let _receiver = listen_again(address).await;
+    served.wait_for_health(200).await;
 }
 
 /// The kernel takes some lines for a destination that reads nothing, and then the route stalls.

@@ -1,0 +1,67 @@
+//! Tries to connect to the destinations of routes that have no connection and no line to send. The client of
+//! such a route connects with the next line, and knows nothing of the destination until then.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use gelf_tokio::{ClientState, Transport};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::Api;
+use crate::condition::{Condition, Problem};
+use crate::registry::RunningRoute;
+
+/// The time between two attempts. Together with [`WITHIN`], a problem is known within 8 s.
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The time that an attempt may take.
+const WITHIN: Duration = Duration::from_secs(3);
+
+/// The idle routes, each with the result of the last attempt.
+#[derive(Debug, Default)]
+pub(super) struct IdleRoutes(Mutex<HashMap<String, Condition>>);
+
+impl IdleRoutes {
+    /// Returns the problem of an idle route, if its destination could not be reached.
+    pub(super) fn problem(&self, id: &str) -> Option<Problem> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id)?.problem()
+    }
+
+    /// Returns the conditions of the routes with these ids, and forgets the others.
+    fn conditions(&self, ids: impl Iterator<Item = String>) -> Vec<Condition> {
+        let known = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now: Vec<_> = ids.map(|id| (known.get(&id).cloned().unwrap_or_default(), id)).collect();
+        *known = now.iter().map(|(condition, id)| (id.clone(), condition.clone())).collect();
+        now.into_iter().map(|(condition, _)| condition).collect()
+    }
+}
+
+/// Tries each idle route at an interval.
+pub(super) async fn watch(api: Arc<Api>) {
+    loop {
+        let routes = api.registry.routes();
+        let idle: Vec<_> = routes.iter().filter(|route| is_idle(route)).collect();
+        let conditions = api.idle.conditions(idle.iter().map(|route| route.id.clone()));
+        for (route, condition) in idle.into_iter().zip(conditions) {
+            let endpoint = &route.route.endpoint;
+            let connecting = TcpStream::connect((endpoint.host().to_owned(), endpoint.port()));
+            tokio::spawn(async move {
+                match timeout(WITHIN, connecting).await {
+                    Ok(Ok(_)) => condition.holds(),
+                    Ok(Err(error)) => condition.failed(error),
+                    Err(_) => condition.failed("the attempt to connect timed out"),
+                }
+            });
+        }
+        sleep(INTERVAL).await;
+    }
+}
+
+/// Returns whether the route has one connection for all lines, has lost it, and has no line to send. A
+/// destination of several hosts is not tried, since one of them is enough.
+fn is_idle(route: &RunningRoute) -> bool {
+    let Transport::Tcp(options) = route.route.endpoint.transport() else { return false };
+    let is_unconnected = matches!(route.tally.state(), ClientState::Connecting);
+    options.failover.is_empty() && is_unconnected && route.tally.figures().waiting() == 0
+}
