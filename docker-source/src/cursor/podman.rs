@@ -1,8 +1,8 @@
 //! The lines that Podman returns again.
 //!
-//! A stream that follows a log may omit lines, for example at the end of a container that writes fast. A later
-//! request returns them between lines that were accepted before, and only a comparison of the texts tells
-//! them apart. The order does not matter: lines of one stamp with the same text are alike.
+//! A stream that follows a log may omit lines, for example at the end of a container that writes fast. A
+//! later request returns them between lines that were accepted before, and only a comparison of the texts
+//! tells them apart. The order does not matter: lines of one stamp with the same text are alike.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -160,8 +160,8 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "dead-route",
-        about: "a destination that takes nothing for 60 s, one whose name does not resolve, one that comes and goes \
-                each second, and a fourth one",
+        about: "a destination that takes nothing for 60 s, one whose name does not resolve, \
+                one that comes and goes each second, and a fourth one",
         run: destinations::dead_route,
     },
     Row {

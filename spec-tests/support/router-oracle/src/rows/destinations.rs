@@ -67,13 +67,13 @@ pub(super) fn dead_route(bench: &mut Bench) -> Outcome {
         && pause <= PAUSE
         && memory <= MEMORY;
     let figure = format!(
-        "99 % of the lines within {alone:.3} s alone, {while_dead:.3} s beside dead routes and {returning:.3} s while \
-         one returns; healthy: {healthy}; dead and back: {back}; flapping: {flapped}; longest pause of the container \
-         {pause:.3} s; memory {memory} KiB"
+        "99 % of the lines within {alone:.3} s alone, {while_dead:.3} s beside dead routes and \
+         {returning:.3} s while one returns; healthy: {healthy}; dead and back: {back}; flapping: {flapped}; \
+         longest pause of the container {pause:.3} s; memory {memory} KiB"
     );
     let asked = format!(
-        "beside dead routes within noise of alone; lost 0, repeated 0 on both, lost 0 on the flapping one; no pause of \
-         {PAUSE} s; at most {MEMORY} KiB"
+        "beside dead routes within noise of alone; lost 0, repeated 0 on both, lost 0 on the flapping one; \
+         no pause of {PAUSE} s; at most {MEMORY} KiB"
     );
     Outcome::new(figure, asked, holds)
 }
