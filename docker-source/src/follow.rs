@@ -223,10 +223,10 @@ impl Following {
             self.selection.ended();
         }
         self.seen = commands;
-        if let Some(records) = self.tail
-            && let Some(step) = self.begin_at_tail(records).await?
-        {
-            return Ok(step);
+        if let Some(records) = self.tail {
+            if let Some(step) = self.begin_at_tail(records).await? {
+                return Ok(step);
+            }
         }
         self.descriptor = self.descriptor.take().or_else(|| self.context.descriptors.log());
         if self.descriptor.is_none() {
@@ -260,11 +260,12 @@ impl Following {
             Err(error) => return self.not_opened(&error).await,
         };
         // An Engine that was away when the container was first inspected answers now.
-        if self.metadata.is_partial()
-            && let Ok(inspect) = context.client.inspect(&self.id).await
-            && !self.metadata.update(inspect)
-        {
-            return Ok(self.not_selected());
+        if self.metadata.is_partial() {
+            if let Ok(inspect) = context.client.inspect(&self.id).await {
+                if !self.metadata.update(inspect) {
+                    return Ok(self.not_selected());
+                }
+            }
         }
         self.note(Some(FollowState::Followed));
         self.left = None;
