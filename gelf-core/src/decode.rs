@@ -15,6 +15,7 @@
 //! - `message` or the first line of `full_message` replaces a missing `short_message`.
 //! - Invalid UTF-8 becomes U+FFFD.
 
+mod invalid_utf8;
 mod json;
 mod members;
 mod names;
@@ -24,10 +25,11 @@ mod visitor;
 use std::fmt;
 
 use crate::message::{FieldName, Message};
+use invalid_utf8::corrected;
 use json::Reader;
 use members::Members;
 use names::Names;
-use text_buffer::{TextBuffer, whole_characters};
+use text_buffer::TextBuffer;
 use visitor::{Collector, Owning};
 
 pub use visitor::Visitor;
@@ -215,93 +217,6 @@ impl Decoder {
             visitor.further_deviations(report.further);
         }
         Ok(())
-    }
-}
-
-/// Replaces invalid UTF-8 by U+FFFD. The result is the same as that of [`String::from_utf8_lossy`], but this
-/// function is faster for text with many invalid bytes. Returns `None` if the result has more than `limit`
-/// bytes.
-fn corrected(payload: &[u8], limit: usize, buffer: &mut TextBuffer) -> Option<String> {
-    buffer.clear();
-    let mut rest = payload;
-    // Tells whether the last valid part was long. If it was, the next part is probably long, too.
-    let mut long = true;
-    while !rest.is_empty() {
-        if long {
-            rest = push_valid_windows(rest, buffer);
-        }
-        let Some(chunk) = rest.utf8_chunks().next() else { break };
-        buffer.push_str(chunk.valid());
-        long = chunk.valid().len() >= WINDOW / 2;
-        rest = rest.get(chunk.valid().len()..).unwrap_or_default();
-        // Invalid bytes often follow one another, with a few valid characters in between.
-        let mut valid = 0;
-        while !rest.is_empty() && valid < 16 && buffer.len() <= limit {
-            let read = match character_len(rest) {
-                Ok(1) => {
-                    let len = buffer.push_ascii(rest);
-                    valid += len;
-                    len
-                }
-                Ok(len) => {
-                    valid += 1;
-                    buffer.push_start(rest, len);
-                    len
-                }
-                Err(len) => {
-                    valid = 0;
-                    buffer.push(char::REPLACEMENT_CHARACTER);
-                    len
-                }
-            };
-            rest = rest.get(read..).unwrap_or_default();
-        }
-        if buffer.len() > limit {
-            return None;
-        }
-    }
-    buffer.take().filter(|text| text.len() <= limit)
-}
-
-/// Adds valid text to the buffer, a window at a time, and returns the rest, which may begin with valid text.
-fn push_valid_windows<'a>(mut text: &'a [u8], buffer: &mut TextBuffer) -> &'a [u8] {
-    loop {
-        let window = text.first_chunk::<WINDOW>().map_or(text, |window| window);
-        let Some((window, rest)) = text.split_at_checked(whole_characters(window)) else { return text };
-        match simdutf8::basic::from_utf8(window) {
-            Ok(valid) if !valid.is_empty() => buffer.push_str(valid),
-            _ => return text,
-        }
-        text = rest;
-    }
-}
-
-/// The length, in bytes, of the windows in which long valid parts are checked.
-const WINDOW: usize = 4096;
-
-/// Returns the length of the character at the start of `text`. An error is the number of bytes that are replaced
-/// by one U+FFFD: the length of an incomplete character, or 1 for a byte with which no character begins (Unicode
-/// 16, section 3.9, table 3-7).
-#[inline(always)]
-fn character_len(text: &[u8]) -> Result<usize, usize> {
-    let is_next = |at: usize| matches!(text.get(at), Some(0x80..0xc0));
-    let (second, len) = match text {
-        [0..0x80, ..] => return Ok(1),
-        [0xc2..=0xdf, ..] => (is_next(1), 2),
-        [0xe0, second, ..] => (matches!(second, 0xa0..0xc0), 3),
-        [0xed, second, ..] => (matches!(second, 0x80..0xa0), 3),
-        [0xe1..=0xef, ..] => (is_next(1), 3),
-        [0xf0, second, ..] => (matches!(second, 0x90..0xc0), 4),
-        [0xf4, second, ..] => (matches!(second, 0x80..0x90), 4),
-        [0xf1..=0xf3, ..] => (is_next(1), 4),
-        _ => (false, 1),
-    };
-    match (second, len) {
-        (false, _) => Err(1),
-        (true, 2) => Ok(2),
-        (true, _) if !is_next(2) => Err(2),
-        (true, 4) if !is_next(3) => Err(3),
-        (true, len) => Ok(len),
     }
 }
 

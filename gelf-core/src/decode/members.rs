@@ -384,7 +384,21 @@ fn finite(text: Cow<'_, str>) -> Option<Number<'_>> {
 }
 
 fn is_blank(text: &str) -> bool {
-    text.trim().is_empty()
+    trim(text).is_empty()
+}
+
+/// Removes white space at both ends. Blocks of ASCII white space take one vector instruction each.
+#[allow(clippy::indexing_slicing, reason = "behind ASCII characters begins a character")]
+fn trim(text: &str) -> &str {
+    let is_white = |byte: &u8| matches!(byte, b'\t'..=b'\r' | b' ');
+    let mut rest = text;
+    while let Some(block) = rest.as_bytes().first_chunk::<32>() {
+        if !block.iter().fold(true, |all, byte| all & is_white(byte)) {
+            break;
+        }
+        rest = &rest[32..];
+    }
+    rest.trim()
 }
 
 /// Returns the first line that is not blank.
@@ -447,7 +461,7 @@ fn timestamp(
             reader.deviate(DeviationKind::WrongType(Member::Timestamp), offset)?;
             match other {
                 Json::Str(text) => {
-                    let text = text.trim();
+                    let text = trim(text);
                     match Timestamp::from_decimal(text) {
                         Err(InvalidTimestamp::Syntax) => Timestamp::from_rfc3339(text),
                         read => read,
@@ -480,7 +494,7 @@ fn level(reader: &mut Reader<'_, '_>, value: &Json<'_>, offset: usize) -> Result
             reader.deviate(DeviationKind::WrongType(Member::Level), offset)?;
             match other {
                 Json::Str(text) => {
-                    let text = text.trim();
+                    let text = trim(text);
                     of_number(json_integer(text)).or_else(|| text.parse().ok())
                 }
                 _ => None,

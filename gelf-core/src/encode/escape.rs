@@ -314,10 +314,16 @@ pub(crate) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8]) -> (usize,
                     room = put(room, bytes, len);
                     rest = tail;
                 }
-                // Exactly one character stands in front of the next escape.
-                [byte, b'\\', ..] if !matches!(byte, b'"' | b'\\') && (RAW || *byte >= 0x20) => {
+                // One or two bytes between two escapes.
+                [byte, b'\\', ..] if is_clean_byte::<RAW>(*byte) => {
                     room = put(room, [*byte], 1);
                     rest = &rest[1..];
+                }
+                [first, second, b'\\', ..]
+                    if is_clean_byte::<RAW>(*first) && is_clean_byte::<RAW>(*second) =>
+                {
+                    room = put(room, [*first, *second], 2);
+                    rest = &rest[2..];
                 }
                 _ => match short_escape(rest) {
                     Some((short, tail)) => {
@@ -334,6 +340,12 @@ pub(crate) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8]) -> (usize,
         run_from = rest.len();
     }
     (text.len() - rest.len(), len - room.len())
+}
+
+/// Returns whether a byte of a JSON string stands for itself; `RAW` accepts control characters.
+#[inline(always)]
+const fn is_clean_byte<const RAW: bool>(byte: u8) -> bool {
+    byte != b'"' && byte != b'\\' && (RAW || byte >= 0x20)
 }
 
 /// Returns the number that four hexadecimal digits stand for.
