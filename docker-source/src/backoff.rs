@@ -1,4 +1,4 @@
-//! Waits that double from attempt to attempt.
+//! Computes waits that double from attempt to attempt.
 
 use std::time::Duration;
 

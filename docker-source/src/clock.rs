@@ -1,12 +1,12 @@
-//! The Engine's clock, which stamps the lines.
+//! Estimates the time of the Engine's clock, which stamps the lines.
 
 use std::time::{Duration, SystemTime};
 
 use gelf_core::Timestamp;
 use tokio::time::Instant;
 
-/// An estimate of the Engine's clock: the time that the Engine reported once, and the time that has passed
-/// since.
+/// An estimate of the Engine's clock. The estimate is the time that the Engine reported once, plus the time
+/// that has passed since then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EngineClock {
     start: Timestamp,

@@ -1,4 +1,4 @@
-//! Containers and their metadata.
+//! Defines containers and their metadata.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -135,8 +135,9 @@ impl Container {
         &self.log_driver
     }
 
-    /// Returns the options `max-size`, `max-file` and `cache-disabled` of the log driver, as far as they are
-    /// set for the container or were set for the Engine when the container was created; empty if unknown.
+    /// Returns the options `max-size`, `max-file` and `cache-disabled` of the log driver; empty if unknown.
+    /// An option is present if it is set for the container, or was set for the Engine when the container was
+    /// created.
     pub fn log_options(&self) -> &BTreeMap<String, String> {
         &self.log_options
     }

@@ -1,4 +1,4 @@
-//! The state that all followers of a source share.
+//! Defines the state that all followers of a source share.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::stopping::Stopping;
 use crate::timing::Timing;
 use crate::warnings::Warnings;
 
-/// The maximum number of logs that catch up at the same time. For each, the Engine decodes whole files on a
-/// processor of its own. With 50 logs of 10,000 lines each that catch up, limits of 1, 2, 4 and 50 take the same
-/// time, and the same processor time of Docker 20.10. Two leave the Engine processors for its containers, and
-/// go on if one of them waits.
+/// The maximum number of logs that are read up to their present end at the same time. For each of these logs,
+/// the Engine decodes whole files on a separate processor. When 50 logs of 10,000 lines each are read from
+/// Docker 20.10, limits of 1, 2, 4 and 50 take the same time and the same processor time. With a limit of
+/// two, processors remain for the containers, and one log is read while the other waits.
 pub(crate) const CATCH_UPS: usize = 2;
 
 /// The state that all followers of a source share.
@@ -41,8 +41,8 @@ pub(crate) struct Context {
     pub(crate) catch_ups: Semaphore,
     pub(crate) descriptors: Descriptors,
     pub(crate) stopping: Arc<Stopping>,
-    /// Is notified when the Engine refuses a connection. An Engine that ends may keep the stream of events open
-    /// for some seconds more.
+    /// Notifies the supervisor when the Engine refuses a connection. An Engine that ends may keep the stream
+    /// of events open for some more seconds.
     pub(crate) refused: Notify,
     pub(crate) warnings: Warnings,
 }

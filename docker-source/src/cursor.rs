@@ -1,5 +1,5 @@
-//! The reading position in a container's log, from which reading resumes after a break without loss or
-//! repetition.
+//! Keeps the reading position in a container's log. After a break, reading resumes from this position without
+//! loss or repetition.
 //!
 //! The Engine does not number lines. Each line has only a stamp, which is the time at which the Engine
 //! received the line. A request can have the parameter `since=`, which is inclusive and exact to the
@@ -20,10 +20,10 @@
 //! order, and count as [too old](Novelty::TooOld).
 //!
 //! [Podman](Dialect::Podman) has coarse stamps, repeats nothing, and filters a log by finer stamps than it
-//! sends. With Podman, each request begins at a whole second. Thus it returns all lines of a stamp or none.
-//! In each stream, the cursor finds the last line of an earlier source by its stamp and by the count of
-//! earlier lines with that stamp. Of the lines behind it, a request returns each accepted line [once
-//! more](podman). All others are new, whatever their stamps and texts.
+//! sends. With Podman, each request begins at a whole second. Thus the response has all lines of a stamp or
+//! none. In each stream, the cursor finds the last line of an earlier source by its stamp and by the count of
+//! earlier lines with that stamp. Behind this line, a response repeats each accepted line [once](podman). All
+//! other lines are new, whatever their stamps and texts.
 //!
 //! A stamp may also lie in the future, because the clock was set back later, or because a container with a
 //! terminal forged the stamp. Such a line moves the start of requests at most to the Engine's clock at the
@@ -62,7 +62,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// The time for which lines are remembered: twice [`MARGIN`].
 const REMEMBERED_FOR: Duration = Duration::from_secs(2);
 
-/// The minimum number of lines that are remembered of a stream, however old they are. Docker 20.10 repeats
+/// The minimum number of lines that are remembered of a stream, regardless of their age. Docker 20.10 repeats
 /// some lines when it rotates its files.
 const REMEMBERED_AT_LEAST: usize = 4096;
 
@@ -77,12 +77,13 @@ pub(crate) enum Novelty {
     New,
     /// The line was read before.
     Repeated,
-    /// The line arrived while older lines were read again, and is older than all remembered lines: most
-    /// likely it was read before.
+    /// The line arrived while older lines were read again, and is older than all remembered lines. Most
+    /// likely, the line was read before.
     TooOld,
 }
 
-/// The reading position in the log of one container, restarts included. It is kept in memory only.
+/// The reading position in the log of one container, across restarts of the container. It is kept in memory
+/// only.
 ///
 /// The default is the beginning of the log: every line is new.
 #[derive(Clone, Debug, Default)]
@@ -90,11 +91,13 @@ pub(crate) struct Cursor {
     dialect: Dialect,
     stdout: StreamCursor,
     stderr: StreamCursor,
-    /// The newest accepted stamp. A stamp counts as no later than the Engine's clock at the time of reading.
+    /// The newest accepted stamp. A stamp that is later than the Engine's clock counts as the time of the
+    /// clock at reading.
     newest: Option<Timestamp>,
     /// The stamp of the first line that was read.
     first: Option<Timestamp>,
-    /// The `since` of the current request: lines with no earlier stamp arrive with all their pieces.
+    /// The `since` of the current request. Lines with this stamp or a later stamp arrive with all their
+    /// pieces.
     since: Option<Timestamp>,
     /// The stamp of the oldest line that was open when a request broke. The cursor keeps it until a later
     /// request has read further than all earlier requests.
@@ -102,14 +105,14 @@ pub(crate) struct Cursor {
     /// The number of proofs that no line is missing.
     proofs: u64,
     /// The stamp from which a request returns all lines behind the place that was proved last. Without a
-    /// proof, it is the start of an earlier cursor.
+    /// proof, it is the stamp at which an earlier cursor goes on.
     proved: Option<Timestamp>,
-    /// The lines behind that place that an earlier cursor has settled.
+    /// The lines behind the proved place that an earlier source has settled.
     ahead: Ahead,
 }
 
 impl Cursor {
-    /// Creates a cursor that goes on behind the lines of an earlier cursor that were
+    /// Creates a cursor that goes on behind the lines of an earlier source that were
     /// [settled](crate::Progress).
     pub(crate) fn resumed(at: &LogPosition) -> Self {
         Self {
@@ -149,7 +152,7 @@ impl Cursor {
         self.dialect = dialect;
         self.open = self.open.into_iter().chain(oldest_open).min();
         let resume = self.newest.or(self.open).map(|time| time.saturating_sub(MARGIN));
-        // `None` is less than `Some`, so `floor` wins if there is nothing else.
+        // `None` is less than `Some`, so `floor` is the result if there is no other stamp.
         let since = resume.into_iter().chain(self.open).min();
         self.since = match dialect {
             Dialect::Docker => since,
@@ -189,7 +192,7 @@ impl Cursor {
 
     /// Remembers a line and returns whether it was read before. `now` returns the Engine's clock.
     ///
-    /// A line is new if it is newer than all others of its stream, or if it is not remembered. While the
+    /// A line is new if it is newer than all other lines of its stream, or if it is not remembered. While the
     /// stream replays, there are two exceptions for lines that are not remembered:
     ///
     /// * A line that is not newer than the forgotten lines is [too old](Novelty::TooOld).
@@ -216,8 +219,8 @@ impl Cursor {
         if novelty != Novelty::New {
             return novelty;
         }
-        // A line that an earlier request has omitted may be older than the last line. It does not move the
-        // place of the last line. If the clock was set back, Podman goes on with earlier stamps.
+        // A line that an earlier request has omitted may be older than the last line. Such a line does not
+        // move the place of the last line. If the clock was set back, Podman goes on with earlier stamps.
         let goes_on = self.dialect == Dialect::Podman && !stream.replaying;
         if goes_on || Some(line.time) >= stream.last {
             stream.count(line, self.dialect);
@@ -272,8 +275,8 @@ impl Cursor {
         Place { line: place, since, origin: Origin::Unprovable, proofs: self.proofs }
     }
 
-    /// Notes that a window has shown that no line is missing before those that were read. `oldest_open` is
-    /// the stamp of the oldest line that is open in this window.
+    /// Notes that a window has shown that no line is missing before the lines that were read. `oldest_open`
+    /// is the stamp of the oldest line that is open in this window.
     pub(crate) fn prove(&mut self, oldest_open: Option<Timestamp>) {
         self.proofs += 1;
         self.ahead = Ahead::default();
@@ -288,8 +291,8 @@ impl Cursor {
         self.proved
     }
 
-    /// Returns the stamp from which a request returns all lines behind the newest one. `line` is the stamp of
-    /// that line if there is no other.
+    /// Returns the stamp from which a request returns all lines behind the newest line. If no line was
+    /// accepted, `line` is the stamp of the newest line.
     fn since_newest(&self, line: Timestamp, oldest_open: Option<Timestamp>) -> Timestamp {
         let newest = self.newest.unwrap_or(line).saturating_sub(MARGIN);
         oldest_open.into_iter().chain(self.open).fold(newest, Timestamp::min)
@@ -319,7 +322,7 @@ impl Cursor {
     }
 
     /// Returns the place of a line that was just accepted as new. `oldest_open` is the stamp of the oldest
-    /// line that is open in this request, and `floor` the stamp at which the reading of this log began.
+    /// line that is open in this request. `floor` is the stamp at which the reading of this log began.
     pub(crate) fn place(
         &self,
         line: &Line,
@@ -349,11 +352,11 @@ struct StreamCursor {
     last: Option<Timestamp>,
     /// The place of the last new line.
     latest: Option<LinePosition>,
-    /// The last line that an earlier source has settled, or with Podman a later line. All lines before it
-    /// were read before.
+    /// The last line that an earlier source has settled. With Podman, it may be a later line. All lines up to
+    /// this line were read before.
     settled: Option<LinePosition>,
-    /// The number of lines with the stamp of the `settled` line that precede it in the rest of the current
-    /// request. This is `None` once the request has passed the `settled` line.
+    /// The number of lines in the rest of the current request that precede the `settled` line and have its
+    /// stamp. `None` once the request has passed the `settled` line.
     until_settled: Option<u32>,
     replaying: bool,
     /// The stamp of the last line, until the current request has returned it.
@@ -416,8 +419,8 @@ impl StreamCursor {
         }
     }
 
-    /// Returns whether a line behind the settled one was accepted before. The stream replays up to the first
-    /// line that is newer than all accepted ones.
+    /// Returns whether a line behind the settled line was accepted before. The stream replays up to the first
+    /// line that is newer than all accepted lines.
     fn novelty_of_podman(&mut self, line: &Line) -> Novelty {
         if Some(line.time) > self.last {
             self.replaying = false;
@@ -453,7 +456,7 @@ impl StreamCursor {
         let same = self.latest.filter(|latest| latest.time == line.time);
         let earlier = match same {
             None => 0,
-            // This line continues the unfinished line, and takes its place.
+            // This line continues the unfinished latest line, and takes the place of that line.
             Some(latest) if dialect == Dialect::Podman && latest.open_length.is_some() => latest.earlier,
             Some(latest) => latest.earlier.saturating_add(1),
         };
@@ -461,7 +464,7 @@ impl StreamCursor {
         self.latest = Some(LinePosition { time: line.time, earlier, open_length });
     }
 
-    /// Remembers the line, and returns whether it is the newest of the stream.
+    /// Remembers the line, and returns whether it is the newest line of the stream.
     fn remember(&mut self, line: &Line, dialect: Dialect) -> bool {
         let is_newest = Some(line.time) > self.last;
         let identity = Identity::of(line);
@@ -472,7 +475,8 @@ impl StreamCursor {
             self.settled = forgotten.filter(is_behind).or(self.settled);
             return is_newest;
         }
-        // The oldest line is removed first. Otherwise, the buffer would double for one more line.
+        // The oldest line is removed before the new line is added. Otherwise, the buffer would double for one
+        // more line.
         if self.remembered.len() == REMEMBERED_AT_MOST {
             self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));
         }
@@ -498,7 +502,7 @@ impl StreamCursor {
             self.forgotten = self.forgotten.max(Some(oldest.time));
             self.remembered.pop_front();
         }
-        // Free the memory of a burst.
+        // Free the memory that a burst of lines has taken.
         if self.remembered.capacity() / 4 > self.remembered.len().max(REMEMBERED_AT_LEAST) {
             self.remembered.shrink_to(self.remembered.len() * 2);
         }

@@ -16,7 +16,7 @@ use crate::stats::ContainerStats;
 /// The maximum length of the text of a gap, in bytes.
 const GAP_BYTES: usize = 256;
 
-/// The state of reading when a line is complete.
+/// The state of the request at the time when a line is complete.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReadingState {
     /// The earliest `since` of further requests.
@@ -36,7 +36,7 @@ pub(crate) struct DedupSink {
     new_lines: u64,
     /// True if the requests skip a part of the log that the Engine cannot read.
     skips_damage: bool,
-    /// The stamp of a line that the log no longer has, until the next line is taken.
+    /// The stamp of a line that the log no longer has. `None` once the next line is taken.
     lost: Option<Timestamp>,
 }
 
@@ -54,7 +54,7 @@ impl DedupSink {
         self.has_requested
     }
 
-    /// Returns whether the first request will continue behind the settled lines of an earlier source.
+    /// Returns whether the first request will continue behind the lines that an earlier source has settled.
     pub(crate) fn resumes(&self) -> bool {
         !self.has_requested && lock(&self.cursor).has_lines()
     }
@@ -144,7 +144,7 @@ impl DedupSink {
         lock(&self.cursor).expect_any_line();
     }
 
-    /// Notes that no line is missing before those that were read; see [`Cursor::prove`].
+    /// Notes that no line is missing before the lines that were read; see [`Cursor::prove`].
     pub(crate) fn prove(&self, oldest_open: Option<Timestamp>) {
         lock(&self.cursor).prove(oldest_open);
     }
@@ -164,8 +164,8 @@ impl DedupSink {
         lock(&self.cursor).first()
     }
 
-    /// Notes that the log no longer has the line of this stamp or any earlier line. If the next line is
-    /// later, there is a gap before the next line.
+    /// Notes that the log no longer has the line of this stamp or any earlier line. If the next line has a
+    /// later stamp, there is a gap before it.
     pub(crate) fn begins_behind(&mut self, lost: Timestamp) {
         self.expect_any_line();
         self.lost = Some(lost);

@@ -1,11 +1,12 @@
-//! The file descriptors of this process that logs may use.
+//! Shares the file descriptors of this process between the logs and all other uses.
 //!
 //! Each log that is followed holds a connection to the Engine. Without a reserve, a host with more containers
 //! than descriptors would leave none for the events, the lists and the program itself. A reserve is therefore
 //! subtracted from the limit, and the streams of logs share the rest. If no descriptor is left, the logs of
-//! further containers are [read in turn](crate::follow): each is read up to its present, and its descriptor,
-//! which belongs to the reserve, then goes to the container that has waited for longest. So every container is
-//! read, however many there are. A warning reports their number.
+//! further containers are [read in turn](crate::follow). Each of these logs is read up to its present end
+//! with a descriptor of the reserve. The descriptor then goes to the container that has waited for longest.
+//! Thus all containers are read, regardless of their number. A warning reports the number of containers that
+//! are read in turn.
 
 use std::convert::Infallible;
 use std::fs;
@@ -22,8 +23,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// [catch up](crate::context::CATCH_UPS).
 const RESERVE: (u64, u64) = (12, 256);
 
-/// The time from the first waiting container to the warning. A short wait needs no warning, and the warning
-/// counts all containers that start at once.
+/// The time from the moment at which the first container waits to the warning. A shorter wait needs no
+/// warning. If many containers start at once, the warning counts all of them.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// The minimum time between the warnings of two shortages.
@@ -61,8 +62,8 @@ impl Descriptors {
         self.logs.clone().try_acquire_owned().ok()
     }
 
-    /// Waits for a descriptor for a request beside the stream of a log: an inspection, or a proof that the
-    /// stream has omitted nothing. It belongs to the reserve.
+    /// Waits for a descriptor of the reserve, for a request beside the stream of a log. Such a request is an
+    /// inspection, or a proof that the stream has omitted nothing.
     pub(crate) async fn request(&self) -> Option<SemaphorePermit<'_>> {
         self.requests.acquire().await.ok()
     }
@@ -74,8 +75,8 @@ fn soft_limit(limits: &str) -> Option<u64> {
     files.split_whitespace().next()?.parse().ok()
 }
 
-/// Warns once of each shortage of descriptors, and logs its end. `waiting` is the number of containers that
-/// wait for a descriptor.
+/// Warns once of each shortage of descriptors, and logs the end of the shortage. `waiting` is the number of
+/// containers that wait for a descriptor.
 pub(crate) async fn log_shortage(waiting: watch::Receiver<u64>) -> Infallible {
     report(waiting, |notice| match notice {
         Notice::Waiting(number) => tracing::warn!(
@@ -111,7 +112,7 @@ async fn report(mut waiting: watch::Receiver<u64>, mut say: impl FnMut(Notice)) 
 
 async fn becomes(waiting: &mut watch::Receiver<u64>, condition: impl Fn(u64) -> bool) {
     if waiting.wait_for(|number| condition(*number)).await.is_err() {
-        // The statistics have been dropped, and this task has nothing left to report.
+        // The statistics were dropped, so there is nothing left to report.
         std::future::pending::<()>().await;
     }
 }
@@ -155,7 +156,7 @@ mod tests {
         Descriptors::new(24, 10)
     }
 
-    /// Twenty containers, and a source with these descriptors.
+    /// Returns an Engine, its twenty running containers, and a source with these descriptors.
     async fn twenty_containers(
         options: Options,
         descriptors: fn() -> Descriptors,

@@ -1,4 +1,4 @@
-//! The Docker Engine's HTTP API, limited to the requests that reading logs needs.
+//! Implements a client of the Docker Engine's HTTP API, limited to the requests that are needed to read logs.
 //!
 //! | module | contents |
 //! |---|---|
@@ -7,7 +7,7 @@
 //! | `client` | one GET request, its timeouts and its body |
 //! | `resolve` | the lookup of the Engine's host name |
 //! | `endpoints` | the six requests |
-//! | `types` | the JSON answers: what is kept of them, and their parsing |
+//! | `types` | the JSON answers: the members that are kept, and their parsing |
 //! | `events` | the decoder of the event stream |
 //! | `keep` | the parts of a JSON value to keep, and their limits |
 //! | `members`, `array` | the filter that keeps these parts of a value, and of each element of an array |

@@ -91,8 +91,8 @@ impl ContainerFilter {
     /// without the label. The entry `KEY:` selects all containers.
     ///
     /// # Errors
-    /// Returns [`InvalidFilter`] for an invalid pattern, and for an entry without a colon, which Logspout
-    /// ignores.
+    /// Returns [`InvalidFilter`] for an invalid pattern, and for an entry without a colon. Logspout ignores
+    /// an entry without a colon.
     pub fn logspout_labels(mut self, list: &str) -> Result<Self, InvalidFilter> {
         for entry in list.split(',') {
             let (key, value) = entry.split_once(':').ok_or(InvalidFilter::NoColon)?;
@@ -126,8 +126,8 @@ impl ContainerFilter {
         self.mismatch(container).is_none()
     }
 
-    /// Returns the reason why the filter does not select the container, in words for operators, or `None` if
-    /// it does. The words contain no text of the container.
+    /// Returns the reason why the filter does not select the container, in words for operators. Returns
+    /// `None` if the filter selects the container. The words contain no text of the container.
     pub fn mismatch(&self, container: &Container) -> Option<String> {
         if !self.ids.is_empty() && !self.ids.iter().any(|id| container.id().starts_with(id)) {
             return Some(format!("its id does not begin with {}", self.ids.join(" or ")));

@@ -3,8 +3,9 @@
 //!
 //! The end of a stream proves little: streams end when the container ends, but also when the Engine restarts,
 //! when a proxy cuts idle connections, when a file cannot be decoded, and with Docker 20.10 when the
-//! container ends before all of its log is sent. So the follower asks whether the container still runs. If
-//! so, it resumes; if not, it reads the log until a read brings nothing new.
+//! container ends before all of its log is sent. Therefore the follower asks at the end of a stream whether
+//! the container still runs. If the container runs, the follower requests the log from the end of the stream
+//! on. Otherwise, it reads the log until a read brings nothing new.
 
 mod begin;
 mod catch_up;
@@ -44,11 +45,11 @@ use read::{Ending, Silence};
 use selection::Selection;
 use window::{Known, Reach, Scan};
 
-/// The number of pieces that are requested of a container that ran before the source connected. With a limit,
-/// the Engine reads its files from the end instead of decoding all of them.
+/// The number of records that are requested from the end of the log of a container that ran before the source
+/// connected. With such a limit, the Engine reads its files from the end instead of decoding all of them.
 const TAIL: u32 = 1024;
 
-/// A follower before it begins.
+/// A follower that has not begun yet.
 pub(crate) struct Follower {
     pub(crate) context: Arc<Context>,
     pub(crate) id: ContainerId,
@@ -58,7 +59,7 @@ pub(crate) struct Follower {
     pub(crate) stats: Arc<ContainerStats>,
     /// The earliest stamp of the lines to read.
     pub(crate) since: Timestamp,
-    /// Receives once whether the container is followed.
+    /// Sends once whether the container is followed.
     pub(crate) decided: Option<oneshot::Sender<bool>>,
 }
 
@@ -68,7 +69,7 @@ impl Follower {
         let timing = self.context.timing;
         let sink = DedupSink::new(self.context.clone(), self.cursor, self.stats);
         let metadata = ContainerMetadata::new(self.context.clone(), self.id.clone(), self.partial);
-        // The log of a run that the source has seen to begin is read from its beginning.
+        // If the source has seen the start of a run, the log of this run is read from its beginning.
         let is_earlier = reason != StartReason::Started && !sink.resumes();
         let tail = self.context.start.tail.filter(|_| is_earlier);
         let mut following = Following {
@@ -119,17 +120,19 @@ struct Following {
     backoff: Backoff,
     /// The earliest `since` of all requests.
     floor: Timestamp,
-    /// The number of records before the floor that are also read, until the floor is moved before them.
+    /// The number of records before the floor that are also to be read. `None` once the floor is moved before
+    /// these records.
     tail: Option<u32>,
     /// The end of the last run whose log was read to the end.
     drained: Timestamp,
     selection: Selection,
-    /// The stamp of the oldest line whose end the last response did not have.
+    /// The stamp of the oldest line that the last response left incomplete.
     open: Option<Timestamp>,
     /// The place up to which no line of the log is missing.
     known: Known,
     pace: Pace,
-    /// True if the log may have no lines but those of a first run that was followed from its start.
+    /// True if the log can only have lines of the container's first run, and this run was followed from its
+    /// start.
     is_first_run: bool,
     /// The number of consecutive requests that ended in a format error before they brought a new line.
     stuck: u32,
@@ -137,26 +140,28 @@ struct Following {
     refusals: u32,
     /// True if the log may have lines that no request has brought.
     is_unread: bool,
-    /// True if the log was not read for a while, so that it may have many such lines.
+    /// True if the log was not read for a while, and may have many lines that no request has brought.
     is_behind: bool,
     /// True if the Engine no longer knows the container.
     is_gone: bool,
-    /// The reader of the last response with its unfinished lines; the next response begins before them.
+    /// The reader of the last response, with its unfinished lines. The next response begins before these
+    /// lines.
     left: Option<LogReader>,
-    /// Exists if a stream has brought lines since the last proof.
+    /// Exists if a stream has brought lines since a window last proved that no line is missing.
     unproved: Option<Unproved>,
     /// The commands that have been executed.
     seen: FollowCommands,
-    /// The problems that were warned about: each is logged once for each container.
+    /// The problems that were logged. Each problem is logged once for each container.
     warned: Vec<Problem>,
-    /// The descriptor of the stream that follows the log, while there may be one.
+    /// The permit for the file descriptor of the stream that follows the log. Exists while there may be a
+    /// stream.
     descriptor: Option<OwnedSemaphorePermit>,
-    /// Exists while the container has no descriptor, or requests fail for want of one.
+    /// Exists while no file descriptor is free for the stream, or requests fail because none is free.
     waiting: Option<WaitingContainer>,
 }
 
 enum Step {
-    /// No descriptor is free for a stream: read the log up to its present, in turn with other logs.
+    /// No file descriptor is free for a stream: read the log up to its present end, in turn with other logs.
     Turn,
     /// Read the log as it grows.
     Follow {
@@ -238,8 +243,8 @@ impl Following {
         }
         let (query, scan) = self.opening(tail);
         let context = self.context.clone();
-        // A container may be removed, with its log, before an inspection is answered. A log that is open by
-        // then can still be read to its end.
+        // The first inspection and the request run at the same time: the container and its log may be removed
+        // before the inspection is answered. A log that is open by then can still be read to its end.
         let opened = match self.metadata.is_inspected() {
             true => context.client.logs(&self.id, query).await,
             false => {
@@ -259,7 +264,7 @@ impl Following {
             Ok(opened) => opened,
             Err(error) => return self.not_opened(&error).await,
         };
-        // An Engine that was away when the container was first inspected answers now.
+        // If the first inspection failed, the next one may succeed: the Engine has just answered a request.
         if self.metadata.is_partial() {
             if let Ok(inspect) = context.client.inspect(&self.id).await {
                 if !self.metadata.update(inspect) {
@@ -307,7 +312,7 @@ impl Following {
         is_other
     }
 
-    /// Returns the request that follows the log, and the reach of its response.
+    /// Returns the request that follows the log, and the scan that checks how far its response reaches.
     fn opening(&mut self, tail: Option<u32>) -> (LogsQuery, Scan) {
         self.sink.count_request();
         match (self.known, tail) {
@@ -335,7 +340,8 @@ impl Following {
             LogRefusal::Temporary if !self.commands.borrow().removed => {
                 self.refused(error);
                 self.pause().await;
-                // Without a limit: any number of lines may be written before the log is read.
+                // Unless damage is skipped, the request has no limit: any number of lines may be written
+                // before the log is read.
                 Ok(Step::Follow { tail: past_damage(self.stuck) })
             }
             LogRefusal::Gone | LogRefusal::Temporary => {
@@ -348,8 +354,8 @@ impl Following {
         }
     }
 
-    /// Inspects the container and makes the selection, unless both are done. Returns the next step if the
-    /// container is not followed.
+    /// Inspects the container and decides whether it is selected, unless this was done before. Returns the
+    /// next step if the container is not followed.
     async fn decide_to_follow(&mut self) -> Option<Step> {
         if !self.metadata.is_inspected() {
             let inspected = self.metadata.inspect().await;
@@ -367,14 +373,15 @@ impl Following {
         let (mut commands, starts) = (self.commands.clone(), self.seen.starts);
         async move {
             if commands.wait_for(|commands| commands.starts != starts).await.is_err() {
-                // The source was dropped, and this task is about to be.
+                // The source was dropped, and this task is about to be dropped, too.
                 pending::<()>().await;
             }
         }
     }
 
-    /// Follows a run that began while the log of the previous one was read. That run may end, and its log be
-    /// removed, at any time. The rest of the previous run comes before it in the log.
+    /// Follows a run that began while the log of the previous run was read. The new run is followed at once,
+    /// since it may end and its log may be removed at any time. The stream also brings the rest of the
+    /// previous run, which comes first in the log.
     fn next_run(&mut self, left: Option<LogReader>) -> Step {
         self.left = left;
         self.selection.ended();
@@ -383,15 +390,16 @@ impl Following {
     }
 
     fn was_started(&mut self) {
-        // A container that is gone cannot be started: the event is late.
+        // A container that is gone cannot be started: the event of the start has arrived late.
         self.is_unread |= !self.is_gone;
-        // Its log may be removed soon.
+        // The log may be removed soon, so its next request does not wait for other logs.
         self.is_behind = false;
     }
 
     async fn check(&mut self) -> Step {
         self.seen.checks = self.commands.borrow_and_update().checks;
-        // A start needs no answer, and a container that was just started may be removed before one arrives.
+        // If the container is started, the answer is not needed: the container may be removed before the
+        // answer arrives.
         tokio::select! {
             biased;
             () = self.started() => {
@@ -483,7 +491,7 @@ impl Following {
         }
     }
 
-    /// Waits before the next attempt. A start of the container needs no wait.
+    /// Waits before the next attempt. A start of the container ends the wait.
     async fn pause(&mut self) {
         let wait = self.backoff.next();
         tokio::select! {

@@ -1,4 +1,4 @@
-//! The state in which a source reads the log of a container.
+//! Defines the state in which a source reads the log of a container.
 
 /// The state in which a source reads the log of a container.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -6,7 +6,8 @@
 pub enum FollowState {
     /// The log is read as it grows.
     Followed,
-    /// The log is requested: the Engine has not answered yet, or has refused, and the log is requested again.
+    /// The log is requested, but the Engine has not answered yet or has refused. After a refusal, the log is
+    /// requested again.
     Opening,
     /// The container does not run, and its log is read to the end.
     Ended,

@@ -77,7 +77,7 @@ pub fn decode_log<'a>(framing: Framing, parts: impl IntoIterator<Item = &'a [u8]
     decoded
 }
 
-/// Decodes until more bytes are needed; returns whether the stream goes on.
+/// Decodes until more bytes are needed. Returns whether the stream goes on.
 fn drain(
     decoded: &mut Decoded,
     mut next: impl FnMut() -> Result<Option<log::Piece>, log::LogFormatError>,
@@ -121,7 +121,7 @@ pub struct Event {
     pub attributes: Vec<(String, String)>,
 }
 
-/// Decodes an event stream that arrives in parts. Returns the events, the number of invalid ones, and the
+/// Decodes an event stream that arrives in parts. Returns the events, the number of invalid events, and the
 /// maximum number of bytes that were kept after a read.
 pub fn decode_events<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Event>, u64, usize) {
     let mut reader = EventReader::default();

@@ -38,10 +38,10 @@
 //! A label or variable cannot replace one of the other fields, or a member of Logstash's event. Logstash
 //! strips the underscore of a field, so the label `gelf_type` becomes the field `_label_type` and not
 //! `_type`, and the variable `level` becomes `_env_level`. Characters that GELF does not allow become `_`. If
-//! two labels or variables give the same name, the later one gets the suffix `_2`. Labels `gelf_x` come
-//! first, then other labels, then variables, each in alphabetical order. At most 64 labels and variables,
-//! with 32 KiB in total, become fields. A warning names the first label or variable beyond these limits. No
-//! value of a variable is sent unless its name is allowed.
+//! two labels or variables give the same name, the later one gets the suffix `_2`. The order is: labels
+//! `gelf_x`, other labels, variables. Each of these three groups is in alphabetical order. At most 64 labels
+//! and variables, with 32 KiB in total, become fields. A warning names the first label or variable beyond
+//! these limits. The value of a variable is sent only if its name is allowed.
 
 mod compat;
 mod ecs;
@@ -99,7 +99,7 @@ pub struct GelfFormatter {
     /// The position and the number of the last record of each container, by the id of the container.
     numbers: HashMap<Arc<str>, (Position, u64)>,
     /// The last warning about the labels of each container, by the id of the container. The field sets are
-    /// made anew whenever the metadata change, which needs no further warning.
+    /// made anew whenever the metadata change. The same warning is then not logged again.
     warnings: HashMap<Arc<str>, String>,
     /// The length of `containers` at which the field sets of dropped containers are removed.
     prune_at: usize,
@@ -163,7 +163,7 @@ impl GelfFormatter {
         message
     }
 
-    /// Returns a text as it stands in messages: redacted, and with U+FFFD for bytes that are not UTF-8.
+    /// Returns the form of a text in messages: redacted, and with U+FFFD for bytes that are not UTF-8.
     pub fn text<'a>(&self, bytes: &'a [u8]) -> Cow<'a, str> {
         // `from_utf8` checks ASCII text several times faster than `from_utf8_lossy`.
         let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);

@@ -1,4 +1,4 @@
-//! The Engine's host name and clock, or the host name and clock of this machine.
+//! Finds the Engine's host name and clock, or uses the host name and clock of this machine.
 
 use std::time::SystemTime;
 use std::{env, fs};
@@ -21,11 +21,12 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Requests the host name and the clock. If a proxy refuses the request, the values of this machine are
-    /// used instead. If the Engine reports an invalid value, this machine's value is used instead. Both cases
-    /// log a warning.
+    /// used instead. If the Engine reports an invalid value, this machine's value replaces the invalid value.
+    /// A warning is logged in both cases.
     ///
     /// # Errors
-    /// Returns the error of a request that failed and was not refused. A later request may succeed.
+    /// Returns the error if the request failed for another reason than a refusal. A later request may
+    /// succeed.
     pub(crate) async fn of(client: &EngineClient) -> Result<Self, EngineError> {
         match client.info().await {
             Ok(info) => Ok(Self::reported(&info)),
@@ -66,7 +67,7 @@ fn is_host(name: &str) -> bool {
     !name.trim().is_empty() && !name.contains(char::is_control)
 }
 
-/// Returns the host name of this machine, or `localhost` if the system does not tell it.
+/// Returns the host name of this machine, or `localhost` if the system does not provide the name.
 fn own_host() -> String {
     let kernel = fs::read_to_string(KERNEL_HOST_NAME).ok();
     [kernel, env::var("HOSTNAME").ok()]

@@ -2,14 +2,15 @@
 
 use gelf_core::Level;
 
-/// The number of bytes at the start of a line that are searched. Time, thread and logger stand in front of
-/// the severity in common layouts.
+/// The number of bytes at the start of a line that are searched. In common layouts, the time, the thread and
+/// the name of the logger stand in front of the severity.
 const SEARCHED_BYTES: usize = 96;
 /// The number of words at the start of a line that are searched.
 const SEARCHED_WORDS: usize = 8;
 
-/// Words for severities that [`Level`] does not parse, or that it parses as another severity. For example,
-/// `panic` is an emergency in syslog, but the end of one process in the loggers of applications.
+/// The words for severities that [`Level`] does not parse, or that it parses as another severity. For
+/// example, `panic` is an emergency in syslog. In the loggers of applications, it is only the end of one
+/// process.
 const WORDS: [(&str, Level); 17] = [
     ("config", Level::Informational),
     ("dbg", Level::Debug),
@@ -46,9 +47,11 @@ pub(crate) fn level_of_word(word: &[u8]) -> Option<Level> {
     own.or_else(|| word.parse().ok().filter(|_| !word.starts_with(|c: char| c.is_ascii_digit())))
 }
 
-/// Returns the severity that a line names at its start, behind a time, a thread, or the name of a logger.
+/// Returns the severity that a line names at its start. A time, a thread, or the name of a logger may stand
+/// before the severity.
 ///
-/// A word counts if it is in capitals, in brackets, or followed by a colon. Thus `info about orders` is text.
+/// A word counts as a severity if it is in capitals, in brackets, or followed by a colon. Thus `info about
+/// orders` names no severity.
 /// The prefixes of systemd (`<3>`), of klog (`E1122 22:44:18`) and of PHP's messages count, too.
 pub(crate) fn leading_level(line: &[u8]) -> Option<Level> {
     let line = line.split_at_checked(SEARCHED_BYTES).map_or(line, |(head, _)| head);
@@ -106,7 +109,8 @@ fn next_word(text: &[u8]) -> Option<(&[u8], &[u8], bool)> {
     Some((word, behind, false))
 }
 
-/// Returns the severity in brackets. It is the only word in the brackets, or in capitals among other words.
+/// Returns the severity in brackets. The severity is the only word in the brackets, or a word in capitals
+/// among other words.
 fn bracketed(content: &[u8]) -> Option<Level> {
     level_of_word(content.trim_ascii()).or_else(|| {
         content
@@ -116,7 +120,8 @@ fn bracketed(content: &[u8]) -> Option<Level> {
     })
 }
 
-/// Returns the severity of a word without brackets. Monolog writes it behind the name of a channel.
+/// Returns the severity of a word without brackets. The name of a channel may stand before the severity, as
+/// in `app.CRITICAL:` of Monolog.
 fn plain(word: &[u8]) -> Option<Level> {
     let end =
         word.iter().position(|byte| matches!(byte, b':' | b',' | b'|' | b']' | b'!')).unwrap_or(word.len());

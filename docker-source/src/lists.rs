@@ -1,5 +1,4 @@
-//! Requests lists of all containers: at an interval, soon after an unreadable event, and again after a
-//! failure.
+//! Requests lists of all containers at an interval, soon after an unreadable event, and after a failed list.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,7 +10,7 @@ use crate::backoff::Backoff;
 use crate::engine::{ContainerList, EngineClient, EngineError};
 use crate::timing::Timing;
 
-/// The minimum time between the starts of two requests, if an unreadable event asks for the second request.
+/// The minimum time between the starts of two requests if an unreadable event causes the second request.
 const SOON: Duration = Duration::from_secs(1);
 
 type Request = Pin<Box<dyn Future<Output = Result<Listed, EngineError>> + Send>>;
@@ -24,7 +23,7 @@ pub(crate) struct Listed {
     pub(crate) events_before: u64,
 }
 
-/// Requests one list after the other, the first at once.
+/// Requests one list after the other, and the first list at once.
 pub(crate) struct Lists {
     schedule: Schedule,
     request: Option<Request>,
@@ -71,7 +70,7 @@ struct Schedule {
     /// The waits after lists that failed or are not complete.
     retries: Backoff,
     due: Instant,
-    /// The earliest time of a request that an unreadable event asks for.
+    /// The earliest time of a request that an unreadable event causes.
     earliest: Instant,
     /// True if a list was asked for since the last request.
     is_wanted: bool,

@@ -1,4 +1,4 @@
-//! Decoding of the body of `GET /containers/{id}/logs?timestamps=1`.
+//! Decodes the body of the answer to `GET /containers/{id}/logs?timestamps=1`.
 //!
 //! Decoding is sans-IO: bytes in, lines out. The boundaries of HTTP chunks and reads have no meaning.
 //!

@@ -1,5 +1,5 @@
-//! The metadata of a followed container. At first they are partial: they come from an event or a list. An
-//! inspection completes them later.
+//! Keeps the metadata of a followed container. At first, the metadata are partial: they come from an event or
+//! a list. An inspection completes them later.
 
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ impl ContainerMetadata {
             match inspected {
                 Ok(inspect) => return Some(inspect),
                 Err(error) if error.log_refusal() == LogRefusal::Gone => break,
-                // The Engine was not asked, so this attempt does not count.
+                // The request did not reach the Engine, so this attempt does not count.
                 Err(error) if error.is_out_of_descriptors() => {
                     waiting.get_or_insert_with(|| stats.wait_for_descriptor());
                 }
@@ -129,7 +129,7 @@ impl ContainerMetadata {
         self.container.name() != self.container.selected_name()
     }
 
-    /// Restores the container as it was before a selection.
+    /// Restores the metadata that the container had before a selection.
     pub(crate) fn set_container(&mut self, container: Arc<Container>) {
         self.container = container;
     }

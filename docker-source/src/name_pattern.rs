@@ -1,4 +1,4 @@
-//! Patterns of container names, as in Logspout's `filter.name`, and of other texts.
+//! Matches container names and other texts against patterns, as Logspout's `filter.name` does.
 
 use std::fmt;
 use std::iter::Peekable;
@@ -15,8 +15,8 @@ use std::str::{CharIndices, FromStr};
 /// x        the character x itself
 /// ```
 ///
-/// A pattern matches the whole name or not at all. Unlike in Logspout, where an invalid pattern silently
-/// selects nothing, parsing an invalid pattern is an error.
+/// A pattern matches the whole name or not at all. Parsing an invalid pattern is an error. In Logspout, an
+/// invalid pattern silently selects nothing.
 ///
 /// ```
 /// use docker_source::NamePattern;
@@ -66,12 +66,12 @@ impl NamePattern {
         Ok(Self { text: pattern.into(), segments })
     }
 
-    /// Returns whether the pattern matches the whole of `name`. The name has no leading `/`, unlike in the
-    /// Engine's API.
+    /// Returns whether the pattern matches the whole of `name`. The name must not have the leading `/` that
+    /// the Engine's API puts in front of it.
     ///
     /// Matching takes at most (length of the name) × (length of the pattern) steps for any input. As in Go,
-    /// the part of the pattern between two stars matches at the first place where it fits, and this choice is
-    /// never taken back.
+    /// the part of the pattern between two stars matches at the first place where it fits. Later places are
+    /// not tried.
     pub fn matches(&self, name: &str) -> bool {
         self.matches_text(name, Slash::Separates)
     }
@@ -106,8 +106,9 @@ impl NamePattern {
         rest.is_empty()
     }
 
-    /// Returns a character that each matching name contains but no name in Docker can contain, if the pattern
-    /// has such a character. Names in Docker consist of ASCII letters, digits, `_`, `.` and `-`.
+    /// Returns a literal character of the pattern that no container name in Docker can contain, or `None`.
+    /// With such a character, the pattern matches no container. Names in Docker consist of ASCII letters,
+    /// digits, `_`, `.` and `-`.
     ///
     /// ```
     /// use docker_source::NamePattern;

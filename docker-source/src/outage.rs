@@ -1,16 +1,17 @@
 //! Logs outages of the Engine, and detects a socket file that can never work again.
 //!
-//! When an Engine starts, it makes a new socket file, because `bind(2)` takes no existing file. If the folder
-//! of the socket is visible, the next attempt opens the new file. But if the file is mounted by itself, the
-//! mount keeps the old file, which refuses connections for ever. Only a restart of the container mounts the
-//! new file.
+//! When an Engine starts, it makes a new socket file, because `bind(2)` takes no existing file. If the
+//! container of this process mounts the folder of the socket, the next attempt opens the new file. But if the
+//! container mounts the file by itself, the mount keeps the old file, which refuses connections for ever.
+//! Only a restart of the container mounts the new file.
 //!
-//! A refused connection is certain evidence that the old file is of no use any more, even before the Engine is
-//! back: the socket of a file cannot be replaced. Docker starts a container with a restart policy again as soon
-//! as it is back itself, and mounts the new file. So the source ends at once, and the container's
-//! `State.FinishedAt`, at which the next run [resumes](crate::Start::AfterPredecessor), is the time at which the
-//! Engine ended. Podman starts such a container without delay, when the new file may not exist yet, and then
-//! gives up. There, and before the Engine's first answer, the source waits.
+//! A refused connection proves that the old file is of no use any more, even before the Engine is back: no
+//! program can listen on an existing socket file again. When Docker has restarted, it restarts containers
+//! with a restart policy and mounts the new file. Therefore the source ends at once. The container's
+//! `State.FinishedAt` is then the time at which the Engine ended, and the next run
+//! [resumes](crate::Start::AfterPredecessor) at this time. Podman restarts such a container without delay.
+//! The new file may not exist yet, and Podman then gives up. Therefore the source waits with Podman, and also
+//! before the Engine's first answer.
 
 use std::fs;
 use std::io;
@@ -23,7 +24,7 @@ use crate::backoff::Backoff;
 use crate::dialect::Dialect;
 use crate::engine::{EngineAddress, EngineError};
 
-/// The time between the first and the second warning of an outage. Each later time is twice as long.
+/// The time between the first and the second warning of an outage. The time doubles from warning to warning.
 const WARN_AGAIN_MIN: Duration = Duration::from_secs(30);
 /// The longest time between two warnings of an outage.
 const WARN_AGAIN_MAX: Duration = Duration::from_secs(60 * 60);
@@ -33,7 +34,7 @@ const WARN_AGAIN_MAX: Duration = Duration::from_secs(60 * 60);
 pub(crate) struct Outage {
     mountinfo: PathBuf,
     stale_socket: Option<Duration>,
-    /// True if an Engine of Docker has answered.
+    /// True if the last Engine that answered was Docker.
     has_docker_answered: bool,
     current: Option<Current>,
 }
@@ -44,9 +45,9 @@ struct Current {
     since: Instant,
     warn_at: Instant,
     warn_again: Backoff,
-    /// The time of the first attempt since which all attempts failed with [`EngineError::StaleSocket`].
+    /// The time from which on all attempts have failed with [`EngineError::StaleSocket`].
     stale_since: Option<Instant>,
-    /// True if a warning of this outage named [`EngineError::StaleSocket`].
+    /// True if a warning of this outage has reported [`EngineError::StaleSocket`].
     is_stale_told: bool,
 }
 
@@ -57,7 +58,8 @@ impl Outage {
         Self { mountinfo, stale_socket, has_docker_answered: false, current: None }
     }
 
-    /// Notes an attempt that failed. Logs the first error of an outage, and later ones at growing intervals.
+    /// Notes an attempt that failed. Logs the first error of an outage at once, and later errors at growing
+    /// intervals.
     ///
     /// # Errors
     /// Returns the error if further attempts are useless, because the socket file is stale; see
@@ -81,8 +83,8 @@ impl Outage {
         } else {
             current.stale_since = None;
         }
-        // When an Engine is killed, a connection breaks first. The first stale socket after that is logged at
-        // once, because only the user can solve this problem.
+        // When an Engine is killed, the first error is that a connection breaks. The first stale socket after
+        // this error is logged at once, because only the user can solve this problem.
         let is_news = current.stale_since.is_some() && !current.is_stale_told;
         if now >= current.warn_at || is_news {
             current.is_stale_told |= current.stale_since.is_some();
@@ -104,8 +106,8 @@ impl Outage {
     }
 }
 
-/// Returns the error. Replaces it with [`EngineError::StaleSocket`] if its cause is a socket file that is
-/// mounted by itself. `mountinfo` is a file in the format of `/proc/self/mountinfo`.
+/// Returns [`EngineError::StaleSocket`] if the cause of the error is a socket file that is mounted by itself.
+/// Otherwise, returns the error unchanged. `mountinfo` is a file in the format of `/proc/self/mountinfo`.
 pub(crate) fn with_cause(error: EngineError, mountinfo: &Path) -> EngineError {
     match error {
         EngineError::Connect { address: EngineAddress::Unix(path), error }
@@ -117,12 +119,12 @@ pub(crate) fn with_cause(error: EngineError, mountinfo: &Path) -> EngineError {
     }
 }
 
-/// Returns whether `file` is mounted by itself. Such a file stays the same when the host's folder has a new
-/// file.
+/// Returns whether `file` is mounted by itself. Such a mount keeps the old file when the file is replaced on
+/// the host.
 fn is_mounted(file: &Path, mountinfo: &Path) -> bool {
     // `/var/run` is a link to `/run` in most images.
     let Ok(file) = fs::canonicalize(file) else { return false };
-    // Outside of Linux, there is no such file, and no socket file counts as mounted.
+    // Outside of Linux, `mountinfo` does not exist, and no socket file counts as mounted.
     let Ok(mounts) = fs::read(mountinfo) else { return false };
     String::from_utf8_lossy(&mounts)
         .lines()
@@ -197,8 +199,8 @@ mod tests {
         }
     }
 
-    /// Returns an Engine with a running container, and a source in whose container the Engine's socket file is
-    /// mounted.
+    /// Returns an Engine with a running container, and a source. To the source, the Engine's socket file
+    /// appears to be mounted by itself.
     async fn with_mounted_socket() -> (SimulatedEngine, Container, Source) {
         let engine = SimulatedEngine::start().await;
         let web = engine.create(ContainerOptions::named("web"));
@@ -237,7 +239,7 @@ mod tests {
     #[tokio::test]
     async fn a_refused_request_for_a_log_ends_the_wait_for_events_of_an_engine_that_ends() {
         let (engine, web, mut source) = with_mounted_socket().await;
-        // The Engine listens no more, and its open connections go on.
+        // The Engine no longer accepts connections, but its open connections go on.
         make_stale(engine.socket());
         web.end_followers();
         let error = source.next().await.unwrap_err();

@@ -1,16 +1,17 @@
 //! Detects the container that this process runs in, so that the process never follows its own output.
 //!
-//! An agent that ships its own diagnostics feeds itself for ever. The host name does not identify the
-//! container, since `--hostname` and `--network host` change it. Under cgroup v2, `/proc/self/cgroup` does
-//! not identify it either. But the Engine mounts three files into every container, and the source paths of
-//! these files contain the container's id:
+//! If a process ships its own diagnostics, each shipped line may cause another line, without an end. The host
+//! name does not identify the container, since `--hostname` and `--network host` change the host name. Under
+//! cgroup v2, `/proc/self/cgroup` does not identify the container either. But the Engine mounts three files
+//! into every container, and the source paths of these files contain the container's id:
 //!
 //! ```text
 //! 615 600 254:1 /var/lib/docker/containers/<64 hex>/hostname /etc/hostname rw,relatime - ext4 /dev/vda1 rw
 //! ```
 //!
-//! A container with `--network container:X` has the files of X. Therefore, if both the mounts and an
-//! inspection report the folder of the root file system, that folder identifies the container:
+//! A container with `--network container:X` has the files of container X. Therefore the writable folder of
+//! the root file system takes precedence. It identifies the container if both the mounts of this process and
+//! an inspection report the folder:
 //!
 //! ```text
 //! 600 550 0:52 / / rw,relatime - overlay overlay rw,lowerdir=...,upperdir=/var/lib/docker/overlay2/<layer>/diff,...
@@ -29,11 +30,12 @@ const ID_LENGTH: usize = 64;
 const MOUNTED_FILES: [(&str, &str); 3] =
     [("/etc/hostname", "hostname"), ("/etc/hosts", "hosts"), ("/etc/resolv.conf", "resolv.conf")];
 
-/// The signs of the container that this process runs in. Outside of a container, there are no signs.
+/// The signs by which the container of this process is recognized. Outside of a container, there are no
+/// signs.
 #[derive(Debug, Default)]
 pub(crate) struct OwnContainer {
-    /// The container whose files are mounted: the container of this process, or the container whose network
-    /// it shares.
+    /// The container whose files are mounted. It is the container of this process, or a container with which
+    /// this process shares the network.
     of_files: Option<ContainerId>,
     /// The writable folder of the root file system.
     root: Option<Layer>,

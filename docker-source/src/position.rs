@@ -1,4 +1,4 @@
-//! Places in the logs of containers, from which reading resumes.
+//! Defines the places in the logs of containers from which reading resumes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ pub(crate) use ahead::Ahead;
 
 /// The place of a line in the log of its container.
 ///
-/// Give it to [`Progress::read`](crate::Progress::read), which computes the [`Positions`] from which another
-/// source resumes.
+/// A consumer gives the position to [`Progress::read`](crate::Progress::read). The progress computes the
+/// [`Positions`] from which another source resumes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Position {
     pub(crate) container: Arc<str>,
@@ -32,12 +32,12 @@ impl Position {
     }
 }
 
-/// The place of a line, with the knowledge that no line before it is missing.
+/// The place of a line, with the evidence that no line is missing before it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Place {
     pub(crate) line: LinePosition,
-    /// The stamp from which a request returns all lines behind this one, or, of a line of a stream that
-    /// followed the log, all lines behind the last proved place.
+    /// The stamp from which a request returns all lines behind this line. If a stream that followed the log
+    /// brought the line, a request from this stamp returns all lines behind the last proved place.
     pub(crate) since: Timestamp,
     pub(crate) origin: Origin,
     /// The number of proofs of the log before the line was read. Each proof covers all lines that were read
@@ -48,9 +48,9 @@ pub(crate) struct Place {
 /// The kind of response that brought a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Origin {
-    /// A response of a log that cannot be proved. No line counts as missing.
+    /// A response of a log that no window can check. No line counts as missing.
     Unprovable,
-    /// A window: no line of the same stream is missing before this one.
+    /// A window: no line of the same stream is missing before the line.
     Window,
     /// A stream that followed the log: lines behind the last proved place may be missing.
     Stream,
@@ -61,8 +61,8 @@ pub(crate) enum Origin {
 pub(crate) struct LinePosition {
     #[serde(with = "decimal")]
     pub(crate) time: Timestamp,
-    /// The number of lines directly before this one that have the same stamp. Docker's own stamps are
-    /// distinct; the stamps of other engines and drivers are coarser.
+    /// The number of lines directly before this line that have the same stamp. Docker's own stamps are
+    /// distinct. The stamps of other engines and drivers are coarser.
     #[serde(default)]
     pub(crate) earlier: u32,
     /// The length of the line in bytes, if the log ended within the line. Podman continues such a line with
@@ -83,13 +83,13 @@ pub(crate) struct LogPosition {
     /// The last settled line of stderr up to which no line is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stderr: Option<LinePosition>,
-    /// The settled lines behind these.
+    /// The settled lines behind `stdout` and `stderr`. Lines may be missing before them.
     #[serde(default, skip_serializing_if = "Ahead::is_empty")]
     pub(crate) ahead: Ahead,
 }
 
 impl LogPosition {
-    /// Returns the beginning of a log that is read from a time on.
+    /// Returns the place at which a log begins that is read from the time `since` on.
     pub(crate) fn from_time(since: Timestamp) -> Self {
         Self { since, stdout: None, stderr: None, ahead: Ahead::default() }
     }
@@ -114,7 +114,8 @@ impl LogPosition {
         }
     }
 
-    /// Moves this place behind all settled lines: a proof has shown that no line is missing before them.
+    /// Moves this place behind all settled lines, because a proof has shown that no line is missing before
+    /// them.
     pub(crate) fn proved(&mut self) {
         for stream in [LogStream::Stdout, LogStream::Stderr] {
             if let Some(time) = self.ahead.last(stream) {
@@ -123,10 +124,10 @@ impl LogPosition {
         }
     }
 
-    /// Notes that no line of the stream is missing up to this one.
+    /// Notes that no line of the stream is missing up to this line.
     fn confirm(&mut self, stream: LogStream, line: LinePosition) {
         let last = self.last_mut(stream);
-        // A line that a stream had omitted may be older than the last one.
+        // A line that a stream had omitted may be older than the last line.
         if last.is_none_or(|last| last.time <= line.time) {
             *last = Some(line);
         }
@@ -144,7 +145,7 @@ impl LogPosition {
 /// The places from which a source resumes the logs of all containers: [`Start::At`](crate::Start::At).
 ///
 /// Positions can be serialized and given to another process. They hold about 200 bytes for each container,
-/// and 10 bytes for each line that was read since the log was last proved whole.
+/// and 10 bytes for each line that was read since the last proof that no line of the log is missing.
 ///
 /// # Examples
 ///
@@ -162,7 +163,7 @@ pub struct Positions {
     /// lines is read.
     #[serde(with = "decimal")]
     pub(crate) start: Timestamp,
-    /// The number of records before that time that are also read of these containers.
+    /// The number of records before `start` that are also read from the log of a container without a place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tail: Option<u32>,
     pub(crate) containers: BTreeMap<String, LogPosition>,
@@ -175,8 +176,8 @@ impl Positions {
         Self { start, tail: None, containers: BTreeMap::new() }
     }
 
-    /// Returns the time before which no line of a container is read. The log may be read from its last
-    /// records on.
+    /// Returns the time before which no line of a container is read. If the start is given as a number of
+    /// records, earlier lines may be read, too.
     pub(crate) fn time_of(&self, container_id: &str) -> Timestamp {
         self.containers.get(container_id).map_or(self.start, |log| log.since.min(self.start))
     }
@@ -192,7 +193,7 @@ impl Positions {
     }
 }
 
-/// Serializes a timestamp as a decimal text, which has all nanoseconds.
+/// Serializes a timestamp as a decimal text with all of its nanoseconds.
 mod decimal {
     use gelf_core::Timestamp;
     use serde::{Deserialize, Deserializer, Serializer, de};

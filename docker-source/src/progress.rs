@@ -1,4 +1,4 @@
-//! The account of the lines that a consumer has read and not yet settled.
+//! Keeps account of the lines that a consumer has read and not yet settled.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -65,9 +65,9 @@ struct ContainerProgress {
 /// The settled lines at the front of the lines that were read.
 #[derive(Clone, Debug, Default)]
 struct Settled {
-    /// The position behind them, or in front of the first line that was read.
+    /// The position behind the settled lines, or in front of the first line that was read.
     position: Option<LogPosition>,
-    /// The number of proofs of the log before the last one of them was read.
+    /// The number of proofs of the log before the last settled line was read.
     proofs: u64,
 }
 
@@ -141,8 +141,8 @@ impl Progress {
         Positions { start: self.start, tail: self.tail, containers }
     }
 
-    /// Returns the position behind the last line that was read of each container, whether the line is settled
-    /// or not. Another source can start at these positions for the same consumer.
+    /// Returns for each container the position behind the last line that was read. The line need not be
+    /// settled. Another source can start at these positions for the same consumer.
     pub fn read_positions(&self) -> Positions {
         let containers = self.containers.iter().filter_map(|(id, progress)| {
             let mut settled = progress.settled.clone();

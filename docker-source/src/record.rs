@@ -1,4 +1,4 @@
-//! Records, and the queue in which they wait for the reader.
+//! Defines records, and the queue in which they wait for the reader.
 
 use std::sync::Arc;
 
@@ -18,18 +18,18 @@ pub use builder::RecordBuilder;
 pub(crate) use gap::text as time_text;
 pub use gap::{Gap, GapReason};
 
-/// The maximum number of lines that wait to be yielded. At the limit, reading pauses, and the Engine's log
-/// files hold the lines that follow.
+/// The maximum number of lines that wait to be yielded. At this limit, reading pauses, and further lines stay
+/// in the Engine's log files.
 pub(crate) const QUEUE_RECORDS: usize = 1024;
 /// The maximum number of bytes, for all containers together, of the lines that wait in the queue and of the
 /// yielded records that are not dropped yet. The limit stops a few containers with long lines from filling
 /// the memory.
 pub(crate) const BUDGET_BYTES: u32 = 16 * 1024 * 1024;
-/// The maximum number of bytes, for all containers together, that lines have beyond their first 64 KiB. These
-/// bytes count until the record of their line is dropped. The limit stops many containers with long lines, or
-/// with lines that never end, from filling the memory.
+/// The maximum number of bytes that the lines of all containers together have beyond their first 64 KiB. The
+/// bytes of a line count until the record of the line is dropped. The limit stops many containers with long
+/// lines, or with lines that never end, from filling the memory.
 const LONG_LINES_BYTES: usize = 64 * 1024 * 1024;
-/// The approximate memory of a line besides its bytes.
+/// The approximate memory of a line besides its text, in bytes.
 const RECORD_OVERHEAD: usize = 128;
 
 /// A line that a container wrote, or a [gap](Self::gap) in its log.
@@ -66,8 +66,8 @@ impl Record {
         RecordBuilder::new(container.into(), line.into())
     }
 
-    /// Returns the parts of the record. They no longer count against the budget of 16 MiB, so the caller has
-    /// to bound their memory.
+    /// Returns the parts of the record. The parts no longer count against the budget of 16 MiB, so the caller
+    /// has to limit their memory.
     pub fn into_parts(self) -> RecordParts {
         let (position, is_whole) = (self.position(), self.is_whole());
         let Line { stream, time, bytes, length, .. } = self.line;
@@ -87,7 +87,7 @@ impl Record {
 
     /// Returns Docker's timestamp of the line.
     ///
-    /// The timestamps of one stream increase from line to line as long as the Engine's clock does.
+    /// The timestamps of one stream increase from line to line, unless the Engine's clock is set back.
     pub fn time(&self) -> Timestamp {
         self.line.time
     }
@@ -118,8 +118,8 @@ impl Record {
         self.line.length
     }
 
-    /// Returns whether the record has the whole line: it was neither cut nor left unfinished when
-    /// the container ended.
+    /// Returns whether the record has the whole line: the line was neither cut nor left unfinished when the
+    /// container ended.
     pub fn is_whole(&self) -> bool {
         self.line.ended && self.line.length == self.line.bytes.len()
     }
@@ -141,7 +141,7 @@ pub struct RecordParts {
     pub bytes: Bytes,
     /// The length of the line in bytes. It is greater than the length of `bytes` if the line was cut.
     pub length: usize,
-    /// True if `bytes` are the whole line: it was neither cut nor left unfinished.
+    /// True if `bytes` are the whole line: the line was neither cut nor left unfinished.
     pub is_whole: bool,
     /// The gap that the record announces.
     pub gap: Option<Gap>,
@@ -170,7 +170,7 @@ pub(crate) struct RecordQueue {
     long_lines: LongLines,
 }
 
-/// The error for a queue whose source was dropped, so that nothing reads records from it any more.
+/// The error for a queue whose source was dropped. Nothing reads records from such a queue any more.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct QueueClosed;
 
@@ -198,7 +198,7 @@ impl RecordQueue {
     }
 }
 
-/// Reserved room in the queue for one line.
+/// Room in the queue that is reserved for one line.
 #[derive(Debug)]
 pub(crate) struct QueueSlot<'a> {
     slot: mpsc::Permit<'a, QueuedRecord>,

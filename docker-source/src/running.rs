@@ -1,4 +1,5 @@
-//! Single requests without a source: a list of the running containers with their metadata, and a ping.
+//! Sends single requests without a source: lists the running containers with their metadata, and pings the
+//! Engine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,9 +46,9 @@ pub async fn running_containers(address: EngineAddress) -> Result<Vec<Container>
 /// this Engine use, such as `1.47`: the newest version that both sides support.
 ///
 /// # Errors
-/// Returns the error of the request, which has `within` to connect and to be answered:
-/// [`EngineError::TooOld`] for an Engine that is not supported, [`EngineError::Answer`] for another server,
-/// and [`EngineError::StaleSocket`] for a stale socket file that is mounted by itself.
+/// Returns the error of the request. The connection and the answer together may take the time `within`. The
+/// error is [`EngineError::TooOld`] for an Engine that is not supported, [`EngineError::Answer`] for another
+/// server, and [`EngineError::StaleSocket`] for a stale socket file that is mounted by itself.
 pub async fn ping(address: EngineAddress, within: Duration) -> Result<String, EngineError> {
     let limits = Limits { headers: within, log: within, body: within };
     let version = EngineClient::new(address, limits).negotiate().await;

@@ -1,4 +1,4 @@
-//! The stream of records, and its builder.
+//! Defines the stream of records, and its builder.
 
 use std::future::poll_fn;
 use std::path::{Path, PathBuf};
@@ -29,12 +29,12 @@ use crate::supervise::Supervisor;
 use crate::timing::Timing;
 use crate::warnings::Warnings;
 
-/// The mounts of this process.
+/// The file that lists the mounts of this process.
 pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 /// A stream of the lines of all containers of one Engine, from the time of connecting on.
 ///
-/// Lines of one stream of one container are in order; there is no order between streams or containers.
+/// The lines of one stream of one container are in order. There is no order between streams or containers.
 ///
 /// The source pauses reading while [`next`](Self::next) is not called. This does not block the containers:
 /// the Engine writes their lines to its log files, and the source reads them from there.
@@ -111,9 +111,9 @@ impl Source {
         })
     }
 
-    /// Stops reading, within 2 s. [`next`](Self::next) yields the lines that were read, then `None`. Logs that
-    /// have had lines lately are read up to the present before: a stream may have omitted some of them, and
-    /// busy logs are read at intervals, see [`Timing::latency`].
+    /// Stops reading, within 2 s. [`next`](Self::next) yields the lines that were read, then `None`. Logs
+    /// that have had lines lately are first read up to their present end: a stream may have omitted some
+    /// lines, and busy logs are read only at intervals, see [`Timing::latency`].
     pub fn stop(&mut self) {
         let has_unproved_logs = self.stopping.request();
         if !has_unproved_logs {
@@ -201,10 +201,10 @@ impl SourceBuilder {
     /// Sets the filter that selects containers. The default selects all.
     ///
     /// The result holds for one run of the container. If a selected container is renamed while it runs, the
-    /// source goes on following it, and the filter sees the new name at the next start. If a container that
-    /// is not selected is renamed, the source calls the filter again at once. If the filter then selects the
-    /// container, the source reads its lines from the renaming on. [`Container::selected_name`] returns the
-    /// name that the filter saw.
+    /// source goes on following the container, and the filter sees the new name at the next start. If a
+    /// container that is not selected is renamed, the source calls the filter again at once. If the filter
+    /// then selects the container, the source reads its lines from the renaming on.
+    /// [`Container::selected_name`] returns the name that the filter saw.
     ///
     /// Two kinds of containers are never followed: the container that this process runs in, and containers
     /// that [ask not to be followed](Container::is_ignored).
@@ -234,8 +234,8 @@ impl SourceBuilder {
     /// # Errors
     /// Returns the first error that is [permanent](EngineError::is_permanent), or
     /// [`EngineError::StaleSocket`] if the socket file is stale, see [`Timing::stale_socket`]. After any
-    /// other error, the source sends the request again. It logs the first error of an outage, and later ones
-    /// at intervals from 30 s to an hour.
+    /// other error, the source sends the request again. It logs the first error of an outage, and later
+    /// errors at intervals from 30 s to an hour.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.

@@ -1,4 +1,4 @@
-//! The place in the logs at which a source starts to read.
+//! Finds the place in the logs at which a source starts to read.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::engine::{ContainerList, EngineClient, EngineError, LogRefusal};
 use crate::own_container::OwnContainer;
 use crate::position::Positions;
 
-/// The time by which reading starts before the end of an earlier agent. That agent may have ended before it
-/// had sent all lines of its last second.
+/// The time between the start of reading and the end of an earlier agent: reading starts this long before the
+/// end. The earlier agent may not have sent all lines of its last second.
 const MARGIN: Duration = Duration::from_secs(1);
-/// The maximum number of containers with the label that are inspected.
+/// The maximum number of containers that are inspected to find the earlier agent.
 const INSPECTED_AT_MOST: usize = 32;
 
 /// The place in the logs at which a [`Source`](crate::Source) starts to read.
@@ -27,8 +27,9 @@ pub enum Start {
     /// The last records of each container, running or ended, and the lines that are written after the source
     /// connected. A line is one record, or several if it is longer than 16 KiB.
     Tail(u32),
-    /// The lines behind these positions, which an earlier source has reached. The source also reads the lines
-    /// of containers that have started or ended since then, if the Engine still has their logs.
+    /// The lines behind these positions, up to which an earlier source has read. The source also reads the
+    /// lines of containers that have started or ended since the earlier source, if the Engine still has their
+    /// logs.
     At(Positions),
     /// The lines that are written from one second before the end of the agent that this process replaces: the
     /// last ended container with this label, or the last run of this process's own container.
@@ -44,7 +45,7 @@ pub enum Start {
 /// A start whose time is known.
 pub(crate) struct ResolvedStart {
     pub(crate) positions: Positions,
-    /// True if the start lies before the time of connecting, so that containers may have ended since.
+    /// True if the start lies before the time of connecting. Containers may have ended between these times.
     pub(crate) is_earlier: bool,
     /// The start in words, for the log.
     pub(crate) reason: String,
@@ -136,9 +137,9 @@ async fn end_of_predecessor(
 
 /// Returns the latest end of an earlier agent.
 ///
-/// Returns `None` if another agent with the same command still runs: that agent reads the lines until this
-/// process does. An ended agent with another command counts too, since an update may change the command,
-/// unless a running agent has started after that end.
+/// Returns `None` if another agent with the same command still runs, because the running agent reads the
+/// lines until this process starts to read. An ended agent with another command counts, too, since an update
+/// may change the command. It does not count if a running agent has started after its end.
 fn predecessor(agents: &[Agent]) -> Option<Timestamp> {
     let own = agents.iter().find(|agent| agent.is_own)?;
     let running = || agents.iter().filter(|agent| agent.is_running && !agent.is_own);

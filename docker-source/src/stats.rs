@@ -1,8 +1,7 @@
 //! Counters of lines and requests.
 //!
-//! The counters of a container change together, under a lock of this container. No thread holds the lock for
-//! long. Independent atomics would be as fast, but the sum in `LineCounts` would not be right between two
-//! changes.
+//! Each container has a lock, under which its counters change together. No thread holds the lock for long.
+//! Independent atomics would be as fast, but between two changes the sum in `LineCounts` would be wrong.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
@@ -30,15 +29,15 @@ pub struct LineCounts {
     /// Lines that were skipped because they are empty or only white space.
     pub skipped_empty: u64,
     /// Lines that were skipped because they had been read before. The Engine sends some lines again when a
-    /// log is requested again; Docker 20.10 also does so when it rotates its files.
+    /// log is requested again. Docker 20.10 also sends lines again when it rotates its files.
     pub skipped_repeated: u64,
-    /// Lines that were skipped because they arrived when a log was requested again and are older than all
-    /// remembered lines of their stream. By the order of the stamps, they were read before. Such lines occur
+    /// Lines that were skipped because they are older than all remembered lines of their stream, and arrived
+    /// when a log was requested again. By the order of the stamps, these lines were read before. They occur
     /// when one stream has more than 65,536 lines in a second, or when the clock was set back.
     pub skipped_old: u64,
     /// Lines that were read and are not yielded yet.
     pub in_flight: u64,
-    /// [Gaps](crate::Gap): places where lines may be missing. A record announces each of them, which counts
+    /// [Gaps](crate::Gap): places where lines may be missing. A record announces each gap. This record counts
     /// as a line that was read.
     pub gaps: u64,
     /// Lines that were cut because they were longer than 1 MiB, or longer than 64 KiB while the long lines of
@@ -51,8 +50,8 @@ pub struct LineCounts {
     pub requests: u64,
     /// Requests that followed the log again behind the lines of an earlier request.
     pub resumes: u64,
-    /// Requests for the last records of the log. They read a log whose lines arrive fast, and prove that a
-    /// stream has omitted no line.
+    /// Requests for the last records of the log. Such requests read a log whose lines arrive fast, or prove
+    /// that a stream has omitted no line.
     pub windows: u64,
     /// Runs of a container whose log could not be read, or could not be read to its end, so that lines may be
     /// missing:
@@ -62,7 +61,7 @@ pub struct LineCounts {
     /// * its log driver does not support reading (501);
     /// * the Engine refused the log for another reason, either until the container was removed or five times
     ///   in a row, or the Engine did not answer within [`Timing::catch_up`](crate::Timing::catch_up). As long
-    ///   as the container exists, its log is requested again, so that its lines may still come.
+    ///   as the container exists, its log is requested again, and its lines may still be read.
     pub unavailable_logs: u64,
 }
 
@@ -89,7 +88,7 @@ impl AddAssign for LineCounts {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct StatsSnapshot {
-    /// The sum over all containers, including removed ones.
+    /// The sum over all containers, including removed containers.
     pub total: LineCounts,
     /// The counters of each container whose log was requested, by id, as long as the container exists or has
     /// lines in flight.
@@ -123,17 +122,17 @@ pub struct StatsSnapshot {
 pub struct ContainerStatus {
     /// The metadata of the container.
     pub container: Arc<Container>,
-    /// The state of its reading.
+    /// The state in which its log is read.
     pub state: FollowState,
     /// Its counters.
     pub counts: LineCounts,
-    /// The stamp of the last line that was read and not read before.
+    /// The stamp of the last line that was read for the first time.
     pub last_line: Option<Timestamp>,
     /// The stamp of the last line that [`Source::next`](crate::Source::next) yielded.
     pub last_yielded: Option<Timestamp>,
 }
 
-/// The counters of a [`Source`](crate::Source). They outlive it.
+/// The counters of a [`Source`](crate::Source). They can be read after the source was dropped.
 ///
 /// # Examples
 ///
@@ -167,8 +166,8 @@ struct Containers {
 }
 
 impl Containers {
-    /// Adds removed containers without lines in flight to the sum, so that a host's many short-lived
-    /// containers do not accumulate in memory.
+    /// Moves the counters of removed containers without lines in flight into the sum. Otherwise, the many
+    /// short-lived containers of a host would accumulate in memory.
     fn fold(&mut self) {
         let left = &mut self.left;
         self.leaving.retain(|(_, stats)| {
@@ -303,7 +302,7 @@ impl Drop for WaitingContainer {
     }
 }
 
-/// The counters of one container, and the state of its reading.
+/// The counters of one container, and the state in which its log is read.
 #[derive(Debug, Default)]
 pub(crate) struct ContainerStats {
     lines: Mutex<Lines>,
@@ -322,7 +321,8 @@ impl ContainerStats {
         lock(&self.lines).counts
     }
 
-    /// Notes the container as it is known at this moment, and the state of its reading if it has changed.
+    /// Notes the container as it is known at this moment. Also notes the state in which its log is read, if
+    /// this state has changed.
     pub(crate) fn note(&self, container: &Arc<Container>, state: Option<FollowState>) {
         let reading = &mut *lock(&self.reading);
         if let Some(state) = state.or_else(|| reading.as_ref().map(|(_, state)| *state)) {

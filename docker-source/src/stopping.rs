@@ -1,4 +1,4 @@
-//! The end of a source: logs with lines that may be missing are read up to the present once more.
+//! Ends a source: logs of which lines may be missing are read up to their present end once more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use tokio::time::timeout;
 /// The time limit of the last windows.
 const FINISH_WITHIN: Duration = Duration::from_secs(2);
 
-/// The request to stop, and the number of logs that are then read by a last window: those that are read by
-/// windows, and those whose stream has brought lines since the last proof.
+/// The request to stop, and the number of logs that a last window then reads. These logs are read by windows,
+/// or their stream has brought lines since a window last proved that no line is missing.
 #[derive(Debug)]
 pub(crate) struct Stopping {
     requested: watch::Sender<bool>,
     unproved: watch::Sender<usize>,
 }
 
-/// A log that is read by a last window before the source ends, until this is dropped.
+/// A log that a last window has to read before the source ends. The value is dropped once the window is read.
 #[derive(Debug)]
 pub(crate) struct Unproved(Arc<Stopping>);
 

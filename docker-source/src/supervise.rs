@@ -1,9 +1,10 @@
 //! Runs one follower for each container, even if events are lost.
 //!
 //! The supervisor subscribes to the events before it lists the containers. A container that starts in between
-//! is in the list, in the events or in both, and a second report of the same start changes nothing. However,
-//! a busy Engine drops events, and a restarted Engine has forgotten them. Therefore the supervisor reads the
-//! list again every 30 s, after each interruption of the events, and soon after an event that cannot be read.
+//! is in the list, in the events, or in both. A second report of the same start changes nothing. However, a
+//! busy Engine drops events, and a restarted Engine has forgotten earlier events. Therefore the supervisor
+//! reads the list again every 30 s, after each interruption of the events, and soon after an event that
+//! cannot be read.
 
 use std::collections::HashMap;
 use std::collections::hash_map;
@@ -26,8 +27,8 @@ use crate::follow::{ExitReason, FollowCommands, Follower, StartReason};
 use crate::lists::{Listed, Lists};
 use crate::outage::Outage;
 
-/// The time limit for the first followers to open their logs. The source then logs that it is ready, without
-/// waiting for the other followers.
+/// The longest time that the source waits for the first followers to open their logs. After this time, the
+/// source logs that it is ready, without waiting for the other followers.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 /// The time after which an event stream counts as stable, as a multiple of the shortest wait between two
 /// attempts to reach the Engine.
@@ -41,7 +42,7 @@ pub(crate) struct Supervisor {
     context: Arc<Context>,
     entries: HashMap<ContainerId, Entry>,
     followers: JoinSet<ExitReason>,
-    /// The containers of the followers' tasks.
+    /// The container of each follower's task.
     tasks: HashMap<task::Id, ContainerId>,
     /// The number of applied events, which shows whether a list is older than an event.
     events: u64,
@@ -57,11 +58,11 @@ struct Entry {
     commands: watch::Sender<FollowCommands>,
     partial: PartialMetadata,
     cursor: Arc<Mutex<Cursor>>,
-    /// True if the last event or list showed it running.
+    /// True if the last event or list showed the container as running.
     is_running: bool,
     /// True if the container is not selected, so that it needs no follower.
     is_excluded: bool,
-    /// The time of the last renaming that the follower may not know.
+    /// The time of the last renaming of which the follower may not know.
     renamed_at: Option<Timestamp>,
     /// The earliest stamp of the lines to read. A container that is selected after a renaming is read from
     /// the time of the renaming on.
@@ -97,8 +98,8 @@ impl Supervisor {
                 Ok(events) => {
                     let connected = Instant::now();
                     let ended = self.session(events, &mut outage).await;
-                    // An Engine restarts, and an Engine or a proxy ends the event stream now and then. Only
-                    // streams that end soon need longer waits.
+                    // Now and then, an Engine restarts, or the Engine or a proxy ends the event stream. Only
+                    // streams that end soon after they began need longer waits.
                     if connected.elapsed() >= timing.reconnect_min * STABLE_AFTER {
                         backoff.reset();
                     }
@@ -166,7 +167,8 @@ impl Supervisor {
                         None => outage.over(context.client.dialect()),
                     }
                     if was_silent {
-                        // The connection of the events may be broken, too, without an error.
+                        // After a silence, the connection of the events may be broken, too, even if it has
+                        // reported no error.
                         return Ok(());
                     }
                 }
@@ -207,8 +209,8 @@ impl Supervisor {
                 self.add(id, partial, true, StartReason::Started, None);
             }
             (Action::Die, Some(entry)) => {
-                // A follower that reads the log notices the end of the log. If the start was missed, no
-                // follower reads the log.
+                // A follower that reads the log notices the end of the log. But if the start of the run was
+                // missed, no follower reads the log.
                 let was_missed = !std::mem::take(&mut entry.is_running);
                 entry.commands.send_modify(|commands| {
                     commands.starts += u64::from(was_missed);
@@ -249,7 +251,7 @@ impl Supervisor {
         }
         let mut decisions = Vec::new();
         let mut renamed = Vec::new();
-        // A run within this time may have begun and ended between two lists, without an event.
+        // A run that ended within this time may have begun and ended between two lists, without an event.
         let between_lists = 2 * self.context.timing.list_interval;
         for summary in containers {
             let is_running = summary.is_running();
@@ -436,8 +438,8 @@ impl Entry {
     }
 }
 
-/// Logs that the source is ready, once the followers of the first list have opened their logs or decided not
-/// to.
+/// Logs that the source is ready, once each follower of the first list has opened its log or decided not to
+/// open it.
 async fn log_ready(engine: String, decisions: Vec<oneshot::Receiver<bool>>) {
     let mut following = 0;
     let _ = timeout(READY_WITHIN, async {

@@ -1,4 +1,4 @@
-//! Timeouts and intervals of a source.
+//! Defines the timeouts and intervals of a source.
 
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ pub struct Timing {
     /// The timeout between two parts of a JSON answer: 30 s.
     pub answer: Duration,
     /// The timeout between two parts of a log that is read to its end: 5 min. To find a point in time, the
-    /// Engine decodes the log's files from the oldest on, which takes about a second for 100 MB, and sends
-    /// nothing meanwhile. At most two logs are read to their end at once. A log that takes longer than this
-    /// timeout no longer counts towards the two.
+    /// Engine decodes the log's files from the oldest on, and sends nothing meanwhile. Decoding takes about a
+    /// second for 100 MB. At most two logs are read to their end at once. A log that takes longer than this
+    /// timeout no longer counts towards this limit.
     pub catch_up: Duration,
     /// The silence after which the log stream of a removed container counts as ended: 5 min. There is no
     /// limit before the first byte of the stream: the open stream is the only access to that log, and an
@@ -43,11 +43,11 @@ pub struct Timing {
     pub reconnect_min: Duration,
     /// The longest wait between two attempts to reach the Engine: 10 s.
     pub reconnect_max: Duration,
-    /// The time after which the source ends if the Engine's socket file refuses connections, and if the file
-    /// itself is mounted, as into a container. By default it is `None`, and the source never ends for this
-    /// reason. Such a mount keeps the old file when the Engine creates a new socket. If the program ends
-    /// then, a restart policy can mount the new file. After the first answer of an Engine of Docker, the
-    /// source ends without this delay: Docker starts the container again as soon as it is back itself.
+    /// The time after which the source ends if the Engine's socket file is mounted by itself into a container
+    /// and refuses connections. By default, the time is `None`, and the source never ends for this reason.
+    /// Such a mount keeps the old file when the Engine creates a new socket. If the program ends then, a
+    /// restart policy can mount the new file. After the first answer of an Engine of Docker, the source ends
+    /// without this delay, because a restarted Docker starts the container again.
     pub stale_socket: Option<Duration>,
     /// The first wait before a container's log is requested again: 100 ms. Each wait is twice the one before,
     /// until a new line arrives.

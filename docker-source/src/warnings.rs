@@ -1,4 +1,4 @@
-//! Logs warnings, at most one of each kind a minute.
+//! Logs warnings: at most one warning of each kind in a minute.
 //!
 //! A host may run thousands of containers, and many causes affect all of them: an Engine that restarts, a full
 //! disk, a clock that was set back, a log driver that cannot be read.
@@ -17,7 +17,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// The warnings of a source. [`run`](Self::run) logs them.
 #[derive(Debug)]
 pub(crate) struct Warnings {
-    /// Warnings that parts of a container's log cannot be read.
+    /// Parts of containers' logs that cannot be read.
     pub(crate) logs: LimitedWarnings,
     /// Lines that were skipped as too old.
     pub(crate) old_lines: LimitedWarnings,
@@ -40,7 +40,7 @@ impl Warnings {
         }
     }
 
-    /// Logs the warnings as they come.
+    /// Logs the warnings as they are added.
     pub(crate) async fn run(&self) -> Infallible {
         tokio::select! {
             never = self.logs.run() => never,
@@ -75,7 +75,7 @@ impl LimitedWarnings {
         Self { noun, pending: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Adds an occurrence, which may concern a container. The occurrence is logged within a minute. If
+    /// Adds an occurrence, which may concern one container. The occurrence is logged within a minute. If
     /// another occurrence is pending, the new occurrence is only counted.
     pub(crate) fn warn(&self, container: Option<&str>, text: impl Display) {
         self.warn_of(1, container, text);

@@ -1,8 +1,9 @@
-//! The lines that Podman returns again.
+//! Recognizes the lines that Podman returns again.
 //!
 //! A stream that follows a log may omit lines, for example at the end of a container that writes fast. A
-//! later request returns them between lines that were accepted before, and only a comparison of the texts
-//! tells them apart. The order does not matter: lines of one stamp with the same text are alike.
+//! later request returns the omitted lines between lines that were accepted before. Only a comparison of the
+//! texts distinguishes omitted lines from accepted lines. The order does not matter, since lines with the
+//! same stamp and the same text are equal.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -18,8 +19,8 @@ pub(super) struct ReadAgain {
     lines: VecDeque<Identity>,
     /// The number of equal lines that the current request has not returned yet.
     awaited: HashMap<Identity, u32>,
-    /// The first line that the current request returns, until it has returned one. The request may begin
-    /// within this line.
+    /// The first line that the current request returns. `None` once the request has returned a line. The
+    /// request may begin within this line.
     first: Option<Identity>,
 }
 
@@ -27,15 +28,15 @@ impl ReadAgain {
     /// Begins a request for the lines from `since` on.
     pub(super) fn begin_request(&mut self, since: Option<Timestamp>) {
         self.first = self.lines.iter().find(|line| Some(line.time) >= since).copied();
-        // A request also returns older lines that follow those of the other stream.
+        // A request also returns older lines of this stream if they follow newer lines of the other stream.
         self.awaited = HashMap::new();
         for line in &self.lines {
             *self.awaited.entry(*line).or_default() += 1;
         }
     }
 
-    /// Returns whether the line, or the end of it that the request returns, is one of the accepted ones.
-    /// Each of them is returned once.
+    /// Returns whether the line is an accepted line, or the end of an accepted line within which the request
+    /// began. The request returns each accepted line once.
     pub(super) fn returns(&mut self, line: Identity) -> bool {
         let first = self.first.take().filter(|first| first.time == line.time);
         self.take(first.unwrap_or(line))
@@ -47,9 +48,9 @@ impl ReadAgain {
         true
     }
 
-    /// Adds an accepted line. `newest` is the newest stamp of the stream, and `latest` the place of the last
-    /// line. Returns the place up to which all lines are forgotten, if lines are forgotten: they count as
-    /// read.
+    /// Adds an accepted line. `newest` is the newest stamp of the stream, and `latest` is the place of the
+    /// last line. If lines are forgotten, returns the place up to which all lines are forgotten. The
+    /// forgotten lines count as read.
     pub(super) fn push(
         &mut self,
         line: Identity,
@@ -61,7 +62,7 @@ impl ReadAgain {
             return latest;
         }
         self.lines.push_back(line);
-        // The start of the next request, unless a line is open.
+        // The next request starts at this stamp, unless a line is open.
         let since = newest.map(|newest| whole_second(newest.saturating_sub(MARGIN)));
         let mut forgotten: Option<Timestamp> = None;
         while let Some(oldest) = self.lines.front().filter(|oldest| Some(oldest.time) < since) {

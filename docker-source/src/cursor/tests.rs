@@ -79,7 +79,7 @@ fn a_later_request_that_begins_before_the_settled_line_repeats_it() {
     let mut cursor = Cursor::resumed(&LogPosition { stdout: place(2), ..LogPosition::from_time(at(3)) });
     cursor.begin_request(Docker, None, None);
     assert_eq!(accept(&mut cursor, Stdout, 4, "x"), New);
-    // A line of the other stream was open, so the next request begins before the settled line.
+    // A line of stderr was open, so the next request begins before the settled line of stdout.
     cursor.begin_request(Docker, None, Some(at(1)));
     let results = [1, 2, 4, 5].map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
     assert_eq!(results, [Repeated, Repeated, Repeated, New]);
@@ -286,8 +286,8 @@ struct Log {
     dialect: Dialect,
     records: Vec<Record>,
     since: Since,
-    /// `(every, count)`: after each `every`-th record, if it is repeatable, the Engine repeats the repeatable
-    /// records among the last `count` + 1 records, as on rotation.
+    /// The pair `(every, count)`. After each `every`-th record, if this record is repeatable, the Engine acts
+    /// as on a rotation: it repeats the repeatable records among the last `count` + 1 records.
     repeat: Option<(usize, usize)>,
 }
 
@@ -330,9 +330,9 @@ impl Log {
     }
 }
 
-/// A line to be written: whether it belongs to stdout, the time since the previous line, the time by which
-/// its stamp is too early, its length, and the number of lines of the other stream that stand between its
-/// first piece and its other pieces. The times are in nanoseconds.
+/// A line to be written. The members are: whether the line belongs to stdout; the time since the previous
+/// line; the time by which its stamp is too early; its length; and the number of lines of the other stream
+/// between its first piece and its other pieces. The times are in nanoseconds.
 type Written = (bool, i64, i64, usize, usize);
 
 fn lines() -> impl Strategy<Value = Vec<Written>> {
@@ -342,9 +342,9 @@ fn lines() -> impl Strategy<Value = Vec<Written>> {
     prop::collection::vec((any::<bool>(), pause, early, length, 0usize..5), 1..40)
 }
 
-/// Replaces Docker's stamps with stamps like Podman's. Podman stamps each record when it is written, no
-/// earlier than previous records of the stream. The stamps are early by some milliseconds. Returns the lines
-/// of each stream, each with the second of its last record and its length.
+/// Replaces Docker's stamps with stamps like Podman's. Podman stamps each record when the record is written,
+/// and not earlier than previous records of the stream. The stamps are early by some milliseconds. Returns
+/// the lines of each stream. Each line has the second of its last record, and its length.
 fn stamp_as_podman(records: &mut [Record]) -> [Vec<(i64, usize)>; 2] {
     let (mut now, mut last, mut lengths) = (0, [0; 2], [0; 2]);
     let mut written: [Vec<(i64, usize)>; 2] = Default::default();

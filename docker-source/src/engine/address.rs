@@ -1,4 +1,4 @@
-//! The Engine's address: `DOCKER_HOST`, or the first default socket that exists.
+//! Finds the Engine's address: `DOCKER_HOST`, or the first default socket that exists.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -14,9 +14,9 @@ const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
 /// The path of Docker's socket in a container that was started with a command line for Logspout.
 const LOGSPOUT_SOCKET: &str = "/tmp/docker.sock";
-/// The port of an Engine without TLS, registered as `docker`.
+/// The port of an Engine without TLS. It is registered as `docker`.
 const DEFAULT_PORT: u16 = 2375;
-/// The port of an Engine with TLS, registered as `docker-s`.
+/// The port of an Engine with TLS. It is registered as `docker-s`.
 const DEFAULT_TLS_PORT: u16 = 2376;
 
 /// The address of a Docker Engine.
@@ -70,8 +70,8 @@ impl EngineAddress {
     ///
     /// As for the docker CLI, a `tcp://` address uses TLS if `DOCKER_TLS_VERIFY` is set and not empty. The
     /// certificates come from the folder `DOCKER_CERT_PATH`. By default, this is the folder of the CLI:
-    /// `DOCKER_CONFIG` or `~/.docker`. `DOCKER_TLS` has the same effect as `DOCKER_TLS_VERIFY`: with both,
-    /// the Engine's certificate is verified. With TLS, the default port is 2376.
+    /// `DOCKER_CONFIG` or `~/.docker`. `DOCKER_TLS` has the same effect as `DOCKER_TLS_VERIFY`: with either
+    /// of them, the Engine's certificate is verified. With TLS, the default port is 2376.
     ///
     /// # Errors
     /// Returns [`InvalidEngineAddress`] if `DOCKER_HOST` is invalid, or if a certificate is missing or
@@ -183,7 +183,7 @@ fn default_socket(runtime_dir: Option<OsString>, exists: impl Fn(&Path) -> bool)
         of_user("docker.sock"),
         Some(PODMAN_SOCKET.into()),
         of_user("podman/podman.sock"),
-        // Last, since any user can create files in this folder.
+        // This socket is the last one, since any user can create files in its folder.
         Some(LOGSPOUT_SOCKET.into()),
     ]
     .into_iter()

@@ -1,10 +1,10 @@
-//! Splits a JSON array into the excerpts of its elements, as its bytes arrive.
+//! Splits a JSON array into the excerpts of its elements while the bytes of the array arrive.
 
 use super::keep::Keep;
 use super::members::{Excerpt, MemberFilter};
 
 /// Reads an array element by element, regardless of how the text is split into reads. A bad element does not
-/// affect the others.
+/// affect the other elements.
 #[derive(Debug)]
 pub(super) struct ArrayReader {
     state: State,

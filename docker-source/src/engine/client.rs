@@ -1,7 +1,8 @@
-//! One GET request: its connection, its timeouts, and its body as it arrives.
+//! Sends one GET request on a new connection, applies the timeouts, and returns the body of the answer as it
+//! arrives.
 //!
-//! Reading the body drives the connection. So there is no task per request, nothing is read from the socket
-//! unless a caller waits for it, and dropping the body closes the connection.
+//! Reading the body drives the connection. Therefore no task per request is needed, bytes are read from the
+//! socket only while a caller waits for them, and dropping the body closes the connection.
 
 use std::error::Error as _;
 use std::future::poll_fn;
@@ -39,8 +40,9 @@ const ERROR_BODY_MAX: usize = 16 * 1024;
 pub(crate) struct Limits {
     /// The time to connect and to receive the headers of the answer.
     pub(crate) headers: Duration,
-    /// The time to connect and to receive the headers of a log. It has its own limit, because an Engine under
-    /// load opens a log late, and after a timeout the log of a removed container cannot be requested again.
+    /// The time to connect and to receive the headers of a log. This timeout is separate, because an Engine
+    /// under load opens a log late. After a timeout, the log of a removed container cannot be requested
+    /// again.
     pub(crate) log: Duration,
     /// The time between two parts of a JSON answer.
     pub(crate) body: Duration,
@@ -101,8 +103,8 @@ impl EngineClient {
         self.shared.limits
     }
 
-    /// Returns the API version of requests: the version given to [`set_version`](Self::set_version), or the
-    /// oldest one before that call.
+    /// Returns the API version of requests: the version that was given to [`set_version`](Self::set_version),
+    /// or the oldest supported version before that call.
     pub(crate) fn version(&self) -> ApiVersion {
         ApiVersion::from_bits(self.shared.version.load(Ordering::Relaxed))
     }
@@ -111,8 +113,8 @@ impl EngineClient {
         self.shared.version.store(version.to_bits(), Ordering::Relaxed);
     }
 
-    /// Returns the kind of the Engine: the one given to [`set_dialect`](Self::set_dialect), or Docker before
-    /// that call.
+    /// Returns the kind of the Engine: the kind that was given to [`set_dialect`](Self::set_dialect), or
+    /// Docker before that call.
     pub(crate) fn dialect(&self) -> Dialect {
         match self.shared.is_podman.load(Ordering::Relaxed) {
             true => Dialect::Podman,
@@ -129,7 +131,7 @@ impl EngineClient {
         self.shared.requests.load(Ordering::Relaxed)
     }
 
-    /// Sends `GET path` and waits for the headers of the answer, `limits.headers` at most.
+    /// Sends `GET path` and waits for the headers of the answer, but no longer than `limits.headers`.
     ///
     /// # Errors
     /// Returns [`EngineError::Status`] for a status other than 200.
@@ -137,7 +139,7 @@ impl EngineClient {
         self.get_within(self.shared.limits.headers, endpoint, path).await
     }
 
-    /// Like [`get`](Self::get), but waits for `after` at most.
+    /// Does the same as [`get`](Self::get), but waits no longer than `after`.
     pub(super) async fn get_within(
         &self,
         after: Duration,
@@ -302,7 +304,7 @@ impl Body {
         }
     }
 
-    /// Like [`next`](Self::next), with an error if no byte arrives within `wait`.
+    /// Does the same as [`next`](Self::next), but returns an error if no byte arrives within `wait`.
     pub(crate) async fn next_within(&mut self, wait: Duration) -> Option<Result<Bytes, EngineError>> {
         let endpoint = self.endpoint;
         timeout(wait, self.next()).await.unwrap_or(Some(Err(EngineError::TimedOut { endpoint, after: wait })))

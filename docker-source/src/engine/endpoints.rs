@@ -1,4 +1,4 @@
-//! The six requests of the client. All are GET, and none has a side effect in the Engine.
+//! Sends the six requests of the client. All are GET requests, and none has a side effect in the Engine.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -22,7 +22,8 @@ const LIST_KEPT_MAX: usize = 64 * 1024 * 1024;
 /// are kept without labels. An inspection of a container also returns its labels.
 const LIST_LABELS_MAX: usize = 16 * 1024 * 1024;
 
-/// The part of a container's log to read. Requests are always for both streams and with Docker's stamps.
+/// The part of a container's log to read. Requests always ask for both streams and for the stamps of the
+/// lines.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct LogsQuery {
     /// True if the response goes on until the container ends.
@@ -50,7 +51,7 @@ impl EngineClient {
         let version =
             newest.negotiated().ok_or_else(|| EngineError::TooOld { engine: newest.to_string() })?;
         self.set_version(version);
-        // The header `Server` does not tell the kind, since a proxy may replace it.
+        // The header `Server` does not show the kind reliably, since a proxy may replace it.
         self.set_dialect(match answer.header("libpod-api-version") {
             Some(_) => Dialect::Podman,
             None => Dialect::Docker,

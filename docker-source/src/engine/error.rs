@@ -1,4 +1,5 @@
-//! Errors of the communication with the Engine. The text of each error is one line and says what to do.
+//! Defines the errors of the communication with the Engine. The text of each error is one line and says what
+//! to do.
 
 use std::error::Error as _;
 use std::fmt;
@@ -36,8 +37,8 @@ pub enum EngineError {
         /// The error of the operating system.
         error: io::Error,
     },
-    /// The Engine's socket file refuses connections, and only the file is mounted, not its folder. Whenever
-    /// the Engine starts, it creates a new socket file, but a mount of the file still shows the old file.
+    /// The Engine's socket file refuses connections, and the file is mounted without its folder. Whenever the
+    /// Engine starts, it creates a new socket file, but a mount of the file still shows the old file.
     StaleSocket {
         /// The path of the file.
         path: PathBuf,
@@ -74,7 +75,7 @@ pub enum EngineError {
         /// The reason, which names the Engine's host or the file.
         reason: String,
     },
-    /// The Engine supports neither API version 1.40, which came with Docker 19.03, nor a later version.
+    /// The newest API version of the Engine is older than 1.40, which came with Docker 19.03.
     TooOld {
         /// The newest version that the Engine supports, such as 1.39.
         engine: String,
@@ -115,7 +116,7 @@ impl EngineError {
         matches!(self, Self::Connect { error, .. } if error.kind() == io::ErrorKind::ConnectionRefused)
     }
 
-    /// Returns whether no connection was attempted, since this process or the system has too few file
+    /// Returns whether no connection was attempted because this process or the system has too few file
     /// descriptors (`EMFILE`, `ENFILE`).
     pub(crate) fn is_out_of_descriptors(&self) -> bool {
         // These numbers are the same on Linux, macOS and the BSDs.
@@ -131,7 +132,7 @@ impl EngineError {
     /// Returns the meaning of this error for a request that names a container.
     pub(crate) fn log_refusal(&self) -> LogRefusal {
         match self {
-            // 409: "dead or marked for removal"
+            // With status 409, the message is "dead or marked for removal".
             Self::Status { code: 404 | 409, .. } => LogRefusal::Gone,
             Self::Status { code: 501, .. } => LogRefusal::Unreadable,
             _ => LogRefusal::Temporary,

@@ -1,4 +1,5 @@
-//! The parts of a JSON value that a [`MemberFilter`](super::members::MemberFilter) keeps, and their limits.
+//! Defines the parts of a JSON value that a [`MemberFilter`](super::members::MemberFilter) keeps, and their
+//! limits.
 
 /// The number of bytes that each item counts towards [`Items::total`], in addition to its text.
 pub(super) const ITEM_COST: usize = 64;
@@ -13,7 +14,7 @@ pub(super) enum Keep {
     /// The value, if it has at most this length. A longer string is cut, and any other longer value is left
     /// out.
     Value(usize),
-    /// The members of an object or the elements of an array, as far as they fit.
+    /// The members of an object or the elements of an array that fit.
     Items(Items),
     /// These members of an object.
     Members(&'static [(&'static str, Self)]),
@@ -31,8 +32,8 @@ pub(super) struct Items {
     /// The room, in addition to `total`, for items that begin with one of `prefixes`. Other items cannot take
     /// this room, even if they come first.
     pub(super) reserved: usize,
-    /// Beginnings of texts or names, in upper or lower case. A beginning that ends with `"` matches only a
-    /// whole text or name.
+    /// The beginnings of the texts or names that may take the reserved room, in upper or lower case. A
+    /// beginning that ends with `"` matches only a whole text or name.
     pub(super) prefixes: &'static [&'static str],
 }
 

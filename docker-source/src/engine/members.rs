@@ -1,4 +1,4 @@
-//! Copies the members of a JSON value that are needed, each up to a limit, as the value's bytes arrive.
+//! Copies the needed members of a JSON value while its bytes arrive. Each member is copied up to a limit.
 //!
 //! Anybody who may start a container chooses its labels, and the Engine limits neither their number nor their
 //! length. Therefore no list, event or inspection is kept whole: a [`MemberFilter`] keeps a bounded excerpt,
@@ -27,7 +27,7 @@ pub(super) struct MemberFilter {
     next: Next,
     /// The open objects and arrays of which items are kept.
     frames: Vec<Frame>,
-    /// The item that is being copied; `None` if none is.
+    /// The item that is being copied. `None` if no item is being copied.
     copy: Option<Copying>,
     /// The number of open brackets in a value that is copied or passed over whole.
     depth: usize,
@@ -74,7 +74,7 @@ enum Escape {
 struct Frame {
     keeps: FrameKeeps,
     closing: u8,
-    /// True if an item was kept, so that the next one needs a comma.
+    /// True if an item was kept, so that the next item needs a comma.
     has_items: bool,
 }
 
@@ -135,7 +135,7 @@ impl MemberFilter {
                     self.string(byte);
                     at += 1;
                 }
-                // This byte ends the word, but is not taken with it: it may belong to the next value.
+                // This byte ends the word, but is not taken: it may belong to the next value.
                 _ if self.state == State::Word && is_delimiter(byte) => self.end_value(),
                 _ => {
                     self.token(byte);
@@ -330,7 +330,7 @@ impl MemberFilter {
             return;
         }
         self.copy = None;
-        // A name that is longer than all wanted names is not wanted, so nothing is lost.
+        // A name that does not fit is longer than all wanted names, so no wanted member is lost.
         let is_wanted = self.state != State::NameText
             || matches!(self.frames.last(), Some(Frame { keeps: FrameKeeps::Items { .. }, .. }));
         self.is_cut |= is_wanted;

@@ -10,7 +10,7 @@ use std::{io, thread};
 use tokio::sync::{Semaphore, oneshot};
 
 /// The maximum number of concurrent lookups. A name server that does not answer holds a thread for half a
-/// minute, even if the request has timed out before.
+/// minute, even if the request has already timed out.
 const LOOKUPS: usize = 4;
 
 /// The work of a thread.

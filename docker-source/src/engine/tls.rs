@@ -60,8 +60,8 @@ impl EngineCertificates {
     /// Reads the files of a folder. The call blocks the thread.
     ///
     /// # Errors
-    /// Returns [`InvalidEngineAddress::Certificates`], which names the file, if `ca.pem` is missing, if only
-    /// one of `cert.pem` and `key.pem` is missing, or if a file is longer than 4 MiB or invalid.
+    /// Returns [`InvalidEngineAddress::Certificates`] if `ca.pem` is missing, if only one of `cert.pem` and
+    /// `key.pem` is missing, or if a file is longer than 4 MiB or invalid. The error names the file.
     pub fn from_folder(folder: impl Into<PathBuf>) -> Result<Self, InvalidEngineAddress> {
         let folder = folder.into();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -94,7 +94,7 @@ impl EngineCertificates {
     /// Performs the handshake. The Engine's certificate must be valid for `host`, a name or an IP address.
     ///
     /// # Errors
-    /// Returns an [`io::Error`], which contains the error of rustls if TLS failed; see
+    /// Returns an [`io::Error`]. If TLS failed, it contains the error of rustls; see
     /// [`refusal`](Self::refusal).
     pub(super) async fn connect(&self, host: &str, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned())

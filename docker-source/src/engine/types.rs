@@ -1,5 +1,5 @@
-//! The types of the Engine's JSON answers. Parsing is lenient: missing members and null members become empty
-//! values, and unknown members are ignored.
+//! Defines the types of the Engine's JSON answers. Parsing is lenient: missing members and null members
+//! become empty values, and unknown members are ignored.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use gelf_core::Timestamp;
 use super::keep::{ITEM_COST, Items, Keep};
 
 /// The limits of a container's labels: 32 KiB for any labels, and another 48 KiB only for labels that become
-/// fields of messages (see [`crate::gelf`]). In an event, the 48 KiB are also for `name` and `image`.
+/// fields of messages (see [`crate::gelf`]). In an event, `name` and `image` may take the 48 KiB, too.
 pub(super) const LABELS: Keep = Keep::Items(Items {
     each: 40 * 1024,
     total: 32 * 1024,
@@ -37,20 +37,21 @@ const ARGUMENTS: Keep = Keep::Items(Items { each: 32 * 1024, total: 64 * 1024, r
 const ENVIRONMENT: Keep =
     Keep::Items(Items { each: 16 * 1024, total: 64 * 1024, reserved: 1024, prefixes: &["LOGSPOUT="] });
 
-/// The limit of a text that users choose, such as a name. In practice such a text has some hundred bytes at
-/// most.
+/// The limit of a text that users choose, such as a name. In practice, such a text has at most a few hundred
+/// bytes.
 const TEXT: Keep = Keep::Value(4 * 1024);
 
 /// The limit of an id, a time or a word. All of them are shorter in practice.
 const WORD: Keep = Keep::Value(256);
 
-/// The options of the log driver that are kept. Others may be secrets, such as the token for a remote receiver.
+/// The options of the log driver that are kept. Other options may be secrets, such as the token for a remote
+/// receiver.
 const LOG_OPTIONS: Keep = Keep::Members(&[("max-size", WORD), ("max-file", WORD), ("cache-disabled", WORD)]);
 
-/// The members that are kept of `GET /info`.
+/// The members of the answer to `GET /info` that are kept.
 pub(super) const INFO: Keep = Keep::Members(&[("Name", TEXT), ("SystemTime", WORD)]);
 
-/// The members that are kept of an element of `GET /containers/json`.
+/// The members that are kept of each element of the answer to `GET /containers/json`.
 pub(super) const SUMMARY: Keep = Keep::Members(&[
     ("Id", WORD),
     ("Names", Keep::Items(Items { each: 4 * 1024, total: 8 * 1024, reserved: 0, prefixes: &[] })),
@@ -61,7 +62,7 @@ pub(super) const SUMMARY: Keep = Keep::Members(&[
     ("Status", WORD),
 ]);
 
-/// The members that are kept of `GET /containers/{id}/json`.
+/// The members of the answer to `GET /containers/{id}/json` that are kept.
 pub(super) const INSPECT: Keep = Keep::Members(&[
     ("Name", TEXT),
     ("Created", WORD),
@@ -92,7 +93,7 @@ pub(super) const INSPECT: Keep = Keep::Members(&[
     ),
 ]);
 
-/// The id of a container: 12 to 64 lower-case hexadecimal digits. The Engine's ids have 64.
+/// The id of a container: 12 to 64 lower-case hexadecimal digits. The Engine's ids have 64 digits.
 ///
 /// No other text from the Engine is put into the path of a request.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -190,8 +191,8 @@ impl ContainerSummary {
         matches!(&*self.state, "running" | "paused")
     }
 
-    /// Returns whether the status says that a run of the container ended within this time before the list was
-    /// made. The status gives the time since the end in whole seconds, minutes or longer units, rounded down.
+    /// Returns whether the last run of the container ended at most `time` before the list was made. The
+    /// status gives the time since the end in whole seconds, minutes or longer units, rounded down.
     pub(crate) fn has_ended_within(&self, time: Duration) -> bool {
         let Some((_, age)) = self.status.split_once(") ").filter(|(state, _)| state.starts_with("Exited"))
         else {
@@ -259,8 +260,8 @@ pub(crate) struct LogConfig {
     /// The log driver, such as `json-file`.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) r#type: String,
-    /// The options of the driver. Those of the Engine's configuration are included, as they were when the
-    /// container was created.
+    /// The options of the driver. The options of the Engine's configuration are included, as they were when
+    /// the container was created.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) config: BTreeMap<String, String>,
 }
@@ -340,7 +341,7 @@ pub(super) mod tests {
     use serde::de::{DeserializeOwned, Error as _, Visitor, value};
     use serde::forward_to_deserialize_any;
 
-    /// Records the members that a type is parsed from.
+    /// Records the members from which a type is parsed.
     struct Members<'a>(&'a mut Vec<&'static str>);
 
     impl<'de> Deserializer<'de> for Members<'_> {

@@ -1,4 +1,4 @@
-//! Versions of the Engine's API and their negotiation.
+//! Parses the versions of the Engine's API, and negotiates the version to use.
 
 use std::fmt;
 
@@ -10,15 +10,15 @@ pub(crate) struct ApiVersion {
 }
 
 impl ApiVersion {
-    /// The oldest supported version: Docker 19.03. Older Engines give the pieces of a long line different
-    /// stamps, so that the line cannot be joined.
+    /// The oldest supported version, which came with Docker 19.03. Older Engines give the pieces of a long
+    /// line different stamps, so that the pieces cannot be joined.
     pub(crate) const OLDEST: Self = Self { major: 1, minor: 40 };
 
-    /// The newest supported version: Docker 27. It is also used with newer Engines.
+    /// The newest supported version, which came with Docker 27. It is also used with newer Engines.
     pub(crate) const NEWEST: Self = Self { major: 1, minor: 47 };
 
-    /// The oldest version of Engines whose answers to `since=` have all later lines: Docker 23. Earlier ones
-    /// skip all rotated files if the oldest of them is compressed and older.
+    /// The oldest version, of Docker 23, whose Engines answer a request with `since=` with all later lines.
+    /// Earlier Engines skip all rotated files if the oldest file is compressed and older than `since`.
     pub(crate) const COMPLETE_SINCE: Self = Self { major: 1, minor: 42 };
 
     /// Parses two numbers with a point between them.

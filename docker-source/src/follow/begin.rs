@@ -1,12 +1,12 @@
-//! The first request for a log that is not read from its start on.
+//! Finds the place at which reading begins if only the last records of a log are wanted.
 
 use super::{Following, Step};
 use crate::engine::LogsQuery;
 use crate::record::QueueClosed;
 
 impl Following {
-    /// Moves the start of reading before the last records of the log. Returns the next step if the log cannot
-    /// be read.
+    /// Moves the floor, at which reading begins, before the last `records` records of the log. Returns the
+    /// next step if the container is not selected or its log cannot be read.
     pub(super) async fn begin_at_tail(&mut self, records: u32) -> Result<Option<Step>, QueueClosed> {
         if let Some(step) = self.decide_to_follow().await {
             return Ok(Some(step));

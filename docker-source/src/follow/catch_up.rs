@@ -1,10 +1,12 @@
-//! Catches up: reads a log up to its present, which makes the Engine decode whole files. At most
-//! [`CATCH_UPS`](crate::context::CATCH_UPS) logs are read so at a time. This happens in three cases:
+//! Catches up with a log: reads it up to its present end. For such a read, the Engine decodes whole files.
+//! Therefore at most [`CATCH_UPS`](crate::context::CATCH_UPS) logs are read in this way at a time. A follower
+//! catches up in three cases:
 //!
 //! * The stream of a container has ended.
-//! * A log is followed again after it was not read for a while, as after a restart of the Engine, when all
-//!   logs are behind. The stream then begins near the present. The first request after a start never waits.
-//! * No descriptor is free for a stream.
+//! * A log is to be followed again after it was not read for a while. After a restart of the Engine, this is
+//!   true of all logs. The stream then begins near the present end of the log. The first request after a
+//!   start of the container does not wait for other logs.
+//! * No file descriptor is free for a stream.
 
 use std::future::Future;
 use std::pin::pin;
@@ -52,7 +54,8 @@ impl Following {
                 self.drained = finished_at.unwrap_or(self.drained);
                 match is_known || self.end_is_known().await {
                     true => Step::CatchUp(reader),
-                    // The event was lost, and the event of the next start may be lost, too.
+                    // The event of this end was lost. The event of the next start may be lost, too, so the
+                    // follower asks again.
                     false => Step::Decide(reader),
                 }
             }
@@ -88,7 +91,8 @@ impl Following {
                 }
                 (Some(Err(error)), _) => match error.log_refusal() {
                     LogRefusal::Unreadable => return Ok(self.unreadable(&error)),
-                    // Some Engines answer with another status while a container is being removed.
+                    // While a container is being removed, some Engines answer with a status other than 404 or
+                    // 409.
                     LogRefusal::Temporary if !(self.is_gone && error.is_status()) => {
                         self.refused(&error);
                         self.pause().await;
@@ -105,12 +109,12 @@ impl Following {
         Ok(Step::Wait(Waiting::Ended))
     }
 
-    /// Reads a log that was not read for a while up to its present, from which a stream then goes on.
+    /// Reads a log that was not read for a while up to its present end. A stream then goes on from there.
     pub(super) async fn resume(&mut self) -> Result<Step, QueueClosed> {
         if let Some(step) = self.decide_to_follow().await {
             return Ok(step);
         }
-        // The log of a container that is removed at its end may be gone before its turn.
+        // If the container is removed when it ends, its log may be gone before its turn.
         let in_turn = self.is_behind && !self.metadata.is_removed_at_end();
         let mut response = None;
         let read = self.read_to_present(&mut response, in_turn).await?;
@@ -131,8 +135,8 @@ impl Following {
         })
     }
 
-    /// Reads the log up to its present, since no descriptor is free for a stream. The container gets its next
-    /// turn after a pause.
+    /// Reads the log up to its present end, since no file descriptor is free for a stream. The container gets
+    /// its next turn after a pause.
     pub(super) async fn turn(&mut self) -> Result<Step, QueueClosed> {
         if let Some(step) = self.decide_to_follow().await {
             return Ok(step);
@@ -151,9 +155,9 @@ impl Following {
         })
     }
 
-    /// Reads the log up to its present; if `in_turn` is true, in turn with other logs. Sets `response` as soon
-    /// as there is one. Returns `None` if the container is started before: its new run is to be followed at
-    /// once.
+    /// Reads the log up to its present end. If `in_turn` is true, waits for a permit first, since few logs
+    /// are read at a time. Sets `response` as soon as the Engine has answered. Returns `None` if the
+    /// container is started before the read ends: the new run is to be followed at once.
     async fn read_to_present(
         &mut self,
         response: &mut Option<Response>,
@@ -166,7 +170,8 @@ impl Following {
                 true => Some(catch_ups.acquire().await),
                 false => None,
             };
-            // A read that is slow or waits for room in the queue does not keep others waiting.
+            // A read that is slow or waits for room in the queue returns its permit early, so that other logs
+            // need not wait for it.
             hold(permit, timing.catch_up, self.read_rest(response)).await
         };
         let read = tokio::select! {
@@ -180,8 +185,8 @@ impl Following {
         Ok(read)
     }
 
-    /// Reads the log as it is to its end, or to the error that ends it. Sets `response` as soon as there is
-    /// one.
+    /// Reads the log up to its present end, or up to the error that ends the response. Sets `response` as
+    /// soon as the Engine has answered.
     async fn read_rest(
         &mut self,
         response: &mut Option<Response>,
@@ -212,7 +217,7 @@ impl Following {
     }
 }
 
-/// Runs the future and holds the permit meanwhile, for `limit` at most.
+/// Runs the future to its end. Holds the permit meanwhile, but no longer than `limit`.
 async fn hold<T>(permit: impl Sized, limit: Duration, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     match timeout(limit, future.as_mut()).await {

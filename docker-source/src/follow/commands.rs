@@ -1,4 +1,4 @@
-//! The commands of the supervisor to its followers, and the reasons why a follower starts and ends.
+//! Defines the commands of the supervisor to its followers, and the reasons why a follower starts and ends.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ pub(crate) struct FollowCommands {
     /// The Engine's time of the last event that reported an end of the container. The log of the run that
     /// ended has no later line.
     pub(crate) ended_at: Option<Timestamp>,
-    /// The number of lists that showed the container running.
+    /// The number of container lists that showed the container as running.
     pub(crate) sightings: u64,
-    /// The number of orders to check whether the container ran unnoticed, because events may have been
-    /// missed.
+    /// The number of orders to check whether the container ran unnoticed. The supervisor gives an order if it
+    /// may have missed events.
     pub(crate) checks: u64,
     /// The container's name, if it was renamed.
     pub(crate) name: Option<Arc<str>>,
@@ -28,13 +28,14 @@ pub(crate) struct FollowCommands {
 pub(crate) enum StartReason {
     /// The container ran before the source connected.
     RanBefore,
-    /// The container was started, or found, later.
+    /// The container was started or first found after the source connected.
     Started,
     /// The container may have run before the time from which its log is read.
     Resumed,
     /// The container was not running before the source connected.
     Stopped,
-    /// The container was found later and not running; it may have run unnoticed.
+    /// The container was first found after the source connected. It was not running, but may have run
+    /// unnoticed.
     Unclear,
 }
 
@@ -45,6 +46,6 @@ pub(crate) enum ExitReason {
     Removed,
     /// The source was dropped.
     Stopped,
-    /// The container is not selected by this name.
+    /// The container is not selected under this name.
     NotSelected(String),
 }

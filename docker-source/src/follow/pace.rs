@@ -1,37 +1,40 @@
-//! The choice between following a log and reading windows of it, and the times of the windows.
+//! Chooses between a stream that follows a log and windows of the log, and sets the times of the windows. A
+//! window is a response to a request for the last records.
 //!
 //! A stream that follows a log costs the Engine several times as much for each line as a window does, and
-//! may omit lines. A window costs about half a millisecond however few lines it has. So a busy log is read by
-//! windows, and a quiet one is followed. Windows then prove that the stream has omitted nothing.
+//! may omit lines. A window costs the Engine about half a millisecond even if it has few lines. Therefore a
+//! busy log is read by windows, and a quiet log is followed. While a log is followed, occasional windows
+//! prove that the stream has omitted nothing.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The records within [`Pace::latency`] that make a log busy.
+/// The number of records within [`Pace::latency`] that makes a log busy.
 const BUSY_RECORDS: u32 = 10;
-/// The bytes within [`Pace::latency`] that make a log busy. Small log files with long lines are rotated soon.
+/// The number of bytes within [`Pace::latency`] that makes a log busy. Small log files with long lines are
+/// rotated soon.
 const BUSY_BYTES: usize = 16 * 1024;
-/// The new lines of a window from which a log is busy.
+/// The number of new lines below which a window is quiet.
 const QUIET_LINES: u64 = 5;
-/// The number of consecutive windows with few lines after which the log is followed.
+/// The number of consecutive quiet windows after which the log is followed.
 const QUIET_WINDOWS: u32 = 5;
-/// The new lines of a window above which the next window follows sooner: the Engine may keep only few
-/// seconds of a fast log.
+/// The number of new lines in a window above which the next window follows sooner. The Engine may keep only a
+/// few seconds of a fast log.
 const MANY_LINES: u32 = 1000;
 /// The longest wait for the next window.
 const LONGEST: Duration = Duration::from_secs(2);
-/// The part of the time that windows may take: 5 %. An Engine before 28.0 decompresses all compressed files
-/// for each window.
+/// The ratio of the wait between two windows to the duration of a window: windows may take 5 % of the time.
+/// An Engine before 28.0 decompresses all compressed files for each window.
 const SHARE: u32 = 20;
-/// The number of windows of which the fastest one shows how long the Engine takes. A busy machine delays
-/// single windows, and files to decompress delay each of them.
+/// The number of recent windows whose shortest duration counts as the duration of a window. A busy machine
+/// delays only some windows, whereas compressed files delay each window.
 const WINDOWS_TIMED: usize = 5;
-/// The time between two proofs if lines arrive, and the longest time.
+/// The time between two proofs while lines arrive, and the longest time between two proofs.
 const PROOFS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
-/// The number of consecutive proofs with new lines after which the log is not followed any longer. One proof
-/// may overtake the lines of the stream.
+/// The number of consecutive proofs with new lines after which windows replace the stream. A single proof
+/// with new lines may merely have overtaken the stream.
 const LATE_PROOFS: u32 = 2;
 
 /// The pace of reading one log.
@@ -39,17 +42,19 @@ const LATE_PROOFS: u32 = 2;
 pub(super) struct Pace {
     /// The time that a line of a busy log may wait until it is read. At zero, no log is busy.
     latency: Duration,
-    /// The records that arrived since the last window.
+    /// The number of records that arrived since the last window.
     records: u32,
-    /// The start of the current interval of `latency`, with what has arrived since.
+    /// The start of the current interval, which lasts for `latency`.
     interval: Instant,
+    /// The number of records that arrived in the current interval.
     interval_records: u32,
+    /// The number of bytes that arrived in the current interval.
     interval_bytes: usize,
     quiet_windows: u32,
     late_proofs: u32,
     proved_at: Instant,
     until_proof: Duration,
-    /// The times that the Engine took to begin the last windows.
+    /// The times from the requests of the last windows to the first bytes of their responses.
     took: VecDeque<Duration>,
     /// The new lines of the last window.
     new_lines: u64,
@@ -78,7 +83,7 @@ impl Pace {
         self.interval_records = self.interval_records.saturating_add(1);
     }
 
-    /// Counts bytes of a stream.
+    /// Counts `count` bytes of a stream.
     pub(super) fn bytes(&mut self, count: usize) {
         self.interval_bytes = self.interval_bytes.saturating_add(count);
     }
@@ -106,7 +111,7 @@ impl Pace {
         self.records.max(u32::try_from(self.new_lines).unwrap_or(u32::MAX))
     }
 
-    /// Notes a proof that failed. The next proof covers its records, too.
+    /// Notes a proof that failed. The next proof covers the records of the failed proof, too.
     pub(super) fn postpone(&mut self, now: Instant) {
         self.proved_at = now;
     }
@@ -127,8 +132,8 @@ impl Pace {
         self.quiet_windows = if new_lines < QUIET_LINES { self.quiet_windows + 1 } else { 0 };
     }
 
-    /// Notes that the last window has brought a log to its present. Its lines are not of the rate at which
-    /// lines arrive, so the next window expects few.
+    /// Notes that the last window has read a backlog up to the present end of the log. The number of its
+    /// lines does not show the rate at which lines arrive, so the next window expects few lines.
     pub(super) fn caught_up(&mut self) {
         self.new_lines = 0;
     }
@@ -155,7 +160,7 @@ impl Pace {
         wait.max(self.took() * SHARE).min(LONGEST)
     }
 
-    /// Returns the time that the Engine takes to begin a window.
+    /// Returns the time that the Engine takes to begin its answer to the request for a window.
     fn took(&self) -> Duration {
         self.took.iter().min().copied().unwrap_or_default()
     }

@@ -1,4 +1,5 @@
-//! Reads windows of a log: the lines behind the last known one.
+//! Reads a log by windows: requests the last records of the log, and takes the lines behind the last known
+//! line.
 
 use std::future::pending;
 use std::time::Duration;
@@ -15,19 +16,19 @@ use crate::engine::{ApiVersion, EngineError, LogsQuery};
 use crate::log::LogReader;
 use crate::record::QueueClosed;
 
-/// The longest wait of a proof for a descriptor.
+/// The longest time that a proof waits for a file descriptor.
 const PROOF_WITHIN: Duration = Duration::from_secs(1);
 
 impl Following {
-    /// Returns whether the log can be read by windows: its stamps are distinct, and it is read from its end
-    /// without cost.
+    /// Returns whether the log can be read by windows: the stamps of its lines are distinct, and the Engine
+    /// can read it from its end at little cost.
     pub(super) fn can_window(&self) -> bool {
         self.context.client.dialect() == Dialect::Docker
             && matches!(self.metadata.container().log_driver(), "json-file" | "local")
     }
 
-    /// Returns whether the log may be read by windows alone. The log of a container that is removed at its
-    /// end can be read to its end only by a stream.
+    /// Returns whether the log may be read by windows alone. If a container is removed when it ends, only a
+    /// stream can read its log to the end.
     pub(super) fn can_poll(&self) -> bool {
         self.can_window() && !self.metadata.is_removed_at_end() && !self.context.timing.latency.is_zero()
     }
@@ -37,7 +38,7 @@ impl Following {
         self.can_window().then(|| self.pace.proof_due())
     }
 
-    /// Reads a window while a stream is open. Returns whether the stream may be read on.
+    /// Reads a window while a stream is open. Returns whether the stream may be kept.
     pub(super) async fn prove(&mut self) -> Result<bool, QueueClosed> {
         let (open, stuck) = (self.open, self.stuck);
         // The stream keeps its own descriptor, and is not read meanwhile.
@@ -46,13 +47,15 @@ impl Following {
             self.pace.postpone(Instant::now());
             return Ok(true);
         };
-        // If the window cannot be read, the next one is due later. The stream itself shows the error.
+        // If the window cannot be read, the next proof is due later. The error needs no handling here, since
+        // the stream shows it, too.
         let read = self.window(&mut None, 0).await?;
         if !matches!(read, Ok(Ending::Complete)) {
             self.pace.postpone(Instant::now());
         }
         (self.open, self.stuck, self.is_unread) = (open, stuck, true);
-        // The stream goes on behind lines that the window may not have reached.
+        // If the window failed, the sink may still expect the last line again, which the stream does not
+        // repeat.
         self.sink.expect_any_line();
         Ok(!(self.pace.is_late() && self.can_poll()))
     }
@@ -77,7 +80,7 @@ impl Following {
         loop {
             self.take_name();
             let is_stopping = stopping.is_requested();
-            // The window includes all lines of a run that ended before.
+            // If the run has ended by now, the following window includes all of its lines.
             let (is_over, is_started) = {
                 let commands = self.commands.borrow();
                 (commands.removed || commands.ended_at != ended_at, commands.starts != self.seen.starts)
@@ -120,9 +123,9 @@ impl Following {
         }
     }
 
-    /// Reads the lines behind the last known one. Each new line is taken. The window is longer than one
-    /// response if the Engine has more new lines than expected. The log is known to have `lines_behind` lines
-    /// behind the last known one.
+    /// Reads the lines behind the last known line, and takes each new line. Requests a longer response if the
+    /// log has more new lines than expected. The log is known to have at least `lines_behind` lines behind
+    /// the last known line.
     ///
     /// # Cancel safety
     /// This method is cancel safe: the next window begins behind the same line.
@@ -167,12 +170,13 @@ impl Following {
                 // The response was left after its first lines.
                 (Ending::TooShort, _) if !is_damaged => limit = window::next_limit(limit),
                 (Ending::Complete, Verdict::TooShort) if !is_damaged => {
-                    // All lines of this response are behind the place.
+                    // All lines of this response are behind the place to reach.
                     lines_behind = lines_behind.max(response.scan().lines());
                     limit = window::next_limit(limit);
                 }
                 (Ending::Complete, Verdict::NotInLog) => (limit, is_whole) = (None, true),
-                // The damaged record is before the line, or the line is behind the last readable record.
+                // Either the damaged record is before the place to reach, or this place is behind the last
+                // readable record.
                 (Ending::Complete | Ending::Invalid, Verdict::Damaged)
                     if window::shorter_limit(limit).is_some() =>
                 {
@@ -180,8 +184,8 @@ impl Following {
                     self.stuck = stuck;
                 }
                 (Ending::Broken, _) => return Ok(Ok(ending)),
-                // A damaged record is behind the place: a longer response has fewer lines than a shorter one,
-                // or no response can be read up to the place.
+                // A damaged record is behind the place to reach: either a longer response has fewer lines
+                // than a shorter response, or no response can be read up to the place.
                 _ => {
                     self.stuck = stuck + 1;
                     self.warn_of_damage();
@@ -199,7 +203,8 @@ impl Following {
         }
         let since = self.sink.begin_request(Dialect::Docker, self.floor, self.open, true);
         let time = match self.known {
-            // The log has no lines of an earlier time, unless the clock was set back.
+            // All lines of the log are to be read. None is earlier than the floor, unless the clock was set
+            // back.
             Known::Start if self.is_first_run => Timestamp::UNIX_EPOCH,
             Known::Start => self.floor,
             Known::Resume => self.sink.proved().unwrap_or(self.floor).max(self.floor),
@@ -221,8 +226,8 @@ impl Following {
         }
         if self.metadata.container().tty() == Some(true) {
             *limit = None;
-            // In the text of a terminal, a later run continues an unfinished line, unless the Engine leaves that
-            // line out.
+            // In the text of a terminal, a later run continues the unfinished line of an earlier run. With
+            // `since`, the Engine leaves the unfinished line out.
             let since =
                 self.sink.ends_unfinished() || self.context.client.version() >= ApiVersion::COMPLETE_SINCE;
             return (since.then_some(time), Reach::Whole(time));
@@ -233,7 +238,7 @@ impl Following {
         }
     }
 
-    /// Returns the step after windows that ended.
+    /// Returns the step that follows the last window.
     pub(super) fn after(&self, left: Option<LogReader>) -> Step {
         match left {
             Some(left) => Step::Decide(left),
@@ -241,7 +246,8 @@ impl Following {
         }
     }
 
-    /// Warns once that a part of the log is skipped, if the last request was the last attempt to read it.
+    /// Warns once that a part of the log is skipped, if the last request was the last attempt to read this
+    /// part.
     pub(super) fn warn_of_damage(&mut self) {
         if self.stuck == ATTEMPTS_AT_DAMAGE {
             self.warn(

@@ -1,4 +1,4 @@
-//! Problems of a container's log: each is counted, and logged once for each container.
+//! Counts the problems of a container's log, and logs each kind of problem once for each container.
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ impl Following {
         Step::Wait(Waiting::Unreadable)
     }
 
-    /// Counts the log as unavailable, unless all of it was read or it was counted before.
+    /// Counts the log as unavailable, unless the log was read to its end or was counted before.
     pub(super) fn unavailable(&mut self, reason: impl fmt::Display) {
         if std::mem::take(&mut self.is_unread) {
             self.sink.stats().unavailable_log();
@@ -42,8 +42,8 @@ impl Following {
         }
     }
 
-    /// Counts the log as unavailable, like [`unavailable`](Self::unavailable), and announces a gap: the
-    /// container was removed.
+    /// Announces a gap if the container was removed before its log was read to the end. Counts the log as
+    /// unavailable, like [`unavailable`](Self::unavailable).
     pub(super) async fn removed(&mut self, reason: impl fmt::Display) -> Result<(), QueueClosed> {
         if self.is_unread {
             let container = self.metadata.container().clone();
@@ -53,7 +53,7 @@ impl Following {
         Ok(())
     }
 
-    /// Notes a refusal that may pass. An Engine that cannot be reached at all is the supervisor's concern.
+    /// Notes a refusal that may pass. The supervisor handles an Engine that cannot be reached at all.
     pub(super) fn refused(&mut self, error: &EngineError) {
         tracing::debug!(container = self.metadata.name(), %error, "requesting again");
         if error.is_connection_refused() {
@@ -63,7 +63,7 @@ impl Following {
             self.waiting.get_or_insert_with(|| self.context.stats.wait_for_descriptor());
         }
         self.note(Some(FollowState::Opening));
-        // A log that was never read has no lines that were missed.
+        // If the log was never requested, no lines were missed.
         self.is_behind |= self.sink.has_requested();
         self.refusals += u32::from(!matches!(error, EngineError::Connect { .. }));
         if self.refusals >= REFUSALS || matches!(error, EngineError::TimedOut { .. }) {
@@ -79,9 +79,9 @@ impl Following {
     }
 }
 
-/// Returns the number of pieces to request from the end of the log once a format error recurs. An Engine
-/// that reads from the beginning meets the damage each time; from the end it may not. Each further attempt
-/// requests fewer pieces and gives up the others.
+/// Returns the number of records to request from the end of the log once a format error recurs. An Engine
+/// that reads from the beginning meets the damage each time. An Engine that reads from the end may not meet
+/// it. Each further attempt requests fewer records and gives up the earlier ones.
 pub(super) fn past_damage(stuck: u32) -> Option<u32> {
     match stuck {
         0..ATTEMPTS_AT_DAMAGE => None,

@@ -35,7 +35,7 @@ impl Response {
         self.untaken.into_iter().chain(self.reader.oldest_open()).min()
     }
 
-    /// Returns the comparison of the response with its reach.
+    /// Returns the scan, which compares the response with the place that it has to reach.
     pub(super) fn scan(&self) -> &Scan {
         &self.scan
     }
@@ -89,7 +89,7 @@ impl Following {
     pub(super) fn response(&mut self, content_type: Option<String>, body: Body, scan: Scan) -> Response {
         self.refusals = 0;
         self.is_gone = false;
-        // Without a descriptor for a stream, the container still waits for one.
+        // A container without a file descriptor for its stream still waits for a descriptor.
         self.waiting = self.waiting.take().filter(|_| self.descriptor.is_none());
         let budget = self.context.queue.long_lines();
         let dialect = self.context.client.dialect();
@@ -122,8 +122,8 @@ impl Following {
         }
     }
 
-    /// Reads a response to its end. A response that follows the log may be left before, see [`Ending`]; it
-    /// can be read on later.
+    /// Reads a response to its end. A response that follows the log may be left before its end, see
+    /// [`Ending`]. A later call can continue to read it.
     ///
     /// # Cancel safety
     /// This method is cancel safe, if the next request asks for the log from [`Response::oldest_open`] or an
@@ -191,7 +191,8 @@ impl Following {
     /// Passes on the lines that the container left unfinished.
     pub(super) async fn finish(&mut self, reader: LogReader) -> Result<(), QueueClosed> {
         self.open = None;
-        // The lines come from an earlier response than the last one.
+        // The lines may come from an earlier response than the last response, so no other line is expected
+        // before them.
         self.sink.expect_any_line();
         let has_terminal = reader.framing() == Some(Framing::Terminal);
         let dialect = self.context.client.dialect();
@@ -249,7 +250,7 @@ impl Following {
     }
 
     /// Returns the next part of a stream; see [`Silence::UntilRemoval`]. Returns `None` if a proof is due
-    /// before, as at the end of the source.
+    /// before the next part arrives. A proof is also due when the source is to end and lines are unproved.
     async fn next_part(&mut self, response: &mut Response) -> Option<Option<Result<Bytes, EngineError>>> {
         let due = self.proof_due();
         let (stopping, is_unproved) = (self.context.stopping.clone(), self.unproved.is_some());

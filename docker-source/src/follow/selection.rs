@@ -1,8 +1,8 @@
-//! The selection of a container, which is made for each run.
+//! Decides for each run of a container whether the container is selected.
 //!
 //! When a run begins, the log of the previous run may not be read to its end yet. If the container was
-//! renamed, the selection may differ between the two runs. An event reports the end of the earlier run, and
-//! the time of this end divides the lines of the two runs.
+//! renamed, the selection may differ between the two runs. An event reports the end of the earlier run. The
+//! time of this end separates the lines of the two runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{ExitReason, Following, Step};
 use crate::container::Container;
 use crate::log::Line;
 
-/// The time limit for the event of an end after an inspection showed the end.
+/// The longest wait for the event of a container's end after an inspection showed this end.
 const EVENT_WITHIN: Duration = Duration::from_secs(1);
 
 /// The state of the selection.
@@ -26,7 +26,7 @@ pub(super) struct Selection {
     name: String,
     /// `true` if the container was selected for an earlier run.
     was_selected: bool,
-    /// The last known end of a run at the time of the selection.
+    /// The last end of a run that was known when the selection was made.
     made_after: Option<Timestamp>,
     /// The last end of a run that an inspection showed. The event of this end may arrive later.
     inspected_end: Option<Timestamp>,
@@ -40,9 +40,9 @@ impl Selection {
         self.is_made = false;
     }
 
-    /// Notes the last end of a run that an inspection showed. If the container runs, the end belongs to an
-    /// earlier run than the present one. The event of an end is later than the end itself, so an end behind
-    /// the last known one is a new one.
+    /// Notes the last end of a run that an inspection showed. If the container runs, this end belongs to a
+    /// previous run. The event of an end has a later time than the end itself. Therefore an inspected end
+    /// that is later than the last known end is a new end.
     pub(super) fn inspected(&mut self, finished_at: Option<Timestamp>) {
         if self.is_made && finished_at > self.made_after {
             self.ended();
@@ -87,7 +87,7 @@ impl Following {
         })
     }
 
-    /// Returns the end of a follower whose container is not selected.
+    /// Returns the step that ends the follower, because its container is not selected.
     pub(super) fn not_selected(&self) -> Step {
         Step::End(ExitReason::NotSelected(self.selection.name.clone()))
     }
@@ -98,8 +98,8 @@ impl Following {
     }
 
     /// Waits for the event of the end that an inspection showed, if the container was renamed. The next run
-    /// may begin while the rest of the log is read, and its lines may not be selected. Returns false if the
-    /// event does not arrive.
+    /// may begin while the rest of the log is read, and the lines of that run may not be selected. Returns
+    /// false if the event does not arrive.
     pub(super) async fn end_is_known(&self) -> bool {
         let made_after = self.selection.made_after;
         let mut commands = self.commands.clone();
@@ -115,7 +115,8 @@ impl Following {
             Some((end, previous)) if line.time <= *end => Some(previous),
             Some(_) if !is_made => None,
             _ if *was_selected && self.metadata.is_renamed() => {
-                // A slow read of the log of a run returns lines of the next run, too.
+                // While the log of a run is read slowly, the next run may begin, and the response then has
+                // its lines, too.
                 let end = self.commands.borrow().ended_at;
                 let is_of_next_run = end > *made_after && Some(line.time) > end;
                 (!is_of_next_run).then(|| self.metadata.container())

@@ -1,10 +1,11 @@
-//! The state of a container's reading, for [`Stats::containers`](crate::Stats::containers).
+//! Derives the state in which a log is read from the steps of its follower.
+//! [`Stats::containers`](crate::Stats::containers) shows this state.
 
 use super::{ExitReason, Following, Step, Waiting};
 use crate::follow_state::FollowState;
 
 impl Step {
-    /// Returns the state of the reading at the begin of this step, if the step begins another state.
+    /// Returns the state that begins with this step, or `None` if the state does not change.
     pub(super) fn state(&self) -> Option<FollowState> {
         match self {
             Self::Turn => Some(FollowState::WaitingForDescriptor),
@@ -19,7 +20,8 @@ impl Step {
 }
 
 impl Following {
-    /// Notes the container as it is known now, and the state of the reading if it has changed.
+    /// Notes the container as it is known now. Also notes the state in which its log is read, if this state
+    /// has changed.
     pub(super) fn note(&self, state: Option<FollowState>) {
         self.sink.stats().note(self.metadata.container(), state);
     }

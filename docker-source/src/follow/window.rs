@@ -1,29 +1,30 @@
-//! Windows: responses that have to overlap what was read before.
+//! Checks windows: responses that have to overlap the lines that were read before.
 //!
-//! The Engine does not number its records, and a stream that follows a log may omit some of them without a
-//! word. A request with `tail=N`, however, returns the last N records of both streams, in the order of the
-//! log and without a hole. If they include a record that was read before, all records behind this *anchor*
-//! are known: nothing is lost, and nothing has to be counted. If they do not, a longer window is requested.
-//! If the whole log does not include the anchor, the Engine has removed it, and there is a gap.
+//! The Engine does not number its records, and a stream that follows a log may silently omit some of them. A
+//! request with `tail=N`, however, returns the last N records of both streams, in the order of the log and
+//! without a hole. If these records include a record that was read before, all records behind this *anchor*
+//! are known, and nothing is lost. Otherwise, a longer window is requested. If the whole log does not include
+//! the anchor, the Engine has removed the anchor, and there is a gap.
 //!
-//! The anchor is the last line of a window behind which no line was open. Lines of a stream that is followed
-//! never become the anchor, since lines before them may be missing.
+//! The anchor is the last line of a window, provided that no line was incomplete at its end. If a line was
+//! incomplete, the anchor is an earlier line. Lines of a stream that is followed never become the anchor,
+//! since lines before them may be missing.
 
 use gelf_core::Timestamp;
 
 use crate::log::{Line, LogStream};
 
-/// The number of records that a window has besides the expected ones.
+/// The number of records that a window has in addition to the expected records.
 const MARGIN_RECORDS: u32 = 16;
-/// The factor by which a window grows that does not reach far enough.
+/// The factor by which the next window is longer if a window does not reach far enough.
 const GROWTH: u32 = 8;
 /// The maximum number of records of a window that is read to its end although it does not reach far enough.
 const SHORT_RECORDS: u32 = 2048;
-/// The maximum number of records of a window. Beyond it, the whole log is requested.
+/// The maximum number of records of a window. If more records are needed, the whole log is requested.
 const RECORDS_MAX: u32 = 1 << 20;
 
-/// A line behind which every line of the log is known. The `json-file` and `local` drivers give the lines of
-/// a stream distinct stamps.
+/// A line up to which no line of the log is missing. The `json-file` and `local` drivers give the lines of a
+/// stream distinct stamps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Anchor {
     stream: LogStream,
@@ -50,23 +51,24 @@ pub(super) enum Known {
     Resume,
     /// The damage that was skipped.
     Damage,
-    /// The line.
+    /// The place of this line.
     Line(Anchor),
 }
 
 /// The place in a log that a response has to include.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Reach {
-    /// None: the response was not requested as a window, and each of its lines may be new.
+    /// No place: the response was not requested as a window, and each of its lines may be new.
     Nothing,
-    /// None: the response follows the end of a log whose earlier records are given up. Each of its lines may
-    /// be new.
+    /// No place: the response follows the end of a log whose earlier records are given up. Each line of the
+    /// response may be new.
     End,
-    /// The line. All lines behind it may be new, and no others.
+    /// This line. Only lines behind it may be new.
     Line(Anchor),
-    /// A line with this stamp or an earlier one. All lines with this stamp or a later one may be new.
+    /// A line with this stamp or an earlier stamp. All lines with this stamp or a later stamp may be new.
     Time(Timestamp),
-    /// Nothing, because the response is the whole log. All lines with this stamp or a later one may be new.
+    /// No place, because the response is the whole log. All lines with this stamp or a later stamp may be
+    /// new.
     Whole(Timestamp),
 }
 
@@ -88,7 +90,7 @@ pub(super) enum Verdict {
     TooShort,
     /// The log begins behind the place.
     NotInLog,
-    /// The response begins before the place and ends before it. The Engine reads up to a damaged record.
+    /// The response begins and ends before the place, because the Engine reads only up to a damaged record.
     Damaged,
 }
 
@@ -96,7 +98,8 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct Scan {
     reach: Reach,
-    /// The maximum number of records that were written before the request. `None` for all.
+    /// The maximum number of records in the response that were written before the request. `None` if the
+    /// response has all of them.
     limit: Option<u32>,
     /// True if records follow that were written after the request.
     follows: bool,
@@ -104,8 +107,9 @@ pub(super) struct Scan {
     /// True if the first line shows that the response does not reach far enough.
     is_too_short: bool,
     records: u32,
-    /// The number of lines, and of those behind the place.
+    /// The number of lines.
     lines: u32,
+    /// The number of lines behind the place that the response has to include.
     lines_behind: u32,
     /// The stamp of the first line.
     begin: Option<Timestamp>,
@@ -147,11 +151,12 @@ impl Scan {
         self.records = self.records.saturating_add(1);
     }
 
-    /// Returns whether no further part of the response is of use, after a record and its lines were counted.
+    /// Returns whether the rest of the response is of no use. The caller has counted the last record and its
+    /// lines.
     pub(super) fn is_useless(&self) -> bool {
         let limit = self.limit.unwrap_or(u32::MAX);
         let is_read = self.follows && self.records >= limit;
-        // A short window is read to its end, which shows whether it is the whole log.
+        // A short window is read to its end, since only the end shows whether the window is the whole log.
         let is_too_short = self.is_too_short && limit > SHORT_RECORDS;
         !self.is_reached && (is_read || is_too_short)
     }
@@ -190,9 +195,9 @@ impl Scan {
         }
     }
 
-    /// Notes that the line was taken, or was read before, and that no line is open behind it.
+    /// Notes that the line was taken or was read before, and that no line was incomplete at its end.
     pub(super) fn is_known_up_to(&mut self, anchor: Anchor) {
-        // A stream may omit lines behind its first one.
+        // A stream may omit lines behind its first line.
         let is_known = self.reach != Reach::End || self.anchor.is_none();
         if self.is_reached && is_known && !self.is_held {
             self.anchor = Some(anchor);

@@ -26,8 +26,8 @@ impl LogDecoder {
         }
     }
 
-    /// Sets the latest time of a stamp that is recognized in the middle of a terminal's text. By default
-    /// there is no limit. A stamp at the start of a record is recognized whatever its time.
+    /// Sets the latest time at which a stamp in the middle of a terminal's text is recognized. By default,
+    /// there is no limit. A stamp at the start of a record is recognized with any time.
     pub(crate) fn set_latest(&mut self, latest: Timestamp) {
         match self {
             Self::Frames => {}
@@ -38,8 +38,9 @@ impl LogDecoder {
     /// Takes the next piece from the front of `input`. Returns `Ok(None)` if more bytes have to be appended
     /// to `input`.
     ///
-    /// The decoder allocates for a piece only when all of it has arrived. If `decode` is called after each
-    /// read until it returns `Ok(None)`, at most one frame (with a terminal, 64 KiB) stays in `input`.
+    /// The decoder allocates memory for a piece only when the whole piece has arrived. If `decode` is called
+    /// after each read until it returns `Ok(None)`, at most one frame stays in `input`. With a terminal, at
+    /// most 64 KiB stay.
     ///
     /// # Errors
     /// After an error that [ends the stream](LogFormatError::ends_stream), every further call returns the

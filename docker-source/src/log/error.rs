@@ -1,4 +1,4 @@
-//! Errors in the format of a log response.
+//! Defines the errors in the format of a log response.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The framing of the log of a container without a terminal.
+//! Decodes the framing of the log of a container without a terminal.
 //!
 //! Such a container has two streams, and the Engine sends each record as a frame ("stream format" in the
 //! Engine's API reference, package `stdcopy` in Go):
@@ -8,7 +8,7 @@
 //! | type | 0 0 0 | length, big-endian u32 | 2026-11-22T22:44:18.123456789Z text…\n     |
 //! ```
 //!
-//! Types 0 (stdin) and 1 are stdout, 2 is stderr, 3 is a message of the Engine itself.
+//! Types 0 (stdin) and 1 are read as stdout, and type 2 as stderr. Type 3 is a message of the Engine itself.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -19,9 +19,9 @@ use super::stream::LogStream;
 
 /// The maximum length of a frame: 1 MiB, stamp included.
 ///
-/// Docker's frames are shorter than 50 KB; Podman joins the pieces of a line into one frame with `tail=`.
-/// Lines are cut at 1 MiB in any case. Without the limit, damaged bytes that are taken for a header could
-/// make the reader collect up to 4 GiB.
+/// Docker's frames are shorter than 50 KB. For a request with `tail=`, Podman joins all pieces of a line into
+/// one frame. The limit affects no whole line, since lines are cut at 1 MiB in any case. Without the limit,
+/// damaged bytes that are taken for a header could make the reader collect up to 4 GiB.
 const FRAME_MAX: usize = 1024 * 1024;
 
 const HEADER_LENGTH: usize = 8;

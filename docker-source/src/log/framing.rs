@@ -21,8 +21,9 @@ impl Framing {
     /// `application/vnd.docker.raw-stream` means nothing: an Engine sends it with *every* log to a client
     /// that uses an API version below 1.42. Engines before 23.0 and Podman send no content type.
     ///
-    /// The first byte tells the framings apart because each line begins with a timestamp: a bare line begins
-    /// with a digit of the year, and a frame with its stream type (0 to 3) and three zero bytes.
+    /// The first byte distinguishes the framings because each line begins with a timestamp. A bare line
+    /// begins with a digit of the year, and a frame begins with its stream type (0 to 3) and three zero
+    /// bytes.
     pub(crate) fn detect(
         content_type: Option<&str>,
         has_terminal: Option<bool>,

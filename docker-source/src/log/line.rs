@@ -56,8 +56,8 @@ impl Line {
 
 /// Joins the pieces of one response into lines.
 ///
-/// The joiner holds at most one open line per stream. The first 64 KiB of each line need no budget; the rest,
-/// up to 1 MiB per line, is taken from the budget.
+/// The joiner holds at most one open line per stream. The first 64 KiB of each line need no budget. Further
+/// bytes, up to 1 MiB per line, are taken from the budget.
 #[derive(Debug)]
 pub(crate) struct LineJoiner {
     framing: Framing,
@@ -80,8 +80,8 @@ impl LineJoiner {
         Self { max_line, ..Self::new(framing, Dialect::Docker, LongLines::unlimited()) }
     }
 
-    /// Takes a piece, and passes each line that the piece closes to `out`: the previous line, the line of the
-    /// piece, both or neither.
+    /// Takes a piece, and passes each line that the piece closes to `out`. A piece may close the previous
+    /// line, its own line, both or neither.
     pub(crate) fn push(&mut self, piece: Piece, out: &mut impl FnMut(Line)) {
         let Self { framing, dialect, max_line, .. } = *self;
         let (budget, slot) = match piece.stream {

@@ -1,7 +1,8 @@
-//! The memory that the long lines of all containers share.
+//! Limits the memory that the long lines of all containers share.
 //!
-//! A container may leave a line open for ever, on each of its streams. So a line keeps only its beginning,
-//! unless there is room for more in a budget that all lines share. A line that finds no room is cut.
+//! A container may leave a line open for ever, on each of its streams. Therefore only the beginning of a line
+//! is kept, unless there is room for more in a budget that all lines share. A line for which there is no room
+//! is cut.
 
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl GrowingLine {
         Self { bytes: Vec::new(), max, share: None }
     }
 
-    /// Appends `bytes`, or as much of their beginning as there is room for. Once some bytes find no room,
+    /// Appends `bytes`, or only their beginning if there is too little room. Once some bytes did not fit,
     /// later calls append nothing.
     pub(super) fn append(&mut self, bytes: &[u8], budget: &LongLines) {
         let wanted = bytes.len().min(self.max.saturating_sub(self.bytes.len()));

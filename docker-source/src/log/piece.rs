@@ -1,4 +1,4 @@
-//! The records of the Engine.
+//! Defines the records of the Engine.
 
 use bytes::Bytes;
 use gelf_core::Timestamp;
@@ -7,16 +7,16 @@ use super::stream::LogStream;
 
 /// The length at which Docker splits a line into records: 16 KiB, newline included.
 ///
-/// Docker stores a longer line as pieces of exactly this length and a rest. All of them carry the stamp of
-/// the first piece. The `json-file` driver replaces each byte that is not UTF-8 by the three bytes of U+FFFD,
-/// so a piece may be up to three times as long. No driver shortens a piece.
+/// Docker stores a longer line as pieces of exactly this length and a last piece with the rest. All pieces
+/// carry the stamp of the first piece. The `json-file` driver replaces each byte that is not UTF-8 by the
+/// three bytes of U+FFFD, so a piece may be up to three times as long. No driver shortens a piece.
 pub(crate) const PIECE_LENGTH: usize = 16 * 1024;
 
 /// A record of the Engine: a line, or a piece of a long line.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Piece {
     pub(crate) stream: LogStream,
-    /// The Engine's stamp; all pieces of a line carry the same stamp.
+    /// The Engine's stamp. With Docker, all pieces of a line carry the same stamp.
     pub(crate) time: Timestamp,
     /// The bytes that the container wrote, including the newline that ends a line.
     ///

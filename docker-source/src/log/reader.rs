@@ -13,7 +13,8 @@ use super::long_lines::LongLines;
 use crate::clock;
 use crate::dialect::Dialect;
 
-/// The time by which a stamp may be later than the Engine's clock. The clock is known only as an estimate.
+/// The time by which a stamp may be later than the estimate of the Engine's clock. The estimate may be
+/// inexact.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// Decodes one response: detects its framing, splits it into pieces, and joins them into lines.
@@ -22,7 +23,7 @@ pub(crate) struct LogReader {
     content_type: Option<String>,
     has_terminal: Option<bool>,
     input: BytesMut,
-    /// The latest time of a stamp that is recognized in the middle of a terminal's text.
+    /// The latest time at which a stamp in the middle of a terminal's text is recognized.
     latest: Timestamp,
     dialect: Dialect,
     budget: LongLines,
@@ -40,7 +41,7 @@ struct Decoding {
 /// The result of a call of [`LogReader::decode`].
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Decoded {
-    /// A piece was decoded; the lines that it closes were added.
+    /// A piece was decoded, and the lines that the piece closes were added.
     Piece,
     /// All bytes that arrived are decoded.
     NeedsMore,

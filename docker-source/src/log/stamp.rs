@@ -1,4 +1,4 @@
-//! The timestamp in front of each record.
+//! Splits off the timestamp in front of each record.
 
 use gelf_core::Timestamp;
 use memchr::memchr2;

@@ -1,4 +1,4 @@
-//! The output stream of a container.
+//! Defines the output streams of a container.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The framing of the log of a container with a terminal: bare lines, each behind a stamp.
+//! Decodes the framing of the log of a container with a terminal: bare lines, each behind a stamp.
 //!
 //! Only the text shows where a record ends, and a record is not always a line:
 //!
@@ -12,12 +12,12 @@
 //! bytes, and for a later stamp only behind a `\r` in the last record of a long line. A later stamp must also
 //! not be later than the Engine's clock. Otherwise, a container could forge stamps of any year.
 //!
-//! Podman ends a record wherever a read of the terminal's output ended, so that *any later stamp* may stand
-//! anywhere in a line except at its start. Such a stamp cannot be distinguished from a stamp that the
+//! Podman ends a record wherever a read of the terminal's output ended. Therefore *any later stamp* may stand
+//! anywhere in a line except at its start. A stamp of Podman cannot be distinguished from a stamp that the
 //! container wrote there.
 //!
-//! One case is ambiguous with Docker. When a container ends without a newline and is started again, its next
-//! line, stamp included, follows the last line directly. The two are read as one line.
+//! One case is ambiguous with Docker. When a container ends without a newline and is started again, the stamp
+//! of its next line directly follows the last line. The two lines are read as one line.
 
 use bytes::{Buf, Bytes, BytesMut};
 use gelf_core::Timestamp;
@@ -29,14 +29,16 @@ use super::stamp::{MissingTimestamp, Stamped, split_stamp};
 use super::stream::LogStream;
 use crate::dialect::Dialect;
 
-/// The number of bytes that are searched for the end of a record before a part of it is emitted: 64 KiB.
+/// The number of bytes that are searched for the end of a record before a part of the record is emitted: 64
+/// KiB.
 ///
 /// A record has at most three times [`PIECE_LENGTH`] = 49,152 bytes, unless the Engine does not split lines.
 /// The limit bounds the memory that one line without an end can take.
 const WINDOW: usize = 64 * 1024;
 
-/// The number of bytes that are kept when a part is emitted, and searched again when more bytes have arrived.
-/// A `\r` and a stamp together are shorter, so a stamp that is cut at the end of a part is still found.
+/// The number of bytes at the end of the window that are kept when a part is emitted. They are searched again
+/// when more bytes have arrived. A `\r` and a stamp together are shorter, so a stamp that is cut at the end
+/// of the window is still found.
 const OVERLAP: usize = 64;
 
 /// The length of the date in front of the `T` of a stamp.
@@ -150,7 +152,7 @@ struct Record {
     searched: usize,
 }
 
-/// The end of a record, or of the part of it that is emitted.
+/// The end of a record, or of the part of a record that is emitted.
 enum End {
     Newline,
     SameStamp,
@@ -224,8 +226,8 @@ impl Record {
     }
 
     fn next_stamp_in(&self, line: &[u8], latest: Option<Timestamp>) -> Option<usize> {
-        // No record is empty. Therefore the container has written a stamp that directly follows the record's
-        // own stamp.
+        // No record is empty. Therefore a second stamp that directly follows the stamp of the record is text
+        // of the container.
         let from = self.searched.saturating_sub(OVERLAP).max(usize::from(self.emitted == 0));
         let (_, behind) = line.split_at_checked(from)?;
         let date = |separator: usize| separator.checked_sub(DATE_LENGTH);

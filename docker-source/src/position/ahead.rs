@@ -1,4 +1,4 @@
-//! The settled lines in front of which lines may be missing.
+//! Keeps the settled lines in front of which lines may be missing.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::log::LogStream;
 
-/// The maximum number of lines of one container that are kept, about 1 MiB. Only a stream that is followed
-/// however fast its lines arrive brings more lines between two proofs. The next source reads the further
-/// lines again.
+/// The maximum number of lines of one container that are kept. They take about 1 MiB. A stream brings more
+/// lines between two proofs only if a fast log is not read by windows. The next source reads the lines beyond
+/// the maximum again.
 const AHEAD_MAX: usize = 65_536;
 
 /// The settled lines that a stream of the log has brought since the last proof. The stream may have omitted
-/// lines in front of them, so the position of the log stays in front of them, too. Each line is known by its
-/// stamp, since the drivers whose logs can be proved give the lines of a stream distinct stamps.
+/// lines in front of these lines, so the position of the log stays in front of them. Each line is identified
+/// by its stamp, since the drivers whose logs can be proved give the lines of a stream distinct stamps.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct Ahead {
@@ -25,8 +25,8 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    /// Adds a line. Leaves out a line behind the maximum number, and a line whose stamp lies before 1678 or
-    /// behind 2262.
+    /// Adds a line. Leaves out a line beyond the maximum number, and a line whose stamp lies before the year
+    /// 1678 or after 2262.
     pub(crate) fn insert(&mut self, stream: LogStream, time: Timestamp) {
         if self.stdout.0.len() + self.stderr.0.len() < AHEAD_MAX {
             self.of_mut(stream).0.extend(nanos(time));
@@ -67,7 +67,8 @@ impl Ahead {
     }
 }
 
-/// Stamps in nanoseconds since 1970. They are serialized as the first stamp and the steps to the others.
+/// Stamps in nanoseconds since 1970. They are serialized as the first stamp and the step from each stamp to
+/// the next.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Stamps(BTreeSet<i64>);
 
@@ -97,7 +98,7 @@ impl<'de> Deserialize<'de> for Stamps {
     }
 }
 
-/// Returns the stamp in nanoseconds since 1970, if these are in range.
+/// Returns the stamp in nanoseconds since 1970, or `None` if their number is out of range.
 fn nanos(time: Timestamp) -> Option<i64> {
     let (seconds, nanos) = time.as_unix();
     seconds.checked_mul(1_000_000_000)?.checked_add(i64::from(nanos))

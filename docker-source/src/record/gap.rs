@@ -1,4 +1,4 @@
-//! Gaps: places in a log where lines are missing.
+//! Defines gaps: places in a log where lines may be missing.
 
 use std::fmt;
 
@@ -7,8 +7,8 @@ use gelf_core::Timestamp;
 /// A place in the log of a container where lines may be missing, because the Engine no longer has them or
 /// cannot read them.
 ///
-/// A gap is announced by a [`Record`](crate::Record) of its own, whose [text](crate::Record::bytes) describes
-/// the gap.
+/// A separate [`Record`](crate::Record) announces the gap. The [text](crate::Record::bytes) of this record
+/// describes the gap.
 ///
 /// # Examples
 ///

@@ -133,7 +133,7 @@ async fn containers_that_opt_out_or_are_not_selected_are_not_read() {
     }
     let record = next(&mut source).await;
     assert_eq!(record.container().name(), "web-1");
-    // A restart does not select the containers that were not selected before.
+    // A restart does not change the selection, since the names are the same.
     for container in [&ignored, &other, &web] {
         container.die();
         container.start();
@@ -155,8 +155,7 @@ async fn records_of_a_renamed_container_have_the_new_name() {
     web.line(Stream::Stdout, "one");
     assert_eq!(next(&mut source).await.container().name(), "old");
     web.rename("new");
-    // The event and the log arrive on different connections, so that the next lines may still have the old
-    // name.
+    // The event and the log arrive on different connections, so the next lines may still have the old name.
     let named = async {
         loop {
             web.line(Stream::Stdout, "more");
@@ -198,7 +197,7 @@ async fn the_selection_holds_for_a_run_and_is_made_again_at_the_next_start() {
         }
     };
     within(named).await;
-    // The source reads the rest of the run, although the new name is not selected.
+    // The source reads the rest of the present run, although the new name is not selected.
     web.line(Stream::Stdout, "last");
     web.die();
     assert_eq!(texts(&mut source, 1).await, ["last"]);

@@ -1,5 +1,5 @@
-//! Losses and repetitions of follow requests. The Engine's files have each line once, unless they were
-//! rotated away.
+//! Tests with streams that follow a log and omit or repeat lines. The Engine's files have each line once,
+//! unless a file was rotated away.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -60,7 +60,7 @@ async fn files_between_missed_rotations_are_read() {
             web.rotate();
         }
         write(&web, 42..50);
-        // Lines that a follower was not sent are read later.
+        // Lines that the Engine did not send on the stream are read later.
         let read: BTreeSet<_> = texts(&mut source, 48).await.into_iter().collect();
         assert_eq!(read, numbers(2..50).into_iter().collect());
         assert_eq!(source.stats().snapshot().total.gaps, 0);

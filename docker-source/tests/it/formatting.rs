@@ -21,7 +21,7 @@ async fn labels_that_are_left_out_are_logged_once_for_each_container_however_oft
         for renaming in 0..3 {
             container.line(Stream::Stdout, "line");
             formatter.message(&next(&mut source).await);
-            // The next run has another name, and so other metadata.
+            // The next run has another name, so its metadata are different, too.
             container.rename(&format!("{name}-{renaming}"));
             container.die();
             container.start();

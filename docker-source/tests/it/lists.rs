@@ -24,7 +24,7 @@ async fn after_an_unreadable_event_the_containers_are_listed_again() {
     assert_nothing_left(&mut source).await;
 }
 
-/// Returns options with 17 MiB of labels, one of which becomes a field of messages.
+/// Returns options with 17 MiB of labels. One of the labels becomes a field of messages.
 fn labelled(name: &str) -> ContainerOptions {
     let value = "x".repeat(100_000);
     let labels = (0..175).map(|number| (format!("label{number}"), value.clone()));
@@ -36,7 +36,7 @@ fn labelled(name: &str) -> ContainerOptions {
 async fn a_container_with_long_labels_is_read_like_all_others_and_named_in_a_warning() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
-    // The list shows the first container of each kind, and events show the second.
+    // The list shows the first container of each kind, and an event shows the second container of each kind.
     let first =
         [labelled("long-1"), ContainerOptions::named("short-1")].map(|options| engine.create(options));
     first.iter().for_each(|container| container.start());

@@ -60,7 +60,7 @@ async fn a_socket_without_permission_is_a_permanent_error() {
 async fn a_log_that_was_never_proved_is_read_on_without_since_which_skips_compressed_files() {
     let engine = SimulatedEngine::start_with(Options { clock_runs: true, ..Options::docker_20_10() }).await;
     for options in [ContainerOptions::named("web"), ContainerOptions::named("shell").tty()] {
-        // Each line has a file.
+        // The Engine writes each line into a separate file.
         let web = engine.create(options.rotated(1, 0).compressed());
         let mut source = connect(&engine).await;
         web.start();
@@ -120,8 +120,8 @@ async fn the_source_waits_with_one_warning_for_an_engine_that_does_not_run_yet()
     };
     within(warned).await;
     assert!(!connecting.is_finished());
-    // When the Engine runs, it answers the first `GET info` with an error. The error prolongs the outage, and
-    // is not logged.
+    // Once the Engine runs, it answers the first `GET info` with an error. This error prolongs the outage,
+    // and is not logged.
     engine.fail_info(Fault::Status(500, "starting".into()));
     engine.come_back();
     let mut source = within(connecting).await.unwrap().unwrap();

@@ -1,4 +1,5 @@
-//! Tests that the source yields every line of a container once, whatever the Engine does to the log.
+//! Tests that the source yields every line of a container once, even if responses are damaged, cut, or repeat
+//! lines.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +10,10 @@ use crate::support::{
 use docker_source::{GapReason, LogStream, Record};
 use simulated_engine::{ContainerOptions, Fault, Options, PIECE, SimulatedEngine, Stream};
 
-/// Returns an old and a new Engine, and one that sends few bytes at a time.
+/// Returns the options of an old Engine, of a new Engine, and of an Engine that sends few bytes at a time.
 ///
-/// They differ in the meaning of `since`, in content types and in the members of events. The new one can send
-/// logs as JSON.
+/// The old and the new Engine differ in the meaning of `since`, in content types and in the members of
+/// events. The new Engine can send logs as JSON.
 fn engines() -> [Options; 3] {
     [Options::docker_20_10(), Options::docker_29(), Options { chunk: 7, ..Options::docker_20_10() }]
 }
@@ -60,7 +61,8 @@ async fn only_later_lines_of_a_container_that_ran_before_are_read() {
     for number in 0..50 {
         web.line(Stream::Stdout, format!("line {number}"));
     }
-    // The Engine's clock decides which lines are later. The test sets it to a nanosecond after the last line.
+    // The Engine's clock decides which lines are later. The test sets this clock to a nanosecond after the
+    // last line.
     engine.set_clock(web.line(Stream::Stdout, "last before") + 1);
     let mut source = connect(&engine).await;
     web.line(Stream::Stdout, "first after");
@@ -161,7 +163,7 @@ async fn last_lines_that_a_stream_omits_are_read_afterwards() {
         let engine = SimulatedEngine::start_with(options).await;
         let mut source = connect(&engine).await;
         let job = engine.create(ContainerOptions::named("job"));
-        // The first two answers end too early, without an error.
+        // The first two answers end too early, but without an error.
         job.fail_logs(Fault::EndAfter(3));
         job.fail_logs(Fault::EndAfter(10));
         engine.freeze_list(true);
@@ -224,7 +226,7 @@ async fn a_terminals_log_is_read_with_and_without_a_content_type() {
         let engine = SimulatedEngine::start_with(options).await;
         let mut source = connect(&engine).await;
         let shell = engine.create(ContainerOptions::named("shell").tty());
-        // Cut in the middle of the long line, and once more.
+        // The first two answers are cut in the middle of the long line.
         shell.fail_logs(Fault::CutAfter(PIECE + 100));
         shell.fail_logs(Fault::CutAfter(PIECE + 40));
         shell.start();

@@ -95,7 +95,7 @@ async fn the_unfinished_line_of_an_ended_terminal_does_not_hide_the_next_line() 
     assert_nothing_left(&mut source).await;
 }
 
-/// Writes lines with these numbers, by turns to both streams.
+/// Writes lines with these numbers, alternately to stdout and stderr.
 fn write(web: &simulated_engine::Container, numbers: std::ops::Range<usize>) {
     for number in numbers {
         let stream = if number % 2 == 0 { Stream::Stdout } else { Stream::Stderr };
@@ -112,7 +112,7 @@ async fn lines_that_a_stream_omitted_before_the_end_of_its_source_are_read_by_th
         web.start();
         write(&web, 0..10);
         let mut settled = BTreeSet::new();
-        // The first source ends before the first proof, and the others between two proofs.
+        // The first source ends before its first proof, and the other sources end between two proofs.
         for run in 0..5 {
             let mut progress = Progress::new(source.start().clone());
             let mut settle = async |source: &mut Source, count: usize| {
@@ -130,7 +130,7 @@ async fn lines_that_a_stream_omitted_before_the_end_of_its_source_are_read_by_th
             web.followers_skip(5);
             write(&web, first + 10..first + 20);
             settle(&mut source, 5).await;
-            // This is more than the second by which a request begins before the last line.
+            // A request begins one second before the last line, and this sleep is longer.
             sleep(Duration::from_millis(1500)).await;
             write(&web, first + 20..first + 30);
             settle(&mut source, 7).await;
@@ -155,8 +155,8 @@ async fn a_refused_request_for_the_settled_lines_is_repeated_without_a_gap() {
         let mut progress = Progress::new(connect(&engine).await.start().clone());
         web.start();
         for text in ["one", "two"] {
-            // Each line has a file, and both files are older than the second by which a request begins before
-            // the last line.
+            // Each line is in a separate file. A request begins one second before the last line, and both
+            // files are older.
             engine.set_clock(web.line(Stream::Stdout, text) + 2_000_000_000);
             let mut source = resume(&engine, progress.positions()).await;
             progress = Progress::new(source.start().clone());
@@ -210,7 +210,7 @@ async fn a_source_can_start_at_the_last_records_of_each_log() {
         }
         assert_eq!(texts(&mut source, 5).await, ["0", "1", "2", "3", "4"]);
         drop(source);
-        // The positions count more than the number of records.
+        // The positions take precedence over the number of records.
         for number in 11..15 {
             running.line(Stream::Stdout, number.to_string());
         }

@@ -1,5 +1,6 @@
-//! Random schedules of containers that write, Engines that fail and sources that restart: every line that the
-//! Engine has is read once and in order, and lines that it no longer has are announced as a gap.
+//! Tests random schedules of containers that write, Engines that fail and sources that restart. Every line
+//! that the Engine has must be read once and in order. Lines that the Engine no longer has must be announced
+//! as a gap.
 //!
 //! `PROPTEST_CASES` sets the number of schedules; the default is 256.
 
@@ -15,13 +16,13 @@ use tokio::time::timeout;
 
 use crate::support::{assert_balanced, builder, ready, timing};
 
-/// The containers of a schedule.
+/// The number of containers in a schedule.
 const CONTAINERS: usize = 2;
 
 /// The time within which all lines must arrive once the faults have ended.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// The number of lines that were read last and are not settled yet.
+/// The maximum number of lines that are read but not settled yet.
 const UNSETTLED: usize = 20;
 
 #[derive(Clone, Debug)]
@@ -39,7 +40,7 @@ enum Step {
     Wait {
         millis: u64,
     },
-    /// Reads lines until there are none at the moment, this number at most.
+    /// Reads the lines that are there at the moment, but at most this number.
     Read {
         lines: usize,
     },
@@ -72,9 +73,9 @@ enum Step {
     Outage,
     LoseEvents(bool),
     EndEvents,
-    /// Replaces the source by another one that starts behind the lines that were read.
+    /// Replaces the source by another source that starts behind the lines that were read.
     Restart,
-    /// Drops the source. The next one starts behind the lines that were settled.
+    /// Drops the source. The next source starts behind the lines that were settled.
     Kill,
 }
 
@@ -82,7 +83,7 @@ enum Step {
 struct Schedule {
     options: Options,
     container: ContainerOptions,
-    /// The latency of busy logs, which are read by windows. At zero, no log is busy.
+    /// The value of `Timing::latency`. At zero, no log is read by windows.
     latency: Duration,
     steps: Vec<Step>,
 }
@@ -129,7 +130,7 @@ fn schedule() -> impl Strategy<Value = Schedule> {
         Just(Options::podman_4_3()),
     ];
     let steps = prop::collection::vec(step(), 1..40);
-    // All files are kept: of lines that were removed before the first read, nothing is known.
+    // All files are kept. A source cannot announce lines that were removed before its first read.
     let log = (any::<bool>(), any::<bool>()).prop_map(|(compress, skips)| LogFiles {
         compress,
         followers_skip_files: skips && compress,
@@ -137,7 +138,7 @@ fn schedule() -> impl Strategy<Value = Schedule> {
     });
     let latency = prop_oneof![Just(0), Just(200)].prop_map(Duration::from_millis);
     (options, any::<bool>(), log, latency, steps).prop_map(|(options, tty, log, latency, steps)| Schedule {
-        // A terminal's text that looks like a stamp of Podman is taken for one.
+        // With Podman, text in a terminal's log that looks like a stamp is taken for a stamp.
         container: ContainerOptions {
             tty: tty && !options.podman,
             log: LogFiles { followers_skip_files: log.followers_skip_files && !options.podman, ..log },
@@ -149,7 +150,7 @@ fn schedule() -> impl Strategy<Value = Schedule> {
     })
 }
 
-/// A source, and the account of what it has yielded.
+/// A source, and an account of the lines that it has yielded.
 struct Reader {
     source: Source,
     latency: Duration,
@@ -162,7 +163,8 @@ struct Reader {
     /// The gaps that earlier sources counted.
     gaps: u64,
     has_terminal: bool,
-    /// True if followers omit no line. A line that is omitted is read later.
+    /// True if streams that follow a log omit no line. A line that a stream omits is read later, out of
+    /// order.
     is_ordered: bool,
 }
 
@@ -207,7 +209,7 @@ impl Reader {
         assert_balanced(&self.source.stats());
     }
 
-    /// Reads lines until none comes within `wait`, `most` at most.
+    /// Reads at most `most` lines, and stops when no line comes within `wait`.
     async fn read(&mut self, most: usize, wait: Duration) {
         for _ in 0..most {
             let Ok(record) = timeout(wait, self.source.next()).await else { return };
@@ -246,7 +248,7 @@ impl Reader {
     }
 }
 
-/// The numbers of the lines that each container wrote last.
+/// The number of the last line of each stream of each container.
 type Numbers = BTreeMap<(usize, bool), usize>;
 
 fn text(numbers: &mut Numbers, container: usize, is_stderr: bool) -> String {
@@ -261,7 +263,7 @@ fn write(container: &Container, numbers: &mut Numbers, at: usize, is_stderr: boo
 }
 
 fn write_long(container: &Container, numbers: &mut Numbers, at: usize, pieces: usize) {
-    // A microsecond lies between two stamps, so the line has a stamp of its own.
+    // Other stamps are at least a microsecond apart, so no other line has this stamp.
     let stamp = write(container, numbers, at, true, 1) + 1;
     let beginning = text(numbers, at, false);
     container.piece(Stream::Stdout, stamp, format!("{beginning:x<PIECE$}"));
@@ -290,8 +292,8 @@ async fn run(schedule: Schedule) {
     let mut is_running = [true; CONTAINERS];
     containers.iter().for_each(Container::start);
     let mut is_away = false;
-    // The number of last records that a follower may repeat. Repeated lines are recognized by what the source
-    // itself has read, and as whole lines.
+    // The number of records at the end of each log that a stream may repeat. A source recognizes a repeated
+    // line only if the source has read the whole line itself.
     let mut repeatable = [0; CONTAINERS];
     let mut unreadable = [0; CONTAINERS];
     for step in schedule.steps {
@@ -300,7 +302,7 @@ async fn run(schedule: Schedule) {
                 repeatable[container] += lines;
                 write(&containers[container], &mut numbers, container, is_stderr, lines);
             }
-            // A follower that omits the beginning of a long line sends the rest as a line.
+            // If a stream omits the beginning of a long line, the source reads the rest as a line.
             Step::WriteLong { container, pieces } if is_running[container] && is_ordered => {
                 repeatable[container] = 0;
                 if has_terminal {
@@ -317,13 +319,14 @@ async fn run(schedule: Schedule) {
                 let most = if is_podman { 0 } else { repeatable[container] };
                 containers[container].followers_repeat(records.min(most));
             }
-            // Podman's logs are not read by windows, which would show what a follower has omitted.
+            // Podman's logs are not read by windows, so no window would show the lines that a stream omits.
             Step::FollowersSkip { .. } | Step::Rotate { .. } if is_podman => {}
             Step::FollowersSkip { container, records } => containers[container].followers_skip(records),
             Step::Rotate { container } => containers[container].rotate(),
             Step::CutFollowers { container } => containers[container].cut_followers(),
             Step::EndFollowers { container } => containers[container].end_followers(),
-            // In a terminal's log, other bytes are a part of the next record, which is skipped.
+            // In a terminal's log, the inserted bytes become a part of the next record, and this record is
+            // skipped.
             Step::FailLogs { fault: Fault::BytesAfter(..), .. } if has_terminal => {}
             // Three unreadable answers in a row count as a damaged log.
             Step::FailLogs { container, fault: Fault::BytesAfter(..) } if unreadable[container] == 2 => {}
@@ -367,7 +370,7 @@ async fn run(schedule: Schedule) {
     finish(&containers, &mut reader).await;
 }
 
-/// Reads until all lines that the Engine has were read, and checks that the others are announced.
+/// Reads until all lines that the Engine has were read. Checks that gaps announce the other lines.
 async fn finish(containers: &[Container], reader: &mut Reader) {
     let written: Vec<_> = containers.iter().flat_map(Container::written).collect();
     let is_missing = |reader: &Reader, is_kept: bool| {
@@ -380,7 +383,7 @@ async fn finish(containers: &[Container], reader: &mut Reader) {
         {
             reader.read(usize::MAX, Duration::from_secs(1)).await;
         }
-        // Lines that come twice come at once or after a list.
+        // If a line is repeated, the repetition comes at once or after a list.
         reader.read(usize::MAX, Duration::from_secs(15)).await;
     };
     if timeout(PATIENCE, reading).await.is_err() {

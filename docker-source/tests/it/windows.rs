@@ -1,4 +1,5 @@
-//! Requests for the last records of a log, which replace a stream or prove it.
+//! Tests requests for the last records of a log. Such requests replace a stream, or prove that a stream has
+//! omitted no line.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -207,7 +208,8 @@ async fn a_busy_container_that_ends_and_starts_again_loses_no_line() {
 async fn thousands_of_lines_of_a_container_that_has_ended_are_read() {
     let engine = engine(Options::docker_20_10()).await;
     let web = engine.create(ContainerOptions::named("web"));
-    // The log may have lines of an earlier run, so the lines of this run are found by their time.
+    // The container has run before, so its log may have earlier lines. The source finds the lines of the next
+    // run by their time.
     web.start();
     web.die();
     sleep(Duration::from_secs(5)).await;
@@ -256,7 +258,7 @@ async fn a_source_that_is_stopped_reads_the_lines_that_a_stream_has_omitted_or_n
             write(log, 0..2);
         }
         assert_eq!(texts(&mut source, 6).await.len(), 6);
-        // The quiet log is proved, so that its stop needs no request.
+        // After this time, the quiet log is proved, so the stop sends no request for it.
         sleep(Duration::from_secs(10)).await;
         let [web, other, quiet] = &logs;
         web.followers_skip(3);

@@ -24,13 +24,13 @@ fn podmans_lines_with_the_same_stamp_are_told_apart_by_their_count() {
 #[test]
 fn lines_that_podmans_stream_omitted_are_new_in_the_next_request() {
     let mut cursor = Cursor::default();
-    // Equal lines, and lines of the second before, are omitted, too.
+    // The stream omits equal lines and lines of the previous second, too.
     assert_eq!(podman(&mut cursor, [(4, "a"), (5, "b"), (5, "b"), (5, "e")]), [true; 4]);
     let whole = [(4, "a"), (4, "o"), (5, "b"), (5, "c"), (5, "b"), (5, "b"), (5, "d"), (5, "e"), (5, "e")];
     let new = [false, true, false, true, false, true, true, false, true];
     assert_eq!(podman(&mut cursor, whole), new);
     assert_eq!(podman(&mut cursor, whole), [false; 9]);
-    // Another source goes on behind all of them.
+    // Another source goes on behind all of these lines.
     let place = cursor.place(&line(Stdout, 5 * SECOND, "e"), None, at(0), Origin::Unprovable);
     let resumed = LogPosition { stdout: Some(place.line), ..LogPosition::from_time(place.since) };
     let mut other = Cursor::resumed(&resumed);
