@@ -68,8 +68,8 @@ struct Udp {
 }
 
 impl Udp {
-    /// Creates a sender of messages with this number of chunks of 1,420 bytes. With 1, messages are not
-    /// chunked.
+    /// Creates a sender of messages with this number of chunks of 1,420 bytes. If the number is 1, messages
+    /// are not chunked.
     fn new(chunks: usize, segmentation: bool) -> Self {
         let runtime = runtime();
         let sink = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! A reproducible corpus like the output of containers, and work that several benchmarks share.
+//! A reproducible corpus that resembles the output of containers, and work that several benchmarks share.
 //!
 //! Of a thousand messages, 550 are access lines (1,010 bytes as GELF), 320 are JSON application logs (1,530
 //! bytes), 124 are stack traces (4.7 kB), and 6 are large stack traces (20 to 90 kB). Each message has twelve
@@ -115,7 +115,7 @@ impl Corpus {
             .with_level(sample.level)
     }
 
-    /// Returns a sample as a message with its own fields.
+    /// Returns a sample as a message that has the fields of its container one by one, without a field set.
     pub fn free_message<'a>(&'a self, sample: &'a Sample) -> Message<'a> {
         let (host, fields) = &self.containers[sample.container];
         let message = Message::new(host.as_str(), sample.text.as_str());

@@ -1,4 +1,6 @@
-//! Prints the lines of all containers, like `docker logs --follow` for each of them: `tail [NAME_PATTERN]`.
+//! Prints the lines of all containers, as `docker logs --follow` does for one container.
+//!
+//! Usage: `tail [NAME_PATTERN]`.
 
 use std::error::Error;
 use std::io::Write;

@@ -1,8 +1,9 @@
-//! Joins the lines of two services by the id of their trace, as a search for `_trace_id` does downstream.
+//! Groups the lines of two services by the id of their trace, as a search for `_trace_id` in a log store
+//! does.
 //!
-//! The front-end event service writes the events of browsers as pino does, and the backend writes as logback
-//! does. Their lines have different names for level, time, message and ids. The messages have the same ones.
-//! `cargo run -p docker-source --example trace` needs no Engine.
+//! The front-end event service writes the events of browsers in the format of pino. The backend writes in the
+//! format of logback. Their lines have different names for level, time, message and ids, but the GELF
+//! messages have the same names. `cargo run -p docker-source --example trace` needs no Engine.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ const TERMINAL_LOG_MAX: usize = 100 * 1024;
 /// Checks that frames have the same pieces however they are split into reads, and that encoded pieces are
 /// decoded to the same pieces.
 ///
-/// The first four bytes are the lengths of the reads, in turn.
+/// The first four bytes determine the lengths of the reads, in turn.
 pub fn log_frames(data: &[u8]) {
     let Some((lengths, log)) = data.split_first_chunk::<4>() else { return };
     let pieces = decode(Framing::Frames, *lengths, log);
@@ -34,9 +34,9 @@ pub fn log_frames(data: &[u8]) {
 
 /// Checks that the log of a terminal has the same pieces however it is split into reads.
 ///
-/// The first four bytes are the lengths of the reads, in turn. In the rest of the input, the byte 0xff stands
-/// for 5,000 letters, and the bytes 0xfc to 0xfe stand for stamps. Thus a few bytes yield lines of several
-/// records.
+/// The first four bytes determine the lengths of the reads, in turn. In the rest of the input, the byte 0xff
+/// stands for 5,000 letters, and the bytes 0xfc to 0xfe stand for stamps. Thus a few bytes yield lines of
+/// several records.
 pub fn log_terminal(data: &[u8]) {
     let Some((lengths, script)) = data.split_first_chunk::<4>() else { return };
     let mut log = Vec::new();

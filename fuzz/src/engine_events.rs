@@ -7,7 +7,7 @@ use crate::parts::parts;
 /// Checks that an event stream has the same events however it is split into reads, and that each line is at
 /// most one event.
 ///
-/// The first four bytes are the lengths of the reads, in turn.
+/// The first four bytes determine the lengths of the reads, in turn.
 pub fn event_stream(data: &[u8]) {
     let Some((lengths, stream)) = data.split_first_chunk::<4>() else { return };
     let (events, invalid, buffered) = decode_events([stream]);

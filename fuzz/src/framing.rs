@@ -8,7 +8,7 @@ const MAX_FRAME_LEN: usize = 32;
 /// Checks that a stream has the same frames however it is split into reads, and that a framer keeps no more
 /// than its limit.
 ///
-/// The first byte selects the delimiter. The next four bytes are the lengths of the reads, in turn.
+/// The first byte selects the delimiter. The next four bytes determine the lengths of the reads, in turn.
 pub fn framer(data: &[u8]) {
     let Some((head, stream)) = data.split_first_chunk::<5>() else { return };
     let delimiter = if head[0] % 2 == 0 { Delimiter::Nul } else { Delimiter::Newline };

@@ -35,8 +35,8 @@ fn compare(
 ) {
     match (ours, theirs) {
         (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs),
-        // miniz_oxide does not support preset dictionaries and reports them late. It accepts windows that are
-        // too large.
+        // miniz_oxide does not support preset dictionaries, and reports them late. It also accepts windows
+        // that are too large.
         (Err(DecompressError::Dictionary | DecompressError::Header), _) => {}
         (Ok(_), Err(error)) => panic!("only miniz_oxide refuses: {error:?}"),
         (Err(error), Ok(_)) => panic!("only gelf-core refuses: {error:?}"),

@@ -1,6 +1,6 @@
 //! Splits an input into the parts in which it arrives.
 
-/// Splits `stream` into parts whose lengths are, in turn, the given bytes times `scale`, plus one.
+/// Splits `stream` into parts. The length of each part is the next of `lengths` times `scale`, plus one byte.
 pub(crate) fn parts(lengths: [u8; 4], scale: usize, stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = stream;
     lengths.into_iter().cycle().map_while(move |length| {

@@ -1,4 +1,4 @@
-//! Removal of the escape sequences of terminals (ECMA-48).
+//! Removes the escape sequences of terminals (ECMA-48) from texts.
 
 use std::borrow::Cow;
 
@@ -35,7 +35,7 @@ fn behind(sequence: &str) -> &str {
                 None => "",
             }
         }
-        // An operating system command, such as a link: up to BEL or `ESC \`.
+        // An operating system command, such as a link. It ends with BEL or `ESC \`.
         Some(']') => {
             let body = characters.as_str();
             match body.find(['\u{7}', ESCAPE]) {

@@ -9,17 +9,18 @@ use serde_json::value::RawValue;
 
 /// The maximum number of levels of objects whose members become fields.
 const MAX_DEPTH: usize = 4;
-/// The maximum number of members that are read from one line. The fields of a message have another limit.
+/// The maximum number of members that are read from one line. There is a separate limit for the fields of a
+/// message.
 const MAX_MEMBERS: usize = 256;
 
-/// The number of members for which there is room at first.
+/// The number of members for which memory is reserved at first.
 const TYPICAL_MEMBERS: usize = 16;
 
 /// A member of a line: its path, with dots between the names, and its value.
 pub(super) type Member<'t> = (Cow<'t, str>, Value<'t>);
 
-/// Returns the members of a line that is a JSON object, and whether these are all its members. Members that
-/// are null are left out and do not count. Returns `None` for any other line.
+/// Returns the members of a line that is a JSON object, and whether the list is complete. Members that are
+/// null are left out, but the list still counts as complete. Returns `None` for any other line.
 pub(super) fn members(text: &str) -> Option<(Vec<Member<'_>>, bool)> {
     let text = text.trim();
     if !(text.starts_with('{') && text.ends_with('}')) {
@@ -40,14 +41,14 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    /// Adds a member, or the members of the object that it is.
+    /// Adds a member. If the value is an object, adds the members of the object instead.
     fn read(&mut self, path: Cow<'t, str>, raw: &'t str, depth: usize) {
         match raw.as_bytes().first() {
             Some(b'n') => {}
             Some(b'{') if depth < MAX_DEPTH => {
                 let first = self.members.len();
                 let object = Object { reader: self, path: &path, depth: depth + 1 };
-                // The text is a JSON object already.
+                // The outer deserializer has already checked that the text is a JSON object.
                 let is_read = object.deserialize(&mut serde_json::Deserializer::from_str(raw));
                 self.is_complete &= is_read.is_ok();
                 let inner = self.members.get(first..).filter(|_| path == "instant");

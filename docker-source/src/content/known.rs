@@ -1,4 +1,4 @@
-//! The meaning of the members of a container's lines, which is found once for each path.
+//! Finds the meaning of the members of a container's lines, once for each path.
 
 use std::borrow::Cow;
 
@@ -7,26 +7,26 @@ use gelf_core::{FieldName, Message};
 use super::roles::{Role, role};
 use crate::gelf::names::is_reserved;
 
-/// The maximum number of paths that are remembered for a container. The meaning of others is found anew for
-/// each line.
+/// The maximum number of paths that are remembered for a container. The meaning of other paths is found anew
+/// for each line.
 const MAX_KNOWN: usize = 256;
-/// The maximum length of a path that is remembered.
+/// The maximum length of a path that is remembered, in bytes.
 const MAX_PATH_BYTES: usize = 256;
-/// The maximum length of the name of a field.
+/// The maximum length of the name of a field, in bytes.
 pub(super) const MAX_NAME_BYTES: usize = 128;
-/// Graylog's name for the host of a message, which a field of this name would replace.
+/// Graylog's name for the host of a message. A field of this name would replace the host.
 const GRAYLOG_HOST: &str = "source";
 
 /// The meaning of the members of lines, by their paths.
 ///
-/// Most lines of a container have the same members in the same order, so that the member behind the last one
-/// is tried first.
+/// Most lines of a container have the same members in the same order. Therefore, a lookup first tries the
+/// member that follows the member of the last lookup.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KnownMembers {
     members: Vec<KnownMember>,
-    /// The member behind the last one that was asked for.
+    /// The index behind the member of the last lookup.
     next: usize,
-    /// The last member that is not remembered.
+    /// The member of the last lookup whose path could not be remembered.
     other: Option<KnownMember>,
 }
 
@@ -47,15 +47,15 @@ impl KnownMembers {
         Self { members: Vec::new(), next: 0, other: None }
     }
 
-    /// Begins with a line.
+    /// Prepares for the members of the next line.
     pub(super) const fn begin(&mut self) {
         self.next = 0;
     }
 
-    /// Returns the meaning of the member at a path, in a line of this message.
+    /// Returns the meaning of the member at a path. `message` is the message of the line.
     pub(super) fn get(&mut self, path: &str, message: &Message<'_>) -> &mut KnownMember {
         let is_at = |at: &usize| self.members.get(*at).is_some_and(|known| *known.path == *path);
-        // A member that becomes a field is asked for twice.
+        // A member that becomes a field is looked up twice, so the member of the last lookup is tried, too.
         let tried = [self.next, self.next.wrapping_sub(1)].into_iter().find(is_at);
         let found = tried.or_else(|| (0..self.members.len()).find(is_at));
         let at = found.unwrap_or(self.members.len());
@@ -77,15 +77,16 @@ impl KnownMember {
     pub(super) fn field_name<'t>(&self, path: Cow<'t, str>) -> Option<FieldName<'t>> {
         let name = self.name.as_ref()?;
         match path {
-            // The name has no memory of its own then.
+            // The returned name borrows the path, so no memory is allocated.
             Cow::Borrowed(path) if name.as_str() == path => Some(FieldName::sanitize(path)),
             _ => Some(name.clone()),
         }
     }
 }
 
-/// Returns the name of the field of a member. Names of other fields of the message get the prefix `line_`.
-/// The name has no underscore in front, since Elasticsearch refuses messages with a member such as `_id`.
+/// Returns the name of the field of a member. A reserved name, or a name that the message already uses, gets
+/// the prefix `line_`. The name has no underscore in front, since Elasticsearch refuses messages with a
+/// member such as `_id`.
 fn field_name(path: &str, message: &Message<'_>) -> Option<FieldName<'static>> {
     let name = path.trim_start_matches(['_', '@', '.', '-', '/']);
     if name.len() > MAX_NAME_BYTES {

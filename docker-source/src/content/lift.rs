@@ -52,10 +52,10 @@ pub struct ContentLifter {
 }
 
 impl ContentLifter {
-    /// Completes a message. `text` is its line, or all of its lines, as
+    /// Completes a message. `text` is the text of the message, with all its lines, as
     /// [`GelfFormatter::text`](crate::gelf::GelfFormatter::text) returns it.
     ///
-    /// If a line is made into a message again, `apply` adds the same parts again.
+    /// If the same line is converted to a message again, `apply` adds the same parts to the new message.
     pub fn apply<'a>(
         &mut self,
         content: &mut ContainerContent,
@@ -153,7 +153,7 @@ fn size((name, value): &Field<'_>) -> usize {
 struct Lifted<'t> {
     level: Option<Level>,
     time: Option<Timestamp>,
-    /// The rank, path and text of the message.
+    /// The rank, path and text of the member that is the message.
     message: Option<(usize, Cow<'t, str>, Cow<'t, str>)>,
     stack: Option<Cow<'t, str>>,
     trace: Option<Cow<'t, str>>,
@@ -300,7 +300,7 @@ fn id<'t>(value: &Value<'t>) -> Option<Cow<'t, str>> {
     (1..=MAX_NAME_BYTES).contains(&text.len()).then_some(text)
 }
 
-/// Adds a field, and never replaces one.
+/// Adds a field, and never replaces an existing field.
 fn set<'a>(message: &mut Message<'a>, name: FieldName<'a>, value: Value<'a>) {
     match message.field(name.as_str()) {
         None => message.set_field(name, value),

@@ -78,8 +78,9 @@ fn bare(text: &str) -> (Value<'_>, &str) {
     (value, rest)
 }
 
-/// Returns whether a word is meant as a number: it has at most 19 digits and points behind an optional minus
-/// sign. A word with an exponent is not a number, since hexadecimal digits such as `12e4567` look the same.
+/// Returns whether a word is meant as a number. Such a word consists of at most 19 digits and points, with an
+/// optional minus sign in front. A word with an exponent is not a number, since hexadecimal digits such as
+/// `12e4567` look the same.
 fn is_number(word: &str) -> bool {
     let digits = word.strip_prefix('-').unwrap_or(word);
     digits.len() <= 19 && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')

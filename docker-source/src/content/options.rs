@@ -142,7 +142,7 @@ pub fn container_content(
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidContentLabel {
-    /// `gelf.content` has another value than [`ContentOptions`] takes.
+    /// `gelf.content` has a value that [`ContentOptions`] does not accept.
     Content,
     /// `gelf.strip_ansi` is neither `true` nor `false`.
     StripAnsi,

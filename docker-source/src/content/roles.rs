@@ -1,4 +1,5 @@
-//! Finds the members of lines that have a meaning, by the names that loggers give them.
+//! Recognizes the members of lines that are a severity, time, message, stack trace or id, by the names that
+//! loggers give these members.
 
 use std::borrow::Cow;
 
@@ -11,12 +12,13 @@ use crate::level_word::level_of_word;
 pub(super) enum Role {
     Level,
     Time,
-    /// The message, with its rank. If a line has several such members, the one with the lowest rank counts.
+    /// The message, with its rank. If a line has several such members, the member with the lowest rank is the
+    /// message.
     Message(usize),
     Stack,
     Trace,
     Span,
-    /// W3C's header, with the ids of trace and span.
+    /// The header `traceparent` of W3C, with the ids of the trace and the span.
     TraceParent,
 }
 
@@ -151,7 +153,8 @@ fn unix_time(integer: i64) -> Option<Timestamp> {
     Timestamp::from_unix(integer / units_per_second, u32::try_from(nanos).ok()?)
 }
 
-/// Returns the time of a decimal, whose digits before the point tell the unit, as those of an integer do.
+/// Returns the time of a decimal number. As for an integer, the unit follows from the number of digits before
+/// the point.
 fn unix_time_of_decimal(text: &str) -> Option<Timestamp> {
     let seconds = match text.find('.').unwrap_or(text.len()) {
         10 => Cow::Borrowed(text),

@@ -143,7 +143,7 @@ fn nothing_in_a_line_replaces_a_field_of_the_message() {
 
 #[test]
 fn the_members_of_earlier_lines_do_not_change_a_message() {
-    // More paths than are remembered. Their names are too long for fields.
+    // These are more paths than are remembered. Their names are too long for fields.
     let odd = (0..300).map(|number| format!("{{\"level\":30,\"{}{number}\":1}}", "p".repeat(200)));
     let lines = [
         r#"{"a":1,"msg":"x","b":{"c":2},"b.c":3,"level":30}"#,

@@ -1,11 +1,11 @@
-//! The types of fields: the first type of a field counts.
+//! Keeps the types of fields. The first value of a field determines its type.
 
 use std::collections::HashMap;
 
 use gelf_core::Value;
 
-/// The maximum number of names of fields: 512. An Elasticsearch index takes at most 1,000 fields, and has two
-/// of them for each text.
+/// The maximum number of names of fields: 512. An Elasticsearch index takes at most 1,000 fields by default,
+/// and uses two of them for each text.
 const MAX_NAMES: usize = 512;
 /// The maximum number of names that the lines of one container introduce. Thus a container with random names
 /// cannot use up the names of the other containers.
@@ -14,7 +14,7 @@ const MAX_CONTAINER_NAMES: usize = 128;
 /// The type of a field in a search index.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Type {
-    /// A text that looks like a date. Elasticsearch then takes no other text in the field.
+    /// A text that looks like a date. Elasticsearch then refuses other texts in the field.
     Date,
     Number,
     Text,
@@ -58,14 +58,14 @@ pub(super) enum Fit {
 #[derive(Clone, Debug, Default)]
 pub(super) struct FieldTypes {
     types: Vec<(Box<str>, Type)>,
-    /// The places in `types`, by the names of the fields.
+    /// The indexes in `types`, by the names of the fields.
     indexes: HashMap<Box<str>, usize>,
 }
 
 impl FieldTypes {
     /// Returns the form in which the value fits the field, or `None` if the field would exceed a maximum
     /// number of names. `introduced` is the number of names that the container has introduced. `index` is a
-    /// guess of the place of the field's type; `fit` sets it to the place.
+    /// guess of the index of the field's type. `fit` replaces a wrong guess.
     pub(super) fn fit(
         &mut self,
         name: &str,

@@ -22,8 +22,8 @@ const VARIABLE: &str = "LOGSPOUT_MULTILINE";
 /// following settings that the container has decides:
 ///
 /// 1. the label `gelf.multiline`: the name of a [`Preset`], or `off`,
-/// 2. the label `gelf.multiline.pattern`: a [pattern](Rule::pattern), with the lines that it matches in the
-///    label `gelf.multiline.match` (default `nonfirst`),
+/// 2. the label `gelf.multiline.pattern`: a [pattern](Rule::pattern); the label `gelf.multiline.match` tells
+///    which lines the pattern matches (default `nonfirst`),
 /// 3. `LOGSPOUT_MULTILINE=true` or `false` in the environment, as in Logspout: `true` asks for `default`.
 ///
 /// # Errors

@@ -29,8 +29,8 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 /// A message ends when
 ///
 /// * the rule says that a line begins the next message, or that a line is the last one,
-/// * no line has continued it for [`flush_after`](JoinOptions::flush_after) by the caller's clock, or for one
-///   second more by the stamps of the lines,
+/// * no line has continued it for [`flush_after`](JoinOptions::flush_after) by the caller's clock, or for
+///   this time plus one second by the stamps of the lines,
 /// * it has reached the maximum number of lines or bytes; the lines that follow are a further message,
 /// * a line was cut or is unfinished,
 /// * the caller [flushes](Self::flush),
@@ -64,7 +64,8 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 pub struct MultilineJoiner<T> {
     options: JoinOptions,
     open: HashMap<Key, Open<T>>,
-    /// The keys of the open messages, ordered by the turn of their last line. The first message is due first.
+    /// The keys of the open messages, ordered by the turns (see `turn`) of their last lines. The first
+    /// message is due first.
     turns: BTreeMap<u64, Key>,
     /// The turn of the next line: its place in the order of all lines.
     turn: u64,
@@ -101,7 +102,8 @@ impl<T> MultilineJoiner<T> {
         }
     }
 
-    /// Takes a line of a container with this rule. `now` must not be before the `now` of an earlier call.
+    /// Takes a line of a container. `rule` is the rule for the lines of this container. `now` must not be
+    /// before the `now` of an earlier call.
     ///
     /// The rule of a container must stay the same while a message of the container is open.
     pub fn push(&mut self, record: Arc<Record>, ticket: T, rule: &Rule, now: Instant) {

@@ -1,4 +1,4 @@
-//! Limits and times of joining.
+//! The options for joining lines: limits and times.
 
 use std::time::Duration;
 

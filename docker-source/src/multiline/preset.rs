@@ -1,4 +1,4 @@
-//! Presets for the stack traces of languages.
+//! Presets for the stack traces of programming languages.
 //!
 //! The decisions are written by hand and not as regular expressions. Most lines begin a message, and the
 //! first byte and a few prefixes of such a line are enough for the decision.
@@ -20,7 +20,7 @@ use crate::level_word::leading_level;
 ///
 /// | preset | lines |
 /// |---|---|
-/// | `java` | `Caused by:`, `Suppressed:`; an exception behind a report; the second line of JUL |
+/// | `java` | `Caused by:`, `Suppressed:`; an exception behind a report; second line of `java.util.logging` |
 /// | `python` | the exception behind frames; a chained traceback; a traceback behind a report |
 /// | `go` | `goroutine N [...]:`, calls, `created by`, `[signal ...]`, registers, `exit status N` |
 /// | `ruby` | frames (`file.rb:7:in ...`), the cause behind frames, `Did you mean?` |

@@ -128,7 +128,7 @@ pub enum Match {
     First,
     /// The pattern matches the last line of a message.
     Last,
-    /// The pattern matches the lines that continue a message. The default, as in Logspout.
+    /// The pattern matches the lines that continue a message. This is the default, as in Logspout.
     #[default]
     NonFirst,
     /// The pattern matches all lines of a message but the last.

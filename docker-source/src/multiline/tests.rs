@@ -376,7 +376,7 @@ fn a_pattern_that_is_wrong_or_takes_too_much_memory_is_refused_with_its_reason()
     assert_eq!(lines.all().len(), 2);
 }
 
-/// Lines that continue or begin messages by one rule or another.
+/// Lines that continue or begin messages by at least one of the tested rules.
 const WRITTEN: [&str; 10] = [
     "a",
     "z",

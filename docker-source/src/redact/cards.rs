@@ -75,7 +75,7 @@ fn is_of_issuer(number: &[u8]) -> bool {
     }
 }
 
-/// Returns whether the last digit is the check digit of the others, by Luhn's formula (ISO/IEC 7812-1).
+/// Returns whether the last digit is the check digit of the other digits, by Luhn's formula (ISO/IEC 7812-1).
 fn has_check_digit(number: &[u8]) -> bool {
     let doubled = |digit: u8| if digit > 4 { 2 * digit - 9 } else { 2 * digit };
     let value = |(index, digit): (usize, &u8)| if index % 2 == 1 { doubled(*digit) } else { *digit };

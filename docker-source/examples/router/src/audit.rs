@@ -20,8 +20,8 @@ use self::ranges::Account;
 use crate::failure::Failure;
 use crate::stop::Stop;
 
-/// The maximum number of accounts, one for each container and epoch. Messages that would need a further
-/// account are only counted.
+/// The maximum number of accounts. Each run of an agent has an account for each of its containers. Messages
+/// that would need a further account are only counted.
 const CONTAINERS_AT_MOST: usize = 100_000;
 
 /// Receives over UDP and TCP on `address` until a signal arrives, or until no message arrives for `idle`.
@@ -65,8 +65,8 @@ fn print_all(audit: &Audit) {
 
 /// The accounts of all containers.
 struct Audit {
-    /// The start of the audit in milliseconds since 1970. The audit does not know the number of the first
-    /// message of an older epoch.
+    /// The start of the audit in milliseconds since 1970. An epoch that began earlier may have sent messages
+    /// that the audit did not receive. The account of such an epoch starts at its first received number.
     start: u64,
     accounts: BTreeMap<Key, (String, Account)>,
     received: u64,

@@ -1,24 +1,24 @@
-//! The lines from before the first start that are shipped.
+//! Selects the lines that are shipped although they were written before the first start.
 
 use std::fmt;
 use std::str::FromStr;
 
 use docker_source::Start;
 
-/// The lines from before the start that are shipped of each container, running or ended, unless there are
-/// saved positions.
+/// Selects the lines of each container that are shipped although they were written before the start. This
+/// applies to running and ended containers, and only if there are no saved positions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Backlog {
-    /// None.
+    /// No lines.
     None,
-    /// All that the Engine still has.
+    /// All lines that the Engine still has.
     All,
-    /// The last ones: this number of records. A line of more than 16 KiB has several.
+    /// The last lines: this number of records. A line of more than 16 KiB consists of several records.
     Last(u32),
 }
 
 impl Backlog {
-    /// Returns the backlog that `BACKLOG` and `TAIL` of Logspout set, if they set one.
+    /// Returns the backlog that Logspout's variables `BACKLOG` and `TAIL` set, if they set a backlog.
     ///
     /// # Errors
     /// Returns a text of one line if `TAIL` has another value than `all` or a number.
@@ -35,7 +35,7 @@ impl Backlog {
         }
     }
 
-    /// Returns the start of a source without saved positions.
+    /// Returns the place at which a source without saved positions starts to read.
     pub(crate) fn start(self) -> Start {
         match self {
             Self::None => Start::Now,

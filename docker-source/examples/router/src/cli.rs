@@ -23,13 +23,15 @@ use crate::route::{Route, RouteUri, UDP_RATE, default_queue, list};
 
 const ROUTES: &str = "\
 A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or gelf+https://; \
-multiline+gelf:// and so on join lines as in Logspout. \
-The default port is 12201. Options are a query, as in gelf://HOST?OPTION=VALUE&OPTION=VALUE; a comma in a \
-value is %2C, and #NAME may follow. A route keeps a container that is renamed until it ends, and decides \
-again at its next start; a container of no route is shipped as soon as its new name matches.
+The prefix multiline+, as in multiline+gelf://, joins lines as in Logspout. \
+The default port is 12201. Options follow as a query, as in gelf://HOST?OPTION=VALUE&OPTION=VALUE. A comma \
+in a value is written %2C. A name of the route may follow as #NAME. If a container is renamed, its routes \
+keep it until it ends, and decide again at its next start. A container without a route is shipped as soon as \
+its new name matches.
 
-In a GLOB, * is any text and ? any character, [a-z] is one of a class, and \\ makes the next character \
-plain. Included patterns of one kind are alternatives, and an exclusion takes precedence.
+In a GLOB, * stands for any text, ? for any character, and [a-z] for a character of the class. \\ makes the \
+next character plain. Several included patterns of one kind are alternatives. An exclusion takes precedence \
+over inclusions.
 
 Options of the router:
 ";
@@ -54,26 +56,27 @@ Environment:
                /var/run/docker.sock, $XDG_RUNTIME_DIR/docker.sock, /run/podman/podman.sock,
                $XDG_RUNTIME_DIR/podman/podman.sock and /tmp/docker.sock)
   DOCKER_TLS_VERIFY, DOCKER_CERT_PATH
-               TLS to a tcp:// Engine if the first is not empty, with ca.pem, cert.pem and key.pem
-               of that folder (default ~/.docker), as for the docker command
+               if DOCKER_TLS_VERIFY is not empty, connections to a tcp:// Engine use TLS, with ca.pem,
+               cert.pem and key.pem of the folder DOCKER_CERT_PATH (default ~/.docker), as for the
+               docker command
   GELF_HOSTNAME, SYSLOG_HOSTNAME
                the host of messages for routes without host=; the file /etc/host_hostname takes
-               precedence. Without them, the host name that the agent's container was given, as by
-               hostname: in a compose file
+               precedence. The default is the host name that the agent's container was given, for
+               example by hostname: in a compose file
 
-Containers with LOGSPOUT=ignore in their environment are not read, and neither are other agents, by their \
-label gelf-router.agent, which the image carries, or by gelf-router as their command. A container sets \
-options of its own lines by labels: gelf.multiline (a preset or off) or gelf.multiline.pattern with \
-gelf.multiline.match, gelf.content (kinds or off) and gelf.strip_ansi; a label gelf_x becomes the field _x. \
+Containers with LOGSPOUT=ignore in their environment are not read. Other agents are not read, either: the \
+router recognizes them by the label gelf-router.agent of the image, or by the command gelf-router. Labels of \
+a container set options for its lines: gelf.multiline (a preset or off) or gelf.multiline.pattern with \
+gelf.multiline.match, gelf.content (kinds or off) and gelf.strip_ansi. A label gelf_x becomes the field _x. \
 gelf-router explain shows the effect. Variables of Logspout set options of the routes, or cause a warning \
-if they have no effect. In a list of routes, those of other adapters than gelf are left out with a warning.
+if they have no effect. In a list of routes, routes of adapters other than gelf are left out with a warning.
 
 Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if every line that was read is delivered or dropped with a \
 reason, 1 after a permanent error or if lines were given up, 2 for a wrong command line or environment.";
 
 /// Returns the text below the list of arguments, with the endpoint options of gelf-tokio.
 fn after_help() -> String {
-    /// The width of the names of options: that of the longest one.
+    /// The width of the column of option names, in characters: the length of the longest name.
     const WIDTH: usize = 21;
     const INDENT: usize = WIDTH + 4;
     let mut help = ROUTES.to_owned();
@@ -118,7 +121,7 @@ struct Arguments {
         default_missing_value = "",
         long_help = "Print each message that an embedded receiver returns, as one JSON line on stdout. The receiver \
                      listens on a free UDP port of the loopback interface, and ignores messages of other \
-                     programs. OPTIONS are those of its route, as in --print=filter.name=shop-*"
+                     programs. OPTIONS are the options of its route, as in --print=filter.name=shop-*"
     )]
     print: Option<String>,
 
@@ -126,27 +129,30 @@ struct Arguments {
     #[arg(long)]
     drop_root: bool,
 
-    /// Keep the positions of delivered lines in this folder, and go on behind them at the next start
+    /// Keep the positions of delivered lines in this folder, and continue behind them at the next start
     #[arg(
         long,
         value_name = "DIR",
-        long_help = "Keep the positions of delivered lines in this folder, and go on behind them at the next start: \
-                     lines that containers write while the router is away are shipped then, if the Engine still has \
-                     them. The folder is created if needed. Positions are written once a second and at the end. \
-                     Without it, the router ships the lines that are written after its start, or in a container \
-                     those from one second before the end of the agent that it replaces"
+        long_help = "Keep the positions of delivered lines in this folder, and continue behind them at the \
+                     next start. Lines that containers write while the router does not run are shipped \
+                     then, if the Engine still has them. The folder is created if needed. Positions are \
+                     written once a second and at the end. Without this option, the router ships the lines \
+                     that are written after its start. If it runs in a container and replaces an agent, it \
+                     also ships the lines since one second before the end of that agent"
     )]
     state: Option<PathBuf>,
 
-    /// Ship the lines that containers wrote before the first start: none, all, or the last ones of each
+    /// Ship lines from before the first start: none, all, or this number of lines of each container
     #[arg(
         long,
         value_name = "none|all|LINES",
-        long_help = "Ship the lines that containers, running or ended, wrote before the first start: none, all that the \
-                     Engine still has, or the last ones of each container, of which one with more than 16 KiB counts \
-                     several times. By default, these are the lines from one second before the end of the agent that \
-                     the router replaces in a container, or none. With saved positions of --state, the option has no \
-                     effect. Without --state, it applies to each start, and all or LINES ship lines again"
+        long_help = "Ship lines that running and ended containers wrote before the first start: none, all \
+                     lines that the Engine still has, or this number of the last lines of each container. \
+                     A line of more than 16 KiB counts several times. By default, no such line is shipped. \
+                     But if the router runs in a container and replaces an agent, it ships the lines since \
+                     one second before the end of that agent. The option has no effect if --state has \
+                     saved positions. Without --state, the option applies to each start, so all or LINES \
+                     ship lines again"
     )]
     backlog: Option<Backlog>,
 
@@ -163,17 +169,17 @@ struct Arguments {
         long,
         value_name = "ADDRESS",
         long_help = "Serve the HTTP API on this address, such as 127.0.0.1:8000: /health, /metrics, /containers, /logs \
-                     and /routes. Each client that can connect can read all lines and add routes, so \
-                     other addresses than those of the loopback interface need a trusted network. The \
-                     variables PORT, HTTP_PORT and HTTP_BIND_ADDRESS ask for it, too"
+                     and /routes. Each client that can connect can read all lines and add routes, so an \
+                     address outside of the loopback interface needs a trusted network. The variables PORT, \
+                     HTTP_PORT and HTTP_BIND_ADDRESS also enable the API"
     )]
     http: Option<SocketAddr>,
 
-    /// Further host names by which the HTTP API is called, besides names without a dot
+    /// Further host names by which clients may call the HTTP API, besides names without a dot
     #[arg(long, value_name = "NAME[,NAME...]", value_delimiter = ',')]
     http_names: Vec<String>,
 
-    /// Leave the number of each message out: the fields _seq and _seq_epoch, which `gelf-router audit` reads
+    /// Send no message numbers: the fields _seq and _seq_epoch, which `gelf-router audit` reads
     #[arg(long)]
     no_seq: bool,
 
@@ -187,7 +193,7 @@ struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Subcommand {
-    /// Show the effective routes and variables, and which running containers go to which route, and why not
+    /// Show the effective routes and variables, and why each route selects a running container or does not
     Explain {
         /// The destinations, separated by commas
         #[arg(value_name = "ROUTE[,ROUTE...]")]
@@ -197,7 +203,7 @@ enum Subcommand {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Receive messages of routers over UDP and TCP, and report at the end which ones are missing
+    /// Receive messages of routers over UDP and TCP, and report at the end which messages are missing
     Audit {
         /// The local address to receive on
         #[arg(value_name = "ADDRESS", default_value = "0.0.0.0:12201")]
@@ -221,7 +227,7 @@ enum Subcommand {
         #[arg(long, value_name = "DIR")]
         state: Option<PathBuf>,
     },
-    /// Print the new lines of all containers, or of some: `NAME | text`, with ! for stderr and ~ for a gap
+    /// Print the new lines of containers as `NAME | text`, with ! for stderr and ~ for a gap
     Tail {
         /// The names of the containers; all containers but agents by default
         #[arg(value_name = "GLOB")]
@@ -232,7 +238,7 @@ enum Subcommand {
 /// The task of the process.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Task {
-    /// Audits other routers at this address, until no message arrives for this time.
+    /// Audits other routers at this address until no message arrives for the time `idle`.
     Audit { address: SocketAddr, idle: Option<Duration> },
     /// Examines the host, the Engine and the destinations.
     Doctor,
@@ -240,7 +246,8 @@ pub(crate) enum Task {
     Explain,
     /// Ships lines.
     Ship,
-    /// Prints the new lines of the containers whose names match; of all containers without a pattern.
+    /// Prints the new lines of the containers whose names match a pattern, or of all containers if there is
+    /// no pattern.
     Tail { names: Vec<NamePattern> },
 }
 
@@ -249,7 +256,7 @@ pub(crate) enum Task {
 pub(crate) struct Options {
     /// The destinations.
     pub(crate) routes: Vec<Route>,
-    /// The route to the embedded receiver, whose address is not known yet, if `--print` is given.
+    /// The route to the embedded receiver, if `--print` is given. The receiver's address is not known yet.
     pub(crate) print: Option<RouteUri>,
     /// True if a process that was started as root changes to another user.
     pub(crate) drop_root: bool,
@@ -258,7 +265,8 @@ pub(crate) struct Options {
     pub(crate) task: Task,
     /// The folder in which positions are kept.
     pub(crate) state: Option<PathBuf>,
-    /// The lines from before the first start that are shipped, unless they depend on the previous agent.
+    /// Selects the lines from before the first start that are shipped. Without a value, the router ships the
+    /// lines since shortly before the end of the previous agent.
     pub(crate) backlog: Option<Backlog>,
     /// The HTTP API, if it is asked for.
     pub(crate) http: Option<HttpOptions>,
@@ -268,7 +276,7 @@ pub(crate) struct Options {
     pub(crate) environment: Environment,
     /// The least severe level that is logged.
     pub(crate) log_level: Level,
-    /// The host of messages of routes without an own one, and the place where it was found.
+    /// The default host of messages, and the place where the host was found. A route may set another host.
     pub(crate) host: Option<Host>,
     /// The variables of Logspout that are set.
     pub(crate) variables: Vec<&'static Variable>,
@@ -340,7 +348,7 @@ pub(crate) fn parse(
     if routes.is_empty() && print.is_none() && environment.routes_path.is_none() && needs_route {
         return Err(Exit::Usage(Arguments::command().render_help().to_string()));
     }
-    // The findings of the doctor are on stdout.
+    // The doctor prints its findings to stdout, so it logs only errors.
     let quiet_level = (task == Task::Doctor).then_some(LogLevel::Error);
     let default_level = environment.is_debug.then_some(LogLevel::Debug).or(quiet_level);
     let log_level = arguments.log_level.or(config.log_level).or(default_level);
@@ -354,7 +362,7 @@ pub(crate) fn parse(
             Config { backlog, drop_root, http: address, http_names, log_level, no_seq, state, routes };
         return Err(Exit::Help(config.to_toml()));
     }
-    // The explanation shows the variables by themselves.
+    // `explain` prints the variables itself, so they cause no warnings.
     let mut warnings = if task == Task::Explain { Vec::new() } else { environment.ignored() };
     warnings.append(&mut environment.warnings);
     Ok(Options {
@@ -403,7 +411,7 @@ mod tests {
 
     const FILE: &str = "state = \"/s\"\nlog-level = \"warn\"\n[[route]]\nto = \"gelf+tcp://file\"";
 
-    /// Reads one of the files that the tests have.
+    /// Reads one of the two files that the tests use.
     fn read(path: &Path) -> io::Result<String> {
         match path.to_str() {
             Some("file.toml") => Ok(FILE.to_owned()),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// A condition that has failed, and when it failed first.
+/// The failure of a condition: the time of the first error and the text of the last error.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Problem {
     pub(crate) since: Instant,
@@ -11,7 +11,8 @@ pub(crate) struct Problem {
     pub(crate) error: String,
 }
 
-/// A condition that holds, such as a writable state folder, until it fails. Clones share the condition.
+/// A condition, such as "the state folder can be written". It holds until a failure is noted. Clones share
+/// the condition.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Condition(Arc<Mutex<Option<Problem>>>);
 

@@ -1,4 +1,5 @@
-//! The configuration file: the options of the command line, and routes with the options of their URIs.
+//! Reads and writes the configuration file, which has the options of the command line, and routes with the
+//! options of their URIs.
 //!
 //! ```toml
 //! state = "/var/lib/gelf-router"
@@ -62,7 +63,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Sets a key of the file. An error may have its own place in the file.
+    /// Sets the value of a key. An error without a range of the file belongs to the key itself.
     fn set(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), (Option<Range<usize>>, String)> {
         match (key, value) {
             ("backlog", DeValue::String(value)) => {
@@ -160,7 +161,8 @@ fn read_route(route: &Spanned<DeValue<'_>>) -> Result<RouteUri, String> {
     Ok(uri)
 }
 
-/// Adds the values of a table as options. Tables in it are the parts of names with dots.
+/// Adds the values of a table as options. The keys of nested tables are joined with dots to the name of an
+/// option.
 fn flatten(prefix: &str, table: &DeTable<'_>, options: &mut Vec<(String, String)>) -> Result<(), String> {
     for (key, value) in table.iter() {
         let name = format!("{prefix}{}", key.get_ref());
@@ -211,8 +213,9 @@ fn write_route(route: &RouteUri, text: &mut String) {
     }
 }
 
-/// Returns the name of an option as a key. The part behind the first dot may need quotes, and so does the
-/// whole name if another option has the name before the dot: in TOML, a key is either a value or a table.
+/// Returns the name of an option as a TOML key. The part behind the first dot is quoted if it has special
+/// characters. The whole name is quoted if another option has the part before the dot as its name, since a
+/// TOML key has either a value or a table.
 fn key(name: &str, names: &[&str]) -> String {
     let is_bare = |part: &str| {
         !part.is_empty()

@@ -1,11 +1,11 @@
-//! Delivery of a route's records to its destination.
+//! Delivers a route's records to the destination of the route.
 //!
-//! A destination that is down is retried without a limit, and logged once. Meanwhile records wait: the queue
-//! fills, reading pauses, and the Engine's log files hold the rest. Over TCP and TLS, a record is kept until
-//! the destination's operating system has acknowledged the whole record. If the connection breaks before
-//! that, the record is sent again on the next connection. Over UDP, a host without a listener refuses
-//! datagrams. The lines in these datagrams are dropped and counted, since nothing indicates when the host
-//! would accept them.
+//! The router retries a destination that is down without a limit, and logs the outage once. Meanwhile, the
+//! records wait: the queue fills, reading pauses, and the Engine's log files hold the further records. Over
+//! TCP and TLS, a record is kept until the destination's operating system has acknowledged the whole record.
+//! If the connection breaks before that, the record is sent again on the next connection. Over UDP, a host
+//! without a listener refuses datagrams. The lines in these datagrams are dropped and counted, since nothing
+//! indicates when the host would accept them.
 
 use std::io;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::tally::Tally;
 /// The grace period of the driver. It is practically unlimited, since `run` limits the time after a signal.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The sending handle of a route.
+/// The handle that queues the messages of a route.
 pub(crate) struct Delivery {
     client: Client<LineReceipt>,
     formatter: GelfFormatter,
@@ -42,7 +42,7 @@ pub(crate) struct Closer(Client<LineReceipt>);
 impl Closer {
     /// Refuses further lines and gives up the queued ones.
     pub(crate) async fn close(self) {
-        // The counters have the lines that are given up.
+        // The result is not needed, since the counters include the lines that are given up.
         let _ = self.0.close(Duration::ZERO).await;
     }
 }
@@ -87,8 +87,8 @@ impl Delivery {
         self.client.stats().waiting == 0
     }
 
-    /// Queues a message, completed by its content if the container asks for that. If the queue is full, waits
-    /// or drops a message, as the route's `when_full` says.
+    /// Queues the message of `lines`. If `content` is given, the message is completed from the content of its
+    /// text. If the queue is full, the route's `when_full` decides whether this waits or drops a message.
     ///
     /// # Cancel safety
     /// Cancel safe: the message is not queued.

@@ -26,7 +26,7 @@ use crate::privileges;
 use crate::route::{Route, is_agent};
 use crate::terminal::push_safe;
 
-/// The time that the Engine has to answer the first question.
+/// The time within which the Engine has to answer the first request.
 const ENGINE: Duration = Duration::from_secs(10);
 
 /// The severity of a finding.
@@ -66,7 +66,7 @@ impl Finding {
     }
 }
 
-/// Writes the finding as one line that controls no terminal.
+/// Writes the finding as one line without characters that control a terminal.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
@@ -158,7 +158,7 @@ struct Report {
 impl Report {
     fn add(&mut self, finding: Finding) {
         self.failures += usize::from(finding.severity == Severity::Fail);
-        // A reader that has closed stdout does not want the rest.
+        // Errors are ignored, since a reader that has closed stdout does not want the rest.
         let _ = writeln!(std::io::stdout().lock(), "{finding}");
     }
 }

@@ -1,5 +1,5 @@
-//! `gelf-router explain`: the effective routes, the variables that are set, and the routes of each running
-//! container.
+//! `gelf-router explain`: prints the effective routes, the variables that are set, and the routes of each
+//! running container.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -68,8 +68,8 @@ fn explain(
     text
 }
 
-/// Adds the routes of a container, with the settings and fields that its messages have there, and the reasons
-/// for which other routes do not select it.
+/// Adds the routes that select a container, and the settings and fields of its messages on these routes. Also
+/// adds the reasons why other routes do not select the container.
 fn explain_container(text: &mut String, routes: &[Route], container: &Arc<Container>) {
     let (name, id) = (shown(container.name()), container.short_id());
     if container.is_ignored() {
@@ -104,7 +104,7 @@ fn numbered(numbers: &[usize]) -> String {
     format!("route{} {}", if numbers.len() == 1 { "" } else { "s" }, listed.join(", "))
 }
 
-/// Returns each text once, with the numbers of the routes that have it.
+/// Returns each text once, with the numbers of the routes that have the text.
 fn by_text(texts: Vec<(usize, String)>) -> Vec<(Vec<usize>, String)> {
     let mut once: Vec<(Vec<usize>, String)> = Vec::new();
     for (number, text) in texts {
@@ -117,7 +117,7 @@ fn by_text(texts: Vec<(usize, String)>) -> Vec<(Vec<usize>, String)> {
 }
 
 /// Returns the settings of a container's lines on a route, the labels that cannot be used, and the names of
-/// the fields of its messages.
+/// the fields of the container's messages.
 fn settings_on(route: &Route, container: &Arc<Container>) -> Vec<String> {
     let LineSettings { rule, content, problems } = LineSettings::of(container, &route.joining, route.content);
     let named = |rule: Option<String>| rule.unwrap_or_else(|| "off".to_owned());
@@ -142,8 +142,8 @@ fn settings_on(route: &Route, container: &Arc<Container>) -> Vec<String> {
     lines
 }
 
-/// Returns a text without characters that a terminal does not show. Backslashes and quotes stay as they are,
-/// since patterns have them.
+/// Returns a text in which the characters that a terminal does not show are escaped. Backslashes and quotes
+/// stay as they are, since patterns may contain them.
 fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {

@@ -28,12 +28,13 @@ use crate::settlement::SharedProgress;
 use crate::stop::Stop;
 use crate::tally::Tally;
 
-/// The time after which the router ends if a mounted socket file refuses connections, unless Docker has
-/// answered before, when the router ends at once. A restart policy then mounts the new socket file.
+/// The time after which the router ends if a mounted socket file refuses connections. If Docker has answered
+/// before, the router ends at once. The restart policy of the container then mounts the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
-/// The time that the source of a route that has left its group takes at most until it reads lines.
+/// The maximum time until the new source reads lines after a route has left its group.
 const CATCH_UP: Duration = Duration::from_secs(5);
-/// The time of waiting for destinations from which on the open messages get more time.
+/// The shortest time of waiting for destinations that prolongs the time limit of open messages. A message is
+/// open while further lines may continue it.
 const NOTICEABLE: Duration = Duration::from_millis(10);
 
 /// A route with its delivery.
@@ -51,7 +52,7 @@ pub(crate) struct RouteQueue {
 }
 
 impl RouteQueue {
-    /// Sends the completed messages, as far as the destination takes them at once.
+    /// Sends completed messages until the destination does not take the next message at once.
     async fn send_at_once(&mut self) {
         tokio::select! {
             biased;
@@ -70,7 +71,7 @@ impl RouteQueue {
         self.lines.is_empty() && self.delivery.is_idle()
     }
 
-    /// Sends all messages, also the open ones.
+    /// Sends all messages, including the open ones that further lines might continue.
     async fn drain(mut self) {
         self.lines.flush();
         send(&mut self.lines, &mut self.delivery, &self.tally).await;
@@ -85,7 +86,7 @@ impl RouteQueue {
 /// Sends the completed messages.
 ///
 /// # Cancel safety
-/// Cancel safe: a message that is not sent stays the first one.
+/// Cancel safe: a message that is not sent stays the first message.
 async fn send(lines: &mut LineStage, delivery: &mut Delivery, tally: &Tally) {
     while let Some((message, content)) = lines.first() {
         delivery.send(message, content).await;
@@ -120,7 +121,7 @@ pub(crate) struct Sources {
 #[derive(Clone, Debug)]
 struct SourceStats {
     stats: Arc<Stats>,
-    /// Exists while the source reads.
+    /// Can be upgraded as long as the source reads.
     reading: Weak<()>,
 }
 
@@ -151,8 +152,8 @@ impl Sources {
         sources.is_empty() || sources.iter().any(|source| source.stats.knows(container_id))
     }
 
-    /// Returns the number of lines that a source yielded and that none of its remaining routes selected. A
-    /// route that has left the source had selected these lines.
+    /// Returns the number of lines that sources yielded and that no route of their group selected. Once a
+    /// route has left its group, its old source still yields lines that only this route selects.
     pub(crate) fn unrouted(&self) -> u64 {
         self.unrouted.load(Ordering::Relaxed)
     }
@@ -174,13 +175,13 @@ impl Sources {
 /// A route that has left its group, with the messages that its destination does not take.
 pub(crate) struct LeavingRoute {
     queue: RouteQueue,
-    /// The time from which on no line was read for the route.
+    /// The time since which no line has been read for the route.
     since: Instant,
 }
 
 impl LeavingRoute {
-    /// Waits until the destination takes the messages, and then reads the lines behind the last one that was
-    /// read for the route.
+    /// Waits until the destination takes the messages. Then reads the lines that follow the last line that
+    /// was read for the route.
     ///
     /// # Errors
     /// Returns the errors of [`run`].
@@ -214,14 +215,14 @@ pub(crate) async fn run(
         Some(Err(error)) => Err(error),
         None => Ok(()),
     };
-    // No line continues the open messages any more.
+    // The source has ended, so no further line continues the open messages.
     routes.iter_mut().for_each(|queue| queue.lines.flush());
     deliver(&mut routes, &mut shared).await;
     result.map(|()| routes)
 }
 
-/// Connects the source of a group. The source counts as reading while the second value exists. Returns `None`
-/// if the router stops first.
+/// Connects the source of a group. The source counts as reading while the second value of the result exists.
+/// Returns `None` if the router stops first.
 async fn connect(
     routes: &[RouteQueue],
     start: Start,
@@ -263,7 +264,8 @@ async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Sha
             source.stop();
         }
         let due = routes.iter().filter_map(|queue| queue.lines.due()).min();
-        // A line that was read already may continue a message that is due, so it comes first.
+        // A line that was already read may continue a message that is due. Therefore, the line is handled
+        // before the message expires.
         let record = tokio::select! {
             biased;
             record = source.next() => Some(record.map_err(Failure::refused)?),
@@ -295,7 +297,7 @@ async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Sha
     }
 }
 
-/// Takes the removed routes out of the group. Their messages are sent in tasks of their own.
+/// Takes the removed routes out of the group. A separate task sends the messages of each removed route.
 fn remove(routes: &mut Vec<RouteQueue>) {
     let (removed, kept): (Vec<_>, _) =
         std::mem::take(routes).into_iter().partition(|queue| queue.removal.is_asked());
@@ -335,7 +337,7 @@ fn route(record: &Arc<Record>, routes: &mut [RouteQueue], shared: &Shared) {
 
 /// Sends the completed messages of all routes. Returns false once the grace period is over.
 async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
-    // Without open messages, a line costs no look at the clock.
+    // The clock is read only if a message is open, so that other lines do not pay for it.
     let since = routes.iter().any(|queue| queue.lines.due().is_some()).then(Instant::now);
     for queue in routes.iter_mut() {
         queue.send_at_once().await;
@@ -349,11 +351,11 @@ async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
             let queue = routes.remove(index);
             let destination = queue.route.to_string();
             tracing::warn!(destination, "the destination is full; the other routes go on without it");
-            // The receiver lives as long as the router runs.
+            // This cannot fail, since the receiver lives as long as the router runs.
             let _ = shared.leaving.send(LeavingRoute { queue, since: since.unwrap_or_else(Instant::now) });
         }
     }
-    // Lines that continue the open messages may wait in the source meanwhile.
+    // Lines that continue the open messages may have waited in the source meanwhile.
     if let Some(waited) = since.map(|since| since.elapsed()).filter(|waited| *waited >= NOTICEABLE) {
         routes.iter_mut().for_each(|queue| queue.lines.delay(waited));
     }

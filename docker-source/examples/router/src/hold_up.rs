@@ -1,9 +1,9 @@
-//! The time for which a route holds up the other routes of its group.
+//! Measures the time for which a route holds up the other routes of its group.
 //!
-//! A group waits for a route whose queue is full. This costs the other routes nothing as long as they have
-//! messages to send themselves, for example when the network is down for all of them. Therefore the time is
+//! A group waits for a route whose queue is full. This does not delay the other routes as long as they have
+//! messages to send themselves, for example when the network is down for all routes. Therefore the time is
 //! sampled: a tick counts if the group waits for the route at that moment and another route has nothing to
-//! send. So a destination that takes lines slowly counts as well as one that takes none.
+//! send. This measures a destination that takes lines slowly as well as a destination that takes no lines.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use tokio::time::Instant;
 const TICK: Duration = Duration::from_millis(25);
 /// The time for which a route may hold up the others.
 const LIMIT: Duration = Duration::from_millis(250);
-/// The part of the time that does not count: 1 %. A destination may pause now and then.
+/// The divisor of the time that does not count: 1/100 of the time. A destination may pause now and then.
 const FREE_SHARE: u32 = 100;
 
-/// The times at which samples are taken. They do not depend on the times at which a group begins to wait, so
-/// that many short waits count as much as a long one.
+/// The times at which samples are taken. The times do not depend on when a group begins to wait. Therefore,
+/// many short waits count as much as one long wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticks {
     start: Instant,
@@ -30,7 +30,7 @@ impl Ticks {
 
     /// Returns the first tick after `now`.
     pub(crate) fn after(self, now: Instant) -> Instant {
-        // A second is a multiple of a tick.
+        // The whole seconds can be ignored, since a second is a multiple of a tick.
         let since = (now - self.start).subsec_nanos() % TICK.subsec_nanos();
         now + TICK - Duration::from_nanos(since.into())
     }
@@ -44,13 +44,13 @@ pub(crate) struct HoldUp {
 }
 
 impl HoldUp {
-    /// Notes that the route holds up another one at a tick.
+    /// Notes that the route holds up another route at a tick.
     pub(crate) fn sample(&mut self, now: Instant) {
         let since = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
         self.time = self.time.saturating_sub(since.saturating_sub(TICK) / FREE_SHARE) + TICK;
     }
 
-    /// Returns whether the route has held up the others for too long: for 250 ms and 1 % of the time.
+    /// Returns whether the route has held up the others for too long: for 250 ms beyond 1 % of the time.
     pub(crate) fn is_too_long(&self) -> bool {
         self.time >= LIMIT
     }
@@ -60,8 +60,9 @@ impl HoldUp {
 mod tests {
     use super::*;
 
-    /// Samples a route that holds up the others for the first `held` of every `period`. Returns the time for
-    /// which it has held them up when that is too long, or `None` if an hour passes before.
+    /// Samples a route that holds up the others during the first part `held` of every `period`. Returns the
+    /// total time of holding up at which the limit is reached, or `None` if the limit is not reached within
+    /// an hour.
     fn held_until_too_long(held: Duration, period: Duration) -> Option<Duration> {
         let start = Instant::now();
         let (ticks, mut hold_up, mut now) = (Ticks::new(start), HoldUp::default(), start);

@@ -1,12 +1,12 @@
 //! Finds the default `host` of messages.
 //!
-//! The name comes from the file or the variables by which images of Logspout are configured, or from the host
+//! The name comes from the file or the variables that configure images of Logspout. Otherwise it is the host
 //! name of the agent's container.
 
 use std::io;
 use std::path::Path;
 
-/// The path at which containers of Logspout find the host's `/etc/hostname`, if it is mounted.
+/// The path at which deployments of Logspout mount the host's `/etc/hostname`.
 pub(crate) const HOST_FILE: &str = "/etc/host_hostname";
 
 /// The variables that Logspout and its GELF modules read, in the order of precedence.
@@ -25,9 +25,8 @@ const CONTAINER_VARIABLE: &str = "HOSTNAME";
 /// The files that Docker and Podman put into each container.
 const CONTAINER_FILES: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 
-/// Finds the host name: in the file, in a variable, or as the host name that this container was given.
-/// Logspout sends the last one. A generated host name, which is the beginning of the container's id, and
-/// blank names are ignored.
+/// Finds the host name in the file or in a variable. Otherwise returns the host name of this container, as
+/// Logspout does. Ignores blank names, and host names that Docker generated from the id of the container.
 ///
 /// `file` reads a file, and `variable` looks up a variable of the environment. The second returned value is a
 /// warning about an unusable file, such as the directory that Docker creates for a mount whose source is

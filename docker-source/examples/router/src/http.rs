@@ -1,12 +1,13 @@
-//! The HTTP API: Logspout's surface, and the state of the router.
+//! Serves the HTTP API: the paths of Logspout's API, and the state of the router.
 //!
-//! `serve` accepts connections within limits, and `stall` ends those whose client takes no bytes. `caller`
-//! refuses requests that a page of another site makes, `dispatch` finds the answer of a path, and `answer`
-//! has the types of answers. `engine` asks the Engine whether it answers, `idle` tries destinations without a
-//! connection, `progress` notices lines that wait, and `health` answers with the problems. `metrics` answers
-//! with all counters, in the format that `exposition` writes, and `containers` with the containers. `logs`
-//! answers with a live tail of `tail`, in the form of `tail_text` and through the buffer of `tail_buffer`,
-//! also as a `web_socket`. `routes` shows and changes the routes. `time` writes times.
+//! `serve` accepts connections within limits, and `stall` ends connections whose client takes no bytes.
+//! `caller` refuses requests that a page of another site makes, `dispatch` finds the answer of a path, and
+//! `answer` has the types of answers. `engine` checks whether the Engine answers, `idle` tries destinations
+//! without a connection, `progress` notices lines that wait, and `health` answers with the problems.
+//! `metrics` answers with all counters, in the format that `exposition` writes. `containers` lists the
+//! containers. `logs` answers with the live tail that `tail` reads: `tail_text` formats its lines,
+//! `tail_buffer` buffers them, and `web_socket` sends them over a WebSocket. `routes` shows and changes the
+//! routes. `time` writes times.
 
 mod answer;
 mod caller;
@@ -59,20 +60,20 @@ pub(crate) struct Api {
     engine: Condition,
     progress: Progress,
     idle: IdleRoutes,
-    /// The live tails that are still possible.
+    /// Limits the number of live tails.
     tails: Arc<Semaphore>,
     stop: Stop,
-    /// The folder of the routes that were added.
+    /// The folder with the files of the routes that the API has added.
     folder: Option<RoutesFolder>,
     /// The variables that set options of routes.
     environment: Environment,
-    /// Takes the routes to start.
+    /// Sends the added routes to the task that starts them.
     adding: mpsc::Sender<Addition>,
     /// Is locked while routes change.
     changing: Mutex<()>,
 }
 
-/// The limit of live tails. Each reads the logs of its containers once more.
+/// The maximum number of live tails. Each live tail reads the logs of its containers once more.
 const MAX_TAILS: usize = 4;
 
 impl Api {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct HttpOptions {
     pub(crate) address: SocketAddr,
-    /// The host names by which it may be called, besides addresses and names without a dot.
+    /// The host names by which clients may call the API, besides addresses and names without a dot.
     pub(crate) names: Vec<String>,
 }
 
@@ -14,14 +14,14 @@ impl HttpOptions {
     /// Returns the options if there is an address.
     ///
     /// # Errors
-    /// Returns a text of one line if there are names without an address, or if a name is none.
+    /// Returns a text of one line if there are names without an address, or if a name is not a host name.
     pub(crate) fn new(address: Option<SocketAddr>, names: Vec<String>) -> Result<Option<Self>, String> {
         let is_name = |name: &str| {
             let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
             !name.is_empty() && name.bytes().all(is_plain)
         };
         if let Some(wrong) = names.iter().find(|name| !is_name(name)) {
-            return Err(format!("--http-names: {wrong:?} is no host name, which has no port"));
+            return Err(format!("--http-names: {wrong:?} is not a host name without a port"));
         }
         match address {
             None if !names.is_empty() => Err("--http-names needs an address of the API: --http".to_owned()),

@@ -1,8 +1,9 @@
-//! Asks for the id of the instance of Amazon EC2, for the field `_ec2_instance_id`.
+//! Asks for the id of the EC2 instance on which the router runs, for the field `_ec2_instance_id`.
 //!
-//! The labels of ECS lack the id, and so does the introspection of its agent. The metadata service of the
-//! instance has it. A container in a network of its own may be too many hops away from that service, so the
-//! question has a time limit and a few attempts, and shipping never waits for the answer.
+//! Neither the labels of ECS nor the introspection API of its agent contains the id, but the metadata service
+//! of the instance does. The service may be too many hops away from a container in a separate network.
+//! Therefore, each request has a time limit, there are only four attempts, and shipping never waits for the
+//! answer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,14 +20,14 @@ pub(crate) const METADATA_SERVICE: SocketAddr =
 
 /// The time limit of a request.
 const REQUEST: Duration = Duration::from_secs(2);
-/// The maximum number of bytes of an answer. A token has about 60, and an id 19.
+/// The maximum number of bytes of an answer. A token has about 60 bytes, and an id has 19.
 const ANSWER_MAX: u64 = 4096;
-/// The pauses before the attempts.
+/// The pause before each attempt.
 const PAUSES: [Duration; 4] =
     [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(60)];
 
-/// Returns whether the instance is asked: the agent of ECS has set its variable, and neither the variable of
-/// an image of Logspout nor that of Amazon's SDKs forbids it.
+/// Returns whether to ask for the id. This is the case if a variable shows that the router runs in ECS, and
+/// if neither `OFF_AWS` of Logspout nor `AWS_EC2_METADATA_DISABLED` of Amazon's SDKs forbids requests.
 pub(crate) fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
     let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
     let is_disabled =
@@ -43,7 +44,7 @@ pub(crate) async fn find(service: SocketAddr, id: Arc<OnceLock<String>>) {
         match ask(service).await {
             Ok(answer) => {
                 tracing::debug!("the EC2 instance is {answer}");
-                // Only this task sets the id.
+                // The id is not set yet, since only this task sets it.
                 let _ = id.set(answer);
                 return;
             }
@@ -57,7 +58,7 @@ pub(crate) async fn find(service: SocketAddr, id: Arc<OnceLock<String>>) {
     }
 }
 
-/// Asks for the id, with a token if the service has tokens (IMDSv2), and otherwise without one.
+/// Asks for the id, with a token if the service supports tokens (IMDSv2), and otherwise without a token.
 async fn ask(service: SocketAddr) -> io::Result<String> {
     let token =
         "PUT /latest/api/token HTTP/1.1\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\nContent-Length: 0";

@@ -1,4 +1,4 @@
-//! The lines of a route that wait for its destination: their joining into messages, and their content.
+//! Joins a route's lines into messages, and keeps the messages until the destination takes them.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -15,7 +15,7 @@ use crate::settlement::Settlement;
 /// One or several lines that are sent as one message.
 pub(crate) type Lines = JoinedLines<Settlement>;
 
-/// The open and completed messages of a route.
+/// The open and completed messages of a route. A message is open while further lines may continue it.
 #[derive(Debug)]
 pub(crate) struct LineStage {
     joiner: MultilineJoiner<Settlement>,
@@ -42,8 +42,9 @@ impl LineStage {
         self.joiner.peek().is_none()
     }
 
-    /// Returns the first completed message, and the reading of its content if the container asks for that. A
-    /// message that announces a gap is no line of the container, and stays as it is.
+    /// Returns the first completed message, and the reader of its content if the content of the container's
+    /// lines is read. The content of a message that announces a gap is not read, since the message is not a
+    /// line of the container.
     pub(crate) fn first(&mut self) -> Option<(&Lines, Option<&mut ContainerContent>)> {
         let lines = self.joiner.peek()?;
         let content = match lines.record().gap() {
@@ -68,7 +69,7 @@ impl LineStage {
         self.joiner.expire(now);
     }
 
-    /// Gives the open messages more time, since no line was read for this time.
+    /// Prolongs the time limit of the open messages by a time during which no line was read.
     pub(crate) fn delay(&mut self, by: Duration) {
         self.joiner.delay(by);
     }
@@ -79,7 +80,8 @@ impl LineStage {
     }
 }
 
-/// The treatment of a container's lines on a route: that of the route, unless the container asks for another.
+/// The settings for a container's lines on a route. Labels of the container override the settings of the
+/// route.
 #[derive(Clone, Debug)]
 pub(crate) struct LineSettings {
     pub(crate) rule: Option<Rule>,
@@ -108,16 +110,16 @@ impl LineSettings {
     }
 }
 
-/// The containers whose labels were warned about, shared by all routes.
+/// The containers about whose labels a warning was logged. All routes share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WarnedContainers(Arc<Mutex<Vec<String>>>);
 
 impl WarnedContainers {
-    /// The number of containers that are remembered: enough for a host. Beyond it, the oldest are forgotten,
-    /// and may be warned about again.
+    /// The maximum number of containers that are remembered: enough for a host. Beyond this number, the
+    /// oldest containers are forgotten, and a warning about them may be logged again.
     const MAX: usize = 1024;
 
-    /// Logs the warning, unless one was logged about the container.
+    /// Logs the warning, unless a warning about the container was logged before.
     fn warn(&self, container: &Container, problems: &str) {
         let mut warned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.iter().any(|id| id == container.id()) {
@@ -131,15 +133,15 @@ impl WarnedContainers {
     }
 }
 
-/// The settings of containers, from their labels and the options of the route.
+/// The settings of containers, which their labels and the options of the route determine.
 #[derive(Debug)]
 struct Containers {
     joining: Joining,
     content: ContentOptions,
     warned: WarnedContainers,
-    /// The container of the last line, and its rule: most lines cost no lookup.
+    /// The container of the last line, and its rule. This saves the lookup for most lines.
     last: Option<(Arc<Container>, Option<Rule>)>,
-    /// True if the content of a container is read, so that lines cost a lookup.
+    /// True if the content of any container is read. Only then, each message costs a lookup.
     reads_content: bool,
     /// The settings by the address of the container in memory, which is unique as long as the `Weak` exists.
     known: HashMap<usize, Known>,
@@ -180,7 +182,7 @@ impl Containers {
         self.last.as_ref()?.1.as_ref()
     }
 
-    /// Returns the reading of the container's lines, if they are read.
+    /// Returns the reader of the content of the container's lines, if their content is read.
     fn content(&mut self, container: &Arc<Container>) -> Option<&mut ContainerContent> {
         if !self.reads_content {
             return None;

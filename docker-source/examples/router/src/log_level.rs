@@ -1,4 +1,4 @@
-//! The least severe level that is logged, as it is given on the command line and in the configuration.
+//! Parses the least severe level that is logged, from the command line or the configuration file.
 
 use clap::ValueEnum;
 use tracing::Level;

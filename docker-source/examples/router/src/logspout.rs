@@ -1,8 +1,9 @@
-//! The variables by which deployments of Logspout are configured.
+//! The environment variables that configure deployments of Logspout.
 //!
 //! A deployment that replaces Logspout keeps its environment. Some variables set options of the routes. The
-//! router warns of each variable that has no effect. It ends with an error if a variable is set that cannot
-//! have its effect, and whose neglect would ship excluded containers or trust other authorities than meant.
+//! router warns of each variable that has no effect. It ends with an error if a variable cannot have its
+//! effect, and if ignoring the variable would ship excluded containers or trust authorities that are not
+//! meant.
 
 mod multiline;
 
@@ -16,7 +17,7 @@ use crate::backlog::Backlog;
 use crate::host::Host;
 use crate::route::RouteUri;
 
-/// A variable of Logspout, of one of its modules, or of an image with it.
+/// A variable of Logspout, of one of its modules, or of an image that contains Logspout.
 #[derive(Debug)]
 pub(crate) struct Variable {
     pub(crate) name: &'static str,
@@ -107,7 +108,7 @@ pub(crate) static VARIABLES: [Variable; 39] = [
     used(TAIL, "sets the number of lines of --backlog if BACKLOG is true"),
 ];
 
-/// The routes that an option belongs to.
+/// The routes to which an option applies.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Scope {
     All,
@@ -125,24 +126,24 @@ impl Scope {
     }
 }
 
-/// The settings that the variables make.
+/// The settings that the variables determine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
-    /// The options that routes get if they lack them.
+    /// The options that are added to routes without these options.
     defaults: Vec<(Scope, String, String)>,
-    /// The values of `exclude.label` that all routes get.
+    /// The values of `exclude.label` that are added to all routes.
     excluded: Vec<String>,
     /// True if routes with TLS need `ca`.
     needs_ca: bool,
     /// The variables of Logspout's adapter `multiline`.
     multiline: Multiline,
-    /// The backlog unless it is given.
+    /// The backlog, unless the command line or the configuration file sets it.
     pub(crate) backlog: Option<Backlog>,
     /// The address of the HTTP API.
     pub(crate) http: Option<SocketAddr>,
     /// The folder of the routes of the HTTP API.
     pub(crate) routes_path: Option<PathBuf>,
-    /// True if the log level is `debug` unless it is given.
+    /// True if the default of the log level is `debug`.
     pub(crate) is_debug: bool,
     /// The variables that are set.
     pub(crate) set: Vec<&'static Variable>,
@@ -151,7 +152,8 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    /// Reads the variables; `variable` looks one up. An empty variable counts as unset, as in Logspout.
+    /// Reads the variables. `variable` looks up a variable by name. An empty variable counts as unset, as in
+    /// Logspout.
     ///
     /// # Errors
     /// Returns a text of one line for a value that cannot have its effect.
@@ -210,7 +212,7 @@ impl Environment {
     pub(crate) fn filter(&self) -> ContainerFilter {
         let mut filter = ContainerFilter::default();
         for label in &self.excluded {
-            // The routes have refused a label that is no filter.
+            // A label that is not a valid filter has already caused an error of a route.
             if let Ok(stricter) = filter.clone().exclude(Property::Label, label) {
                 filter = stricter;
             }
@@ -224,7 +226,7 @@ impl Environment {
         used.map(|variable| variable.name).collect::<Vec<_>>().join(" or ")
     }
 
-    /// Adds the host of messages to routes that have none, and the warning about its file.
+    /// Sets the host of messages for routes without `host=`, and adds the warning about the host file.
     pub(crate) fn set_host(&mut self, host: Option<&Host>, warning: Option<String>) {
         self.defaults.extend(host.map(|host| (Scope::All, "host".to_owned(), host.name.clone())));
         self.warnings.extend(warning);
@@ -235,10 +237,11 @@ impl Environment {
         self.warnings.extend(self.multiline.warnings());
     }
 
-    /// Adds the options to a route.
+    /// Adds the options that the variables set to a route.
     ///
     /// # Errors
-    /// Returns a text of one line if the route would trust the system's authorities against the environment.
+    /// Returns a text of one line if the route would trust the system's authorities although a variable
+    /// forbids it.
     pub(crate) fn apply(&mut self, uri: &mut RouteUri) -> Result<(), String> {
         self.multiline.apply(uri)?;
         for (scope, option, value) in &self.defaults {
@@ -266,7 +269,7 @@ fn http_address(value: impl Fn(&str) -> Option<String>) -> Result<Option<SocketA
         Some("localhost") => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
         Some(text) => match text.parse() {
             Ok(address) => Some(address),
-            Err(_) => return Err(format!("{BIND_ADDRESS}: {text:?} is no address, such as 0.0.0.0")),
+            Err(_) => return Err(format!("{BIND_ADDRESS}: {text:?} is no IP address, such as 0.0.0.0")),
         },
     };
     let port = [PORT, HTTP_PORT].into_iter().find_map(|name| Some((name, value(name)?)));
@@ -283,8 +286,8 @@ fn http_address(value: impl Fn(&str) -> Option<String>) -> Result<Option<SocketA
 }
 
 /// Returns the values of `exclude.label` for a list `LABEL:VALUE;LABEL`. As in Logspout, a label without a
-/// value excludes containers with the value `true`. Unlike in Logspout, it does so in a list of several, too,
-/// and a value may have a colon.
+/// value excludes containers with the value `true`. Unlike in Logspout, this also applies to a list of
+/// several labels, and a value may contain a colon.
 fn excluded_labels(list: &str) -> Result<Vec<String>, String> {
     let items = list.split(';').map(str::trim).filter(|item| !item.is_empty());
     items
@@ -304,7 +307,7 @@ fn plain(text: &str) -> String {
     escaped.collect()
 }
 
-/// Returns the names and values of a JSON object, without the underscores of the names.
+/// Returns the names and values of a JSON object. Removes a leading underscore from each name.
 fn constant_fields(object: &str) -> Result<Vec<(String, String)>, String> {
     let object: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(object).map_err(|error| format!("not a JSON object: {error}"))?;

@@ -1,12 +1,13 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
-//! `cli`, `config`, `route`, `host`, `http_options` and `logspout` parse the configuration, `explain` shows
-//! it, `instance` asks for the id of the machine, `privileges` drops root, `run` joins the source of records
-//! with the routes, `lines` joins a route's lines into messages, `deliver` sends them, `settlement` tracks
-//! the progress of each route, `state` keeps the positions of the routes across restarts, `tally` counts the
-//! lines of a route, `registry` has the routes that run, `http` shows and changes them, `routes_folder` keeps
-//! those that it adds, `condition` notes problems that last, `stop` waits for signals, and `print` is the
-//! receiver of `--print`. `doctor` examines the host, and `tail` prints lines without a destination.
+//! `cli`, `config`, `route`, `host`, `http_options` and `logspout` parse the configuration, and `explain`
+//! shows it. `privileges` drops root, and `instance` asks for the id of the machine. `run` connects the
+//! sources of records with the routes. `lines` joins a route's lines into messages, and `deliver` sends the
+//! messages. `settlement` tracks the progress of each route, `state` keeps the positions of the routes across
+//! restarts, and `tally` counts the lines of a route. `registry` has the running routes, `http` shows and
+//! changes them, and `routes_folder` keeps the routes that `http` adds. `condition` notes lasting problems,
+//! `stop` waits for signals, and `print` is the receiver of `--print`. `doctor` examines the host, and `tail`
+//! prints lines without a destination.
 
 mod audit;
 mod backlog;
@@ -119,7 +120,7 @@ fn main() -> ExitCode {
         Task::Ship => runtime.block_on(run::run(engine, options)),
         Task::Tail { names } => runtime.block_on(tail::run(engine, names)),
     };
-    // Do not wait for a blocked write to stdout.
+    // This does not wait for a blocked write to stdout.
     runtime.shutdown_background();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,8 @@
 //! The embedded receiver, which prints messages to stdout.
 //!
-//! A terminal or a pipe is slower than the sender, and UDP does not slow a sender down, so that the kernel
-//! would drop datagrams. Therefore, the route to the receiver has a [`Window`], which limits the messages in
-//! flight to the receiver.
+//! A terminal or a pipe is slower than the sender. As UDP does not slow a sender down, the kernel would drop
+//! datagrams. Therefore, the route to the receiver has a [`Window`], which limits the messages in flight to
+//! the receiver.
 
 use std::future::ready;
 use std::io;
@@ -18,8 +18,8 @@ use tokio::time::timeout;
 
 use crate::receipt::LineReceipt;
 
-/// The maximum number of messages in flight to the receiver. The receiver's socket holds a dozen of the
-/// largest messages, with 128 datagrams each, and the receiver reads while messages arrive.
+/// The maximum number of messages in flight to the receiver. The receiver's socket has room for a dozen of
+/// the largest messages, which have 128 datagrams each. The receiver reads while messages arrive.
 const WINDOW: usize = 16;
 
 /// The time after which a message in flight counts as lost.
@@ -66,7 +66,7 @@ impl Window {
     }
 }
 
-/// A receiver that prints its messages, one JSON line each.
+/// A receiver that prints each message as one JSON line.
 pub(crate) struct Printer {
     receiver: UdpReceiver,
     address: SocketAddr,
@@ -107,7 +107,8 @@ impl Printer {
         let mut finishing = false;
         let mut ignored: u64 = 0;
         loop {
-            // Flush before waiting: a single line is visible at once, and many lines are written together.
+            // The buffer is flushed before waiting. So a single line is visible at once, and many lines are
+            // written together.
             let at_once = tokio::select! {
                 biased;
                 received = self.receiver.recv() => Some(received),

@@ -28,7 +28,8 @@ pub(crate) enum Root {
 /// `nobody` could not use the socket. The user `nobody` becomes the owner of the state folder, if there is
 /// one.
 ///
-/// Affects the calling thread and the threads that it starts later, so call it before other threads exist.
+/// Call this function before other threads exist: it affects only the calling thread, and the threads that
+/// the calling thread starts later.
 pub(crate) fn drop_root(engine: &EngineAddress, state: Option<&Path>) -> Root {
     if !is_root() {
         return Root::Absent;
@@ -80,7 +81,7 @@ pub(crate) fn raise_descriptor_limit() -> io::Result<()> {
     Ok(())
 }
 
-/// Returns the limit of open files, or `None` if there is none.
+/// Returns the limit of open files, or `None` if there is no limit.
 #[cfg(target_os = "linux")]
 pub(crate) fn descriptor_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current

@@ -7,8 +7,8 @@ use docker_source::{Container, Record};
 
 use crate::settlement::Settlement;
 
-/// The lines that a receipt is for. Every outcome settles all of them, unless the message was not sent
-/// because the client ended: in that case, the next start reads the lines again.
+/// The lines of one message, which are settled when the receipt of the message arrives. If the message was
+/// not sent because the client ended, the lines are not settled, and the next start reads them again.
 #[derive(Debug)]
 pub(crate) struct LineReceipt {
     pub(crate) container: Arc<Container>,

@@ -1,7 +1,7 @@
 //! The routes that run.
 //!
-//! The group of a route reads for it, the state folder keeps its positions, the account at the end has its
-//! counters, and the HTTP API shows, adds and removes it.
+//! The group of a route reads its lines, the state folder keeps its positions, and the account at the end
+//! shows its counters. The HTTP API shows, adds and removes routes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,22 +15,22 @@ use crate::route::{Route, RouteUri};
 use crate::settlement::RouteProgress;
 use crate::tally::Tally;
 
-/// The time that a removed route has to deliver its lines.
+/// The time within which a removed route has to deliver its lines.
 const GRACE: Duration = Duration::from_secs(8);
-/// The time between two looks at the lines of a removed route.
+/// The time between two checks of the lines in flight of a removed route.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A route that runs.
 #[derive(Clone, Debug)]
 pub(crate) struct RunningRoute {
-    /// The id of the HTTP API.
+    /// The id in the HTTP API.
     pub(crate) id: String,
     /// The name in the state folder.
     pub(crate) name: String,
     pub(crate) route: Route,
     pub(crate) tally: Arc<Tally>,
     pub(crate) removal: Removal,
-    /// Closes the delivery. The delivery does not end while this exists.
+    /// Closes the delivery. The delivery does not end while this handle exists.
     pub(crate) closer: Option<Closer>,
 }
 
@@ -72,7 +72,8 @@ impl Registry {
         self.lock().iter().find(|route| route.id == id).cloned()
     }
 
-    /// Returns an id for a route without one: that of its URI, unless another route has it.
+    /// Returns an id for a route that was given without an id. The id is made from the URI, and differs from
+    /// the ids of all other routes.
     pub(crate) fn new_id(&self, uri: &RouteUri) -> String {
         let routes = self.lock();
         let ids = (0..).map(|number| id_of(uri, number));
@@ -80,7 +81,7 @@ impl Registry {
         free.next().unwrap_or_default()
     }
 
-    /// Returns a name for the state folder: the given one, with a number if another route has it.
+    /// Returns a name for the state folder: the given name, with a number if another route has this name.
     pub(crate) fn new_name(&self, name: String) -> String {
         let routes = self.lock();
         let numbered = (2..).map(|number: u64| format!("{name} #{number}"));
@@ -102,8 +103,8 @@ impl Registry {
         self.0.removals.subscribe()
     }
 
-    /// Removes a route. Its lines are delivered within the grace period, in a task of its own. Returns false
-    /// if there is no such route.
+    /// Removes a route. A separate task waits up to 8 s until the lines of the route are delivered. Returns
+    /// false if no route has this id.
     pub(crate) fn remove(&self, id: &str) -> bool {
         let removed = {
             let mut routes = self.lock();
@@ -118,7 +119,8 @@ impl Registry {
         true
     }
 
-    /// Lets the deliveries end once the readers have ended.
+    /// Drops the handles that keep the deliveries running, so that the deliveries end once the readers have
+    /// ended.
     pub(crate) fn release(&self) {
         self.lock().iter_mut().for_each(|route| route.closer = None);
     }
@@ -128,10 +130,10 @@ impl Registry {
     }
 }
 
-/// Returns the id of a route without one: 12 hexadecimal digits, as in Logspout. Routes with the same URI
-/// have the same id for the same number. The id shows nothing of credentials.
+/// Returns the id of a route that was given without an id: 12 hexadecimal digits, as in Logspout. Routes with
+/// the same URI have the same id for the same number. The id does not depend on credentials.
 pub(crate) fn id_of(uri: &RouteUri, number: u64) -> String {
-    // FNV-1a, whose result is the same in each process.
+    // The hash is FNV-1a, whose result is the same in each process.
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut add = |text: &str| {
         for byte in text.bytes().chain([0]) {

@@ -44,13 +44,13 @@ pub(crate) struct Route {
     pub(crate) format: GelfFormat,
     /// The limit of messages in flight, if the destination is the embedded receiver.
     pub(crate) window: Option<Window>,
-    /// The reading of lines of containers that ask for none by a label.
+    /// The default options for reading the content of lines. Labels of a container override them.
     pub(crate) content: ContentOptions,
     /// The joining of lines into messages.
     pub(crate) joining: Joining,
     filter: ContainerFilter,
     streams: StreamFilter,
-    /// The time that a line of a busy log may wait until it is read, if the route sets it.
+    /// The time that a line of a busy log may wait until it is read, if the route sets the option `latency`.
     pub(crate) latency: Option<Duration>,
     /// The text that the route was made from.
     uri: RouteUri,
@@ -115,7 +115,7 @@ impl Route {
         self.format = self.format.clone().with_sequence(epoch);
     }
 
-    /// Sends the id of the EC2 instance in each message, once it is known.
+    /// Sends the id of the EC2 instance in each message once the id is known.
     pub(crate) fn send_instance(&mut self, id: Arc<OnceLock<String>>) {
         self.format = self.format.clone().with_ec2_instance_id(id);
     }

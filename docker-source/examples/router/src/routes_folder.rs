@@ -1,4 +1,5 @@
-//! The routes that were added by the HTTP API, kept in the folder of `ROUTESPATH`: a file `ID.json` for each.
+//! Keeps the routes that the HTTP API has added in the folder of `ROUTESPATH`, with a file `ID.json` for each
+//! route.
 //!
 //! A file has the form of Logspout, which can read it. A crash leaves either the old or the new file.
 
@@ -9,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use crate::route::{RouteUri, json};
 
-/// The limit of routes that are loaded.
+/// The maximum number of routes that are loaded.
 pub(crate) const MAX_ROUTES: usize = 64;
-/// The limit of a file, in bytes.
+/// The maximum length of a file, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
 
 /// A folder of routes.
@@ -21,7 +22,7 @@ pub(crate) struct RoutesFolder {
 }
 
 impl RoutesFolder {
-    /// Opens an existing folder. As in Logspout, routes are not kept without it.
+    /// Opens an existing folder. As in Logspout, routes are not kept if the folder does not exist.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         match fs::metadata(path)?.is_dir() {
             true => Ok(Self { path: path.to_owned() }),
@@ -64,7 +65,7 @@ impl RoutesFolder {
     /// Returns an error if the file cannot be written.
     pub(crate) fn save(&self, id: &str, uri: &RouteUri) -> io::Result<()> {
         let new = self.path.join(format!("{id}.new"));
-        // The options may have credentials.
+        // Only the owner may read the file, since the options may contain credentials.
         let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&new)?;
         file.write_all(format!("{:#}\n", json::whole(id, uri)).as_bytes())?;
         file.sync_all()?;
@@ -90,7 +91,7 @@ impl RoutesFolder {
     }
 }
 
-/// Reads a route, whose id is the name of the file.
+/// Reads a route. Its id is the name of the file without `.json`.
 fn read(path: &Path) -> Result<(String, RouteUri), String> {
     let mut text = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
@@ -121,7 +122,7 @@ mod tests {
         folder.save("two", &uri).unwrap();
         let mode = fs::metadata(path.join("one.json")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        // Neither another file nor a damaged one keeps the routes from being loaded.
+        // Other files and damaged files do not prevent the loading of routes.
         fs::write(path.join("bad.json"), "{").unwrap();
         fs::write(path.join("large.json"), " ".repeat(70_000)).unwrap();
         fs::write(path.join("notes.txt"), "{").unwrap();

@@ -92,7 +92,8 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     for (id, route) in kept {
         match registry.find(&id) {
             Some(_) => tracing::warn!("the kept route {id} is left out: another route has this id"),
-            // A certificate may be gone that was there when the route was added.
+            // A failure is only logged, since a certificate that existed when the route was added may be
+            // missing now.
             None => match outputs.add(route, Some(id)) {
                 Ok(queue) => queues.push(queue),
                 Err(failure) => tracing::warn!("a kept route is left out: {}", failure.reason),
@@ -162,7 +163,7 @@ fn milliseconds_since_1970() -> u64 {
     u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The routes that need a group while the router runs.
+/// The routes that need a new group while the router runs.
 struct Requests<'a> {
     left: &'a mut UnboundedReceiver<LeavingRoute>,
     additions: &'a mut Receiver<Addition>,
@@ -240,14 +241,14 @@ async fn delivery_ended(deliveries: &mut JoinSet<Removal>) -> Failure {
             Some(Err(error)) => {
                 return Failure::refused(format!("the delivery to a destination failed: {error}"));
             }
-            // There is no route.
+            // Without a route, no delivery can end.
             None => return pending().await,
         }
     }
 }
 
 /// Opens the folder of the routes that the HTTP API has added, and makes its routes. A route that cannot run
-/// is logged and left out, since the others have to run.
+/// is logged and left out, so that the other routes run.
 fn load_routes(path: &Path, environment: &Environment) -> (Option<RoutesFolder>, Vec<(String, Route)>) {
     let opened = RoutesFolder::open(path).and_then(|folder| Ok((folder.load()?, folder)));
     let (loaded, folder) = match opened {
@@ -267,7 +268,7 @@ fn load_routes(path: &Path, environment: &Environment) -> (Option<RoutesFolder>,
     (Some(folder), routes)
 }
 
-/// Opens the state folder and reads the positions. Without a usable folder, the router ships all the same.
+/// Opens the state folder and reads the positions. The router also ships without a usable folder.
 ///
 /// # Errors
 /// Returns an error if another router uses the folder.
@@ -289,7 +290,7 @@ fn open_state(
     }
 }
 
-/// Groups the routes by the places at which they start.
+/// Groups the routes by the place at which they start to read.
 ///
 /// A route without saved positions may have been renamed. Therefore, it takes the positions of a saved route
 /// that is not among `queues`. If there is no such saved route, the new route starts at the backlog, or, by
@@ -365,7 +366,7 @@ struct Outputs {
     printer: Option<PrinterTask>,
     /// The epoch of the numbers of messages, if messages are numbered.
     numbering: Option<u64>,
-    /// The id of the EC2 instance, if messages have it.
+    /// The id of the EC2 instance, if messages contain the id.
     instance: Option<Arc<OnceLock<String>>>,
     warned: WarnedContainers,
 }
@@ -410,8 +411,8 @@ impl Outputs {
         Self { registry, deliveries, printer, numbering, instance, warned }
     }
 
-    /// Starts the delivery of a route, which has this id or one that is made from its URI. The route replaces
-    /// the route with this id.
+    /// Starts the delivery of a route. The route replaces a running route with the same id. Without `id`, the
+    /// route gets an id that is made from its URI.
     ///
     /// # Errors
     /// Returns an error if the TLS files of the route are missing or invalid.
@@ -458,7 +459,7 @@ impl Outputs {
             Ok(queue) => (Some(queue), Ok(())),
             Err(failure) => (None, Err(failure.reason)),
         };
-        // The client may have gone.
+        // The error is ignored, since the client may have gone.
         let _ = added.send(result);
         queue
     }

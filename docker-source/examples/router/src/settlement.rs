@@ -1,4 +1,5 @@
-//! The progress of a route: the lines that were read, and the lines that were settled.
+//! Tracks the progress of a route: the lines that were read, and the lines that were settled. A line is
+//! settled once it need not be read again, for example because it was delivered.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,7 @@ impl SharedProgress {
         self.lock().get_or_insert_with(|| Progress::new(positions.clone()));
     }
 
-    /// Adds a record. The progress has to be started.
+    /// Adds a record that was read. Before the progress has started, the record is not tracked.
     pub(crate) fn read(&self, record: &Record) -> Settlement {
         let ticket = self.lock().as_mut().map(|progress| progress.read(record.position()));
         Settlement { progress: self.clone(), ticket }
@@ -69,7 +70,8 @@ impl RouteProgress {
     }
 }
 
-/// A record that is not settled. If it is dropped, the next start reads the record again.
+/// A record that is not settled yet. If this value is dropped without [`settle`](Self::settle), the next
+/// start reads the record again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settlement {
     progress: SharedProgress,

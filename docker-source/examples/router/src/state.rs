@@ -1,4 +1,5 @@
-//! Keeps the positions of delivered lines in the state folder, so that the next start goes on behind them.
+//! Keeps the positions of delivered lines in the state folder, so that the next start continues behind these
+//! lines.
 //!
 //! The file `positions` has a line with its version and checksum, and then the positions of each route as
 //! JSON. A dedicated thread writes the file, since a disk may be slow. The thread writes and synchronizes a
@@ -89,7 +90,8 @@ impl StateFolder {
         File::open(&self.path)?.sync_all()
     }
 
-    /// Starts the thread that writes the file. It notes in `is_writable` whether the last write succeeded.
+    /// Starts the thread that writes the file. The thread notes in `is_writable` whether the last write
+    /// succeeded.
     ///
     /// # Errors
     /// Returns an error if the system cannot start the thread.
@@ -157,7 +159,7 @@ impl Keeper {
             }
             let positions = self.positions();
             let Some(writer) = &self.writer else { continue };
-            // A write that failed is repeated, even if no line has come since.
+            // A write that failed is repeated, even if the positions have not changed since.
             let is_due = written != positions || writer.is_writable.problem().is_some();
             if is_due && writer.write(positions.clone()) {
                 written = positions;

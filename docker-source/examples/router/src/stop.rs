@@ -1,4 +1,4 @@
-//! The signals that end the router, and the stages in which it ends.
+//! Waits for the signals that end the router, and tracks the stages of its end.
 
 use std::future::{Future, pending};
 use std::io;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-/// The time that the router has after a signal to deliver the lines that it has read. ECS kills a container
-/// 30 s after the signal, and Docker 10 s after the signal.
+/// The time within which the router has to deliver the lines that it has read before a signal. ECS kills a
+/// container 30 s after the signal, and Docker 10 s after the signal.
 const GRACE: Duration = Duration::from_secs(8);
 
 /// The stage of shutting down.
@@ -106,8 +106,8 @@ impl Stop {
 
     async fn reached(&mut self, stage: Stage) {
         if self.stage.wait_for(|reached| *reached >= stage).await.is_err() {
-            // The task sends its last stage before it ends, and that stage remains readable. So the wait
-            // fails only if the task was dropped, as when the runtime shuts down.
+            // The task sends its last stage before it ends, and that stage remains readable. Therefore, the
+            // wait fails only if the task was dropped, for example when the runtime shuts down.
             pending::<()>().await;
         }
     }

@@ -35,8 +35,8 @@ pub(crate) async fn run(address: EngineAddress, patterns: Vec<NamePattern>) -> R
     }
 }
 
-/// Returns whether the lines of a container are printed. An agent is printed only if a pattern names it: the
-/// lines of two agents could feed each other for ever.
+/// Returns whether the lines of a container are printed. The lines of an agent are printed only if a pattern
+/// matches its name. Otherwise, two agents could print each other's lines for ever.
 fn is_selected(container: &Container, patterns: &[NamePattern]) -> bool {
     match patterns {
         [] => !route::is_agent(container),
@@ -60,7 +60,8 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
     /// Prints records until the source ends.
     async fn print_all(&mut self, source: &mut Source) -> Result<(), Ended> {
         loop {
-            // Flush before waiting: a single line is visible at once, and many lines are written together.
+            // The buffer is flushed before waiting. So a single line is visible at once, and many lines are
+            // written together.
             let at_once = tokio::select! {
                 biased;
                 next = source.next() => Some(next),
@@ -86,7 +87,7 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
 }
 
 /// Returns the line for a record: `NAME | text` for stdout, `NAME ! text` for stderr, and `NAME ~ text` for a
-/// gap. No text of a container controls a terminal.
+/// gap. Characters of the container that control a terminal are escaped.
 fn line(record: &Record, has_colors: bool) -> String {
     let container = record.container();
     let mark = match (record.gap(), record.stream()) {

@@ -1,4 +1,4 @@
-//! Counters of a route's lines.
+//! Counts a route's lines.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use gelf_tokio::{ClientState, Observer};
 use crate::receipt::LineReceipt;
 
 /// The counters of a route: `routed = delivered + dropped by reason + joined + in flight`. A message of
-/// several lines is delivered or dropped as its first line; the others count as joined once it is queued.
-/// Over UDP, `sent` takes the place of `delivered`.
+/// several lines counts as one delivered or dropped line. Its other lines count as joined once the message is
+/// queued. Over UDP, `sent` takes the place of `delivered`.
 #[derive(Debug)]
 pub(crate) struct Tally {
     routed: AtomicU64,
@@ -30,7 +30,7 @@ impl Tally {
         self.routed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts the lines of a message behind its first one.
+    /// Counts the lines of a message that follow its first line.
     pub(crate) fn joined(&self, lines: usize) {
         self.joined.fetch_add(lines as u64, Ordering::Relaxed);
     }
@@ -74,8 +74,8 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Returns the number of messages that wait for the destination. A line whose message may be continued by
-    /// further lines is in flight, and does not wait for the destination.
+    /// Returns the number of messages that wait for the destination. A line whose message may still be
+    /// continued by further lines is in flight, but does not wait for the destination.
     pub(crate) fn waiting(&self) -> u64 {
         (self.client.waiting + self.client.in_flight) as u64
     }

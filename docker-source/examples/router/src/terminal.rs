@@ -1,4 +1,4 @@
-//! Text for terminals: colours, and characters on which a terminal would act.
+//! Prepares text for terminals: chooses colours, and escapes characters on which a terminal would act.
 
 /// Returns whether a terminal may be coloured: `NO_COLOR` (no-color.org) is not set or is empty, and the
 /// terminal is not `dumb`.
@@ -7,7 +7,7 @@ pub(crate) fn are_colors_wanted(variable: impl Fn(&str) -> Option<String>) -> bo
         && variable("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Returns a color by the name, one of six that are legible on light and dark terminals.
+/// Returns the colour for a name. The six colours are legible on light and dark terminals.
 pub(crate) fn color(name: &str) -> &'static str {
     const COLORS: [&str; 6] =
         ["\u{1b}[31m", "\u{1b}[32m", "\u{1b}[33m", "\u{1b}[34m", "\u{1b}[35m", "\u{1b}[36m"];
@@ -21,7 +21,8 @@ pub(crate) fn is_unsafe(character: char) -> bool {
     if matches!(character, ' '..='~' | '\t') {
         return false;
     }
-    // Behind another character, `str::escape_debug` does not escape a combining mark.
+    // The `a` is necessary, since `str::escape_debug` escapes a combining mark only at the beginning of a
+    // text.
     ['a', character].iter().collect::<String>().escape_debug().count() > 2
 }
 

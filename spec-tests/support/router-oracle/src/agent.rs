@@ -1,4 +1,4 @@
-//! The router as a process, and as a container.
+//! Runs the router as a process or as a container.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

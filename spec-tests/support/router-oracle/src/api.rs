@@ -1,5 +1,5 @@
-//! A client of the Engine's API without any logic. It sends requests over HTTP/1.0, so that each answer ends
-//! with its connection.
+//! A minimal client of the Engine's API. It sends requests over HTTP/1.0, so that each answer ends with its
+//! connection.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -84,7 +84,7 @@ impl Bench {
         &self.daemon
     }
 
-    /// Returns the Engine's process, to restart it.
+    /// Returns the Engine's process for a restart.
     pub fn daemon_mut(&mut self) -> &mut Daemon {
         &mut self.daemon
     }
@@ -204,7 +204,7 @@ impl Writing {
     }
 }
 
-/// A container with a writer. Dropping it removes the container.
+/// A container with a writer. Dropping the handle removes the container.
 #[derive(Debug)]
 pub struct Writer {
     /// The container.
@@ -216,7 +216,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Lets the writer go on after its first line.
+    /// Lets a waiting writer continue after its first line.
     pub fn go(&self) {
         fs::write(&self.go, "").expect("a file can be created");
     }
@@ -235,7 +235,7 @@ impl Writer {
         }
     }
 
-    /// Ends an endless writer. Returns the written lines, taken from the end of the log.
+    /// Ends an endless writer. Returns the written lines, which the end of the log shows.
     pub fn end(&self, engine: &Engine) -> Written {
         fs::write(&self.end, "").expect("a file can be created");
         let mut last = None;

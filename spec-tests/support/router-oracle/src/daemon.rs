@@ -1,4 +1,4 @@
-//! A separate Docker Engine for the oracle.
+//! Runs a separate Docker Engine for the oracle.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -126,7 +126,7 @@ pub fn processor_time(process: u32) -> f64 {
 /// Starts the Engine's process. The Engine takes containerd and runc from its own folder, or from the folder
 /// `bin` beside that folder.
 fn launch(program: &Path, data: &Path, run: &Path, live_restore: bool) -> Result<Child, String> {
-    // An absolute path has a folder.
+    // The path is absolute, so it has a parent folder.
     let folder = program.parent().unwrap_or(program);
     let beside = folder.join("../bin");
     let path = std::env::var("PATH").unwrap_or_default();

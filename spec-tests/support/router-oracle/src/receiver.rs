@@ -56,8 +56,9 @@ impl Receiver {
         receiver
     }
 
-    /// Starts a receiver that takes connections for this time, and then ends them and refuses others for as
-    /// long, repeatedly. It reads all that arrives on the connections.
+    /// Starts a receiver that alternates between two phases of this length. In the first phase, the receiver
+    /// takes connections. Then it ends these connections, and refuses new connections during the second
+    /// phase. It reads all data that arrives on its connections.
     pub fn start_flapping(period: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -83,7 +84,7 @@ impl Receiver {
                 }
                 drop(listening);
                 for connection in connections {
-                    // An error shows that the router has ended the connection before.
+                    // An error only means that the router has already ended the connection.
                     let _ = connection.shutdown(Shutdown::Write);
                 }
                 sleep(period);
@@ -97,7 +98,7 @@ impl Receiver {
         format!("gelf+tcp://127.0.0.1:{}?filter.name={name_prefix}-*", self.port)
     }
 
-    /// Stops reading from the connections, or goes on.
+    /// Stops reading from the connections if `stalled` is true, and otherwise resumes reading.
     pub fn stall(&self, stalled: bool) {
         self.stalled.store(stalled, Ordering::Relaxed);
     }

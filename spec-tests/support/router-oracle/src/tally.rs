@@ -142,7 +142,7 @@ impl Tally {
         runs.iter().flat_map(|run| (run.first..run.end).map(|number| (run.stream, number))).collect()
     }
 
-    /// Describes the first runs of missing lines, one run on each line.
+    /// Describes the first runs of consecutive missing lines, with one run on each line of the text.
     pub fn describe_missing(&self, written: &Written) -> String {
         let runs = self.runs(written);
         let describe = |run: &Run| {
@@ -212,7 +212,7 @@ impl Tally {
     }
 }
 
-/// A run of missing lines.
+/// A run of consecutive missing lines.
 struct Run {
     stream: u32,
     first: u64,

@@ -1,4 +1,4 @@
-//! A container of an Engine, and what it has written.
+//! A container of an Engine, and the lines that it has written.
 
 use std::collections::HashMap;
 use std::sync::Arc;

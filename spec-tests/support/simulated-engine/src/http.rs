@@ -1,4 +1,5 @@
-//! The part of HTTP/1.1 that an Engine needs: GET requests on connections that are kept, and chunked answers.
+//! Implements the part of HTTP/1.1 that an Engine needs: GET requests on persistent connections, and chunked
+//! answers.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! The parameters of a request.
+//! Parses the parameters of a request.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ pub(crate) fn is_set(parameters: &Parameters<'_>, name: &str) -> bool {
 }
 
 /// Returns a time in nanoseconds since the Unix epoch: `SECONDS` or `SECONDS.FRACTION`, with the fraction
-/// padded on the right to nanoseconds. A parameter that is missing, empty or `0` is no time.
+/// padded on the right to nanoseconds. Returns `None` for a parameter that is missing, empty or `0`.
 ///
 /// # Errors
 /// Returns the Engine's error message for any other text.
@@ -44,6 +44,8 @@ pub(crate) struct LogQuery {
 }
 
 impl LogQuery {
+    /// Parses the parameters of a request for a log.
+    ///
     /// # Errors
     /// Returns the Engine's error message for parameters that it refuses.
     pub(crate) fn new(parameters: &Parameters<'_>) -> Result<Self, String> {

@@ -1,6 +1,6 @@
 //! The kinds of requests.
 
-/// A kind of request, by its path and, for logs, its parameters.
+/// A kind of request. The path determines the kind, and for logs also the parameters.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum RequestKind {
     /// `_ping`.

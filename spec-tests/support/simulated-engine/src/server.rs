@@ -55,7 +55,7 @@ impl Drop for Open<'_> {
 async fn converse(connection: &mut Connection, shared: &Shared) -> io::Result<()> {
     let Head { method, target, accept } = connection.request().await?;
     let request = Request::new(format!("{method} {target}"));
-    // A container may be named by its id, by the beginning of its id, or by its name.
+    // A request may name a container by its id, by the beginning of its id, or by its name.
     let container = shared.change(|state| state.add_request(request));
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let parameters = query::parameters(query);
@@ -152,7 +152,7 @@ async fn events(connection: &mut Connection, shared: &Shared, parameters: &Param
         Ok(since) => since,
         Err(message) => return refuse(connection, 400, &message).await,
     };
-    // Subscribes before the headers are sent, so that no event is missed.
+    // The first event is determined before the headers are sent, so that no event is missed.
     let (mut next, ended) = shared.look(|state| (state.first_event(since), state.events_ended));
     connection.start_chunks("Content-Type: application/json\r\n").await?;
     loop {

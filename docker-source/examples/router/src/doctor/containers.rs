@@ -1,4 +1,5 @@
-//! The checks of the running containers: their log drivers, other agents, and descriptors.
+//! Checks the running containers: their log drivers, the number of agents among them, and the file
+//! descriptors that they need.
 
 use std::time::Duration;
 
@@ -8,11 +9,11 @@ use super::Finding;
 use super::rate::Rate;
 use crate::route;
 
-/// The time for which an Engine should keep lines: a shorter outage of a destination, or a restart of the
-/// router, then loses none.
+/// The time for which an Engine should keep lines. Then, a shorter outage of a destination or of the router
+/// loses no lines.
 const KEPT_AT_LEAST: Duration = Duration::from_secs(60);
 
-/// The subcommands, whose processes are no agents.
+/// The subcommands of the router. A container that runs a subcommand is not an agent.
 const SUBCOMMANDS: [&str; 4] = ["audit", "doctor", "explain", "tail"];
 
 /// The version of the API of Docker 19.03, which keeps no cache of the lines of remote log drivers.
@@ -32,7 +33,7 @@ pub(super) fn judge_log(container: &Container, version: &str, rate: Option<&Rate
             Finding::fail(subject, format!("its log driver {driver} keeps no lines"), READABLE)
         }
         "json-file" | "local" => judge_files(subject, driver, option("max-size"), option("max-file"), rate),
-        // Podman's default driver is k8s-file, and it has no option for the number of files.
+        // Podman's default driver is k8s-file, which has no option for the number of files.
         "" | "journald" | "k8s-file" => Finding::ok(subject, format!("log driver {driver:?} can be read")),
         _ if option("cache-disabled") == Some("true") => Finding::fail(
             subject,
@@ -102,8 +103,8 @@ fn judge_files(
     }
 }
 
-/// Returns the option for a file size at which the older files hold the lines of [`KEPT_AT_LEAST`], in steps
-/// of 10 MB. Returns no text if the present size is enough.
+/// Returns a `max-size` option with which the older files hold the lines of 60 s, see [`KEPT_AT_LEAST`]. The
+/// size is a multiple of 10 MB. Returns an empty text if the present size is enough.
 fn larger(rate: u64, size: u64, files: u64) -> String {
     let needed = rate.saturating_mul(KEPT_AT_LEAST.as_secs()).div_ceil(files.saturating_sub(1).max(1));
     match needed > size {
@@ -165,8 +166,8 @@ pub(super) fn judge_agents(containers: &[Container]) -> Finding {
     }
 }
 
-/// Judges the limit of open files. A log that is followed needs a descriptor, and an eighth of the limit, but
-/// not more than 256, is kept for other purposes.
+/// Judges the limit of open files. Each log that is followed needs a descriptor. Other purposes need an
+/// eighth of the limit, but at least 12 and at most 256 descriptors, and 16 more descriptors.
 pub(super) fn judge_descriptors(containers: usize, limit: Option<u64>) -> Finding {
     let needed = u64::try_from(containers).unwrap_or(u64::MAX);
     let Some(limit) = limit else {
@@ -264,7 +265,7 @@ mod tests {
                 "without a limit; create the container again",
             );
         }
-        // Each line has further bytes in the file.
+        // The file stores further bytes with each line.
         let short = Rate { lines: 20_000, bytes: 20_000, period: Duration::from_secs(2) };
         assert_finds(&log("json-file", &three("1m"), Some(short)), "warn", "at the present 810 kB/s");
     }

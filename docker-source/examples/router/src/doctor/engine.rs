@@ -1,4 +1,4 @@
-//! The check of the Engine: its socket and the version of its API.
+//! Checks the socket of the Engine and the version of its API.
 
 use std::fs;
 use std::io::{self, ErrorKind};

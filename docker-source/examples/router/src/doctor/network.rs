@@ -1,10 +1,10 @@
-//! The largest packet that the network towards an address carries.
+//! Finds the length of the largest packet that the network carries towards an address.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-/// Returns the maximum length of a packet to the address, in bytes: that of the interface, or a smaller one
-/// if the system has learned it from the path. Nothing is sent.
+/// Returns the maximum length of a packet to the address, in bytes. This is the limit of the interface, or a
+/// smaller limit that the system has learned for the path. Sends nothing.
 ///
 /// # Errors
 /// Returns an error if there is no route to the address.

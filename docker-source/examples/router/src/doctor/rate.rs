@@ -6,7 +6,7 @@ use std::time::Duration;
 use docker_source::{EngineAddress, Record, Source};
 use tokio::time::{Instant, timeout_at};
 
-/// The time of a measurement.
+/// The duration of a measurement.
 const PERIOD: Duration = Duration::from_secs(2);
 /// The time limit for connecting to the Engine.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -14,7 +14,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// The rates of containers, by id. A container that wrote nothing is absent.
 pub(super) type Rates = BTreeMap<String, Rate>;
 
-/// The lines that a container wrote within a time.
+/// The number and the bytes of the lines that a container wrote within a period.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rate {
     pub(super) lines: u64,
@@ -33,8 +33,8 @@ impl Rate {
     }
 }
 
-/// Follows all containers for 2 s, as the router does, and counts their lines without keeping them. If they
-/// write faster than they are read, the rates are the rates of reading.
+/// Follows all containers for 2 s, as the router does, and counts their lines without keeping them. If
+/// containers write faster than their lines are read, the returned rates are the rates of reading.
 ///
 /// # Errors
 /// Returns the reason if the containers cannot be followed.

@@ -1,4 +1,4 @@
-//! The checks of the destinations: names, connections and the size of datagrams.
+//! Checks the destinations: their names, connections and the size of datagrams.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use crate::route::Route;
 
 /// The time limit for the lookup of a name.
 const LOOKUP: Duration = Duration::from_secs(5);
-/// The time limit for a connection, with its TLS handshake.
+/// The time limit for connecting, including the TLS handshake.
 const CONNECT: Duration = Duration::from_secs(10);
 /// The maximum length of a datagram that the gelf input of Logstash reads, in bytes.
 const LOGSTASH: usize = 8192;
@@ -55,7 +55,7 @@ pub(super) async fn examine(route: &Route) -> Vec<Finding> {
     findings
 }
 
-/// Connects to a host over TCP, and over TLS if the route has it, and closes the connection.
+/// Connects to a host over TCP, with TLS if `tls` is given, and closes the connection.
 async fn connect(host: &str, port: u16, tls: Option<&TlsOptions>) -> io::Result<()> {
     let mut options = TcpOptions::default();
     options.tls = tls.cloned();
@@ -146,7 +146,7 @@ mod tests {
         assert_finds(&found_both[0], "ok", "takes connections");
         assert_finds(&found_both[1], "fail", "no connection to");
         assert_finds(&found(&format!("gelf+http://{listening}")).await[0], "ok", "takes connections");
-        // A server that answers no TLS is told from one that does not listen.
+        // This server accepts connections, but does not answer the TLS handshake.
         let answering = tokio::spawn(async move {
             loop {
                 drop(listener.accept().await);

@@ -1,4 +1,4 @@
-//! The check of the folder of `--state`.
+//! Checks the folder of `--state`.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -10,11 +10,11 @@ use super::access::{ALL, Owner, Process, READ_WRITE};
 /// The facts of a state folder.
 #[derive(Debug)]
 pub(super) enum Folder {
-    /// The folder does not exist; the nearest folder above it that exists.
+    /// The folder does not exist. `above` is the nearest parent folder that exists.
     Missing {
         above: Option<Owner>,
     },
-    /// A file of another kind.
+    /// A file that is not a folder.
     Other,
     Present {
         folder: Owner,
@@ -47,7 +47,7 @@ impl Folder {
     }
 }
 
-/// Returns whether the file system is mounted without the right to write.
+/// Returns whether the file system is mounted read-only.
 #[cfg(target_os = "linux")]
 fn is_read_only(path: &Path) -> bool {
     use rustix::fs::{StatVfsMountFlags, statvfs};

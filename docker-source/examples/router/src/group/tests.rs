@@ -53,7 +53,7 @@ async fn pass(lines: usize, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -
 }
 
 const LIMIT: Duration = Duration::from_millis(250);
-/// The error of samples.
+/// The tolerance for the measured time, since waiting is measured by samples.
 const TOLERANCE: Duration = Duration::from_millis(50);
 /// A destination that takes datagrams without a limit.
 const ALIVE: &str = "gelf://127.0.0.1:9";

@@ -20,7 +20,7 @@ pub(super) type Answer = Response<Body>;
 /// The body of an answer.
 #[derive(Debug)]
 pub(super) enum Body {
-    /// A text, until it is taken.
+    /// A text. Becomes `None` once the text is sent.
     Whole(Option<Bytes>),
     /// The lines of a live tail.
     Tail(Tail),
@@ -52,7 +52,8 @@ impl hyper::body::Body for Body {
     }
 }
 
-/// Returns an answer with a body, which no cache may keep and no browser may take for another type.
+/// Returns an answer with a body. Its headers forbid caches to keep the answer, and browsers to guess another
+/// type.
 pub(super) fn answer(status: StatusCode, content_type: &'static str, body: Body) -> Answer {
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
@@ -77,7 +78,7 @@ pub(super) fn refusal(status: StatusCode, reason: &str) -> Answer {
     text(status, TEXT, format!("{reason}\n"))
 }
 
-/// Returns the answer to a method that the path does not have.
+/// Returns the answer to a request whose method the path does not support.
 pub(super) fn wrong_method(allowed: &'static str) -> Answer {
     let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, &format!("use {allowed}"));
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));

@@ -1,17 +1,17 @@
-//! Refusal of requests that a browser sends for a page of another site.
+//! Refuses requests that a browser sends for a page of another site.
 //!
-//! Such a page cannot read answers of another origin, but it can post, open a WebSocket, or give its own host
-//! name the address of this API (DNS rebinding). A browser names the page's origin in `Origin` and the host
-//! name in `Host`.
+//! Such a page cannot read answers of another origin. But it can post, open a WebSocket, or let its own host
+//! name resolve to the address of this API (DNS rebinding). A browser names the page's origin in `Origin` and
+//! the host name in `Host`.
 
 use hyper::header::{HOST, HeaderMap, ORIGIN};
 
-/// The header in which a browser tells the relation of the page to this API.
+/// The header in which a browser says whether the page belongs to the same site as this API.
 const FETCH_SITE: &str = "sec-fetch-site";
 
-/// Checks the origin of a request, and the host name by which it was sent. A host name may be an address, a
-/// name without a dot, such as `localhost` or the name of a service, or one of `names`: the owner of a public
-/// domain controls none of them.
+/// Checks the origin of a request, and the host name in its header `Host`. The host name has to be an
+/// address, a name without a dot such as `localhost` or the name of a service, or one of `names`. The owner
+/// of a public domain controls none of these.
 ///
 /// # Errors
 /// Returns the reason on one line if the request is to be refused.
@@ -45,7 +45,8 @@ fn is_known(name: &str, names: &[String]) -> bool {
     is_address || is_local || names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// Returns whether the origin is this API. A proxy in front of it may use TLS.
+/// Returns whether the origin is this API. The scheme may be `https`, since a proxy in front of the API may
+/// use TLS.
 fn is_same(origin: &str, host: &str) -> bool {
     let of_origin = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     of_origin.is_some_and(|of_origin| of_origin.eq_ignore_ascii_case(host))

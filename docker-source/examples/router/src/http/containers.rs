@@ -1,6 +1,7 @@
-//! `GET /containers`: each container, and why its lines go nowhere if they do.
+//! Answers `GET /containers`: lists the containers, and the reason why the lines of a container are not
+//! shipped.
 //!
-//! The answer has nothing of the environment and of the labels of containers, which may contain secrets.
+//! The answer contains neither the environment nor the labels of containers, since these may contain secrets.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -20,7 +21,7 @@ pub(super) fn answer(api: &Api) -> Answer {
     let mut known = BTreeMap::<String, ContainerStatus>::new();
     for status in api.sources.reading().iter().flat_map(|stats| stats.containers()) {
         let id = status.container.id().to_owned();
-        // A container of several sources is read by those whose routes select it.
+        // If several sources know the container, the status of a source whose routes select it is used.
         match known.get(&id) {
             Some(other) if other.state != FollowState::NotSelected => {}
             _ => drop(known.insert(id, status)),
@@ -89,6 +90,6 @@ fn lag(status: &ContainerStatus, now: Timestamp) -> f64 {
         i128::from(seconds) * 1_000_000_000 + i128::from(nanos)
     };
     let lag = last.map_or(0, |last| nanos(now) - nanos(last)).max(0);
-    // Milliseconds are exact enough, and a lag of hours has few of them.
+    // Milliseconds are exact enough, and an `f64` holds the milliseconds of any realistic lag exactly.
     (lag / 1_000_000) as f64 / 1000.0
 }

@@ -1,4 +1,4 @@
-//! Finds the answer of a path.
+//! Finds the answer to a request by its path.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{Api, caller, containers, health, logs, metrics, routes};
 pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
     let known = caller::check(request.headers(), &api.options.names);
-    // A health check may come by any name.
+    // A health check may use any host name.
     if let (Err(reason), false) = (&known, path == "/health") {
         return refusal(StatusCode::FORBIDDEN, reason);
     }

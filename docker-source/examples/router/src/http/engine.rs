@@ -1,5 +1,5 @@
-//! Asks the Engine at an interval whether it answers. A source notices at once that an Engine is gone, but an
-//! Engine that hangs keeps its connections.
+//! Sends a request to the Engine at an interval to check whether it answers. A source notices at once that
+//! the Engine has ended, but not that the Engine hangs, since its connections stay open.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use tokio::time::sleep;
 
 use crate::condition::Condition;
 
-/// The time between two questions. Together with [`WITHIN`], a problem is known within 8 s.
+/// The time between two requests. A problem is known after at most 8 s: this time and [`WITHIN`].
 const INTERVAL: Duration = Duration::from_secs(3);
-/// The time that the Engine has to answer.
+/// The time within which the Engine has to answer a request.
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// Notes in `answers` whether the Engine answers.

@@ -1,10 +1,10 @@
-//! The text format of Prometheus, version 0.0.4.
+//! Writes metrics in the text format of Prometheus, version 0.0.4.
 
 use std::fmt::Write;
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The beginning of all names.
+/// The prefix of the names of all metrics.
 const PREFIX: &str = "gelf_router";
 
 /// A text with metrics.

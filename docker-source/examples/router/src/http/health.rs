@@ -1,4 +1,5 @@
-//! `GET /health`: 200 if lines are read and delivered, otherwise 503 with each reason.
+//! Answers `GET /health`: with status 200 if lines are read and delivered, otherwise with status 503 and the
+//! reasons.
 
 use std::time::Instant;
 
@@ -13,10 +14,11 @@ use super::time::since;
 use crate::condition::Problem;
 use crate::registry::RunningRoute;
 
-/// The limit of names of containers in an answer.
+/// The maximum number of names of containers in an answer.
 const MAX_NAMES: usize = 10;
 
-/// Returns the state of the router, with the problems if the caller is `known`.
+/// Returns the state of the router. Includes the problems if `known` is true, that is, if the caller passed
+/// the check of its host name and origin.
 pub(super) fn answer(api: &Api, known: bool) -> Answer {
     let problems = problems(api);
     let (code, status) = match problems.is_empty() {
@@ -30,7 +32,7 @@ pub(super) fn answer(api: &Api, known: bool) -> Answer {
     }
 }
 
-/// Returns the problems that last.
+/// Returns the present problems.
 fn problems(api: &Api) -> Vec<Value> {
     let mut problems = Vec::new();
     if let Some(problem) = api.engine.problem() {
@@ -66,7 +68,7 @@ fn problems(api: &Api) -> Vec<Value> {
                 closed.push((container, at));
                 continue;
             }
-            // The reason is known.
+            // The problem that the destination is down is reported already.
             Part::Route(id) if is_down.contains(&&id) => continue,
             Part::Route(id) => {
                 let Some(route) = routes.iter().find(|route| route.id == id) else { continue };

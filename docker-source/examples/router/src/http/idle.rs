@@ -1,5 +1,6 @@
-//! Tries to connect to the destinations of routes that have no connection and no line to send. The client of
-//! such a route connects with the next line, and knows nothing of the destination until then.
+//! Tries to connect to the destinations of idle routes, which have no connection and no line to send. The
+//! client of an idle route connects only when the next line arrives, so until then it does not notice that
+//! the destination is down.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,22 +14,22 @@ use super::Api;
 use crate::condition::{Condition, Problem};
 use crate::registry::RunningRoute;
 
-/// The time between two attempts. Together with [`WITHIN`], a problem is known within 8 s.
+/// The time between two attempts. A problem is known after at most 8 s: this time and [`WITHIN`].
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The time that an attempt may take.
 const WITHIN: Duration = Duration::from_secs(3);
 
-/// The idle routes, each with the result of the last attempt.
+/// The results of the last attempts, by the id of the idle route.
 #[derive(Debug, Default)]
 pub(super) struct IdleRoutes(Mutex<HashMap<String, Condition>>);
 
 impl IdleRoutes {
-    /// Returns the problem of an idle route, if its destination could not be reached.
+    /// Returns the problem of an idle route, if the last attempt to reach its destination failed.
     pub(super) fn problem(&self, id: &str) -> Option<Problem> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id)?.problem()
     }
 
-    /// Returns the conditions of the routes with these ids, and forgets the others.
+    /// Returns the conditions of the routes with these ids, and forgets the conditions of other routes.
     fn conditions(&self, ids: impl Iterator<Item = String>) -> Vec<Condition> {
         let known = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now: Vec<_> = ids.map(|id| (known.get(&id).cloned().unwrap_or_default(), id)).collect();
@@ -58,8 +59,8 @@ pub(super) async fn watch(api: Arc<Api>) {
     }
 }
 
-/// Returns whether the route has one connection for all lines, has lost it, and has no line to send. A
-/// destination of several hosts is not tried, since one of them is enough.
+/// Returns whether the route has one connection for all lines, has lost it, and has no line to send. Returns
+/// false for a destination with several hosts, since one reachable host is enough.
 fn is_idle(route: &RunningRoute) -> bool {
     let Transport::Tcp(options) = route.route.endpoint.transport() else { return false };
     let is_unconnected = matches!(route.tally.state(), ClientState::Connecting);

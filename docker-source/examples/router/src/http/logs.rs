@@ -1,4 +1,4 @@
-//! `GET /logs`: live tails as text, JSON or a WebSocket, as in Logspout.
+//! Answers `GET /logs` with live tails as text, as JSON or over a WebSocket, as Logspout does.
 
 use std::sync::Arc;
 
@@ -44,7 +44,8 @@ pub(super) fn answer_to(api: &Arc<Api>, path: &str, request: Request<Incoming>) 
     }
 }
 
-/// Returns whether a source knows a container of the tail. Without a source, a container may exist.
+/// Returns whether a source knows a container of the tail. Returns true if no source reads yet, since the
+/// container may exist.
 fn exists(api: &Api, selected: &Selected) -> bool {
     let sources = api.sources.reading();
     let mut containers = sources.iter().flat_map(|stats| stats.containers());
@@ -76,7 +77,7 @@ fn parse(path: &str, query: &str, is_json: bool) -> Result<Option<TailRequest>, 
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
         let value = decoded(value)?;
         match name {
-            // The documentation of Logspout and its code differ in the name.
+            // Both names are accepted, since the documentation and the code of Logspout use different names.
             "source" | "sources" if value.is_empty() => {}
             "source" | "sources" => {
                 streams = StreamFilter::new(&value).map_err(|error| format!("{name}: {error}"))?;

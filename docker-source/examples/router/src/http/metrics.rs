@@ -1,7 +1,7 @@
-//! `GET /metrics`: each counter of the sources and routes.
+//! Answers `GET /metrics` with the counters of the sources and routes.
 //!
-//! Labels have few values: reasons, and the id, name and destination of a route. No container is a label,
-//! since a host may have any number of them.
+//! Only labels with few values are used: reasons, and the id, name and destination of a route. There is no
+//! label for the container, since a host may have any number of containers.
 
 use docker_source::{FollowState, StatsSnapshot};
 use gelf_tokio::ClientState;
@@ -30,7 +30,7 @@ pub(super) fn answer(api: &Api) -> Answer {
     text(StatusCode::OK, CONTENT_TYPE, exposition.into_text())
 }
 
-/// Adds the counters of all sources together.
+/// Writes the sums of the counters of all sources.
 fn sources(api: &Api, exposition: &mut Exposition) {
     let mut sum = StatsSnapshot::default();
     for stats in api.sources.all() {
@@ -86,8 +86,8 @@ fn sources(api: &Api, exposition: &mut Exposition) {
     exposition.gauge("containers_waiting_for_descriptor", help).value(waiting);
 }
 
-/// A column of the routes: the name of the metric, its help, and its values by the value of the label
-/// `reason`, or a value without this label.
+/// A metric of each route. `values` returns pairs of a value of the label `reason` and the value of the
+/// metric. The reason [`NONE`] stands for a value without this label.
 struct Column {
     name: &'static str,
     help: &'static str,
@@ -102,7 +102,7 @@ struct Snapshot {
     is_up: bool,
 }
 
-/// The reason of a value without a reason.
+/// The reason in the pair of a value that has no label `reason`.
 const NONE: &str = "";
 
 const fn counter(

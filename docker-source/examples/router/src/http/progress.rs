@@ -1,5 +1,5 @@
-//! Notices lines that wait while nothing goes on: in a source that nobody reads, in a route whose destination
-//! is connected and takes nothing, and in logs that the Engine does not open or list.
+//! Notices lines that wait without progress: in a source that is not read, in a route whose destination is
+//! connected but takes nothing, and in logs that the Engine does not open or list.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use super::Api;
 
 /// The time without progress after which lines count as stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
-/// The time between two looks at the counters.
+/// The time between two readings of the counters.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A part of the router in which lines can wait.
@@ -40,7 +40,7 @@ pub(super) struct Work {
 pub(super) struct Progress(Mutex<HashMap<Part, (Work, Instant)>>);
 
 impl Progress {
-    /// Notes the counters of all parts at this time. Parts that are not among them are forgotten.
+    /// Notes the counters of all parts at the time `now`. Forgets the parts that are not in `parts`.
     fn note(&self, parts: impl IntoIterator<Item = (Part, Work)>, now: Instant) {
         let last = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut noted = HashMap::new();
@@ -54,8 +54,7 @@ impl Progress {
         *last = noted;
     }
 
-    /// Returns the parts without progress, with the number of things that wait and the time of the last
-    /// progress.
+    /// Returns the stalled parts, each with the number of waiting items and the time of its last progress.
     pub(super) fn stalled(&self, now: Instant) -> Vec<(Part, u64, Instant)> {
         let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let stalled = parts.iter().filter(|(_, (work, since))| {
@@ -83,7 +82,7 @@ pub(super) async fn watch(api: Arc<Api>) {
                 let work = Work { done: status.counts.read, waiting: 1 };
                 (Part::Log(status.container.name().to_owned()), work)
             }));
-            // Failures since the last list that was read.
+            // Only failures since the last successful list count as waiting.
             let failures = lists.entry(index).or_insert((snapshot.lists, snapshot.list_failures));
             if failures.0 != snapshot.lists {
                 *failures = (snapshot.lists, snapshot.list_failures);
@@ -116,7 +115,7 @@ mod tests {
         // An idle part waits for nothing.
         assert_eq!(note(7, 0, 0), []);
         assert_eq!(note(7, 0, 60), []);
-        // A part that goes on is not stalled, however much waits.
+        // A part that makes progress is not stalled, even if many lines wait.
         assert_eq!(note(7, 9, 61), []);
         assert_eq!(note(8, 9, 65), []);
         assert_eq!(note(8, 9, 69), []);

@@ -1,4 +1,4 @@
-//! `/routes`: the routes that run, as in Logspout, and their changes.
+//! Answers requests for `/routes`, which show, add and remove routes as in Logspout.
 
 use std::io;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::registry::{RunningRoute, id_of};
 use crate::route::{Route, RouteUri, json as route_json, list};
 use crate::routes_folder::{MAX_ROUTES, RoutesFolder};
 
-/// The limit of the body of a request, in bytes.
+/// The maximum length of the body of a request, in bytes.
 const MAX_BODY: usize = 64 * 1024;
-/// The time that the body of a request may take, and that the router may take to start a route.
+/// The time limit for receiving the body of a request, and the time limit for starting a route.
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// A route that the router is asked to start. It replaces the route with the same id.
 pub(crate) struct Addition {
     pub(crate) id: String,
     pub(crate) route: Route,
-    /// Takes the result: nothing, or the reason on one line.
+    /// Takes the result. An error is the reason on one line.
     pub(crate) added: oneshot::Sender<Result<(), String>>,
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn answer(api: &Arc<Api>, id: &str, request: Request<Incoming>)
             Ok(true) => text(StatusCode::OK, TEXT, ""),
             Ok(false) => not_found(),
             Err(error) => {
-                let reason = format!("the route is removed and returns at the next start: {error}");
+                let reason = format!("the route is removed, but it returns at the next start: {error}");
                 refusal(StatusCode::INTERNAL_SERVER_ERROR, &reason)
             }
         },
@@ -64,7 +64,8 @@ fn shown(route: &RunningRoute) -> Value {
     route_json::masked(&route.id, route.route.uri())
 }
 
-/// Starts the route of a request, and keeps it in the folder. Returns its JSON.
+/// Starts the route that a request describes, and saves the route in the folder. Returns the JSON of the
+/// route.
 async fn add(api: &Api, request: Request<Incoming>) -> Result<Value, (StatusCode, String)> {
     let bad = |reason| (StatusCode::BAD_REQUEST, reason);
     let body = timeout(WITHIN, Limited::new(request.into_body(), MAX_BODY).collect()).await;
@@ -75,17 +76,18 @@ async fn add(api: &Api, request: Request<Incoming>) -> Result<Value, (StatusCode
             return Err((StatusCode::PAYLOAD_TOO_LARGE, reason));
         }
         Ok(Err(error)) => return Err(bad(format!("Bad request: {error}"))),
-        Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "the route takes too long".to_owned())),
+        Err(_) => return Err((StatusCode::REQUEST_TIMEOUT, "the route took too long to arrive".to_owned())),
     };
     let (id, uri) = route_json::parse(&body).map_err(|mistake| bad(format!("Bad request: {mistake}")))?;
     let id = id.unwrap_or_else(|| id_of(&uri, 0));
     let route = make(api, uri.clone()).map_err(|mistake| bad(format!("Bad route: {mistake}")))?;
-    // Two requests with the same id leave the route and the file of one of them.
+    // The lock makes changes exclusive: after two requests with the same id, the running route and the file
+    // are those of the same request.
     let _changing = api.changing.lock().await;
     if api.registry.find(&id).is_none() && api.registry.routes().len() >= MAX_ROUTES {
         return Err((
             StatusCode::CONFLICT,
-            format!("there are {MAX_ROUTES} routes, as many as are possible"),
+            format!("there are already {MAX_ROUTES} routes, which is the maximum"),
         ));
     }
     let answer = route_json::masked(&id, route.uri());
@@ -100,7 +102,7 @@ async fn add(api: &Api, request: Request<Incoming>) -> Result<Value, (StatusCode
     Ok(answer)
 }
 
-/// Makes a route with the options of the environment, as those of the command line.
+/// Makes a route with the options that the environment sets, as for routes of the command line.
 fn make(api: &Api, uri: RouteUri) -> Result<Route, String> {
     let mut routes = list::routes(vec![uri], &mut api.environment.clone(), false)?;
     routes.pop().ok_or_else(|| "there is no route".to_owned())
@@ -131,7 +133,8 @@ async fn remove(api: &Api, id: &str) -> io::Result<bool> {
     change(api, move |folder| folder.remove(&id)).await.map(|()| true)
 }
 
-/// Changes the folder of routes, if there is one. A disk may be slow, so another thread does this.
+/// Changes the folder of routes, if there is a folder. The change runs on another thread, since a disk may be
+/// slow.
 async fn change(
     api: &Api,
     change: impl FnOnce(RoutesFolder) -> io::Result<()> + Send + 'static,

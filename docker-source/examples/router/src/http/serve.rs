@@ -18,19 +18,19 @@ use tokio::time::sleep;
 use super::stall::StallLimit;
 use super::{Api, dispatch};
 
-/// The limit of open connections. Further ones wait in the kernel.
+/// The maximum number of open connections. Further connections wait in the kernel.
 const MAX_CONNECTIONS: usize = 64;
-/// The limit of the head of a request, in bytes.
+/// The maximum length of the head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
-/// The limit of the headers of a request.
+/// The maximum number of headers of a request.
 const MAX_HEADERS: usize = 64;
-/// The time that the head of a request may take, from the end of the request before it on.
+/// The time limit for receiving the head of a request. The time starts at the end of the previous request.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// The time between two attempts to listen at the address, and after an error of accepting.
+/// The pause between two attempts to listen at the address, and the pause after an error of accepting.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Serves the API. If the address cannot be used, shipping goes on and the server tries again: the agent of
-/// which this one takes the place may still have the address.
+/// Serves the API. If the address cannot be used, shipping goes on and the server tries again, since the
+/// previous agent may still use the address.
 pub(super) async fn run(api: Arc<Api>) {
     let listener = listen(api.options.address).await;
     let mut connections = JoinSet::new();

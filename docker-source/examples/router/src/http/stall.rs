@@ -1,5 +1,5 @@
-//! A connection that ends if its client takes no bytes for a time. Otherwise, a client that stops reading
-//! would keep its connection, and its live tail, for ever.
+//! Ends a connection if its client takes no bytes for 30 s. Without this limit, a client that stops reading
+//! would keep its connection and its live tail for ever.
 
 use std::io;
 use std::pin::Pin;
@@ -9,13 +9,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// The time for which a client may take no bytes.
+/// The maximum time for which a client may take no bytes.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A connection with the limit.
+/// A connection whose writes fail if the client takes no bytes within [`LIMIT`].
 pub(super) struct StallLimit<S> {
     stream: S,
-    /// The end of the time, while a write waits for the client.
+    /// The end of the time limit. Present while a write waits for the client.
     until: Option<Pin<Box<Sleep>>>,
 }
 
@@ -79,7 +79,7 @@ mod tests {
         let mut server = StallLimit::new(server);
         let writing = tokio::spawn(async move { server.write_all(b"abc").await.unwrap_err().kind() });
         advance(LIMIT - Duration::from_secs(1)).await;
-        // Each byte that is taken gives the next one its own time.
+        // Each byte that the client takes starts a new time limit for the next byte.
         client.read_u8().await.unwrap();
         advance(LIMIT - Duration::from_secs(1)).await;
         tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! Live tails: each is a source of its own, so that a tail never slows a route.
+//! Live tails. Each live tail reads from a separate source, so that a live tail never slows a route.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::stop::Stop;
 #[derive(Clone, Debug)]
 pub(super) enum Selected {
     All,
-    /// Those whose id begins with this text.
+    /// The containers whose id begins with this text.
     Id(Arc<str>),
     Name(NamePattern),
 }
@@ -50,7 +50,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Starts to read the lines that containers of the filter write from now on.
+    /// Starts to read the lines that the selected containers write from now on. `filter` excludes containers.
     pub(super) fn start(
         address: EngineAddress,
         request: TailRequest,

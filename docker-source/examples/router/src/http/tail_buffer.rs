@@ -1,7 +1,7 @@
-//! The lines between a live tail and its client.
+//! Buffers the lines between a live tail and its client.
 //!
-//! The tail never waits for the client: lines for which there is no room are counted, and the client is told
-//! their number as soon as there is room again.
+//! The tail never waits for the client. Lines for which there is no room are dropped and counted. As soon as
+//! there is room again, the client gets a line with their number.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,9 +9,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-/// The limit of the bytes that wait for a client: 1 MiB. A longer line is never shown.
+/// The maximum number of bytes that wait for a client: 1 MiB. A longer line is never sent.
 const MAX_BYTES: usize = 1024 * 1024;
-/// The estimated memory of a line beside its bytes.
+/// The estimated memory of a line besides its bytes, in bytes.
 const OVERHEAD: usize = 64;
 
 /// The lines that wait for a client. Clones share the lines.
@@ -22,7 +22,7 @@ pub(super) struct TailBuffer(Arc<Mutex<Lines>>);
 struct Lines {
     lines: VecDeque<Bytes>,
     bytes: usize,
-    /// The lines for which there was no room since the last line that was added.
+    /// The number of lines for which there was no room since the last line was added.
     missed: u64,
     is_ended: bool,
     reader: Option<Waker>,
@@ -40,7 +40,8 @@ impl Lines {
 }
 
 impl TailBuffer {
-    /// Adds a line, or counts it as missed. `notice` makes the line that tells how many were missed before.
+    /// Adds a line, or counts the line as missed if there is no room. `notice` makes the line that tells the
+    /// client how many lines were missed before.
     pub(super) fn add(&self, line: Bytes, notice: impl FnOnce(u64) -> Bytes) {
         let mut lines = self.lock();
         if !lines.has_room(&line) {
@@ -69,7 +70,7 @@ impl TailBuffer {
         }
     }
 
-    /// Returns the next line, or `None` behind the last one.
+    /// Returns the next line, or `None` after the last line.
     pub(super) fn poll_next(&self, context: &Context<'_>) -> Poll<Option<Bytes>> {
         let mut lines = self.lock();
         if let Some(line) = lines.lines.pop_front() {

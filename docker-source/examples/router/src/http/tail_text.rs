@@ -1,4 +1,4 @@
-//! The lines of a live tail, as text for a terminal or as JSON.
+//! Formats the lines of a live tail as text for a terminal or as JSON.
 
 use std::fmt::Write;
 
@@ -9,9 +9,9 @@ use serde_json::json;
 use super::time::rfc3339;
 use crate::terminal::{color, is_unsafe, push_safe};
 
-/// The smallest width of the column of names, as in Logspout.
+/// The smallest width of the column of names in characters, as in Logspout.
 const MIN_WIDTH: usize = 16;
-/// The largest width of the column of names. A longer name takes more room in its own line alone.
+/// The largest width of the column of names in characters. A longer name widens only its own line.
 const MAX_WIDTH: usize = 48;
 
 /// The form of a live tail.
@@ -32,7 +32,8 @@ impl Form {
     pub(super) fn line(&mut self, record: &Record) -> Bytes {
         let (container, line) = (record.container(), String::from_utf8_lossy(record.bytes()));
         let text = match self {
-            // Docker's inspections, which Logspout shows whole, have the variables of the container.
+            // Logspout shows the whole inspection of the container. The router does not, since an inspection
+            // has the environment variables.
             Self::Json => json_line(&json!({
                 "Container": {
                     "Id": container.id(),
@@ -61,7 +62,7 @@ impl Form {
         text.into()
     }
 
-    /// Returns a line that tells the number of lines that the client has missed.
+    /// Returns a notice with the number of lines that the client has missed.
     pub(super) fn missed(&self, lines: u64) -> Bytes {
         self.notice(
             "Missed",
@@ -70,7 +71,7 @@ impl Form {
         )
     }
 
-    /// Returns a line that tells why the tail ends.
+    /// Returns a notice with the reason why the tail ends.
     pub(super) fn ended(&self, reason: &str) -> Bytes {
         self.notice("Ended", &json!(reason), reason)
     }
@@ -88,8 +89,8 @@ impl Form {
     }
 }
 
-/// Returns a JSON value on one line. Characters that a terminal may act on are escaped: they occur in strings
-/// only.
+/// Returns a JSON value on one line. Escapes the characters that a terminal may act on. This keeps the value,
+/// since such characters occur only in strings.
 fn json_line(value: &serde_json::Value) -> String {
     let mut line = String::new();
     for character in value.to_string().chars() {

@@ -1,4 +1,4 @@
-//! Live tails over a WebSocket: a text message for each line.
+//! Sends live tails over a WebSocket, with a text message for each line.
 
 use futures_util::{SinkExt, StreamExt};
 use hyper::body::Incoming;
@@ -16,7 +16,8 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::answer::{Answer, Body};
 use super::tail::Tail;
 
-/// The limit of a message of the client, in bytes. A client has nothing to say, except that it closes.
+/// The maximum length of a message of the client, in bytes. A client has nothing to send, except that it
+/// closes.
 const MAX_MESSAGE: usize = 4096;
 
 /// Returns the key of a request for a WebSocket, or `None` for another request.
@@ -40,7 +41,7 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<HeaderValue>, &'static s
     }
 }
 
-/// Switches the connection of the request to a WebSocket, which shows the tail.
+/// Switches the connection of the request to a WebSocket, over which the lines of the tail are sent.
 pub(super) fn upgrade(key: &HeaderValue, request: Request<Incoming>, tail: Tail) -> Answer {
     tokio::spawn(async move {
         match hyper::upgrade::on(request).await {
@@ -53,14 +54,14 @@ pub(super) fn upgrade(key: &HeaderValue, request: Request<Incoming>, tail: Tail)
     let headers = answer.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    // The accepted key is base64.
+    // This cannot fail, since the accepted key is base64.
     if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
     answer
 }
 
-/// Sends the lines until the client closes, fails or takes nothing, or the tail ends.
+/// Sends the lines until the tail ends, or until the client closes the connection, fails or takes nothing.
 async fn show<S>(tail: Tail, stream: S)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -79,7 +80,7 @@ where
             }
             message = socket.next() => match message {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => break,
-                // A ping is answered with the next message that is sent.
+                // The library has queued the answer to a ping, and the flush sends it.
                 Some(Ok(_)) => {
                     if socket.flush().await.is_err() {
                         return;
@@ -88,6 +89,6 @@ where
             },
         }
     }
-    // The client may have gone.
+    // The error is ignored, since the client may have gone.
     let _ = socket.close(None).await;
 }

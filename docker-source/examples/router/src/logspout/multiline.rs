@@ -1,11 +1,12 @@
-//! Logspout's adapter `multiline+`, and the variables that configure it.
+//! Replaces Logspout's adapter `multiline+` and the variables that configure it by options of the route.
 
 use crate::route::RouteUri;
 
 /// The beginning of the URI of a route whose lines are joined.
 const SCHEME: &str = "multiline+";
 
-/// The variables, the option that each sets, and Logspout's default if it differs from that of the option.
+/// The name of each variable, the option that it sets, and Logspout's default if that differs from the
+/// default of the option.
 const VARIABLES: [(&str, &str, Option<&str>); 5] = [
     ("MULTILINE_ENABLE_DEFAULT", "multiline.default", None),
     ("MULTILINE_FLUSH_AFTER", "multiline.flush_after", None),
@@ -22,14 +23,14 @@ pub(super) struct Multiline {
 }
 
 impl Multiline {
-    /// Reads the variables; `value` returns a variable that is not empty.
+    /// Reads the variables. `value` returns the value of a variable that is not empty.
     pub(super) fn read(value: impl Fn(&str) -> Option<String>) -> Self {
         let set = VARIABLES.iter().filter_map(|(name, ..)| Some((*name, value(name)?))).collect();
         Self { set, is_used: false }
     }
 
-    /// Removes `multiline+` from the URI, and adds the options that it stands for and the URI lacks. A preset
-    /// or pattern in the URI takes the place of Logspout's pattern.
+    /// Removes `multiline+` from the URI, and adds the options of the adapter that the URI does not set. A
+    /// preset or pattern in the URI takes the place of Logspout's pattern.
     ///
     /// # Errors
     /// Returns a text of one line for a variable with an invalid value.
@@ -52,7 +53,7 @@ impl Multiline {
         Ok(())
     }
 
-    /// Returns a text for each variable that is set, if no route uses them.
+    /// Returns a warning for each variable that is set, if no route uses the variables.
     pub(super) fn warnings(&self) -> impl Iterator<Item = String> {
         let unused = self.set.iter().filter(|_| !self.is_used);
         unused.map(|(name, _)| format!("{name} is set and has no effect: no route begins with {SCHEME}"))

@@ -1,4 +1,4 @@
-//! The decisions of a route, made once for each container.
+//! Keeps the decision of a route about each container.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -7,7 +7,8 @@ use docker_source::{Container, Record};
 
 use super::Route;
 
-/// The decisions of one route. A line costs one lookup by the address of its container in memory.
+/// The decisions of one route: whether it selects a container. Each line costs one lookup by the address of
+/// its container in memory.
 #[derive(Debug)]
 pub(crate) struct Decisions {
     /// The decisions by the address of the [`Container`], which is unique as long as the `Weak` exists. A

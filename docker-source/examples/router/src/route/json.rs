@@ -1,4 +1,5 @@
-//! Routes as JSON, with the keys of Logspout's HTTP API and of the files in its folder.
+//! Parses and writes routes as JSON, with the keys of Logspout's HTTP API. Logspout uses the same keys for
+//! the files in its folder of routes.
 //!
 //! ```json
 //! {"id": "a1", "adapter": "gelf+tcp", "address": "graylog:12201", "filter_name": "shop-*", "options":
@@ -125,7 +126,7 @@ fn to_json(id: &str, uri: &RouteUri, location: String, shown: impl Fn(&str, &str
     Value::Object(route)
 }
 
-/// Returns the option of a key, such as `filter.name` of `filter_name`.
+/// Returns the name of the option for a key, such as `filter.name` for `filter_name`.
 fn option_of(key: &str) -> String {
     key.replacen('_', ".", 1)
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use docker_source::multiline::{JoinOptions, Match, Rule};
 
-/// The maximum idle time: 10 minutes. A line waits so long for a line that continues its message.
+/// The maximum idle time: 10 minutes. A message waits for this time for a line that continues it.
 const MAX_FLUSH_AFTER_MS: u64 = 600_000;
 /// The maximum of the limits of lines and bytes: more than any destination takes in one message.
 const MAX_LINES: usize = 65_536;
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// The options, as far as they were given.
+/// The options that were given.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LineOptions {
     preset: Option<Rule>,
@@ -23,7 +23,7 @@ pub(crate) struct LineOptions {
 /// The joining of a route's lines.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Joining {
-    /// The rule for the containers that ask for none.
+    /// The rule for the containers whose labels set no rule.
     pub(crate) rule: Option<Rule>,
     /// True if the rule applies only to containers that ask for it.
     pub(crate) is_opt_in: bool,
@@ -31,7 +31,8 @@ pub(crate) struct Joining {
 }
 
 impl Joining {
-    /// Returns the rule for the containers that ask for none, unless the rule applies only to others.
+    /// Returns the rule for the containers whose labels set no rule. Returns `None` if only containers that
+    /// ask for the rule use it.
     pub(crate) fn default(&self) -> Option<&Rule> {
         self.rule.as_ref().filter(|_| !self.is_opt_in)
     }
@@ -46,7 +47,7 @@ impl LineOptions {
     }
 
     pub(super) fn pattern(&mut self, value: &str) -> Result<(), String> {
-        // The error belongs to the option that has the pattern.
+        // The pattern is checked here, so that the error names the option with the pattern.
         Rule::pattern(value, Match::default()).map_err(|error| error.to_string())?;
         self.pattern = Some(value.to_owned());
         Ok(())
@@ -111,7 +112,7 @@ impl LineOptions {
     }
 }
 
-/// Parses a boolean as Go does, since variables of Logspout have one.
+/// Parses a boolean as Go does, since the variables of Logspout use the syntax of Go.
 pub(super) fn boolean(value: &str) -> Result<bool, String> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),

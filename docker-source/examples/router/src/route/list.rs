@@ -1,4 +1,4 @@
-//! Lists of routes, as on the command line and in `ROUTE_URIS`.
+//! Parses lists of routes, as on the command line and in `ROUTE_URIS`.
 
 use std::fmt;
 
@@ -18,9 +18,9 @@ pub(crate) fn parse(list: &str, variable: impl Fn(&str) -> Option<String>) -> Re
     uris.map(parse).collect()
 }
 
-/// Makes the routes, with the options of the environment. In a list with GELF routes, or with `--print`,
-/// routes of other adapters are left out with a warning, so that a deployment of Logspout with several
-/// adapters keeps its GELF routes.
+/// Makes the routes, with the options that the environment sets. If there is a GELF route or `--print`,
+/// routes of other adapters are left out with a warning. Thus a deployment of Logspout with several adapters
+/// keeps its GELF routes.
 ///
 /// # Errors
 /// Returns a text of one line for an invalid route.
@@ -50,13 +50,13 @@ pub(crate) fn routes(
     Ok(routes)
 }
 
-/// Returns the part of a URI that an error may show: the others may contain a secret.
+/// Returns the part of a URI that an error may show. The other parts may contain a secret.
 fn without_options(uri: &str) -> &str {
     let location = uri.split(['?', '#']).next().unwrap_or_default();
     location.rsplit('@').next().unwrap_or_default()
 }
 
-/// Returns whether the URI belongs to another adapter of Logspout than `gelf`, such as `logstash://`.
+/// Returns whether the URI belongs to an adapter of Logspout other than `gelf`, such as `logstash://`.
 fn is_foreign(uri: &RouteUri) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '+' | '-' | '.');
     let is_other =
@@ -64,7 +64,7 @@ fn is_foreign(uri: &RouteUri) -> bool {
     uri.scheme().is_some_and(is_other)
 }
 
-/// Returns the route of `--print=OPTIONS`, with an address that stands for the one of the receiver.
+/// Returns the route of `--print=OPTIONS`. Its address is a placeholder for the address of the receiver.
 ///
 /// # Errors
 /// Returns a text of one line for an invalid option.

@@ -1,7 +1,7 @@
-//! The table of a route's options, besides those of its endpoint.
+//! The table of a route's options, except the options of its endpoint.
 //!
-//! Parsing of URIs and of configuration files, `--help`, `explain`, and the table in the README use this
-//! table. A new option needs a row here, and the code that uses its setting.
+//! The parsers of URIs and configuration files, `--help`, `explain`, and the table in the README use this
+//! table. A new option needs a row here, and code that uses its setting.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use docker_source::{ContainerFilter, InvalidFilter, Property, Redaction, Secret,
 
 use super::lines::{LineOptions, boolean};
 
-/// The settings that the options of a route make.
+/// The settings that the options of a route determine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) format: GelfFormat,
@@ -19,7 +19,7 @@ pub(crate) struct Settings {
     pub(crate) streams: StreamFilter,
     pub(crate) lines: LineOptions,
     pub(crate) content: ContentOptions,
-    /// The time that a line of a busy log may wait until it is read, if it is given.
+    /// The time that a line of a busy log may wait until it is read, if the option `latency` is given.
     pub(crate) latency: Option<Duration>,
 }
 
@@ -35,9 +35,10 @@ pub(crate) struct RouteOption {
     pub(crate) is_list: bool,
     /// The meaning.
     pub(crate) help: &'static str,
-    /// The option or variable of Logspout, of its modules or of Docker's driver that the option answers.
+    /// The option or variable of Logspout, of its modules or of Docker's driver that this option replaces.
     pub(crate) answers: &'static str,
-    /// Adds the value. The second argument is the rest of the name, for a name such as `field.*`.
+    /// Adds a value to the settings. For an option such as `field.*`, the second argument is the part of the
+    /// name behind `field.`.
     set: fn(Settings, &str, &str) -> Result<Settings, String>,
 }
 
@@ -51,13 +52,13 @@ impl RouteOption {
         (self.set)(settings, rest, value)
     }
 
-    /// Returns the beginning of the names that the option stands for, if it stands for several.
+    /// Returns the common beginning of the names that the option stands for, if it stands for several names.
     fn group(&self) -> Option<&'static str> {
         self.name.strip_suffix('*')
     }
 }
 
-/// Returns the option of a name.
+/// Returns the option with this name.
 pub(crate) fn find(name: &str) -> Option<&'static RouteOption> {
     TABLE.iter().find(|option| match option.group() {
         Some(group) => name.starts_with(group),

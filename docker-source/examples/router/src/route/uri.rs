@@ -1,4 +1,4 @@
-//! The parts of a route's URI: the destination, the options and Logspout's name of the route.
+//! Splits a route's URI into the destination, the options and the name of the route.
 
 use gelf_tokio::InvalidEndpoint;
 

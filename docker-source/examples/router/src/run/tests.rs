@@ -11,7 +11,7 @@ fn options(arguments: &[&str]) -> Options {
     cli::parse(arguments, |_| None, |_| Err(io::ErrorKind::NotFound.into())).unwrap()
 }
 
-/// Panics in the task that logs this text.
+/// Causes a panic in the task that logs this text.
 struct PanicAt(&'static str);
 
 impl Visit for PanicAt {

@@ -48,7 +48,8 @@ fn the_missing_ranges_of_an_audit_are_the_messages_that_the_network_lost() {
     let listening = audit.wait_for("receiving on ");
     let address = listening.split("receiving on ").nth(1).unwrap().split(' ').next().unwrap();
     let (proxy, end) = lossy_network(address.to_owned());
-    // The buffers of the sockets hold what is sent while a loaded machine does not read them.
+    // At this rate, the buffers of the sockets have room for the datagrams that arrive while a loaded machine
+    // does not read.
     let route = format!("gelf://{proxy}?compression=none&rate=500&filter.name=audited-*");
     let mut router = Router::start(engine.docker_host(), &[&route]);
     router.wait_until_ready();

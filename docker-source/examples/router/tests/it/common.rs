@@ -60,8 +60,8 @@ impl Router {
         }
     }
 
-    /// Waits until the router follows the existing containers. It may have logged this before another line
-    /// that the test waited for.
+    /// Waits until the router follows the existing containers. The router may have logged this before a line
+    /// that the test has already waited for.
     #[track_caller]
     pub(crate) fn wait_until_ready(&mut self) {
         const READY: &str = "ready: following";
@@ -159,8 +159,8 @@ pub(crate) fn refusing_udp() -> (UdpSocket, SocketAddr) {
     (socket, address)
 }
 
-/// Listens at an address that another socket has just had. A child that another test starts meanwhile has a
-/// copy of that socket for a moment.
+/// Listens at an address that another socket has just had. A child process that another test starts in the
+/// meantime may hold a copy of that socket for a moment.
 pub(crate) async fn listen_again(address: SocketAddr) -> TcpReceiver {
     let deadline = Instant::now() + TIMEOUT;
     loop {
@@ -196,8 +196,9 @@ pub(crate) fn figure(logged: &[String], name: &str) -> u64 {
     number.unwrap_or_else(|| panic!("no figure {name:?} in {logged:#?}"))
 }
 
-/// Returns a script that writes `lines` numbered lines, the even numbers to stdout and the odd ones to stderr,
-/// and then waits until its container is removed. It writes a burst of lines and then sleeps, repeatedly.
+/// Returns a script that writes `lines` numbered lines, the even numbers to stdout and the odd ones to
+/// stderr, and then waits until its container is removed. The script repeatedly writes a burst of lines and
+/// then sleeps.
 pub(crate) fn numbered_lines(lines: usize, burst: usize, sleep: Duration) -> String {
     let (pairs, microseconds) = (burst / 2, sleep.as_micros());
     format!(

@@ -1,4 +1,4 @@
-//! Tests of `doctor` as a command. The judgements have tests of their own beside each check.
+//! Tests of `doctor` as a command. Unit tests beside each check cover the individual findings.
 
 use std::net::UdpSocket;
 use std::process::{Command, Output};

@@ -1,5 +1,5 @@
 //! Tests of `explain` and `--print-config`, and of the configurations that deployments of Logspout have. Each
-//! is the command line and environment of a published deployment file, written anew.
+//! configuration consists of a command line and an environment like those of a published deployment file.
 
 use std::process::{Command, Output};
 

@@ -117,7 +117,7 @@ async fn the_health_check_names_a_destination_that_is_down_until_it_is_back() {
     assert_eq!(problem["route"]["name"], "main");
     assert_eq!(problem["route"]["destination"], format!("gelf+tcp://{address}"));
     assert!(problem["error"].as_str().unwrap().contains("refused"), "{down}");
-    // By a name of its own, a page of another site sees no more than the status.
+    // A page of another site that calls the API by its own host name sees only the status.
     let (status, short) = served.ask("GET /health HTTP/1.1\r\nHost: evil.example\r\n\r\n").await;
     assert_eq!(
         (status, short.contains("unhealthy"), short.contains("127.0.0.1")),
@@ -129,7 +129,7 @@ async fn the_health_check_names_a_destination_that_is_down_until_it_is_back() {
     served.wait_for_health(200).await;
     served.web.line(Stream::Stdout, "one");
     timeout(TIMEOUT, receiver.recv()).await.unwrap();
-    // A destination that goes away is known to be down before there is a line for it.
+    // The router notices that a destination has gone away before there is a line for the destination.
     sleep(Duration::from_secs(2)).await;
     receiver.close(TIMEOUT);
     while timeout(TIMEOUT, receiver.recv()).await.unwrap().is_some() {}
@@ -185,7 +185,7 @@ async fn the_health_check_names_a_state_folder_that_cannot_be_written_until_it_c
     let (state, route) = (format!("--state={}", folder.display()), receiver.local_addr().unwrap());
     let served = Served::start(&[&state, &format!("gelf+tcp://{route}")]).await;
     served.wait_for_health(200).await;
-    // Nobody can write a file whose name is that of a folder, not even root.
+    // Not even root can create a file at the path of an existing folder.
     while let Err(error) = fs::create_dir(folder.join("positions.new")) {
         // The router is just writing the file.
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
@@ -211,7 +211,7 @@ async fn a_router_without_routes_serves_the_api_of_logspouts_variable_until_a_si
     router.wait_for("the HTTP API is at");
     let (status, body) = ask(free, "GET /health HTTP/1.1\r\nHost: any.example\r\n\r\n").await;
     assert!(status == 200 && body.contains("Healthy!"), "{status} {body}");
-    // A second router cannot have the port, ships all the same, and says why.
+    // A second router cannot listen at the same port. It ships nevertheless, and logs the reason.
     let mut second = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
     second.arg("--print").env("DOCKER_HOST", engine.docker_host()).env("PORT", free.port().to_string());
     let mut second = Router::spawn(second);
@@ -388,7 +388,7 @@ impl Tailed {
         Self { body: response.into_body(), text: String::new() }
     }
 
-    /// Returns the next line; `None` behind the last one.
+    /// Returns the next line, or `None` after the last line.
     async fn line(&mut self) -> Option<String> {
         loop {
             if let Some((line, rest)) = self.text.split_once('\n') {
@@ -432,7 +432,7 @@ async fn logs_are_shown_live_as_text_and_json_by_name_id_and_stream() {
     assert_eq!(served.get("/logs/id:ffff").await.0, 404);
     assert_eq!(served.get("/logs/name:[").await.0, 400);
     assert_eq!(served.get("/logs/web").await.0, 404);
-    // A client that goes away leaves its place, and its source ends.
+    // If a client goes away, its live tail no longer counts, and the source of the live tail ends.
     drop(by_id);
     let started = Instant::now();
     while db.followers() > 2 {
@@ -481,7 +481,7 @@ async fn a_client_that_reads_slowly_misses_lines_and_slows_no_route() {
     let served = Served::start(&[&route]).await;
     let mut slow = Tailed::open(&served, "/logs?colors=off", "*/*").await;
     served.web.wait_for_followers(2).await;
-    // More than the buffers of the tail, of hyper and of the kernel hold.
+    // These lines exceed the buffers of the tail, of hyper and of the kernel.
     let line = "x".repeat(16 * 1024);
     for _ in 0..2000 {
         served.web.line(Stream::Stdout, &line);
@@ -581,7 +581,8 @@ async fn a_route_is_added_shown_kept_over_a_restart_replaced_and_removed() {
     // The first router had a short connection, and may have sent its line again.
     while next_text(&mut first).await != "two" {}
 
-    // A route with the same id replaces it, and the first destination gets what was read for it.
+    // A route with the same id replaces the kept route. The first destination gets the lines that were read
+    // for it.
     assert_eq!(served.post(&json(&second)).await.0, 201);
     let started = Instant::now();
     loop {
@@ -626,7 +627,7 @@ async fn a_removed_route_whose_destination_is_down_is_given_up_after_the_grace_p
     assert!(line.contains("dropped") || line.contains("given up"), "{line}");
     served.web.line(Stream::Stdout, "last");
     assert_eq!(next_text(&mut alive).await, "last");
-    // The account of the router has the route that is left alone.
+    // The final account of the router contains only the remaining route.
     let ending = tokio::task::spawn_blocking(move || served.router.terminate());
     let _ = timeout(Duration::from_millis(500), alive.recv()).await;
     drop(alive);

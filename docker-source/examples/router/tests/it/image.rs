@@ -54,7 +54,7 @@ fn status(engine: &Engine, container: &RunningContainer, name: &str) -> Vec<u64>
     line.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
-/// Receives `count` lines, and then further ones until nothing arrives for a second. Returns the container
+/// Receives `count` lines, and then further lines until nothing arrives for a second. Returns the container
 /// and the number of each line.
 async fn lines(receiver: &mut TcpReceiver, count: usize) -> Vec<(String, usize)> {
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! Tests that lines which belong together arrive as one message, and that none of them is lost.
+//! Tests that lines that belong together arrive as one message, and that no line is lost.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use gelf_tokio::gelf_core::Decoder;
 use simulated_engine::{Container, ContainerOptions, SimulatedEngine, Stream};
 use tokio::time::timeout;
 
-/// Returns the next message: all lines if there are several, else the line.
+/// Returns all lines of the next message as one text.
 async fn next(receiver: &mut TcpReceiver) -> String {
     let received = timeout(TIMEOUT, receiver.recv()).await.expect("timed out").unwrap().unwrap();
     let message = Decoder::strict().decode(&received.payload).unwrap().message;
@@ -44,7 +44,8 @@ async fn lines_are_joined_as_the_route_and_the_container_say_and_every_line_is_c
     let wrong = engine.create(ContainerOptions::named("wrong").label("gelf.multiline", "cobol"));
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
-    // Only the end of a message or of the router completes it.
+    // With this long idle time, only a line that begins the next message or the end of the router completes
+    // an open message.
     let options = "multiline.flush_after=600000&multiline.match=first&multiline.pattern=%5E%5Ba-z%5D";
     let route = format!("multiline+gelf+tcp://{address}?{options}");
     let mut router = Router::start(&engine.docker_host(), &[&route]);
@@ -102,7 +103,7 @@ async fn the_lines_of_an_open_message_are_read_again_after_a_kill() {
     write(&shop, &[(Stream::Stdout, "first"), (Stream::Stdout, "open"), (Stream::Stdout, "\tat a")]);
     assert_eq!(next(&mut receiver).await, "first");
     let deadline = Instant::now() + TIMEOUT;
-    // The position behind the first line is kept.
+    // The position behind the first line has to be saved before the router is killed.
     while !std::fs::read_to_string(folder.join("positions")).is_ok_and(|text| text.contains(shop.id())) {
         assert!(Instant::now() < deadline, "no position is written");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -133,7 +134,7 @@ async fn a_message_is_not_torn_while_its_destination_takes_nothing() {
     }
     assert_eq!(all::<50>(&mut alive).await, expected);
     router.wait_for("the other routes go on without it");
-    // Longer than the idle time.
+    // This pause is longer than `flush_after`.
     tokio::time::sleep(Duration::from_millis(600)).await;
     let mut late = TcpReceiver::bind(closed).await.unwrap();
     assert_eq!(all::<50>(&mut late).await, expected);

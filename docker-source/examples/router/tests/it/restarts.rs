@@ -101,9 +101,9 @@ async fn kills_lose_no_line_and_repeat_the_lines_since_the_last_write_of_the_sta
     let Some(counts) = restarted("killed", KILLS, Duration::from_millis(1337), drop).await else { return };
     assert_eq!(counts.len(), LINES, "lines that arrived");
     let repeated: usize = counts.values().map(|count| count - 1).sum();
-    // The container writes 1,000 lines a second. A kill repeats the lines of the second since the last write
-    // of the state, and of the half second in which a connection proves itself. The rest of the limit is a
-    // margin for a loaded machine.
+    // The container writes 1,000 lines a second. A kill repeats the lines since the last write of the state,
+    // which is up to one second ago. It also repeats the lines of the first 500 ms of a connection, which
+    // only count as delivered after this time. The rest of the limit is a margin for a loaded machine.
     eprintln!("{KILLS} kills repeated {repeated} lines");
     assert!(repeated <= 3_000 * KILLS as usize, "{repeated}");
 }

@@ -151,7 +151,8 @@ async fn each_line_is_accounted_for_on_routes_that_are_full_refused_or_stuck() {
     for account in &accounts {
         assert_adds_up(account);
     }
-    // The last route takes every record. On a loaded machine, it may have gone on without the first route.
+    // The last route takes every record. On a loaded machine, the last route may have gone on without the
+    // first route.
     let routed = figure(&logged, "routed +");
     assert!(accounts[2].contains(&format!(" {routed} lines routed = ")), "{accounts:#?}");
 }

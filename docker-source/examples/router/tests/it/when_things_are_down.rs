@@ -55,8 +55,8 @@ fn is_root() -> bool {
 
 /// Copies the router into the Engine's folder, where any user may run it.
 ///
-/// Another process writes the copy. If this process did, a child that another test starts meanwhile would
-/// have the file open for writing for a moment, and the copy could not be run.
+/// Another process writes the copy. If this process wrote the copy, a child process that another test starts
+/// in the meantime would have the file open for writing for a moment. Then the copy could not be run.
 fn copy_for_any_user(engine: &SimulatedEngine) -> PathBuf {
     let binary = engine.socket().with_file_name("gelf-router");
     assert!(
@@ -148,8 +148,8 @@ async fn a_tcp_destination_that_is_down_at_the_start_gets_every_line_later() {
     assert_eq!(numbers(&mut receiver, 100).await, (0..100).collect::<Vec<_>>());
     // A connection that ends within 500 ms has not proven itself, and its lines would be sent again.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    // The destination stops and starts again. A connection outlives a receiver that is dropped for a moment,
-    // and would take lines that nobody reads.
+    // The destination stops and starts again. A connection outlives its dropped receiver for a moment. In
+    // that moment, the connection would take lines that nobody reads.
     receiver.close(TIMEOUT);
     assert!(timeout(TIMEOUT, receiver.recv()).await.expect("timed out").is_none());
     let mut receiver = listen_again(address).await;
@@ -262,7 +262,7 @@ async fn the_number_of_lines_given_up_after_a_second_signal_includes_unrouted_li
     let given_up = figure(&logged, "in flight") + figure(&logged, "not routed at the end");
     assert_eq!(figure(&logged, "lines read") - figure(&logged, "read again"), given_up, "{logged:#?}");
     assert_eq!(count(&logged, &format!("a second signal arrived: {given_up} lines were given up")), 1);
-    // All lines of the log name the destination alike.
+    // All lines of the log write the destination in the same form.
     let named = count(&logged, "destination=");
     assert_eq!(count(&logged, &format!("destination=\"gelf+tcp://{closed}\"")), named, "{logged:#?}");
     assert!(named >= 3, "{logged:#?}");

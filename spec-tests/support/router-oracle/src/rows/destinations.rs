@@ -16,15 +16,16 @@ use crate::tally::Account;
 /// Time during which the dead destination takes nothing.
 const DEAD: Duration = Duration::from_secs(60);
 
-/// Limits of the 99th percentile of the delays beside dead routes: a multiple of the percentile without dead
-/// routes, or a number of seconds above it. The larger limit applies.
+/// Limits of the 99th percentile of the delays beside dead routes. The first limit is this multiple of the
+/// percentile without dead routes. The second limit is this number of seconds more than that percentile. The
+/// larger limit applies.
 const NOISE: (f32, f32) = (2.0, 0.1);
 
 /// Longest time without a line of a container that writes 2,000 lines/s, in seconds. A container that is
 /// blocked writes nothing for as long as the destination takes nothing.
 const PAUSE: f64 = 5.0;
 
-/// Largest memory of the router, in KiB: the one that the README reserves for it.
+/// Maximum memory of the router, in KiB: the memory that the README reserves for the router.
 const MEMORY: u64 = 32 << 10;
 
 pub(super) fn dead_route(bench: &mut Bench) -> Outcome {
@@ -41,7 +42,7 @@ pub(super) fn dead_route(bench: &mut Bench) -> Outcome {
         beside.route("dead"),
         dead.route("dead"),
         "gelf+tcp://nowhere.invalid:12201?filter.name=dead-*".to_owned(),
-        // A small queue, which is full each time that the destination is down.
+        // The small queue is full each time that the destination is down.
         format!("{}&queue=500", flapping.route("dead")),
     ];
     let agent = Agent::start(bench, &routes.each_ref().map(String::as_str));
@@ -52,7 +53,7 @@ pub(super) fn dead_route(bench: &mut Bench) -> Outcome {
     sleep(Duration::from_secs(5));
     let written = writer.end(bench.engine());
     let [healthy, back, flapped] = [&beside, &dead, &flapping].map(|receiver| {
-        // A route that flaps is down for a second each time.
+        // The patience is long, because the flapping destination is down every other second.
         receiver.settle(&written, Duration::from_secs(40))
     });
     let memory = agent.memory("VmHWM");

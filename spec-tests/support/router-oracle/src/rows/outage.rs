@@ -48,7 +48,7 @@ pub(super) fn live_restore(bench: &mut Bench) -> Outcome {
             eprintln!("the agent's log:\n{}", agent.logs_with_timestamps().1);
         }
         figures.push(format!("{how}: {kills} kills, {account}"));
-        // Without positions, the agent reads on from a second before its last end.
+        // Without saved positions, the restarted agent reads from one second before its last end.
         let most = if keeps_state { 0 } else { u64::from(kills) * 2 * RATE };
         holds &= account.lost + account.announced == 0 && account.repeated <= most;
     }

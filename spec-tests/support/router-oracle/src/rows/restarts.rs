@@ -16,8 +16,9 @@ const RATE: u64 = 5_000;
 /// Time without arrivals after which the remaining lines count as missing.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Maximum time in seconds from the reading of a message to its settlement in the state. It includes the
-/// proof of a new connection, and the reading of lines that were written while no router ran.
+/// Maximum time in seconds from the reading of a message until its position is ready for the state. It
+/// includes the time until a new connection counts as working, and the time for reading the lines that were
+/// written while no router ran.
 const UNSETTLED: f64 = 1.0;
 
 pub(super) fn kill(bench: &mut Bench) -> Outcome {
@@ -55,7 +56,7 @@ fn restarted(
     let writer = bench.write(Writing::endless(name, RATE));
     let mut unsettled = 0.0;
     for restart in 0..restarts {
-        // The times differ, so that the ends do not keep step with the writes of the state.
+        // The times differ, so that the routers end at different times after a write of the state.
         sleep(shortest + Duration::from_millis(u64::from(restart) * 211 % 1_200));
         unsettled += age(&state) + UNSETTLED;
         end(agent);
