@@ -72,7 +72,7 @@ struct Schedule {
     due: Instant,
     /// The earliest time of a request that an unreadable event causes.
     earliest: Instant,
-    /// True if a list was asked for since the last request.
+    /// True if [`soon`](Self::soon) was called since the start of the last request.
     is_wanted: bool,
 }
 

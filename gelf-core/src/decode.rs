@@ -101,8 +101,8 @@ impl Decoder {
     /// payload: a compressed datagram can contain more than 100,000 tiny members.
     pub const DEFAULT_MAX_MEMBERS: usize = 1024;
 
-    /// The default maximum length of a member's name in bytes: 1,024. The limit bounds the index of a log
-    /// store: such an index keeps every field name that the store has received.
+    /// The default maximum length of a member's name in bytes: 1,024. The limit keeps longer names out of the
+    /// index of a log store: such an index keeps every field name that the store has received.
     pub const DEFAULT_MAX_NAME_BYTES: usize = FieldName::MAX_BYTES + 1;
 
     /// The default maximum length of a payload in bytes: 8 MiB. By default, an inflated payload has the same

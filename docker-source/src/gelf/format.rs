@@ -33,7 +33,7 @@ pub struct GelfFormat {
     tag: Option<TagTemplate>,
     redaction: Option<Redaction>,
     pub(super) instance: Option<Arc<OnceLock<String>>>,
-    /// The epoch of the numbers of messages, if there are numbers.
+    /// The epoch that is sent with the message numbers, or `None` if messages are not numbered.
     pub(super) epoch: Option<u64>,
 }
 
@@ -170,10 +170,11 @@ impl GelfFormat {
     }
 
     /// Numbers the messages of each container: 1, 2, 3 and so on in the field `_seq`, with the epoch in the
-    /// field `_seq_epoch`. A receiver that knows the numbers of an epoch knows which messages are missing.
+    /// field `_seq_epoch`. A receiver finds missing messages as gaps in the numbers of a container and epoch.
     ///
-    /// The epoch has to differ from the epochs of earlier and other formatters. The time of the program's
-    /// start in milliseconds is a suitable epoch. A record that is converted twice in a row keeps its number.
+    /// No other formatter may use the same epoch, neither now nor in an earlier run of the program. The time
+    /// of the program's start in milliseconds is a suitable epoch. A record that is converted twice in a row
+    /// keeps its number.
     #[must_use]
     pub fn with_sequence(mut self, epoch: u64) -> Self {
         self.epoch = Some(epoch);

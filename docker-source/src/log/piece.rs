@@ -20,6 +20,6 @@ pub(crate) struct Piece {
     pub(crate) time: Timestamp,
     /// The bytes that the container wrote, including the newline that ends a line.
     ///
-    /// The buffer has exactly this size, so that the piece keeps nothing else in memory.
+    /// They are a copy: a slice of the read buffer would keep all of that buffer in memory.
     pub(crate) bytes: Bytes,
 }

@@ -99,7 +99,7 @@ fn the_lengths_of_names_and_payloads_are_bounded() {
 }
 
 #[test]
-fn a_member_has_at_most_one_deviation_of_each_kind_and_a_message_at_most_1024() {
+fn deviations_of_one_kind_in_a_member_share_an_entry_and_a_message_has_at_most_1024_entries() {
     let text = with(&format!(r#","_a":"{}","_b":"{}""#, r"\ud800".repeat(100_000), "\u{1}".repeat(7)));
     let deviations = Decoder::lenient().decode(&text).unwrap().deviations;
     let counts: Vec<_> = deviations.iter().map(|deviation| (deviation.kind, deviation.count)).collect();

@@ -25,7 +25,7 @@ pub(super) fn delivery_queue(max_items: usize, max_bytes: usize) -> (DeliveryQue
 #[derive(Clone, Debug)]
 pub(super) struct DeliveryQueue {
     queue: mpsc::Sender<QueuedItem>,
-    /// A permit for each byte that may wait.
+    /// A permit for each byte of `max_bytes` that no slot or queued item holds.
     bytes: Arc<Semaphore>,
     max_bytes: usize,
 }
@@ -41,7 +41,8 @@ pub(super) struct Deliveries {
 #[derive(Debug)]
 struct QueuedItem {
     item: Item,
-    /// The permits for the item's bytes, which are given back when the item is dropped.
+    /// The permits for the item's bytes. They are given back when the item leaves the queue, not when the
+    /// caller of `recv` drops the item.
     _bytes: OwnedSemaphorePermit,
 }
 
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_item_larger_than_the_queue_waits_for_all_of_it() {
+    async fn an_item_larger_than_the_queue_waits_until_all_bytes_are_free() {
         let (queue, mut items) = delivery_queue(3, 1000);
         assert!(takes(&queue, 1));
         assert!(!takes(&queue, 5000));

@@ -69,7 +69,8 @@ impl<'b> Values<'b> {
             let start = trim_start(rest);
             let (element, tail) = start.split_at(element_len(start));
             let closes = tail.starts_with(b"]");
-            // An empty array and an unclosed array have no element at their end.
+            // An empty element counts if a comma follows it, or if the closing bracket follows it and other
+            // elements precede it.
             if !element.is_empty() || tail.starts_with(b",") || (closes && !values.values.is_empty()) {
                 values.add(trim_end(element));
             }

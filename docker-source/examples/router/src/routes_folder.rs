@@ -1,7 +1,7 @@
-//! Keeps the routes that the HTTP API has added in the folder of `ROUTESPATH`, with a file `ID.json` for each
-//! route.
+//! Keeps routes that were added through the HTTP API. Each route has a file `ID.json` in the folder of
+//! `ROUTESPATH`.
 //!
-//! A file has the form of Logspout, which can read it. A crash leaves either the old or the new file.
+//! A file has the same keys as Logspout's own files of routes. A crash leaves either the old or the new file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -22,7 +22,10 @@ pub(crate) struct RoutesFolder {
 }
 
 impl RoutesFolder {
-    /// Opens an existing folder. As in Logspout, routes are not kept if the folder does not exist.
+    /// Opens an existing folder.
+    ///
+    /// # Errors
+    /// Returns an error if there is no folder at `path`. The router then keeps no routes, like Logspout.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         match fs::metadata(path)?.is_dir() {
             true => Ok(Self { path: path.to_owned() }),
@@ -30,7 +33,8 @@ impl RoutesFolder {
         }
     }
 
-    /// Returns the routes in the order of their files. A file that is not a route is logged and left alone.
+    /// Returns the routes in the order of their files. A `*.json` file that is not a route is logged and left
+    /// alone.
     ///
     /// # Errors
     /// Returns an error if the folder cannot be read.

@@ -7,8 +7,8 @@ use super::values::{TooLong, Values};
 
 /// Reads the values of one body that comes in parts.
 ///
-/// The values of a valid body do not depend on the parts in which it arrives. If a body is invalid, the
-/// number of values that are read before the error depends on the part in which the error occurs.
+/// The values of a valid body do not depend on the parts in which it arrives. In an invalid body, values
+/// shortly before the error may be lost. How many values are lost depends on where the parts begin.
 #[derive(Debug)]
 pub(super) struct BodyValues {
     unpacker: Unpacker,
@@ -39,14 +39,15 @@ impl BodyValues {
         }
     }
 
-    /// Returns the next value that the end of the body completes. Returns `None` if there are no more values.
+    /// Ends the body. Returns the value that is complete only because the body ends, if there is one. Further
+    /// calls return `None`.
     pub(super) fn finish(&mut self) -> Result<Option<Result<Bytes, TooLong>>, UnpackError> {
         self.values.push(self.unpacker.finish()?);
         Ok(self.values.next_value().or_else(|| self.values.finish().map(Ok)))
     }
 
-    /// Returns whether a value has begun and is not complete. The value would be lost with the rest of the
-    /// body.
+    /// Returns whether a value has begun and is not complete. Such a value is lost if the rest of the body
+    /// does not come.
     pub(super) fn has_begun_value(&self) -> bool {
         self.values.has_begun_value()
     }

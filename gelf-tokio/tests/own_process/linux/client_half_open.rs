@@ -12,7 +12,7 @@ use crate::support::outages::{Sending, Sink, tcp};
 /// Role of the process in the namespace.
 pub(crate) const INSIDE: &str = "half-open";
 
-/// The client's limit, with a margin for a busy machine.
+/// The client's `user_timeout` of 30 seconds, with a margin for a busy machine.
 const DEAD_AFTER: Duration = Duration::from_secs(35);
 
 pub(crate) fn a_connection_whose_packets_vanish_is_given_up_within_35_seconds() {
