@@ -196,6 +196,13 @@ pub(crate) fn figure(logged: &[String], name: &str) -> u64 {
     number.unwrap_or_else(|| panic!("no figure {name:?} in {logged:#?}"))
 }
 
+/// Returns the number of lines that were read for the first time. The end of a router reads lines again that a
+/// stream has not been proved for.
+#[track_caller]
+pub(crate) fn new_lines(logged: &[String]) -> u64 {
+    figure(logged, "lines read") - figure(logged, "read again")
+}
+
 /// Returns a script that writes `lines` numbered lines, the even numbers to stdout and the odd ones to
 /// stderr, and then waits until its container is removed. The script repeatedly writes a burst of lines and
 /// then sleeps.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::common::{Router, TIMEOUT, figure};
+use crate::common::{Router, TIMEOUT, new_lines};
 use gelf_tokio::TcpReceiver;
 use gelf_tokio::gelf_core::Decoder;
 use simulated_engine::{Container, ContainerOptions, SimulatedEngine, Stream};
@@ -78,7 +78,7 @@ async fn lines_are_joined_as_the_route_and_the_container_say_and_every_line_is_c
     for account in ["11 lines routed = 7 delivered + ", " + 4 joined to the line before + 0 in flight"] {
         assert!(logged.iter().any(|line| line.contains(account)), "{logged:#?}");
     }
-    assert_eq!(figure(&logged, "lines read"), 11);
+    assert_eq!(new_lines(&logged), 11);
     let warnings: Vec<_> =
         logged.iter().filter(|line| line.contains("label gelf.multiline: use off, java")).collect();
     assert!(warnings.len() == 1 && warnings[0].contains("container=\"wrong\""), "{logged:#?}");
