@@ -220,7 +220,7 @@ impl DedupSink {
             GapReason::Removed => {}
         }
         self.stats.gap();
-        tracing::warn!(container = container.name(), %stream, "{gap}");
+        self.context.warnings.gaps.warn(Some(container.name()), format_args!("{stream}: {gap}"));
         slot.put_gap(container.clone(), (gap, stream), place, &self.stats);
         Ok(())
     }

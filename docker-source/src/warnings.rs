@@ -19,6 +19,8 @@ const INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct Warnings {
     /// Parts of containers' logs that cannot be read.
     pub(crate) logs: LimitedWarnings,
+    /// Gaps in containers' logs.
+    pub(crate) gaps: LimitedWarnings,
     /// Lines that were skipped as too old.
     pub(crate) old_lines: LimitedWarnings,
     /// Events that cannot be read.
@@ -33,6 +35,7 @@ impl Warnings {
     pub(crate) fn new() -> Self {
         Self {
             logs: LimitedWarnings::new("warnings about logs of containers"),
+            gaps: LimitedWarnings::new("gaps, which records announce"),
             old_lines: LimitedWarnings::new("such lines"),
             events: LimitedWarnings::new("such events"),
             list_elements: LimitedWarnings::new("such elements"),
@@ -44,6 +47,7 @@ impl Warnings {
     pub(crate) async fn run(&self) -> Infallible {
         tokio::select! {
             never = self.logs.run() => never,
+            never = self.gaps.run() => never,
             never = self.old_lines.run() => never,
             never = self.events.run() => never,
             never = self.list_elements.run() => never,

@@ -161,3 +161,25 @@ async fn a_minute_has_at_most_one_warning_however_many_logs_cannot_be_read() {
     assert_eq!(named + warnings.iter().map(more).sum::<u64>(), 38, "{warnings:?}");
     assert_nothing_left(&mut source).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_minute_has_at_most_one_warning_of_gaps_and_each_gap_has_a_record() {
+    let logged = Logged::here();
+    let engine = SimulatedEngine::start().await;
+    let mut source = connect(&engine).await;
+    for number in 0..10 {
+        let container = engine.create(ContainerOptions::named(&format!("web-{number}")));
+        container.fail_logs(Fault::Status(500, "busy".into()));
+        container.start();
+        container.line(Stream::Stdout, "lost");
+        container.wait_for_log_requests(1).await;
+        container.destroy();
+    }
+    for _ in 0..10 {
+        let record = source.next().await.unwrap().unwrap();
+        assert_eq!(record.gap().unwrap().reason, GapReason::Removed);
+    }
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert_eq!(logged.matching("before its log was read to the end").len(), 1);
+    assert_nothing_left(&mut source).await;
+}
