@@ -348,7 +348,7 @@ impl Following {
                 if let Some(left) = self.left.take() {
                     self.finish(left).await?;
                 }
-                self.removed(error).await?;
+                self.removed().await?;
                 Ok(Step::Wait(Waiting::Ended))
             }
         }

@@ -99,7 +99,7 @@ impl Following {
                         return Ok(Step::Decide(reader));
                     }
                     LogRefusal::Gone | LogRefusal::Temporary => {
-                        self.removed(&error).await?;
+                        self.removed().await?;
                         break;
                     }
                 },

@@ -42,14 +42,14 @@ impl Following {
         }
     }
 
-    /// Announces a gap if the container was removed before its log was read to the end. Counts the log as
-    /// unavailable, like [`unavailable`](Self::unavailable).
-    pub(super) async fn removed(&mut self, reason: impl fmt::Display) -> Result<(), QueueClosed> {
-        if self.is_unread {
+    /// Counts the log of a removed container as unavailable, unless all of it was read or it was counted before,
+    /// and announces a gap. The warning of the gap is the only warning.
+    pub(super) async fn removed(&mut self) -> Result<(), QueueClosed> {
+        if std::mem::take(&mut self.is_unread) {
+            self.sink.stats().unavailable_log();
             let container = self.metadata.container().clone();
             self.sink.announce_removal(&container).await?;
         }
-        self.unavailable(reason);
         Ok(())
     }
 
