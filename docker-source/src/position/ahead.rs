@@ -46,10 +46,18 @@ impl Ahead {
         self.of(stream).0.last().map(|nanos| Timestamp::from_unix_nanos(*nanos))
     }
 
-    /// Removes the lines of a stream whose stamps are not later than `time`.
+    /// Removes the lines of a stream whose stamps are not later than `time`. A window calls this for each of its
+    /// lines, so the cost does not depend on the number of lines that are kept.
     pub(crate) fn remove_up_to(&mut self, stream: LogStream, time: Timestamp) {
         let stamps = &mut self.of_mut(stream).0;
-        stamps.retain(|nanos| Timestamp::from_unix_nanos(*nanos) > time);
+        if stamps.first().is_none_or(|first| Timestamp::from_unix_nanos(*first) > time) {
+            return;
+        }
+        // No stamp that is kept is later than a time that is out of range.
+        *stamps = match nanos(time).and_then(|nanos| nanos.checked_add(1)) {
+            Some(next) => stamps.split_off(&next),
+            None => BTreeSet::new(),
+        };
     }
 
     fn of(&self, stream: LogStream) -> &Stamps {
