@@ -151,9 +151,12 @@ impl Cursor {
     ) -> Option<Timestamp> {
         self.dialect = dialect;
         self.open = self.open.into_iter().chain(oldest_open).min();
-        let resume = self.newest.or(self.open).map(|time| time.saturating_sub(MARGIN));
-        // `None` is less than `Some`, so `floor` is the result if there is no other stamp.
-        let since = resume.into_iter().chain(self.open).min();
+        // Before the first line, the request begins at `floor`: a response that did not begin there, such as a
+        // short window, may have ended within a later line.
+        let since = self.newest.map(|newest| {
+            let resume = newest.saturating_sub(MARGIN);
+            self.open.map_or(resume, |open| resume.min(open))
+        });
         self.since = match dialect {
             Dialect::Docker => since,
             Dialect::Podman => since.map(whole_second),
