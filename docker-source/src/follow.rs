@@ -312,25 +312,21 @@ impl Following {
         is_other
     }
 
-    /// Returns the request that follows the log, and the scan that checks how far its response reaches.
+    /// Returns the request that follows the log, and the scan that checks how far its response reaches. Once a
+    /// line was read, the request has no `since=`, with which Docker 20.10 may skip lines.
     fn opening(&mut self, tail: Option<u32>) -> (LogsQuery, Scan) {
         self.sink.count_request();
-        match (self.known, tail) {
-            (Known::Line(anchor), None) => {
-                let limit = window::first_limit(self.pace.expected());
-                self.sink.begin_window(self.open);
-                let query = LogsQuery { follow: true, since: None, tail: limit };
-                (query, Scan::new(Reach::Line(anchor), limit, true))
-            }
-            _ => {
-                let mut reach = Reach::Nothing;
-                if self.stuck > 0 && tail.is_some() {
-                    self.sink.skip_damage();
-                    (self.known, reach) = (Known::Damage, Reach::End);
-                }
-                (self.query(true, tail), Scan::new(reach, None, true))
-            }
+        if tail.is_none() && self.sink.has_lines() && self.can_window() {
+            let mut limit = window::first_limit(self.pace.expected());
+            let (since, reach) = self.reach(&mut limit, false);
+            return (LogsQuery { follow: true, since, tail: limit }, Scan::new(reach, limit, true));
         }
+        let mut reach = Reach::Nothing;
+        if self.stuck > 0 && tail.is_some() {
+            self.sink.skip_damage();
+            (self.known, reach) = (Known::Damage, Reach::End);
+        }
+        (self.query(true, tail), Scan::new(reach, None, true))
     }
 
     /// Handles the refusal of a request for the log.

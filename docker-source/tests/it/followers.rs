@@ -6,7 +6,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use docker_source::{GapReason, Source, Start};
-use simulated_engine::{Container, ContainerOptions, DamagedRead, Options, PIECE, SimulatedEngine, Stream};
+use simulated_engine::{
+    Container, ContainerOptions, DamagedRead, Options, PIECE, RequestKind, SimulatedEngine, Stream,
+};
 
 use crate::support::{Logged, assert_nothing_left, builder, connect, eventually, next, ready, text, texts};
 
@@ -129,6 +131,34 @@ async fn newer_files_are_read_after_an_interruption_although_the_oldest_is_compr
     engine.come_back();
     assert_eq!(texts(&mut source, 4).await, numbers(4..8));
     assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_behind_the_end_of_a_stream_are_read_in_order_although_the_oldest_file_is_compressed_and_older()
+{
+    let log = ContainerOptions::named("web").rotated(usize::MAX, 5).compressed();
+    for (log, is_restarted) in [(log.clone(), false), (log.clone(), true), (log.tty(), false)] {
+        let options = Options { clock_runs: true, ..Options::docker_20_10() };
+        let (_engine, web, mut source) = following(options, log).await;
+        web.rotate();
+        // A request with `since=` would begin behind the oldest file. No window has proved a line yet.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        write(&web, 2..4);
+        assert_eq!(texts(&mut source, 2).await, numbers(2..4));
+        assert_eq!(web.count(RequestKind::Tail), 0);
+        match is_restarted {
+            true => {
+                web.die();
+                web.start();
+            }
+            false => web.end_followers(),
+        }
+        write(&web, 4..6);
+        web.rotate();
+        write(&web, 6..8);
+        assert_eq!(texts(&mut source, 4).await, numbers(4..8), "{is_restarted}");
+        assert_nothing_left(&mut source).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
