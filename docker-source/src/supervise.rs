@@ -232,7 +232,7 @@ impl Supervisor {
                 }
             }
             (Action::Destroy, Some(_)) => self.removed(&id),
-            (Action::Rename | Action::Destroy, None) => {}
+            (Action::Rename | Action::Destroy, None) | (Action::Kill, _) => {}
         }
     }
 
