@@ -118,7 +118,7 @@ impl DedupSink {
         };
         let clock = self.context.clock;
         let mut cursor = lock(&self.cursor);
-        match cursor.accept(&line, || clock.now()) {
+        match cursor.accept(&line, reading.origin, || clock.now()) {
             Novelty::Repeated => self.stats.skipped_repeated(),
             Novelty::TooOld => {
                 self.stats.skipped_old();

@@ -281,11 +281,11 @@ impl Following {
                 self.known = Known::Line(first);
             }
             if ending == Ending::Due {
-                let may_go_on = self.prove().await?;
+                self.prove().await?;
                 if self.context.stopping.is_requested() {
                     return Ok(self.stopped().await);
                 }
-                if may_go_on {
+                if !(self.pace.is_late() && self.can_poll()) {
                     continue;
                 }
             }

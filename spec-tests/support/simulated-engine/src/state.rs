@@ -340,7 +340,12 @@ impl ContainerState {
                 "Env": self.options.env, "Labels": self.labels(), "Tty": self.options.tty,
                 "Image": "busybox:1",
             },
-            "HostConfig": {"AutoRemove": false, "LogConfig": {"Type": "json-file", "Config": {}}},
+            "HostConfig": {
+                "AutoRemove": self.options.is_removed_at_end,
+                "LogConfig": {
+                    "Type": self.options.log_driver.as_deref().unwrap_or("json-file"), "Config": {},
+                },
+            },
         })
     }
 }
