@@ -31,7 +31,7 @@ use crate::context::Context;
 use crate::cursor::Cursor;
 use crate::dedup::DedupSink;
 use crate::dialect::Dialect;
-use crate::engine::{ContainerId, EngineError, Inspect, LogRefusal, LogsQuery};
+use crate::engine::{ApiVersion, ContainerId, EngineError, Inspect, LogRefusal, LogsQuery};
 use crate::follow_state::FollowState;
 use crate::log::LogReader;
 use crate::metadata::ContainerMetadata;
@@ -275,6 +275,9 @@ impl Following {
         self.note(Some(FollowState::Followed));
         self.left = None;
         let mut response = self.response(content_type, body, scan);
+        let may_be_cut = self.may_be_cut();
+        // A window that can be read shows that the container has not ended before its stream began.
+        let has_begun = may_be_cut && self.can_window() && self.prove().await?;
         loop {
             let ending = self.read(&mut response, Silence::UntilRemoval).await?;
             if let (Known::Damage, Some(first)) = (self.known, response.scan().first()) {
@@ -290,7 +293,14 @@ impl Following {
                 }
             }
             let lines_behind = response.scan().lines_of_tail();
+            let is_empty = response.scan().records() == 0;
             let reader = response.into_reader();
+            if ending == Ending::Complete && may_be_cut {
+                self.is_unread = is_empty && !has_begun;
+                // The container is about to be removed, so its log is read before the next inspection. If the
+                // log cannot be read, the inspection shows the reason.
+                let _ = self.read_rest(&mut None).await?;
+            }
             return Ok(match ending {
                 Ending::Broken | Ending::Complete | Ending::Invalid => Step::Decide(reader),
                 Ending::Busy | Ending::Due | Ending::TooShort => {
@@ -298,6 +308,14 @@ impl Following {
                 }
             });
         }
+    }
+
+    /// Returns whether the Engine may end a stream of the log in order before its lines, and then remove the log
+    /// before it can be read again.
+    fn may_be_cut(&self) -> bool {
+        let client = &self.context.client;
+        let is_old = client.dialect() == Dialect::Docker && client.version() < ApiVersion::DOCKER_23;
+        is_old && (self.metadata.is_partial() || self.metadata.is_removed_at_end())
     }
 
     /// Notes the result of the first inspection. Returns false if this process runs in the container.

@@ -187,7 +187,7 @@ impl Following {
 
     /// Reads the log up to its present end, or up to the error that ends the response. Sets `response` as
     /// soon as the Engine has answered.
-    async fn read_rest(
+    pub(super) async fn read_rest(
         &mut self,
         response: &mut Option<Response>,
     ) -> Result<Result<Ending, EngineError>, QueueClosed> {

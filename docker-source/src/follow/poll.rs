@@ -234,8 +234,7 @@ impl Following {
             *limit = None;
             // In the text of a terminal, a later run continues the unfinished line of an earlier run. With
             // `since`, the Engine leaves the unfinished line out.
-            let since =
-                self.sink.ends_unfinished() || self.context.client.version() >= ApiVersion::COMPLETE_SINCE;
+            let since = self.sink.ends_unfinished() || self.context.client.version() >= ApiVersion::DOCKER_23;
             return (since.then_some(time), Reach::Whole(time));
         }
         match limit {

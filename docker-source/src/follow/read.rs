@@ -170,7 +170,8 @@ impl Following {
         if matches!(ending, Ending::Due | Ending::Busy) {
             return Ok(ending);
         }
-        self.is_unread = ending != Ending::Complete;
+        // The lines of a window that does not reach far enough are not taken.
+        self.is_unread = ending != Ending::Complete || !response.scan.is_reached();
         self.is_behind |= ending == Ending::Broken;
         self.open = response.oldest_open();
         let has_new = self.sink.new_lines() > new_before;
