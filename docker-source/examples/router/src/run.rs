@@ -439,14 +439,14 @@ impl Outputs {
         let lines = LineStage::new(&route, self.warned.clone());
         let (tally, progress) = (Arc::new(tally), SharedProgress::default());
         self.registry.progress().add(name.clone(), progress.clone());
-        self.registry.add(RunningRoute {
+        let running = RunningRoute {
             id: id.unwrap_or_else(|| self.registry.new_id(route.uri())),
             name: name.clone(),
             route: route.clone(),
             tally: tally.clone(),
             removal: removal.clone(),
-            closer: Some(delivery.closer()),
-        });
+        };
+        self.registry.add(running, delivery.closer());
         let decisions = Decisions::default();
         let hold_up = HoldUp::default();
         Ok(RouteQueue { name, route, decisions, lines, delivery, tally, progress, removal, hold_up })
