@@ -20,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
-from markdown import blocks, headings, links, spans
+from markdown import blocks, headings, links, section, spans
 
 PAGES = sorted(glob.glob("docs/**/*.md", recursive=True))
 # The addresses of the HTTP API and of an audit in the pages. The commands get other ports, which are free.
@@ -185,12 +186,24 @@ def matches(expected, output):
     return None
 
 
+def check_reasons(api):
+    """The page of the symptoms explains each reason for which messages are dropped."""
+    with urllib.request.urlopen(f"http://{api}/metrics") as answer:
+        metrics = answer.read().decode()
+    reasons = set(re.findall(r'_route_messages_(?:dropped|not_queued)_total{.*reason="(\w+)"', metrics))
+    section_of_reasons = section(read("docs/troubleshooting.md"), "messages-are-dropped")
+    for reason in sorted(reasons) or ["(none found)"]:
+        if f"`{reason}`" not in section_of_reasons:
+            problems.append(f"docs/troubleshooting.md: the reason {reason} of dropped messages is missing")
+
+
 def check_commands(router):
     """Each command of a block that is marked gives the output that the block shows."""
     count = 0
     audit = f"127.0.0.1:{free_port()}"
     with running(router) as api, tempfile.TemporaryDirectory() as folder:
         path = f"{os.path.dirname(router)}:{os.environ['PATH']}"
+        check_reasons(api)
         environment = {**os.environ, "PATH": path, "NO_COLOR": "1"}
         for page in PAGES:
             for number, info, body in blocks(read(page)):
