@@ -22,7 +22,7 @@ import tempfile
 import time
 import urllib.request
 
-from markdown import blocks, headings, links, section, spans
+from markdown import blocks, headings, links, resolve, section, spans
 
 PAGES = sorted(glob.glob("docs/**/*.md", recursive=True))
 # The addresses of the HTTP API and of an audit in the pages. The commands get other ports, which are free.
@@ -51,8 +51,7 @@ def check_links():
             if re.match(r"[a-z]+:", target) or "::" in target:
                 continue
             count += 1
-            path, _, anchor = target.partition("#")
-            path = os.path.normpath(os.path.join(os.path.dirname(source), path)) if path else source
+            path, anchor = resolve(target, source)
             if not os.path.exists(path):
                 problems.append(f"{source}: the link {target} leads to nothing")
             elif anchor and path.endswith(".md"):
@@ -94,8 +93,7 @@ def check_book(book):
             if re.match(r"[a-z]+:", link):
                 continue
             count += 1
-            target, _, anchor = link.partition("#")
-            target = os.path.normpath(os.path.join(os.path.dirname(path), target)) if target else path
+            target, anchor = resolve(link, path)
             if not os.path.isfile(target):
                 problems.append(f"{path}: the link {link} leads to nothing")
             elif anchor and target in pages and anchor not in pages[target].ids:

@@ -1,5 +1,6 @@
 """Finds the parts of Markdown that the tools of the book need: code, headings, sections, tables and links."""
 
+import os
 import re
 
 FENCE = re.compile(r"^ *(```+|~~~+)(.*)$")
@@ -87,6 +88,12 @@ def tables(text):
             runs[-1].append(line)
         last = line
     return "\n\n".join("\n".join(run) for run in runs) + "\n"
+
+
+def resolve(target, source):
+    """Returns the path and the anchor to which a link of the file `source` leads."""
+    path, _, anchor = target.partition("#")
+    return os.path.normpath(os.path.join(os.path.dirname(source), path)) if path else source, anchor
 
 
 def links(text):

@@ -11,7 +11,7 @@ import os
 import re
 import sys
 
-from markdown import DEFINITION, LINK, links, section, tables
+from markdown import DEFINITION, links, resolve, section, tables
 
 INCLUDE = re.compile(r"^\[[^\]]*\]\(([^()\s]+)\) <!-- include( tables)? -->$", re.MULTILINE)
 LANGUAGES = {".toml": "toml", ".yaml": "yaml", ".json": "json", ".conf": "ruby"}
@@ -24,26 +24,22 @@ def chapters(items):
             yield from chapters(item["Chapter"]["sub_items"])
 
 
-def split(target, page):
-    """Returns the path of a link's target from the root of the repository, and its anchor."""
-    path, _, anchor = target.partition("#")
-    return os.path.normpath(os.path.join("docs", os.path.dirname(page), path)) if path else page, anchor
-
-
 class Book:
+    """The pages of the book. All paths begin at the root of the repository."""
+
     def __init__(self, book):
         self.root = os.path.dirname(os.getcwd())
         # mdBook has renamed README.md to index.md, except in `source_path`.
         self.pages = {f"docs/{chapter['source_path']}": chapter for chapter in chapters(book["items"])}
         # The page that includes a section: a link to the section leads there.
         self.included = {
-            split(match[1], page.removeprefix("docs/")): page
+            resolve(match[1], page): page
             for page, chapter in self.pages.items()
             for match in INCLUDE.finditer(chapter["content"])
         }
 
     def include(self, match, page):
-        path, anchor = split(match[1], page.removeprefix("docs/"))
+        path, anchor = resolve(match[1], page)
         with open(os.path.join(self.root, path), encoding="utf-8") as file:
             text = file.read()
         kind = os.path.splitext(path)[1]
@@ -61,8 +57,7 @@ class Book:
         for start, end, words, target in sorted(links(text), reverse=True):
             if re.match(r"[a-z]+:", target):
                 continue
-            path, _, anchor = target.partition("#")
-            path = os.path.normpath(os.path.join(os.path.dirname(source), path)) if path else source
+            path, anchor = resolve(target, source)
             if not os.path.exists(os.path.join(self.root, path)):
                 raise SystemExit(f"{source}: the link {target} leads to nothing")
             to = self.included.get((path, anchor), path)
