@@ -59,6 +59,8 @@ pub(crate) struct Follower {
     pub(crate) stats: Arc<ContainerStats>,
     /// The earliest stamp of the lines to read.
     pub(crate) since: Timestamp,
+    /// Exists if the log may have lines from before the source connected.
+    pub(crate) unproved: Option<Unproved>,
     /// Sends once whether the container is followed.
     pub(crate) decided: Option<oneshot::Sender<bool>>,
 }
@@ -85,13 +87,13 @@ impl Follower {
             stuck: 0,
             refusals: 0,
             is_unread: reason != StartReason::Stopped,
-            is_behind: reason == StartReason::Resumed && self.context.resumes,
+            is_behind: self.unproved.is_some(),
             is_gone: false,
             left: None,
             warned: Vec::new(),
             descriptor: None,
             waiting: None,
-            unproved: None,
+            unproved: self.unproved,
             seen: FollowCommands::default(),
             context: self.context,
             id: self.id,
@@ -147,7 +149,8 @@ struct Following {
     /// The reader of the last response, with its unfinished lines. The next response begins before these
     /// lines.
     left: Option<LogReader>,
-    /// Exists if a stream has brought lines since a window last proved that no line is missing.
+    /// Exists if a stream has brought lines since a window last proved that no line is missing, or if the log
+    /// is not read up to the present since the source started.
     unproved: Option<Unproved>,
     /// The commands that have been executed.
     seen: FollowCommands,

@@ -206,6 +206,9 @@ impl Following {
                 let response = response.insert(self.response(content_type, body, scan));
                 let silence = Silence::AtMost(self.context.timing.catch_up);
                 let ending = self.read(response, silence).await?;
+                if ending == Ending::Complete {
+                    self.unproved = None;
+                }
                 let anchor = response.scan().anchor().filter(|_| ending == Ending::Complete);
                 if let Some(anchor) = anchor.filter(|_| self.can_window()) {
                     self.known = Known::Line(anchor);
