@@ -307,8 +307,9 @@ fn matches(pattern: &str, name: &str) -> bool {
 }
 
 /// Names of violations that no vector uses, because they concern several messages or connections.
-const OTHER_NAMES: [&str; 9] = [
+const OTHER_NAMES: [&str; 11] = [
     "ChunkId",
+    "ChunkedOnStream",
     "Conflict",
     "Duplicate",
     "EmptyChunk",
@@ -317,6 +318,7 @@ const OTHER_NAMES: [&str; 9] = [
     "Late",
     "ReusedId",
     "SingleChunk",
+    "TlsHandshake",
 ];
 
 /// Returns the names of all violations: the names in the table in `vectors/README.md`, and [`OTHER_NAMES`].
