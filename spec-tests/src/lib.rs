@@ -64,6 +64,6 @@ pub use subject::{Answer, Description, Reply, Request, Subject};
 pub use throughput::{Measured, Workload, measure};
 pub use vector::{
     Afterwards, Authorization, ChunkRequest, Demand, Expected, FieldValue, HttpAnswer, HttpExchange,
-    HttpRequest, Input, Limits, MessageText, Mode, SendRequest, Statuses, Step, Topic, Vector, embedded,
-    embedded_http, load, load_http,
+    HttpRequest, Input, Limits, MessageText, Mode, SendRequest, Statuses, Step, Topic, VERSION, Vector,
+    embedded, embedded_http, expanded, load, load_http,
 };

@@ -3,11 +3,11 @@
 use std::ops::Deref;
 
 use gelf_core::{Compression, CompressionLevel, wire::Compressor};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Bytes that a file defines by a recipe. `vectors/README.md` has a table of recipes.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-#[serde(try_from = "Recipe")]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "Recipe", into = "Recipe")]
 pub struct Content(Vec<u8>);
 
 impl TryFrom<Recipe> for Content {
@@ -15,6 +15,12 @@ impl TryFrom<Recipe> for Content {
 
     fn try_from(recipe: Recipe) -> Result<Self, String> {
         recipe.bytes().map(Self)
+    }
+}
+
+impl From<Content> for Recipe {
+    fn from(content: Content) -> Self {
+        Self::Made(Made::Hex(hex(&content)))
     }
 }
 
@@ -33,7 +39,7 @@ impl Deref for Content {
 }
 
 /// A description of bytes.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(untagged)]
 enum Recipe {
     /// UTF-8 text.
@@ -43,7 +49,7 @@ enum Recipe {
 }
 
 /// A recipe that is not plain text.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Made {
     /// Bytes in hexadecimal.

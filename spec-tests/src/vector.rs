@@ -1,16 +1,18 @@
 //! Defines the vectors and loads them from their files.
 
+mod expanded;
 mod http;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
-use serde::de::{DeserializeOwned, Error};
+use serde::de::{DeserializeOwned, Error, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::recipe::Content;
 use crate::text::shortened;
+pub use expanded::{VERSION, expanded};
 pub use http::{
     Afterwards, Authorization, HttpAnswer, HttpExchange, HttpRequest, Statuses, embedded_http, load_http,
 };
@@ -39,11 +41,17 @@ impl fmt::Display for Mode {
 }
 
 /// One file of vectors.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Topic {
     /// Version of the file format: 1.
     schema: u32,
+    /// Version of the vectors, in an expanded file.
+    #[serde(rename = "version")]
+    _version: Option<IgnoredAny>,
+    /// License of the vectors, in an expanded file.
+    #[serde(rename = "license")]
+    _license: Option<IgnoredAny>,
     /// Topic of the vectors. It is the name of the file without `.json`.
     pub topic: String,
     /// The vectors, in the order in which they run.
@@ -51,7 +59,7 @@ pub struct Topic {
 }
 
 /// An input with the expected results.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vector {
     /// Unique id.
@@ -60,41 +68,54 @@ pub struct Vector {
     pub title: String,
     /// Rule under test, from the table in `vectors/README.md`.
     pub rule: String,
+    /// The demand, in an expanded file. A file whose stated demand differs from the expected results is
+    /// refused.
+    #[serde(rename = "demand", skip_serializing_if = "Option::is_none")]
+    stated_demand: Option<Demand>,
     /// Implementation or report that motivated the vector.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
     /// True if the expected result is one choice among several, explained in `DECISIONS.md`. Another result
     /// is then a deviation, not a failure.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub choice: bool,
     /// True if the request is ordinary. A violation in the reply to an ordinary request is assumed to occur
     /// in all messages of the sender. Therefore, such a violation does not count again in other vectors.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub plain: bool,
     /// Name of the violation under test. This violation counts even if the sender commits it in all messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
     /// One payload: uncompressed JSON text, valid or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<Content>,
     /// Datagrams with their times.
+    #[serde(skip_serializing_if = "Option::is_none")]
     datagrams: Option<Vec<Step>>,
     /// Pieces of a TCP stream, followed by its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<Vec<Content>>,
     /// A message to send.
+    #[serde(skip_serializing_if = "Option::is_none")]
     send: Option<SendRequest>,
     /// A payload to split into datagrams.
+    #[serde(skip_serializing_if = "Option::is_none")]
     chunk: Option<ChunkRequest>,
     /// HTTP requests, with the setup of the receiver.
+    #[serde(skip_serializing_if = "Option::is_none")]
     http: Option<HttpExchange>,
     /// Limits that differ from the defaults.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub limits: Limits,
     /// Expected result of a strict implementation.
     strict: Expected,
     /// Expected result of a lenient implementation, if it differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
     lenient: Option<Expected>,
 }
 
 /// What a vector demands of an implementation. The score counts the vectors of each demand apart.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Demand {
     /// Every receiver has to deliver the messages, and every sender has to send the message.
@@ -149,7 +170,7 @@ impl<'v> Input<'v> {
 }
 
 /// A datagram, or a point in time at which nothing arrives.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// Seconds on a clock that starts at 0 and never goes back.
@@ -159,7 +180,13 @@ pub struct Step {
     #[serde(default = "sender")]
     pub from: String,
     /// The datagram, or `None` if only time passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub datagram: Option<Content>,
+}
+
+/// Returns whether a member has its default value, which is left out of an expanded file.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn sender() -> String {
@@ -167,22 +194,26 @@ fn sender() -> String {
 }
 
 /// Receiver limits that differ from the defaults.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Maximum number of pending messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<usize>,
     /// Maximum number of pending messages of one sender.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_per_sender: Option<usize>,
     /// Maximum length of a frame, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub frame: Option<usize>,
     /// Maximum length of a payload in bytes. For a compressed payload, this is the length of the inflated
     /// payload.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<usize>,
 }
 
 /// A request to send a message.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SendRequest {
     /// Transport: `udp` or `tcp`.
@@ -210,7 +241,7 @@ fn wan() -> u16 {
 }
 
 /// A request to split a payload into datagrams.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChunkRequest {
     /// Maximum size of a datagram in bytes, including the chunk header.
@@ -279,36 +310,41 @@ impl fmt::Display for FieldValue {
 }
 
 /// The expected result of a vector.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expected {
     /// Delivered messages, in order.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<MessageText>,
     /// Names of the errors, in order.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
     /// Names of the tolerated deviations, in order.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deviations: Vec<String>,
     /// Names of other events, in order.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
     /// Number of incomplete messages at the end.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub pending: usize,
     /// Sizes of the sent datagrams.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sizes: Option<Vec<usize>>,
     /// The payload of the sent datagrams, reassembled and uncompressed.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Content>,
     /// First bytes of the first datagram, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub begins: Option<String>,
     /// Answer to each HTTP request.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<HttpAnswer>,
     /// Maximum number of connections that the requests need.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<usize>,
     /// State of the connection after the last request.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Afterwards>,
 }
 
@@ -391,6 +427,7 @@ pub fn load(folder: &Path) -> Result<Vec<Topic>, String> {
     paths.retain(|path| {
         path.extension().is_some_and(|extension| extension == "json")
             && path.file_name().is_none_or(|name| name != http::FILE)
+            && path.file_stem().is_none_or(|stem| Path::new(stem).extension() != Some("schema".as_ref()))
     });
     paths.sort();
     let files = read_files(paths)?;
@@ -432,7 +469,7 @@ fn read(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<Vec<Topic
     for (path, bytes) in files {
         let topic: Topic = parse(&path, &bytes, |topic: &Topic| topic.schema)?;
         for vector in &topic.vectors {
-            let wrong = |what| Err(at(&path, &format!("vector {}: {what}", vector.id)));
+            let wrong = |what: &str| Err(at(&path, &format!("vector {}: {what}", vector.id)));
             if !ids.insert(vector.id.clone()) {
                 return wrong("the id is not unique");
             }
@@ -443,6 +480,9 @@ fn read(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<Vec<Topic
             }
             if let Some(what) = http::fault(vector) {
                 return wrong(what);
+            }
+            if let Some(fault) = expanded::fault(vector) {
+                return wrong(&fault);
             }
             let steps = vector.datagrams.as_deref().unwrap_or_default();
             if !steps.iter().all(|step| (0.0..1e6).contains(&step.at))

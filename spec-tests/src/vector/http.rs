@@ -2,26 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Topic, Vector, read, read_files};
+use super::{Topic, Vector, is_default, read, read_files};
 use crate::recipe::Content;
 
 /// Name of the file with the HTTP vectors.
 pub(super) const FILE: &str = "http.json";
 
 /// HTTP requests, with the setup that the receiver needs.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpExchange {
     /// True if the receiver accepts several messages in a body; `None` if it does not matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub bulk: Option<bool>,
     /// True if the receiver requires an authorization header.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub header: bool,
     /// Maximum body size of the receiver in bytes, if it matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body: Option<usize>,
     /// Maximum size in bytes of each message in a bulk body, if it matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_message: Option<usize>,
     /// The requests. Each request is sent after the answer to the previous request. All requests use the same
     /// connection while it stays open.
@@ -29,7 +32,7 @@ pub struct HttpExchange {
 }
 
 /// A request, or raw bytes in its place.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpRequest {
     /// Method, by default `POST`.
@@ -42,21 +45,25 @@ pub struct HttpRequest {
     #[serde(default = "version")]
     pub version: String,
     /// Names and values of headers, sent after the standard headers.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
     /// Treatment of the header that the receiver requires.
     #[serde(default)]
     pub authorization: Authorization,
     /// Body sent with `Content-Length`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<Content>,
     /// Body sent with `Content-Length`, in several writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub parts: Option<Vec<Content>>,
     /// Body sent with `Transfer-Encoding: chunked`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub chunks: Option<Vec<Content>>,
     /// All bytes of the request, instead of the other members.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<Content>,
     /// True if the client shuts down its side of the connection after the request.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub end: bool,
 }
 
@@ -73,7 +80,7 @@ fn version() -> String {
 }
 
 /// Treatment of the header that a receiver requires.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Authorization {
     /// Sent with the right value.
@@ -86,20 +93,21 @@ pub enum Authorization {
 }
 
 /// The expected answer to a request.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpAnswer {
     /// Accepted statuses.
     pub status: Statuses,
     /// Length of the answer's body in bytes, if it matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
     /// True if the receiver is allowed to close the connection instead of answering.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub closed: bool,
 }
 
 /// The accepted statuses of an answer.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Statuses {
     /// Exactly this status.
@@ -119,7 +127,7 @@ impl Statuses {
 }
 
 /// State of a connection after an answer.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Afterwards {
     /// The connection can be used again.

@@ -2,6 +2,7 @@
 
 mod bench;
 mod board;
+mod expand;
 mod fuzz;
 mod output;
 mod receiver;
@@ -35,6 +36,8 @@ enum Command {
         #[command(flatten)]
         vectors: VectorsArguments,
     },
+    /// Write the vectors with all bytes in hexadecimal, for use without this program
+    Expand(expand::ExpandArguments),
     /// Listen, and judge the messages of any sender
     Sender(sender::SenderArguments),
     /// Send the vectors to a running receiver, and compare its output
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Explain { id, vectors } => explain(&id, &vectors),
+        Command::Expand(arguments) => expand::expand(&arguments),
         Command::Sender(arguments) => sender::sender(&arguments),
         Command::Receiver(arguments) => receiver::receiver(&arguments),
         Command::Fuzz(arguments) => fuzz::fuzz(&arguments),
