@@ -1,0 +1,3 @@
+module example.org/gelf-vectors
+
+go 1.21
