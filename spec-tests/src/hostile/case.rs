@@ -46,7 +46,7 @@ impl Datagram {
 
 /// Names of results that are a choice in `DECISIONS.md` or a limit of gelf-core. If the result of a subject
 /// differs, the subject deviates but does not fail.
-const CHOICES: [&str; 10] = [
+const CHOICES: [&str; 11] = [
     "Conflict",
     "LevelRange",
     "NameTooLong",
@@ -56,6 +56,7 @@ const CHOICES: [&str; 10] = [
     "TimestampRange",
     "TooDeep",
     "TooManyMembers",
+    "TooManyValues",
     "UnterminatedFrame",
 ];
 
