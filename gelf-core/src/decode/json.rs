@@ -15,6 +15,9 @@ use crate::message::number::{behind_number, json_number_len};
 /// string may have millions of texts that are shorter than this.
 const SHORT: usize = 16;
 
+/// The number of [`escape_bytes`](Reader::escape_bytes) from which a message has many escapes.
+const MANY_ESCAPE_BYTES: usize = 8 * 1024;
+
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Json<'a> {
@@ -49,8 +52,8 @@ pub(super) struct Reader<'a, 'd> {
     controls: usize,
     /// The number of values that the arrays and objects of the message may still have.
     nested_values: usize,
-    /// The number of dense escapes in the strings of the message.
-    dense_escapes: usize,
+    /// The number of bytes by which the escapes of the message are longer than their characters.
+    escape_bytes: usize,
     /// The buffer for strings with escapes.
     buffer: &'d mut TextBuffer,
     limits: Limits,
@@ -69,7 +72,7 @@ impl<'a, 'd> Reader<'a, 'd> {
             deviations,
             controls: 0,
             nested_values: Decoder::MAX_NESTED_VALUES,
-            dense_escapes: 0,
+            escape_bytes: 0,
             buffer,
             limits,
         }
@@ -407,10 +410,13 @@ impl<'a, 'd> Reader<'a, 'd> {
         loop {
             let (rest, at) = (self.rest(), self.at);
             let room = self.buffer.room(rest.len());
-            let step = match controls {
-                None => unescape::<false>(rest, room, &mut self.dense_escapes),
-                Some(_) => unescape::<true>(rest, room, &mut self.dense_escapes),
+            let step = match (controls.is_some(), self.escape_bytes >= MANY_ESCAPE_BYTES) {
+                (false, false) => unescape::<false, false>(rest, room),
+                (false, true) => unescape::<false, true>(rest, room),
+                (true, false) => unescape::<true, false>(rest, room),
+                (true, true) => unescape::<true, true>(rest, room),
             };
+            self.escape_bytes += step.read - step.written;
             self.at += step.read;
             if KEEP {
                 self.buffer.advance(step.written);

@@ -1,17 +1,14 @@
 //! Unescapes JSON strings (RFC 8259, section 7).
 //!
-//! A payload may have millions of escapes in an order that no processor can predict, and a wrong prediction
-//! costs as much time as ten bytes. Therefore only a limited number of dense escapes is read one by one.
-//! Further short escapes are read a block at a time, without branches on the text.
+//! A payload may have millions of escapes in an order that no processor can predict, and a wrong prediction costs
+//! as much time as ten bytes. Therefore, in a message with many escapes, short escapes are read a block at a time,
+//! without branches on the text. In other messages, reading one by one is faster.
 
 use super::escape_block::{put_block, unescaped};
 use crate::encode::escape::{escapes, put, put_clean_blocks};
 
 /// The number of clean bytes in front of an escape above which the following bytes are probably clean.
 const LONG: usize = 32;
-/// The number of dense escapes of a message that are read one by one. In ordinary messages, a processor can
-/// predict the escapes.
-const FEW: usize = 4096;
 /// The number of characters that are read one by one behind an escape that has more than two bytes.
 const STEPS: usize = 16;
 /// The number of free bytes that [`unescape`] needs.
@@ -32,9 +29,9 @@ pub(super) struct Unescaped {
 
 /// Unescapes the text into the room. Stops at the end of the string or of the text, at an invalid escape, at
 /// a control character unless `RAW` accepts it, or when the room has fewer than [`ROOM`] bytes. The content
-/// of the room behind the written bytes is undefined. `dense` counts the dense escapes of the message.
+/// of the room behind the written bytes is undefined. `MANY` tells whether the message has many escapes.
 #[allow(clippy::indexing_slicing, reason = "each step reads bytes that it has seen, and has room")]
-pub(super) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8], dense: &mut usize) -> Unescaped {
+pub(super) fn unescape<const RAW: bool, const MANY: bool>(text: &[u8], room: &mut [u8]) -> Unescaped {
     let mut result = Unescaped::default();
     let len = room.len();
     let (mut rest, mut room) = (text, room);
@@ -52,7 +49,7 @@ pub(super) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8], dense: &mu
             if escapes == 0 {
                 room = put(room, *word, word.len());
                 rest = tail;
-                run = run_from - rest.len();
+                run = LONG;
                 continue;
             }
             let clean = escapes.trailing_zeros() as usize / 8;
@@ -61,7 +58,7 @@ pub(super) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8], dense: &mu
         }
         run = run_from - rest.len();
         run_from = rest.len();
-        if *dense > FEW && run < LONG && !rest.starts_with(b"\\u") {
+        if MANY && run < LONG && !rest.starts_with(b"\\u") {
             let (read, written) = put_block::<RAW>(rest, room);
             rest = &rest[read..];
             room = &mut room[written..];
@@ -72,7 +69,7 @@ pub(super) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8], dense: &mu
         }
         // The number of characters since the last long escape.
         let mut steps = 0;
-        while steps < STEPS && room.len() >= 8 {
+        while (!MANY || steps < STEPS) && room.len() >= 8 {
             match rest {
                 [b'\\', b'u', a, b, c, d, tail @ ..] => {
                     let Some(unit) = hexadecimal([*a, *b, *c, *d]) else { break };
@@ -117,7 +114,6 @@ pub(super) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8], dense: &mu
             }
             steps += 1;
         }
-        *dense += steps.saturating_sub(1);
         if rest.len() == run_from {
             break;
         }
@@ -175,11 +171,11 @@ mod tests {
     use proptest::prelude::*;
 
     /// Unescapes a string that ends with a quotation mark, in rooms of this length.
-    fn whole(text: &str, room: usize, mut dense: usize) -> (String, usize) {
+    fn whole<const MANY: bool>(text: &str, room: usize) -> (String, usize) {
         let (mut rest, mut written, mut lone) = (text.as_bytes(), Vec::new(), 0);
         while rest != b"\"" {
             let mut room = vec![0; room];
-            let step = unescape::<false>(rest, &mut room, &mut dense);
+            let step = unescape::<false, MANY>(rest, &mut room);
             assert!(step.read > 0, "stopped at {:?}", String::from_utf8_lossy(rest));
             written.extend_from_slice(&room[..step.written]);
             if step.lone_surrogates > 0 {
@@ -216,8 +212,8 @@ mod tests {
             prop_assume!(!text.contains("\\ud800\\udc00"));
             let expected: String = tokens.iter().map(|token| token.1).collect();
             let lone = text.matches("\\udc00").count() + text.matches("\\ud800").count();
-            prop_assert_eq!(whole(&text, room, 0), (expected.clone(), lone));
-            prop_assert_eq!(whole(&text, room, FEW + 1), (expected, lone));
+            prop_assert_eq!(whole::<false>(&text, room), (expected.clone(), lone));
+            prop_assert_eq!(whole::<true>(&text, room), (expected, lone));
         }
     }
 }

@@ -17,6 +17,10 @@ pub(super) fn trim(text: &str) -> &str {
 }
 
 fn trim_start(text: &str) -> &str {
+    // Most texts do not begin with white space.
+    if !text.starts_with(char::is_whitespace) {
+        return text;
+    }
     let (mut rest, mut before) = (text.as_bytes(), [0; 2]);
     while let Some((block, tail)) = rest.split_first_chunk::<BLOCK>() {
         if !is_white(before, block) {
@@ -31,6 +35,9 @@ fn trim_start(text: &str) -> &str {
 }
 
 fn trim_end(text: &str) -> &str {
+    if !text.ends_with(char::is_whitespace) {
+        return text;
+    }
     let mut rest = text.as_bytes();
     while let Some((head, block)) = rest.split_last_chunk::<BLOCK>() {
         let before = head.last_chunk().copied().unwrap_or_default();
@@ -50,6 +57,9 @@ fn start_of_character(text: &str, at: usize) -> usize {
 /// Returns whether all bytes are parts of white space. `before` is the two bytes in front of the block.
 #[allow(clippy::indexing_slicing, reason = "there are two bytes more than places")]
 fn is_white(before: [u8; 2], block: &[u8; BLOCK]) -> bool {
+    if block.iter().fold(true, |all, byte| all & is_part(0, 0, *byte) & byte.is_ascii()) {
+        return true;
+    }
     let mut bytes = [0; BLOCK + 2];
     bytes[..2].copy_from_slice(&before);
     bytes[2..].copy_from_slice(block);
