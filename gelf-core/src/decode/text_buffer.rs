@@ -1,4 +1,4 @@
-//! Text that is written piece by piece.
+//! Collects text that is written piece by piece.
 
 use super::unescape::ROOM;
 
@@ -57,7 +57,7 @@ impl TextBuffer {
         }
     }
 
-    /// Moves the whole characters of the block to the string.
+    /// Moves the complete characters of the block to the string.
     #[cold]
     #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the block")]
     fn flush(&mut self) {
