@@ -16,18 +16,27 @@ const WINDOW: usize = BLOCK + PIECE;
 /// Returns the number of bytes read and the number of bytes written. The content of the room behind the
 /// written bytes is undefined.
 #[inline(never)]
-#[allow(clippy::indexing_slicing, reason = "the text is shorter than the window, and the room is longer")]
+#[allow(clippy::indexing_slicing, reason = "the text is shorter than the window")]
 pub(super) fn put_block<const RAW: bool>(text: &[u8], room: &mut [u8]) -> (usize, usize) {
     let Some(room) = room.first_chunk_mut::<ROOM>() else { return (0, 0) };
-    let mut padded = [0; WINDOW];
-    let window = text.first_chunk::<WINDOW>().unwrap_or_else(|| {
-        padded[..text.len()].copy_from_slice(text);
-        &padded
-    });
+    match text.first_chunk::<WINDOW>() {
+        Some(window) => put_window::<RAW>(window, BLOCK, room),
+        None => {
+            let mut padded = [0; WINDOW];
+            padded[..text.len()].copy_from_slice(text);
+            put_window::<RAW>(&padded, text.len().min(BLOCK), room)
+        }
+    }
+}
+
+/// Does the same as [`put_block`] for a block of this length and the bytes behind it.
+#[inline(always)]
+#[allow(clippy::indexing_slicing, reason = "the window and the room are longer than the block by a piece")]
+fn put_window<const RAW: bool>(window: &[u8; WINDOW], len: usize, room: &mut [u8; ROOM]) -> (usize, usize) {
     let (backslashes, ends) = find::<RAW>(window);
     let mut starts = escape_starts(backslashes);
     let end = (ends & !(starts << 1)).trailing_zeros() as usize;
-    let mut end = end.min(text.len()).min(BLOCK);
+    let mut end = end.min(len);
     starts &= u64::MAX.checked_shr((BLOCK - end) as u32).unwrap_or_default();
     let (mut read, mut written) = (0, 0);
     while starts != 0 {

@@ -20,6 +20,7 @@ const ROOM: usize = 4 * BLOCK;
 /// Replaces invalid UTF-8 by U+FFFD. The result is the same as that of [`String::from_utf8_lossy`], but this
 /// function is faster for text with many invalid bytes. Returns `None` if the result has more than `limit`
 /// bytes.
+#[allow(clippy::indexing_slicing, reason = "the text is shorter than the window")]
 pub(super) fn corrected(payload: &[u8], limit: usize, buffer: &mut TextBuffer) -> Option<String> {
     buffer.clear();
     let mut rest = payload;
@@ -29,9 +30,16 @@ pub(super) fn corrected(payload: &[u8], limit: usize, buffer: &mut TextBuffer) -
             rest = push_valid_windows(rest, buffer);
             valid_blocks = 0;
         }
-        let block = Block::read(rest);
+        let block = match rest.first_chunk::<{ BLOCK + PIECE }>() {
+            Some(window) => push_block(window, BLOCK, buffer),
+            None => {
+                // The null bytes behind the text end an invalid sequence.
+                let mut padded = [0; BLOCK + PIECE];
+                padded[..rest.len()].copy_from_slice(rest);
+                push_block(&padded, rest.len().min(BLOCK), buffer)
+            }
+        };
         valid_blocks = if block.invalid == 0 { valid_blocks + 1 } else { 0 };
-        block.push(buffer);
         rest = rest.get(block.len..).unwrap_or_default();
     }
     buffer.take().filter(|text| text.len() <= limit)
@@ -50,9 +58,16 @@ fn push_valid_windows<'a>(mut text: &'a [u8], buffer: &mut TextBuffer) -> &'a [u
     }
 }
 
-/// The start of a text, up to [`BLOCK`] bytes.
+/// Adds the corrected text of a block of this length, behind which the window has further bytes.
+#[inline(never)]
+fn push_block(window: &[u8; BLOCK + PIECE], len: usize, buffer: &mut TextBuffer) -> Block {
+    let block = Block::read(window.first_chunk().unwrap_or(&[0; BLOCK]), len);
+    block.push(window, buffer);
+    block
+}
+
+/// The sequences at the start of a text, up to [`BLOCK`] bytes.
 struct Block {
-    bytes: [u8; BLOCK + PIECE],
     /// A bit for each byte with which a character or an invalid sequence begins.
     starts: u64,
     /// A bit for each byte in front of which an invalid sequence ends.
@@ -62,22 +77,15 @@ struct Block {
 }
 
 impl Block {
-    #[allow(clippy::indexing_slicing, reason = "the text is shorter than the block")]
-    fn read(text: &[u8]) -> Self {
-        let mut bytes = [0; BLOCK];
-        let len = text.len().min(BLOCK);
-        match text.first_chunk::<BLOCK>() {
-            Some(text) => bytes = *text,
-            // The null bytes behind the text end an invalid sequence.
-            None => bytes[..len].copy_from_slice(text),
-        }
-        let mut block = Self { bytes: [0; BLOCK + PIECE], starts: 0, invalid: 0, len };
-        block.bytes[..BLOCK].copy_from_slice(&bytes);
-        if bytes.is_ascii() {
+    #[inline(always)]
+    #[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
+    fn read(text: &[u8; BLOCK], len: usize) -> Self {
+        let mut block = Self { starts: 0, invalid: 0, len };
+        if text.is_ascii() {
             return block;
         }
         let (mut state, mut states) = (0_u64, [0; BLOCK]);
-        for (byte, place) in bytes.iter().zip(&mut states) {
+        for (byte, place) in text.iter().zip(&mut states) {
             state = TRANSITIONS[usize::from(*byte)] >> (state % 64);
             *place = state as u8;
         }
@@ -100,13 +108,14 @@ impl Block {
         clippy::indexing_slicing,
         reason = "behind the block, a piece is visible and there is room for it"
     )]
-    fn push(&self, buffer: &mut TextBuffer) {
+    #[inline(always)]
+    fn push(&self, window: &[u8; BLOCK + PIECE], buffer: &mut TextBuffer) {
         let Some(room) = buffer.room(ROOM).first_chunk_mut::<ROOM>() else { return };
         let (mut read, mut written, mut invalid) = (0, 0, self.invalid);
         let mut put = |from: usize, to: usize, written: usize| {
-            room[written..written + PIECE].copy_from_slice(&self.bytes[from..from + PIECE]);
+            room[written..written + PIECE].copy_from_slice(&window[from..from + PIECE]);
             if to - from > PIECE {
-                room[written + PIECE..written + to - from].copy_from_slice(&self.bytes[from + PIECE..to]);
+                room[written + PIECE..written + to - from].copy_from_slice(&window[from + PIECE..to]);
             }
             let end = written + to - from;
             room[end..end + 4].copy_from_slice(&REPLACEMENT);

@@ -1,8 +1,8 @@
 //! Unescapes JSON strings (RFC 8259, section 7).
 //!
-//! A payload may have millions of escapes in an order that no processor can predict, and a wrong prediction costs
-//! as much time as ten bytes. Therefore, in a message with many escapes, short escapes are read a block at a time,
-//! without branches on the text. In other messages, reading one by one is faster.
+//! A payload may have millions of escapes in an order that no processor can predict, and a wrong prediction
+//! costs as much time as ten bytes. Therefore, in a message with many escapes, short escapes are read a block
+//! at a time, without branches on the text. In other messages, reading one by one is faster.
 
 use super::escape_block::{put_block, unescaped};
 use crate::encode::escape::{escapes, put, put_clean_blocks};
@@ -35,8 +35,9 @@ pub(super) fn unescape<const RAW: bool, const MANY: bool>(text: &[u8], room: &mu
     let mut result = Unescaped::default();
     let len = room.len();
     let (mut rest, mut room) = (text, room);
-    // The next run of clean bytes is probably like the last one.
-    let (mut run, mut run_from) = (LONG, text.len());
+    // The next run of clean bytes is probably like the last one. The first escapes are read one by one, since
+    // many strings are short.
+    let (mut run, mut run_from) = (LONG, text.len() + LONG);
     loop {
         if run >= LONG {
             (rest, room) = put_clean_blocks::<RAW>(rest, room);
