@@ -49,13 +49,13 @@ impl Outcome {
 
 /// The sources of all generated parts.
 pub(super) struct Tables {
-    topics: Vec<Topic>,
+    topics: &'static [Topic],
     board: Board,
 }
 
 impl Tables {
     /// Reads the board. `topics` are all vectors.
-    pub(super) fn load(topics: Vec<Topic>) -> Self {
+    pub(super) fn load(topics: &'static [Topic]) -> Self {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.html");
         let page = std::fs::read_to_string(page).unwrap();
         let (_, data) = page.split_once("id=\"results\">").unwrap();
@@ -225,7 +225,7 @@ impl Tables {
             let number = rule.name.trim_start_matches('R');
             let _ = writeln!(out, "[{}]: #rule-{number}", rule.name);
         }
-        for topic in &self.topics {
+        for topic in self.topics {
             let _ = writeln!(out, "[{0}]: ../spec-tests/vectors/{0}.json", topic.topic);
         }
         out
