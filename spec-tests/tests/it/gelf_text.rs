@@ -170,7 +170,7 @@ fn no_requirement_rests_on_choices_alone() {
     };
     let rests_on_choices = |sentence: &String| {
         let cited = cited_vectors(sentence);
-        sentence.contains("MUST") && !cited.is_empty() && cited.iter().all(|cited| is_choice(cited))
+        sentence.contains("MUST") && !cited.is_empty() && cited.iter().all(&is_choice)
     };
     let optional: Vec<_> = sentences(&prose).into_iter().filter(rests_on_choices).collect();
     assert!(optional.is_empty(), "an implementation that chooses otherwise is not wrong: {optional:#?}");
