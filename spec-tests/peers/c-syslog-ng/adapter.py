@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from gelf_subject import Literal, Refused, Unsupported, serve, to_text
+
 DATAGRAM_SIZE = 1420  # default of the protocol
 SECONDS = 3  # time limit for an answer; longer waits mean that a message is lost
 
@@ -36,25 +38,6 @@ log {{
   destination {{ graylog2(host("127.0.0.1") port({tcp}) transport(tcp)); }};
 }};
 """
-
-
-class Literal(str):
-    """JSON text of a number with all its digits."""
-
-
-def to_text(value):
-    """Returns JSON text in which numbers keep their digits."""
-    if isinstance(value, Literal):
-        return value
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(name)}:{to_text(entry)}" for name, entry in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(to_text, value)) + "]"
-    return json.dumps(value)
-
-
-class Unsupported(Exception):
-    """A request that the interface does not support."""
 
 
 def program_of(root):
@@ -190,33 +173,32 @@ def hello(root):
     }
 
 
-def main(root):
+class Subject:
+    """The syslog-ng of all requests, or None before it has started and after it has failed."""
+
     syslog_ng = None
-    for line in sys.stdin:
-        request = json.loads(line, parse_int=Literal, parse_float=Literal, parse_constant=Literal)
-        if request["do"] == "hello":
-            print(json.dumps(hello(root)), flush=True)
-            continue
-        if request["do"] != "send":
-            answer = {"unsupported": "a sender"}
-        else:
-            try:
-                message = message_of(request)
-                syslog_ng = syslog_ng or SyslogNg(root)
-                if request["transport"] == "udp":
-                    answer = {"datagrams": [datagram.hex() for datagram in syslog_ng.datagrams(message)]}
-                else:
-                    answer = {"stream": syslog_ng.stream(message).hex()}
-            except Unsupported as reason:
-                answer = {"unsupported": str(reason)}
-            except (TimeoutError, ConnectionError):
-                answer = {"error": {"text": syslog_ng.last_words()}}
-                syslog_ng.cleanup.close()
-                syslog_ng = None
-        answer["id"] = request["id"]
-        print(json.dumps(answer), flush=True)
-    if syslog_ng:
-        syslog_ng.cleanup.close()
+
+    def __init__(self, root):
+        self.root = root
+
+    def send(self, request):
+        message = message_of(request)
+        self.syslog_ng = self.syslog_ng or SyslogNg(self.root)
+        try:
+            if request["transport"] == "udp":
+                return {"datagrams": [datagram.hex() for datagram in self.syslog_ng.datagrams(message)]}
+            return {"stream": self.syslog_ng.stream(message).hex()}
+        except (TimeoutError, ConnectionError):
+            words = self.syslog_ng.last_words()
+            self.end()
+            raise Refused(words) from None
+
+    def end(self):
+        if self.syslog_ng:
+            self.syslog_ng.cleanup.close()
+        self.syslog_ng = None
 
 
-main(*sys.argv[1:])
+subject = Subject(sys.argv[1])
+serve(hello(sys.argv[1]), {"send": subject.send}, literal_numbers=True)
+subject.end()

@@ -9,7 +9,8 @@ import contextlib
 import json
 import struct
 import subprocess
-import sys
+
+from gelf_subject import Literal, Unsupported, serve
 
 GELF_PORT = 12201
 RECEIVER = bytes([192, 0, 2, 1])
@@ -22,10 +23,6 @@ class Pairs(list):
 
     def all(self, name):
         return [value for key, value in self if key == name]
-
-
-class Literal(str):
-    """JSON text that is copied into an answer: a number with all the digits that the dissector shows, or a word."""
 
 
 class Tshark:
@@ -136,17 +133,6 @@ def read(layers):
     return messages, [{"text": text} for text in errors]
 
 
-def to_text(value):
-    """Returns JSON text in which numbers keep their digits."""
-    if isinstance(value, Literal):
-        return value
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(name)}:{to_text(entry)}" for name, entry in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(to_text, value)) + "]"
-    return json.dumps(value)
-
-
 def hello():
     line = subprocess.run(["tshark", "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
     return {
@@ -161,46 +147,40 @@ def hello():
     }
 
 
-def receive(tshark, request):
-    senders, messages, errors = {}, [], []
-    for step in request["steps"]:
-        if "hex" not in step:
-            continue
-        if step["from"] not in senders:
-            senders[step["from"]] = tshark.new_sender()
-        datagram = bytes.fromhex(step["hex"])
-        layers = tshark.layers(senders[step["from"]], step.get("at", 0), datagram)
-        more_messages, more_errors = read(layers)
-        messages += more_messages
-        errors += more_errors
-    return {"messages": messages, "errors": errors}
+def layers_of(tshark, steps):
+    """Returns the layers of each datagram."""
+    senders = {}
+    for step in steps:
+        if "hex" in step:
+            if step["from"] not in senders:
+                senders[step["from"]] = tshark.new_sender()
+            yield tshark.layers(senders[step["from"]], step.get("at", 0), bytes.fromhex(step["hex"]))
 
 
-def receive_with(tshark, request):
-    """Returns the answer, and the tshark for the next request, or None if it has ended."""
-    tshark = tshark or Tshark()
-    try:
-        return receive(tshark, request), tshark
-    except EOFError:
-        return {"messages": [], "errors": [], "crashed": f"tshark ended: {tshark.end()}"}, None
+class Subject:
+    """The tshark of all requests, or None before it has started and after it has ended."""
 
-
-def main():
     tshark = None
-    for line in sys.stdin:
-        request = json.loads(line)
-        if request["do"] == "hello":
-            answer = hello()
-        elif request["do"] != "receive" or request["transport"] != "udp":
-            answer = {"id": request["id"], "unsupported": "a dissector of UDP datagrams only"}
-        elif any(len(step.get("hex", "")) > 2 * LONGEST_DATAGRAM for step in request["steps"]):
-            answer = {"id": request["id"], "unsupported": "longer than a datagram"}
-        else:
-            answer, tshark = receive_with(tshark, request)
-            answer["id"] = request["id"]
-        print(to_text(answer), flush=True)
-    if tshark:
-        tshark.end()
+
+    def receive(self, request):
+        if request["transport"] != "udp":
+            raise Unsupported("a dissector of UDP datagrams only")
+        if any(len(step.get("hex", "")) > 2 * LONGEST_DATAGRAM for step in request["steps"]):
+            raise Unsupported("longer than a datagram")
+        self.tshark = self.tshark or Tshark()
+        answer = {"messages": [], "errors": []}
+        try:
+            for layers in layers_of(self.tshark, request["steps"]):
+                messages, errors = read(layers)
+                answer["messages"] += messages
+                answer["errors"] += errors
+            return answer
+        except EOFError:
+            ended, self.tshark = self.tshark, None
+            return {"crashed": f"tshark ended: {ended.end()}"}
 
 
-main()
+subject = Subject()
+serve(hello(), {"receive": subject.receive})
+if subject.tshark:
+    subject.tshark.end()

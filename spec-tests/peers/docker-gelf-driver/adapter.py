@@ -14,16 +14,10 @@ import socket
 import sys
 import tarfile
 
+from gelf_subject import Refused, Unsupported, serve
+
 DATAGRAM_SIZE = 1420
 FORCED_RECEIVE_BUFFER = getattr(socket, "SO_RCVBUFFORCE", 33)  # exceeds the system's limit; needs root
-
-
-class Refused(Exception):
-    """An error message of the Engine."""
-
-
-class Unsupported(Exception):
-    """A request that the driver does not support."""
 
 
 class Engine:
@@ -159,23 +153,6 @@ def hello(engine):
     }
 
 
-def main(path, image):
-    engine = Engine(path)
-    for line in sys.stdin:
-        request = json.loads(line)
-        if request["do"] == "hello":
-            answer = hello(engine)
-        elif request["do"] == "send":
-            try:
-                answer = send(engine, image, request)
-            except Unsupported as reason:
-                answer = {"unsupported": str(reason)}
-            except Refused as reason:
-                answer = {"error": {"text": str(reason)}}
-            answer["id"] = request["id"]
-        else:
-            answer = {"id": request["id"], "unsupported": "a sender"}
-        print(json.dumps(answer), flush=True)
-
-
-main(*sys.argv[1:])
+path, image = sys.argv[1:]
+engine = Engine(path)
+serve(hello(engine), {"send": lambda request: send(engine, image, request)})

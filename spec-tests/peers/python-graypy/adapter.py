@@ -1,24 +1,12 @@
 """Adapter of the subject protocol for graypy, whose handlers for Python's logging only support sockets."""
 
-import contextlib
 import importlib.metadata
-import sys
 import warnings
 
+from gelf_subject import CHUNK_HEADER, LOOPBACK, Unsupported, serve
 from graypy import GELFTCPHandler, GELFUDPHandler
 from graypy.handler import GELFChunkOverflowWarning, GELFWarningChunker
-from python_logging import (
-    CHUNK_HEADER,
-    LOOPBACK,
-    Refused,
-    Unsupported,
-    datagrams_of,
-    describe,
-    record_of,
-    refusals,
-    serve,
-    stream_of,
-)
+from python_logging import record_of, sent
 
 HELLO = {
     "name": "graypy",
@@ -31,54 +19,34 @@ HELLO = {
     "The request chunk calls the handler's send.",
 }
 
+# The chunker warns of a message that it drops.
+warnings.simplefilter("error", GELFChunkOverflowWarning)
+
 
 def chunker_of(request):
     return GELFWarningChunker(chunk_size=request.get("datagram_size", 1420) - CHUNK_HEADER)
 
 
-def handle(handler, call):
-    """Calls the handler, and raises its output and warnings as errors, because it drops the record."""
-    failures = []
-    handler.handleError = lambda _: failures.append(describe(sys.exc_info()[1]))
-    with contextlib.closing(handler), refusals(), warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        call()
-    overflows = (warning for warning in warned if issubclass(warning.category, GELFChunkOverflowWarning))
-    failures.extend(describe(warning.message) for warning in overflows)
-    if failures:
-        raise Refused(failures[0])
-
-
 def send(request):
-    message = request["message"]
-    compression = request.get("compression", "none")
+    host, compression = request["message"].get("host"), request.get("compression", "none")
     if compression not in ("none", "zlib"):
         raise Unsupported(f"no {compression}, only zlib")
     if request["transport"] == "tcp" and compression != "none":
         raise Unsupported("no compression on TCP")
-    record = record_of(message)
-    host = message.get("host")
+    record = record_of(request["message"])
 
-    def log_udp(port):
-        chunker = chunker_of(request)
-        handler = GELFUDPHandler(LOOPBACK, port, chunker, compress=compression == "zlib", localname=host)
-        handle(handler, lambda: handler.handle(record))
+    def handler_of(port):
+        if request["transport"] == "tcp":
+            return GELFTCPHandler(LOOPBACK, port, localname=host)
+        return GELFUDPHandler(LOOPBACK, port, chunker_of(request), compress=compression == "zlib", localname=host)
 
-    def log_tcp(port):
-        handler = GELFTCPHandler(LOOPBACK, port, localname=host)
-        handle(handler, lambda: handler.handle(record))
-
-    if request["transport"] == "udp":
-        return {"datagrams": datagrams_of(log_udp)}
-    return {"stream": stream_of(log_tcp)}
+    return sent(request, handler_of, lambda handler: handler.handle(record))
 
 
 def chunk(request):
-    def cut(port):
-        handler = GELFUDPHandler(LOOPBACK, port, chunker_of(request))
-        handle(handler, lambda: handler.send(bytes.fromhex(request["payload"])))
-
-    return {"datagrams": datagrams_of(cut)}
+    payload = bytes.fromhex(request["payload"])
+    handler_of = lambda port: GELFUDPHandler(LOOPBACK, port, chunker_of(request))
+    return sent(request, handler_of, lambda handler: handler.send(payload))
 
 
 serve(HELLO, {"send": send, "chunk": chunk})

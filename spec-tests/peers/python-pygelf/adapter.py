@@ -1,22 +1,10 @@
 """Adapter of the subject protocol for pygelf, whose handlers for Python's logging only support sockets."""
 
-import contextlib
 import importlib.metadata
-import sys
 
 import pygelf
-from python_logging import (
-    CHUNK_HEADER,
-    LOOPBACK,
-    Refused,
-    Unsupported,
-    datagrams_of,
-    describe,
-    record_of,
-    refusals,
-    serve,
-    stream_of,
-)
+from gelf_subject import CHUNK_HEADER, LOOPBACK, Unsupported, serve
+from python_logging import record_of, sent
 
 HELLO = {
     "name": "pygelf",
@@ -32,37 +20,26 @@ HELLO = {
 
 
 def send(request):
-    message = request["message"]
     compression = request.get("compression", "none")
     if compression not in ("none", "zlib"):
         raise Unsupported(f"no {compression}, only zlib")
-    record = record_of(message)
-    options = {"compress": compression == "zlib", "include_extra_fields": bool(message.get("fields"))}
-    if request["transport"] == "udp":
-        options["chunk_size"] = request.get("datagram_size", 1420) - CHUNK_HEADER
-    failures = []
+    record = record_of(request["message"])
+    has_fields = bool(request["message"].get("fields"))
+    options = {"compress": compression == "zlib", "include_extra_fields": has_fields}
 
-    def log(port):
-        make = pygelf.GelfUdpHandler if request["transport"] == "udp" else pygelf.GelfTcpHandler
-        handler = make(host=LOOPBACK, port=port, **options)
-        # By default it prints the traceback and drops the message.
-        handler.handleError = lambda _: failures.append(describe(sys.exc_info()[1]))
-        with contextlib.closing(handler), refusals():
-            handler.handle(record)
+    def handler_of(port):
+        if request["transport"] == "tcp":
+            return pygelf.GelfTcpHandler(host=LOOPBACK, port=port, **options)
+        size = request.get("datagram_size", 1420) - CHUNK_HEADER
+        return pygelf.GelfUdpHandler(host=LOOPBACK, port=port, chunk_size=size, **options)
 
-    answer = {"datagrams": datagrams_of(log)} if request["transport"] == "udp" else {"stream": stream_of(log)}
-    if failures:
-        raise Refused(failures[0])
-    return answer
+    return sent(request, handler_of, lambda handler: handler.handle(record))
 
 
 def chunk(request):
-    def cut(port):
-        handler = pygelf.GelfUdpHandler(LOOPBACK, port, chunk_size=request["datagram_size"] - CHUNK_HEADER)
-        with contextlib.closing(handler), refusals():
-            handler.send(bytes.fromhex(request["payload"]))
-
-    return {"datagrams": datagrams_of(cut)}
+    payload, size = bytes.fromhex(request["payload"]), request["datagram_size"] - CHUNK_HEADER
+    handler_of = lambda port: pygelf.GelfUdpHandler(LOOPBACK, port, chunk_size=size)
+    return sent(request, handler_of, lambda handler: handler.send(payload))
 
 
 serve(HELLO, {"send": send, "chunk": chunk})

@@ -1,0 +1,137 @@
+"""The subject protocol of the GELF conformance suite (spec-tests/PROTOCOL.md), for adapters in Python.
+
+An adapter calls `serve` with its answer to "hello" and a function for each request that its library supports:
+
+    def send(request):
+        def log(port):
+            library.Sender("127.0.0.1", port).send(request["message"])
+
+        return {"datagrams": capture_udp(log)}
+
+    serve({"name": "library", "version": "1.0", "language": "Python", "can": ["send"], "sends": ["udp"]}, {"send": send})
+"""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+
+LOOPBACK = "127.0.0.1"
+CHUNK_HEADER = 12
+
+#: Seconds until a capture ends whose library sends nothing.
+SECONDS = 2
+
+
+class Unsupported(Exception):
+    """A request that the library does not support."""
+
+
+class Refused(Exception):
+    """An error of the library."""
+
+
+class Literal(str):
+    """A number as its JSON text, with all its digits, or another JSON text to copy into an answer."""
+
+
+def describe(error):
+    return f"{type(error).__name__}: {error}"[:200]
+
+
+@contextlib.contextmanager
+def refusals():
+    """Wraps calls of the library, to distinguish its errors from those of the adapter."""
+    try:
+        yield
+    except Exception as error:
+        raise Refused(describe(error)) from error
+
+
+def capture_udp(send):
+    """Calls `send` with the port of a UDP socket, and returns the datagrams that it sent before it returned."""
+    received = []
+    end = os.urandom(16)
+
+    def receive():
+        while (datagram := receiver.recv(65536)) != end:
+            received.append(datagram)
+
+    with socket.socket(type=socket.SOCK_DGRAM) as receiver, socket.socket(type=socket.SOCK_DGRAM) as marker:
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        receiver.bind((LOOPBACK, 0))
+        receiver.settimeout(SECONDS)
+        reader = threading.Thread(target=receive)
+        reader.start()
+        try:
+            send(receiver.getsockname()[1])
+        finally:
+            # The loopback keeps the order, so this is the last datagram.
+            marker.sendto(end, receiver.getsockname())
+            reader.join()
+    return [datagram.hex() for datagram in received]
+
+
+def capture_tcp(send):
+    """Calls `send` with the port of a TCP server, and returns the bytes received until the connection is closed."""
+    received = bytearray()
+
+    def receive():
+        while True:
+            connection, peer = server.accept()
+            with connection:
+                connection.settimeout(SECONDS)
+                if peer == marker.getsockname():
+                    return
+                while part := connection.recv(65536):
+                    received.extend(part)
+
+    with socket.create_server((LOOPBACK, 0)) as server, socket.socket() as marker:
+        marker.bind((LOOPBACK, 0))
+        server.settimeout(SECONDS)
+        reader = threading.Thread(target=receive)
+        reader.start()
+        try:
+            send(server.getsockname()[1])
+        finally:
+            # A second connection ends the reader if the library made none.
+            marker.connect(server.getsockname())
+            reader.join()
+    return received.hex()
+
+
+def to_text(value):
+    """Returns JSON text in which a Literal stands as it is."""
+    if isinstance(value, Literal):
+        return value
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(name)}:{to_text(entry)}" for name, entry in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(to_text, value)) + "]"
+    return json.dumps(value)
+
+
+def answer(request, commands):
+    try:
+        if request["do"] not in commands:
+            raise Unsupported(f"the library does not {request['do']}")
+        return commands[request["do"]](request)
+    except Unsupported as reason:
+        return {"unsupported": str(reason)}
+    except Refused as error:
+        return {"error": {"text": str(error)}}
+
+
+def serve(hello, commands, literal_numbers=False):
+    """Answers the requests on standard input until it ends.
+
+    `commands` maps the requests that the library supports to functions from a request to the members of its answer.
+    With `literal_numbers`, the numbers of a request are of the type `Literal`.
+    """
+    numbers = dict.fromkeys(("parse_int", "parse_float", "parse_constant"), Literal) if literal_numbers else {}
+    for line in sys.stdin:
+        request = json.loads(line, **numbers)
+        reply = hello if request["do"] == "hello" else {"id": request["id"], **answer(request, commands)}
+        print(to_text(reply), flush=True)
