@@ -2,13 +2,12 @@
 
 // Adapter of the subject protocol for gelf-pro, which only supports sockets.
 
-const { once } = require('events');
-const net = require('net');
-
 const log = require('gelf-pro');
 const { version } = require('gelf-pro/package.json');
 
-const { LOOPBACK, Refused, Unsupported, checkNumbers, datagramsOf, serve } = require('../node_sockets');
+const {
+  LOOPBACK, Refused, Unsupported, captureTcp, captureUdp, checkNumbers, serve,
+} = require('../../adapters/node/gelf-subject');
 
 // Maximum size of its datagrams over IPv4, headers included; no option changes it.
 const DATAGRAM_SIZE = 1400;
@@ -23,27 +22,6 @@ const HELLO = {
     'Uses message, or info if there is no level, with host, timestamp and full_message in its extra. Over UDP it '
     + `always compresses with zlib and cuts chunks at ${DATAGRAM_SIZE} bytes, so other requests are unsupported.`,
 };
-
-// Calls `send` with the port of a TCP server, and returns the bytes received until the connection is closed.
-async function streamOf(send) {
-  const server = net.createServer();
-  try {
-    server.listen(0, LOOPBACK);
-    await once(server, 'listening');
-    const received = new Promise((resolve, reject) => {
-      server.once('connection', (connection) => {
-        const parts = [];
-        connection.on('data', (part) => parts.push(part));
-        connection.on('end', () => resolve(Buffer.concat(parts)));
-        connection.on('error', reject);
-      });
-    });
-    await send(server.address().port);
-    return (await received).toString('hex');
-  } finally {
-    server.close();
-  }
-}
 
 function logMessage({ transport, message }, port) {
   const { short_message: text, level, fields, ...extra } = message;
@@ -67,11 +45,11 @@ async function send(request) {
   checkNumbers(request.message);
   if (transport === 'tcp') {
     if (compression !== 'none') throw new Unsupported('no compression on TCP');
-    return { stream: await streamOf((port) => logMessage(request, port)) };
+    return { stream: await captureTcp((port) => logMessage(request, port)) };
   }
   if (compression !== 'zlib') throw new Unsupported('always zlib on UDP');
   if (datagramSize < DATAGRAM_SIZE) throw new Unsupported(`always datagrams of up to ${DATAGRAM_SIZE} bytes`);
-  return { datagrams: await datagramsOf((port) => logMessage(request, port)) };
+  return { datagrams: await captureUdp((port) => logMessage(request, port)) };
 }
 
 serve(HELLO, { send });

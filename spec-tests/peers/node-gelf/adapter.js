@@ -5,9 +5,9 @@
 const Gelf = require('gelf');
 const { version } = require('gelf/package.json');
 
-const { LOOPBACK, Refused, Unsupported, checkNumbers, datagramsOf, serve } = require('../node_sockets');
-
-const CHUNK_HEADER = 12;
+const {
+  CHUNK_HEADER, LOOPBACK, Refused, Unsupported, captureUdp, checkNumbers, serve,
+} = require('../../adapters/node/gelf-subject');
 
 const HELLO = {
   name: 'gelf (gelf-node)',
@@ -26,16 +26,10 @@ async function datagramsOfLogger({ datagram_size: datagramSize = 1420 }, use) {
   const chunkSize = datagramSize - CHUNK_HEADER;
   if (chunkSize < 1) throw new Unsupported(`with a chunk size of ${chunkSize} chunking never ends`);
   let failure;
-  const datagrams = await datagramsOf(async (port) => {
-    const logger = new Gelf({
-      graylogHostname: LOOPBACK,
-      graylogPort: port,
-      connection: 'wan',
-      maxChunkSizeWan: chunkSize,
-    });
-    logger.on('error', (error) => {
-      failure = error;
-    });
+  const datagrams = await captureUdp(async (port) => {
+    const options = { connection: 'wan', maxChunkSizeWan: chunkSize };
+    const logger = new Gelf({ graylogHostname: LOOPBACK, graylogPort: port, ...options });
+    logger.on('error', (error) => { failure = error; });
     failure = (await new Promise((resolve) => use(logger, resolve))) || failure;
     logger.closeSocket();
   });

@@ -1,28 +1,40 @@
 'use strict';
 
-// Shared parts of adapters for JavaScript libraries that only support sockets.
+// The subject protocol of the GELF conformance suite (spec-tests/PROTOCOL.md), for adapters in JavaScript.
+//
+// An adapter calls `serve` with its answer to "hello" and a function for each request that its library supports:
+//
+//   serve(
+//     { name: 'library', version: '1.0', language: 'JavaScript', can: ['send'], sends: ['udp'] },
+//     { send: async ({ message }) => ({ datagrams: await captureUdp((port) => library.send(port, message)) }) },
+//   );
 
 const crypto = require('crypto');
 const dgram = require('dgram');
 const { once } = require('events');
+const net = require('net');
 const readline = require('readline');
 
 const LOOPBACK = '127.0.0.1';
+const CHUNK_HEADER = 12;
 
+// A request that the library does not support.
 class Unsupported extends Error {}
+
+// An error of the library.
 class Refused extends Error {}
 
 // A JavaScript number would change a larger integer before the library is called.
 function checkNumbers({ fields = {} }) {
   for (const value of Object.values(fields)) {
     if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
-      throw new Unsupported("JavaScript numbers hold integers of at most 53 bits");
+      throw new Unsupported('JavaScript numbers hold integers of at most 53 bits');
     }
   }
 }
 
-// Calls `send` with the port of a UDP socket, and returns the received datagrams.
-async function datagramsOf(send) {
+// Calls `send` with the port of a UDP socket, and returns the datagrams that it sent before it returned.
+async function captureUdp(send) {
   const receiver = dgram.createSocket({ type: 'udp4', recvBufferSize: 4 << 20 });
   const marker = dgram.createSocket('udp4');
   const received = [];
@@ -45,10 +57,31 @@ async function datagramsOf(send) {
   return received.map((datagram) => datagram.toString('hex'));
 }
 
+// Calls `send` with the port of a TCP server, and returns the bytes received until the connection is closed.
+async function captureTcp(send) {
+  const server = net.createServer();
+  try {
+    server.listen(0, LOOPBACK);
+    await once(server, 'listening');
+    const received = new Promise((resolve, reject) => {
+      server.once('connection', (connection) => {
+        const parts = [];
+        connection.on('data', (part) => parts.push(part));
+        connection.on('end', () => resolve(Buffer.concat(parts)));
+        connection.on('error', reject);
+      });
+    });
+    await send(server.address().port);
+    return (await received).toString('hex');
+  } finally {
+    server.close();
+  }
+}
+
 async function answer(request, commands) {
   try {
     const command = commands[request.do];
-    if (!command) throw new Unsupported('the library only sends');
+    if (!command) throw new Unsupported(`the library does not ${request.do}`);
     return await command(request);
   } catch (error) {
     if (error instanceof Unsupported) return { unsupported: error.message };
@@ -57,7 +90,8 @@ async function answer(request, commands) {
   }
 }
 
-// Answers the requests on standard input. `commands` maps the requests that the library supports to functions.
+// Answers the requests on standard input until it ends. `commands` maps the requests that the library supports to
+// functions from a request to the members of its answer.
 async function serve(hello, commands) {
   for await (const line of readline.createInterface({ input: process.stdin })) {
     const request = JSON.parse(line);
@@ -66,4 +100,4 @@ async function serve(hello, commands) {
   }
 }
 
-module.exports = { LOOPBACK, Refused, Unsupported, checkNumbers, datagramsOf, serve };
+module.exports = { CHUNK_HEADER, LOOPBACK, Refused, Unsupported, captureTcp, captureUdp, checkNumbers, serve };
