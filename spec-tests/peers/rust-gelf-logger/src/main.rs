@@ -1,8 +1,8 @@
 //! Adapter of the subject protocol (`../../PROTOCOL.md`) for the crate gelf_logger, which only sends `log`
 //! records over TCP.
 
-#[path = "../../rust_adapter.rs"]
-mod adapter;
+#[path = "../../../adapters/rust/gelf_subject.rs"]
+mod gelf_subject;
 
 use std::io;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use gelf_logger::{Error, GelfLevel, GelfLogger, INTERNAL_LEVEL_FIELD_NAME};
 use log::{Level, LevelFilter, Log, Record, kv};
 use serde_json::{Value, json};
 
-use adapter::{hexadecimal, listen, serve, unsupported};
+use gelf_subject::{Answer, capture_tcp, refused, serve, unsupported};
 
 /// Error that the library's thread reported.
 static FAILURE: Mutex<Option<String>> = Mutex::new(None);
@@ -26,42 +26,40 @@ fn main() -> io::Result<()> {
     serve(include_str!("../Cargo.lock"), "gelf_logger", hello, send)
 }
 
-fn send(request: &Value) -> Value {
+fn send(request: &Value) -> Answer {
     if request["transport"] != "tcp" {
-        return unsupported("it sends only over TCP");
+        return Err(unsupported("it sends only over TCP"));
     }
     if !matches!(request["compression"].as_str(), None | Some("none")) {
-        return unsupported("no compression");
+        return Err(unsupported("no compression"));
     }
     let message = &request["message"];
     let level = match &message["level"] {
         Value::Null => None,
         level => match level.as_u64().map(u32::try_from) {
             Some(Ok(level)) => Some(GelfLevel::from(level)),
-            _ => return unsupported("GelfLevel is made of a u32"),
+            _ => return Err(unsupported("GelfLevel is made of a u32")),
         },
     };
     if message.get("full_message").is_some() {
-        return unsupported("no full_message");
+        return Err(unsupported("no full_message"));
     }
-    let (address, reader) = listen();
     *FAILURE.lock().expect("the failure") = None;
-    let logger = GelfLogger::builder()
-        .filter_level(LevelFilter::Trace)
-        .hostname("127.0.0.1".to_owned())
-        .port(address.port())
-        .tls(false)
-        .null_character(true)
-        .background_error_handler(Some(note_failure))
-        .build()
-        .expect("a logger");
-    log(&logger, level, message);
-    drop(logger); // Dropping the logger sends all records and closes the connection.
-    let bytes = reader.join().expect("the reader").expect("bytes");
-    match FAILURE.lock().expect("the failure").take() {
-        Some(text) => json!({"error": {"text": text}}),
-        None => json!({"stream": hexadecimal(&bytes)}),
-    }
+    let sent = capture_tcp(|address| {
+        let logger = GelfLogger::builder()
+            .filter_level(LevelFilter::Trace)
+            .hostname("127.0.0.1".to_owned())
+            .port(address.port())
+            .tls(false)
+            .null_character(true)
+            .background_error_handler(Some(note_failure))
+            .build()
+            .expect("a logger");
+        log(&logger, level, message);
+        // Dropping the logger sends all records and closes the connection.
+        Ok(())
+    });
+    FAILURE.lock().expect("the failure").take().map_or(sent, |text| Err(refused(text)))
 }
 
 fn note_failure(error: Error) {

@@ -1,7 +1,7 @@
 //! Adapter of the subject protocol (`../../PROTOCOL.md`) for the crate gelf, which only sends.
 
-#[path = "../../rust_adapter.rs"]
-mod adapter;
+#[path = "../../../adapters/rust/gelf_subject.rs"]
+mod gelf_subject;
 
 use std::io;
 
@@ -11,32 +11,25 @@ use gelf::{
 };
 use serde_json::{Value, json};
 
-use adapter::{hexadecimal, listen, serve, unsupported};
-
-/// Size of a chunk header in bytes. The library's chunk size excludes the header.
-const CHUNK_HEADER: u64 = 12;
+use gelf_subject::{Answer, CHUNK_HEADER, capture_tcp, datagrams, refused, serve, unsupported};
 
 fn main() -> io::Result<()> {
     let hello = json!({
         "sends": ["udp", "tcp"],
         "notes": "Datagrams come from WireMessage::to_chunked_message; UdpBackend sends them unchanged.",
     });
-    serve(include_str!("../Cargo.lock"), "gelf", hello, |request| {
-        send(request).unwrap_or_else(|refusal| refusal)
-    })
+    serve(include_str!("../Cargo.lock"), "gelf", hello, send)
 }
 
 /// Builds an answer with the texts of the library's error and of all its causes.
 macro_rules! error {
     ($error:expr) => {{
         let words: Vec<String> = $error.iter_chain().map(|cause| cause.to_string()).collect();
-        json!({"error": {"text": words.join(": ")}})
+        refused(words.join(": "))
     }};
 }
 
-/// Sends the message of a request, and returns the answer. The error value is also an answer: the reason why
-/// nothing was sent.
-fn send(request: &Value) -> Result<Value, Value> {
+fn send(request: &Value) -> Answer {
     let compression = match request["compression"].as_str() {
         None | Some("none") => MessageCompression::None,
         Some("gzip") => MessageCompression::Gzip { level: 1 }, // The crate's default level.
@@ -49,7 +42,12 @@ fn send(request: &Value) -> Result<Value, Value> {
         if compression != MessageCompression::None {
             return Err(unsupported("TcpBackend has no compression"));
         }
-        return stream(message, host);
+        return capture_tcp(|address| {
+            let backend = TcpBackend::new(address).map_err(|error| error!(error))?;
+            let logger = logger(Box::new(NullBackend::new()), host)?;
+            // Logger::log_message makes the same call, but discards the error.
+            backend.log_message(WireMessage::new(message, &logger)).map_err(|error| error!(error))
+        });
     }
     let size = request["datagram_size"].as_u64().unwrap_or(1420).saturating_sub(CHUNK_HEADER);
     let size = ChunkSize::Custom(size.try_into().map_err(|_| unsupported("ChunkSize is a u16"))?);
@@ -57,7 +55,7 @@ fn send(request: &Value) -> Result<Value, Value> {
     let chunked = WireMessage::new(message, &logger)
         .to_chunked_message(size, compression)
         .map_err(|error| error!(error))?;
-    Ok(json!({"datagrams": chunked.iter().map(|datagram| hexadecimal(&datagram)).collect::<Vec<_>>()}))
+    Ok(datagrams(chunked.iter()))
 }
 
 fn logger(backend: Box<dyn Backend>, host: Option<&str>) -> Result<Logger, Value> {
@@ -85,17 +83,4 @@ fn message(asked: &Value) -> Result<Message<'_>, Value> {
         message.set_metadata(name.as_str(), value).map_err(|error| error!(error))?;
     }
     Ok(message)
-}
-
-/// Returns an answer with the bytes that `TcpBackend` sends before it is dropped.
-fn stream(message: Message<'_>, host: Option<&str>) -> Result<Value, Value> {
-    let (address, reader) = listen();
-    let backend = TcpBackend::new(address).map_err(|error| error!(error))?;
-    let logger = logger(Box::new(NullBackend::new()), host)?;
-    // Logger::log_message makes the same call, but discards the error.
-    backend.log_message(WireMessage::new(message, &logger)).map_err(|error| error!(error))?;
-    drop(backend);
-    let bytes =
-        reader.join().expect("the reader").map_err(|error| json!({"error": {"text": error.to_string()}}))?;
-    Ok(json!({"stream": hexadecimal(&bytes)}))
 }

@@ -1,19 +1,17 @@
 //! Adapter of the subject protocol (`../../PROTOCOL.md`) for the crate tracing-gelf, which only sends
 //! `tracing` events.
 
-#[path = "../../rust_adapter.rs"]
-mod adapter;
+#[path = "../../../adapters/rust/gelf_subject.rs"]
+mod gelf_subject;
 
 use std::io;
-use std::net::UdpSocket;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tracing::{Dispatch, dispatcher, field};
-use tracing_gelf::{Builder, ConnectionErrors, Logger};
+use tracing_gelf::{ConnectionErrors, Logger};
 use tracing_subscriber::layer::SubscriberExt;
 
-use adapter::{hexadecimal, listen, serve, unsupported};
+use gelf_subject::{Answer, capture_tcp, capture_udp, refused, serve, unsupported};
 
 fn main() -> io::Result<()> {
     let hello = json!({
@@ -27,13 +25,13 @@ fn main() -> io::Result<()> {
     serve(include_str!("../Cargo.lock"), "tracing-gelf", hello, send)
 }
 
-fn send(request: &Value) -> Value {
+fn send(request: &Value) -> Answer {
     if !matches!(request["compression"].as_str(), None | Some("none")) {
-        return unsupported("no compression");
+        return Err(unsupported("no compression"));
     }
     let message = &request["message"];
     if message.get("level").is_some_and(|level| !level.is_i64()) {
-        return unsupported("the level is an integer");
+        return Err(unsupported("the level is an integer"));
     }
     let mut builder = Logger::builder();
     if let Some(host) = message["host"].as_str() {
@@ -42,14 +40,21 @@ fn send(request: &Value) -> Value {
     for (name, value) in message["fields"].as_object().into_iter().flatten() {
         builder = builder.additional_field(name, value.clone());
     }
-    let sent = match request["transport"].as_str() {
+    match request["transport"].as_str() {
         Some("udp") if request["datagram_size"].as_u64().is_some_and(|size| size != 1420) => {
-            return unsupported("the datagram size is fixed");
+            Err(unsupported("the datagram size is fixed"))
         }
-        Some("udp") => datagrams(builder, message),
-        _ => stream(builder, message),
-    };
-    sent.unwrap_or_else(|text| json!({"error": {"text": text}}))
+        Some("udp") => capture_udp(|address| {
+            let (logger, mut handle) = builder.connect_udp(address).map_err(refused)?;
+            log(logger, message);
+            run(handle.connect())
+        }),
+        _ => capture_tcp(|address| {
+            let (logger, mut handle) = builder.connect_tcp(address).map_err(refused)?;
+            log(logger, message);
+            run(handle.connect())
+        }),
+    }
 }
 
 /// Logs the message. Dropping the logger ends the connection.
@@ -66,33 +71,8 @@ fn log(logger: Logger, message: &Value) {
 }
 
 /// Runs the library until everything is sent.
-fn run(connection: impl Future<Output = ConnectionErrors>) -> Result<(), String> {
+fn run(connection: impl Future<Output = ConnectionErrors>) -> Result<(), Value> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
     let ConnectionErrors(errors) = runtime.block_on(connection);
-    errors.first().map_or(Ok(()), |(_, error)| Err(error.to_string()))
-}
-
-fn datagrams(builder: Builder, message: &Value) -> Result<Value, String> {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port on the loopback");
-    let address = socket.local_addr().expect("an address");
-    let (logger, mut handle) = builder.connect_udp(address).map_err(|error| error.to_string())?;
-    log(logger, message);
-    run(handle.connect())?;
-    // The library has sent everything, but a slow kernel can deliver datagrams later.
-    socket.set_read_timeout(Some(Duration::from_millis(30))).expect("a time-out");
-    let mut buffer = [0; 1 << 16];
-    let mut datagrams = Vec::new();
-    while let Ok(length) = socket.recv(&mut buffer) {
-        datagrams.push(hexadecimal(&buffer[..length]));
-    }
-    Ok(json!({"datagrams": datagrams}))
-}
-
-fn stream(builder: Builder, message: &Value) -> Result<Value, String> {
-    let (address, reader) = listen();
-    let (logger, mut handle) = builder.connect_tcp(address).map_err(|error| error.to_string())?;
-    log(logger, message);
-    run(handle.connect())?;
-    let bytes = reader.join().expect("the reader").map_err(|error| error.to_string())?;
-    Ok(json!({"stream": hexadecimal(&bytes)}))
+    errors.first().map_or(Ok(()), |(_, error)| Err(refused(error)))
 }
