@@ -4,15 +4,15 @@
 package main
 
 import (
-	"go-gelf-v2-subject/subject"
+	"go-gelf-v2-subject/adapter"
 
 	"gopkg.in/Graylog2/go-gelf.v2/gelf"
 )
 
 func main() {
-	subject.Serve(subject.Version{
+	adapter.Serve(adapter.Version{
 		Name: "go-gelf v1",
-		NewUDPWriter: func(address string, compression gelf.CompressType) (subject.Writer, error) {
+		NewUDPWriter: func(address string, compression gelf.CompressType) (adapter.Writer, error) {
 			writer, err := gelf.NewWriter(address)
 			if err == nil {
 				writer.CompressionType = compression

@@ -1,5 +1,10 @@
 module go-gelf-v2-subject
 
-go 1.19
+go 1.21
 
-require gopkg.in/Graylog2/go-gelf.v2 v2.0.0-20191017102106-1550ee647df0
+require (
+	gelf-subject v0.0.0
+	gopkg.in/Graylog2/go-gelf.v2 v2.0.0-20191017102106-1550ee647df0
+)
+
+replace gelf-subject => ../../adapters/go

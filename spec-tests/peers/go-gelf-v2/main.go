@@ -4,21 +4,21 @@
 package main
 
 import (
-	"go-gelf-v2-subject/subject"
+	"go-gelf-v2-subject/adapter"
 
 	"gopkg.in/Graylog2/go-gelf.v2/gelf"
 )
 
 func main() {
-	subject.Serve(subject.Version{
+	adapter.Serve(adapter.Version{
 		Name: "go-gelf v2",
-		NewUDPWriter: func(address string, compression gelf.CompressType) (subject.Writer, error) {
+		NewUDPWriter: func(address string, compression gelf.CompressType) (adapter.Writer, error) {
 			writer, err := gelf.NewUDPWriter(address)
 			if err == nil {
 				writer.CompressionType = compression
 			}
 			return writer, err
 		},
-		NewTCPWriter: func(address string) (subject.Writer, error) { return gelf.NewTCPWriter(address) },
+		NewTCPWriter: func(address string) (adapter.Writer, error) { return gelf.NewTCPWriter(address) },
 	})
 }

@@ -1,21 +1,20 @@
-// Package subject is the adapter of the subject protocol (../../../PROTOCOL.md) for both versions of go-gelf.
+// Package adapter is the adapter of the subject protocol (../../../PROTOCOL.md) for both versions of go-gelf.
 //
 // It uses the UDP Reader and the writers like any program, over sockets on the loopback.
-package subject
+package adapter
 
 import (
 	"bytes"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"net"
 	"os"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
+
+	subject "gelf-subject"
 
 	"gopkg.in/Graylog2/go-gelf.v2/gelf"
 )
@@ -39,106 +38,28 @@ type Version struct {
 	NewTCPWriter func(address string) (Writer, error)
 }
 
-type object = map[string]interface{}
-
-type request struct {
-	Do           string
-	ID           string
-	Transport    string
-	Compression  string
-	DatagramSize int `json:"datagram_size"`
-	Steps        []step
-	Message      message
-}
-
-type step struct {
-	From string
-	Hex  *string
-}
-
-type message struct {
-	Host         string
-	ShortMessage string `json:"short_message"`
-	FullMessage  string `json:"full_message"`
-	Timestamp    json.Number
-	Level        json.Number
-	Fields       object
-}
+type object = subject.Object
 
 // Serve answers the requests on standard input.
 func Serve(version Version) {
-	requests := json.NewDecoder(os.Stdin)
-	requests.UseNumber() // Numbers of fields keep all their digits.
-	answers := json.NewEncoder(os.Stdout)
-	for {
-		asked := request{Compression: "none", DatagramSize: gelf.ChunkSize}
-		if err := requests.Decode(&asked); err == io.EOF {
-			return
-		} else if err != nil {
-			fail(err)
-		}
-		answer := version.reply(asked)
-		if asked.Do != "hello" {
-			answer["id"] = asked.ID
-		}
-		if err := answers.Encode(answer); err != nil {
-			fail(err)
-		}
-	}
-}
-
-// fail ends the adapter after an error that is not the library's.
-func fail(err error) {
-	fmt.Fprintln(os.Stderr, "go-gelf:", err)
-	os.Exit(1)
-}
-
-func must(err error) {
-	if err != nil {
-		fail(err)
-	}
-}
-
-func (version Version) reply(asked request) object {
-	switch asked.Do + " " + asked.Transport {
-	case "hello ":
-		return version.hello()
-	case "receive udp":
-		return receiveDatagrams(asked.Steps)
-	case "send udp":
-		return version.sendDatagrams(asked)
-	case "send tcp":
-		if version.NewTCPWriter != nil {
-			return version.sendStream(asked)
-		}
-	}
-	return object{"unsupported": strings.TrimSpace(asked.Do + " " + asked.Transport)}
-}
-
-func (version Version) hello() object {
-	number, sends := "unknown", []string{"udp"}
-	if build, ok := debug.ReadBuildInfo(); ok {
-		for _, module := range build.Deps {
-			if module.Path == library {
-				if module.Replace != nil {
-					module = module.Replace
-				}
-				number = strings.TrimPrefix(module.Version, "v")
-			}
-		}
+	sends := []string{"udp"}
+	commands := map[string]func(subject.Request) object{
+		"receive udp": func(asked subject.Request) object { return receiveDatagrams(asked.Steps) },
+		"send udp":    version.sendDatagrams,
 	}
 	if version.NewTCPWriter != nil {
 		sends = append(sends, "tcp")
+		commands["send tcp"] = version.sendStream
 	}
-	return object{
+	subject.Serve(object{
 		"name":     version.Name,
-		"version":  number,
+		"version":  subject.VersionOf(library),
 		"language": "Go",
 		// The Reader has no timeout, so the time of a step makes no difference.
 		"can":   []string{"datagrams", "send", "clock"},
 		"sends": sends,
 		"notes": "Zero values of its Message (level 0 equals a missing level) are omitted from messages.",
-	}
+	}, commands)
 }
 
 // heard holds the results of a receiver.
@@ -212,9 +133,9 @@ const (
 // largestDatagram is the maximum size of a UDP datagram over IPv4.
 const largestDatagram = 65507
 
-func receiveDatagrams(steps []step) object {
+func receiveDatagrams(steps []subject.Step) object {
 	reader, err := gelf.NewReader("127.0.0.1:0")
-	must(err)
+	subject.Must(err)
 	result := make(chan *heard, 1)
 	go func() { result <- read(reader) }()
 
@@ -222,10 +143,10 @@ func receiveDatagrams(steps []step) object {
 	send := func(from string, datagram []byte) *heard {
 		if senders[from] == nil {
 			senders[from], err = net.Dial("udp", reader.Addr())
-			must(err)
+			subject.Must(err)
 		}
 		_, err := senders[from].Write(datagram)
-		must(err)
+		subject.Must(err)
 		return awaitRead(reader.Addr(), result)
 	}
 	defer func() {
@@ -237,7 +158,7 @@ func receiveDatagrams(steps []step) object {
 		if step.Hex == nil {
 			continue
 		}
-		datagram := bytesOf(*step.Hex)
+		datagram := subject.BytesOf(*step.Hex)
 		if len(datagram) > largestDatagram {
 			return object{"unsupported": fmt.Sprintf("a datagram of %d bytes", len(datagram))}
 		}
@@ -247,7 +168,7 @@ func receiveDatagrams(steps []step) object {
 	}
 	for _, text := range []string{firstSentinel, secondSentinel} {
 		sentinel, err := json.Marshal(object{"short_message": text})
-		must(err)
+		subject.Must(err)
 		if ended := send("adapter", sentinel); ended != nil {
 			return ended.answer()
 		}
@@ -287,7 +208,7 @@ func read(reader *gelf.Reader) (all *heard) {
 // results if the Reader has ended.
 func awaitRead(address string, result chan *heard) *heard {
 	_, port, err := net.SplitHostPort(address)
-	must(err)
+	subject.Must(err)
 	var number int
 	fmt.Sscan(port, &number)
 	local := fmt.Sprintf(":%04X", number)
@@ -317,7 +238,7 @@ func awaitRead(address string, result chan *heard) *heard {
 }
 
 // toSend converts a request to the library's message, or returns the reason why it cannot.
-func toSend(asked message) (*gelf.Message, string) {
+func toSend(asked subject.Message) (*gelf.Message, string) {
 	sent := &gelf.Message{
 		Version: "1.1",
 		Host:    asked.Host,
@@ -353,81 +274,34 @@ var compressions = map[string]gelf.CompressType{
 	"none": gelf.CompressNone, "gzip": gelf.CompressGzip, "zlib": gelf.CompressZlib,
 }
 
-func (version Version) sendDatagrams(asked request) (answer object) {
+func (version Version) sendDatagrams(asked subject.Request) object {
 	if asked.DatagramSize != gelf.ChunkSize {
-		return object{"unsupported": fmt.Sprintf("ChunkSize is a constant, %d", gelf.ChunkSize)}
-	}
-	compression, known := compressions[asked.Compression]
-	if !known {
-		return object{"unsupported": "compression " + asked.Compression}
+		return subject.Unsupported(fmt.Sprintf("ChunkSize is a constant, %d", gelf.ChunkSize))
 	}
 	sent, unsupported := toSend(asked.Message)
 	if unsupported != "" {
-		return object{"unsupported": unsupported}
+		return subject.Unsupported(unsupported)
 	}
-	socket, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	must(err)
-	defer socket.Close()
-	must(socket.SetReadBuffer(4 << 20)) // Room for 128 chunks.
-	writer, err := version.NewUDPWriter(socket.LocalAddr().String(), compression)
-	must(err)
-	defer writer.Close()
-	defer crashed(&answer)
-	if err := writer.WriteMessage(sent); err != nil {
-		return object{"error": object{"text": err.Error()}}
-	}
-	datagrams := []string{}
-	for buffer := make([]byte, 1<<16); ; {
-		// WriteMessage has sent everything; the wait is for slow kernels.
-		must(socket.SetReadDeadline(time.Now().Add(30 * time.Millisecond)))
-		length, err := socket.Read(buffer)
-		if err != nil {
-			return object{"datagrams": datagrams}
-		}
-		datagrams = append(datagrams, hex.EncodeToString(buffer[:length]))
-	}
+	return subject.CaptureUDP(func(address string) error {
+		writer, err := version.NewUDPWriter(address, compressions[asked.Compression])
+		subject.Must(err)
+		defer writer.Close()
+		return writer.WriteMessage(sent)
+	})
 }
 
-func (version Version) sendStream(asked request) (answer object) {
+func (version Version) sendStream(asked subject.Request) object {
 	if asked.Compression != "none" {
-		return object{"unsupported": "TCPWriter has no compression"}
+		return subject.Unsupported("TCPWriter has no compression")
 	}
 	sent, unsupported := toSend(asked.Message)
 	if unsupported != "" {
-		return object{"unsupported": unsupported}
+		return subject.Unsupported(unsupported)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(err)
-	defer listener.Close()
-	writer, err := version.NewTCPWriter(listener.Addr().String())
-	must(err)
-	defer writer.Close()
-	connection, err := listener.Accept()
-	must(err)
-	defer connection.Close()
-	stream := make(chan []byte, 1)
-	go func() {
-		all, err := io.ReadAll(connection)
-		must(err)
-		stream <- all
-	}()
-	defer crashed(&answer)
-	if err := writer.WriteMessage(sent); err != nil {
-		return object{"error": object{"text": err.Error()}}
-	}
-	must(writer.Close())
-	return object{"stream": hex.EncodeToString(<-stream)}
-}
-
-// crashed, deferred, turns a panic into an answer.
-func crashed(answer *object) {
-	if reason := recover(); reason != nil {
-		*answer = object{"crashed": fmt.Sprint(reason)}
-	}
-}
-
-func bytesOf(text string) []byte {
-	decoded, err := hex.DecodeString(text)
-	must(err)
-	return decoded
+	return subject.CaptureTCP(func(address string) error {
+		writer, err := version.NewTCPWriter(address)
+		subject.Must(err)
+		defer writer.Close()
+		return writer.WriteMessage(sent)
+	})
 }

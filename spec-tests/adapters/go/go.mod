@@ -1,0 +1,3 @@
+module gelf-subject
+
+go 1.21
