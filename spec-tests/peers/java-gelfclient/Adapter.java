@@ -1,24 +1,18 @@
-import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufUtil;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.embedded.EmbeddedChannel;
-import java.io.BufferedReader;
+import io.netty.handler.codec.EncoderException;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.InputStreamReader;
-import java.io.PrintStream;
 import java.net.DatagramPacket;
 import java.net.DatagramSocket;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -26,7 +20,6 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Properties;
 import org.graylog2.gelfclient.Compression;
 import org.graylog2.gelfclient.GelfConfiguration;
 import org.graylog2.gelfclient.GelfMessage;
@@ -42,74 +35,39 @@ public final class Adapter {
     private static final int DATAGRAM_SIZE = 1432;
     private static final int DEFAULT_DATAGRAM_SIZE = 1420;
 
-    private static final ObjectMapper JSON =
-            new ObjectMapper().enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS);
     private static final Map<String, Route> ROUTES = new HashMap<>();
 
     public static void main(String[] arguments) throws Exception {
-        PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
-        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        for (String line = in.readLine(); line != null; line = in.readLine()) {
-            out.println(JSON.writeValueAsString(answer(JSON.readTree(line))));
-            out.flush();
-        }
-    }
-
-    private static ObjectNode answer(JsonNode request) throws Exception {
-        ObjectNode answer = JSON.createObjectNode();
-        if (request.path("do").asText().equals("hello")) {
-            return hello(answer);
-        }
-        answer.set("id", request.path("id"));
-        try {
-            switch (request.path("do").asText()) {
-                case "send":
-                    return send(request, answer);
-                case "chunk":
-                    return chunk(request, answer);
-                default:
-                    return answer.put("unsupported", "it only sends");
-            }
-        } catch (IllegalArgumentException | io.netty.handler.codec.EncoderException refused) {
-            answer.putObject("error").put("text", String.valueOf(refused.getMessage()));
-            return answer;
-        }
-    }
-
-    private static ObjectNode hello(ObjectNode answer) throws IOException {
-        Properties properties = new Properties();
-        properties.load(
-                GelfTransports.class.getResourceAsStream("/META-INF/maven/org.graylog2/gelfclient/pom.properties"));
-        answer.put("name", "gelfclient").put("version", properties.getProperty("version")).put("language", "Java");
-        answer.putArray("can").add("send").add("chunk");
-        answer.putArray("sends").add("udp").add("tcp");
-        answer.putArray("fixed").add("datagram_size");
-        return answer.put("notes", "Datagrams have up to " + DATAGRAM_SIZE + " bytes, a fixed limit."
+        String version = GelfSubject.versionOf(GelfTransports.class, "org.graylog2", "gelfclient");
+        ObjectNode hello = GelfSubject.hello("gelfclient", version, "send", "chunk");
+        hello.putArray("sends").add("udp").add("tcp");
+        hello.putArray("fixed").add("datagram_size");
+        hello.put("notes", "Datagrams have up to " + DATAGRAM_SIZE + " bytes, a fixed limit."
                 + " The caller gets no error when a message is not sent.");
+        GelfSubject.serve(hello, Map.of("send", Adapter::send, "chunk", Adapter::chunk));
     }
 
-    private static ObjectNode send(JsonNode request, ObjectNode answer) throws Exception {
+    private static ObjectNode send(JsonNode request) throws Exception {
         GelfTransports transport = GelfTransports.valueOf(request.path("transport").asText().toUpperCase(Locale.ROOT));
         Compression compression =
                 Compression.valueOf(request.path("compression").asText("none").toUpperCase(Locale.ROOT));
         int datagramSize = request.path("datagram_size").asInt(DEFAULT_DATAGRAM_SIZE);
         if (transport == GelfTransports.UDP && datagramSize != DEFAULT_DATAGRAM_SIZE && datagramSize != DATAGRAM_SIZE) {
-            return answer.put("unsupported", "always datagrams of up to " + DATAGRAM_SIZE + " bytes");
+            throw new GelfSubject.Unsupported("always datagrams of up to " + DATAGRAM_SIZE + " bytes");
         }
-        GelfMessage message = message(request.path("message"));
-        String key = transport + " " + compression;
-        Route route = ROUTES.get(key);
-        if (route == null) {
-            route = transport == GelfTransports.UDP ? new UdpRoute(compression) : new TcpRoute(compression);
-            ROUTES.put(key, route);
+        try {
+            GelfMessage message = message(request.path("message"));
+            String key = transport + " " + compression;
+            Route route = ROUTES.get(key);
+            if (route == null) {
+                route = transport == GelfTransports.UDP ? new UdpRoute(compression) : new TcpRoute(compression);
+                ROUTES.put(key, route);
+            }
+            List<byte[]> sent = route.send(message);
+            return transport == GelfTransports.TCP ? GelfSubject.stream(sent.get(0)) : GelfSubject.datagrams(sent);
+        } catch (IllegalArgumentException refused) {
+            throw new GelfSubject.Refused(refused.getMessage());
         }
-        List<byte[]> sent = route.send(message);
-        if (transport == GelfTransports.TCP) {
-            return answer.put("stream", HexFormat.of().formatHex(sent.get(0)));
-        }
-        ArrayNode datagrams = answer.putArray("datagrams");
-        sent.forEach(datagram -> datagrams.add(HexFormat.of().formatHex(datagram)));
-        return answer;
     }
 
     private static GelfMessage message(JsonNode asked) {
@@ -127,29 +85,26 @@ public final class Adapter {
             builder.level(GelfMessageLevel.fromNumericLevel(asked.get("level").intValue()));
         }
         asked.path("fields").fields().forEachRemaining(field -> {
-            builder.additionalField(field.getKey(), valueOf(field.getValue()));
+            builder.additionalField(field.getKey(), GelfSubject.valueOf(field.getValue()));
         });
         return builder.build();
     }
 
-    private static Object valueOf(JsonNode value) {
-        if (value.isNumber()) {
-            return value.numberValue();
-        }
-        return value.isBoolean() ? value.booleanValue() : value.asText();
-    }
-
-    private static ObjectNode chunk(JsonNode request, ObjectNode answer) {
+    private static ObjectNode chunk(JsonNode request) {
         if (request.path("datagram_size").asInt() != DATAGRAM_SIZE) {
-            return answer.put("unsupported", "always datagrams of up to " + DATAGRAM_SIZE + " bytes");
+            throw new GelfSubject.Unsupported("always datagrams of up to " + DATAGRAM_SIZE + " bytes");
         }
         EmbeddedChannel channel = new EmbeddedChannel(new GelfMessageChunkEncoder());
-        channel.writeOutbound(Unpooled.wrappedBuffer(HexFormat.of().parseHex(request.path("payload").asText())));
-        ArrayNode datagrams = answer.putArray("datagrams");
-        for (ByteBuf datagram = channel.readOutbound(); datagram != null; datagram = channel.readOutbound()) {
-            datagrams.add(ByteBufUtil.hexDump(datagram));
+        List<byte[]> datagrams = new ArrayList<>();
+        try {
+            channel.writeOutbound(Unpooled.wrappedBuffer(HexFormat.of().parseHex(request.path("payload").asText())));
+        } catch (EncoderException refused) {
+            throw new GelfSubject.Refused(refused.getMessage());
         }
-        return answer;
+        for (ByteBuf datagram = channel.readOutbound(); datagram != null; datagram = channel.readOutbound()) {
+            datagrams.add(ByteBufUtil.getBytes(datagram));
+        }
+        return GelfSubject.datagrams(datagrams);
     }
 
     /**

@@ -11,17 +11,12 @@ import io.netty.channel.ChannelPromise;
 import io.netty.channel.embedded.EmbeddedChannel;
 import io.netty.channel.socket.DatagramPacket;
 import io.netty.handler.codec.Delimiters;
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
-import java.io.PrintStream;
 import java.math.BigDecimal;
 import java.net.InetSocketAddress;
 import java.net.SocketAddress;
-import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.Map;
-import java.util.Properties;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
@@ -75,48 +70,23 @@ public final class Adapter {
 
     public static void main(String[] arguments) throws Exception {
         LogManager.getLogManager().reset();
-        PrintStream out = new PrintStream(System.out, false, StandardCharsets.UTF_8);
-        BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-        for (String line = in.readLine(); line != null; line = in.readLine()) {
-            out.println(JSON.writeValueAsString(answer(JSON.readTree(line))));
-            out.flush();
-        }
-    }
-
-    private static ObjectNode answer(JsonNode request) throws Exception {
-        switch (request.path("do").asText()) {
-            case "hello":
-                return hello();
-            case "receive":
-                try {
-                    return new Receiver().receive(request);
-                } catch (LinkageError incomplete) {
-                    // A library is missing in this setup, which is not an error of the server.
-                    throw incomplete;
-                } catch (Throwable thrown) {
-                    return answerTo(request).put("crashed", thrown.toString());
-                }
-            default:
-                return answerTo(request).put("unsupported", "a server does not send");
-        }
-    }
-
-    private static ObjectNode answerTo(JsonNode request) {
-        ObjectNode answer = JSON.createObjectNode();
-        answer.set("id", request.path("id"));
-        return answer;
-    }
-
-    private static ObjectNode hello() throws Exception {
-        Properties properties = new Properties();
-        properties.load(
-                GelfCodec.class.getResourceAsStream("/META-INF/maven/org.graylog2/graylog2-server/pom.properties"));
-        ObjectNode answer = JSON.createObjectNode();
-        answer.put("name", "Graylog").put("version", properties.getProperty("version")).put("language", "Java");
-        answer.putArray("can").add("datagrams").add("stream").add("clock");
-        return answer.put("notes", "The channel handlers, chunk aggregator and codec of its GELF inputs, on Netty's"
+        String version = GelfSubject.versionOf(GelfCodec.class, "org.graylog2", "graylog2-server");
+        ObjectNode hello = GelfSubject.hello("Graylog", version, "datagrams", "stream", "clock");
+        hello.put("notes", "The channel handlers, chunk aggregator and codec of its GELF inputs, on Netty's"
                 + " embedded channel. A timestamp that equals the time of receipt is omitted. The aggregator's clean-up"
                 + " runs from 5 s on, once a second.");
+        GelfSubject.serve(hello, Map.of("receive", Adapter::receive));
+    }
+
+    private static ObjectNode receive(JsonNode request) {
+        try {
+            return new Receiver().receive(request);
+        } catch (LinkageError incomplete) {
+            // A library is missing in this setup, which is not an error of the server.
+            throw incomplete;
+        } catch (Throwable thrown) {
+            return JSON.createObjectNode().put("crashed", thrown.toString());
+        }
     }
 
     /** A GELF input with nothing pending. */
@@ -165,9 +135,7 @@ public final class Adapter {
                     addEvents();
                 }
                 answer.put("pending", metrics.counter(GelfChunkAggregator.WAITING_MESSAGES).getCount());
-                ObjectNode whole = answerTo(request);
-                whole.setAll(answer.deepCopy());
-                return whole;
+                return answer;
             } finally {
                 DATAGRAM_LOG.removeHandler(log);
                 CHANNEL_LOG.removeHandler(log);
