@@ -39,6 +39,7 @@ mod rules;
 mod run;
 pub mod sender;
 mod serve;
+mod smoke;
 mod subject;
 mod text;
 mod throughput;
@@ -60,6 +61,7 @@ pub use recipe::{Content, hex};
 pub use rules::{Decision, Rule, decision, decisions, rules, rules_of};
 pub use run::{Outcome, Results, Score, Selection, run};
 pub use serve::serve;
+pub use smoke::{Check, Mistake, check_subject};
 pub use subject::{Answer, Description, Reply, Request, Subject};
 pub use throughput::{Measured, Workload, measure};
 pub use vector::{

@@ -10,7 +10,7 @@ use crate::protocol;
 use crate::subject::{Description, Reply, Request, Subject};
 
 /// Maximum time for the answer to `hello`. It is long, because some language runtimes start slowly.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A program that speaks the protocol of `PROTOCOL.md` on standard input and output.
 ///
@@ -24,8 +24,9 @@ pub struct Process {
     running: Option<Running>,
 }
 
+/// A running program with the lines of its conversation.
 #[derive(Debug)]
-struct Running {
+pub(crate) struct Running {
     program: Program,
     /// `None` after the program's input was closed.
     requests: Option<SyncSender<String>>,
@@ -33,7 +34,7 @@ struct Running {
 }
 
 /// Reason why no line arrived.
-enum NoLine {
+pub(crate) enum NoLine {
     Ended(String),
     TimedOut,
 }
@@ -94,7 +95,7 @@ impl Subject for Process {
 }
 
 impl Running {
-    fn start(command: &str) -> std::io::Result<Self> {
+    pub(crate) fn start(command: &str) -> std::io::Result<Self> {
         let (program, input, lines) = Program::start(command, true)?;
         let mut input = input.ok_or_else(|| std::io::Error::other("no pipe to the program"))?;
         // A separate thread writes the requests, because a hanging program does not read them and would block
@@ -110,7 +111,8 @@ impl Running {
         Ok(Self { program, requests: Some(requests), lines })
     }
 
-    fn exchange(&mut self, line: &str, timeout: Duration) -> Result<String, NoLine> {
+    /// Writes a request and waits for the answer. If there is no answer in time, kills the program.
+    pub(crate) fn exchange(&mut self, line: &str, timeout: Duration) -> Result<String, NoLine> {
         if self.requests.as_ref().is_none_or(|requests| requests.send(line.to_owned()).is_err()) {
             return Err(self.ended());
         }
@@ -124,6 +126,26 @@ impl Running {
         }
     }
 
+    /// Writes a last request and closes the program's input. Returns whether a line arrives in time.
+    pub(crate) fn answers_at_end(mut self, line: &str, timeout: Duration) -> bool {
+        let Some(requests) = self.requests.take() else { return false };
+        let is_written = requests.send(line.to_owned()).is_ok();
+        drop(requests);
+        is_written && self.lines.recv_timeout(timeout).is_ok()
+    }
+
+    /// Returns a line that the program has written without a request, if one arrives within this time.
+    pub(crate) fn unasked(&self, time: Duration) -> Option<String> {
+        let line = self.lines.recv_timeout(time).ok()?;
+        Some(String::from_utf8_lossy(&line).into_owned())
+    }
+
+    /// Closes the program's input. Returns whether the program ends by itself in time.
+    pub(crate) fn ends(mut self) -> bool {
+        self.requests = None;
+        self.program.wait(END_TIMEOUT)
+    }
+
     fn ended(&mut self) -> NoLine {
         NoLine::Ended(self.program.end())
     }
@@ -131,7 +153,7 @@ impl Running {
 
 /// Maximum time for a program to end after its input has ended. Some programs have to stop servers and remove
 /// files. After this time, the program is killed.
-const END_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Drop for Running {
     fn drop(&mut self) {

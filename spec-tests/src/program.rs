@@ -55,12 +55,16 @@ impl Program {
         let _ = self.child.kill();
     }
 
-    /// Waits up to this time for the program to end.
-    pub(crate) fn wait(&mut self, timeout: Duration) {
+    /// Waits up to this time for the program to end. Returns whether it has ended.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> bool {
         let started = Instant::now();
-        while started.elapsed() < timeout && matches!(self.child.try_wait(), Ok(None)) {
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if started.elapsed() >= timeout {
+                return false;
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
+        true
     }
 
     /// Ends a program whose pipes are closed. Returns its exit status and the last line of its standard

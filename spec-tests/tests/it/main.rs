@@ -7,6 +7,7 @@
     reason = "tests may panic"
 )]
 
+mod check_subject;
 mod docker_gelf_driver;
 mod fuzz_command;
 mod gelf_text;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod board;
+mod check_subject;
 mod expand;
 mod fuzz;
 mod output;
@@ -29,6 +30,8 @@ struct Cli {
 enum Command {
     /// Run every vector on a subject, and judge the replies
     Run(run::RunArguments),
+    /// Test the adapter of a subject: its use of the protocol, with remedies
+    CheckSubject(check_subject::CheckSubjectArguments),
     /// Explain a vector: rule, input and expected result
     Explain {
         /// Id of the vector, such as C41; see `run --list`
@@ -79,6 +82,7 @@ impl VectorsArguments {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::CheckSubject(arguments) => check_subject::check(&arguments),
         Command::Explain { id, vectors } => explain(&id, &vectors),
         Command::Expand(arguments) => expand::expand(&arguments),
         Command::Sender(arguments) => sender::sender(&arguments),

@@ -1,0 +1,112 @@
+//! Checks the answers of the smoke test.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Checked, Mistake, doubt, mistake};
+use crate::observed::{JsonText, Observed, ObservedMessage, Sent};
+use crate::subject::{Description, Reply};
+use crate::text::shortened;
+
+/// Returns the observed result of a request that the subject has to support.
+pub(super) fn observed(reply: Reply) -> Result<Observed, Mistake> {
+    match reply {
+        Reply::Observed(seen) => Ok(seen),
+        Reply::Crashed(words) => {
+            mistake(format!("crashed: {words}"), "see whether the library or the adapter fails")
+        }
+        Reply::Unsupported(why) => mistake(
+            format!("unsupported: {why}"),
+            "leave out the ability in 'can', or support its simplest request",
+        ),
+        Reply::Named(_) | Reply::NoAnswer(_) => mistake("no answer", "answer each request"),
+    }
+}
+
+/// Checks the answer to a request with one message.
+pub(super) fn received(seen: &Observed, time: Duration) -> Checked {
+    let [message] = &seen.messages[..] else {
+        let errors =
+            if seen.errors.is_empty() { String::new() } else { format!(": {}", seen.errors.join("; ")) };
+        return mistake(
+            format!("{} messages instead of one{errors}", seen.messages.len()),
+            "answer after the library has handled all steps, with what it delivered",
+        );
+    };
+    let ObservedMessage { host, short_message, level, fields, .. } = message;
+    let text = |value: &Option<JsonText>| value.as_ref().and_then(JsonText::text);
+    if text(host).as_deref() != Some("h") || text(short_message).as_deref() != Some("m") {
+        return mistake(
+            "host or short_message differs from the input",
+            "name the members as PROTOCOL.md does",
+        );
+    }
+    if fields.contains_key("_user") {
+        return mistake("the field _user", "remove the one leading underscore of names in 'fields'");
+    }
+    if !fields.contains_key("user") {
+        return mistake("the additional field is missing", "put additional fields into the object 'fields'");
+    }
+    for (name, value) in [("level", level.as_ref()), ("n", fields.get("n"))] {
+        if let Some(value) = value.filter(|value| value.text().is_some()) {
+            return doubt(
+                format!("{name} is the string {}", value.json()),
+                "copy a number of the library as a JSON number",
+            );
+        }
+    }
+    Ok(format!("one message, {} ms", time.as_millis()))
+}
+
+/// Checks the sent bytes, and returns their number.
+pub(super) fn sent(seen: &Observed, compression: &str, of: &Description) -> Result<usize, Mistake> {
+    let (bytes, member) = match &seen.sent {
+        Some(Sent::Datagrams(datagrams)) => (datagrams.concat(), "datagrams"),
+        Some(Sent::Stream(stream)) => (stream.clone(), "stream"),
+        Some(Sent::Refused(text)) => {
+            return doubt(format!("the simplest message is refused: {text}"), "look for the reason");
+        }
+        None => return mistake("no sent bytes", "answer with datagrams, stream, error or unsupported"),
+    };
+    if bytes.is_empty() {
+        return mistake(
+            format!("'{member}' is empty"),
+            "wait until the library has sent: flush or close it before the capture ends",
+        );
+    }
+    let Ok(Value::Object(message)) = serde_json::from_slice(bytes.strip_suffix(&[0]).unwrap_or(&bytes))
+    else {
+        return match compression {
+            "none" => mistake(
+                format!("no JSON object: {}", shortened(&String::from_utf8_lossy(&bytes))),
+                "answer with the bytes of the wire in hexadecimal, and nothing else",
+            ),
+            _ => Ok(bytes.len()),
+        };
+    };
+    if !of.fixed.contains("host") && message.get("host").and_then(Value::as_str) != Some("h") {
+        return doubt("the host is not that of the request", "set it, or list host in 'fixed'");
+    }
+    match ["_user", "user", "__user"].into_iter().find(|name| message.contains_key(*name)) {
+        Some("_user") => Ok(bytes.len()),
+        Some(name) => doubt(
+            format!("the field user is sent as {name}"),
+            "write the underscore where the library's users write it, and only there",
+        ),
+        None => doubt("the field user is not sent", "pass the members of 'fields' to the library"),
+    }
+}
+
+/// Checks that the datagrams are the chunks of the payload.
+pub(super) fn chunks(seen: &Observed, payload: &[u8], size: u16) -> Checked {
+    let Some(Sent::Datagrams(datagrams)) = &seen.sent else {
+        return mistake("no datagrams", "answer with 'datagrams'");
+    };
+    let bodies: Vec<u8> = datagrams.iter().flat_map(|datagram| datagram.iter().skip(12).copied()).collect();
+    let is_whole = datagrams.iter().all(|datagram| datagram.starts_with(&[0x1e, 0x0f])) && bodies == payload;
+    match is_whole || datagrams.concat() == payload {
+        true => Ok(format!("{} datagrams of up to {size} bytes", datagrams.len())),
+        false => doubt("the datagrams do not have the payload", "split the payload as it is, uncompressed"),
+    }
+}
