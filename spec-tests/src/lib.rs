@@ -59,7 +59,7 @@ pub use process::Process;
 pub use receivers::{Delivery, Effect, Receiver, ReceiverRule, Transport, receivers};
 pub use recipe::{Content, hex};
 pub use rules::{Decision, Rule, decision, decisions, rules, rules_of};
-pub use run::{Outcome, Results, Score, Selection, run};
+pub use run::{Outcome, Results, Score, Selection, run, run_parallel};
 pub use serve::serve;
 pub use smoke::{Check, Mistake, check_subject};
 pub use subject::{Answer, Description, Reply, Request, Subject};

@@ -1,6 +1,8 @@
 //! Runs all vectors against a subject.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -132,6 +134,23 @@ impl<'s> Selection<'s> {
         self.filter
             .is_none_or(|filter| filter.split(',').any(|text| id.contains(text) || topic.contains(text)))
     }
+
+    /// Returns the selected vectors, in order.
+    pub fn of<'t>(self, topics: &'t [Topic]) -> impl Iterator<Item = &'t Vector> + use<'t, 's> {
+        let of_topic = move |topic: &'t Topic| {
+            topic.vectors.iter().filter(move |vector| self.has(&topic.topic, &vector.id))
+        };
+        topics.iter().flat_map(of_topic)
+    }
+
+    /// Returns the modes in which the subject is asked; `None` for a subject that has one mode.
+    pub fn modes(self, subject: &Description) -> Vec<Option<Mode>> {
+        match (subject.can("modes"), self.mode) {
+            (false, _) => vec![None],
+            (true, Some(mode)) => vec![Some(mode)],
+            (true, None) => vec![Some(Mode::Strict), Some(Mode::Lenient)],
+        }
+    }
 }
 
 /// Runs each selected vector on the subject. `progress` is called with each outcome.
@@ -146,56 +165,132 @@ pub fn run(
     selection: Selection<'_>,
     progress: &mut dyn FnMut(&Vector, &Outcome),
 ) -> Result<Results, String> {
-    let description = subject.description().clone();
-    let modes: Vec<Option<Mode>> = match (description.can("modes"), selection.mode) {
-        (false, _) => vec![None],
-        (true, Some(mode)) => vec![Some(mode)],
-        (true, None) => vec![Some(Mode::Strict), Some(Mode::Lenient)],
-    };
-    let mut violations = KnownViolations::new();
-    for vector in topics.iter().flat_map(|topic| &topic.vectors).filter(|vector| vector.plain) {
-        violations.extend(violations_in(&ask(subject, vector, ONLY_MODE)?));
-    }
+    let run = Run::start(topics, subject, expectations, selection)?;
     let mut outcomes = Vec::new();
-    for topic in topics {
-        for vector in topic.vectors.iter().filter(|vector| selection.has(&topic.topic, &vector.id)) {
-            for mode in &modes {
-                let in_vector = |error| format!("vector {}: {error}", vector.id);
-                let judged = |reply| judge(vector, *mode, &description, &violations, reply);
-                let reply = ask(subject, vector, mode.unwrap_or(ONLY_MODE)).map_err(in_vector)?;
-                let (mut verdict, mut differences) = judged(&reply).map_err(in_vector)?;
-                let request = Request::of(vector, mode.unwrap_or(ONLY_MODE));
-                // A crash stays one if it does not occur again, since it may be the effect of an earlier vector.
-                let is_asked_again = !verdict.is_good() && verdict != Verdict::Crashes;
-                if let (true, Some(request)) = (is_asked_again, request)
-                    && let Some(reply) = subject.ask_again(request).map_err(in_vector)?
-                {
-                    (verdict, differences) = judged(&reply).map_err(in_vector)?;
-                }
-                let known = expectations.and_then(|known| known.of(&vector.id, *mode, verdict));
-                let outcome = Outcome {
-                    id: vector.id.clone(),
-                    mode: *mode,
-                    demand: vector.demand(),
-                    verdict,
-                    differences: differences.iter().map(ToString::to_string).collect(),
-                    reason: known.map(|known| known.reason.clone()),
-                    report: known.and_then(|known| known.report.clone()),
-                };
-                progress(vector, &outcome);
-                outcomes.push(outcome);
-            }
+    for vector in selection.of(topics) {
+        for outcome in run.outcomes(subject, vector)? {
+            progress(vector, &outcome);
+            outcomes.push(outcome);
         }
     }
-    let bad: Vec<_> = outcomes
-        .iter()
-        .filter(|outcome| !outcome.verdict.is_good())
-        .map(|outcome| (outcome.id.as_str(), outcome.mode, outcome.verdict))
-        .collect();
-    // Stale expectations are found only in a run of all vectors and modes.
-    let whole = selection.filter.is_none() && selection.mode.is_none();
-    let stale = expectations.filter(|_| whole).map(|known| known.stale(&bad)).unwrap_or_default();
-    Ok(Results { subject: description, outcomes, stale })
+    Ok(run.results(outcomes))
+}
+
+/// Runs each selected vector on one of several processes of the same subject, at the same time. The results
+/// are those of [`run`], and in the same order.
+///
+/// # Errors
+/// Returns an error as [`run`] does, or if there is no subject.
+pub fn run_parallel(
+    topics: &[Topic],
+    subjects: &mut [Box<dyn Subject + Send>],
+    expectations: Option<&Expectations>,
+    selection: Selection<'_>,
+    progress: &mut (dyn FnMut(&Vector, &Outcome) + Send),
+) -> Result<Results, String> {
+    let first = subjects.first_mut().ok_or("there is no subject")?;
+    let run = &Run::start(topics, first.as_mut(), expectations, selection)?;
+    let vectors: Vec<&Vector> = selection.of(topics).collect();
+    let (next, progress) = (&AtomicUsize::new(0), &Mutex::new(progress));
+    // Takes the next vector until there is none, and returns the outcomes with the indices of the vectors.
+    let work = |subject: &mut dyn Subject| -> Result<Vec<(usize, Vec<Outcome>)>, String> {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(vector) = vectors.get(index) else { return Ok(done) };
+            let outcomes = run.outcomes(subject, vector).inspect_err(|_| {
+                // The others end after their vectors.
+                next.store(vectors.len(), Ordering::Relaxed);
+            })?;
+            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            outcomes.iter().for_each(|outcome| progress(vector, outcome));
+            done.push((index, outcomes));
+        }
+    };
+    let mut done = Vec::new();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            subjects.iter_mut().map(|subject| scope.spawn(|| work(subject.as_mut()))).collect();
+        for worker in workers {
+            done.extend(worker.join().map_err(|_| "a thread of the run has panicked")??);
+        }
+        Ok::<(), String>(())
+    })?;
+    done.sort_by_key(|(index, _)| *index);
+    Ok(run.results(done.into_iter().flat_map(|(_, outcomes)| outcomes).collect()))
+}
+
+/// The part of a run that all vectors share.
+struct Run<'r> {
+    description: Description,
+    modes: Vec<Option<Mode>>,
+    violations: KnownViolations,
+    expectations: Option<&'r Expectations>,
+    /// True in a run of all vectors and modes. Stale expectations are found only in such a run.
+    is_whole: bool,
+}
+
+impl<'r> Run<'r> {
+    fn start(
+        topics: &[Topic],
+        subject: &mut dyn Subject,
+        expectations: Option<&'r Expectations>,
+        selection: Selection<'_>,
+    ) -> Result<Self, String> {
+        let description = subject.description().clone();
+        let mut violations = KnownViolations::new();
+        for vector in topics.iter().flat_map(|topic| &topic.vectors).filter(|vector| vector.plain) {
+            violations.extend(violations_in(&ask(subject, vector, ONLY_MODE)?));
+        }
+        let is_whole = selection.filter.is_none() && selection.mode.is_none();
+        Ok(Self { modes: selection.modes(&description), description, violations, expectations, is_whole })
+    }
+
+    /// Returns the outcome of a vector in each mode.
+    fn outcomes(&self, subject: &mut dyn Subject, vector: &Vector) -> Result<Vec<Outcome>, String> {
+        self.modes.iter().map(|mode| self.outcome(subject, vector, *mode)).collect()
+    }
+
+    fn outcome(
+        &self,
+        subject: &mut dyn Subject,
+        vector: &Vector,
+        mode: Option<Mode>,
+    ) -> Result<Outcome, String> {
+        let in_vector = |error| format!("vector {}: {error}", vector.id);
+        let judged = |reply| judge(vector, mode, &self.description, &self.violations, reply);
+        let reply = ask(subject, vector, mode.unwrap_or(ONLY_MODE)).map_err(in_vector)?;
+        let (mut verdict, mut differences) = judged(&reply).map_err(in_vector)?;
+        let request = Request::of(vector, mode.unwrap_or(ONLY_MODE));
+        // A crash stays one if it does not occur again, since it may be the effect of an earlier vector.
+        let is_asked_again = !verdict.is_good() && verdict != Verdict::Crashes;
+        if let (true, Some(request)) = (is_asked_again, request)
+            && let Some(reply) = subject.ask_again(request).map_err(in_vector)?
+        {
+            (verdict, differences) = judged(&reply).map_err(in_vector)?;
+        }
+        let known = self.expectations.and_then(|known| known.of(&vector.id, mode, verdict));
+        Ok(Outcome {
+            id: vector.id.clone(),
+            mode,
+            demand: vector.demand(),
+            verdict,
+            differences: differences.iter().map(ToString::to_string).collect(),
+            reason: known.map(|known| known.reason.clone()),
+            report: known.and_then(|known| known.report.clone()),
+        })
+    }
+
+    fn results(&self, outcomes: Vec<Outcome>) -> Results {
+        let bad: Vec<_> = outcomes
+            .iter()
+            .filter(|outcome| !outcome.verdict.is_good())
+            .map(|outcome| (outcome.id.as_str(), outcome.mode, outcome.verdict))
+            .collect();
+        let expectations = self.expectations.filter(|_| self.is_whole);
+        let stale = expectations.map(|known| known.stale(&bad)).unwrap_or_default();
+        Results { subject: self.description.clone(), outcomes, stale }
+    }
 }
 
 /// Asks the subject for the result of a vector. A sender that cannot send uncompressed datagrams is asked

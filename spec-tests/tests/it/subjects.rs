@@ -258,3 +258,23 @@ fn vectors_can_be_listed_and_explained_and_gelf_core_passes_all_of_them() {
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("\"gelf-core\"") && !page.contains("__RESULTS__"));
 }
+
+#[test]
+fn several_processes_give_the_results_of_one() {
+    let folder = Folder::new("jobs");
+    let program = format!("'{}' subject", env!("CARGO_BIN_EXE_gelf-conformance"));
+    let report = |jobs: &str| {
+        let path = folder.0.join(format!("{jobs}.json"));
+        let option = format!("json={}", path.display());
+        let filter = "level,A,P0";
+        let output =
+            run_with(&["run", "--subject", &program, "-j", jobs, "--filter", filter, "--report", &option]);
+        assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+        std::fs::read_to_string(path).unwrap()
+    };
+    assert_eq!(report("3"), report("1"));
+    let wrong_id = subject(&folder, r#"echo '{"id":"another","messages":[]}'"#);
+    let output = run(&wrong_id, &["-j", "3"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("answer to another instead of A0"), "{}", stderr(&output));
+}

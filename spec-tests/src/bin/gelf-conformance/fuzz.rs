@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use gelf_spec_tests::{Finding, HostileOptions, Process, fuzz as fuzz_subject};
+use gelf_spec_tests::{Finding, HostileOptions, Process, Subject, fuzz as fuzz_subject};
 
 use crate::output;
 use crate::run::subject;
@@ -70,7 +70,8 @@ pub(crate) fn fuzz(arguments: &FuzzArguments) -> Result<ExitCode, String> {
         crashes_only: arguments.crashes,
         ..default
     };
-    let mut start = || subject(&arguments.subject, Duration::from_secs(arguments.timeout));
+    let timeout = Duration::from_secs(arguments.timeout);
+    let mut start = || -> Result<Box<dyn Subject>, String> { Ok(subject(&arguments.subject, timeout)?) };
     let started = Instant::now();
     let shown = std::io::stderr().is_terminal();
     let mut failed = None;

@@ -3,14 +3,14 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{ArgGroup, Args};
 use gelf_spec_tests::{Expectations, Live, LiveHttp, LiveOptions, Observe, Selection};
 
 use crate::VectorsArguments;
 use crate::output;
-use crate::run::{OutputArguments, judged};
+use crate::run::{OutputArguments, judged, with_progress};
 
 /// Text after the options in `--help`.
 const OBSERVED_LINES: &str = "\
@@ -146,7 +146,9 @@ pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String
     };
     let mut live = Live::start(options, observe)?;
     let selection = Selection::new(arguments.filter.as_deref(), None);
-    let code = judged(&topics, &mut live, expectations.as_ref(), selection, &arguments.output)?;
+    let started = Instant::now();
+    let results = with_progress(&topics, &mut live, expectations.as_ref(), selection)?;
+    let code = judged(&topics, &results, started, selection, &arguments.output)?;
     if live.late() > 0 {
         let late = live.late();
         output::line!(

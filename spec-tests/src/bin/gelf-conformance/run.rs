@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use gelf_spec_tests::{
-    Builtin, Expectations, Mode, Outcome, Process, Results, Selection, Subject, Topic, Vector, Verdict,
-    report, run as run_vectors,
+    Builtin, Description, Expectations, Mode, Outcome, Process, Results, Selection, Subject, Topic, Vector,
+    Verdict, report, run as run_vectors, run_parallel,
 };
 
 use crate::output;
@@ -29,6 +29,9 @@ pub(crate) struct RunArguments {
     /// Run only vectors whose id or topic contains one of these texts
     #[arg(long, value_name = "TEXT,...")]
     filter: Option<String>,
+    /// Number of processes of the subject, which are asked at the same time
+    #[arg(short, long, default_value_t = 1, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=64))]
+    jobs: u8,
     /// Known differences of the subject, with reasons
     #[arg(long, value_name = "FILE")]
     expectations: Option<PathBuf>,
@@ -107,9 +110,16 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
         return Ok(ExitCode::SUCCESS);
     }
     let expectations = arguments.expectations.as_deref().map(Expectations::load).transpose()?;
-    let mut subject = subject(&arguments.subject, Duration::from_secs(arguments.timeout))?;
-    let subject = subject.as_mut();
-    judged(&topics, subject, expectations.as_ref(), selection, &arguments.output)
+    let started = Instant::now();
+    let timeout = Duration::from_secs(arguments.timeout);
+    let start = |_| subject(&arguments.subject, timeout);
+    let mut subjects = (0..arguments.jobs).map(start).collect::<Result<Vec<_>, _>>()?;
+    let description = subjects.first().ok_or("there is no subject")?.description();
+    let mut progress = Progress::new(&topics, description, selection);
+    let mut step = |vector: &Vector, _: &Outcome| progress.step(vector);
+    let results = run_parallel(&topics, &mut subjects, expectations.as_ref(), selection, &mut step);
+    progress.end();
+    judged(&topics, &results?, started, selection, &arguments.output)
 }
 
 /// The verdict from which on an unexpected result is a failure of the run.
@@ -119,16 +129,14 @@ enum FailOn {
     Fails,
 }
 
-/// Runs the vectors, prints the summary and writes the reports.
+/// Prints the summary of a run that began at this time, and writes the reports.
 pub(crate) fn judged(
     topics: &[Topic],
-    subject: &mut dyn Subject,
-    expectations: Option<&Expectations>,
+    results: &Results,
+    started: Instant,
     selection: Selection<'_>,
     output: &OutputArguments,
 ) -> Result<ExitCode, String> {
-    let started = Instant::now();
-    let results = with_progress(topics, subject, expectations, selection)?;
     if results.outcomes.is_empty() {
         return Err(format!("no vector matches '{}'", selection.filter.unwrap_or_default()));
     }
@@ -136,13 +144,13 @@ pub(crate) fn judged(
         return Err(format!("{} supports none of the requests, see 'can' and 'sends'", results.subject.name));
     }
     let explained = if output.all { usize::MAX } else { EXPLAINED };
-    output::print(format_args!("{}", report::summary(topics, &results, explained, style())));
+    output::print(format_args!("{}", report::summary(topics, results, explained, style())));
     output::line!("{:.1} s", started.elapsed().as_secs_f64());
     for Report { form, path } in &output.report {
         let text = match form {
-            Form::Html => report::html(topics, std::slice::from_ref(&results)),
-            Form::Json => format!("{:#}\n", report::json(topics, std::slice::from_ref(&results))),
-            Form::Junit => report::junit(topics, &results),
+            Form::Html => report::html(topics, std::slice::from_ref(results)),
+            Form::Json => format!("{:#}\n", report::json(topics, std::slice::from_ref(results))),
+            Form::Junit => report::junit(topics, results),
         };
         write(path, &text)?;
     }
@@ -152,37 +160,71 @@ pub(crate) fn judged(
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-pub(crate) fn subject(command: &str, timeout: Duration) -> Result<Box<dyn Subject>, String> {
+pub(crate) fn subject(command: &str, timeout: Duration) -> Result<Box<dyn Subject + Send>, String> {
     match command {
         "builtin" => Ok(Box::new(Builtin::default())),
         command => Ok(Box::new(Process::start(command, timeout)?)),
     }
 }
 
-/// Runs the vectors and shows the progress on a terminal.
+/// Runs the vectors on one subject and shows the progress.
 pub(crate) fn with_progress(
     topics: &[Topic],
     subject: &mut dyn Subject,
     expectations: Option<&Expectations>,
     selection: Selection<'_>,
 ) -> Result<Results, String> {
-    let total: usize = topics.iter().map(|topic| topic.vectors.len()).sum();
-    let name = subject.description().name.clone();
-    let shown = std::io::stderr().is_terminal();
-    let mut done = 0;
-    let mut progress = |vector: &Vector, _: &Outcome| {
-        done += 1;
-        if shown {
-            // Overwrites the line and clears the rest of it.
-            eprint!("\r{name}: {done} of about {total}, {}\x1b[K", vector.id);
-            let _ = std::io::stderr().flush();
-        }
-    };
-    let results = run_vectors(topics, subject, expectations, selection, &mut progress);
-    if shown {
-        eprint!("\r\x1b[K");
-    }
+    let mut progress = Progress::new(topics, subject.description(), selection);
+    let mut step = |vector: &Vector, _: &Outcome| progress.step(vector);
+    let results = run_vectors(topics, subject, expectations, selection, &mut step);
+    progress.end();
     results
+}
+
+/// Time between two lines of progress when standard error is not a terminal.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The progress of a run on standard error: a line that is overwritten on a terminal, otherwise a line every ten
+/// seconds.
+struct Progress {
+    name: String,
+    total: usize,
+    done: usize,
+    is_terminal: bool,
+    last: Instant,
+}
+
+impl Progress {
+    fn new(topics: &[Topic], subject: &Description, selection: Selection<'_>) -> Self {
+        Self {
+            name: subject.name.clone(),
+            total: selection.of(topics).count() * selection.modes(subject).len(),
+            done: 0,
+            is_terminal: std::io::stderr().is_terminal(),
+            last: Instant::now(),
+        }
+    }
+
+    /// Counts a result.
+    fn step(&mut self, vector: &Vector) {
+        self.done += 1;
+        let Self { name, total, done, .. } = self;
+        if self.is_terminal {
+            // Overwrites the line and clears the rest of it.
+            eprint!("\r{name}: {done} of {total}, {}\x1b[K", vector.id);
+            let _ = std::io::stderr().flush();
+        } else if self.last.elapsed() >= PROGRESS_INTERVAL {
+            eprintln!("{name}: {done} of {total}, {}", vector.id);
+            self.last = Instant::now();
+        }
+    }
+
+    /// Clears the line of a terminal.
+    fn end(&self) {
+        if self.is_terminal {
+            eprint!("\r\x1b[K");
+        }
+    }
 }
 
 fn list(topics: &[Topic], selection: Selection<'_>) {
