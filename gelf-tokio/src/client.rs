@@ -176,6 +176,16 @@ impl Client {
     pub fn try_send_payload(&self, payload: &[u8]) -> Result<(), NotQueued> {
         self.try_send_payload_with_receipt(payload, ())
     }
+
+    /// Queues a payload as [`send_payload`](Self::send_payload) does, but blocks the thread while it waits for
+    /// room. The driver must run on another thread, as for [`flush_blocking`](Self::flush_blocking).
+    ///
+    /// # Errors
+    /// As [`send_payload`](Self::send_payload).
+    pub fn send_payload_blocking(&self, payload: &[u8]) -> Result<(), NotQueued> {
+        // Without a limit of time, the wait always ends with a result.
+        block_on(Duration::MAX, self.send_payload(payload)).unwrap_or(Ok(()))
+    }
 }
 
 impl<R> Client<R> {
