@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use gelf_tokio::gelf_core::{FieldName, Level};
 use gelf_tokio::stats::ClientStats;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use gelf_tokio::{Client, ClientState};
+use tokio::time::{sleep, timeout};
 
 use crate::sink::Sink;
 
@@ -22,30 +23,47 @@ const TARGET: FieldName<'static> = FieldName::from_static("target");
 
 /// Sends a report whenever events have been lost, at most once a minute. Never ends.
 pub(crate) async fn run(sink: Weak<Sink>) {
+    sleep(LOOK_EVERY).await;
+    if let Some(sink) = sink.upgrade() {
+        log_outage(&sink.client);
+    }
     let mut reported = Reported::default();
-    let mut next = Instant::now();
     loop {
-        sleep(LOOK_EVERY).await;
-        sleep_until(next).await;
         // The last layer is gone: the driver ends.
         let Some(sink) = sink.upgrade() else { return pending().await };
-        let stats = sink.client.stats();
-        let Some(lost) = reported.news(&stats) else { continue };
-        let text = text(lost, &stats);
-        let message = sink
-            .constants
-            .message(&*text)
-            .with_level(Level::Warning)
-            .with_field(TARGET, "gelf_tracing")
-            .with_field(LOST, lost)
-            .with_field(LOST_TOTAL, stats.not_queued.total() + stats.dropped.total());
-        // Waits for room in the queue, but not for long: meanwhile, the client cannot end.
-        if let Ok(Ok(())) = timeout(LOOK_EVERY, sink.client.send(&message)).await {
-            reported.reported(&stats);
-            next = Instant::now() + EVERY;
-            // For other layers, such as one that writes to stderr.
-            tracing::warn!(target: "gelf_tracing", "{text}");
-        }
+        let pause = if report(&sink, &mut reported).await { EVERY } else { LOOK_EVERY };
+        drop(sink);
+        sleep(pause).await;
+    }
+}
+
+/// Sends a report if events have been lost since the last one. Returns whether it was sent.
+async fn report(sink: &Sink, reported: &mut Reported) -> bool {
+    let stats = sink.client.stats();
+    let Some(lost) = reported.news(&stats) else { return false };
+    let text = text(lost, &stats);
+    let message = sink
+        .constants
+        .message(&*text)
+        .with_level(Level::Warning)
+        .with_field(TARGET, "gelf_tracing")
+        .with_field(LOST, lost)
+        .with_field(LOST_TOTAL, total(&stats));
+    // Waits for room in the queue, but not for long: meanwhile, the client cannot end.
+    let is_sent = matches!(timeout(LOOK_EVERY, sink.client.send(&message)).await, Ok(Ok(())));
+    if is_sent {
+        reported.reported(&stats);
+        // For other layers, such as one that writes to stderr.
+        tracing::warn!(target: "gelf_tracing", "{text}");
+    }
+    is_sent
+}
+
+/// Logs an outage for other layers. The client has logged it too, but probably before the program has set its
+/// subscriber.
+fn log_outage(client: &Client) {
+    if let (ClientState::Down { .. }, Some(error)) = (client.state(), client.last_error()) {
+        tracing::warn!(target: "gelf_tracing", "the destination is down, retrying: {error}");
     }
 }
 
@@ -118,6 +136,21 @@ mod tests {
         assert_eq!(reported.news(&stats(6, 2, 1)), None);
         assert_eq!(reported.news(&stats(6, 2, 2)), None);
         assert_eq!(reported.news(&stats(7, 2, 3)), Some(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn losses_without_end_are_reported_once_a_minute() {
+        let endpoint = "gelf+tcp://127.0.0.1:1".parse().unwrap();
+        let (client, _driver) = Client::builder(&endpoint).build().unwrap();
+        let constants = gelf_tokio::gelf_core::FieldSet::builder("h").build();
+        let sink = std::sync::Arc::new(Sink { client, constants, max_value_bytes: 100, blocks: false });
+        tokio::spawn(run(std::sync::Arc::downgrade(&sink)));
+        for _ in 0..600 {
+            sink.client.try_send_payload(b"").unwrap_err();
+            sleep(Duration::from_secs(1)).await;
+        }
+        let reports = sink.client.stats().queued;
+        assert!((9..=10).contains(&reports), "{reports}");
     }
 
     #[test]

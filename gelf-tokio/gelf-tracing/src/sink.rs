@@ -56,7 +56,7 @@ pub(crate) struct Sink {
     /// The maximum length of a value in bytes.
     pub(crate) max_value_bytes: usize,
     /// `true` if a full queue blocks the thread that logs.
-    blocks: bool,
+    pub(crate) blocks: bool,
 }
 
 impl Sink {

@@ -8,6 +8,10 @@
 )]
 
 mod compose;
+mod lifecycle;
+#[cfg(feature = "log")]
+mod logger;
 mod mapping;
+mod outages;
 #[path = "../support/mod.rs"]
 mod support;
