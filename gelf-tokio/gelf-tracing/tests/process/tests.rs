@@ -58,15 +58,26 @@ fn start(program: &str, uri: &str) -> Child {
 
 /// Runs the program. Returns its status, and its messages.
 fn run(program: &str, messages: usize) -> (Option<i32>, Vec<Value>) {
-    let receiver = Receiver::tcp();
-    let mut child = start(program, &format!("gelf+tcp://{}", receiver.address));
+    run_with(program, messages, "gelf+tcp", &Receiver::tcp())
+}
+
+fn run_with(program: &str, messages: usize, scheme: &str, receiver: &Receiver) -> (Option<i32>, Vec<Value>) {
+    let mut child = start(program, &format!("{scheme}://{}", receiver.address));
     let status = child.wait().unwrap().code();
     (status, (0..messages).map(|_| receiver.next()).collect())
 }
 
 fn a_program_that_returns_from_main_sends_all() {
-    let (status, sent) = run("returns", 100);
-    assert_eq!((status, &sent[99]["_number"]), (Some(0), &99.into()));
+    let receivers = [
+        ("gelf", Receiver::udp()),
+        ("gelf+tcp", Receiver::tcp()),
+        #[cfg(feature = "http")]
+        ("gelf+http", Receiver::http()),
+    ];
+    for (scheme, receiver) in receivers {
+        let (status, sent) = run_with("returns", 100, scheme, &receiver);
+        assert_eq!((status, &sent[99]["_number"]), (Some(0), &99.into()), "{scheme}");
+    }
 }
 
 fn a_panic_in_main_is_sent_behind_all_events() {

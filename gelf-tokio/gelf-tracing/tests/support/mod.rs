@@ -1,10 +1,13 @@
 //! Receivers on threads of their own.
+#![allow(dead_code, reason = "no test program uses all of this")]
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+#[cfg(feature = "http")]
+use gelf_tracing::gelf_tokio::HttpReceiver;
 use gelf_tracing::gelf_tokio::gelf_core::Decoder;
 use gelf_tracing::gelf_tokio::{TcpReceiver, UdpReceiver};
 use serde_json::Value;
@@ -50,6 +53,11 @@ impl Receiver {
 
     pub(crate) fn tcp_at(address: SocketAddr) -> Self {
         receive!(TcpReceiver, address)
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn http() -> Self {
+        receive!(HttpReceiver, SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
     /// Returns the next message.
