@@ -26,7 +26,7 @@
 //! |---|---|
 //! | the event's message | `short_message`. A text of several lines is `full_message`, and its first line that is not blank is `short_message`. An event without a message has its callsite's name, such as `event src/main.rs:7`. |
 //! | level | `level`: 3 for error, 4 for warn, 6 for info, 7 for debug and trace |
-//! | time of the event | `timestamp`, in milliseconds |
+//! | time of the event | `timestamp`, in seconds with nanoseconds |
 //! | [`Builder::host`], by default the name of the machine | `host` |
 //! | target, module path, file, line | `_target`, `_module`, `_file`, `_line` (a number) |
 //! | name of the thread, or its id, such as `ThreadId(2)` | `_thread` |
