@@ -1,5 +1,5 @@
-//! A test of a library that logs by `tracing`. The library knows nothing of GELF. Its test sets a subscriber for
-//! its own thread alone, so that tests may run at the same time, and sends the events to a receiver.
+//! A test of a library that logs by `tracing`. The library knows nothing of GELF. Its test sets a subscriber
+//! for its own thread alone, so that tests may run at the same time, and sends the events to a receiver.
 //!
 //! With a URI, the events go there. Without one, the example receives them itself, as a test would:
 //!

@@ -6,7 +6,7 @@
 //! use tracing_subscriber::prelude::*;
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     let (layer, _guard) = GelfLayer::builder("gelf+tcp://graylog:12201")?.field("service", "shop").build()?;
+//!     let (layer, _guard) = GelfLayer::builder("gelf+tcp://graylog")?.field("service", "shop").build()?;
 //!     tracing_subscriber::registry().with(layer).init();
 //!     tracing::warn!(order = 4711, "payment refused");
 //!     Ok(())

@@ -26,7 +26,7 @@ use crate::text::BoundedText;
 /// use gelf_tracing::GelfLogger;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (logger, _guard) = GelfLogger::builder("gelf://127.0.0.1:12201")?.field("service", "shop").build_logger()?;
+/// let (logger, _guard) = GelfLogger::builder("gelf://127.0.0.1:12201")?.build_logger()?;
 /// log::set_boxed_logger(Box::new(logger))?;
 /// log::set_max_level(log::LevelFilter::Info);
 /// log::warn!(order = 4711; "payment refused");

@@ -232,7 +232,12 @@ fn a_record_of_log_that_tracing_log_converts_has_its_own_origin() {
     let sent = message(|| {
         info!(
             target: "log",
-            { "log.target" = "sqlx", "log.module_path" = "sqlx::query", "log.file" = "query.rs", "log.line" = 7_u64 },
+            {
+                "log.target" = "sqlx",
+                "log.module_path" = "sqlx::query",
+                "log.file" = "query.rs",
+                "log.line" = 7_u64
+            },
             "selected"
         );
     });
