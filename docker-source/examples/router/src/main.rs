@@ -29,6 +29,7 @@ mod log_level;
 mod logspout;
 mod print;
 mod privileges;
+mod published;
 mod receipt;
 mod registry;
 mod route;
