@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use gelf_tokio::gelf_core::{FieldName, FieldSet, InvalidFieldName, Value};
+use gelf_tokio::gelf_core::{FieldName, FieldSet, FieldSetBuilder, InvalidFieldName, Value};
 use gelf_tokio::options::QueueOptions;
 use gelf_tokio::{Endpoint, InvalidEndpoint, WhenFull};
 use tracing::Dispatch;
 use tracing::span::Id;
 
-use crate::fields::{MAX_VALUE_BYTES, is_reserved};
+use crate::callsite::Callsites;
 use crate::guard::Guard;
 use crate::host;
 use crate::layer::{GelfLayer, TraceContext};
 #[cfg(feature = "log")]
 use crate::logger::GelfLogger;
+use crate::names::is_reserved;
 use crate::panic_hook;
+use crate::record::MAX_VALUE_BYTES;
 use crate::sink::Sink;
 
 /// Builds a [`GelfLayer`], or a `GelfLogger` with the feature `log`, and its [`Guard`].
@@ -113,12 +115,14 @@ impl Builder {
     /// # Errors
     /// See [`BuildError`].
     pub fn build(self) -> Result<(GelfLayer, Guard), BuildError> {
-        let sink = self.sink()?;
+        let constants = self.constants()?;
+        let sink = self.sink(constants.clone().build())?;
         if self.has_panic_hook {
             panic_hook::install(&sink, self.close_within, panic_hook::log_to_tracing);
         }
         let guard = Guard::new(sink.client.clone(), self.close_within);
-        Ok((GelfLayer::new(sink, self.has_close_events, self.trace_context), guard))
+        let callsites = Callsites::new(constants);
+        Ok((GelfLayer::new(sink, callsites, self.has_close_events, self.trace_context), guard))
     }
 
     /// Starts the thread that sends messages, and returns the logger and its guard. Options for spans have no
@@ -128,7 +132,7 @@ impl Builder {
     /// See [`BuildError`].
     #[cfg(feature = "log")]
     pub fn build_logger(self) -> Result<(GelfLogger, Guard), BuildError> {
-        let sink = self.sink()?;
+        let sink = self.sink(self.constants()?.build())?;
         if self.has_panic_hook {
             panic_hook::install(&sink, self.close_within, panic_hook::log_to_log);
         }
@@ -136,7 +140,8 @@ impl Builder {
         Ok((GelfLogger::new(sink, self.close_within), guard))
     }
 
-    fn sink(&self) -> Result<Arc<Sink>, BuildError> {
+    /// Returns the host and the fields of the program.
+    fn constants(&self) -> Result<FieldSetBuilder, BuildError> {
         let host = match &self.host {
             Some(host) => host.clone(),
             None => host::name().map_err(BuildError::Host)?,
@@ -151,8 +156,12 @@ impl Builder {
                 Err(error) => return Err(BuildError::InvalidField { name: name.clone(), error }),
             }
         }
+        Ok(constants)
+    }
+
+    fn sink(&self, constants: FieldSet) -> Result<Arc<Sink>, BuildError> {
         let max_value_bytes = self.endpoint.queue().max_value_bytes.unwrap_or(MAX_VALUE_BYTES);
-        Sink::start(&self.endpoint, constants.build(), max_value_bytes).map_err(BuildError::Io)
+        Sink::start(&self.endpoint, constants, max_value_bytes).map_err(BuildError::Io)
     }
 }
 

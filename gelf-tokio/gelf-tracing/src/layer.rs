@@ -5,20 +5,21 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use gelf_tokio::InvalidEndpoint;
-use gelf_tokio::gelf_core::Level;
+use gelf_tokio::gelf_core::{FieldName, Value};
 use tracing::dispatcher::WeakDispatch;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Dispatch, Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use crate::builder::Builder;
-use crate::fields::{Collector, Fields, LogOrigin};
-use crate::message::{Origin, Scope};
+use crate::callsite::{Callsites, level};
+use crate::message::{self, Origin, Scope};
 use crate::panic_hook;
+use crate::record::{EventRecord, Recorder};
 use crate::sink::{Sink, is_own, is_sender};
-use crate::spans::{SpanFields, Times};
+use crate::spans::{SpanFields, SpanRecord, Times};
 
 /// Returns the ids of the trace and of a span, as bytes in the order in which they are written.
 pub(crate) type TraceContext = dyn Fn(&Id, &Dispatch) -> Option<([u8; 16], [u8; 8])> + Send + Sync;
@@ -44,6 +45,7 @@ pub(crate) type TraceContext = dyn Fn(&Id, &Dispatch) -> Option<([u8; 16], [u8; 
 /// ```
 pub struct GelfLayer {
     sink: Arc<Sink>,
+    callsites: Callsites,
     has_close_events: bool,
     trace_context: Option<Arc<TraceContext>>,
     /// The subscriber that the layer is part of, for `trace_context`.
@@ -63,10 +65,11 @@ impl GelfLayer {
 
     pub(crate) fn new(
         sink: Arc<Sink>,
+        callsites: Callsites,
         has_close_events: bool,
         trace_context: Option<Arc<TraceContext>>,
     ) -> Self {
-        Self { sink, has_close_events, trace_context, dispatch: OnceLock::new() }
+        Self { sink, callsites, has_close_events, trace_context, dispatch: OnceLock::new() }
     }
 
     fn scope<'a, S>(&self, spans: impl Iterator<Item = SpanRef<'a, S>>) -> Scope
@@ -115,8 +118,11 @@ where
         if is_sender() {
             return;
         }
-        let mut fields = Fields::default();
-        attributes.record(&mut self.collector(&mut fields));
+        let mut record = EventRecord::new();
+        attributes.record(&mut self.recorder(&mut record));
+        let mut fields = SpanRecord::new(self.callsites.get(span.metadata()));
+        fields.set(&mut record);
+        record.retire();
         let mut extensions = span.extensions_mut();
         extensions.replace(SpanFields(Arc::new(fields)));
         if self.has_close_events {
@@ -127,12 +133,12 @@ where
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         // Values are formatted without the lock on the span, since their code may log in the span.
-        let mut fields = match span.extensions().get::<SpanFields>() {
-            Some(SpanFields(fields)) => Fields::clone(fields),
-            None => return,
-        };
-        values.record(&mut self.collector(&mut fields));
-        span.extensions_mut().replace(SpanFields(Arc::new(fields)));
+        let mut record = EventRecord::new();
+        values.record(&mut self.recorder(&mut record));
+        if let Some(SpanFields(fields)) = span.extensions_mut().get_mut() {
+            Arc::make_mut(fields).set(&mut record);
+        }
+        record.retire();
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
@@ -140,29 +146,40 @@ where
         if is_own(metadata.target()) {
             return;
         }
-        let (mut fields, mut text) = (Fields::default(), String::new());
-        let mut log_origin = LogOrigin::default();
-        event.record(&mut Collector {
-            message: Some(&mut text),
-            log_origin: matches!(metadata.target(), "log" | panic_hook::TARGET).then_some(&mut log_origin),
-            ..self.collector(&mut fields)
+        let callsite = self.callsites.get(metadata);
+        let mut record = EventRecord::new();
+        let has_log_origin = matches!(metadata.target(), "log" | panic_hook::TARGET);
+        let message = callsite.message;
+        event.record(&mut Recorder { message, has_log_origin, ..self.recorder(&mut record) });
+        let origin = has_log_origin.then(|| {
+            let (log, own) = (&record.log_origin, Origin::of(metadata));
+            Origin {
+                target: log.target.as_deref().unwrap_or(own.target),
+                module: log.module.as_deref().or(own.module),
+                file: log.file.as_deref().or(own.file),
+                line: log.line.or(own.line),
+            }
         });
-        let origin = Origin {
-            level: level(metadata),
-            target: log_origin.target.as_deref().unwrap_or_else(|| metadata.target()),
-            module: log_origin.module.as_deref().or_else(|| metadata.module_path()),
-            file: log_origin.file.as_deref().or_else(|| metadata.file()),
-            line: log_origin.line.or_else(|| metadata.line().map(u64::from)),
-        };
-        if is_own(origin.target) {
+        if origin.is_some_and(|origin| is_own(origin.target)) {
             return;
         }
-        if text.trim().is_empty() {
-            // An event without a message has a name such as "event src/main.rs:7".
-            text.push_str(metadata.name());
-        }
         let scope = context.event_scope(event).map(|spans| self.scope(spans)).unwrap_or_default();
-        self.sink.send_event(origin, &text, fields, &scope, None);
+        let parts = message::Event {
+            constants: if origin.is_some() { &self.sink.constants } else { &callsite.constants },
+            origin,
+            level: level(metadata),
+            text: match record.message() {
+                // An event without a message has a name such as "event src/main.rs:7".
+                text if text.trim().is_empty() => metadata.name(),
+                text => text,
+            },
+            fields: record.fields(&callsite),
+            len: record.len(),
+            left_out: record.left_out(),
+            times: None,
+        };
+        self.sink.send_event(parts, &scope);
+        record.retire();
     }
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
@@ -187,25 +204,29 @@ where
             return;
         }
         let times = span.extensions().get::<Times>().map(|times| times.millis(Instant::now()));
+        // A span that was made before the layer was put in has no times.
         if times.is_none() {
             return;
         }
-        let origin = Origin {
-            level: level(metadata),
-            target: metadata.target(),
-            module: metadata.module_path(),
-            file: metadata.file(),
-            line: metadata.line().map(u64::from),
-        };
-        let text = format!("{} closed", metadata.name());
         let scope = self.scope(span.scope());
-        self.sink.send_event(origin, &text, Fields::default(), &scope, times);
+        let closed = message::Event {
+            constants: &self.callsites.get(metadata).constants,
+            origin: None,
+            level: level(metadata),
+            text: &format!("{} closed", metadata.name()),
+            fields: std::iter::empty::<(FieldName<'_>, Value<'_>)>(),
+            len: 0,
+            left_out: 0,
+            times,
+        };
+        self.sink.send_event(closed, &scope);
     }
 }
 
 impl GelfLayer {
-    fn collector<'f, 'a>(&self, fields: &'f mut Fields<'a>) -> Collector<'f, 'a> {
-        Collector { fields, max_value_bytes: self.sink.max_value_bytes, message: None, log_origin: None }
+    fn recorder<'r>(&self, record: &'r mut EventRecord) -> Recorder<'r> {
+        let max_value_bytes = self.sink.max_value_bytes;
+        Recorder { record, max_value_bytes, message: None, has_log_origin: false }
     }
 }
 
@@ -215,16 +236,6 @@ where
 {
     if let Some(span) = context.span(id) {
         span.extensions_mut().get_mut().map(change);
-    }
-}
-
-/// Returns the level in syslog's steps, which have none below debug.
-fn level(metadata: &Metadata<'_>) -> Level {
-    match *metadata.level() {
-        tracing::Level::ERROR => Level::Error,
-        tracing::Level::WARN => Level::Warning,
-        tracing::Level::INFO => Level::Informational,
-        _ => Level::Debug,
     }
 }
 

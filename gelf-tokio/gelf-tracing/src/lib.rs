@@ -93,14 +93,16 @@
 pub use gelf_tokio;
 
 mod builder;
-mod fields;
+mod callsite;
 mod guard;
 mod host;
 mod layer;
 #[cfg(feature = "log")]
 mod logger;
 mod message;
+mod names;
 mod panic_hook;
+mod record;
 mod report;
 mod sink;
 mod spans;

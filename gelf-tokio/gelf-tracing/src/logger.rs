@@ -1,19 +1,19 @@
 //! The backend of the crate `log`.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gelf_tokio::InvalidEndpoint;
-use gelf_tokio::gelf_core::{Level, Number, Value};
+use gelf_tokio::gelf_core::{FieldName, Level, Number, Value};
 use log::kv::{self, VisitSource, VisitValue};
 use log::{Log, Metadata, Record};
 
 use crate::builder::Builder;
-use crate::fields::{Fields, MAX_TEXT_BYTES};
-use crate::message::{Origin, Scope};
+use crate::message::{Event, Origin, Scope};
+use crate::names::{self, MAX_FIELDS};
+use crate::record::MAX_TEXT_BYTES;
 use crate::sink::{Sink, is_own};
-use crate::text::BoundedText;
+use crate::text;
 
 /// Sends each record of the crate [`log`] with its key-values as a GELF message, for programs that do not use
 /// `tracing`.
@@ -63,18 +63,26 @@ impl Log for GelfLogger {
             return;
         }
         let mut collector =
-            Collector { fields: Fields::default(), max_value_bytes: self.sink.max_value_bytes };
+            Collector { fields: Vec::new(), left_out: 0, max_value_bytes: self.sink.max_value_bytes };
         // The visitor returns no errors.
         let _ = record.key_values().visit(&mut collector);
-        let origin = Origin {
+        let Collector { fields, left_out, .. } = collector;
+        let event = Event {
+            constants: &self.sink.constants,
+            origin: Some(Origin {
+                target: record.target(),
+                module: record.module_path(),
+                file: record.file(),
+                line: record.line().map(u64::from),
+            }),
             level: level(record.level()),
-            target: record.target(),
-            module: record.module_path(),
-            file: record.file(),
-            line: record.line().map(u64::from),
+            text: &text::of(record.args(), MAX_TEXT_BYTES),
+            len: fields.len(),
+            fields: fields.into_iter(),
+            left_out,
+            times: None,
         };
-        let text = BoundedText::of(record.args(), MAX_TEXT_BYTES);
-        self.sink.send_event(origin, &text, collector.fields, &Scope::default(), None);
+        self.sink.send_event(event, &Scope::default());
     }
 
     /// Blocks the thread until the queued messages are sent, for at most the time of
@@ -86,19 +94,28 @@ impl Log for GelfLogger {
 
 /// Visits the key-values of a record.
 struct Collector<'r> {
-    fields: Fields<'r>,
+    fields: Vec<(FieldName<'r>, Value<'r>)>,
+    left_out: usize,
     max_value_bytes: usize,
 }
 
 impl<'r> VisitSource<'r> for Collector<'r> {
     fn visit_pair(&mut self, key: kv::Key<'r>, value: kv::Value<'r>) -> Result<(), kv::Error> {
-        let key = match key.to_borrowed_str() {
-            Some(key) => Cow::Borrowed(key),
-            None => Cow::Owned(key.as_str().to_owned()),
-        };
         let mut converted = Converted { value: Value::Null, max_value_bytes: self.max_value_bytes };
         value.visit(&mut converted)?;
-        self.fields.set(key, converted.value);
+        if converted.value.is_null() {
+            return Ok(());
+        }
+        if self.fields.len() == MAX_FIELDS {
+            self.left_out += 1;
+            return Ok(());
+        }
+        let key = match key.to_borrowed_str() {
+            Some(key) => FieldName::sanitize(key),
+            None => FieldName::sanitize(key.as_str().to_owned()),
+        };
+        let name = names::free(key, |name| self.fields.iter().any(|(known, _)| known == name));
+        self.fields.push((name, converted.value));
         Ok(())
     }
 }
@@ -118,7 +135,7 @@ impl Converted {
 
 impl<'v> VisitValue<'v> for Converted {
     fn visit_any(&mut self, value: kv::Value<'_>) -> Result<(), kv::Error> {
-        self.set(BoundedText::of(&value, self.max_value_bytes))
+        self.set(text::of(&value, self.max_value_bytes))
     }
 
     fn visit_null(&mut self) -> Result<(), kv::Error> {
@@ -150,7 +167,7 @@ impl<'v> VisitValue<'v> for Converted {
     }
 
     fn visit_str(&mut self, value: &str) -> Result<(), kv::Error> {
-        self.set(BoundedText::of_str(value, self.max_value_bytes))
+        self.set(text::of(&value, self.max_value_bytes))
     }
 }
 

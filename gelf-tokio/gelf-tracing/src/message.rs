@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use gelf_tokio::gelf_core::{FieldName, Level, Value};
+use gelf_tokio::gelf_core::{FieldName, FieldSet, FieldSetBuilder, Level, Value};
+use tracing::Metadata;
 
-use crate::fields::{Fields, MAX_FIELDS};
+use crate::names::MAX_FIELDS;
 use crate::sink::{Sink, thread_name};
+use crate::spans::SpanRecord;
 
 /// The maximum number of names in the path of spans.
 const MAX_PATH_SPANS: usize = 32;
@@ -24,21 +26,57 @@ const TARGET: FieldName<'static> = FieldName::from_static("target");
 const THREAD: FieldName<'static> = FieldName::from_static("thread");
 const TRACE_ID: FieldName<'static> = FieldName::from_static("trace_id");
 
-/// The place in the program that an event comes from, and its level.
+/// The place in the program that an event comes from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin<'m> {
-    pub(crate) level: Level,
     pub(crate) target: &'m str,
     pub(crate) module: Option<&'m str>,
     pub(crate) file: Option<&'m str>,
     pub(crate) line: Option<u64>,
 }
 
+impl Origin<'static> {
+    pub(crate) fn of(metadata: &'static Metadata<'static>) -> Self {
+        Self {
+            target: metadata.target(),
+            module: metadata.module_path(),
+            file: metadata.file(),
+            line: metadata.line().map(u64::from),
+        }
+    }
+
+    pub(crate) fn add_to(self, constants: FieldSetBuilder) -> FieldSetBuilder {
+        constants
+            .field(TARGET, self.target)
+            .field(MODULE, self.module)
+            .field(FILE, self.file)
+            .field(LINE, self.line)
+    }
+}
+
+/// An event, before its message is made.
+#[derive(Debug)]
+pub(crate) struct Event<'m, I> {
+    /// The host and the fields of the program, and the origin if `origin` is `None`.
+    pub(crate) constants: &'m FieldSet,
+    pub(crate) origin: Option<Origin<'m>>,
+    pub(crate) level: Level,
+    pub(crate) text: &'m str,
+    /// The fields of the event itself.
+    pub(crate) fields: I,
+    /// The number of `fields`.
+    pub(crate) len: usize,
+    /// The number of fields that were left out.
+    pub(crate) left_out: usize,
+    /// The durations of a span that is closed: all, busy, idle.
+    pub(crate) times: Option<[f64; 3]>,
+}
+
 /// The spans that an event is in, the innermost first.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
     pub(crate) names: Vec<&'static str>,
-    pub(crate) fields: Vec<Arc<Fields<'static>>>,
+    pub(crate) fields: Vec<Arc<SpanRecord>>,
     /// The id of the innermost span in hexadecimal digits.
     pub(crate) span_id: Option<String>,
     /// The id of the trace in hexadecimal digits.
@@ -63,21 +101,21 @@ impl Scope {
         path
     }
 
-    /// Returns how many of the innermost spans have room for their fields beside the fields of the event, and
+    /// Returns how many of the innermost spans have room for their fields beside `len` fields of the event, and
     /// how many fields are left out.
-    fn spans_with_room(&self, fields: &Fields<'_>) -> (usize, usize) {
-        let mut left_out = fields.left_out();
-        let mut room = MAX_FIELDS - fields.len();
-        let mut kept = 0;
+    fn spans_with_room(&self, len: usize) -> (usize, usize) {
+        let mut room = MAX_FIELDS.saturating_sub(len);
+        let (mut kept, mut left_out) = (0, 0);
         // A span without room leaves no room for the spans further out.
         let mut is_full = false;
         for fields in &self.fields {
+            let len = fields.len();
             left_out += fields.left_out();
-            is_full |= fields.len() > room;
+            is_full |= len > room;
             if is_full {
-                left_out += fields.len();
+                left_out += len;
             } else {
-                room -= fields.len();
+                room -= len;
                 kept += 1;
             }
         }
@@ -86,25 +124,23 @@ impl Scope {
 }
 
 impl Sink {
-    /// Sends the message of an event. `times` are the durations of a span that is closed: all, busy, idle.
-    pub(crate) fn send_event(
-        &self,
-        origin: Origin<'_>,
-        text: &str,
-        fields: Fields<'_>,
-        scope: &Scope,
-        times: Option<[f64; 3]>,
-    ) {
+    /// Sends the message of an event.
+    pub(crate) fn send_event<'m, I>(&self, event: Event<'m, I>, scope: &'m Scope)
+    where
+        I: Iterator<Item = (FieldName<'m>, Value<'m>)>,
+    {
+        let text = event.text;
         let short_message = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        let mut message = self.constants.message(short_message).with_level(origin.level);
+        let mut message = event.constants.message(short_message).with_level(event.level);
         if short_message.len() < text.trim_end().len() {
             message.set_full_message(text);
         }
-
-        message.set_field(TARGET, origin.target);
-        message.set_field(MODULE, origin.module);
-        message.set_field(FILE, origin.file);
-        message.set_field(LINE, origin.line);
+        if let Some(origin) = event.origin {
+            message.set_field(TARGET, origin.target);
+            message.set_field(MODULE, origin.module);
+            message.set_field(FILE, origin.file);
+            message.set_field(LINE, origin.line);
+        }
         let thread = thread_name();
         message.set_field(THREAD, thread.as_deref());
         let path;
@@ -115,57 +151,47 @@ impl Sink {
             message.set_field(SPAN_ID, scope.span_id.as_deref());
             message.set_field(TRACE_ID, scope.trace_id.as_deref());
         }
-        if let Some([duration, busy, idle]) = times {
+        if let Some([duration, busy, idle]) = event.times {
             message.set_field(DURATION_MS, duration);
             message.set_field(BUSY_MS, busy);
             message.set_field(IDLE_MS, idle);
         }
-
-        let (kept, left_out) = scope.spans_with_room(&fields);
-        // The fields of the event are set last, so that the nearest value remains.
-        for fields in scope.fields.iter().take(kept).rev() {
-            for (name, value) in fields.iter() {
-                message.set_field(name.clone(), borrowed(value));
-            }
-        }
-        for (name, value) in fields.into_iter() {
-            message.set_field(name, value);
-        }
+        let (kept, left_out) = scope.spans_with_room(event.len);
+        let left_out = left_out + event.left_out;
         if left_out > 0 {
             message.set_field(FIELDS_LEFT_OUT, left_out);
         }
+        // The fields of the event are set last, so that the nearest value remains.
+        for fields in scope.fields.iter().take(kept).rev() {
+            for (name, value) in fields.fields() {
+                message.set_field(name, value);
+            }
+        }
+        for (name, value) in event.fields {
+            message.set_field(name, value);
+        }
         self.send(&message);
-    }
-}
-
-/// Returns the value without a copy of its text.
-fn borrowed<'v>(value: &'v Value<'static>) -> Value<'v> {
-    match value.as_str() {
-        Some(text) => Value::from(text),
-        None => value.clone(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn fields(count: usize) -> Fields<'static> {
-        let mut fields = Fields::default();
-        for number in 0..count {
-            fields.set(format!("field{number}").into(), number.into());
-        }
-        fields
-    }
+    use crate::names;
 
     #[test]
     fn a_message_has_at_most_128_fields_and_the_nearest_ones_remain() {
-        let spans = |counts: &[usize]| Scope {
-            fields: counts.iter().map(|count| Arc::new(fields(*count))).collect(),
-            ..Scope::default()
+        let given: Vec<&'static str> = (0..60).map(|number| &*format!("field{number}").leak()).collect();
+        let span = |len: usize| {
+            let names = names::of_callsite(given.iter().copied().take(len));
+            Arc::new(SpanRecord::of_numbers(names))
         };
-        assert_eq!(spans(&[30, 30, 30]).spans_with_room(&fields(30)), (3, 0));
-        assert_eq!(spans(&[30, 60, 30, 1, 0]).spans_with_room(&fields(30)), (2, 31));
-        assert_eq!(spans(&[1]).spans_with_room(&fields(130)), (0, 3));
+        let with_room = |spans: &[usize], len| {
+            let fields = spans.iter().map(|len| span(*len)).collect();
+            Scope { fields, ..Scope::default() }.spans_with_room(len)
+        };
+        assert_eq!(with_room(&[30, 30, 30], 30), (3, 0));
+        assert_eq!(with_room(&[30, 60, 30, 1, 0], 40), (1, 91));
+        assert_eq!(with_room(&[1], 128), (0, 1));
     }
 }

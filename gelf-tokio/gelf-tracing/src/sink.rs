@@ -3,24 +3,17 @@
 
 use std::cell::Cell;
 use std::sync::{Arc, mpsc};
-use std::time::SystemTime;
 use std::{io, thread};
 
-use gelf_tokio::gelf_core::bytes::BytesMut;
-use gelf_tokio::gelf_core::{Encoder, FieldSet, Message};
+use gelf_tokio::gelf_core::{FieldSet, Message};
 use gelf_tokio::{Client, Driver, Endpoint, WhenFull};
 
 use crate::report;
-
-/// The maximum capacity in bytes of a thread's encoding buffer. A larger buffer is freed after use.
-const RETAINED_BYTES: usize = 64 * 1024;
 
 thread_local! {
     /// `true` on the thread that sends the messages. Nothing that this thread logs becomes a message: an
     /// error of sending would otherwise cause the next message, without end.
     static IS_SENDER: Cell<bool> = const { Cell::new(false) };
-    /// The buffer into which a message is encoded. The queue gets a copy of exactly the message's length.
-    static ENCODED: Cell<BytesMut> = Cell::default();
     /// The name of the thread, or its id if it has none.
     static THREAD: Arc<str> = {
         let thread = thread::current();
@@ -69,7 +62,7 @@ impl Sink {
         let mut queue = endpoint.queue();
         let blocks = queue.when_full == WhenFull::Wait;
         if queue.when_full == WhenFull::DropNewest {
-            // Events are queued by `try_send_payload`, which never waits. Only reports wait for room.
+            // Events are queued by `try_send`, which never waits. Only reports wait for room.
             queue.when_full = WhenFull::Wait;
         }
         let endpoint = endpoint.clone().with_queue(queue).map_err(io::Error::other)?;
@@ -88,21 +81,13 @@ impl Sink {
     }
 
     /// Encodes the message with the current time, and queues it. If the queue is full, the message is
-    /// dropped and counted, or the thread waits.
+    /// dropped, or the thread waits.
     pub(crate) fn send(&self, message: &Message<'_>) {
-        let encoder = Encoder::new().with_default_timestamp(SystemTime::now());
-        // A thread whose local values are gone gets a new buffer.
-        let mut buffer = ENCODED.try_with(Cell::take).unwrap_or_default();
-        buffer.clear();
-        encoder.encode(message, &mut buffer);
         // The client counts a message that it refuses.
         let _ = match self.blocks {
-            true => self.client.send_payload_blocking(&buffer),
-            false => self.client.try_send_payload(&buffer),
+            true => self.client.send_blocking(message),
+            false => self.client.try_send(message),
         };
-        if buffer.capacity() <= RETAINED_BYTES {
-            let _ = ENCODED.try_with(|retained| retained.set(buffer));
-        }
     }
 }
 

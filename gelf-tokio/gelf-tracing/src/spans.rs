@@ -3,11 +3,65 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::fields::Fields;
+use gelf_tokio::gelf_core::{FieldName, Value};
+
+use crate::callsite::Callsite;
+use crate::record::EventRecord;
 
 /// The fields of a span. Several layers may share them: each records the same fields.
 #[derive(Debug)]
-pub(crate) struct SpanFields(pub(crate) Arc<Fields<'static>>);
+pub(crate) struct SpanFields(pub(crate) Arc<SpanRecord>);
+
+/// The values of the fields of a span.
+#[derive(Clone, Debug)]
+pub(crate) struct SpanRecord {
+    callsite: Arc<Callsite>,
+    /// The value of each field of the callsite, null if there is none.
+    values: Vec<Value<'static>>,
+    left_out: usize,
+}
+
+impl SpanRecord {
+    pub(crate) fn new(callsite: Arc<Callsite>) -> Self {
+        let values = vec![Value::Null; callsite.names.len()];
+        Self { callsite, values, left_out: 0 }
+    }
+
+    /// Returns a record with a number in each field.
+    #[cfg(test)]
+    pub(crate) fn of_numbers(names: Vec<FieldName<'static>>) -> Self {
+        let values = vec![Value::from(1); names.len()];
+        let constants = gelf_tokio::gelf_core::FieldSet::builder("h").build();
+        Self { callsite: Arc::new(Callsite { names, message: None, constants }), values, left_out: 0 }
+    }
+
+    /// Sets the values that are recorded.
+    pub(crate) fn set(&mut self, record: &mut EventRecord) {
+        self.left_out += record.left_out();
+        for (index, value) in record.take_values() {
+            if let Some(known) = self.values.get_mut(index) {
+                *known = value;
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.values.iter().filter(|value| !value.is_null()).count()
+    }
+
+    pub(crate) fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// Returns the fields, without copies of their texts.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (FieldName<'_>, Value<'_>)> {
+        let fields = self.callsite.names.iter().zip(&self.values).filter(|(_, value)| !value.is_null());
+        fields.map(|(name, value)| {
+            let value = value.as_str().map_or_else(|| value.clone(), Value::from);
+            (name.clone(), value)
+        })
+    }
+}
 
 /// The times of a span: busy while it is entered, idle otherwise.
 #[derive(Debug)]

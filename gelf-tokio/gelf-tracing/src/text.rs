@@ -5,49 +5,49 @@ use std::fmt::{self, Display, Write};
 /// The mark at the end of a text that was cut off, as the encoder of gelf-core uses it.
 const CUT_OFF: &str = "…";
 
-/// Collects text up to a maximum. Formatting into a full text ends early, so that a value cannot produce text
-/// without end.
-#[derive(Debug)]
-pub(crate) struct BoundedText {
-    text: String,
+/// Appends the text of a value, cut off at `max_bytes`. The `…` at the end of a cut text counts towards the
+/// maximum. Formatting beyond the maximum ends early, so that a value cannot produce text without end.
+pub(crate) fn push(text: &mut String, value: &dyn Display, max_bytes: usize) {
+    let mut bounded = Bounded { start: text.len(), text, max_bytes, is_cut: false };
+    // The only error is the end of the room, or one of the value, whose text then ends there.
+    let _ = write!(bounded, "{value}");
+    bounded.finish();
+}
+
+/// Appends a text, cut off at `max_bytes`.
+pub(crate) fn push_str(text: &mut String, value: &str, max_bytes: usize) {
+    let mut bounded = Bounded { start: text.len(), text, max_bytes, is_cut: false };
+    let _ = bounded.write_str(value);
+    bounded.finish();
+}
+
+/// Returns the text of a value, cut off at `max_bytes`.
+pub(crate) fn of(value: &dyn Display, max_bytes: usize) -> String {
+    let mut text = String::new();
+    push(&mut text, value, max_bytes);
+    text
+}
+
+struct Bounded<'t> {
+    text: &'t mut String,
+    start: usize,
     max_bytes: usize,
     is_cut: bool,
 }
 
-impl BoundedText {
-    fn new(max_bytes: usize) -> Self {
-        Self { text: String::new(), max_bytes, is_cut: false }
-    }
-
-    /// Returns the text of a value, cut off at `max_bytes`. The `…` at the end of a cut text counts towards
-    /// the maximum.
-    pub(crate) fn of(value: &dyn Display, max_bytes: usize) -> String {
-        let mut text = Self::new(max_bytes);
-        // The only error is the end of the room, or one of the value, whose text then ends there.
-        let _ = write!(text, "{value}");
-        text.finish()
-    }
-
-    /// Returns a text, cut off at `max_bytes`.
-    pub(crate) fn of_str(value: &str, max_bytes: usize) -> String {
-        let mut text = Self::new(max_bytes);
-        let _ = text.write_str(value);
-        text.finish()
-    }
-
-    fn finish(mut self) -> String {
+impl Bounded<'_> {
+    fn finish(self) {
         if self.is_cut {
-            let room = self.max_bytes.saturating_sub(CUT_OFF.len());
-            self.text.truncate(floor_char_boundary(&self.text, room));
+            let room = self.start + self.max_bytes.saturating_sub(CUT_OFF.len());
+            self.text.truncate(floor_char_boundary(self.text, room));
             self.text.push_str(CUT_OFF);
         }
-        self.text
     }
 }
 
-impl Write for BoundedText {
+impl Write for Bounded<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.max_bytes - self.text.len();
+        let room = self.start + self.max_bytes - self.text.len();
         if text.len() <= room {
             self.text.push_str(text);
             return Ok(());
@@ -69,10 +69,15 @@ mod tests {
 
     #[test]
     fn a_text_is_cut_between_characters_and_no_longer_than_its_maximum() {
-        assert_eq!(BoundedText::of_str("äöü", 6), "äöü");
-        assert_eq!(BoundedText::of_str("äöüx", 6), "ä…");
-        assert_eq!(BoundedText::of(&format_args!("{}{}", "abc", "defg"), 6), "abc…");
-        assert_eq!(BoundedText::of_str("abc", 0), "…");
+        let push = |value, max_bytes| {
+            let mut text = "before ".to_owned();
+            push_str(&mut text, value, max_bytes);
+            text
+        };
+        assert_eq!(push("äöü", 6), "before äöü");
+        assert_eq!(push("äöüx", 6), "before ä…");
+        assert_eq!(push("abc", 0), "before …");
+        assert_eq!(of(&format_args!("{}{}", "abc", "defg"), 6), "abc…");
     }
 
     #[test]
@@ -85,6 +90,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(BoundedText::of(&Endless, 10), "again a…");
+        assert_eq!(of(&Endless, 10), "again a…");
     }
 }
