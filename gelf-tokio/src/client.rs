@@ -234,6 +234,25 @@ impl<R> Client<R> {
         self.queue.try_queue(payload.into(), receipt)
     }
 
+    /// Refuses a message that the program has not made yet, if the queue has refused one since it last had
+    /// room, and counts it as refused. The call takes no lock, so a program with more messages than the
+    /// destination takes spends no time on messages that would be refused. `Ok` does not promise room.
+    ///
+    /// ```
+    /// # fn log(client: &gelf_tokio::Client, make: impl FnOnce() -> gelf_tokio::gelf_core::Message<'static>) {
+    /// if client.refuse_if_full().is_ok() {
+    ///     // A message that is not queued is counted.
+    ///     let _ = client.try_send(&make());
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns [`NotQueuedReason::Full`].
+    pub fn refuse_if_full(&self) -> Result<(), NotQueued> {
+        self.queue.refuse_if_full()
+    }
+
     /// Waits until each message that was queued before the call has its outcome. The driver never delays
     /// messages, so a flush only waits.
     ///

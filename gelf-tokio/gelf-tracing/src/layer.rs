@@ -146,9 +146,13 @@ where
         if is_own(metadata.target()) {
             return;
         }
+        // The events of a record of `log` are known to be the layer's own only after they are visited.
+        let has_log_origin = matches!(metadata.target(), "log" | panic_hook::TARGET);
+        if !has_log_origin && self.sink.refuses() {
+            return;
+        }
         let callsite = self.callsites.get(metadata);
         let mut record = EventRecord::new();
-        let has_log_origin = matches!(metadata.target(), "log" | panic_hook::TARGET);
         let message = callsite.message;
         event.record(&mut Recorder { message, has_log_origin, ..self.recorder(&mut record) });
         let origin = has_log_origin.then(|| {
@@ -205,7 +209,7 @@ where
         }
         let times = span.extensions().get::<Times>().map(|times| times.millis(Instant::now()));
         // A span that was made before the layer was put in has no times.
-        if times.is_none() {
+        if times.is_none() || self.sink.refuses() {
             return;
         }
         let scope = self.scope(span.scope());

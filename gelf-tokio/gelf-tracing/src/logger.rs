@@ -59,7 +59,7 @@ impl Log for GelfLogger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
+        if !self.enabled(record.metadata()) || self.sink.refuses() {
             return;
         }
         let mut collector =

@@ -80,6 +80,11 @@ impl Sink {
         Ok(sink)
     }
 
+    /// Returns whether a message would be refused, so that it need not be made, and counts it if so.
+    pub(crate) fn refuses(&self) -> bool {
+        !self.blocks && self.client.refuse_if_full().is_err()
+    }
+
     /// Encodes the message with the current time, and queues it. If the queue is full, the message is
     /// dropped, or the thread waits.
     pub(crate) fn send(&self, message: &Message<'_>) {
