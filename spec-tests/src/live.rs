@@ -1,5 +1,5 @@
-//! Tests a running receiver as a subject. The vectors are sent to it over the network, and its output is
-//! observed.
+//! Tests a running receiver as a subject. The vectors are sent to the receiver over the network, and the
+//! output of the receiver is observed.
 
 mod http;
 mod line;
@@ -37,6 +37,8 @@ pub struct LiveOptions {
     /// Maximum time until the first sentinel is observed, by default 60 s, because some language runtimes
     /// start slowly.
     pub ready_timeout: Duration,
+    /// Is called when the receiver does not listen at once, with the error of the connection.
+    pub waits: fn(&str),
     /// Delay between a vector and its sentinel, by default 5 ms.
     pub settle: Duration,
     /// True if vectors whose steps are at different times are sent, too.
@@ -58,6 +60,7 @@ impl Default for LiveOptions {
             http: None,
             timeout: Duration::from_secs(5),
             ready_timeout: Duration::from_secs(60),
+            waits: |_| (),
             settle: Duration::from_millis(5),
             slow: false,
             defaults: BTreeMap::new(),
@@ -84,12 +87,15 @@ pub struct Live {
     late: usize,
 }
 
-/// Interval at which a missing sentinel is sent again, because a datagram may be lost.
+/// Interval at which a missing sentinel is sent again, because the network can lose a datagram.
 const SENTINEL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Maximum time for the receiver to close a finished connection. By then, a receiver that keeps the
 /// connection open has read all bytes.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
+
+/// Minimum delay between a vector that is sent again and its sentinel.
+const SETTLE_AGAIN: Duration = Duration::from_millis(600);
 
 /// Number of bytes sent as datagrams before a pause, so that a receiver with a small buffer keeps up.
 const BURST_BYTES: usize = 64 << 10;
@@ -160,7 +166,7 @@ impl Live {
     }
 
     /// Returns the number of messages that were observed after the sentinel of their vector. If the number is
-    /// above 0, the receiver reorders messages, and a longer [`settle`](LiveOptions::settle) may help.
+    /// above 0, the receiver reorders messages, and a longer [`settle`](LiveOptions::settle) can help.
     pub fn late(&self) -> usize {
         self.late
     }
@@ -176,9 +182,19 @@ impl Live {
         for transport in transports.into_iter().flatten() {
             let deadline = Instant::now() + self.options.ready_timeout;
             let sentinel = self.next_sentinel();
+            let mut refused = None;
             'sending: loop {
-                // The receiver may not listen yet.
-                let connection = self.send_sentinel(transport, &sentinel).ok();
+                // The receiver possibly does not listen yet.
+                let connection = match self.send_sentinel(transport, &sentinel) {
+                    Ok(connection) => connection,
+                    Err(error) => {
+                        if refused.is_none() {
+                            (self.options.waits)(&error);
+                        }
+                        refused = Some(error);
+                        None
+                    }
+                };
                 let again = Instant::now() + Duration::from_millis(200);
                 loop {
                     let left = again.saturating_duration_since(Instant::now());
@@ -195,6 +211,9 @@ impl Live {
                 }
                 drop(connection);
                 if Instant::now() > deadline {
+                    if let Some(error) = refused {
+                        return Err(error);
+                    }
                     return Err(format!(
                         "no message sent to the {} was observed in {output} within {:?}",
                         self.description.name, self.options.ready_timeout
@@ -214,7 +233,8 @@ impl Live {
         short_message(message).as_deref() == Some(sentinel)
     }
 
-    /// Sends a sentinel. Returns the connection, which the caller keeps open until the sentinel is observed.
+    /// Sends a sentinel. Returns the connection, if the transport has one. The caller keeps the connection
+    /// open until the sentinel is observed.
     fn send_sentinel(&mut self, transport: Transport, sentinel: &str) -> Result<Option<TcpStream>, String> {
         let payload = format!(
             "{{\"version\":\"1.1\",\"host\":\"gelf-conformance\",\"short_message\":\"{sentinel}\",\"level\":7}}"
@@ -258,7 +278,7 @@ impl Live {
         loop {
             match socket.send_to(datagram, address) {
                 Ok(_) => return Ok(()),
-                // The error refers to an earlier datagram.
+                // The error refers to an earlier datagram, so this datagram is sent again.
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused && tries < 3 => tries += 1,
                 Err(error) => return Err(format!("{address}: {error}")),
             }
@@ -284,7 +304,7 @@ impl Live {
     fn send_stream(&self, pieces: &[Vec<u8>]) -> Result<(), String> {
         let mut stream = self.connect()?;
         for piece in pieces {
-            // A receiver may close the connection early; its output shows the result.
+            // The receiver is allowed to close the connection early. Its output shows the result.
             if stream.write_all(piece).and_then(|()| stream.flush()).is_err() {
                 return Ok(());
             }
@@ -404,7 +424,8 @@ impl Subject for Live {
     }
 
     fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
-        // The key keeps a receiver from combining chunks of different vectors or runs.
+        // The key makes the chunk ids unique, so that a receiver does not combine chunks of different vectors
+        // or runs.
         let key = (self.numbers.next() as u32).to_be_bytes();
         let plan = match wire::plan(&request, &self.options, key)? {
             Ok(plan) => plan,
@@ -431,5 +452,24 @@ impl Subject for Live {
             Ok(answered) => self.observe_up_to_sentinel(transport, answered),
             Err(words) => Ok(Reply::Crashed(words)),
         }
+    }
+
+    /// Asks again when no message has been observed for some time, and waits longer for the messages of the
+    /// vector. A receiver that decodes in the background may deliver a message after a later sentinel.
+    fn ask_again(&mut self, request: Request<'_>) -> Result<Option<Reply>, String> {
+        let settle = self.options.settle;
+        let longer = (4 * settle).max(SETTLE_AGAIN);
+        let deadline = Instant::now() + self.options.timeout;
+        while Instant::now() < deadline {
+            match self.observer.next(longer) {
+                Some(OutputEvent::Message(message)) if !self.is_any_sentinel(&message) => self.late += 1,
+                Some(OutputEvent::Message(_) | OutputEvent::Other) => {}
+                Some(OutputEvent::Ended(_)) | None => break,
+            }
+        }
+        self.options.settle = longer;
+        let reply = self.ask(request);
+        self.options.settle = settle;
+        reply.map(Some)
     }
 }

@@ -15,8 +15,8 @@
 //!
 //! `text` explains the rule, and `source` names a file of the receiver or a report. A receiver that *ends* on
 //! a message delivers nothing of that message, and loses further messages until the receiver runs again. A
-//! receiver that *refuses* a message delivers nothing of it. A receiver that *loses* delivers the message
-//! without a part. A receiver that *alters* delivers the message with a changed part.
+//! receiver that *refuses* a message delivers nothing of it. A receiver that *loses* a part delivers the
+//! message without that part. A receiver that *alters* a part delivers the message with the changed part.
 //!
 //! A condition is a name or an object. A name is the name of a violation that [`inspect`](crate::inspect)
 //! reports; `vectors/README.md` lists these names. An object has the following members, which must all be
@@ -28,7 +28,7 @@
 //! | `transport` | `udp`, `tcp` or `http` |
 //! | `way` | encoding or chunking: `compressed`, `zlib header other than 78 9c`, `chunked`, `empty single chunk`, `interleaved chunks` (with other datagrams), `shorter chunk first` |
 //! | `datagram_longer_than`, `frame_longer_than` | a datagram, or the frame, is longer than this many bytes |
-//! | `members` | the message has one of these: a name, a prefix with a trailing `*`, or `*` for any member that GELF defines |
+//! | `members` | the message has one of these: a name, a prefix with a trailing `*`, `*` for any member that GELF defines, or `others` for any member without an underscore that it does not define |
 //! | `is` | with `members`: the value is one of `null`, `boolean`, `integer`, `fraction` (a number with a point or an exponent), `string`, `numeric string`, `other string`, `array`, `object` |
 //! | `outside` | with `members`: the value is a number below the first or above the second given number |
 //! | `twice` | with `members`: the name is repeated |
@@ -37,7 +37,7 @@
 //!
 //! The rules were read from the receivers' sources as of August 2026. Graylog's decoder and go-gelf's UDP
 //! reader are also peers of this suite; Seq's input and Logstash's plugin were run to confirm on which
-//! messages they end. Other versions and settings may differ.
+//! messages they end. Receivers of other versions, or with other settings, can behave differently.
 
 mod delivery;
 
@@ -85,9 +85,9 @@ pub enum Effect {
     Ends,
     /// The message is not delivered.
     Refuses,
-    /// A part is missing.
+    /// The message is delivered without one of its parts.
     Loses,
-    /// A part is changed.
+    /// The message is delivered with a changed part.
     Alters,
 }
 
@@ -105,7 +105,7 @@ impl Effect {
         }
     }
 
-    /// Returns whether no part of the message is delivered.
+    /// Returns whether the whole message is lost.
     pub(crate) fn is_loss_of_message(self) -> bool {
         matches!(self, Self::Ends | Self::Refuses)
     }
@@ -298,17 +298,22 @@ impl Conditions {
     }
 }
 
+/// The pattern of all members that GELF does not define and that have no underscore.
+const OTHER_MEMBERS: &str = "others";
+
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some("") => OWN_MEMBERS.contains(&name),
+        None if pattern == OTHER_MEMBERS => !OWN_MEMBERS.contains(&name) && !name.starts_with('_'),
         Some(beginning) => name.starts_with(beginning),
         None => name == pattern,
     }
 }
 
 /// Names of violations that no vector uses, because they concern several messages or connections.
-const OTHER_NAMES: [&str; 9] = [
+const OTHER_NAMES: [&str; 11] = [
     "ChunkId",
+    "ChunkedOnStream",
     "Conflict",
     "Duplicate",
     "EmptyChunk",
@@ -317,6 +322,7 @@ const OTHER_NAMES: [&str; 9] = [
     "Late",
     "ReusedId",
     "SingleChunk",
+    "TlsHandshake",
 ];
 
 /// Returns the names of all violations: the names in the table in `vectors/README.md`, and [`OTHER_NAMES`].

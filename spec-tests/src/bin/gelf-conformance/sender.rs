@@ -14,17 +14,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use gelf_spec_tests::sender::{HttpSetup, Judge};
+use gelf_spec_tests::sender::{Event, HttpSetup, Judge};
 use gelf_spec_tests::{receivers, report};
 
 use crate::fuzz::duration;
+use crate::output;
 use crate::{style, write};
 use reading::TimedEvent;
 
 /// Default port of GELF.
 const PORT: u16 = 12201;
 
-/// Interval at which the program checks for the end and for overdue chunks.
+/// Interval at which the program checks for the end of the run and for overdue chunks.
 const TICK: Duration = Duration::from_millis(50);
 
 #[derive(Args)]
@@ -44,7 +45,7 @@ pub(crate) struct SenderArguments {
     bulk: bool,
     /// Answer the first delivery of each message with this status, and a retry with 202. Senders must retry
     /// after 3xx, 401, 403, 404, 405, 407, 408, 429 and 5xx, and must not retry after 400, 413, 415 and 422.
-    /// A missing retry is not judged if the message arrived in the last second
+    /// A missing retry is not judged if the message arrived in the last second of the run
     #[arg(
         long,
         value_name = "STATUS",
@@ -78,6 +79,10 @@ pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
     let receivers = receivers()?;
     let stop = Arc::new(AtomicBool::new(false));
     let (udp, tcp) = (arguments.udp.or(default), arguments.tcp.or(default));
+    for path in &arguments.report {
+        // A report that cannot be written is an error before the run, not after it.
+        write(path, "")?;
+    }
     let events = listen::bind(udp, tcp, arguments.http, &stop)?;
     on_interrupt(&stop)?;
     let started = Instant::now();
@@ -87,14 +92,14 @@ pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
     listen(&mut judge, events, end, &stop);
     let tally = judge.finish(Instant::now());
     let elapsed = started.elapsed();
-    print!("{}", report::sender_text(&tally, elapsed, style()));
+    output::print(format_args!("{}", report::sender_text(&tally, elapsed, style())));
     for path in &arguments.report {
         write(path, &format!("{:#}\n", report::sender_json(&tally, elapsed)))?;
     }
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Passes events to the judge until the end.
+/// Passes events to the judge until the end of the run.
 fn listen(judge: &mut Judge<'_>, events: Receiver<TimedEvent>, end: Option<Instant>, stop: &AtomicBool) {
     loop {
         let now = Instant::now();
@@ -103,16 +108,34 @@ fn listen(judge: &mut Judge<'_>, events: Receiver<TimedEvent>, end: Option<Insta
         }
         let wait = end.map_or(TICK, |end| TICK.min(end.duration_since(now)));
         match events.recv_timeout(wait) {
-            Ok((at, event)) => judge.handle(at, event),
+            Ok((at, event)) => {
+                let (source, is_first) = (source(&event), judge.messages() == 0);
+                judge.handle(at, event);
+                // Without this line, a user who tries a sender sees nothing until the end.
+                if is_first && judge.messages() > 0 {
+                    let source = source.map(|source| format!(" from {source}")).unwrap_or_default();
+                    eprintln!("the first message has arrived{source}");
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
         judge.expire(Instant::now());
     }
     stop.store(true, Ordering::Relaxed);
-    // Judges the events that arrived before the end. The threads end soon, and close the channel.
+    // This loop judges the events that arrived before the end of the run. The loop ends soon, because the
+    // listening threads end and thereby close the channel.
     for (at, event) in events {
         judge.handle(at, event);
+    }
+}
+
+/// Returns the sender of an event with bytes of a message.
+fn source(event: &Event) -> Option<SocketAddr> {
+    match event {
+        Event::Datagram { source, .. } | Event::Read { source, .. } => Some(*source),
+        Event::Http(event) => Some(event.source),
+        _ => None,
     }
 }
 

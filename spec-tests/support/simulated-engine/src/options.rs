@@ -14,12 +14,12 @@ pub enum Stream {
 /// An Engine's interpretation of `since`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Since {
-    /// As in Docker 20.10: omits every piece with an older stamp, wherever it is in the log. If the oldest
+    /// The Engine omits every piece whose stamp is older, wherever the piece is in the log. If the oldest
     /// compressed file of the log is older than `since`, the Engine skips all compressed files, even the
-    /// newer ones.
+    /// newer ones. Docker 20.10 does this.
     EachPiece,
-    /// As in Docker 24 and later: sends the first piece whose stamp is not older, and all pieces after that
-    /// piece.
+    /// The Engine sends the first piece whose stamp is not older, and all pieces after that piece. Docker 24
+    /// and later versions do this.
     UntilFirst,
 }
 
@@ -52,7 +52,7 @@ pub struct Options {
     /// 1.52. Default: true.
     pub has_legacy_event_members: bool,
     /// True if the Engine sends a log as one JSON object per record to requests with `format=json` or
-    /// `Accept: application/x-ndjson`, as Engines may from API version 1.54 on. Default: false.
+    /// `Accept: application/x-ndjson`, as Engines can from API version 1.54 on. Default: false.
     pub sends_json_logs: bool,
     /// Interpretation of `since`. Default: as in Docker 20.10.
     pub since: Since,
@@ -168,8 +168,13 @@ pub struct ContainerOptions {
     pub tty: bool,
     /// The path of the program; `/bin/sh` if it is absent.
     pub program: Option<String>,
+    /// The log driver; `json-file` if it is absent.
+    pub log_driver: Option<String>,
     /// The files of the log.
     pub log: LogFiles,
+    /// True if inspections show that the container is removed when it ends, as with `docker run --rm`. The
+    /// removal itself is left to the caller.
+    pub is_removed_at_end: bool,
 }
 
 impl ContainerOptions {
@@ -202,6 +207,18 @@ impl ContainerOptions {
         self
     }
 
+    /// Sets the log driver.
+    pub fn log_driver(mut self, name: &str) -> Self {
+        self.log_driver = Some(name.into());
+        self
+    }
+
+    /// Shows in inspections that the container is [removed when it ends](Self::is_removed_at_end).
+    pub fn removed_at_end(mut self) -> Self {
+        self.is_removed_at_end = true;
+        self
+    }
+
     /// Limits the log to `max_files` files of about `max_size` bytes.
     pub fn rotated(mut self, max_size: usize, max_files: usize) -> Self {
         self.log.max_size = Some(max_size);
@@ -229,7 +246,7 @@ pub enum Fault {
     BytesAfter(usize, Vec<u8>),
     /// Closes the connection after a number of bytes of the body, without the final chunk.
     CutAfter(usize),
-    /// Ends the answer in order after a number of pieces, as if the log had no further piece.
+    /// Ends the answer without an error after a number of pieces, as if the log had no further piece.
     EndAfter(usize),
     /// Never answers.
     Hang,

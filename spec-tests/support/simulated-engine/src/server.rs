@@ -1,4 +1,4 @@
-//! The HTTP server.
+//! The HTTP server of the simulated Engine.
 
 use std::future::pending;
 use std::io;
@@ -23,7 +23,7 @@ pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
             accepted = listener.accept() => {
                 let (socket, _) = accepted.unwrap();
                 let shared = shared.clone();
-                // A client may close the connection at any time.
+                // An error only ends the connection, because a client is allowed to close it at any time.
                 connections.spawn(async move {
                     let _open = Open::new(&shared);
                     let mut connection = Connection::new(socket);
@@ -55,7 +55,7 @@ impl Drop for Open<'_> {
 async fn converse(connection: &mut Connection, shared: &Shared) -> io::Result<()> {
     let Head { method, target, accept } = connection.request().await?;
     let request = Request::new(format!("{method} {target}"));
-    // A request may name a container by its id, by the beginning of its id, or by its name.
+    // A request can name a container by its id, by the beginning of its id, or by its name.
     let container = shared.change(|state| state.add_request(request));
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let parameters = query::parameters(query);
@@ -148,18 +148,22 @@ async fn respond(
 
 async fn events(connection: &mut Connection, shared: &Shared, parameters: &Parameters<'_>) -> io::Result<()> {
     let mut changes = shared.changes();
-    let since = match query::time(parameters, "since") {
-        Ok(since) => since,
+    let times =
+        query::time(parameters, "since").and_then(|since| Ok((since, query::time(parameters, "until")?)));
+    let (since, until) = match times {
+        Ok(times) => times,
         Err(message) => return refuse(connection, 400, &message).await,
     };
     // The first event is determined before the headers are sent, so that no event is missed.
     let (mut next, ended) = shared.look(|state| (state.first_event(since), state.events_ended));
     connection.start_chunks("Content-Type: application/json\r\n").await?;
     loop {
-        let (events, is_ended) =
-            shared.look(|state| (state.events[next..].to_vec(), state.events_ended != ended));
+        let (events, is_ended) = shared.look(|state| {
+            let is_over = until.is_some_and(|until| until <= state.now());
+            (state.events[next..].to_vec(), is_over || state.events_ended != ended)
+        });
         next += events.len();
-        for event in events {
+        for event in events.into_iter().filter(|event| until.is_none_or(|until| event.time <= until)) {
             connection.chunk(format!("{}\n", event.line).as_bytes()).await?;
         }
         if is_ended {
