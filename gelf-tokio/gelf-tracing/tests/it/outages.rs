@@ -1,6 +1,9 @@
 //! Events that are logged while the destination is down.
 
+use std::fmt;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use gelf_tracing::{GelfLayer, Guard};
 use serde_json::Value;
@@ -49,6 +52,29 @@ fn events_beyond_the_queue_are_counted_and_reported_once() {
     assert_eq!((&report["level"], &report["_target"]), (&4.into(), &"gelf_tracing".into()));
     assert_eq!((&report["_lost"], &report["_lost_total"]), (&50.into(), &50.into()));
     assert_eq!(guard.client().stats().not_queued.full, 50);
+}
+
+#[test]
+fn an_event_that_a_full_queue_refuses_is_not_formatted() {
+    struct Counted<'a>(&'a AtomicU64);
+    impl fmt::Display for Counted<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            f.write_str("counted")
+        }
+    }
+    // The first event that does not fit is made, and refused by the queue.
+    let (layer, guard) = GelfLayer::builder("gelf+tcp://127.0.0.1:1?queue=10").unwrap().build().unwrap();
+    let formatted = AtomicU64::new(0);
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        for _ in 0..100 {
+            info!(value = %Counted(&formatted), "event");
+        }
+    });
+    assert_eq!(formatted.into_inner(), 11);
+    let stats = guard.client().stats();
+    assert_eq!((stats.queued, stats.not_queued.full), (10, 90));
+    guard.close_blocking(Duration::ZERO).unwrap_err();
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(crate) const PROGRAMS: &[(&str, Program)] = &[
     ("is_terminated", is_terminated),
     ("logs_in_drops", logs_in_drops),
     ("logs_one_event", logs_one_event),
+    #[cfg(feature = "log")]
+    ("panics_with_log", panics_with_log),
 ];
 
 fn start(uri: &str) -> Guard {
@@ -56,6 +58,16 @@ fn panics_in_a_task(uri: &str) {
     }));
     assert!(panicked.is_err());
     info!("goes on");
+}
+
+#[cfg(feature = "log")]
+fn panics_with_log(uri: &str) {
+    let builder = gelf_tracing::GelfLogger::builder(uri).unwrap().panic_hook(true);
+    let (logger, _guard) = builder.build_logger().unwrap();
+    log::set_boxed_logger(Box::new(logger)).unwrap();
+    log::set_max_level(log::LevelFilter::Info);
+    log::info!(number = 7; "event");
+    panic!("on purpose");
 }
 
 fn exits(uri: &str) {

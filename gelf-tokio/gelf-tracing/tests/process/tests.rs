@@ -21,6 +21,8 @@ const TESTS: &[(&str, fn())] = &[
     ("a_program_that_closes_and_exits_sends_all", a_program_that_closes_and_exits_sends_all),
     ("a_program_that_handles_sigterm_sends_all", a_program_that_handles_sigterm_sends_all),
     ("drops_may_log", drops_may_log),
+    #[cfg(feature = "log")]
+    ("a_panic_is_a_record_of_log", a_panic_is_a_record_of_log),
     ("failures_of_sending_cause_no_messages", failures_of_sending_cause_no_messages),
 ];
 
@@ -115,6 +117,14 @@ fn a_program_that_handles_sigterm_sends_all() {
     assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
     assert_eq!(receiver.next()["short_message"], "stopping");
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[cfg(feature = "log")]
+fn a_panic_is_a_record_of_log() {
+    let (status, sent) = run("panics_with_log", 2);
+    assert_eq!((status, &sent[0]["_number"]), (Some(101), &7.into()));
+    assert!(sent[1]["short_message"].as_str().unwrap().ends_with(": on purpose"), "{}", sent[1]);
+    assert_eq!((&sent[1]["level"], &sent[1]["_target"]), (&3.into(), &"panic".into()));
 }
 
 fn drops_may_log() {
