@@ -92,8 +92,11 @@ impl GelfLayer {
 
     /// Sets the ids of the innermost span and of its trace.
     fn identify(&self, id: &Id, scope: &mut Scope) {
-        let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
-        let ids = self.trace_context.as_ref().zip(dispatch).and_then(|(ids, dispatch)| ids(id, &dispatch));
+        let ids = self.trace_context.as_ref().and_then(|ids| {
+            let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
+            // A layer that is put in later is not told its subscriber.
+            ids(id, &dispatch.unwrap_or_else(|| tracing::dispatcher::get_default(Dispatch::clone)))
+        });
         match ids {
             Some((trace, span)) => {
                 scope.trace_id = Some(format!("{:032x}", u128::from_be_bytes(trace)));

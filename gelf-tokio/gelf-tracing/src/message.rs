@@ -88,7 +88,7 @@ impl Scope {
     /// more than [`MAX_PATH_SPANS`], the path begins with `…:` and has the innermost ones.
     fn path(&self) -> String {
         let kept = self.names.get(..MAX_PATH_SPANS).unwrap_or(&self.names);
-        let mut path = String::new();
+        let mut path = String::with_capacity(kept.iter().map(|name| name.len() + 1).sum::<usize>() + 3);
         if kept.len() < self.names.len() {
             path.push('…');
         }

@@ -88,6 +88,34 @@ fn events_of_the_layer_and_its_transport_are_left_out() {
 }
 
 #[test]
+fn the_events_of_many_threads_arrive_in_the_order_of_each_thread() {
+    const EVENTS: u64 = 500;
+    let receiver = Receiver::tcp();
+    let uri = format!("gelf+tcp://{}?queue=100&when_full=wait", receiver.address);
+    let (layer, _guard) = GelfLayer::builder(&uri).unwrap().build().unwrap();
+    let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(layer));
+    std::thread::scope(|scope| {
+        for worker in 0..8 {
+            let dispatch = &dispatch;
+            scope.spawn(move || {
+                tracing::dispatcher::with_default(dispatch, || {
+                    let _span = info_span!("worker", worker).entered();
+                    (0..EVENTS).for_each(|number| info!(number, "event"));
+                });
+            });
+        }
+    });
+    let mut next = [0; 8];
+    for _ in 0..8 * EVENTS {
+        let sent = receiver.next();
+        let worker = &mut next[sent["_worker"].as_u64().unwrap() as usize];
+        assert_eq!(sent["_number"], *worker);
+        *worker += 1;
+    }
+    assert_eq!(next, [EVENTS; 8]);
+}
+
+#[test]
 fn a_value_whose_formatting_logs_is_sent_with_its_event() {
     struct Chatty;
     impl fmt::Display for Chatty {
