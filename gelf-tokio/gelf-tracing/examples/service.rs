@@ -35,7 +35,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::registry().with(layer.with_filter(LevelFilter::DEBUG)).init();
 
     let listener = TcpListener::bind(&address).await?;
-    info!(address = %listener.local_addr()?, "listening");
+    let address = listener.local_addr()?;
+    eprintln!("listening on {address}");
+    info!(%address, "listening");
     tokio::select! {
         () = serve(listener) => {}
         () = stop() => info!("stopping"),
