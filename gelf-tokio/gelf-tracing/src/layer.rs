@@ -1,6 +1,6 @@
 //! The layer.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -15,9 +15,10 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use crate::builder::Builder;
 use crate::callsite::{Callsites, level};
-use crate::message::{self, Origin, Scope};
+use crate::message::{self, Origin};
 use crate::panic_hook;
 use crate::record::{EventRecord, Recorder};
+use crate::scope::Scope;
 use crate::sink::{Sink, is_own, is_sender};
 use crate::spans::{SpanFields, SpanRecord, Times};
 
@@ -76,7 +77,7 @@ impl GelfLayer {
     where
         S: Subscriber + for<'l> LookupSpan<'l>,
     {
-        let mut scope = Scope::default();
+        let mut scope = Scope::new();
         for span in spans {
             if scope.names.is_empty() {
                 self.identify(&span.id(), &mut scope);
@@ -87,6 +88,7 @@ impl GelfLayer {
                 scope.fields.push(Arc::clone(fields));
             }
         }
+        scope.set_path();
         scope
     }
 
@@ -97,13 +99,14 @@ impl GelfLayer {
             // A layer that is put in later is not told its subscriber.
             ids(id, &dispatch.unwrap_or_else(|| tracing::dispatcher::get_default(Dispatch::clone)))
         });
-        match ids {
+        // Writing to a string does not fail.
+        let _ = match ids {
             Some((trace, span)) => {
-                scope.trace_id = Some(format!("{:032x}", u128::from_be_bytes(trace)));
-                scope.span_id = Some(format!("{:016x}", u64::from_be_bytes(span)));
+                let _ = write!(scope.trace_id, "{:032x}", u128::from_be_bytes(trace));
+                write!(scope.span_id, "{:016x}", u64::from_be_bytes(span))
             }
-            None => scope.span_id = Some(format!("{:016x}", id.into_u64())),
-        }
+            None => write!(scope.span_id, "{:016x}", id.into_u64()),
+        };
     }
 }
 
@@ -186,6 +189,7 @@ where
             times: None,
         };
         self.sink.send_event(parts, &scope);
+        scope.retire();
         record.retire();
     }
 
@@ -227,6 +231,7 @@ where
             times,
         };
         self.sink.send_event(closed, &scope);
+        scope.retire();
     }
 }
 

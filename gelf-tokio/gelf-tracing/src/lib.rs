@@ -104,6 +104,7 @@ mod names;
 mod panic_hook;
 mod record;
 mod report;
+mod scope;
 mod sink;
 mod spans;
 mod text;

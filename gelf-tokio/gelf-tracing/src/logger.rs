@@ -9,9 +9,10 @@ use log::kv::{self, VisitSource, VisitValue};
 use log::{Log, Metadata, Record};
 
 use crate::builder::Builder;
-use crate::message::{Event, Origin, Scope};
+use crate::message::{Event, Origin};
 use crate::names::{self, MAX_FIELDS};
 use crate::record::MAX_TEXT_BYTES;
+use crate::scope::Scope;
 use crate::sink::{Sink, is_own};
 use crate::text;
 
