@@ -287,8 +287,14 @@ impl Following {
                 self.known = Known::Line(first);
             }
             if ending == Ending::Due {
-                self.prove().await?;
-                if self.context.stopping.is_requested() {
+                let is_stopping = self.context.stopping.is_requested();
+                if self.can_window() {
+                    self.prove().await?;
+                } else {
+                    self.open = response.oldest_open();
+                    let _ = self.read_rest(&mut None).await?;
+                }
+                if is_stopping {
                     return Ok(self.stopped().await);
                 }
                 if !(self.pace.is_late() && self.can_poll()) {

@@ -111,9 +111,10 @@ impl Source {
         })
     }
 
-    /// Stops reading, within 2 s. [`next`](Self::next) yields the lines that were read, then `None`. Logs
+    /// Stops reading, within 4 s. [`next`](Self::next) yields the lines that were read, then `None`. Logs
     /// that have had lines lately are first read up to their present end: a stream may have omitted some
-    /// lines, and busy logs are read only at intervals, see [`Timing::latency`].
+    /// lines, and busy logs are read only at intervals, see [`Timing::latency`]. Logs that are not read up to the
+    /// present by then are counted, see [`LineCounts::unread_logs`](crate::LineCounts::unread_logs).
     pub fn stop(&mut self) {
         let has_unproved_logs = self.stopping.request();
         if !has_unproved_logs {
@@ -301,7 +302,10 @@ impl SourceBuilder {
             tokio::select! {
                 biased;
                 ended = supervisor.run(outage) => Some(ended),
-                () = context.stopping.finished() => None,
+                unread = context.stopping.finished() => {
+                    context.stats.unread_logs(unread as u64);
+                    None
+                }
                 never = context.warnings.run() => match never {},
                 never = log_shortage(context.stats.waiting()) => match never {},
             }

@@ -46,8 +46,8 @@ pub enum Start {
     /// The lines that are written from the end of the agent that this process replaces on: the last ended
     /// container with this label, or the last run of this process's own container. Reading starts one second
     /// before the signal that ended the agent, such as SIGTERM. It starts ten seconds before the end of the
-    /// agent if the agent was killed or ended by itself, or if the Engine no longer has the event of the
-    /// signal, as after a restart of the Engine.
+    /// agent if the agent was killed, ended by itself or with another status than 0, or if the Engine no longer has
+    /// the event of the signal, as after a restart of the Engine.
     ///
     /// The start is [`Now`](Self::Now) if there is no such agent, if another container with the label and the
     /// same command runs, or if this process runs in no container.
@@ -119,6 +119,8 @@ struct Agent {
     command: (String, Vec<String>),
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
+    /// True if the last run ended with another status than 0: the agent has not read or delivered all lines.
+    has_failed: bool,
 }
 
 /// Returns the hand-over from the agent that this process replaces, if there is one.
@@ -131,12 +133,14 @@ async fn handover(
         return Ok(None);
     }
     let agents = agents(client, label, own).await?;
-    let Some((id, end)) = predecessor(&agents) else { return Ok(None) };
+    let Some((agent, end)) = predecessor(&agents) else { return Ok(None) };
+    let id = &agent.id;
     let signal = client.first_signal(id, end.saturating_sub(END_WITHIN), end);
     let signal = match timeout(EVENTS_WITHIN, signal).await {
         Ok(signal) => signal?,
         Err(_) => None,
     };
+    let signal = signal.filter(|_| !agent.has_failed);
     Ok(Some(match signal {
         Some(signal) => Handover {
             from: signal.saturating_sub(BEFORE_SIGNAL),
@@ -163,6 +167,7 @@ async fn agents(client: &EngineClient, label: &str, own: &OwnContainer) -> Resul
                 is_running: inspect.state.is_running(),
                 started: inspect.state.started_at(),
                 ended: inspect.state.finished_at(),
+                has_failed: inspect.state.exit_code() != 0,
                 command: (inspect.path, inspect.args),
                 id: container.id,
             }),
@@ -181,7 +186,7 @@ async fn agents(client: &EngineClient, label: &str, own: &OwnContainer) -> Resul
 /// Returns `None` if another agent with the same command still runs, because the running agent reads the
 /// lines until this process starts to read. An ended agent with another command counts, too, since an update
 /// may change the command. It does not count if a running agent has started after its end.
-fn predecessor(agents: &[Agent]) -> Option<(&ContainerId, Timestamp)> {
+fn predecessor(agents: &[Agent]) -> Option<(&Agent, Timestamp)> {
     let own = agents.iter().find(|agent| agent.is_own)?;
     let running = || agents.iter().filter(|agent| agent.is_running && !agent.is_own);
     if running().any(|agent| agent.command == own.command) {
@@ -192,7 +197,7 @@ fn predecessor(agents: &[Agent]) -> Option<(&ContainerId, Timestamp)> {
         .iter()
         .filter(|agent| agent.is_own || !agent.is_running)
         .filter(|agent| agent.command == own.command || !has_successor(agent))
-        .filter_map(|agent| Some((&agent.id, agent.ended?)))
+        .filter_map(|agent| Some((agent, agent.ended?)))
         .max_by_key(|(_, ended)| *ended)
 }
 
@@ -210,6 +215,7 @@ mod tests {
             command,
             started: at(started),
             ended: ended.and_then(at),
+            has_failed: false,
         }
     }
 

@@ -63,6 +63,9 @@ pub struct LineCounts {
     ///   in a row, or the Engine did not answer within [`Timing::catch_up`](crate::Timing::catch_up). As long
     ///   as the container exists, its log is requested again, and its lines may still be read.
     pub unavailable_logs: u64,
+    /// Logs that were not read up to the present when the source was [stopped](crate::Source::stop). Their last
+    /// lines are unread.
+    pub unread_logs: u64,
 }
 
 impl AddAssign for LineCounts {
@@ -80,6 +83,7 @@ impl AddAssign for LineCounts {
         self.resumes += other.resumes;
         self.windows += other.windows;
         self.unavailable_logs += other.unavailable_logs;
+        self.unread_logs += other.unread_logs;
     }
 }
 
@@ -252,6 +256,11 @@ impl Stats {
             all.leaving.push((id.clone(), stats));
         }
         all.fold();
+    }
+
+    /// Counts logs that are not read up to the present at the end of the source.
+    pub(crate) fn unread_logs(&self, logs: u64) {
+        lock(&self.containers).left.unread_logs += logs;
     }
 
     /// Counts a container as one that waits for a file descriptor, until the result is dropped.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// The time limit of the last windows.
-const FINISH_WITHIN: Duration = Duration::from_secs(2);
+/// The time limit of the last windows. Docker kills a container 10 s after the signal, and the lines have to be
+/// delivered by then, too.
+const FINISH_WITHIN: Duration = Duration::from_secs(4);
 
 /// The request to stop, and the number of logs that are then read up to the present. These logs are read by
 /// windows, or their stream has brought lines since a window last proved that no line is missing, or they were
@@ -57,11 +58,13 @@ impl Stopping {
         *self.unproved.borrow() > 0
     }
 
-    /// Waits until the source is to stop and the last windows are read.
-    pub(crate) async fn finished(&self) {
+    /// Waits until the source is to stop and the last windows are read. Returns the number of logs whose last
+    /// window was not read in time.
+    pub(crate) async fn finished(&self) -> usize {
         self.requested().await;
         let mut unproved = self.unproved.subscribe();
         // A consumer that takes no lines delays the last windows.
         let _ = timeout(FINISH_WITHIN, unproved.wait_for(|logs| *logs == 0)).await;
+        *self.unproved.borrow()
     }
 }

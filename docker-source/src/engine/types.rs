@@ -75,7 +75,13 @@ pub(super) const INSPECT: Keep = Keep::Members(&[
     ("Image", WORD),
     (
         "State",
-        Keep::Members(&[("Running", WORD), ("Restarting", WORD), ("StartedAt", WORD), ("FinishedAt", WORD)]),
+        Keep::Members(&[
+            ("Running", WORD),
+            ("Restarting", WORD),
+            ("StartedAt", WORD),
+            ("FinishedAt", WORD),
+            ("ExitCode", WORD),
+        ]),
     ),
     (
         "Config",
@@ -324,6 +330,9 @@ pub(crate) struct State {
     /// The beginning of the last run in RFC 3339 format. The year is 1 if no run has begun.
     #[serde(deserialize_with = "null_is_default")]
     started_at: String,
+    /// The status with which the last run ended; 0 while the container runs.
+    #[serde(deserialize_with = "null_is_default")]
+    exit_code: i64,
 }
 
 impl State {
@@ -336,6 +345,11 @@ impl State {
     /// Returns the end of the container's last run, if a run has ended.
     pub(crate) fn finished_at(&self) -> Option<Timestamp> {
         time(&self.finished_at)
+    }
+
+    /// Returns the status with which the container's last run ended.
+    pub(crate) fn exit_code(&self) -> i64 {
+        self.exit_code
     }
 
     /// Returns the beginning of the container's last run, if there was one.

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::problems::past_damage;
 use super::read::{Ending, Response, Silence};
@@ -123,6 +123,11 @@ impl Following {
         Ok(match read {
             None => self.next_run(left),
             Some(Ok(Ending::Complete)) => {
+                // The stream may begin late. Until a window shows that it has brought all lines, the end of the
+                // source waits for the log.
+                if self.can_window() {
+                    self.unproved.get_or_insert_with(|| self.context.stopping.unproved());
+                }
                 (self.left, self.is_behind) = (read_now, false);
                 self.pace.caught_up();
                 Step::Follow { tail: past_damage(self.stuck) }
@@ -200,6 +205,7 @@ impl Following {
         }
         let query = self.query(false, tail);
         self.sink.stats().window();
+        let (asked, was_stopping) = (Instant::now(), self.context.stopping.is_requested());
         match self.context.client.logs(&self.id, query).await {
             Ok((content_type, body)) => {
                 let scan = Scan::new(Reach::Nothing, None, false);
@@ -207,7 +213,7 @@ impl Following {
                 let silence = Silence::AtMost(self.context.timing.catch_up);
                 let ending = self.read(response, silence).await?;
                 if ending == Ending::Complete {
-                    self.unproved = None;
+                    self.is_read_up_to(asked, was_stopping);
                 }
                 let anchor = response.scan().anchor().filter(|_| ending == Ending::Complete);
                 if let Some(anchor) = anchor.filter(|_| self.can_window()) {

@@ -17,6 +17,9 @@ use crate::engine::{ApiVersion, EngineError, LogsQuery};
 use crate::log::LogReader;
 use crate::record::QueueClosed;
 
+/// The time for which a log counts as read up to the present. A source that continues behind this source begins
+/// one second before the end of this source, see [`Start::AfterPredecessor`](crate::Start::AfterPredecessor).
+const RECENT: Duration = Duration::from_millis(300);
 /// The longest time that a proof waits for a file descriptor.
 const PROOF_WITHIN: Duration = Duration::from_secs(1);
 
@@ -64,6 +67,15 @@ impl Following {
             self.sink.expect_any_line();
             Ok(is_proved)
         })
+    }
+
+    /// Notes that the log was read up to the time `asked`. If this was not long ago, or if the source was to stop
+    /// by then, the source need not read the log again before it ends.
+    pub(super) fn is_read_up_to(&mut self, asked: Instant, was_stopping: bool) {
+        let is_recent = !self.context.stopping.is_requested() && asked.elapsed() < RECENT;
+        if was_stopping || is_recent {
+            self.unproved = None;
+        }
     }
 
     /// Waits for the end of the source, which ends this task.
@@ -149,6 +161,7 @@ impl Following {
             let query = LogsQuery { follow: false, since, tail: limit };
             self.sink.stats().window();
             let asked = Instant::now();
+            let was_stopping = self.context.stopping.is_requested();
             let (content_type, body) = match self.context.client.logs(&self.id, query).await {
                 Ok(opened) => opened,
                 Err(error) => return Ok(Err(error)),
@@ -168,7 +181,7 @@ impl Following {
                         self.known = Known::Line(anchor);
                     }
                     self.sink.prove(self.open);
-                    self.unproved = None;
+                    self.is_read_up_to(asked, was_stopping);
                     let took = response.began().unwrap_or_else(Instant::now) - asked;
                     self.pace.window(Instant::now(), self.sink.new_lines() - new_before, took);
                     return Ok(Ok(ending));
