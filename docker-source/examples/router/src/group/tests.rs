@@ -15,7 +15,7 @@ fn queue(uri: &str) -> (RouteQueue, Destination) {
         route,
         decisions: Decisions::default(),
         delivery,
-        tally: Arc::new(tally),
+        tally,
         progress: SharedProgress::default(),
         removal: Removal::default(),
         hold_up: HoldUp::default(),
