@@ -5,10 +5,10 @@
 //! `answer` has the types of answers. `engine` checks whether the Engine answers, `idle` tries destinations
 //! without a connection, `progress` notices lines that wait, and `health` answers with the problems.
 //! `metrics` answers with all counters, in the format that `exposition` writes. `containers` lists the
-//! containers. `status` answers with everything that `page` shows in a browser, and `history` keeps the rates of
-//! the last minutes for it. `logs` answers with the live tail that `tail` reads: `tail_text` formats its lines,
-//! `tail_buffer` buffers them, and `web_socket` sends them over a WebSocket. `routes` shows and changes the
-//! routes. `time` writes times.
+//! containers. `status` answers with everything that `page` shows in a browser, and `history` keeps the rates
+//! of the last minutes for it. `logs` answers with the live tail that `tail` reads: `tail_text` formats its
+//! lines, `tail_buffer` buffers them, and `web_socket` sends them over a WebSocket. `routes` shows and changes
+//! the routes. `time` writes times.
 
 mod answer;
 mod caller;

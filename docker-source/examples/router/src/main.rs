@@ -5,9 +5,9 @@
 //! sources of records with the routes. `lines` joins a route's lines into messages, and `deliver` sends the
 //! messages. `settlement` tracks the progress of each route, `state` keeps the positions of the routes across
 //! restarts, `tally` counts the lines of a route, `account` adds them up, and `gaps` keeps the last gaps.
-//! `registry` has the running routes, `http` shows and changes them, and `routes_folder` keeps the routes that
-//! `http` adds. `condition` notes lasting problems, `stop` waits for signals, and `print` is the receiver of
-//! `--print`. `doctor` examines the host, and `tail` prints lines without a destination.
+//! `registry` has the running routes, `http` shows and changes them, and `routes_folder` keeps the routes
+//! that `http` adds. `condition` notes lasting problems, `stop` waits for signals, and `print` is the receiver
+//! of `--print`. `doctor` examines the host, and `tail` prints lines without a destination.
 
 mod account;
 mod audit;
