@@ -368,6 +368,22 @@ def check_looks(session):
     checked(f"at 390 px nothing overflows, with all {ALL} containers")
 
 
+def check_flaw(session):
+    session.run("""window.real = fetch;
+        window.fetch = async (...asked) => {
+          const status = await (await real(...asked)).json();
+          status.account.delivered -= 3;
+          status.routes[0].account.delivered -= 3;
+          return new Response(JSON.stringify(status));
+        };""")
+    says(session, "^The account does not add up: 3 lines are not accounted for$", "bad")
+    shown = session.run("return [...document.querySelectorAll('#sum, #routes tbody tr:first-child td:last-child')].map((node) => [node.textContent, getComputedStyle(node.firstElementChild || node).color])")
+    red = session.run("return getComputedStyle(document.getElementById('verdict')).borderLeftColor")
+    hold(shown == [["3 lines are not accounted for", red]] * 2, f"the sums are {shown}, not red ({red})")
+    session.run("window.fetch = real")
+    checked("an account that does not add up is shown in red, in all and for its route")
+
+
 def check_losses(session, host):
     dead = socket.socket()
     dead.bind(("127.0.0.1", 0))
@@ -431,6 +447,7 @@ def main():
         check_requests(session, host)
         check_keyboard(session)
         check_looks(session)
+        check_flaw(session)
         check_losses(session, host)
         check_cost(session, host)
         check_end(session, host)
