@@ -31,6 +31,7 @@ mod log_level;
 mod logspout;
 mod print;
 mod privileges;
+mod published;
 mod receipt;
 mod registry;
 mod route;
