@@ -430,7 +430,7 @@ def check_end(session, host):
     session.open()
     hold(session.until("return document.getElementById('verdict').className"), "the page has no verdict")
     host.router.terminate()
-    says(session, r"^No answer from the router since \d\d:\d\d:\d\d$", "bad")
+    says(session, r"^No answer from the router since \d\d:\d\d:\d\d; ", "bad")
     hold(session.run("return document.body.className") == "stale", "the figures do not look outdated")
     checked("a router that has ended is shown as such")
 
