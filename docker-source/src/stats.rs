@@ -134,6 +134,9 @@ pub struct ContainerStatus {
     pub last_line: Option<Timestamp>,
     /// The stamp of the last line that [`Source::next`](crate::Source::next) yielded.
     pub last_yielded: Option<Timestamp>,
+    /// While lines are in flight, a time that is not after the oldest of them: the stamp of the last line that
+    /// was yielded, or of the first line in flight since no line was. `None` if no line is in flight.
+    pub waiting_since: Option<Timestamp>,
 }
 
 /// The counters of a [`Source`](crate::Source). They can be read after the source was dropped.
@@ -323,6 +326,8 @@ struct Lines {
     counts: LineCounts,
     last: Option<Timestamp>,
     last_yielded: Option<Timestamp>,
+    /// The stamp of the first line in flight since no line was in flight.
+    busy_since: Option<Timestamp>,
 }
 
 impl ContainerStats {
@@ -341,8 +346,9 @@ impl ContainerStats {
 
     fn status(&self) -> Option<ContainerStatus> {
         let (container, state) = lock(&self.reading).clone()?;
-        let Lines { counts, last: last_line, last_yielded } = *lock(&self.lines);
-        Some(ContainerStatus { container, state, counts, last_line, last_yielded })
+        let Lines { counts, last: last_line, last_yielded, busy_since } = *lock(&self.lines);
+        let waiting_since = busy_since.max(last_yielded).filter(|_| counts.in_flight > 0);
+        Some(ContainerStatus { container, state, counts, last_line, last_yielded, waiting_since })
     }
 
     pub(crate) fn request(&self, resumes: bool) {
@@ -392,6 +398,9 @@ impl ContainerStats {
         let lines = &mut *lock(&self.lines);
         lines.last = lines.last.max(Some(time));
         let counts = &mut lines.counts;
+        if counts.in_flight == 0 {
+            lines.busy_since = Some(time);
+        }
         counts.read += 1;
         counts.in_flight += 1;
         counts.truncated += u64::from(truncated);
@@ -453,6 +462,26 @@ mod tests {
         let total = stats.snapshot().total;
         assert_eq!((total.read, total.yielded, total.truncated, total.in_flight), (5, 2, 1, 0));
         assert_eq!((total.requests, total.resumes, total.bad_frames), (1, 1, 1));
+    }
+
+    #[test]
+    fn lines_wait_since_the_last_yielded_line_and_not_since_a_line_before_a_quiet_time() {
+        let stats = stats();
+        let container = stats.container(&ContainerId::parse("0123456789ab").unwrap());
+        container.note(&Arc::new(Container::builder("web").build()), Some(FollowState::Followed));
+        let at = |second| Timestamp::from_unix(second, 0).unwrap();
+        let since = || stats.containers()[0].waiting_since;
+        assert_eq!(since(), None);
+        container.queued(at(10), false);
+        container.yielded(at(10));
+        assert_eq!(since(), None);
+        container.queued(at(3600), false);
+        container.queued(at(3610), false);
+        assert_eq!(since(), Some(at(3600)));
+        container.queued(at(3620), false);
+        container.yielded(at(3600));
+        container.yielded(at(3610));
+        assert_eq!(since(), Some(at(3610)));
     }
 
     #[test]

@@ -168,8 +168,8 @@ struct Arguments {
     #[arg(
         long,
         value_name = "ADDRESS",
-        long_help = "Serve the HTTP API on this address, such as 127.0.0.1:8000: /health, /metrics, /containers, /logs \
-                     and /routes. Each client that can connect can read all lines and add routes, so an \
+        long_help = "Serve the HTTP API on this address, such as 127.0.0.1:8000: a page at /, and \
+                     /status, /health, /metrics, /containers, /logs and /routes. Each client that can connect can read all lines and add routes, so an \
                      address outside of the loopback interface needs a trusted network. The variables PORT, \
                      HTTP_PORT and HTTP_BIND_ADDRESS also enable the API"
     )]

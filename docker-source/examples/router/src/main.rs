@@ -4,11 +4,12 @@
 //! shows it. `privileges` drops root, and `instance` asks for the id of the machine. `run` connects the
 //! sources of records with the routes. `lines` joins a route's lines into messages, and `deliver` sends the
 //! messages. `settlement` tracks the progress of each route, `state` keeps the positions of the routes across
-//! restarts, and `tally` counts the lines of a route. `registry` has the running routes, `http` shows and
-//! changes them, and `routes_folder` keeps the routes that `http` adds. `condition` notes lasting problems,
-//! `stop` waits for signals, and `print` is the receiver of `--print`. `doctor` examines the host, and `tail`
-//! prints lines without a destination.
+//! restarts, `tally` counts the lines of a route, `account` adds them up, and `gaps` keeps the last gaps.
+//! `registry` has the running routes, `http` shows and changes them, and `routes_folder` keeps the routes
+//! that `http` adds. `condition` notes lasting problems, `stop` waits for signals, and `print` is the receiver
+//! of `--print`. `doctor` examines the host, and `tail` prints lines without a destination.
 
+mod account;
 mod audit;
 mod backlog;
 mod cli;
@@ -18,6 +19,7 @@ mod deliver;
 mod doctor;
 mod explain;
 mod failure;
+mod gaps;
 mod group;
 mod hold_up;
 mod host;

@@ -453,7 +453,7 @@ impl Outputs {
         let name = if route.is_printed() { PRINT.to_owned() } else { route.to_string() };
         let name = self.registry.new_name(name);
         let lines = LineStage::new(&route, self.warned.clone());
-        let (tally, progress) = (Arc::new(tally), SharedProgress::default());
+        let progress = SharedProgress::default();
         self.registry.progress().add(name.clone(), progress.clone());
         let running = RunningRoute {
             id: id.unwrap_or_else(|| self.registry.new_id(route.uri())),
