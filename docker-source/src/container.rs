@@ -18,8 +18,8 @@ const MAX_COMMAND_BYTES: usize = 8 * 1024;
 ///
 /// The metadata come from an inspection. If the container is gone before it can be inspected, the metadata
 /// come from the event of its start. In this case, [`image_id`](Self::image_id), [`command`](Self::command),
-/// [`created`](Self::created), [`env`](Self::env), [`log_driver`](Self::log_driver) and
-/// [`log_options`](Self::log_options) are empty.
+/// [`created`](Self::created), [`env`](Self::env), [`log_driver`](Self::log_driver),
+/// [`log_options`](Self::log_options) and [`published_ports`](Self::published_ports) are empty.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Container {
     id: Arc<str>,
@@ -36,6 +36,7 @@ pub struct Container {
     tty: Option<bool>,
     log_driver: String,
     log_options: BTreeMap<String, String>,
+    published_ports: Vec<u16>,
 }
 
 impl Container {
@@ -142,6 +143,11 @@ impl Container {
         &self.log_options
     }
 
+    /// Returns the TCP ports of the container that the Engine publishes on the host, in increasing order.
+    pub fn published_ports(&self) -> &[u16] {
+        &self.published_ports
+    }
+
     /// Returns whether the container asks not to be followed: it has `LOGSPOUT=ignore` in its environment, as
     /// for Logspout. The value may be in upper or lower case.
     pub fn is_ignored(&self) -> bool {
@@ -175,6 +181,7 @@ impl Container {
             tty: inspect.config.tty,
             log_driver: inspect.host_config.log_config.r#type,
             log_options: inspect.host_config.log_config.config,
+            published_ports: inspect.network_settings.published_ports(),
         }
     }
 
@@ -196,6 +203,7 @@ impl Container {
             tty: None,
             log_driver: String::new(),
             log_options: BTreeMap::new(),
+            published_ports: Vec::new(),
         }
     }
 
@@ -280,7 +288,8 @@ mod tests {
         let container = container(
             r#"{"Name":"/web","Created":"2026-11-22T22:44:18.123456789Z","Path":"/entry.sh","Args":["serve","--port","80"],
                 "Image":"sha256:abcd","Config":{"Image":"nginx:1.27","Cmd":["serve","--port","80"],"Env":["A=1","B=x=y"],"Labels":{"l":"v"},"Tty":false},
-                "HostConfig":{"LogConfig":{"Type":"local","Config":{"max-file":"3"}}}}"#,
+                "HostConfig":{"LogConfig":{"Type":"local","Config":{"max-file":"3"}}},
+                "NetworkSettings":{"Ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8000"}]}}}"#,
         );
         assert_eq!(container.id(), ID);
         assert_eq!(container.short_id(), "0123456789ab");
@@ -296,6 +305,7 @@ mod tests {
         assert_eq!(container.tty(), Some(false));
         assert_eq!(container.log_driver(), "local");
         assert_eq!(container.log_options()["max-file"], "3");
+        assert_eq!(container.published_ports(), [80]);
     }
 
     #[test]

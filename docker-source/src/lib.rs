@@ -55,7 +55,7 @@ pub use position::{Position, Positions};
 pub use progress::{Progress, Ticket};
 pub use record::{Gap, GapReason, Record, RecordBuilder, RecordParts};
 pub use redact::{Redaction, Secret};
-pub use running::{ping, running_containers};
+pub use running::{own_container, ping, running_containers};
 pub use source::{Source, SourceBuilder, SourceError};
 pub use start::Start;
 pub use stats::{ContainerStatus, LineCounts, Stats, StatsSnapshot};

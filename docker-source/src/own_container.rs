@@ -20,6 +20,9 @@
 //! Engines with the image store of containerd report no such folder. With these Engines, the files alone
 //! identify the container.
 
+use std::path::Path;
+use std::{fs, io};
+
 use crate::engine::{ContainerId, Inspect};
 
 /// The length of a full container id: 64 lower-case hexadecimal digits.
@@ -42,7 +45,19 @@ pub(crate) struct OwnContainer {
 }
 
 impl OwnContainer {
-    /// Reads the signs from the text of `/proc/self/mountinfo`.
+    /// Reads the signs from a file in the format of `/proc/self/mountinfo`. There are no signs if the file does
+    /// not exist, as outside of Linux.
+    ///
+    /// # Errors
+    /// Returns an error if the file exists and cannot be read.
+    pub(crate) fn read(mountinfo: &Path) -> io::Result<Self> {
+        match fs::read(mountinfo) {
+            Ok(mounts) => Ok(Self::from_mountinfo(&String::from_utf8_lossy(&mounts))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(crate) fn from_mountinfo(mountinfo: &str) -> Self {
         Self {
             of_files: container_id_in(mountinfo).and_then(ContainerId::parse),
@@ -53,6 +68,11 @@ impl OwnContainer {
     /// Returns whether this process runs in a container.
     pub(crate) fn is_known(&self) -> bool {
         self.of_files.is_some()
+    }
+
+    /// Returns the container whose files are mounted.
+    pub(crate) fn of_files(&self) -> Option<&ContainerId> {
+        self.of_files.as_ref()
     }
 
     /// Returns whether this process runs in the container. `inspect` is absent if the inspection failed.

@@ -1,5 +1,5 @@
-//! Sends single requests without a source: lists the running containers with their metadata, and pings the
-//! Engine.
+//! Sends single requests without a source: lists the running containers with their metadata, finds the
+//! container of this process, and pings the Engine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use crate::container::Container;
 use crate::engine::{EngineAddress, EngineClient, EngineError, Limits, LogRefusal};
 use crate::identity::Identity;
 use crate::outage::with_cause;
+use crate::own_container::OwnContainer;
 use crate::source::MOUNTINFO;
 use crate::timing::Timing;
 
@@ -20,11 +21,7 @@ use crate::timing::Timing;
 /// Returns the first error of the requests. Unlike [`connect`](crate::SourceBuilder::connect), the function
 /// does not wait for an Engine that does not answer.
 pub async fn running_containers(address: EngineAddress) -> Result<Vec<Container>, EngineError> {
-    let timing = Timing::default();
-    let limits = Limits { headers: timing.headers, log: timing.catch_up, body: timing.answer };
-    let client = EngineClient::new(address, limits);
-    client.negotiate().await.map_err(|error| with_cause(error, MOUNTINFO.as_ref()))?;
-    let engine_host: Arc<str> = Identity::of(&client).await?.host.into();
+    let (client, engine_host) = connect(address).await?;
     let list = client.containers().await?;
     if let Some(error) = list.error {
         return Err(error);
@@ -40,6 +37,40 @@ pub async fn running_containers(address: EngineAddress) -> Result<Vec<Container>
         }
     }
     Ok(containers)
+}
+
+/// Returns the container that this process runs in. Returns `None` outside of a container, in a container of
+/// another Engine, and in a container that shares the network of another container.
+///
+/// # Errors
+/// Returns the first error of the requests.
+pub async fn own_container(address: EngineAddress) -> Result<Option<Container>, EngineError> {
+    // A file that cannot be read is logged by each source.
+    let own = OwnContainer::read(MOUNTINFO.as_ref()).unwrap_or_default();
+    find_own(address, &own).await
+}
+
+async fn find_own(address: EngineAddress, own: &OwnContainer) -> Result<Option<Container>, EngineError> {
+    let Some(id) = own.of_files() else { return Ok(None) };
+    let (client, engine_host) = connect(address).await?;
+    match client.inspect(id).await {
+        Ok(inspect) if own.is(id, Some(&inspect)) => {
+            Ok(Some(Container::from_inspect(id, inspect, engine_host)))
+        }
+        Ok(_) => Ok(None),
+        Err(error) if error.log_refusal() == LogRefusal::Gone => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns a client whose version of the API is negotiated, and the host name of the Engine.
+async fn connect(address: EngineAddress) -> Result<(EngineClient, Arc<str>), EngineError> {
+    let timing = Timing::default();
+    let limits = Limits { headers: timing.headers, log: timing.catch_up, body: timing.answer };
+    let client = EngineClient::new(address, limits);
+    client.negotiate().await.map_err(|error| with_cause(error, MOUNTINFO.as_ref()))?;
+    let engine_host = Identity::of(&client).await?.host.into();
+    Ok((client, engine_host))
 }
 
 /// Asks the Engine whether it answers, on a new connection. Returns the version of the API that requests to
@@ -74,6 +105,23 @@ mod tests {
         let names: Vec<_> = containers.iter().map(Container::name).collect();
         assert_eq!(names, ["web"]);
         assert_eq!(containers[0].labels()["team"], "shop");
+    }
+
+    #[tokio::test]
+    async fn the_container_of_this_process_is_found_unless_it_belongs_to_another_engine() {
+        let engine = SimulatedEngine::start().await;
+        let agent = engine.create(ContainerOptions::named("agent"));
+        agent.start();
+        let find = async |id: &str| {
+            let mount =
+                format!("615 600 254:1 /var/lib/docker/containers/{id}/hosts /etc/hosts rw - ext4 / rw");
+            let own = OwnContainer::from_mountinfo(&mount);
+            let found = find_own(engine.docker_host().parse().unwrap(), &own).await.unwrap();
+            found.map(|container| container.name().to_owned())
+        };
+        assert_eq!(find(agent.id()).await.as_deref(), Some("agent"));
+        assert_eq!(find(&"0".repeat(64)).await, None);
+        assert_eq!(find("no id").await, None);
     }
 
     #[tokio::test]

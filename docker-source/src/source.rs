@@ -1,11 +1,11 @@
 //! Defines the stream of records, and its builder.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, ready};
-use std::{fmt, fs, io};
 
 use futures_core::Stream;
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -345,17 +345,13 @@ impl std::error::Error for SourceError {}
 
 /// Returns the signs of the container that this process runs in, if it runs in one.
 fn own_container(mountinfo: &Path) -> OwnContainer {
-    match fs::read(mountinfo) {
-        Ok(mounts) => OwnContainer::from_mountinfo(&String::from_utf8_lossy(&mounts)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => OwnContainer::default(),
-        Err(error) => {
-            tracing::warn!(
-                "{}: {error}; if this process runs in a container, that container is followed",
-                mountinfo.display()
-            );
-            OwnContainer::default()
-        }
-    }
+    OwnContainer::read(mountinfo).unwrap_or_else(|error| {
+        tracing::warn!(
+            "{}: {error}; if this process runs in a container, that container is followed",
+            mountinfo.display()
+        );
+        OwnContainer::default()
+    })
 }
 
 #[cfg(test)]
@@ -435,7 +431,7 @@ mod tests {
             "615 600 254:1 /var/lib/docker/containers/{}/hostname /etc/hostname rw - ext4 /dev/vda1 rw\n",
             own.id()
         );
-        fs::write(&mountinfo, mount).unwrap();
+        std::fs::write(&mountinfo, mount).unwrap();
         let mut builder = Source::builder().address(engine.docker_host().parse().unwrap());
         builder.mountinfo = mountinfo;
         builder

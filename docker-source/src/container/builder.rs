@@ -38,6 +38,7 @@ impl ContainerBuilder {
             tty: None,
             log_driver: String::new(),
             log_options: std::collections::BTreeMap::new(),
+            published_ports: Vec::new(),
         };
         Self { container }
     }
@@ -116,6 +117,13 @@ impl ContainerBuilder {
     /// Adds an option of the log driver.
     pub fn log_option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.container.log_options.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds a TCP port of the container that the Engine publishes on the host.
+    pub fn published_port(mut self, port: u16) -> Self {
+        self.container.published_ports.push(port);
+        self.container.published_ports.sort_unstable();
         self
     }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use gelf_core::Timestamp;
@@ -47,6 +48,9 @@ const WORD: Keep = Keep::Value(256);
 /// The options of the log driver that are kept. Other options may be secrets, such as the token for a remote
 /// receiver.
 const LOG_OPTIONS: Keep = Keep::Members(&[("max-size", WORD), ("max-file", WORD), ("cache-disabled", WORD)]);
+
+/// The limits of a container's ports. A port takes about 100 bytes.
+const PORTS: Keep = Keep::Items(Items { each: 1024, total: 8 * 1024, reserved: 0, prefixes: &[] });
 
 /// The members of the answer to `GET /info` that are kept.
 pub(super) const INFO: Keep = Keep::Members(&[("Name", TEXT), ("SystemTime", WORD)]);
@@ -91,6 +95,7 @@ pub(super) const INSPECT: Keep = Keep::Members(&[
             ("LogConfig", Keep::Members(&[("Type", TEXT), ("Config", LOG_OPTIONS)])),
         ]),
     ),
+    ("NetworkSettings", Keep::Members(&[("Ports", PORTS)])),
 ]);
 
 /// The id of a container: 12 to 64 lower-case hexadecimal digits. The Engine's ids have 64 digits.
@@ -238,6 +243,8 @@ pub(crate) struct Inspect {
     pub(crate) graph_driver: GraphDriver,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) host_config: HostConfig,
+    #[serde(deserialize_with = "null_is_default")]
+    pub(crate) network_settings: NetworkSettings,
     /// True if a part of the metadata is missing because it was too long.
     #[serde(skip)]
     pub(crate) is_cut: bool,
@@ -264,6 +271,28 @@ pub(crate) struct LogConfig {
     /// the container was created.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) config: BTreeMap<String, String>,
+}
+
+/// The network of a container.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct NetworkSettings {
+    /// The addresses of the host at which each port of the container, such as `80/tcp`, is published. A port
+    /// that is not published has no list.
+    #[serde(deserialize_with = "null_is_default")]
+    ports: BTreeMap<String, Option<Vec<IgnoredAny>>>,
+}
+
+impl NetworkSettings {
+    /// Returns the TCP ports of the container that are published on the host, in increasing order.
+    pub(crate) fn published_ports(&self) -> Vec<u16> {
+        let is_published = |addresses: &Option<Vec<_>>| addresses.as_ref().is_some_and(|all| !all.is_empty());
+        let published = self.ports.iter().filter(|(_, addresses)| is_published(addresses));
+        let mut ports: Vec<_> =
+            published.filter_map(|(port, _)| port.strip_suffix("/tcp")?.parse().ok()).collect();
+        ports.sort_unstable();
+        ports
+    }
 }
 
 /// The storage of a container; absent with the image store of containerd.
@@ -391,6 +420,7 @@ pub(super) mod tests {
         assert_keeps::<Config>(&INSPECT, &["Config"]);
         assert_keeps::<HostConfig>(&INSPECT, &["HostConfig"]);
         assert_keeps::<LogConfig>(&INSPECT, &["HostConfig", "LogConfig"]);
+        assert_keeps::<NetworkSettings>(&INSPECT, &["NetworkSettings"]);
         assert_keeps::<GraphDriver>(&INSPECT, &["GraphDriver"]);
         assert_keeps::<GraphDriverData>(&INSPECT, &["GraphDriver", "Data"]);
     }
@@ -469,6 +499,15 @@ pub(super) mod tests {
         assert!(state(r#"{"Running":true,"Restarting":false}"#).is_running());
         assert!(!state(r#"{"Running":true,"Restarting":true}"#).is_running());
         assert!(!state(r#"{"Running":false}"#).is_running());
+    }
+
+    #[test]
+    fn only_tcp_ports_with_an_address_of_the_host_are_published() {
+        let text = r#"{"Ports":{"9000/tcp":[{"HostIp":"","HostPort":"9000"}],"80/tcp":[{"HostPort":"8000"}],
+            "443/tcp":null,"81/tcp":[],"53/udp":[{"HostPort":"53"}],"x/tcp":[1]}}"#;
+        let ports = |text| serde_json::from_str::<NetworkSettings>(text).unwrap().published_ports();
+        assert_eq!(ports(text), [80, 9000]);
+        assert!(ports(r#"{"Ports":null}"#).is_empty() && ports("{}").is_empty());
     }
 
     #[test]

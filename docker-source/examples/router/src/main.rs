@@ -32,6 +32,7 @@ mod logspout;
 mod print;
 mod privileges;
 mod proxy;
+mod published;
 mod receipt;
 mod registry;
 mod route;

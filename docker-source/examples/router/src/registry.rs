@@ -30,8 +30,15 @@ pub(crate) struct RunningRoute {
     pub(crate) route: Route,
     pub(crate) tally: Arc<Tally>,
     pub(crate) removal: Removal,
-    /// Closes the delivery. The delivery does not end while this handle exists.
-    pub(crate) closer: Option<Closer>,
+}
+
+/// A route in the registry.
+#[derive(Debug)]
+struct Entry {
+    route: RunningRoute,
+    /// Closes the delivery. The delivery does not end while this handle exists, so users of a
+    /// [`RunningRoute`] have none.
+    closer: Option<Closer>,
 }
 
 /// The removal of a route, shared by the registry and by the reader of the route.
@@ -51,7 +58,7 @@ pub(crate) struct Registry(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    routes: Mutex<Vec<RunningRoute>>,
+    routes: Mutex<Vec<Entry>>,
     removals: watch::Sender<u64>,
     progress: RouteProgress,
 }
@@ -65,11 +72,11 @@ impl Default for Registry {
 
 impl Registry {
     pub(crate) fn routes(&self) -> Vec<RunningRoute> {
-        self.lock().clone()
+        self.lock().iter().map(|entry| entry.route.clone()).collect()
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<RunningRoute> {
-        self.lock().iter().find(|route| route.id == id).cloned()
+        self.lock().iter().map(|entry| &entry.route).find(|route| route.id == id).cloned()
     }
 
     /// Returns an id for a route that was given without an id. The id is made from the URI, and differs from
@@ -77,7 +84,7 @@ impl Registry {
     pub(crate) fn new_id(&self, uri: &RouteUri) -> String {
         let routes = self.lock();
         let ids = (0..).map(|number| id_of(uri, number));
-        let mut free = ids.filter(|id| routes.iter().all(|route| route.id != *id));
+        let mut free = ids.filter(|id| routes.iter().all(|entry| entry.route.id != *id));
         free.next().unwrap_or_default()
     }
 
@@ -86,11 +93,11 @@ impl Registry {
         let routes = self.lock();
         let numbered = (2..).map(|number: u64| format!("{name} #{number}"));
         let mut names = std::iter::once(name.clone()).chain(numbered);
-        names.find(|name| routes.iter().all(|route| route.name != *name)).unwrap_or(name)
+        names.find(|name| routes.iter().all(|entry| entry.route.name != *name)).unwrap_or(name)
     }
 
-    pub(crate) fn add(&self, route: RunningRoute) {
-        self.lock().push(route);
+    pub(crate) fn add(&self, route: RunningRoute, closer: Closer) {
+        self.lock().push(Entry { route, closer: Some(closer) });
     }
 
     /// Returns the progress of all routes.
@@ -108,24 +115,24 @@ impl Registry {
     pub(crate) fn remove(&self, id: &str) -> bool {
         let removed = {
             let mut routes = self.lock();
-            let index = routes.iter().position(|route| route.id == id);
+            let index = routes.iter().position(|entry| entry.route.id == id);
             index.map(|index| routes.remove(index))
         };
-        let Some(route) = removed else { return false };
-        self.progress().remove(&route.name);
-        route.removal.0.store(true, Ordering::Release);
+        let Some(entry) = removed else { return false };
+        self.progress().remove(&entry.route.name);
+        entry.route.removal.0.store(true, Ordering::Release);
         self.0.removals.send_modify(|number| *number += 1);
-        tokio::spawn(drain(route));
+        tokio::spawn(drain(entry));
         true
     }
 
     /// Drops the handles that keep the deliveries running, so that the deliveries end once the readers have
     /// ended.
     pub(crate) fn release(&self) {
-        self.lock().iter_mut().for_each(|route| route.closer = None);
+        self.lock().iter_mut().for_each(|entry| entry.closer = None);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<RunningRoute>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.0.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -150,8 +157,7 @@ pub(crate) fn id_of(uri: &RouteUri, number: u64) -> String {
 }
 
 /// Waits until the lines of a removed route are delivered, and logs its account.
-async fn drain(removed: RunningRoute) {
-    let RunningRoute { route, tally, closer, .. } = removed;
+async fn drain(Entry { route: RunningRoute { route, tally, .. }, closer }: Entry) {
     let deadline = Instant::now() + GRACE;
     // The reader may be about to route a line.
     sleep(DRAIN_INTERVAL).await;

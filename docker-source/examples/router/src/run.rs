@@ -24,6 +24,7 @@ use crate::instance::{self, METADATA_SERVICE};
 use crate::lines::{LineStage, WarnedContainers};
 use crate::logspout::Environment;
 use crate::print::Printer;
+use crate::published;
 use crate::registry::{Registry, Removal, RunningRoute};
 use crate::route::{AGENT_LABEL, Decisions, Route, RouteUri, list};
 use crate::routes_folder::RoutesFolder;
@@ -59,6 +60,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     if let Some(id) = instance.clone() {
         tokio::spawn(instance::find(METADATA_SERVICE, id));
     }
+    tokio::spawn(published::check(address.clone(), options.http.clone()));
     let (routes_folder, kept) = match &options.routes_path {
         Some(path) => load_routes(path, &options.environment),
         None => (None, Vec::new()),
@@ -439,14 +441,14 @@ impl Outputs {
         let lines = LineStage::new(&route, self.warned.clone());
         let (tally, progress) = (Arc::new(tally), SharedProgress::default());
         self.registry.progress().add(name.clone(), progress.clone());
-        self.registry.add(RunningRoute {
+        let running = RunningRoute {
             id: id.unwrap_or_else(|| self.registry.new_id(route.uri())),
             name: name.clone(),
             route: route.clone(),
             tally: tally.clone(),
             removal: removal.clone(),
-            closer: Some(delivery.closer()),
-        });
+        };
+        self.registry.add(running, delivery.closer());
         let decisions = Decisions::default();
         let hold_up = HoldUp::default();
         Ok(RouteQueue { name, route, decisions, lines, delivery, tally, progress, removal, hold_up })

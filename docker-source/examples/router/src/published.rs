@@ -1,0 +1,87 @@
+//! Warns if a port of the router's container is published and the HTTP API does not answer at it.
+//!
+//! Logspout serves its API at port 80 of all addresses without being asked. A deployment file that was written
+//! for Logspout may publish this port.
+
+use std::time::Duration;
+
+use docker_source::{EngineAddress, own_container};
+use tokio::time::sleep;
+
+use crate::http_options::HttpOptions;
+
+/// The pause between two attempts to find the container, while the Engine does not answer.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Finds the container of this process, and warns about its published ports.
+pub(crate) async fn check(address: EngineAddress, http: Option<HttpOptions>) {
+    let container = loop {
+        match own_container(address.clone()).await {
+            Ok(container) => break container,
+            Err(error) if error.is_permanent() => break None,
+            Err(_) => sleep(PAUSE).await,
+        }
+    };
+    let ports = container.as_ref().map_or(&[][..], |container| container.published_ports());
+    if let Some(warning) = warning(ports, http.as_ref()) {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Returns the warning about the published ports of the container, in increasing order.
+fn warning(ports: &[u16], http: Option<&HttpOptions>) -> Option<String> {
+    let first = ports.first()?;
+    let remedy = |port| format!("to serve it, set HTTP_BIND_ADDRESS=0.0.0.0 and PORT={port}");
+    match http.map(|http| http.address) {
+        None => Some(format!("port {first} is published, but the HTTP API is off; {}", remedy(first))),
+        Some(address) if !ports.contains(&address.port()) => Some(format!(
+            "port {first} is published, but the HTTP API listens at port {}; {}",
+            address.port(),
+            remedy(first)
+        )),
+        Some(address) if address.ip().is_loopback() => Some(format!(
+            "port {0} is published, but the HTTP API listens only at {address}; {1}",
+            address.port(),
+            remedy(&address.port())
+        )),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_port_at_which_the_api_does_not_answer_is_named_with_the_variables_that_serve_it() {
+        let said = |ports: &[u16], address: Option<&str>| {
+            let options = HttpOptions::new(address.map(|address| address.parse().unwrap()), Vec::new());
+            warning(ports, options.unwrap().as_ref())
+        };
+        for (ports, address, expected) in [
+            (
+                &[80][..],
+                None,
+                "port 80 is published, but the HTTP API is off; to serve it, set \
+                               HTTP_BIND_ADDRESS=0.0.0.0 and PORT=80",
+            ),
+            (
+                &[80, 443],
+                Some("0.0.0.0:9000"),
+                "port 80 is published, but the HTTP API listens at port 9000; to \
+                               serve it, set HTTP_BIND_ADDRESS=0.0.0.0 and PORT=80",
+            ),
+            (
+                &[80, 9000],
+                Some("127.0.0.1:9000"),
+                "port 9000 is published, but the HTTP API listens only at \
+                               127.0.0.1:9000; to serve it, set HTTP_BIND_ADDRESS=0.0.0.0 and PORT=9000",
+            ),
+        ] {
+            assert_eq!(said(ports, address).as_deref(), Some(expected));
+        }
+        for (ports, address) in [(&[][..], None), (&[], Some("127.0.0.1:80")), (&[80], Some("0.0.0.0:80"))] {
+            assert_eq!(said(ports, address), None);
+        }
+    }
+}
