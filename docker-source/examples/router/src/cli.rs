@@ -296,6 +296,11 @@ pub(crate) fn parse(
     })
 }
 
+/// Returns whether the word is a subcommand. A container that runs a subcommand is not an agent.
+pub(crate) fn is_subcommand(word: &str) -> bool {
+    <Subcommand as clap::Subcommand>::has_subcommand(word)
+}
+
 /// The HTTP API of the process that a command line starts.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Api {
