@@ -7,17 +7,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::Request;
-use hyper::client::conn::http1;
-use hyper::header::HOST;
-use hyper_util::rt::TokioIo;
+use docker_source::EngineAddress;
+use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::cli::{self, Api};
+use crate::client;
 use crate::failure::Failure;
+use crate::server::BoxError;
 use crate::terminal::push_safe;
 
 /// The maximum length of the answer, in bytes.
@@ -88,20 +86,10 @@ fn shown(problem: &Value) -> String {
     shown
 }
 
-async fn ask(address: SocketAddr) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = TcpStream::connect(address).await?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let exchange = async {
-        let request = Request::get("/health").header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
-        let answer = sender.send_request(request).await?;
-        Ok(Limited::new(answer.into_body(), MAX_ANSWER).collect().await?.to_bytes())
-    };
-    tokio::pin!(exchange, connection);
-    tokio::select! {
-        answer = &mut exchange => answer,
-        // The answer may be complete when the connection ends.
-        _ = &mut connection => exchange.await,
-    }
+async fn ask(address: SocketAddr) -> Result<Bytes, BoxError> {
+    let server = EngineAddress::Tcp { host: address.ip().to_string(), port: address.port() };
+    let answer = client::get(&server, &address.to_string(), "/health").await?;
+    Ok(Limited::new(answer.into_body(), MAX_ANSWER).collect().await?.to_bytes())
 }
 
 /// Returns an address of this host for an address that a server listens at.

@@ -8,12 +8,13 @@
 //! changes them, and `routes_folder` keeps the routes that `http` adds. `condition` notes lasting problems,
 //! `stop` waits for signals, and `print` is the receiver of `--print`. `doctor` examines the host, `tail`
 //! prints lines without a destination, `check` asks an agent for its health, and `proxy` stands between agents
-//! and the Engine.
+//! and the Engine. `client` and `server` speak HTTP.
 
 mod audit;
 mod backlog;
 mod check;
 mod cli;
+mod client;
 mod condition;
 mod config;
 mod deliver;
@@ -38,6 +39,7 @@ mod registry;
 mod route;
 mod routes_folder;
 mod run;
+mod server;
 mod settlement;
 mod state;
 mod stop;

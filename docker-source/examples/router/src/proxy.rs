@@ -1,10 +1,10 @@
 //! `gelf-router proxy`: gives agents the part of the Engine's API that they need.
 //!
 //! An agent behind the proxy has no socket with which it could change the Engine. `rules` selects the requests
-//! that pass, `engine` passes them on, `redact` hides the values of variables in answers, and `listen` has the
-//! sockets for agents.
+//! that pass, `answer` has the answers, `redact` hides the values of variables in them, and `listen` has the sockets
+//! for agents.
 
-mod engine;
+mod answer;
 mod listen;
 mod redact;
 mod rules;
@@ -14,31 +14,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use docker_source::EngineAddress;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Request, StatusCode};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use self::engine::{Body, Socket};
+use self::answer::{passed, text};
 use self::listen::Listener;
 use self::redact::EnvRedactor;
+use crate::client;
 use crate::failure::Failure;
+use crate::server::{self, Answer, Handler};
 use crate::stop::Stop;
 
 /// The maximum number of open connections. An agent has one for each log that it follows. Further connections
 /// wait in the kernel.
 const MAX_CONNECTIONS: usize = 4096;
-/// The maximum length of the head of a request, in bytes.
-const MAX_HEAD: usize = 16 * 1024;
-/// The maximum number of headers of a request.
-const MAX_HEADERS: usize = 64;
-/// The time limit for receiving the head of a request.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// The pause after an error of accepting.
 const RETRY: Duration = Duration::from_secs(1);
 /// The number of refused requests that are logged at once. Further ones are only counted.
@@ -78,13 +70,19 @@ pub(crate) async fn run(address: EngineAddress, at: EngineAddress) -> Result<(),
 
 async fn serve_all(listener: &Listener, proxy: &Arc<Proxy>) -> Infallible {
     let mut connections = JoinSet::new();
+    // An agent that ends its connection ends its log or events: the answer is dropped.
+    let proxy = proxy.clone();
+    let handler = Handler::new(move |request| {
+        let proxy = proxy.clone();
+        async move { proxy.answer(request).await }
+    });
     loop {
         tokio::select! {
             biased;
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok(socket) => {
-                    connections.spawn(serve(proxy.clone(), socket));
+                    connections.spawn(server::serve(socket, handler.clone()));
                 }
                 Err(error) => {
                     tracing::warn!("cannot accept a connection: {error}");
@@ -95,25 +93,8 @@ async fn serve_all(listener: &Listener, proxy: &Arc<Proxy>) -> Infallible {
     }
 }
 
-async fn serve(proxy: Arc<Proxy>, socket: Box<dyn Socket>) {
-    let answer = service_fn(move |request: Request<Incoming>| {
-        let proxy = proxy.clone();
-        async move { Ok::<_, Infallible>(proxy.answer(&request).await) }
-    });
-    // An agent that ends its connection ends its log or events: the answer is dropped.
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(socket), answer);
-    if let Err(error) = connection.await {
-        tracing::debug!("a connection has ended: {error}");
-    }
-}
-
 impl Proxy {
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
         let (method, path) = (request.method(), request.uri().path());
         let redactor = match rules::passing(method, request.uri()) {
             Some(rules::Request::Containers) => Some(EnvRedactor::new()),
@@ -130,18 +111,14 @@ impl Proxy {
             }
         };
         self.passed.fetch_add(1, Ordering::Relaxed);
-        match engine::get(&self.address, request.uri(), redactor).await {
-            Ok(answer) => answer,
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        // No header and no body of the agent is passed on.
+        match client::get(&self.address, "docker", target).await {
+            Ok(answer) => passed(answer, redactor),
             Err(error) => {
                 tracing::debug!("GET {path}: {error}");
                 text(StatusCode::BAD_GATEWAY, format!("the Engine does not answer: {error}\n"))
             }
         }
     }
-}
-
-fn text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
-    let mut answer = Response::new(Body::Text(Some(text.into())));
-    *answer.status_mut() = status;
-    answer
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use docker_source::EngineAddress;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-use super::engine::Socket;
+use crate::server::Socket;
 
 /// The rights of the socket: its owner and its group may use it.
 const MODE: u32 = 0o660;
