@@ -144,9 +144,8 @@ fn time(time: Duration) -> String {
 
 /// Judges the number of agents that run on the host.
 pub(super) fn judge_agents(containers: &[Container]) -> Finding {
-    let is_subcommand = |container: &Container| {
-        container.command().split(' ').nth(1).is_some_and(|word| cli::is_subcommand(word))
-    };
+    let is_subcommand =
+        |container: &Container| container.command().split(' ').nth(1).is_some_and(cli::is_subcommand);
     let agents =
         containers.iter().filter(|container| route::is_agent(container) && !is_subcommand(container));
     let names: Vec<_> = agents.map(Container::name).collect();
