@@ -1,7 +1,7 @@
-//! Benchmarks of joining lines and of reading their content, per line.
+//! Benchmarks of joining lines and of parsing the content of lines. Throughput is in lines.
 //!
-//! In the group `content`, the benchmarks `format` convert a line to a message with the fields of its
-//! container. The other benchmarks of this group do the same and also read the content of the line.
+//! In the group `content`, a benchmark whose name ends with `format` converts a line to a message with the
+//! fields of the line's container. The other benchmarks of this group also parse the content of the line.
 #![allow(missing_docs, clippy::unwrap_used, reason = "benchmarks may panic")]
 
 use std::hint::black_box;

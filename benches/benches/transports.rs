@@ -110,8 +110,8 @@ impl Udp {
 /// A connection to a thread that reads everything and then waits.
 ///
 /// A write that wakes a waiting reader costs three times as much as a write while the reader is busy. In a
-/// free-running loop, chance decides whether the reader waits, so both cases are measured. In practice, the
-/// receiver of a log sender mostly waits.
+/// free-running loop, chance decides whether the reader waits, so [`Pace`] has a case in which the reader
+/// always waits. In practice, the receiver of a log sender mostly waits.
 struct Tcp {
     runtime: Runtime,
     framed: FramedWrite<TcpStream, GelfCodec>,
@@ -177,7 +177,7 @@ impl Tcp {
                     framed.as_mut().start_send(payload.clone()).unwrap();
                 }
                 let len = framed.write_buffer().len();
-                // `poll_ready` does the same at the boundary.
+                // `poll_ready` also flushes when the buffer reaches the boundary.
                 poll_fn(|context| Sink::<Bytes>::poll_flush(framed.as_mut(), context)).await.unwrap();
                 cost.add(before);
                 *written += len as u64;

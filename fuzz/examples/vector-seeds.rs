@@ -1,4 +1,5 @@
-//! Writes the vectors of the conformance suite as seeds, in a folder for each target: `vector-seeds FOLDER`.
+//! Writes the vectors of the conformance suite as seeds for the fuzzer: `vector-seeds FOLDER` creates a
+//! subfolder of FOLDER for each target.
 
 use std::path::PathBuf;
 use std::{env, fs, io};

@@ -12,10 +12,10 @@ use crate::parts::parts;
 /// decoder's window of 64 KiB.
 const TERMINAL_LOG_MAX: usize = 100 * 1024;
 
-/// Checks that frames have the same pieces however they are split into reads, and that encoded pieces are
-/// decoded to the same pieces.
+/// Checks that a log in frames is decoded to the same pieces (the parts of its lines) however the log is
+/// split into reads. Also encodes these pieces, and checks that the result is decoded to the same pieces.
 ///
-/// The first four bytes determine the lengths of the reads, in turn.
+/// The first four bytes determine the lengths of the reads, in rotation.
 pub fn log_frames(data: &[u8]) {
     let Some((lengths, log)) = data.split_first_chunk::<4>() else { return };
     let pieces = decode(Framing::Frames, *lengths, log);
@@ -32,11 +32,11 @@ pub fn log_frames(data: &[u8]) {
     assert_eq!(decoded, pieces.into_iter().map(Ok).collect::<Vec<_>>());
 }
 
-/// Checks that the log of a terminal has the same pieces however it is split into reads.
+/// Checks that the log of a terminal is decoded to the same pieces however the log is split into reads.
 ///
-/// The first four bytes determine the lengths of the reads, in turn. In the rest of the input, the byte 0xff
-/// stands for 5,000 letters, and the bytes 0xfc to 0xfe stand for stamps. Thus a few bytes yield lines of
-/// several records.
+/// The first four bytes determine the lengths of the reads, in rotation. In the rest of the input, the byte
+/// 0xff stands for 5,000 letters, and the bytes 0xfc to 0xfe stand for stamps. Thus a few bytes of input
+/// yield lines that are longer than one record of the Engine (16 KiB).
 pub fn log_terminal(data: &[u8]) {
     let Some((lengths, script)) = data.split_first_chunk::<4>() else { return };
     let mut log = Vec::new();
@@ -53,8 +53,8 @@ pub fn log_terminal(data: &[u8]) {
     decode(Framing::Terminal, *lengths, &log);
 }
 
-/// Checks that the split log and the whole log have the same pieces, and that decoding stays within the
-/// buffer limit. Returns the pieces.
+/// Checks that the split log and the whole log are decoded to the same pieces, and that the decoder buffers
+/// at most `LOG_BUFFER_MAX` bytes. Returns the pieces.
 fn decode(framing: Framing, lengths: [u8; 4], log: &[u8]) -> Vec<Piece> {
     // The log of a terminal is longer than the input of the target, so the reads are longer, too.
     let scale = if framing == Framing::Frames { 1 } else { 16 };
@@ -69,7 +69,8 @@ fn decode(framing: Framing, lengths: [u8; 4], log: &[u8]) -> Vec<Piece> {
     pieces
 }
 
-/// Checks that each line consists of its pieces, and that a limit only shortens lines.
+/// Checks that joined lines have all letters of their pieces, and that a maximum line length only shortens
+/// lines.
 pub fn line_joiner(data: &[u8]) {
     // An error only means that the input has ended.
     let _ = join(&mut Unstructured::new(data));
@@ -99,7 +100,8 @@ fn join(input: &mut Unstructured<'_>) -> Result<()> {
         let joined = lines.iter().filter(|line| line.stream == stream).map(|line| &line.bytes);
         assert_eq!(letters(joined), letters(written), "{stream}");
         let open = lines.iter().filter(|line| line.stream == stream && !line.ended).count();
-        // In frames, each run of the container may have ended within a line.
+        // A log in frames can have several incomplete lines, because each run of the container can end within
+        // a line.
         assert!(open <= 1 || framing == Framing::Frames, "{open} incomplete lines of {stream}");
     }
 
@@ -115,7 +117,7 @@ fn join(input: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Returns all characters except line ends.
+/// Returns all characters of the texts except carriage returns and line feeds.
 fn letters<'a>(texts: impl Iterator<Item = &'a Bytes>) -> String {
     let mut letters = String::new();
     for text in texts {

@@ -5,10 +5,10 @@ use gelf_core::{Delimiter, Framer};
 
 const MAX_FRAME_LEN: usize = 32;
 
-/// Checks that a stream has the same frames however it is split into reads, and that a framer keeps no more
-/// than its limit.
+/// Checks that a stream has the same frames however it is split into reads, and that a framer keeps at most
+/// `MAX_FRAME_LEN` bytes.
 ///
-/// The first byte selects the delimiter. The next four bytes determine the lengths of the reads, in turn.
+/// The first byte selects the delimiter. The next four bytes determine the lengths of the reads, in rotation.
 pub fn framer(data: &[u8]) {
     let Some((head, stream)) = data.split_first_chunk::<5>() else { return };
     let delimiter = if head[0] % 2 == 0 { Delimiter::Nul } else { Delimiter::Newline };
@@ -32,7 +32,7 @@ pub fn framer(data: &[u8]) {
     }
 }
 
-/// Reads the frames. Returns `None` for each frame that is too long.
+/// Reads the frames of a stream. The result has `None` for each frame that is too long.
 fn read<'a>(delimiter: Delimiter, parts: impl Iterator<Item = &'a [u8]>) -> Vec<Option<Vec<u8>>> {
     let mut framer = Framer::new(MAX_FRAME_LEN).with_delimiter(delimiter);
     let mut buffer = BytesMut::new();

@@ -4,16 +4,18 @@ use gelf_tokio::fuzzing::{Item, Refusal, read_first, read_values, unpack};
 
 use crate::parts::parts;
 
-/// The maximum length of a body in bytes. It exceeds the length that the receiver inflates at once.
+/// The maximum length of an inflated body in bytes. A body of this length is longer than the block that the
+/// receiver inflates at once.
 const MAX_BODY_LEN: usize = 40_000;
 const MAX_VALUE_LEN: usize = 64;
 const CODINGS: [&str; 4] = ["", "gzip", "deflate", "gzip,deflate"];
 
-/// Checks that a body has the same text, values and end however it is split into reads, that text and values
-/// are within their limits, and that no value follows a refusal.
+/// Checks that a body has the same text, values and end however it is split into reads, and that no value
+/// follows a refusal. Also checks that the text has at most `MAX_BODY_LEN` bytes, and each value at most
+/// `MAX_VALUE_LEN` bytes.
 ///
 /// The first byte selects the `Content-Encoding`. The next four bytes determine the lengths of the reads, in
-/// turn.
+/// rotation.
 pub fn http_body(data: &[u8]) {
     let Some(([coding, lengths @ ..], body)) = data.split_first_chunk::<5>() else { return };
     let coding = CODINGS[usize::from(*coding) % CODINGS.len()];
@@ -31,18 +33,19 @@ pub fn http_body(data: &[u8]) {
     assert_same(&values, &split_values, end.is_err());
     assert_eq!((values_end, split_values_end), (end, split_end));
 
-    // The values of the body equal the values of its text.
+    // The values of the compressed body equal the values of its inflated text.
     if end.is_ok() && unpack("", MAX_BODY_LEN, [&text[..]]) == Some((text.clone(), Ok(()))) {
         assert_eq!(read("", [&text[..]]), (values, Ok(())));
     }
     if let Some((value, surplus)) = read_first(&text) {
         assert!(!value.is_empty());
-        let surplus = usize::try_from(surplus).expect("fewer than bytes");
+        let surplus = usize::try_from(surplus).expect("fewer than the bytes of the text");
         assert!(value.len() + surplus <= text.len(), "{surplus} behind {value:?}");
     }
 }
 
-/// Checks that both slices are equal. If the body is refused, one slice may be the beginning of the other.
+/// Checks that both slices are equal. If the body is refused, one slice is allowed to be the beginning of the
+/// other.
 fn assert_same<T: std::fmt::Debug + PartialEq>(whole: &[T], split: &[T], is_refused: bool) {
     if is_refused {
         assert!(whole.starts_with(split) || split.starts_with(whole), "{whole:?} and {split:?}");

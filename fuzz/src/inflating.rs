@@ -4,8 +4,8 @@ use gelf_core::wire::{DecompressError, Decompressor, Inflater};
 
 const LIMIT: usize = 64 * 1024;
 
-/// Checks that the output is within the limit, that data in pieces has the same result as the whole, and that
-/// zlib and bare deflate data have the same output as with miniz_oxide.
+/// Checks that the output has at most `LIMIT` bytes, and that data in pieces has the same result as the whole
+/// data. Compares the output of zlib and bare deflate data with the output of miniz_oxide.
 pub fn inflate_capped(data: &[u8]) {
     let mut decompressor = Decompressor::new(LIMIT);
     let ours = decompressor.decompress(data).map(<[u8]>::to_vec);
@@ -35,8 +35,8 @@ fn compare(
 ) {
     match (ours, theirs) {
         (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs),
-        // miniz_oxide does not support preset dictionaries, and reports them late. It also accepts windows
-        // that are too large.
+        // miniz_oxide does not refuse a preset dictionary at the header, and it accepts windows that are too
+        // large. Therefore, these errors are not compared.
         (Err(DecompressError::Dictionary | DecompressError::Header), _) => {}
         (Ok(_), Err(error)) => panic!("only miniz_oxide refuses: {error:?}"),
         (Err(error), Ok(_)) => panic!("only gelf-core refuses: {error:?}"),

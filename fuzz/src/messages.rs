@@ -10,8 +10,8 @@ use gelf_core::{
     FieldName, Level, Message, Timestamp, Value,
 };
 
-/// Checks that a lenient decoder reports no deviation of a message that a strict decoder accepts, and that
-/// each message can be sent on as GELF 1.1.
+/// Checks that a lenient decoder reports no deviation in a message that a strict decoder accepts. Also checks
+/// that a strict decoder accepts each decoded message after it was encoded again.
 fn decode(payload: &[u8]) {
     let lenient = Decoder::lenient().decode(payload);
     match (Decoder::strict().decode(payload), &lenient) {
@@ -31,7 +31,7 @@ fn decode(payload: &[u8]) {
                 assert_eq!(again.message.fields().count(), decoded.message.fields().count());
                 assert_eq!(again.message.timestamp(), decoded.message.timestamp());
             }
-            // The encoder has added missing members, so the message may exceed a limit of the decoder.
+            // The encoder adds missing members, so the encoded message can exceed a limit of the decoder.
             Err(error) => {
                 let kind = error.kind();
                 let longer = matches!(kind, DecodeErrorKind::TooManyMembers | DecodeErrorKind::NameTooLong);
@@ -56,7 +56,7 @@ pub fn json_decode(data: &[u8]) {
     }
 }
 
-/// Checks that a reader counts any datagrams correctly, and that their payloads are decoded or refused.
+/// Checks that the counters of a reader add up after any datagrams, and checks the decoding of the payloads.
 ///
 /// The byte before each datagram is the length of the datagram. The byte also determines the source of the
 /// datagram, and the time that passes before the datagram arrives.
@@ -77,7 +77,7 @@ pub fn datagram_decode(data: &[u8]) {
         let reads = stats.payloads + stats.chunks + stats.refused_chunks + stats.errors.total();
         assert_eq!(stats.datagrams, reads);
     }
-    // Reads the whole input as one datagram.
+    // The whole input is also read as a single datagram.
     if let Ok(Some(payload)) = DatagramReader::<u8>::default().read(start, 0, data) {
         decode(payload);
     }

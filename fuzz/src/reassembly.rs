@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use arbitrary::{Result, Unstructured};
 use gelf_core::wire::{ChunkHeader, InvalidChunk, Reassembler};
 
-/// A message in the model: the time of its first chunk, its sequence count, and the chunks that have arrived.
+/// A message in the naive reassembler (the model): the arrival time of its first chunk in milliseconds, its
+/// number of chunks, and the payload of each chunk that has arrived.
 struct Model {
     first_at: u64,
     count: u8,

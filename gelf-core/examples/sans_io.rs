@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 return Ok(());
             }
             Ok(None) => println!("{from}: a chunk of {len} bytes"),
-            // A bad datagram does not end the receiver.
+            // An invalid datagram does not end the receiver.
             Err(error) => eprintln!("{from}: {error}"),
         }
     }

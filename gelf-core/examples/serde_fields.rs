@@ -1,6 +1,6 @@
 //! Adds the members of a struct to a message as additional fields.
 //!
-//! Run it with `cargo run -p gelf-core --example serde_fields --features serde`.
+//! Run the example with `cargo run -p gelf-core --example serde_fields --features serde`.
 
 use gelf_core::{Encoder, Level, Message, bytes::BytesMut};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Decoding: JSON to a message.
+//! Decodes JSON to messages.
 //!
 //! There is one parser. It reads the messages that Graylog and Logstash read and that the known senders send,
 //! and lists the deviations from GELF 1.1. A [lenient](Decoder::lenient) decoder returns the message with
@@ -35,7 +35,8 @@ use visitor::{Collector, Owning};
 pub use visitor::Visitor;
 
 /// The maximum nesting of arrays and objects, including the message: 128. A field keeps a nested value as
-/// JSON text, and programs that parse this text later recurse for each level.
+/// JSON text, and programs that parse this text later recurse for each level, so the limit protects their
+/// stacks.
 const MAX_DEPTH: usize = 128;
 
 /// Decodes payloads, one after another. A decoder reuses its buffers, so create one and keep it.
@@ -167,7 +168,7 @@ impl Decoder {
 
     /// Decodes a payload and passes its parts to a [`Visitor`].
     ///
-    /// Text without escapes is borrowed if the payload is UTF-8, and nothing is allocated for it.
+    /// Text without escapes is borrowed if the payload is UTF-8, and nothing is allocated for such text.
     ///
     /// # Errors
     /// See [`decode`](Self::decode). The visitor may have received fields before the error.
@@ -318,7 +319,7 @@ pub enum DeviationKind {
     UnprefixedField,
     /// The version is not "1.1".
     UnsupportedVersion,
-    /// The member has a value of another type, which is converted if possible.
+    /// The member has a value of another type than GELF 1.1 defines. The value is converted if possible.
     WrongType(Member),
 }
 

@@ -1,8 +1,9 @@
-//! Encoding: a message as JSON.
+//! Encodes messages as JSON.
 //!
-//! The order on the wire is fixed: `version`, `host` and the fields of the [`FieldSet`], which are constant
-//! for many messages and are copied as one piece; then `timestamp`, `level`, `short_message`, `full_message`;
-//! then the message's own fields. JSON gives the order no meaning, so every reader accepts this order.
+//! The order of the members on the wire is fixed: `version`, `host` and the fields of the [`FieldSet`], which
+//! are constant for many messages and are copied as one piece; then `timestamp`, `level`, `short_message`,
+//! `full_message`; then the message's own fields. JSON gives the order no meaning, so every reader accepts
+//! this order.
 //!
 //! The encoder adapts messages so that every known reader accepts them:
 //!
@@ -56,9 +57,9 @@ impl Encoder {
         Self { values: ValueOptions::DEFAULT, default_timestamp: None }
     }
 
-    /// Writes booleans as JSON's `true` and `false`, for readers that are known to take them, such as
-    /// Logstash. By default, booleans are written as the strings `"true"` and `"false"`: GELF has no
-    /// booleans, and Graylog drops them.
+    /// Makes the encoder write booleans as JSON's `true` and `false`, for readers that are known to take
+    /// them, such as Logstash. By default, booleans are written as the strings `"true"` and `"false"`: GELF
+    /// has no booleans, and Graylog drops them.
     ///
     /// ```
     /// use gelf_core::{Encoder, Message, bytes::BytesMut};
@@ -77,7 +78,7 @@ impl Encoder {
 
     /// Sets the maximum length of the value of an additional field in bytes. A longer string is cut off
     /// between characters and ends in `…`. The three bytes of the `…` count towards the maximum; if the
-    /// maximum is smaller, only the `…` is left. By default, the length is not limited.
+    /// maximum is less than three bytes, only the `…` is left. By default, the length is not limited.
     ///
     /// Elasticsearch and OpenSearch index the fields of Graylog's messages as keywords, and refuse a message
     /// with a value of more than 32,766 bytes.
@@ -113,8 +114,8 @@ impl Encoder {
         self
     }
 
-    /// Appends the message to `dst` as one JSON object. Encoding cannot fail. It allocates only to grow
-    /// `dst`, and for a table of names if the message has names that must be
+    /// Appends the message to `dst` as one JSON object. Encoding cannot fail. The call allocates memory only
+    /// to grow `dst`, and for a table of names if the message has names that must be
     /// [sanitized](crate::FieldName::sanitize).
     ///
     /// The payload never contains a NUL byte, so a NUL byte can delimit it.
@@ -124,8 +125,9 @@ impl Encoder {
 
     /// Appends the message in at most `limit` bytes. If the message is longer, its texts are truncated at a
     /// character boundary. First, `full_message` is truncated or left out. `short_message` is truncated only
-    /// if the message is too long even without `full_message`. The field `_truncated` then has the original
-    /// length of both texts together in bytes, unless the message already has a field with this name.
+    /// if the message is too long even without `full_message`. In a truncated message, the field `_truncated`
+    /// has the original length of both texts together in bytes, unless the message already has a field with
+    /// this name.
     ///
     /// ```
     /// use gelf_core::{Encoder, Fit, Message, bytes::BytesMut};
@@ -141,8 +143,8 @@ impl Encoder {
     /// ```
     ///
     /// # Errors
-    /// Returns [`MessageTooLarge::Fields`] if the message is longer than `limit` even without its texts.
-    /// `dst` is then not changed.
+    /// Returns [`MessageTooLarge::Fields`] if the message is longer than `limit` even without its texts. In
+    /// this case, `dst` is not changed.
     pub fn encode_within(
         &self,
         message: &Message<'_>,
@@ -277,11 +279,11 @@ fn decimal_digits(integer: u64) -> usize {
 /// Returns the names of the message's own fields as they are sent, in order.
 ///
 /// Sanitizing makes `a/b` and `a b` both `a_b`, and readers would keep one of the two values. Therefore only
-/// the first field is sent as `a_b`, and `_2`, `_3` and so on are appended to the names of the others.
-/// Numbers that would make an existing name are skipped. A name that needs no sanitizing is never changed.
+/// the first field is sent as `a_b`, and `_2`, `_3` and so on are appended to the names of the others. A
+/// number that would give an existing name is skipped. A name that needs no sanitizing is never changed.
 ///
-/// The function is called only if a name is foreign. It remembers the last number of each name, since a
-/// message may have a thousand names that sanitizing makes equal.
+/// The function is called only if a name is foreign. It remembers the last number that it has appended to
+/// each name, since a message may have a thousand names that sanitizing makes equal.
 fn sent_names<'m>(message: &'m Message<'_>) -> Vec<Cow<'m, str>> {
     let set = message.field_set().into_iter().flat_map(FieldSet::fields).map(|(name, _)| name.as_str());
     let own = message.fields.iter().filter(|(name, _)| !name.is_foreign()).map(|(name, _)| name.as_str());
@@ -294,7 +296,7 @@ fn sent_names<'m>(message: &'m Message<'_>) -> Vec<Cow<'m, str>> {
         let base = sanitized(name.as_str());
         let number = numbers.entry(base.clone()).or_insert(1);
         let mut sent = base.clone();
-        // The loop ends, since there are fewer names than numbers.
+        // The loop ends, since there are fewer names than values of `number`.
         while !taken.insert(Cow::Owned(sent.clone())) {
             *number += 1;
             sent = numbered(&base, *number);
@@ -501,8 +503,8 @@ mod tests {
                     prop_assert!(cut == "-" || short.starts_with(cut));
                     let texts = short.len() + full.as_deref().map_or(0, str::len);
                     prop_assert_eq!(decoded.field("truncated").unwrap().as_i64(), Some(texts as i64));
-                    // A character has at most two bytes here. So at most one byte of room is unused, unless
-                    // there is no full message.
+                    // A character of these texts has at most two bytes. So at most one byte of room is
+                    // unused, unless there is no full message.
                     prop_assert!(text.len() + 2 > limit || decoded.full_message().is_none());
                 }
                 Err(MessageTooLarge::Fields { len, max }) => {

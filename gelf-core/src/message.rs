@@ -62,7 +62,7 @@ impl Default for Head<'_> {
 }
 
 impl FieldSet {
-    /// Creates a message with this host and these fields, and a `short_message`.
+    /// Creates a message with the host and the fields of this set, and with a `short_message`.
     pub fn message<'a>(&'a self, short_message: impl Into<Cow<'a, str>>) -> Message<'a> {
         Message {
             head: Head::Set(Cow::Borrowed(self)),
@@ -190,7 +190,7 @@ impl<'a> Message<'a> {
     /// Checks the name and adds or replaces an additional field in place.
     ///
     /// # Errors
-    /// Returns an error if [`FieldName::new`] refuses the name. The message is then not changed.
+    /// Returns an error if [`FieldName::new`] refuses the name. In this case, the message is not changed.
     pub fn try_set_field(
         &mut self,
         name: impl Into<Cow<'a, str>>,
@@ -218,8 +218,8 @@ impl<'a> Message<'a> {
         Some(self.fields.remove(at).1)
     }
 
-    /// Returns `host`. It is `None` for a decoded message whose host is missing or blank, and for a message
-    /// that was collected from fields, until the host is set.
+    /// Returns `host`. The result is `None` for a decoded message whose host is missing or blank, and for a
+    /// message that was collected from fields, until the host is set.
     pub fn host(&self) -> Option<&str> {
         match &self.head {
             Head::Host(host) => host.as_deref(),
@@ -337,7 +337,8 @@ impl<'a, V: Into<Value<'a>>> Extend<(FieldName<'a>, V)> for Message<'a> {
     }
 }
 
-/// Collects fields into a message without a host and a text, which are sent as `-` unless they are set.
+/// Collects fields into a message that has no host and no short message yet. Each of these is sent as `-`
+/// unless it is set.
 impl<'a, V: Into<Value<'a>>> FromIterator<(FieldName<'a>, V)> for Message<'a> {
     fn from_iter<I: IntoIterator<Item = (FieldName<'a>, V)>>(fields: I) -> Self {
         let mut message = Self::default();

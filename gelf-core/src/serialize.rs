@@ -1,4 +1,4 @@
-//! Additional fields from serializable values.
+//! Converts serializable values to additional fields.
 //!
 //! > GELF 1.1: the value of an additional field is "either a string or a number".
 //!
@@ -171,7 +171,7 @@ struct Flattener {
 #[derive(Default)]
 struct LeftOut {
     count: usize,
-    /// The names and errors of the first members.
+    /// The names and errors of the first members that were left out.
     text: String,
     /// The number of members in `text`.
     named: usize,

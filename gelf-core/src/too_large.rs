@@ -15,7 +15,7 @@ pub enum MessageTooLarge {
     },
     /// The encoded and compressed message needs more than 128 chunks.
     Payload {
-        /// The length in bytes.
+        /// The length of the payload in bytes.
         len: usize,
         /// The maximum length in bytes.
         max: usize,

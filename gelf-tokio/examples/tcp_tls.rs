@@ -1,6 +1,6 @@
-//! Sends messages over TLS, from a client that trusts one authority to a receiver that requires a certificate
-//! of the same authority. The example makes the authority; in production its files come from `openssl`, a
-//! mesh or a certificate service.
+//! Sends messages over TLS, from a client that trusts one certificate authority to a receiver that requires a
+//! certificate of the same authority. The example creates the authority; in production, the certificate files
+//! come from `openssl`, a service mesh or a certificate service.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --features tls --example tcp_tls
@@ -27,8 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn send_and_receive(directory: &Path) -> Result<(), Box<dyn Error>> {
     let files = Files::make(directory)?;
 
-    // The receiver has its own certificate and key, and the authority that must have signed the senders'
-    // certificates.
+    // The receiver gets its own certificate and key, and the certificate of the authority that signs the
+    // senders' certificates.
     let tls =
         ReceiverTls::from_pem_files(&files.server_cert, &files.server_key)?.with_client_ca(&files.ca)?;
     let mut receiver = TcpReceiver::bind_tls("127.0.0.1:0", TcpReceiverOptions::default(), tls).await?;

@@ -83,11 +83,12 @@ thread_local! {
 ///
 /// A program that returns from `main` drops its runtime, and the driver with it. Call [`close`](Self::close)
 /// before the return: it sends the queued messages, and reports how many could not be sent. If the program
-/// drops all clones instead, the driver has 10 s to send the queued messages. It needs the runtime meanwhile.
+/// drops all clones instead, the driver has 10 s to send the queued messages. The driver needs the runtime
+/// meanwhile.
 ///
 /// # Receipts
 ///
-/// [`ClientBuilder::connect_with_receipts`] returns a client and its [`Receipts`]. They report the
+/// [`ClientBuilder::connect_with_receipts`] returns a client and its [`Receipts`]. The receipts report the
 /// [`Outcome`](crate::Outcome) of each message of the client:
 ///
 /// ```
@@ -139,7 +140,8 @@ impl Client {
     /// room.
     ///
     /// # Errors
-    /// Returns [`NotQueued`]. The message is then counted in [`ClientStats::not_queued`].
+    /// Returns [`NotQueued`] if the message is not queued. The message is counted in
+    /// [`ClientStats::not_queued`].
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, the message is not queued.
@@ -155,7 +157,7 @@ impl Client {
     /// or contains a null byte or the endpoint's delimiter.
     ///
     /// # Cancel safety
-    /// As [`send`](Self::send).
+    /// The same as for [`send`](Self::send).
     pub async fn send_payload(&self, payload: &[u8]) -> Result<(), NotQueued> {
         self.send_payload_with_receipt(payload, ()).await
     }
@@ -164,7 +166,7 @@ impl Client {
     /// [`WhenFull::Wait`](crate::WhenFull::Wait).
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn try_send(&self, message: &Message<'_>) -> Result<(), NotQueued> {
         self.try_send_with_receipt(message, ())
     }
@@ -172,7 +174,7 @@ impl Client {
     /// Queues a payload without waiting. A payload is JSON text, which is not parsed.
     ///
     /// # Errors
-    /// As [`send_payload`](Self::send_payload).
+    /// Returns the same errors as [`send_payload`](Self::send_payload).
     pub fn try_send_payload(&self, payload: &[u8]) -> Result<(), NotQueued> {
         self.try_send_payload_with_receipt(payload, ())
     }
@@ -183,7 +185,8 @@ impl<R> Client<R> {
     /// until the queue has room.
     ///
     /// # Errors
-    /// Returns [`NotQueued`] with the receipt. The message is then counted in [`ClientStats::not_queued`].
+    /// Returns [`NotQueued`] with the receipt if the message is not queued. The message is counted in
+    /// [`ClientStats::not_queued`].
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, the message is not queued, and no receipt comes.
@@ -200,7 +203,7 @@ impl<R> Client<R> {
     /// delimiter.
     ///
     /// # Cancel safety
-    /// As [`send_with_receipt`](Self::send_with_receipt).
+    /// The same as for [`send_with_receipt`](Self::send_with_receipt).
     pub async fn send_payload_with_receipt(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
         let receipt = self.check(payload, receipt)?;
         self.queue.queue(payload.into(), receipt).await
@@ -210,7 +213,7 @@ impl<R> Client<R> {
     /// [`WhenFull::Wait`](crate::WhenFull::Wait).
     ///
     /// # Errors
-    /// As [`send_with_receipt`](Self::send_with_receipt).
+    /// Returns the same errors as [`send_with_receipt`](Self::send_with_receipt).
     pub fn try_send_with_receipt(&self, message: &Message<'_>, receipt: R) -> Result<(), NotQueued<R>> {
         self.queue.try_queue(self.encode(message), receipt)
     }
@@ -218,7 +221,7 @@ impl<R> Client<R> {
     /// Queues a payload with its receipt, without waiting.
     ///
     /// # Errors
-    /// As [`send_payload_with_receipt`](Self::send_payload_with_receipt).
+    /// Returns the same errors as [`send_payload_with_receipt`](Self::send_payload_with_receipt).
     pub fn try_send_payload_with_receipt(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
         let receipt = self.check(payload, receipt)?;
         self.queue.try_queue(payload.into(), receipt)
@@ -240,7 +243,7 @@ impl<R> Client<R> {
     /// a runtime of one thread, the driver would be blocked too.
     ///
     /// # Errors
-    /// As [`flush`](Self::flush).
+    /// Returns the same errors as [`flush`](Self::flush).
     pub fn flush_blocking(&self, within: Duration) -> Result<(), Unsent> {
         self.flushed(block_on(within, self.queue.flushed()))
     }
@@ -263,7 +266,7 @@ impl<R> Client<R> {
     /// another thread, as for [`flush_blocking`](Self::flush_blocking).
     ///
     /// # Errors
-    /// As [`close`](Self::close).
+    /// Returns the same errors as [`close`](Self::close).
     pub fn close_blocking(&self, within: Duration) -> Result<(), Unsent> {
         let dropped = self.begin_close(within);
         self.closed(dropped, block_on(within, self.queue.ended()))
@@ -279,8 +282,8 @@ impl<R> Client<R> {
         self.queue.link()
     }
 
-    /// Returns the text of the last error of connecting or sending. It remains after the destination has
-    /// recovered.
+    /// Returns the text of the last error of connecting or sending. The text remains after the destination
+    /// has recovered.
     pub fn last_error(&self) -> Option<Arc<str>> {
         self.queue.last_error()
     }
@@ -378,8 +381,8 @@ impl<R> Observer<R> {
         self.queue.link()
     }
 
-    /// Returns the text of the last error of connecting or sending. It remains after the destination has
-    /// recovered.
+    /// Returns the text of the last error of connecting or sending. The text remains after the destination
+    /// has recovered.
     pub fn last_error(&self) -> Option<Arc<str>> {
         self.queue.last_error()
     }
@@ -403,7 +406,7 @@ impl<R> fmt::Debug for Observer<R> {
     }
 }
 
-/// The error of a flush or a close: messages are not sent.
+/// The error of a flush or a close that did not send all messages.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Unsent {

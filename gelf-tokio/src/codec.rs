@@ -1,4 +1,5 @@
-//! Provides the codec for tokio-util. This module is the only place where frames are written to streams.
+//! Provides the codec for tokio-util. This module is the only place in the crate where frames are written to
+//! streams.
 
 use std::io;
 
@@ -10,13 +11,13 @@ use tokio_util::codec::{Decoder, Encoder};
 /// [`FramedWrite`](tokio_util::codec::FramedWrite). A frame is a payload followed by a delimiter. The default
 /// delimiter is a null byte.
 ///
-/// As a decoder, the codec returns a frame that is too long as an item, because an error would end the
-/// stream. The last frame of a stream may lack the delimiter. A frame shares the memory of the read buffer:
-/// copy a frame that you keep.
+/// As a decoder, the codec returns an item with a `FrameError` for a frame that is too long, because an error
+/// of the codec would end the stream. The decoder also accepts a last frame without a delimiter. A frame
+/// shares the memory of the read buffer: copy a frame that you keep.
 ///
 /// As an encoder, the codec takes messages and payloads. Let `FramedWrite` collect many frames before it
 /// writes: use `feed`, and a backpressure boundary of 64 KiB. A separate write for each frame costs seven
-/// times the processor time.
+/// times as much processor time.
 ///
 /// ```
 /// use gelf_tokio::GelfCodec;
@@ -56,7 +57,7 @@ impl GelfCodec {
         Self { delimiter, framer: self.framer.with_delimiter(delimiter) }
     }
 
-    /// Returns the number of frames that held nothing but white space; they are skipped.
+    /// Returns the number of frames that had only white space. The decoder skips such frames.
     pub fn empty_frames(&self) -> u64 {
         self.framer.empty_frames()
     }

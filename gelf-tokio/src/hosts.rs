@@ -81,7 +81,7 @@ impl Hosts {
         self
     }
 
-    /// Reads the files of TLS, blocking the thread.
+    /// Reads the TLS files. This call blocks the thread.
     ///
     /// # Errors
     /// Returns an error if a file is missing or invalid.

@@ -47,8 +47,9 @@
 //!   `queued = delivered + dropped by reason + waiting + in flight`. See [`ClientStats`](stats::ClientStats).
 //! * A message is written whole, or the end of its connection cuts it. A message that was cut is never
 //!   continued on another connection. Over UDP, a message arrives whole or not at all.
-//! * A bad datagram, frame or request, a broken connection or a full table of file descriptors never stops a
-//!   receiver: `recv` returns an `Err`, or a counter is incremented, and the next call continues.
+//! * An invalid datagram, frame or request, a broken connection or a full table of file descriptors never
+//!   stops a receiver. Either `recv` returns an `Err`, or a counter is incremented, and the next call
+//!   continues.
 //! * TLS never falls back to another authority or to plain text.
 //!
 //! # Limits

@@ -9,13 +9,14 @@ use crate::send::SendError;
 #[non_exhaustive]
 pub enum Outcome {
     /// Over HTTP, the receiver has answered with a 2xx status. Graylog answers before it has read the JSON,
-    /// and may still reject the message.
+    /// and can still reject the message.
     Accepted,
     /// Over TCP and TLS, the receiver's operating system has acknowledged all bytes of the message, and the
-    /// connection has proven itself: the connection lasted 500 ms after its first acknowledgement, it took
-    /// 8 MiB, or both sides ended it in order. If the receiver ends before it has read the bytes, the message
-    /// is lost. [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts the messages
-    /// that may have been lost in this way.
+    /// connection has proven itself. A connection proves itself if it lasts 500 ms after its first
+    /// acknowledgement, if the receiver acknowledges 8 MiB, or if both sides close the connection without an
+    /// error. If the receiver ends before it has read the bytes, the message is lost.
+    /// [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts the messages that may
+    /// have been lost in this way.
     Acknowledged,
     /// The message was dropped.
     Dropped(DropReason),
@@ -40,7 +41,7 @@ pub enum DropReason {
     /// Over UDP, a datagram of the message is too long for the network interface or for the path to the
     /// destination.
     DatagramTooLong,
-    /// The driver ended before the message was sent. Over TCP, the message may arrive nevertheless: the
+    /// The driver ended before the message was sent. Over TCP, the message can arrive nevertheless: the
     /// operating system may still send bytes that were written and not yet acknowledged.
     Ended,
     /// The queue was full, and a newer message took the room of this message, as
@@ -49,8 +50,8 @@ pub enum DropReason {
     /// Over UDP, the destination's host has reported that no program listens there. The report was received
     /// before the next message was sent, or within 10 ms if there was no next message.
     Refused,
-    /// Over HTTP, the receiver has answered with this status, which concerns the message: 400, 413, 415 or
-    /// 422.
+    /// Over HTTP, the receiver has answered with this status, which means that the message is at fault: 400,
+    /// 413, 415 or 422.
     Rejected(u16),
     /// Over UDP, the operating system did not take the message, for a reason that no other variant names.
     /// While there is no route, the interface is down or the local address is gone, a message waits instead.

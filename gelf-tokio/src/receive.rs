@@ -28,11 +28,11 @@ pub use udp::{UdpReceiver, UdpReceiverOptions, UdpReceiverStats};
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Received {
-    /// The payload: reassembled, inflated, without a delimiter. It should be JSON text, which
-    /// [`decode`](Self::decode) checks. It shares no memory with other payloads.
+    /// The payload, reassembled and inflated, without a delimiter. The payload should be JSON text;
+    /// [`decode`](Self::decode) checks this. The payload shares no memory with other payloads.
     pub payload: Bytes,
-    /// The address of the sender. Behind a proxy that the receiver is told to trust, it is the address that
-    /// the proxy names.
+    /// The address of the sender. If a proxy that the receiver's options name has forwarded the payload, this
+    /// is the address that the proxy states.
     pub from: SocketAddr,
 }
 
@@ -74,7 +74,7 @@ pub enum ReceiveError {
     ValueTooLong {
         /// The address of the sender.
         from: SocketAddr,
-        /// The limit in bytes.
+        /// The maximum length in bytes.
         max: usize,
     },
 }

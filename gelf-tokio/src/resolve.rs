@@ -1,4 +1,4 @@
-//! Lookup of host names.
+//! Looks up host names.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -10,7 +10,7 @@ use crate::blocking;
 /// The future that [`Resolve::resolve`] returns.
 pub type Resolving<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
 
-/// Looks up host names. By default, senders use the operating system's resolver. Another implementation may
+/// Looks up host names. By default, senders use the operating system's resolver. Another implementation can
 /// use service discovery, or return fixed addresses in a test.
 pub trait Resolve: fmt::Debug + Send + Sync {
     /// Returns the addresses of a host, in the order in which they are to be tried. An empty list is an error

@@ -33,7 +33,7 @@ pub struct ClientStats {
     pub dropped: DropCounts,
     /// Messages that were not queued, by reason.
     pub not_queued: NotQueuedCounts,
-    /// Messages with the outcome [`Outcome::Acknowledged`] that may be lost all the same, since their TCP
+    /// Messages with the outcome [`Outcome::Acknowledged`] that may be lost nevertheless, since their TCP
     /// connection ended by an error, such as a reset. The counter includes the messages that were
     /// acknowledged in the last one to two seconds before the connection's last acknowledgement. If the
     /// receiver answered with TLS or HTTP, the counter includes all messages of the connection.

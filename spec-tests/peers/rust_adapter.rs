@@ -1,5 +1,5 @@
-//! Shared code of the adapters for Rust crates: the loop of requests, and a listener that reads the bytes of
-//! a crate.
+//! Shared code of the adapters for Rust crates: a loop that answers requests, and a listener that reads the
+//! bytes that a crate sends.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -7,8 +7,8 @@ use std::thread::{self, JoinHandle};
 
 use serde_json::{Value, json};
 
-/// Answers requests until the input ends. `hello` describes the crate without its name and version. The
-/// version is read from the lock file `lock`.
+/// Answers requests until the input ends. `hello` is the answer to the request `hello`, without the name and
+/// the version of the crate. `lock` is the text of the lock file, which has the version.
 pub fn serve(lock: &str, name: &str, mut hello: Value, send: impl Fn(&Value) -> Value) -> io::Result<()> {
     let entry = format!("name = \"{name}\"\nversion = \"");
     let version = lock.split(&entry).nth(1).and_then(|rest| rest.split('"').next());

@@ -1,7 +1,7 @@
 //! Compares the messages of a subject with the expected messages.
 //!
-//! The representation of a value is not compared: an empty string may stand for a missing member, a word for
-//! a boolean, and a JSON text for an array. Numbers are compared as decimals.
+//! The representation of a value is not compared: an empty string equals a missing member, a word such as
+//! `"true"` equals a boolean, and a string with JSON text equals an array. Numbers are compared as decimals.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +88,7 @@ pub(crate) fn message(expected: &MessageText, seen: &ObservedMessage) -> Vec<Dif
     let level = seen.level.as_ref().filter(|level| !level.is_null());
     match (expected.level, level) {
         (None, Some(level)) => {
-            // A subject may keep a level that is not a severity as a field named `level`.
+            // A subject is allowed to keep a level that is not a severity as a field named `level`.
             fields.insert("level", level);
         }
         (expected, level) => {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::judge::Verdict;
+use crate::rules::matches;
 use crate::vector::{Mode, at, parse};
 
 /// The known differences of a subject. They are in the file `expectations.json` in the subject's folder.
@@ -51,13 +52,6 @@ impl Expectation {
     }
 }
 
-fn matches(pattern: &str, id: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(beginning) => id.starts_with(beginning),
-        None => id == pattern,
-    }
-}
-
 impl Expectations {
     /// Reads a file.
     ///
@@ -83,7 +77,8 @@ impl Expectations {
             .find(|expectation| expectation.covers(id, mode) && expectation.verdict == verdict.word())
     }
 
-    /// Returns the patterns that no result confirms, with their reasons. `results` holds only bad results.
+    /// Returns a message for each pattern that no result confirms. `results` holds only results whose verdict
+    /// is not good.
     pub fn stale(&self, results: &[(&str, Option<Mode>, Verdict)]) -> Vec<String> {
         let mut stale = Vec::new();
         for expectation in &self.expectations {

@@ -1,4 +1,4 @@
-//! Tests subjects with generated hostile input. The oracle is gelf-core.
+//! Tests subjects with generated hostile input.
 //!
 //! A case is a generated vector. It has valid messages in any encoding and order, or a mutated input.
 //! gelf-core provides the expected result, and the reply of the subject is judged like the reply to any
@@ -253,7 +253,8 @@ impl Fault {
             match (self.verdict, what) {
                 // Crashes count as the same crash if their texts differ only in numbers, such as offsets.
                 (Verdict::Crashes, _) => without_figures(&difference.found),
-                // The error that gelf-core finds in the input decides whether a message should be delivered.
+                // The key includes the error that gelf-core finds in the input, because this error decides
+                // whether a message should be delivered.
                 (_, "delivered") => format!("{what} {:?} {}", difference.weight, self.circumstances),
                 _ => format!("{what} {:?}", difference.weight),
             }

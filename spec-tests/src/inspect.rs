@@ -44,12 +44,12 @@ pub enum Severity {
 }
 
 impl Violation {
-    /// Creates a violation that the specification forbids ([`Severity::Broken`]), without an excerpt.
+    /// Creates a violation with the severity [`Severity::Broken`], without an excerpt.
     pub(crate) fn broken(rule: &'static str, name: impl Into<String>, text: impl Into<String>) -> Self {
         Self::new(rule, name, Severity::Broken, text)
     }
 
-    /// Creates a violation that the specification allows ([`Severity::Odd`]), without an excerpt.
+    /// Creates a violation with the severity [`Severity::Odd`], without an excerpt.
     pub(crate) fn odd(rule: &'static str, name: impl Into<String>, text: impl Into<String>) -> Self {
         Self::new(rule, name, Severity::Odd, text)
     }
@@ -187,7 +187,7 @@ pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     inspection
 }
 
-/// Inspects the datagrams of a payload that need not be a message.
+/// Inspects the datagrams of a payload, including its zlib header. The payload need not be a message.
 pub(crate) fn cut(sent: &[Vec<u8>], size: usize) -> Inspection {
     let mut inspection = reassemble(sent, Some(size));
     inspect_zlib(&mut inspection, sent);

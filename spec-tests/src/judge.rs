@@ -14,7 +14,7 @@ use crate::inspect::{self, Inspection, Severity, Violation};
 use crate::observed::{JsonText, Observed, ObservedMessage, Sent};
 use crate::subject::{Answer, Description, Reply};
 use crate::text::shortened;
-use crate::vector::{Expected, Input, Mode, SendRequest, Vector};
+use crate::vector::{Expected, FieldValue, Input, Mode, SendRequest, Vector};
 
 /// Judgement of a reply to a vector.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -22,10 +22,11 @@ use crate::vector::{Expected, Input, Mode, SendRequest, Vector};
 pub enum Verdict {
     /// The result is that of a strict or a lenient implementation.
     Passes,
-    /// Input that is not GELF is handled in another way, or the sent bytes are allowed but not accepted by
-    /// all receivers.
+    /// Input on which implementations may differ is handled in another way, or the sent bytes are allowed but
+    /// not accepted by all receivers.
     Deviates,
-    /// GELF is refused or lost, a value is changed, or the sent bytes are not GELF.
+    /// GELF is refused or lost, a value is changed, input that is not GELF is delivered as a message, or the
+    /// sent bytes are not GELF.
     Fails,
     /// The subject would have ended its user's program.
     Crashes,
@@ -160,7 +161,8 @@ fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Ob
     if let ([.., last], [_, ..]) = (&observed.errors[..], &differences[..]) {
         differences.push(Difference::new("error", "none", shortened(last)).small());
     }
-    // If strict and lenient implementations deliver the same messages, the loss of a part is a failure.
+    // The loss of a part is a failure if a strict implementation finds no fault in the input, or if strict
+    // and lenient implementations deliver the same messages.
     let (strict, lenient) = (vector.expected(Mode::Strict), vector.expected(Mode::Lenient));
     let is_gelf =
         strict.errors.is_empty() && strict.deviations.is_empty() || strict.messages == lenient.messages;
@@ -176,8 +178,8 @@ fn is_default(difference: &Difference, of: &Description) -> bool {
         })
 }
 
-/// Reduces the weight of each difference in which the receiver delivered the value as it was sent. Such a
-/// value may be invalid, but the receiver has not changed it.
+/// Reduces the weight of each difference in which the receiver delivered the value as it was sent. The sent
+/// value can be invalid, but the receiver has not changed it.
 fn reduce_unchanged(differences: &mut [Difference], payload: &[u8]) {
     let Ok(members) = serde_json::from_slice::<BTreeMap<String, JsonText>>(payload) else { return };
     for difference in differences.iter_mut().filter(|difference| difference.weight == Weight::Wrong) {
@@ -236,28 +238,36 @@ fn sent(
     Ok((verdict_of(&differences, true), differences))
 }
 
-/// Converts each violation that `counts` selects into a difference, without repetitions.
+/// Converts the violations that `counts` selects into a difference for each name, with the first text.
 fn violations(inspection: &Inspection, counts: impl Fn(&Violation) -> bool) -> Vec<Difference> {
-    let of = |violation: &Violation| Difference {
-        what: violation.rule.to_owned(),
-        expected: "valid GELF".to_owned(),
-        found: if violation.text.is_empty() {
-            violation.name.clone()
-        } else {
-            format!("{} ({})", violation.name, violation.text)
-        },
-        weight: match violation.severity {
-            Severity::Broken => Weight::Wrong,
-            Severity::Odd => Weight::Small,
-        },
-    };
-    let mut differences: Vec<Difference> = Vec::new();
-    for difference in inspection.violations.iter().filter(|violation| counts(violation)).map(of) {
-        if !differences.contains(&difference) {
-            differences.push(difference);
+    let mut kinds: Vec<(&Violation, usize)> = Vec::new();
+    for violation in inspection.violations.iter().filter(|violation| counts(violation)) {
+        let same = |(first, _): &&mut (&Violation, usize)| {
+            (first.rule, &first.name) == (violation.rule, &violation.name)
+        };
+        match kinds.iter_mut().find(same) {
+            Some((_, times)) => *times += 1,
+            None => kinds.push((violation, 1)),
         }
     }
-    differences
+    let of = |(violation, times): (&Violation, usize)| {
+        let text = match (&*violation.text, times) {
+            ("", 1) => String::new(),
+            ("", times) => format!(" ({times} times)"),
+            (text, 1) => format!(" ({text})"),
+            (text, times) => format!(" ({times} times, first {text})"),
+        };
+        Difference {
+            what: violation.rule.to_owned(),
+            expected: "valid GELF".to_owned(),
+            found: format!("{}{text}", violation.name),
+            weight: match violation.severity {
+                Severity::Broken => Weight::Wrong,
+                Severity::Odd => Weight::Small,
+            },
+        }
+    };
+    kinds.into_iter().map(of).collect()
 }
 
 /// Compares the sent message with the requested message. Members that the sender adds by itself are ignored.
@@ -288,8 +298,14 @@ fn compare_with_request(
     if asked.full_message.is_none() || fixed("full_message") {
         found.full_message.clone_from(&wanted.full_message);
     }
+    // A user who writes the underscore may mean the name on the wire, or the name behind the underscore.
+    for (asked, _) in asked.fields.iter().filter(|(name, _)| name.starts_with('_')) {
+        if let Some((name, _)) = found.fields.iter_mut().find(|(name, _)| name == asked) {
+            name.remove(0);
+        }
+    }
     found.fields.retain(|(name, _)| wanted.fields.iter().any(|(wanted, _)| wanted == name));
-    // A sender may replace invalid field names, `id` and blank texts in another way than gelf-core.
+    // A sender is allowed to replace invalid field names, `id` and blank texts in another way than gelf-core.
     for (name, _) in &asked.fields {
         let bare = name.strip_prefix('_').unwrap_or(name);
         let plain =
@@ -305,10 +321,19 @@ fn compare_with_request(
     if asked.host.as_deref().is_some_and(|host| host.trim().is_empty()) {
         found.host.clone_from(&wanted.host);
     }
-    Ok(compare::message(&wanted, &ObservedMessage::of(&found)?))
+    let mut differences = compare::message(&wanted, &ObservedMessage::of(&found)?);
+    // Receivers that index fields by their type would store the text of a number as a text.
+    for (name, value) in &wanted.fields {
+        let sent = found.fields.iter().find(|(sent, _)| sent == name).map(|(_, value)| value);
+        if let (FieldValue::Number { number }, Some(FieldValue::Text(text))) = (value, sent) {
+            let difference = Difference::new(format!("type of field {name}"), number, format!("{text:?}"));
+            differences.push(difference.small());
+        }
+    }
+    Ok(differences)
 }
 
-/// Judges a split payload: the chunks must be valid and carry the same bytes.
+/// Judges a split payload: the chunks must be valid, and together they must carry the bytes of the payload.
 fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
     let refuses = !expected.errors.is_empty();
     let datagrams = match &observed.sent {
@@ -375,3 +400,6 @@ fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Di
 fn readable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+#[cfg(test)]
+mod tests;

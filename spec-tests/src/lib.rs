@@ -26,6 +26,7 @@ pub mod inspect;
 mod judge;
 mod live;
 mod names;
+mod nothing;
 mod numbers;
 mod observed;
 mod process;
@@ -34,6 +35,7 @@ mod protocol;
 mod receivers;
 mod recipe;
 pub mod report;
+mod rules;
 mod run;
 pub mod sender;
 mod serve;
@@ -50,16 +52,18 @@ pub use expectations::{Expectation, Expectations};
 pub use hostile::{Finding, HostileOptions, HostileResults, StartSubject, fuzz};
 pub use judge::{KnownViolations, Verdict, judge};
 pub use live::{Live, LiveHttp, LiveOptions, Observe};
+pub use nothing::Nothing;
 pub use observed::{Answered, JsonText, Observed, ObservedAnswer, ObservedMessage, Sent};
 pub use process::Process;
 pub use receivers::{Delivery, Effect, Receiver, ReceiverRule, Transport, receivers};
 pub use recipe::{Content, hex};
-pub use run::{Outcome, Results, Selection, run};
+pub use rules::{Decision, Rule, decision, decisions, rules, rules_of};
+pub use run::{Outcome, Results, Score, Selection, run};
 pub use serve::serve;
 pub use subject::{Answer, Description, Reply, Request, Subject};
 pub use throughput::{Measured, Workload, measure};
 pub use vector::{
-    Afterwards, Authorization, ChunkRequest, Expected, FieldValue, HttpAnswer, HttpExchange, HttpRequest,
-    Input, Limits, MessageText, Mode, SendRequest, Statuses, Step, Topic, Vector, embedded, embedded_http,
-    load, load_http, rules,
+    Afterwards, Authorization, ChunkRequest, Demand, Expected, FieldValue, HttpAnswer, HttpExchange,
+    HttpRequest, Input, Limits, MessageText, Mode, SendRequest, Statuses, Step, Topic, Vector, embedded,
+    embedded_http, load, load_http,
 };

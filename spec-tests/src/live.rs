@@ -1,5 +1,5 @@
-//! Tests a running receiver as a subject. The vectors are sent to it over the network, and its output is
-//! observed.
+//! Tests a running receiver as a subject. The vectors are sent to the receiver over the network, and the
+//! output of the receiver is observed.
 
 mod http;
 mod line;
@@ -84,7 +84,7 @@ pub struct Live {
     late: usize,
 }
 
-/// Interval at which a missing sentinel is sent again, because a datagram may be lost.
+/// Interval at which a missing sentinel is sent again, because the network can lose a datagram.
 const SENTINEL_AGAIN: Duration = Duration::from_secs(1);
 
 /// Maximum time for the receiver to close a finished connection. By then, a receiver that keeps the
@@ -160,7 +160,7 @@ impl Live {
     }
 
     /// Returns the number of messages that were observed after the sentinel of their vector. If the number is
-    /// above 0, the receiver reorders messages, and a longer [`settle`](LiveOptions::settle) may help.
+    /// above 0, the receiver reorders messages, and a longer [`settle`](LiveOptions::settle) can help.
     pub fn late(&self) -> usize {
         self.late
     }
@@ -177,7 +177,7 @@ impl Live {
             let deadline = Instant::now() + self.options.ready_timeout;
             let sentinel = self.next_sentinel();
             'sending: loop {
-                // The receiver may not listen yet.
+                // An error is ignored, because the receiver possibly does not listen yet.
                 let connection = self.send_sentinel(transport, &sentinel).ok();
                 let again = Instant::now() + Duration::from_millis(200);
                 loop {
@@ -214,7 +214,8 @@ impl Live {
         short_message(message).as_deref() == Some(sentinel)
     }
 
-    /// Sends a sentinel. Returns the connection, which the caller keeps open until the sentinel is observed.
+    /// Sends a sentinel. Returns the connection, if the transport has one. The caller keeps the connection
+    /// open until the sentinel is observed.
     fn send_sentinel(&mut self, transport: Transport, sentinel: &str) -> Result<Option<TcpStream>, String> {
         let payload = format!(
             "{{\"version\":\"1.1\",\"host\":\"gelf-conformance\",\"short_message\":\"{sentinel}\",\"level\":7}}"
@@ -258,7 +259,7 @@ impl Live {
         loop {
             match socket.send_to(datagram, address) {
                 Ok(_) => return Ok(()),
-                // The error refers to an earlier datagram.
+                // The error refers to an earlier datagram, so this datagram is sent again.
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused && tries < 3 => tries += 1,
                 Err(error) => return Err(format!("{address}: {error}")),
             }
@@ -284,7 +285,7 @@ impl Live {
     fn send_stream(&self, pieces: &[Vec<u8>]) -> Result<(), String> {
         let mut stream = self.connect()?;
         for piece in pieces {
-            // A receiver may close the connection early; its output shows the result.
+            // The receiver is allowed to close the connection early. Its output shows the result.
             if stream.write_all(piece).and_then(|()| stream.flush()).is_err() {
                 return Ok(());
             }
@@ -404,7 +405,8 @@ impl Subject for Live {
     }
 
     fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
-        // The key keeps a receiver from combining chunks of different vectors or runs.
+        // The key makes the chunk ids unique, so that a receiver does not combine chunks of different vectors
+        // or runs.
         let key = (self.numbers.next() as u32).to_be_bytes();
         let plan = match wire::plan(&request, &self.options, key)? {
             Ok(plan) => plan,

@@ -72,6 +72,7 @@ pub enum Sent {
 
 /// A message as a subject decoded it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct ObservedMessage {
     /// The member `version`, if the subject keeps it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -97,8 +97,8 @@ impl Running {
     fn start(command: &str) -> std::io::Result<Self> {
         let (program, input, lines) = Program::start(command, true)?;
         let mut input = input.ok_or_else(|| std::io::Error::other("no pipe to the program"))?;
-        // A separate thread writes the requests, because a program that hangs may not read them. Killing the
-        // program ends the thread.
+        // A separate thread writes the requests, because a hanging program does not read them and would block
+        // the writer. Killing the program ends the thread.
         let (requests, to_write) = sync_channel::<String>(1);
         std::thread::spawn(move || {
             while let Ok(line) = to_write.recv() {
@@ -129,7 +129,7 @@ impl Running {
     }
 }
 
-/// Maximum time for a program to end after its input has ended. A program may have to stop servers and remove
+/// Maximum time for a program to end after its input has ended. Some programs have to stop servers and remove
 /// files. After this time, the program is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 

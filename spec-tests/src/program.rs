@@ -51,7 +51,7 @@ impl Program {
 
     /// Kills the program.
     pub(crate) fn kill(&mut self) {
-        // The program may have ended already.
+        // An error is ignored, because the program has possibly ended already.
         let _ = self.child.kill();
     }
 
@@ -96,7 +96,8 @@ fn keep_last(mut errors: ChildStderr, kept: &Mutex<Vec<u8>>) {
     }
 }
 
-/// Passes on each line until the source ends or the receiver of lines is dropped.
+/// Sends each line of the source to the channel `to`, until the source ends or the channel's receiver is
+/// dropped. Blank lines are left out.
 pub(crate) fn read_lines(source: impl Read, to: &SyncSender<Vec<u8>>) {
     let mut source = BufReader::new(source);
     let mut line = Vec::new();

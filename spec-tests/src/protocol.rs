@@ -1,5 +1,8 @@
-//! Converts requests to JSON lines and answers from JSON lines. `PROTOCOL.md` defines the protocol.
+//! Converts requests to JSON lines, and JSON lines to answers. `PROTOCOL.md` defines the protocol.
 
+use std::fmt;
+
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::observed::{Observed, ObservedMessage, Sent};
@@ -10,6 +13,13 @@ use crate::vector::{Input, Mode};
 
 /// Version of the protocol.
 const PROTOCOL: u32 = 1;
+
+/// The words of `can`.
+const ABILITIES: [&str; 7] = ["datagrams", "payload", "stream", "send", "chunk", "clock", "modes"];
+/// The words of `sends`.
+const TRANSPORTS: [&str; 2] = ["udp", "tcp"];
+/// The words of `fixed`.
+const MEMBERS: [&str; 5] = ["host", "timestamp", "level", "full_message", "datagram_size"];
 
 /// A request.
 #[derive(Deserialize, Serialize)]
@@ -30,8 +40,8 @@ pub(crate) enum Line {
         transport: String,
         compression: String,
         datagram_size: u16,
-        /// The message. It is parsed separately, because serde's internally tagged enums would pass its
-        /// numbers through floats.
+        /// The message. It is parsed separately, because serde's internally tagged enums would convert the
+        /// numbers of the message to floats.
         #[serde(skip_deserializing)]
         message: ObservedMessage,
     },
@@ -61,15 +71,27 @@ pub(crate) fn hello() -> Result<String, String> {
 
 /// Parses the answer to [`hello`].
 pub(crate) fn description(line: &str) -> Result<Description, String> {
-    serde_json::from_str(line).map_err(|error| format!("invalid answer to hello: {error}"))
+    let wrong = |error: &dyn fmt::Display| format!("invalid answer to hello: {error}");
+    let description: Description = serde_json::from_str(line).map_err(|error| wrong(&error))?;
+    for (member, words, known) in [
+        ("can", &description.can, &ABILITIES[..]),
+        ("sends", &description.sends, &TRANSPORTS),
+        ("fixed", &description.fixed, &MEMBERS),
+    ] {
+        if let Some(word) = words.iter().find(|word| !known.contains(&word.as_str())) {
+            let known = known.join(", ");
+            return Err(wrong(&format!("unknown word {word:?} in '{member}', expected one of {known}")));
+        }
+    }
+    Ok(description)
 }
 
 /// Returns the request as a line, or the reason why the subject does not support it.
 pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<String, String>, String> {
     let refuse = |why: &str| Ok(Err(why.to_owned()));
     let id = request.id.to_owned();
-    if request.limits != Default::default() && !of.can("limits") {
-        return refuse("its limits cannot be set");
+    if request.limits != Default::default() {
+        return refuse("the subject protocol sets no limits");
     }
     let end = || StepLine { end: Some(true), ..Default::default() };
     let line = match request.input {
@@ -131,13 +153,19 @@ fn receive(request: &Request<'_>, transport: &str, steps: Vec<StepLine>) -> Line
     Line::Receive { id, transport, mode: Some(request.mode), steps }
 }
 
+/// An answer. The members that are not read are in the protocol for people who read an answer.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct AnswerLine {
     id: String,
     #[serde(default)]
     messages: Vec<ObservedMessage>,
     #[serde(default)]
     errors: Vec<ErrorLine>,
+    #[serde(default, rename = "deviations")]
+    _deviations: IgnoredAny,
+    #[serde(default, rename = "events")]
+    _events: IgnoredAny,
     pending: Option<usize>,
     crashed: Option<String>,
     unsupported: Option<String>,
@@ -147,9 +175,12 @@ struct AnswerLine {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ErrorLine {
     #[serde(default)]
     text: String,
+    #[serde(default, rename = "name")]
+    _name: IgnoredAny,
 }
 
 /// Parses an answer.

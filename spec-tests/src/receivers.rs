@@ -15,8 +15,8 @@
 //!
 //! `text` explains the rule, and `source` names a file of the receiver or a report. A receiver that *ends* on
 //! a message delivers nothing of that message, and loses further messages until the receiver runs again. A
-//! receiver that *refuses* a message delivers nothing of it. A receiver that *loses* delivers the message
-//! without a part. A receiver that *alters* delivers the message with a changed part.
+//! receiver that *refuses* a message delivers nothing of it. A receiver that *loses* a part delivers the
+//! message without that part. A receiver that *alters* a part delivers the message with the changed part.
 //!
 //! A condition is a name or an object. A name is the name of a violation that [`inspect`](crate::inspect)
 //! reports; `vectors/README.md` lists these names. An object has the following members, which must all be
@@ -37,7 +37,7 @@
 //!
 //! The rules were read from the receivers' sources as of August 2026. Graylog's decoder and go-gelf's UDP
 //! reader are also peers of this suite; Seq's input and Logstash's plugin were run to confirm on which
-//! messages they end. Other versions and settings may differ.
+//! messages they end. Receivers of other versions, or with other settings, can behave differently.
 
 mod delivery;
 
@@ -85,9 +85,9 @@ pub enum Effect {
     Ends,
     /// The message is not delivered.
     Refuses,
-    /// A part is missing.
+    /// The message is delivered without one of its parts.
     Loses,
-    /// A part is changed.
+    /// The message is delivered with a changed part.
     Alters,
 }
 
@@ -105,7 +105,7 @@ impl Effect {
         }
     }
 
-    /// Returns whether no part of the message is delivered.
+    /// Returns whether the whole message is lost.
     pub(crate) fn is_loss_of_message(self) -> bool {
         matches!(self, Self::Ends | Self::Refuses)
     }

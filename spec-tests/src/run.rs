@@ -1,12 +1,14 @@
 //! Runs all vectors against a subject.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::expectations::Expectations;
 use crate::judge::{KnownViolations, Verdict, judge, violations_in};
 use crate::protocol::ONLY_MODE;
 use crate::subject::{Description, Reply, Request, Subject};
-use crate::vector::{Input, Mode, Topic, Vector};
+use crate::vector::{Demand, Input, Mode, Topic, Vector};
 
 /// Result of one vector in one mode.
 #[derive(Clone, Debug, Serialize)]
@@ -16,6 +18,8 @@ pub struct Outcome {
     /// The mode, if the subject has a strict and a lenient mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
+    /// What the vector demands.
+    pub demand: Demand,
     /// Judgement.
     pub verdict: Verdict,
     /// Differences from the expected result.
@@ -35,9 +39,42 @@ impl Outcome {
         !self.verdict.is_good() && self.reason.is_none()
     }
 
-    /// Returns id and mode.
+    /// Returns the id of the vector, followed by the mode if there is one.
     pub fn label(&self) -> String {
         self.mode.map_or_else(|| self.id.clone(), |mode| format!("{} ({mode})", self.id))
+    }
+}
+
+/// The number of vectors whose result is an expected one, of those that were asked.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Score {
+    /// Number of vectors that pass in each mode of the subject.
+    pub passed: usize,
+    /// Number of vectors that were asked.
+    pub asked: usize,
+}
+
+impl Score {
+    /// Counts the vectors with this demand. The outcomes of one vector follow each other.
+    pub fn of(outcomes: &[&Outcome], demand: Demand) -> Self {
+        let asked = |outcome: &&&Outcome| outcome.demand == demand && outcome.verdict != Verdict::Skipped;
+        let asked: Vec<_> = outcomes.iter().filter(asked).collect();
+        let mut score = Self::default();
+        for modes in asked.chunk_by(|one, next| one.id == next.id) {
+            score.asked += 1;
+            score.passed += usize::from(modes.iter().all(|outcome| outcome.verdict == Verdict::Passes));
+        }
+        score
+    }
+}
+
+/// Writes `passed / asked`, or a dash if nothing was asked.
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.asked {
+            0 => f.pad("–"),
+            asked => f.pad(&format!("{}/{asked}", self.passed)),
+        }
     }
 }
 
@@ -46,7 +83,7 @@ impl Outcome {
 pub struct Results {
     /// Description of the subject.
     pub subject: Description,
-    /// Outcome of each vector, in order.
+    /// Outcome of each vector in each mode, in the order of the vectors.
     pub outcomes: Vec<Outcome>,
     /// Expectations that no outcome confirms.
     pub stale: Vec<String>,
@@ -78,7 +115,7 @@ impl Results {
 /// Selects the vectors and modes of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Selection<'s> {
-    /// Only vectors whose id or topic contains this text.
+    /// Only vectors whose id or topic contains one of these texts, which are separated by commas.
     pub filter: Option<&'s str>,
     /// Only this mode, if the subject has a strict and a lenient mode.
     pub mode: Option<Mode>,
@@ -92,7 +129,8 @@ impl<'s> Selection<'s> {
 
     /// Returns whether a vector is selected.
     pub fn has(&self, topic: &str, id: &str) -> bool {
-        self.filter.is_none_or(|filter| id.contains(filter) || topic.contains(filter))
+        self.filter
+            .is_none_or(|filter| filter.split(',').any(|text| id.contains(text) || topic.contains(text)))
     }
 }
 
@@ -130,6 +168,7 @@ pub fn run(
                 let outcome = Outcome {
                     id: vector.id.clone(),
                     mode: *mode,
+                    demand: vector.demand(),
                     verdict,
                     differences: differences.iter().map(ToString::to_string).collect(),
                     reason: known.map(|known| known.reason.clone()),
@@ -151,8 +190,8 @@ pub fn run(
     Ok(Results { subject: description, outcomes, stale })
 }
 
-/// Makes a request. A sender that cannot send uncompressed datagrams is asked again with compression, unless
-/// compression is under test.
+/// Asks the subject for the result of a vector. A sender that cannot send uncompressed datagrams is asked
+/// again with compression, unless the vector sets the compression.
 fn ask(subject: &mut dyn Subject, vector: &Vector, mode: Mode) -> Result<Reply, String> {
     let request = Request::of(vector, mode).ok_or("the vector does not have exactly one input")?;
     let reply = subject.ask(request)?;

@@ -25,7 +25,7 @@ pub fn serve(subject: &mut dyn Subject, input: impl BufRead, mut output: impl Wr
     Ok(())
 }
 
-/// The message of a request to send.
+/// The message of a `send` request.
 #[derive(Deserialize)]
 struct WithMessage {
     message: ObservedMessage,
@@ -103,7 +103,7 @@ fn sent(id: &str, answer: &Answer, is_stream: bool) -> String {
     .to_string()
 }
 
-/// The answer to a request to receive.
+/// The answer to a `receive` request.
 #[derive(Serialize)]
 struct Received<'a> {
     id: &'a str,

@@ -30,6 +30,7 @@ impl<'v> Request<'v> {
 
 /// Name and abilities of a subject, as it declares them (`hello` in `PROTOCOL.md`).
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct Description {
     /// Name.
     pub name: String,

@@ -7,7 +7,7 @@
     reason = "tests may panic"
 )]
 
-use gelf_spec_tests::{Builtin, Selection, embedded, run};
+use gelf_spec_tests::{Builtin, Demand, Nothing, Score, Selection, embedded, run};
 
 #[test]
 fn gelf_core_passes_every_vector() {
@@ -22,4 +22,21 @@ fn gelf_core_passes_every_vector() {
     assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), failures.join("\n"));
     assert!(count >= 490, "{count} vectors");
     assert_eq!(results.outcomes.len(), 2 * count);
+}
+
+#[test]
+fn a_program_that_does_nothing_takes_nothing() {
+    let topics = embedded().unwrap();
+    let results = run(&topics, &mut Nothing::default(), None, Selection::default(), &mut |_, _| ()).unwrap();
+    for topic in &topics {
+        let of_topic = results.of_topic(topic);
+        let Score { passed, asked } = Score::of(&of_topic, Demand::Take);
+        assert!(passed == 0 && asked > 0, "{}: {passed} of {asked}", topic.topic);
+        // A receiver that delivers nothing delivers nothing wrong either. A sender has to say that it refuses.
+        let refused = Score::of(&of_topic, Demand::Refuse);
+        let expected = if topic.topic == "encode" { 0 } else { refused.asked };
+        assert_eq!(refused.passed, expected, "{}", topic.topic);
+    }
+    let whole = Score::of(&results.outcomes.iter().collect::<Vec<_>>(), Demand::Take);
+    assert_eq!(whole, Score { passed: 0, asked: 222 });
 }

@@ -62,7 +62,8 @@ fn encoding(corpus: &Corpus, rounds: usize) {
             fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect()
         })
         .collect();
-    // The channels are not read: after 512 messages, each message is encoded and then dropped.
+    // Nothing reads the channel of a logger. After 512 messages the channel is full, so the logger encodes
+    // and then drops each further message.
     let handles: Vec<_> = corpus
         .containers
         .iter()

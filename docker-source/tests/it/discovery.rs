@@ -155,7 +155,7 @@ async fn records_of_a_renamed_container_have_the_new_name() {
     web.line(Stream::Stdout, "one");
     assert_eq!(next(&mut source).await.container().name(), "old");
     web.rename("new");
-    // The event and the log arrive on different connections, so the next lines may still have the old name.
+    // The event and the log arrive on different connections, so the next lines can still have the old name.
     let named = async {
         loop {
             web.line(Stream::Stdout, "more");
@@ -275,8 +275,9 @@ async fn a_container_that_is_renamed_into_the_selection_is_read_from_then_on() {
         job.start();
         let before = job.line(Stream::Stdout, "before");
         job.wait_for_log_requests(1).await;
-        // Without an event, the source reads the lines after the time of the list that shows the new name.
-        // This time is from the source's own clock, so the test sets the Engine's clock ahead of that clock.
+        // If the event is lost, the source finds the new name in a list, and reads only lines that are newer
+        // than the list. The source takes the time of the list from its own clock, so the test sets the
+        // Engine's clock ahead of the source's clock.
         engine.set_clock(before + 10_000_000_000);
         engine.lose_events(is_event_lost);
         job.rename(name);
@@ -389,7 +390,7 @@ async fn an_idle_container_costs_one_inspection_when_the_events_come_back() {
     engine.wait_for(1, &format!("{}/json", old.id())).await;
     // `read` is inspected at its start, at its end, and now.
     engine.wait_for(3, &format!("{}/json", read.id())).await;
-    // Once the line of another container arrives, the followers have handled the answers.
+    // Once the line of another container arrives, the followers have handled the answers to the inspections.
     let other = engine.create(ContainerOptions::named("other"));
     other.start();
     other.line(Stream::Stdout, "other");

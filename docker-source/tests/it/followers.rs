@@ -1,5 +1,5 @@
-//! Tests with streams that follow a log and omit or repeat lines. The Engine's files have each line once,
-//! unless a file was rotated away.
+//! Tests with Engines whose streams omit or repeat lines of the log that they follow. The log files of these
+//! Engines have each line once, except the lines of files that were deleted by rotation.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -60,7 +60,7 @@ async fn files_between_missed_rotations_are_read() {
             web.rotate();
         }
         write(&web, 42..50);
-        // Lines that the Engine did not send on the stream are read later.
+        // Lines that the Engine did not send on the stream are read after later lines, so the order varies.
         let read: BTreeSet<_> = texts(&mut source, 48).await.into_iter().collect();
         assert_eq!(read, numbers(2..50).into_iter().collect());
         assert_eq!(source.stats().snapshot().total.gaps, 0);
@@ -192,7 +192,7 @@ async fn the_rest_of_a_line_whose_beginning_was_rotated_away_changes_no_other_li
 async fn lines_with_the_same_stamp_are_read_once_each_across_interruptions() {
     for options in versions() {
         let (engine, web, mut source) = following(options, ContainerOptions::named("web")).await;
-        // The driver `journald` stamps lines with microseconds.
+        // The log driver `journald` has stamps in whole microseconds, so lines can have the same stamp.
         let stamp = web.line(Stream::Stdout, "before") + 1000;
         assert_eq!(texts(&mut source, 1).await, ["before"]);
         for number in 2..6 {

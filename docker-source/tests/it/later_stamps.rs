@@ -1,4 +1,4 @@
-//! Tests that stamps in the future, such as forged stamps, lose no lines.
+//! Tests that no line is lost after a line whose stamp is in the future, such as a forged stamp.
 
 use simulated_engine::{ContainerOptions, PIECE, SimulatedEngine, Stream};
 
@@ -28,7 +28,7 @@ async fn a_record_stamped_later_than_the_engines_clock_loses_no_line_after_a_res
     let web = engine.create(ContainerOptions::named("web"));
     web.start();
     web.line(Stream::Stdout, "one");
-    // The Engine gives a line such a stamp if its clock is an hour ahead for a while.
+    // A line has this stamp if the Engine's clock is temporarily an hour ahead.
     web.piece(Stream::Stdout, simulated_engine::START + 3_600_000_000_000, "ahead\n");
     web.line(Stream::Stdout, "two");
     assert_eq!(texts(&mut source, 3).await, ["one", "ahead", "two"]);

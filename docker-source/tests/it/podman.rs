@@ -74,7 +74,7 @@ async fn a_line_in_short_pieces_is_read_whole() {
         let container = engine.create(options);
         container.start();
         container.line(Stream::Stdout, &long);
-        // Seconds pass between two pieces.
+        // Three seconds pass between the two pieces of the third line.
         let stamp = container.line(Stream::Stdout, "next");
         container.piece(Stream::Stdout, stamp + 1, "name: ");
         container.piece(Stream::Stdout, stamp + 3_000_000_000, "root\n");

@@ -62,7 +62,8 @@ async fn a_line_that_was_open_when_the_earlier_source_ended_is_read_whole() {
     let stamp = web.line(Stream::Stdout, "before");
     web.piece(Stream::Stdout, stamp + 1, "x".repeat(PIECE));
     for _ in 0..3 {
-        // The clock goes on by two seconds, so that the open line is older than the margin of a request.
+        // The clock goes on by two seconds after each line. A request begins one second before the last line,
+        // and the open line must be older.
         engine.set_clock(web.line(Stream::Stderr, "meanwhile") + 2_000_000_000);
     }
     let mut progress = Progress::new(source.start().clone());
@@ -112,7 +113,8 @@ async fn lines_that_a_stream_omitted_before_the_end_of_its_source_are_read_by_th
         web.start();
         write(&web, 0..10);
         let mut settled = BTreeSet::new();
-        // The first source ends before its first proof, and the other sources end between two proofs.
+        // From time to time, a source reads a log again to prove that the stream omitted no line. The first
+        // source ends before its first proof, and each other source ends between two proofs.
         for run in 0..5 {
             let mut progress = Progress::new(source.start().clone());
             let mut settle = async |source: &mut Source, count: usize| {
@@ -130,7 +132,7 @@ async fn lines_that_a_stream_omitted_before_the_end_of_its_source_are_read_by_th
             web.followers_skip(5);
             write(&web, first + 10..first + 20);
             settle(&mut source, 5).await;
-            // A request begins one second before the last line, and this sleep is longer.
+            // This sleep is longer than one second, because a request begins one second before the last line.
             sleep(Duration::from_millis(1500)).await;
             write(&web, first + 20..first + 30);
             settle(&mut source, 7).await;
@@ -155,8 +157,8 @@ async fn a_refused_request_for_the_settled_lines_is_repeated_without_a_gap() {
         let mut progress = Progress::new(connect(&engine).await.start().clone());
         web.start();
         for text in ["one", "two"] {
-            // Each line is in a separate file. A request begins one second before the last line, and both
-            // files are older.
+            // Each line is in a separate file. A request begins one second before the last line, so the clock
+            // goes on by two seconds after each line.
             engine.set_clock(web.line(Stream::Stdout, text) + 2_000_000_000);
             let mut source = resume(&engine, progress.positions()).await;
             progress = Progress::new(source.start().clone());
@@ -195,7 +197,7 @@ async fn a_source_can_start_at_the_last_records_of_each_log() {
         for _ in 0..6 {
             let record = next(&mut source).await;
             read.push(format!("{} {}", record.container().name(), text(&record)));
-            // Only a line of the ended container is settled.
+            // Only the lines of the ended container are settled.
             let ticket = progress.read(record.position());
             if record.container().name() == "ended" {
                 progress.settle(ticket);
@@ -210,7 +212,7 @@ async fn a_source_can_start_at_the_last_records_of_each_log() {
         }
         assert_eq!(texts(&mut source, 5).await, ["0", "1", "2", "3", "4"]);
         drop(source);
-        // The positions take precedence over the number of records.
+        // The next source starts at the positions of `progress`, and not at the last few records.
         for number in 11..15 {
             running.line(Stream::Stdout, number.to_string());
         }

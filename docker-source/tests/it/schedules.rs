@@ -1,6 +1,6 @@
 //! Tests random schedules of containers that write, Engines that fail and sources that restart. Every line
-//! that the Engine has must be read once and in order. Lines that the Engine no longer has must be announced
-//! as a gap.
+//! that the Engine still has must be read once and in order. A gap must announce the lines that the Engine no
+//! longer has.
 //!
 //! `PROPTEST_CASES` sets the number of schedules; the default is 256.
 
@@ -83,7 +83,8 @@ enum Step {
 struct Schedule {
     options: Options,
     container: ContainerOptions,
-    /// The value of `Timing::latency`. At zero, no log is read by windows.
+    /// The value of `Timing::latency`. At zero, no busy log is read by windows, which are requests for the
+    /// last records.
     latency: Duration,
     steps: Vec<Step>,
 }
@@ -130,7 +131,7 @@ fn schedule() -> impl Strategy<Value = Schedule> {
         Just(Options::podman_4_3()),
     ];
     let steps = prop::collection::vec(step(), 1..40);
-    // All files are kept. A source cannot announce lines that were removed before its first read.
+    // All log files are kept, because a source cannot announce lines that were removed before its first read.
     let log = (any::<bool>(), any::<bool>()).prop_map(|(compress, skips)| LogFiles {
         compress,
         followers_skip_files: skips && compress,
@@ -138,7 +139,8 @@ fn schedule() -> impl Strategy<Value = Schedule> {
     });
     let latency = prop_oneof![Just(0), Just(200)].prop_map(Duration::from_millis);
     (options, any::<bool>(), log, latency, steps).prop_map(|(options, tty, log, latency, steps)| Schedule {
-        // With Podman, text in a terminal's log that looks like a stamp is taken for a stamp.
+        // Podman is not tested with terminals, because a source takes text that looks like a stamp in such a
+        // log for a stamp.
         container: ContainerOptions {
             tty: tty && !options.podman,
             log: LogFiles { followers_skip_files: log.followers_skip_files && !options.podman, ..log },
@@ -155,12 +157,12 @@ struct Reader {
     source: Source,
     latency: Duration,
     progress: Progress,
-    /// The tickets and places of the lines that were read last.
+    /// The tickets and places of the last lines, which are read but not settled yet.
     unsettled: VecDeque<(Ticket, Place)>,
     read: BTreeSet<Place>,
     /// The number of the last line of each container and stream.
     last: BTreeMap<(usize, bool), usize>,
-    /// The gaps that earlier sources counted.
+    /// The number of gaps that earlier sources counted.
     gaps: u64,
     has_terminal: bool,
     /// True if streams that follow a log omit no line. A line that a stream omits is read later, out of
@@ -292,8 +294,8 @@ async fn run(schedule: Schedule) {
     let mut is_running = [true; CONTAINERS];
     containers.iter().for_each(Container::start);
     let mut is_away = false;
-    // The number of records at the end of each log that a stream may repeat. A source recognizes a repeated
-    // line only if the source has read the whole line itself.
+    // For each container, the maximum number of records that the Engine repeats on a stream. A source
+    // recognizes a repeated line only if the source has read the whole line itself.
     let mut repeatable = [0; CONTAINERS];
     let mut unreadable = [0; CONTAINERS];
     for step in schedule.steps {
@@ -302,7 +304,8 @@ async fn run(schedule: Schedule) {
                 repeatable[container] += lines;
                 write(&containers[container], &mut numbers, container, is_stderr, lines);
             }
-            // If a stream omits the beginning of a long line, the source reads the rest as a line.
+            // Long lines are written only if no stream omits lines. If a stream omitted the beginning of a
+            // long line, the source would read the rest as a line.
             Step::WriteLong { container, pieces } if is_running[container] && is_ordered => {
                 repeatable[container] = 0;
                 if has_terminal {
@@ -319,7 +322,7 @@ async fn run(schedule: Schedule) {
                 let most = if is_podman { 0 } else { repeatable[container] };
                 containers[container].followers_repeat(records.min(most));
             }
-            // Podman's logs are not read by windows, so no window would show the lines that a stream omits.
+            // A source reads Podman's logs without windows, so it would not find lines that a stream omits.
             Step::FollowersSkip { .. } | Step::Rotate { .. } if is_podman => {}
             Step::FollowersSkip { container, records } => containers[container].followers_skip(records),
             Step::Rotate { container } => containers[container].rotate(),
@@ -328,7 +331,7 @@ async fn run(schedule: Schedule) {
             // In a terminal's log, the inserted bytes become a part of the next record, and this record is
             // skipped.
             Step::FailLogs { fault: Fault::BytesAfter(..), .. } if has_terminal => {}
-            // Three unreadable answers in a row count as a damaged log.
+            // Three unreadable answers in a row count as a damaged log, so each log has at most two.
             Step::FailLogs { container, fault: Fault::BytesAfter(..) } if unreadable[container] == 2 => {}
             Step::FailLogs { container, fault: fault @ Fault::BytesAfter(..) } => {
                 unreadable[container] += 1;
@@ -370,7 +373,7 @@ async fn run(schedule: Schedule) {
     finish(&containers, &mut reader).await;
 }
 
-/// Reads until all lines that the Engine has were read. Checks that gaps announce the other lines.
+/// Reads until the reader has all lines that the Engine still has. Checks that gaps announce the other lines.
 async fn finish(containers: &[Container], reader: &mut Reader) {
     let written: Vec<_> = containers.iter().flat_map(Container::written).collect();
     let is_missing = |reader: &Reader, is_kept: bool| {
@@ -383,7 +386,7 @@ async fn finish(containers: &[Container], reader: &mut Reader) {
         {
             reader.read(usize::MAX, Duration::from_secs(1)).await;
         }
-        // If a line is repeated, the repetition comes at once or after a list.
+        // A repeated line would come at once, or after the next list of the containers.
         reader.read(usize::MAX, Duration::from_secs(15)).await;
     };
     if timeout(PATIENCE, reading).await.is_err() {

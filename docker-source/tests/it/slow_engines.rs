@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Runs a container that writes `lines` lines and ends. The first answer to a request for its log ends
-/// without a line, so that the source reads the log again after the end of the container.
+/// Runs a container that writes `lines` lines and ends. The first answer to a request for the container's log
+/// ends without a line, so the source must read the log again after the end of the container.
 async fn run_to_be_caught_up(engine: &SimulatedEngine, name: &str, lines: usize) -> Container {
     let job = engine.create(ContainerOptions::named(name));
     job.fail_logs(Fault::EndAfter(0));
@@ -76,7 +76,8 @@ async fn a_start_does_not_abort_a_log_request_that_has_no_answer_yet() {
 async fn a_run_is_followed_at_once_while_the_previous_run_still_has_to_be_read() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
-    // At most two logs are read to their end at a time. Two such reads are under way and take minutes.
+    // A source reads at most two logs to their end at the same time. The reads of these two logs take
+    // minutes.
     for number in 0..2 {
         let busy = run_to_be_caught_up(&engine, &format!("busy-{number}"), 0).await;
         busy.fail_logs(Fault::Hang);
@@ -150,7 +151,7 @@ async fn a_silent_stream_of_a_removed_container_is_closed() {
     web.start();
     web.line(Stream::Stdout, "one");
     assert_eq!(texts(&mut source, 1).await, ["one"]);
-    // The Engine reports the removal, and the stream neither ends nor goes on.
+    // The Engine reports the removal of the container, but the stream stays open without further data.
     let event = format!(r#"{{"Type":"container","Action":"destroy","Actor":{{"ID":"{}"}}}}"#, web.id());
     web.fail_inspect(Fault::Status(404, "No such container".into()));
     web.fail_logs(Fault::Status(404, "No such container".into()));

@@ -1,4 +1,4 @@
-//! Tests of the containers that the statistics list.
+//! Tests of the list of containers in the statistics, and of `ping`.
 
 use crate::support::{builder, eventually, ready, texts, within};
 use docker_source::{FollowState, ping};

@@ -11,7 +11,7 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 use tracing::subscriber::DefaultGuard;
 
-/// The time limit for each expected event. It is long enough for a loaded machine.
+/// The time limit for each expected event. The limit is long enough for a loaded machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Returns a timing with short waits, and with a long interval between two lists of the containers.
@@ -22,7 +22,7 @@ pub(crate) fn timing() -> Timing {
     timing.reconnect_min = Duration::from_millis(1);
     timing.reconnect_max = Duration::from_millis(20);
     timing.list_interval = Duration::from_secs(600);
-    // Each log is read by a stream, however fast its lines arrive.
+    // With zero latency, the source reads each log by a stream, however fast the lines arrive.
     timing.latency = Duration::ZERO;
     timing
 }
@@ -92,7 +92,7 @@ pub(crate) fn assert_balanced(stats: &Stats) {
     }
 }
 
-/// Asserts that all lines that were read have been yielded.
+/// Stops the source, and asserts that it yields no further lines.
 pub(crate) async fn assert_nothing_left(source: &mut Source) {
     source.stop();
     let rest = within(async {
@@ -108,8 +108,8 @@ pub(crate) async fn assert_nothing_left(source: &mut Source) {
     assert_eq!(source.stats().snapshot().total.in_flight, 0);
 }
 
-/// Collects the log events of the current thread until it is dropped. Each event is a line of the form
-/// `LEVEL message field=value`.
+/// A collector of the log events of the current thread. Dropping this value ends the collection. Each event
+/// is a line of the form `LEVEL message field=value`.
 pub(crate) struct Logged {
     lines: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,

@@ -62,7 +62,8 @@ async fn serve(
     port
 }
 
-/// Writes the files of a client.
+/// Writes the files of a client to a new folder: the certificate of the authority `ca`, and, unless `own` is
+/// `None`, the client's certificate and key.
 fn client(ca: &Authority, own: Option<&Issued>) -> Directory {
     let folder = Directory::new();
     folder.write("ca.pem", &ca.pem());

@@ -1,5 +1,5 @@
-//! Tests requests for the last records of a log. Such requests replace a stream, or prove that a stream has
-//! omitted no line.
+//! Tests windows, which are requests for the last records of a log. Windows replace a stream, or prove that a
+//! stream has omitted no line.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -50,7 +50,7 @@ async fn a_busy_log_is_read_by_windows_and_followed_again_once_it_is_quiet() {
     for options in [Options::docker_20_10(), Options::docker_28_5()] {
         let engine = engine(options).await;
         let mut source = polling(&engine).await;
-        // Streams of this log omit every second file.
+        // Streams of this log omit all records of a file except the first, once a file was rotated.
         let web = engine.create(ContainerOptions::named("web").rotated(5000, 3).followers_skip_files());
         web.start();
         let writing = async {
@@ -114,7 +114,7 @@ async fn lines_that_were_rotated_away_while_nothing_was_read_are_a_gap() {
         }
     }
     assert_eq!(read, numbers(2000 - kept..2000));
-    // Each stream has a gap.
+    // Both stdout and stderr have a gap.
     assert_eq!(gaps.len(), 2);
     for gap in gaps {
         assert!(gap.after < gap.before && gap.reason == GapReason::Rotated, "{gap:?}");
@@ -208,8 +208,8 @@ async fn a_busy_container_that_ends_and_starts_again_loses_no_line() {
 async fn thousands_of_lines_of_a_container_that_has_ended_are_read() {
     let engine = engine(Options::docker_20_10()).await;
     let web = engine.create(ContainerOptions::named("web"));
-    // The container has run before, so its log may have earlier lines. The source finds the lines of the next
-    // run by their time.
+    // The container has run before, so the source cannot know that its log has no earlier lines. The source
+    // finds the lines of the next run by their time.
     web.start();
     web.die();
     sleep(Duration::from_secs(5)).await;
@@ -258,7 +258,8 @@ async fn a_source_that_is_stopped_reads_the_lines_that_a_stream_has_omitted_or_n
             write(log, 0..2);
         }
         assert_eq!(texts(&mut source, 6).await.len(), 6);
-        // After this time, the quiet log is proved, so the stop sends no request for it.
+        // In this time, a window proves that the stream of the quiet log has omitted no line. Therefore, the
+        // stop causes no request for this log.
         sleep(Duration::from_secs(10)).await;
         let [web, other, quiet] = &logs;
         web.followers_skip(3);

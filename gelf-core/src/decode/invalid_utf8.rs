@@ -4,9 +4,10 @@ use super::text_buffer::{TextBuffer, whole_characters};
 
 /// The length, in bytes, of the windows in which long valid parts are checked.
 const WINDOW: usize = 4096;
-/// The number of valid bytes or characters after which a valid part is read by the standard library.
+/// The number of valid ASCII bytes and other characters after which [`push_corrected`] stops and leaves the
+/// rest of a valid part to faster functions.
 const LONG: usize = 16;
-/// The maximum number of characters between two checks of the limit.
+/// The maximum number of characters between two checks of the limit on the result.
 const STEPS: usize = 1024;
 
 /// Replaces invalid UTF-8 by U+FFFD. The result is the same as that of [`String::from_utf8_lossy`], but this
@@ -15,8 +16,8 @@ const STEPS: usize = 1024;
 pub(super) fn corrected(payload: &[u8], limit: usize, buffer: &mut TextBuffer) -> Option<String> {
     buffer.clear();
     let mut rest = payload;
-    // Tells whether the last valid part was as long as half a window. If it was, the next part is probably
-    // long, too.
+    // Tells whether the last valid part had at least half the length of a window. If it had, the next part is
+    // probably long, too.
     let mut is_long = true;
     while !rest.is_empty() && buffer.len() <= limit {
         if is_long {
@@ -44,8 +45,8 @@ fn push_valid_windows<'a>(mut text: &'a [u8], buffer: &mut TextBuffer) -> &'a [u
     }
 }
 
-/// Adds characters, with U+FFFD in place of invalid bytes, which often follow one another with a few valid
-/// characters in between. Returns the rest, from a long valid part or after [`STEPS`] characters on.
+/// Adds characters, with U+FFFD in place of invalid bytes. Stops within a long valid part, after [`STEPS`]
+/// characters, or at the end of the text. Returns the rest of the text.
 fn push_corrected<'a>(mut text: &'a [u8], buffer: &mut TextBuffer) -> &'a [u8] {
     let (mut valid, mut steps) = (0, 0);
     while !text.is_empty() && valid < LONG && steps < STEPS {
@@ -72,9 +73,9 @@ fn push_corrected<'a>(mut text: &'a [u8], buffer: &mut TextBuffer) -> &'a [u8] {
     text
 }
 
-/// Returns the length of the character at the start of `text`. An error is the number of bytes that are replaced
-/// by one U+FFFD: the length of an incomplete character, or 1 for a byte with which no character begins (Unicode
-/// 16, section 3.9, table 3-7).
+/// Returns the length of the character at the start of `text`. An error is the number of bytes that are
+/// replaced by one U+FFFD. This number is the length of an incomplete character, or 1 for a byte with which
+/// no character begins (Unicode 16, section 3.9, table 3-7).
 #[inline(always)]
 fn character_len(text: &[u8]) -> Result<usize, usize> {
     let is_next = |at: usize| matches!(text.get(at), Some(0x80..0xc0));

@@ -1,7 +1,8 @@
-//! A pull parser for JSON (RFC 8259), which reads in place.
+//! Provides a pull parser for JSON (RFC 8259), which reads in place.
 //!
-//! It returns the members of one object, borrows text without escapes, and checks the syntax of nested values
-//! that it skips. Deviations that only a lenient decoder accepts are recorded as [`Deviation`]s.
+//! The parser returns the members of one object, borrows text without escapes, and checks the syntax of
+//! nested values that it skips. Deviations that only a lenient decoder accepts are recorded as
+//! [`Deviation`]s.
 
 use std::borrow::Cow;
 
@@ -10,8 +11,8 @@ use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_
 use crate::encode::escape::{behind_clean, clean_prefix, hexadecimal, short_escape, unescape};
 use crate::message::number::{behind_number, json_number_len};
 
-/// The number of bytes of a text with control characters that are searched without a call of `memchr2`. A
-/// string may have millions of texts that are shorter than this.
+/// The number of bytes that are searched for the end of a text with control characters before `memchr2` is
+/// called. A string can have millions of texts that are shorter than this number.
 const SHORT: usize = 16;
 
 /// A JSON value.
@@ -223,8 +224,8 @@ impl<'a, 'd> Reader<'a, 'd> {
 
     /// Skips an array or object and checks its syntax. Uses no recursion, so nested values need no stack.
     ///
-    /// An array may have millions of tiny values. Therefore the rest of the text is a local variable, which stays
-    /// in registers, and the shortest values are checked for first.
+    /// An array can have millions of tiny values. Therefore the rest of the text is a local variable, which
+    /// stays in registers, and the shortest values are checked for first.
     fn skip_container(&mut self) -> Result<(), DecodeError> {
         // The bracket that closes the innermost container, and the brackets that close the containers around it.
         // The message is the outermost level.
@@ -335,7 +336,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
-    /// Skips the rest of a string, which begins with an escape or a control character.
+    /// Skips the rest of a string. The rest begins with an escape or a control character.
     #[inline(never)]
     fn skip_escaped(&mut self, mut rest: &'a [u8]) -> Result<&'a [u8], DecodeError> {
         loop {
@@ -476,8 +477,9 @@ impl<'a, 'd> Reader<'a, 'd> {
         Ok(())
     }
 
-    /// Counts the control characters of a text. The first control character of a member is recorded as a
-    /// deviation, or returned as an error in strict mode; in this case the text must begin with it.
+    /// Counts the control characters of a text. If the member had no control character before this text, the
+    /// text must begin with a control character. This character is recorded as a deviation, or returned as an
+    /// error in strict mode.
     #[inline]
     #[allow(clippy::indexing_slicing, reason = "the text has been read")]
     fn count_controls(&mut self, from: usize, to: usize) -> Result<(), DecodeError> {

@@ -44,7 +44,7 @@ impl<T> Defined<T> {
 }
 
 /// A member that may become a field at the end of the message: a `message`, or a `level` or `timestamp` that
-/// cannot be read. A later member can supersede it. A `message` may also replace a missing or blank
+/// cannot be read. A later member can supersede it. A `message` can also replace a missing or blank
 /// `short_message`, as in Graylog.
 struct StandIn<'a> {
     name: &'static str,
@@ -125,7 +125,7 @@ impl<'a, 'n> Members<'a, 'n> {
         offset: usize,
     ) -> Result<(), DecodeError> {
         match name.fault() {
-            // A valid but long name is accepted up to the decoder's limit.
+            // A valid but long name is accepted up to the decoder's limit on the length of names.
             None | Some(InvalidFieldName::TooLong { .. }) => {}
             Some(InvalidFieldName::Reserved) => reader.deviate(DeviationKind::ReservedField, offset)?,
             Some(_) => reader.deviate(DeviationKind::FieldName, offset)?,
@@ -257,8 +257,8 @@ impl<'a, 'n> Members<'a, 'n> {
         Ok(())
     }
 
-    /// Keeps a value for the end of the message, in place of an earlier value of the same name. Without a
-    /// value, only removes the earlier value.
+    /// Keeps a value for the end of the message, in place of an earlier value of the same name. If `value` is
+    /// `None`, only removes the earlier value.
     fn stand_in(
         &mut self,
         reader: &mut Reader<'a, '_>,
@@ -428,7 +428,8 @@ fn check_version(reader: &mut Reader<'_, '_>, value: &Json<'_>, offset: usize) -
     }
 }
 
-/// Converts a member that should be a string. Another value becomes its JSON text, and null is left out.
+/// Converts a member that should be a string. A value of another type becomes its JSON text, and null is left
+/// out.
 fn text<'a>(
     reader: &mut Reader<'a, '_>,
     member: Member,

@@ -1,4 +1,4 @@
-//! The names of a message's members, to detect a name that occurs twice.
+//! Remembers the names of a message's members, to detect a name that occurs twice.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
@@ -14,8 +14,8 @@ const FEW: usize = 32;
 pub(super) struct Names {
     /// The key of the fingerprints.
     state: RandomKey,
-    /// The set of the lowest seven bits of the fingerprints in `few`. A name whose bit is not set is not in
-    /// `few`.
+    /// One bit for each value of the lowest seven bits of a fingerprint. If the bit of a name is not set, the
+    /// name is not in `few`.
     seen: u128,
     few: Vec<u64>,
     many: HashSet<u64, BuildHasherDefault<Unhashed>>,
@@ -60,7 +60,8 @@ impl Default for RandomKey {
 }
 
 impl RandomKey {
-    /// Hashes eight bytes at a time: names are short, and a general hash would cost more than reading them.
+    /// Hashes eight bytes at a time: names are short, and a general hash would cost more than reading the
+    /// names.
     fn fingerprint(self, name: &[u8]) -> u64 {
         let mut state = self.first;
         let mut rest = name;
@@ -74,7 +75,7 @@ impl RandomKey {
             Some(word) => u64::from_le_bytes(*word),
             None => name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
         };
-        // The length distinguishes names that begin with zeros.
+        // The length distinguishes names that begin with zero bytes.
         fold(fold(state ^ last, self.first) ^ (name.len() as u64), self.second)
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use DecodeErrorKind::{TooDeep, TooManyMembers};
 use DeviationKind as D;
 
-/// The smallest message, with members added before its closing brace.
+/// Returns the smallest message, with members added before its closing brace.
 fn with(members: &str) -> Vec<u8> {
     format!(r#"{{"version":"1.1","host":"h","short_message":"m"{members}}}"#).into_bytes()
 }

@@ -1,4 +1,4 @@
-//! Text that is written piece by piece.
+//! Collects text that is written piece by piece.
 
 use crate::encode::escape::SLACK;
 
@@ -24,8 +24,8 @@ impl TextBuffer {
         (self.end, self.text, self.is_invalid) = (0, String::new(), false);
     }
 
-    /// Returns the free part of the block. It is at least [`SLACK`] bytes longer than `wanted`, or than
-    /// [`BLOCK`] if `wanted` is greater.
+    /// Returns the free part of the block. Its length is at least the smaller one of `wanted` and [`BLOCK`],
+    /// plus [`SLACK`].
     #[inline(always)]
     #[allow(clippy::indexing_slicing, reason = "the block is extended beyond its written part")]
     pub(super) fn room(&mut self, wanted: usize) -> &mut [u8] {
@@ -104,7 +104,7 @@ impl TextBuffer {
         }
     }
 
-    /// Moves the whole characters of the block to the string.
+    /// Moves the complete characters of the block to the string.
     #[cold]
     #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the block")]
     fn flush(&mut self) {

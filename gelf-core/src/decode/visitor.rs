@@ -1,4 +1,4 @@
-//! Visitors, which receive the parts of a message.
+//! Defines visitors, which receive the parts of a message.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use crate::message::{FieldName, Head, Level, Message, Timestamp, Value};
 /// some of the parts.
 ///
 /// Fields are passed in the order of the text. The members that GELF defines follow after all fields, since
-/// one of these members may replace another that is missing. Each of these members is passed at most once.
-/// The default methods do nothing, except for [`repeated_field`](Self::repeated_field).
+/// one of these members can replace another one that is missing. Each of these members is passed at most
+/// once. The default methods do nothing, except for [`repeated_field`](Self::repeated_field).
 ///
 /// ```
 /// use std::borrow::Cow;
@@ -51,7 +51,7 @@ pub trait Visitor<'a> {
     /// Receives `host`, unless it is missing or blank.
     fn host(&mut self, host: Cow<'a, str>) {}
 
-    /// Receives `short_message`, or its replacement. Each decoded message has one.
+    /// Receives `short_message`, or its replacement. Each decoded message has a short message.
     fn short_message(&mut self, text: Cow<'a, str>) {}
 
     /// Receives `full_message`.

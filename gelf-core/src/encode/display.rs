@@ -1,4 +1,4 @@
-//! A message as text for people.
+//! Displays a message as text for people.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Escaping and unescaping of JSON strings (RFC 8259, section 7).
+//! Escapes and unescapes JSON strings (RFC 8259, section 7).
 //!
 //! Only the quotation mark, the backslash and the control characters below U+0020 are escaped. Therefore a
 //! payload never contains a raw NUL byte, and NUL framing is unambiguous. A byte that needs no escape is
@@ -32,7 +32,7 @@ pub(crate) fn write_escaped(text: &str, dst: &mut BytesMut, mut at: usize) -> us
     }
 }
 
-/// Extends the buffer to at least this length.
+/// Extends the buffer to at least `len` bytes.
 #[inline(always)]
 pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
     if dst.len() < len {
@@ -41,14 +41,14 @@ pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
 }
 
 /// Writes as much of the text as there is room for. Returns the rest of the text and the rest of the room.
-/// `last` is the last eight bytes of the whole text, or `None` if the text is shorter.
+/// `last` is the last eight bytes of the whole text, or `None` if the whole text has fewer than eight bytes.
 #[allow(
     clippy::indexing_slicing,
     reason = "the clean bytes are a part of the word that the text begins with"
 )]
 fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
-    // `long` tells whether the last run of clean bytes was long. The next run is probably like the last one:
-    // most runs are long in prose, and short in JSON text.
+    // `long` tells whether the last run of clean bytes had 32 bytes or more. The next run is probably like
+    // the last one: most runs are long in prose, and short in JSON text.
     let (mut long, mut run_from) = (true, text.len());
     loop {
         if long {
@@ -119,13 +119,13 @@ fn put_long_escape(room: &mut [u8], word: [u8; 8], len: usize) -> &mut [u8] {
     put(room, word, len)
 }
 
-/// Writes the last bytes of the text, of which fewer than eight remain.
+/// Writes the rest of the text, which has fewer than eight bytes.
 #[inline(always)]
 fn put_tail<'r>(tail: &[u8], last: Option<u64>, mut room: &'r mut [u8]) -> &'r mut [u8] {
     let bits = 8 * tail.len();
     if let Some(last) = last.filter(|_| bits > 0) {
-        // The tail is the upper end of `last`. Shift it down, and fill the rest with 0xff, which needs no
-        // escape.
+        // The tail is the upper end of `last`. Shift the tail down, and fill the upper bytes with 0xff, which
+        // needs no escape.
         let word = last >> (64 - bits) | u64::MAX << bits;
         if escapes::<false>(word) == 0 {
             return put(room, word.to_le_bytes(), tail.len());
@@ -139,7 +139,7 @@ fn put_tail<'r>(tail: &[u8], last: Option<u64>, mut room: &'r mut [u8]) -> &'r m
 }
 
 /// Stores `bytes` at the start of `room`, and returns the room after the first `len` bytes. The next call
-/// overwrites the other bytes.
+/// overwrites the bytes behind the first `len`.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "each caller checks that there is room for all bytes")]
 pub(crate) fn put<const N: usize>(room: &mut [u8], bytes: [u8; N], len: usize) -> &mut [u8] {
@@ -147,8 +147,8 @@ pub(crate) fn put<const N: usize>(room: &mut [u8], bytes: [u8; N], len: usize) -
     &mut room[len..]
 }
 
-/// Returns whether no byte needs an escape; `RAW` accepts control characters. Compilers can vectorize this form
-/// of the check.
+/// Returns whether no byte of the block needs an escape. If `RAW` is true, control characters need none.
+/// Compilers can vectorize this form of the check.
 #[inline(always)]
 fn is_clean<const RAW: bool>(block: &[u8; 32]) -> bool {
     let any = block.iter().fold(0, |any, &byte| {
@@ -225,8 +225,8 @@ const fn written(byte: u8) -> [u8; 8] {
 }
 
 /// Returns a word whose lowest set bit is the high bit of the lowest byte that needs an escape, or 0 if no
-/// byte needs one. Higher bits may be wrong because of a borrow, and must not be used. `RAW` accepts control
-/// characters.
+/// byte needs one. Higher bits may be wrong because of a borrow, and must not be used. If `RAW` is true,
+/// control characters need no escape.
 #[inline(always)]
 const fn escapes<const RAW: bool>(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
@@ -240,7 +240,7 @@ const fn escapes<const RAW: bool>(word: u64) -> u64 {
 /// Skips the clean bytes at the start of the text, and returns the rest of the text.
 #[inline(always)]
 pub(crate) fn behind_clean(text: &[u8]) -> &[u8] {
-    // Most of the millions of strings that a payload can contain are short.
+    // A payload can contain millions of strings. Most of them are short and end within the first eight bytes.
     let len = match text.first_chunk() {
         Some(word) => match escapes::<false>(u64::from_le_bytes(*word)) {
             0 => clean_prefix(text),
@@ -251,7 +251,7 @@ pub(crate) fn behind_clean(text: &[u8]) -> &[u8] {
     text.get(len..).unwrap_or_default()
 }
 
-/// Returns the number of bytes at the start that need no escape.
+/// Returns the number of clean bytes at the start of `bytes`.
 pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((word, tail)) = rest.split_first_chunk::<8>() {
@@ -271,7 +271,7 @@ pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
 }
 
 /// Unescapes the text into the room. Stops at the end of the string, at a surrogate, at a control character
-/// unless `RAW` accepts it, before the last few bytes of the text, or when the room has fewer than [`SLACK`]
+/// unless `RAW` is true, before the last few bytes of the text, or when the room has fewer than [`SLACK`]
 /// bytes. Returns the number of bytes read and the number of bytes written. The content of the room behind
 /// the written bytes is undefined.
 #[allow(
@@ -314,7 +314,7 @@ pub(crate) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8]) -> (usize,
                     room = put(room, bytes, len);
                     rest = tail;
                 }
-                // One or two bytes between two escapes.
+                // This arm and the next arm read one or two bytes between two escapes.
                 [byte, b'\\', ..] if is_clean_byte::<RAW>(*byte) => {
                     room = put(room, [*byte], 1);
                     rest = &rest[1..];
@@ -342,7 +342,7 @@ pub(crate) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8]) -> (usize,
     (text.len() - rest.len(), len - room.len())
 }
 
-/// Returns whether a byte of a JSON string stands for itself; `RAW` accepts control characters.
+/// Returns whether a byte of a JSON string stands for itself. If `RAW` is true, control characters do, too.
 #[inline(always)]
 const fn is_clean_byte<const RAW: bool>(byte: u8) -> bool {
     byte != b'"' && byte != b'\\' && (RAW || byte >= 0x20)

@@ -15,7 +15,7 @@ pub(crate) const PLACEHOLDER: &str = "-";
 /// The options for the values of fields.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct ValueOptions {
-    /// True if booleans are written as JSON booleans, false if as strings.
+    /// True if booleans are written as JSON booleans. False if they are written as strings.
     pub(crate) json_booleans: bool,
     /// The maximum length of a string in bytes.
     pub(crate) max_bytes: usize,
@@ -50,7 +50,7 @@ pub(crate) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Creates a writer that expects about this number of bytes.
+    /// Creates a writer that expects to write about `expected` bytes.
     pub(crate) fn new(dst: &'a mut BytesMut, expected: usize) -> Self {
         let at = dst.len();
         dst.resize(at + expected + 2 * SLACK, 0);

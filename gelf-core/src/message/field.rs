@@ -181,12 +181,12 @@ impl FromStr for FieldName<'static> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidFieldName {
-    /// A character is none of ASCII letters, digits, `_`, `.` and `-`.
+    /// A character of the name is not allowed. ASCII letters, digits, `_`, `.` and `-` are allowed.
     Character {
         /// The byte offset in the name without its underscore.
         at: usize,
     },
-    /// The name is empty, or only the underscore.
+    /// The name is empty or consists of only the underscore.
     Empty,
     /// The name is `_id`, which the specification reserves.
     Reserved,

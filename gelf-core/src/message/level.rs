@@ -5,7 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A syslog severity (RFC 5424, section 6.2.1), from 0, the most severe, to 7.
+/// A syslog severity from 0, the most severe, to 7, the least severe (RFC 5424, section 6.2.1).
 ///
 /// ```
 /// use gelf_core::Level;

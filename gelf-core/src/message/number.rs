@@ -177,8 +177,8 @@ pub(crate) fn behind_digits(text: &[u8]) -> Option<&[u8]> {
     let mut rest = rest;
     while let [b'0'..=b'9', tail @ ..] = rest {
         rest = tail;
-        // A number may have millions of digits. After 32 digits, a few vector instructions check each block
-        // of 16.
+        // A number can have millions of digits. After 32 digits, a few vector instructions check each block
+        // of 16 digits.
         if text.len() - rest.len() == 32 {
             while let Some((block, tail)) = rest.split_first_chunk::<16>() {
                 if !block.iter().all(u8::is_ascii_digit) {

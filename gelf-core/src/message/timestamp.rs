@@ -42,8 +42,8 @@ impl Timestamp {
     /// in JavaScript has the same range.
     ///
     /// The range contains the times of this century in seconds. It also contains them in milliseconds, which
-    /// some senders send by mistake, but not in microseconds. The values that made receivers overflow are
-    /// outside of the range.
+    /// some senders send by mistake, but not in microseconds. The range excludes the values that have made
+    /// known receivers overflow.
     pub const MAX_SECONDS: i64 = 8_640_000_000_000;
 
     /// Creates a timestamp from seconds since the epoch and nanoseconds after them. Returns `None` if the
@@ -65,9 +65,9 @@ impl Timestamp {
         (self.seconds, self.nanos)
     }
 
-    /// Subtracts a duration; the result is not before the earliest timestamp.
+    /// Subtracts a duration. Returns the earliest timestamp if the difference would be before it.
     pub fn saturating_sub(self, duration: Duration) -> Self {
-        // A duration has at most 2^94 nanoseconds.
+        // A duration has at most 2^94 nanoseconds, which fit an `i128`.
         let nanos = i128::from(self.seconds) * NANOS_PER_SECOND + i128::from(self.nanos)
             - duration.as_nanos() as i128;
         let (seconds, nanos) =
@@ -93,7 +93,7 @@ impl Timestamp {
         if is_zero(number.whole.as_bytes()) && is_zero(number.fraction.as_bytes()) {
             return Ok(Self::UNIX_EPOCH);
         }
-        // The position of the decimal point among the digits; it may be outside of them.
+        // The number of digits before the decimal point. It can be negative, or more than there are digits.
         let point = i64::try_from(number.whole.len()).unwrap_or(i64::MAX).saturating_add(number.exponent);
         let mut seconds: i64 = 0;
         let mut nanos: i64 = 0;
@@ -236,8 +236,8 @@ impl fmt::Display for InvalidTimestamp {
 
 impl std::error::Error for InvalidTimestamp {}
 
-/// Returns how many nanoseconds a digit 1 stands for at this decimal place: place 0 is right behind the
-/// point. Returns `None` if the place is below a nanosecond.
+/// Returns the number of nanoseconds that the digit 1 stands for at a decimal place; place 0 is right behind
+/// the point. Returns `None` if the place is below a nanosecond.
 fn nano_weight(place: u32) -> Option<i64> {
     8u32.checked_sub(place).map(|power| 10i64.pow(power))
 }
@@ -279,7 +279,7 @@ fn usual_decimal(text: &[u8]) -> Option<Timestamp> {
     Timestamp::from_unix(seconds, u32::try_from(nanos).ok()?)
 }
 
-/// The parts of a JSON number; `exponent` is clamped to the range that can matter.
+/// The parts of a JSON number. `exponent` is at most 1,000,000 in magnitude; see `parse_exponent`.
 struct Decimal<'a> {
     negative: bool,
     whole: &'a str,
@@ -392,7 +392,7 @@ mod tests {
             nanos in 0u32..1_000_000_000,
         ) {
             let timestamp = Timestamp::from_unix(seconds, nanos).unwrap();
-            // The earliest timestamp is a whole second. A fraction before it is out of range.
+            // Skip the fractions within the earliest second.
             prop_assume!(seconds > -Timestamp::MAX_SECONDS || nanos == 0);
             prop_assert_eq!(Timestamp::from_decimal(&timestamp.to_string()), Ok(timestamp));
         }

@@ -37,7 +37,7 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// Returns the text of a string.
+    /// Returns the text if the value is a string.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::Str(text) => Some(text),
@@ -45,7 +45,7 @@ impl Value<'_> {
         }
     }
 
-    /// Returns the boolean.
+    /// Returns the boolean if the value is a boolean.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Bool(value) => Some(*value),
@@ -53,7 +53,7 @@ impl Value<'_> {
         }
     }
 
-    /// Returns the number.
+    /// Returns the number if the value is a number.
     pub fn as_number(&self) -> Option<&Number<'_>> {
         match self {
             Self::Number(number) => Some(number),
@@ -71,7 +71,7 @@ impl Value<'_> {
         self.as_number()?.as_u64()
     }
 
-    /// Returns the number as the nearest float.
+    /// Returns the nearest float if the value is a number.
     pub fn as_f64(&self) -> Option<f64> {
         self.as_number().map(Number::as_f64)
     }

@@ -1,4 +1,4 @@
-//! `Serialize` and `Deserialize` for messages, values, levels and timestamps.
+//! Implements `Serialize` and `Deserialize` for messages, values, levels and timestamps.
 
 use std::fmt;
 
@@ -143,8 +143,8 @@ impl<'de> Deserialize<'de> for Level {
 }
 
 /// Serializes the seconds since the epoch as a number, if a float represents them to the nanosecond. At
-/// today's dates, this holds for whole microseconds. Other timestamps are serialized as a string of the
-/// decimal.
+/// today's dates, this holds for whole microseconds. Other timestamps are serialized as a string with the
+/// exact decimal.
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (seconds, nanos) = self.as_unix();
@@ -161,7 +161,8 @@ impl Serialize for Timestamp {
     }
 }
 
-/// Deserializes seconds since the epoch, as a number or a string of the decimal, or an RFC 3339 string.
+/// Deserializes a number of seconds since the epoch, a string with such a number, or a time in the format of
+/// RFC 3339.
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Seconds;

@@ -1,4 +1,4 @@
-//! Chunking of payloads that do not fit one datagram.
+//! Splits payloads that do not fit one datagram into chunks.
 //!
 //! > GELF 1.1: "Prepend the following structure to your GELF message to make it chunked: chunked GELF magic
 //! > bytes `0x1e 0x0f` (2 bytes), message ID (8 bytes; must be the same for every chunk of this message),
@@ -153,10 +153,10 @@ pub struct DatagramSize(u16);
 
 impl DatagramSize {
     /// 1,420 bytes, the default. A datagram of this size fits an Ethernet frame, even with the headers of one
-    /// or two VPNs. go-gelf's reader accepts at most this size.
+    /// or two VPNs. go-gelf's reader does not accept larger datagrams.
     pub const WAN: Self = Self(1420);
 
-    /// 8,192 bytes, for networks without loss. Logstash's reader accepts at most this size.
+    /// 8,192 bytes, for networks without loss. Logstash's reader does not accept larger datagrams.
     pub const LAN: Self = Self(8192);
 
     /// 65,507 bytes, the maximum of a UDP datagram over IPv4.
@@ -204,10 +204,11 @@ impl Default for DatagramSize {
 /// process: SipHash of a counter, with keys from the operating system. Ids made from the clock and the host's
 /// name, as the specification proposes, have collided in several libraries, and the messages were lost.
 ///
-/// Each of the eight bytes is 100 to 255. Logstash's input identifies a message by the decimal numbers of the
-/// bytes, written one after another. For Logstash, the bytes `01 17` and `0c 03` are both `123`, and Logstash
-/// would mix the chunks of two messages whose ids differ only in such bytes. With three decimal digits for
-/// each byte, all ids are distinct. There are 156⁸, or about 2⁵⁸, such ids.
+/// Each of the eight bytes of an id is a number from 100 to 255. Logstash's input identifies a message by the
+/// decimal numbers of the bytes, written one after another. For Logstash, the bytes `01 17` and `0c 03` are
+/// both the text `123`, and Logstash would mix the chunks of two messages whose ids differ only in such
+/// bytes. With three decimal digits for each byte, all ids are distinct. There are 156⁸, or about 2⁵⁸, such
+/// ids.
 #[derive(Clone, Debug)]
 pub struct Chunker {
     size: DatagramSize,
@@ -225,8 +226,8 @@ impl Chunker {
         self.size
     }
 
-    /// Returns the datagrams that carry the payload: the payload itself if it fits one, otherwise its chunks
-    /// in order, with a random id. Nothing is copied.
+    /// Returns the datagrams that carry the payload: the payload itself if it fits one datagram, otherwise
+    /// its chunks in order, with a random id. Nothing is copied.
     ///
     /// # Errors
     /// Returns [`MessageTooLarge::Payload`] if the payload needs more than 128 chunks.
@@ -234,8 +235,9 @@ impl Chunker {
         datagrams(payload, self.size, || self.ids.next_id())
     }
 
-    /// Returns the datagrams that carry the payload, as [`split`](Self::split) does, but with this id. The
-    /// caller ensures that no other message of any sender has the id within the next seconds.
+    /// Returns the datagrams that carry the payload, as [`split`](Self::split) does, but gives the chunks the
+    /// id `id`. The caller ensures that no other message of any sender has this id while a reader waits for
+    /// chunks, usually 5 s.
     ///
     /// # Errors
     /// Returns the same errors as [`split`](Self::split).
@@ -288,7 +290,8 @@ impl RandomIds {
 #[derive(Clone)]
 pub struct Datagrams<'p> {
     rest: Option<&'p [u8]>,
-    /// The next header, and the length of the payload of a chunk.
+    /// The header of the next chunk, and the maximum length of a chunk's payload in bytes. `None` if the
+    /// payload is one datagram.
     chunked: Option<(ChunkHeader, usize)>,
 }
 
@@ -357,7 +360,7 @@ impl<'p> Datagram<'p> {
     }
 }
 
-/// Writes the length of the payload, not its bytes.
+/// Writes the header and the length of the datagram, not the bytes of the payload.
 impl fmt::Debug for Datagram<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Datagram")

@@ -1,4 +1,4 @@
-//! Compression of whole payloads, before they are chunked.
+//! Compresses whole payloads, before they are chunked.
 //!
 //! > GELF 1.1: a UDP payload may be uncompressed, GZIP'd or ZLIB'd; a receiver recognizes the compression by
 //! > the magic bytes. Over TCP there is no compression.
@@ -71,7 +71,7 @@ impl CompressionLevel {
     /// Level 2. It compresses log messages nearly as well as any higher level, at half the cost.
     pub const DEFAULT: Self = Self(2);
 
-    /// Returns the level with this number, 1 to 9.
+    /// Returns the level with this number, 1 to 9. Returns `None` for any other number.
     pub const fn new(level: u8) -> Option<Self> {
         if level >= 1 && level <= 9 { Some(Self(level)) } else { None }
     }

@@ -33,7 +33,7 @@ pub use stats::{DatagramErrorCounts, DatagramStats};
 pub struct DatagramLimits {
     /// The limits of pending chunked messages.
     pub reassembly: ReassemblyLimits,
-    /// The maximum length of a payload, plain or inflated. The default is 8 MiB; see
+    /// The maximum length of a payload in bytes, plain or inflated. The default is 8 MiB; see
     /// [`Decompressor::DEFAULT_LIMIT`].
     pub max_payload_bytes: usize,
 }
@@ -46,7 +46,7 @@ impl Default for DatagramLimits {
 
 /// Turns datagrams into payloads, for any number of senders at once.
 ///
-/// `S` identifies a sender; see [`Reassembler`]. A bad datagram is an error and has no other effect.
+/// `S` identifies a sender; see [`Reassembler`]. An invalid datagram causes an error and has no other effect.
 ///
 /// ```
 /// use std::time::Instant;
@@ -69,8 +69,8 @@ pub struct DatagramReader<S> {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum DatagramDeviation {
-    /// The bytes `1f 3c` before plain text. Some old senders write them. Wireshark and the first gelfd read
-    /// the text.
+    /// The bytes `1f 3c` before plain text. Some old senders write these bytes. Wireshark and the first
+    /// version of the Ruby library gelfd skip them and read the text.
     LegacyHeader,
     /// A zlib stream with a window of less than 32 KiB. The stream does not begin with `78`, so most readers
     /// take it for plain text.
@@ -122,8 +122,8 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
     ///
     /// # Errors
     /// See [`DatagramError`]. If a message of several chunks fails, its last chunk returns the error. If the
-    /// chunks themselves are invalid, such as those of a message of more than 128 chunks, the first chunk
-    /// returns the error, and the other chunks with the same id are counted as
+    /// chunks themselves are invalid, as in a message of more than 128 chunks, the first chunk returns the
+    /// error, and the other chunks with the same id are counted as
     /// [`refused_chunks`](DatagramStats::refused_chunks).
     pub fn read<'a>(
         &'a mut self,
@@ -167,7 +167,7 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
         }
     }
 
-    /// Returns the reassembler, which provides its timeouts and the messages that it has dropped.
+    /// Returns the reassembler, to handle its timeouts and to poll the messages that it has dropped.
     pub fn reassembler_mut(&mut self) -> &mut Reassembler<S> {
         &mut self.reassembler
     }
@@ -195,7 +195,7 @@ fn join<'a, S: Clone + Eq + Hash>(
     reassembler.handle_chunk(now, source.clone(), header, part).map_err(DatagramError::Chunk)
 }
 
-/// Returns the inflated payload, and its deviation.
+/// Returns the inflated payload, and its deviation if there is one.
 fn unpack<'a>(
     decompressor: &'a mut Decompressor,
     message: &'a [u8],
@@ -241,7 +241,7 @@ fn inflate<'a>(
     Ok(decompressor.output())
 }
 
-/// The reason why a datagram has no payload. Each is the fault of the sender or of the network.
+/// The reason why a datagram has no payload. Each error is the fault of the sender or of the network.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DatagramError {
@@ -250,7 +250,7 @@ pub enum DatagramError {
     Chunk(InvalidChunk),
     /// The payload cannot be inflated.
     Decompress(DecompressError),
-    /// The datagram deviates, and the reader is strict.
+    /// The datagram deviates from GELF 1.1, and the reader is strict.
     Deviation(DatagramDeviation),
     /// The datagram is empty.
     Empty,
@@ -277,7 +277,7 @@ impl fmt::Display for DatagramDeviation {
     }
 }
 
-/// Writes the text of the inner error if there is one, so that `source` has nothing to add.
+/// Writes the text of the inner error if there is one. Therefore, `source` returns `None`.
 impl fmt::Display for DatagramError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -17,8 +17,8 @@ use crate::too_large::MessageTooLarge;
 /// The maximum capacity, in bytes, of a buffer that is kept for the next message. A larger buffer is freed.
 const RETAINED_BYTES: usize = 256 * 1024;
 
-/// The maximum number of lengths that are tried to make a truncated message fit in compressed form. If none
-/// fits, the message is sent plain.
+/// The maximum number of lengths that are tried to make a truncated message fit in compressed form. If no
+/// tried length fits, the message is sent without compression.
 const TRIES: u32 = 6;
 
 /// The reaction to a message that is too large for 128 chunks.
@@ -143,7 +143,7 @@ impl DatagramWriter {
             self.payload.clear();
             match self.encoder.encode_within(message, guess, &mut self.payload) {
                 Ok(_) => self.compressor.fill(&self.payload),
-                // The fields alone are too long.
+                // The fields alone are longer than the guess.
                 Err(_) => break,
             }
         }

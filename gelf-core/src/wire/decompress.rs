@@ -1,4 +1,4 @@
-//! Decompression of whole payloads, with a limit on the output.
+//! Decompresses whole payloads, with a limit on the output.
 
 use std::fmt;
 
@@ -87,7 +87,7 @@ impl Decompressor {
 /// Extends a full buffer in proportion to the output so far, never to a size that a header claims.
 fn grow(buffer: &mut Vec<u8>, rest: usize, limit: usize) {
     let len = buffer.len();
-    // The buffer may exceed the limit by one byte. This byte shows that there is more output.
+    // The buffer can exceed the limit by one byte. This byte shows that there is more output.
     let room = limit.saturating_add(1).saturating_sub(len);
     let more = len.max(rest.saturating_mul(2)).max(4096).min(room);
     if buffer.capacity() - len < more {

@@ -1,4 +1,4 @@
-//! The encoding of a payload, by its first bytes.
+//! Determines the encoding of a payload by its first bytes.
 
 /// The encoding of a payload or datagram, determined by its first bytes (GELF: "magic bytes").
 ///

@@ -1,4 +1,4 @@
-//! Framing of payloads that follow one another on a stream.
+//! Reads and writes frames, which carry payloads one after another on a stream.
 //!
 //! > GELF 1.1: "GELF TCP does not support compression [...] each message is terminated by a null byte
 //! > (`\0`)". JSON text contains no raw null byte, so the delimiter is unambiguous.
@@ -80,16 +80,17 @@ impl Framer {
 
     /// Takes the next frame out of `src`, without its delimiter. Returns `None` if more must be read first.
     ///
-    /// Frames of only white space are skipped and [counted](Self::empty_frames): Graylog closes the
-    /// connection at such a frame, and some senders end each message with a newline *and* a null byte.
+    /// Frames of only white space are skipped and [counted](Self::empty_frames), since some senders write a
+    /// newline in addition to the null byte of each message. Graylog closes the connection at a frame of only
+    /// white space.
     ///
     /// The frame shares the memory of `src`; copy a frame that is kept for long.
     ///
     /// # Errors
-    /// Returns [`FrameError::TooLong`] if a frame is longer than the limit; the frame is skipped.
+    /// Returns [`FrameError::TooLong`] if a frame is longer than the maximum length; the frame is skipped.
     pub fn next_frame(&mut self, src: &mut BytesMut) -> Option<Result<Bytes, FrameError>> {
         loop {
-            // A buffer that became shorter is a different one, and is searched from its beginning.
+            // A buffer that became shorter is another buffer, and is searched from its beginning.
             let (searched, unsearched) = src.split_at_checked(self.searched).unwrap_or((&[], &src[..]));
             let Some(at) = memchr::memchr(self.delimiter.byte(), unsearched).map(|at| searched.len() + at)
             else {
@@ -101,7 +102,7 @@ impl Framer {
             if std::mem::take(&mut self.skipping) {
                 continue;
             }
-            // A carriage return counts towards the limit, since it may be read before the line feed.
+            // A carriage return counts towards the maximum length, since it can arrive before the line feed.
             if frame.len() > self.max_frame_len {
                 return Some(Err(FrameError::TooLong { max: self.max_frame_len }));
             }
@@ -171,7 +172,7 @@ pub enum FrameError {
     Blank,
     /// A payload that was to be written contains a null byte.
     Delimiter,
-    /// A frame that was read is too long. It is the sender's fault.
+    /// A frame that was read is too long. This error is the sender's fault.
     TooLong {
         /// The maximum length in bytes.
         max: usize,

@@ -1,4 +1,4 @@
-//! Incremental decompression of gzip, zlib and bare deflate data, with a limit on the output.
+//! Inflates gzip, zlib and bare deflate data in pieces, with a limit on the output.
 //!
 //! One 64 KiB datagram can inflate to 67 MB, and 128 chunks of this size to 8 GB. Therefore the output has a
 //! limit: a longer payload is an error and is not truncated. An inflater allocates nothing for a size that
@@ -351,7 +351,7 @@ impl Inflater {
         State::Data
     }
 
-    /// Adds bytes to the checksum of the header, if it has one.
+    /// Adds bytes to the checksum of the header, if the header has a checksum.
     fn in_header(&mut self, bytes: &[u8]) {
         if self.flags & HEADER_CHECKSUM != 0 {
             self.header_checksum.update(bytes);
@@ -402,7 +402,8 @@ impl fmt::Debug for Inflater {
     }
 }
 
-/// The reason why data cannot be inflated. All reasons except the limit are the sender's fault.
+/// The reason why data cannot be inflated. All reasons except [`LimitExceeded`](Self::LimitExceeded) are the
+/// sender's fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DecompressError {
@@ -414,7 +415,7 @@ pub enum DecompressError {
     Dictionary,
     /// The data is neither gzip nor zlib.
     Header,
-    /// The output is longer than the limit allows.
+    /// The output is longer than the maximum that the caller has set.
     LimitExceeded {
         /// The limit in bytes.
         limit: usize,

@@ -1,4 +1,4 @@
-//! Reassembly of chunked messages.
+//! Reassembles chunked messages.
 //!
 //! > GELF 1.1: "All chunks MUST arrive within 5 seconds or the server will discard all chunks that have
 //! > arrived already and are still arriving."
@@ -33,14 +33,14 @@ pub use limits::ReassemblyLimits;
 /// The maximum number of drops that wait to be polled. Further drops are only counted.
 const MAX_DROPPED_EVENTS: usize = 1024;
 
-/// The maximum memory, in bytes, of a message that is kept for later messages. The memory of a larger message
-/// is freed.
+/// The maximum memory, in bytes, that one free slot keeps for a later message. Larger memory is freed.
 const RETAINED_BYTES: usize = 128 * 1024;
 
-/// The number of pending messages below which each new message may reuse the memory of a larger message.
+/// The number of pending messages that counts as a flood. With fewer pending messages, each new message can
+/// reuse the memory of a larger message.
 const FEW_PENDING: usize = 64;
 
-/// The maximum memory, in bytes, that each new message may reuse if at least `FEW_PENDING` messages are
+/// The maximum memory, in bytes, that each new message can reuse if at least `FEW_PENDING` messages are
 /// pending. More memory is reused only if the message needs at least half of it.
 const RETAINED_IN_A_FLOOD: usize = 256;
 
@@ -56,7 +56,8 @@ const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 ///
 /// If the table is full, the reassembler drops the oldest message. While messages with only one chunk fill
 /// more than half of the table, it drops the oldest of these messages instead. Thus a flood of first chunks
-/// displaces only itself. The same rules apply to the messages of a source that has reached its limit.
+/// displaces only itself. The same rules apply to the messages of a source that has reached
+/// [`max_entries_per_source`](ReassemblyLimits::max_entries_per_source).
 ///
 /// ```
 /// use std::time::Instant;
@@ -89,7 +90,7 @@ pub struct Reassembler<S> {
     sources: Table<S, Group>,
     /// The memory of the slots and of the chunks in them, including free slots.
     bytes: usize,
-    /// The last message whose chunks did not arrive in order.
+    /// The payload of the last message whose chunks did not arrive in order.
     joined: Vec<u8>,
     dropped: VecDeque<Dropped<S>>,
     stats: ReassemblyStats,
@@ -99,9 +100,9 @@ pub struct Reassembler<S> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Dropped<S> {
-    /// The source.
+    /// The source of the message.
     pub source: S,
-    /// The id.
+    /// The id of the message.
     pub id: MessageId,
     /// The number of chunks that had arrived.
     pub received: u8,
@@ -117,8 +118,9 @@ pub struct Dropped<S> {
 pub enum ReassemblyDropReason {
     /// A chunk arrived twice, with different payloads.
     Conflict,
-    /// A limit was reached, and the message was the oldest of its source or of all sources. If more than half
-    /// of the messages have only one chunk, the oldest of these messages is evicted instead.
+    /// A limit of [`ReassemblyLimits`] was reached, and the message was the oldest of its source or of all
+    /// sources. If more than half of the messages have only one chunk, the oldest of these messages is
+    /// evicted instead.
     Evicted,
     /// The message was not completed in time.
     Expired,
@@ -382,7 +384,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         while !self.has_room(0) && self.evict() {}
     }
 
-    /// Recycles the memory of the message that was returned last. This memory may exceed the limits.
+    /// Recycles the memory of the message that was returned last. This memory can exceed the limits.
     fn reclaim(&mut self) {
         if let Some(slot) = self.finished.take() {
             self.recycle(slot);
@@ -426,8 +428,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Returns the payload of a message whose chunks have all arrived. Its slot becomes free, and keeps the
-    /// payload until the next call.
+    /// Returns the payload of a message whose chunks have all arrived. The slot of the message becomes free,
+    /// and keeps the payload until the next call.
     fn complete(&mut self, slot: u32) -> &[u8] {
         self.unlink(slot);
         self.finished = Some(slot);
@@ -443,7 +445,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         &self.joined
     }
 
-    /// Removes a message from all tables. Its slot becomes free, and still has the chunks.
+    /// Removes a message from all tables. The slot of the message becomes free, and still has the chunks.
     fn unlink(&mut self, slot: u32) -> Option<Key<S>> {
         let place = self.slots.get_mut(slot);
         // `take` is slower here, since it loads the value that has just been stored.

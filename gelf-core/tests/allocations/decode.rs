@@ -20,7 +20,7 @@ fn decode_with_allocates_nothing_and_decode_allocates_only_fields_and_deviations
     for (members, count) in [(few, 5), (&many, 1000)] {
         let payload = format!(r#"{{"version":"1.1","host":"h","short_message":"m"{members}}}"#);
         let mut decoder = Decoder::lenient();
-        // The first payload may grow the buffers.
+        // Decoding the first payload can grow the buffers.
         decoder.decode_with(payload.as_bytes(), &mut Count::default()).unwrap();
         let mut visitor = Count::default();
         assert_eq!(allocations(|| decoder.decode_with(payload.as_bytes(), &mut visitor).unwrap()), 0);

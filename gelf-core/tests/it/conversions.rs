@@ -1,4 +1,4 @@
-//! The conversions and methods that people try first.
+//! Tests the conversions and methods that people try first.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;

@@ -55,7 +55,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the resolver of host names; the operating system's by default.
+    /// Sets the resolver of host names. The default is the operating system's resolver.
     pub fn resolver(mut self, resolver: Arc<dyn Resolve>) -> Self {
         self.resolver = resolver;
         self
@@ -136,7 +136,7 @@ impl ClientBuilder {
     /// a message for the caller.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// Returns the same errors as [`connect`](Self::connect).
     pub fn connect_with_receipts<R: Send + Sync + 'static>(self) -> io::Result<(Client<R>, Receipts<R>)> {
         let runtime = runtime()?;
         let (client, receipts, driver) = self.build_with_receipts()?;

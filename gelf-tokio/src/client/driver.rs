@@ -1,4 +1,4 @@
-//! The driver, which sends the messages of the queue.
+//! Provides the driver, which sends the messages of the queue.
 
 use std::fmt;
 use std::io;

@@ -99,7 +99,7 @@ impl<R> LinkState<R> {
         }
     }
 
-    /// Notes that a message has arrived. The next pauses are short again.
+    /// Notes that a message has arrived at the destination. The next pauses are short again.
     pub(crate) fn arrived(&mut self) {
         self.backoff.reset();
     }

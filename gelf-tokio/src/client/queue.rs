@@ -1,7 +1,7 @@
 //! The state that clients, the driver and the reader of receipts share.
 //!
 //! A queued message waits, is then in flight, and finally has one outcome. One lock protects the whole state.
-//! It is held briefly and never across an await, so the counters always add up:
+//! The lock is held briefly and never across an await, so the counters always add up:
 //!
 //! ```text
 //! offered = queued + not queued, by reason
@@ -444,7 +444,7 @@ impl<R> Queue<R> {
     /// Drops all receipts, and stops keeping further ones.
     pub(crate) fn discard_receipts(&self) {
         let receipts = self.state().receipts.take();
-        // Dropped outside of the lock, since the drop of a receipt may run any code.
+        // The receipts are dropped outside of the lock, since the drop of a receipt can run any code.
         drop(receipts);
     }
 }

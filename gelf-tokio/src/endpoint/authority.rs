@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_name_is_as_long_as_a_name_may_be() {
+    fn a_host_name_has_at_most_253_bytes() {
         let longest = "h".repeat(253);
         assert_eq!(read(&longest), Ok((longest.clone(), 12201)));
         let longer = longest + "h";

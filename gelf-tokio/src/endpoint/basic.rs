@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn user_and_password_are_decoded_and_encoded_as_basic_authentication() {
         for (user_info, expected) in [
-            // RFC 7617, section 2.
+            // This example is from RFC 7617, section 2.
             ("Aladdin:open%20sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
             ("test:123%C2%A3", "dGVzdDoxMjPCow=="),
             ("me", "bWU6"),

@@ -30,7 +30,7 @@ pub(super) fn features(scheme: Scheme) -> Result<(), InvalidEndpoint> {
 }
 
 /// Returns the transport if this build has it and its options are valid. An empty HTTP path becomes the
-/// default one.
+/// default path.
 pub(super) fn transport(mut transport: Transport) -> Result<Transport, InvalidEndpoint> {
     features(Scheme::of(&transport))?;
     if let Transport::Http(options) = &mut transport {
@@ -83,8 +83,8 @@ fn check_header(name: &str, value: &str) -> Result<(), InvalidEndpoint> {
     Ok(())
 }
 
-/// Checks a path (RFC 3986, section 3.3). The RFC permits `&` in a path. This check refuses it, because it
-/// would hide a missing `?` before the options.
+/// Checks a path (RFC 3986, section 3.3). The RFC permits `&` in a path. This check refuses `&`, because a
+/// `&` in the path probably means that the `?` before the options is missing.
 fn check_path(path: &str) -> Result<(), InvalidEndpoint> {
     let invalid = || InvalidEndpoint::HttpPath { path: without_options(path) };
     let mut bytes = path.strip_prefix('/').ok_or_else(invalid)?.bytes();

@@ -30,7 +30,8 @@ pub enum InvalidEndpoint {
     },
     /// The URI has a fragment.
     Fragment,
-    /// The value of `header` is not a token, a colon and visible ASCII. The error does not show it.
+    /// The value of `header` does not consist of a token, a colon and visible ASCII characters. The error
+    /// does not show the value.
     Header,
     /// The value of `header` names a header that the sender sets.
     HeaderOfRequests {
@@ -94,7 +95,7 @@ pub enum InvalidEndpoint {
     /// neither.
     User,
     /// The part before `@` is not a user name and a password, encoded as in a URI. The error does not show
-    /// it.
+    /// this part.
     UserInfo,
     /// The value is not valid for the option.
     Value {

@@ -59,21 +59,21 @@ pub struct TcpOptions {
     /// first host follows the last. A pause follows only after all hosts have failed in a row.
     ///
     /// The endpoint's own host is preferred: it is tried first after such a pause, after a connection that
-    /// ended in order, and when [`reconnect`](Self::reconnect) replaces a connection. Until then, a
-    /// connection to another host stays open. A certificate must name the host that is connected, unless
-    /// [`TlsOptions::server_name`] is set.
+    /// the receiver closed without an error, and when [`reconnect`](Self::reconnect) replaces a connection.
+    /// Until then, a connection to another host stays open. The receiver's certificate must name the host
+    /// that the client connects to, unless [`TlsOptions::server_name`] is set.
     pub failover: Vec<(String, u16)>,
     /// The time after which a [`Client`](crate::Client) replaces its connection by a new one, so that a load
-    /// balancer may choose again. By default, connections are not replaced; the time is in whole seconds up
-    /// to 3,600. The old connection ends once all bytes written to it are acknowledged.
+    /// balancer can choose a receiver again. By default, connections are not replaced; the time is in whole
+    /// seconds up to 3,600. The old connection ends once all bytes written to it are acknowledged.
     pub reconnect: Option<Duration>,
     /// TLS below the frames; none by default.
     pub tls: Option<TlsOptions>,
     /// The time for which written bytes may stay unacknowledged before the connection is closed: 30 s by
     /// default, in whole seconds up to 3,600. The option sets Linux's `TCP_USER_TIMEOUT`, and has no effect
-    /// on other systems. It also applies to the keepalive of an idle connection. A slow receiver that takes
-    /// nothing for this time is disconnected too; the unacknowledged messages are then sent again on the next
-    /// connection.
+    /// on other systems. The option also applies to the keepalive of an idle connection. A slow receiver that
+    /// takes nothing for this time is disconnected too; the unacknowledged messages are then sent again on
+    /// the next connection.
     pub user_timeout: Duration,
 }
 
@@ -90,18 +90,19 @@ impl Default for TcpOptions {
     }
 }
 
-/// Options of TLS: the authorities that a sender trusts, and its own certificate. Files are PEM, and are read
-/// again when they change.
+/// Options of TLS: the certificate authorities that a sender trusts, and the sender's own certificate. Files
+/// are PEM, and are read again when they change.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct TlsOptions {
     /// The file with the certificates of the authorities that may vouch for the receiver. By default, the
     /// system's authorities are trusted, or Mozilla's if the system has none. The file may also contain the
-    /// receiver's own certificate, such as a self-signed certificate made by
-    /// `openssl req -x509 -addext subjectAltName=DNS:HOST`. That certificate is trusted if the receiver shows
-    /// it byte for byte, if its name is right, and if it is valid at the time.
+    /// receiver's own certificate, such as a self-signed certificate made by `openssl req -x509 -addext
+    /// subjectAltName=DNS:HOST`. Such a certificate is trusted if the receiver presents exactly this
+    /// certificate, if its name is right, and if it is valid at the time of the handshake.
     pub ca: Option<PathBuf>,
-    /// The file with the sender's own certificate chain, for receivers that ask for one. It requires `key`.
+    /// The file with the sender's own certificate chain, for receivers that ask for one. This option requires
+    /// `key`.
     pub cert: Option<PathBuf>,
     /// The file with the private key of `cert`.
     pub key: Option<PathBuf>,
@@ -122,20 +123,20 @@ pub struct HttpOptions {
     /// this share. By default, the share is the only limit.
     pub connect_timeout: Option<Duration>,
     /// Further hosts and ports that take over when the endpoint's own host fails, as with
-    /// [`TcpOptions::failover`]. A host fails if it cannot be connected, if its connection ends before an
-    /// answer, or if no answer comes in time. An answer with any status shows that the host works. After an
-    /// idle connection has ended, the endpoint's own host is tried first. The header `Host` names the host
-    /// that is connected.
+    /// [`TcpOptions::failover`]. A host fails if the sender cannot connect to it, if the connection ends
+    /// before the answer, or if no answer comes in time. An answer with any status shows that the host works.
+    /// After an idle connection has ended, the endpoint's own host is tried first. The header `Host` names
+    /// the host that the sender connects to.
     pub failover: Vec<(String, u16)>,
     /// The gzip level of request bodies; `None` by default, for bodies without compression.
     pub gzip: Option<CompressionLevel>,
     /// Headers that identify the sender to the receiver, as names and values; none by default. A name is an
-    /// HTTP token other than the headers that the sender sets, such as `Host` and `Content-Length`, and is
-    /// given once. A value is visible ASCII, and is treated as a secret. `USER:PASSWORD@` in a URI is the
-    /// header `Authorization` with the scheme Basic (RFC 7617).
+    /// HTTP token, and is given once. The headers that the sender sets itself, such as `Host` and
+    /// `Content-Length`, are not allowed. A value is visible ASCII, and is treated as a secret.
+    /// `USER:PASSWORD@` in a URI is the header `Authorization` with the scheme Basic (RFC 7617).
     pub headers: Vec<(String, String)>,
     /// The path, as it is sent; by default `/gelf`, the only path that Graylog has. An empty path and `/`
-    /// mean the same.
+    /// stand for `/gelf`, too.
     pub path: String,
     /// The time limit of a request, from the connection to the answer: 10 s by default, in whole seconds up
     /// to 3,600.

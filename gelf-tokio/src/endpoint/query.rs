@@ -1,4 +1,4 @@
-//! Reads the query of a URI: the endpoint's options, and those of the caller.
+//! Reads the query of a URI: the endpoint's options, and the caller's own options.
 
 use crate::endpoint::escape::decode;
 use crate::endpoint::scheme::Scheme;

@@ -1,4 +1,4 @@
-//! `HttpSender`, which sends messages as requests.
+//! Provides `HttpSender`, which sends messages as requests.
 
 mod bulk;
 mod connect;
@@ -33,7 +33,7 @@ use head::RequestHead;
 /// rest arrives in time.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The maximum length of a body whose buffer is kept for the next body.
+/// The maximum length, in bytes, of a body whose buffer is kept for the next body.
 const RETAINED_BYTES: usize = 256 * 1024;
 
 /// The first two bytes of gzip (RFC 1952, section 2.3.1).
@@ -55,7 +55,8 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// one request holds back a message without a line feed, and joins it with the next message of the same
 /// connection.
 ///
-/// A 2xx means that the receiver has accepted the body. Graylog answers 202 before it has read the JSON.
+/// A 2xx status means that the receiver has accepted the body. Graylog answers 202 before it has read the
+/// JSON.
 ///
 /// # Limits
 /// | subject | limit | protects against |
@@ -64,7 +65,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// | connection to one address | [`HttpOptions::connect_timeout`], and an equal share of the time that is left; each further host and the request also have a share | addresses that do not answer |
 /// | headers of an answer | 100, about 64 KiB | answers without end |
 /// | body of an answer, which is discarded | 64 KiB and 1 s, then the connection is closed | the same |
-/// | whole answer, interim answers (1xx) included | 192 KiB | the same |
+/// | whole answer, interim answers (1xx) included | 192 KiB | answers without end |
 ///
 /// ```no_run
 /// use gelf_tokio::HttpSender;
@@ -108,7 +109,7 @@ impl HttpSender {
     /// Creates a sender as [`new`](Self::new) does, with the caller's resolver.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// Returns the same errors as [`new`](Self::new).
     pub fn new_with_resolver(endpoint: &Endpoint, resolver: Arc<dyn Resolve>) -> io::Result<Self> {
         let Transport::Http(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not HTTP"));
@@ -168,10 +169,10 @@ impl HttpSender {
     /// with a line feed, and each line feed within the payload becomes a space.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     ///
     /// # Cancel safety
-    /// As [`send`](Self::send).
+    /// The same as for [`send`](Self::send).
     pub async fn send_payload(&mut self, payload: &[u8]) -> Result<(), HttpError> {
         bulk::write_line(payload, &mut self.buffer);
         let body = take(&mut self.buffer);
@@ -181,10 +182,10 @@ impl HttpSender {
     /// Sends a body as one request, and waits for the answer. The body is compressed if the endpoint says so.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     ///
     /// # Cancel safety
-    /// As [`send`](Self::send).
+    /// The same as for [`send`](Self::send).
     pub(crate) async fn post(&mut self, body: Bytes) -> Result<(), HttpError> {
         let started = Instant::now();
         let limit = self.timeout;

@@ -15,14 +15,14 @@ impl Counter {
         self.0.load(Relaxed)
     }
 
-    /// Returns a guard that counts one when it is dropped, unless it is disarmed. The guard also counts if
-    /// the future that holds it is dropped while waiting.
+    /// Returns a guard that adds one to the counter when it is dropped, unless it is disarmed. The guard also
+    /// counts if the future that holds it is dropped while waiting.
     pub(super) fn unless_disarmed(&self) -> CountOnDrop<'_> {
         CountOnDrop(Some(self))
     }
 }
 
-/// A guard that counts one when it is dropped.
+/// A guard that adds one to a counter when it is dropped.
 #[derive(Debug)]
 pub(super) struct CountOnDrop<'a>(Option<&'a Counter>);
 

@@ -92,7 +92,8 @@ impl Deliveries {
     }
 }
 
-/// Closing the semaphore wakes tasks that wait for bytes; the channel wakes those that wait for a place.
+/// Wakes the waiting tasks. Closing the semaphore wakes tasks that wait for bytes, and the drop of the
+/// channel wakes tasks that wait for a place.
 impl Drop for Deliveries {
     fn drop(&mut self) {
         self.bytes.close();

@@ -105,8 +105,9 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// GELF is returned as it is, and does not affect the elements behind it. Any other body is cut into lines,
 /// which end with a line feed, or a carriage return and a line feed; empty lines are skipped. The end of the
 /// body also ends the last line. (Graylog holds back a last line without a line feed until the connection
-/// ends.) An element or line that is longer than [`max_payload_len`](HttpReceiverOptions::max_payload_len) is
-/// a [`ReceiveError::ValueTooLong`], and the others are returned.
+/// ends.) For an element or line that is longer than
+/// [`max_payload_len`](HttpReceiverOptions::max_payload_len), `recv` returns a
+/// [`ReceiveError::ValueTooLong`]. The other elements or lines are returned as payloads.
 ///
 /// Values are returned as they arrive, so that no request has to be held in memory. If a request with several
 /// values is rejected midway, for example with 413 or 503, the earlier values are received, and a client that
@@ -136,7 +137,7 @@ impl HttpReceiver {
     /// and errors of the operating system, such as an address in use.
     ///
     /// # Cancel safety
-    /// As [`bind`](Self::bind).
+    /// The same as for [`bind`](Self::bind).
     pub async fn bind_with_options(
         address: impl ToSocketAddrs,
         options: HttpReceiverOptions,
@@ -149,10 +150,10 @@ impl HttpReceiver {
     /// protocols (RFC 7301) without `http/1.1`.
     ///
     /// # Errors
-    /// As for [`bind_with_options`](Self::bind_with_options).
+    /// Returns the same errors as [`bind_with_options`](Self::bind_with_options).
     ///
     /// # Cancel safety
-    /// As [`bind`](Self::bind).
+    /// The same as for [`bind`](Self::bind).
     #[cfg(feature = "tls")]
     pub async fn bind_tls(
         address: impl ToSocketAddrs,

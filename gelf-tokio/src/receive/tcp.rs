@@ -86,7 +86,7 @@ impl TcpReceiver {
     /// Returns errors of the operating system, such as an address in use.
     ///
     /// # Cancel safety
-    /// As [`bind`](Self::bind).
+    /// The same as for [`bind`](Self::bind).
     pub async fn bind_with_options(
         address: impl ToSocketAddrs,
         options: TcpReceiverOptions,
@@ -101,7 +101,7 @@ impl TcpReceiver {
     /// Returns errors of the operating system, such as an address in use.
     ///
     /// # Cancel safety
-    /// As [`bind`](Self::bind).
+    /// The same as for [`bind`](Self::bind).
     #[cfg(feature = "tls")]
     pub async fn bind_tls(
         address: impl ToSocketAddrs,

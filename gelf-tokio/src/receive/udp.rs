@@ -18,7 +18,8 @@ use crate::sys;
 /// The size of the read buffer. No datagram is cut, since the buffer is larger than any UDP datagram.
 const READ_BUFFER_BYTES: usize = 65_535;
 
-/// The largest receive buffer that a system can be asked for. The size is an `int`, and Linux doubles it.
+/// The size, in bytes, of the largest receive buffer that a system can be asked for. The size is an `int`,
+/// and Linux doubles it.
 const MAX_RECEIVE_BUFFER: usize = i32::MAX as usize / 2;
 
 /// The pause after an error of the socket, so that a persistent error cannot keep a processor busy.
@@ -30,9 +31,10 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
 pub struct UdpReceiverOptions {
     /// The size of the receive buffer that the kernel is asked for, in bytes. The kernel holds datagrams in
     /// this buffer until they are read. The default is 4 MiB, enough for some thousand log lines. The kernel
-    /// grants no more than its own limit (on Linux `net.core.rmem_max`, often 208 KiB, unless the process has
-    /// `CAP_NET_ADMIN`), and drops datagrams that do not fit; see [`UdpReceiver::receive_buffer`]. The
-    /// receiver logs a warning if the kernel grants less than half.
+    /// grants no more than its own limit, and drops datagrams that do not fit; see
+    /// [`UdpReceiver::receive_buffer`]. On Linux, the limit is `net.core.rmem_max`, often 208 KiB, unless the
+    /// process has `CAP_NET_ADMIN`. The receiver logs a warning if the kernel grants less than half of the
+    /// size.
     pub receive_buffer: usize,
     /// Limits of pending chunks and of inflated payloads.
     pub limits: DatagramLimits,
@@ -95,7 +97,7 @@ pub struct UdpReceiver {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct UdpReceiverStats {
-    /// Datagrams, payloads and errors.
+    /// The counters of datagrams, payloads and errors.
     pub datagrams: DatagramStats,
     /// Datagrams that the kernel dropped before they were read. The kernel drops a datagram if the receive
     /// buffer is full, if a checksum is wrong, or after [`close`](UdpReceiver::close). On a network without
@@ -148,7 +150,8 @@ impl UdpReceiver {
     ///
     /// # Errors
     /// Returns an error for an invalid datagram. The next call continues with the next datagram. An empty
-    /// datagram, such as health checks send, is no error and is only [counted](UdpReceiverStats::datagrams).
+    /// datagram, as health checks send it, is not an error and is only
+    /// [counted](UdpReceiverStats::datagrams).
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, no message is lost.

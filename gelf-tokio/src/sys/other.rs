@@ -10,10 +10,10 @@ pub(crate) fn unacknowledged_bytes<S>(_socket: &S) -> io::Result<Option<u64>> {
     Ok(None)
 }
 
-/// The number of datagrams that one system call may send.
+/// The number of datagrams that one system call can send.
 pub(crate) const MAX_SEGMENTS: usize = 1;
 
-/// Returns `false`: [`send_segments`] does not work.
+/// Returns `false`: [`send_segments`] does not work on this system.
 pub(crate) fn can_segment<S>(_socket: &S) -> bool {
     false
 }
@@ -28,7 +28,7 @@ pub(crate) fn is_segmentation_refused(_error: &io::Error) -> bool {
     true
 }
 
-/// Returns whether an error of a send may be the ICMP report of an earlier datagram of the same socket.
+/// Returns whether an error of a send may be an ICMP report about an earlier datagram of the same socket.
 pub(crate) fn may_be_of_an_earlier_datagram(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
     matches!(error.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable)

@@ -29,11 +29,11 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_interval(Duration::from_secs(5))
     .with_retries(3);
 
-/// The maximum size of a write buffer that is kept. A larger buffer is freed once all of its bytes are
-/// written.
+/// The maximum size, in bytes, of a write buffer that is kept. A larger buffer is freed once all of its bytes
+/// are written.
 pub(crate) const RETAINED_BYTES: usize = 256 * 1024;
 
-/// The maximum size of a read whose bytes are discarded, since GELF has no answers.
+/// The maximum size, in bytes, of a read whose bytes are discarded, since GELF has no answers.
 const DISCARD_BYTES: usize = 512;
 
 /// The maximum number of bytes of the receiver's answer that an error or a log message shows.
@@ -53,7 +53,7 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    /// Creates a dialer. It reads no file.
+    /// Creates a dialer. This call reads no file.
     ///
     /// # Errors
     /// Returns `InvalidInput` for options of TLS that contradict each other, and `Unsupported` for TLS
@@ -159,7 +159,7 @@ fn hear(answer: &mut Vec<u8>, bytes: &[u8]) -> Option<io::Error> {
     answer.extend(bytes.iter().take(SHOWN_BYTES.saturating_sub(answer.len())));
     let first_line = answer.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
     let expected = match answer.as_slice() {
-        // A record of the type alert, in any version (RFC 8446, section 5.1).
+        // This is a record of the type alert, in any version (RFC 8446, section 5.1).
         [0x15, 0x03, ..] => "it answered with a TLS alert (15 03), so it expects TLS".to_owned(),
         [b'H', b'T', b'T', b'P', b'/', ..] => {
             format!("it answered \"{}\", so it expects HTTP", first_line.escape_ascii())
@@ -314,7 +314,7 @@ impl Connection {
     /// has acknowledged. Returns `None` on systems that do not report acknowledgements. The number stays
     /// valid after the connection has ended.
     pub(crate) fn acknowledged(&mut self) -> Option<u64> {
-        // If the socket cannot be asked, nothing counts as acknowledged.
+        // If the system call fails, no byte counts as acknowledged.
         let unacknowledged = sys::unacknowledged_bytes(self.socket()).unwrap_or(Some(u64::MAX))?;
         Some(match &mut self.stream {
             Stream::Plain(_) => self.written.saturating_sub(unacknowledged),
@@ -351,8 +351,8 @@ impl Connection {
         }
     }
 
-    /// Waits until the other side ends the connection. Returns `UnexpectedEof` if the end is in order, and
-    /// another error if it is not.
+    /// Waits until the other side ends the connection. Returns `UnexpectedEof` if the other side has closed
+    /// the connection without an error, and another error otherwise.
     pub(crate) async fn ended(&mut self) -> io::Error {
         poll_fn(|cx| self.poll_end(cx)).await
     }

@@ -1,4 +1,4 @@
-//! `TcpSender`, which sends messages over one connection.
+//! Provides `TcpSender`, which sends messages over one connection.
 
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -17,8 +17,8 @@ use crate::send::SendError;
 
 use super::connection::{Connection, Dialer};
 
-/// The number of buffered bytes at which the buffer is written. A write for each message costs seven times
-/// the processor time, and a buffer of more than 64 KiB gains nothing.
+/// The number of buffered bytes at which the buffer is written. A write for each message would cost seven
+/// times as much processor time, and a buffer of more than 64 KiB gains nothing.
 pub(crate) const FLUSH_AT: usize = 64 * 1024;
 
 /// The maximum number of successive reads whose bytes are discarded. GELF has no answers.

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-/// The resend window of a connection. For each frame that was written and not acknowledged, oldest first, it
-/// holds the position at which the frame ends in the stream of bytes. It does not hold the frames.
+/// The resend window of a connection. For each frame that was written and not acknowledged, the window holds
+/// the end of the frame, as a position in the stream of bytes. The oldest frame comes first. The window does
+/// not hold the frames.
 ///
 /// Bytes that the sender's operating system has taken are lost if the connection breaks. Bytes that the
 /// receiver's operating system has acknowledged arrive, as long as the receiver reads on. The window covers

@@ -21,7 +21,7 @@ use super::provider;
 use crate::blocking;
 
 /// The TLS settings of receivers over TCP and HTTP, for TLS 1.2 and 1.3: the receiver's certificate, and the
-/// authorities of its senders.
+/// authorities that sign the certificates of its senders.
 ///
 /// The files are PEM, of up to 4 MiB each. The receiver checks them before a handshake, once a second at
 /// most, and reads them again if a file has changed, so that new certificates need no restart. Open
@@ -86,8 +86,8 @@ impl ReceiverTls {
         Self::load(Sources { cert: Pem::of_bytes(cert), key: Pem::of_bytes(key), client_ca: None })
     }
 
-    /// Requires a certificate of each sender, signed by one of the authorities in a file. A sender without
-    /// such a certificate is refused in the handshake.
+    /// Requires from each sender a certificate that one of the authorities in a file has signed. A sender
+    /// without such a certificate is refused in the handshake.
     ///
     /// With TLS 1.3, the receiver then sends one session ticket, from which [`Client`](crate::Client) learns
     /// that its certificate is accepted. A sender that closes its connection without having read the ticket
@@ -101,11 +101,11 @@ impl ReceiverTls {
         self.with_client_authorities(Pem::File(path.into()))
     }
 
-    /// Requires a certificate of each sender, signed by one of the authorities in a PEM text. Apart from
-    /// that, this function does the same as [`with_client_ca`](Self::with_client_ca).
+    /// Requires from each sender a certificate that one of the authorities in a PEM text has signed. Apart
+    /// from that, this function does the same as [`with_client_ca`](Self::with_client_ca).
     ///
     /// # Errors
-    /// As [`with_client_ca`](Self::with_client_ca).
+    /// Returns the same errors as [`with_client_ca`](Self::with_client_ca).
     pub fn with_client_ca_pem(self, authorities: &[u8]) -> Result<Self, TlsConfigError> {
         self.with_client_authorities(Pem::of_bytes(authorities))
     }
@@ -279,8 +279,8 @@ impl Sources {
 }
 
 /// A storage that drops every session. With this storage, rustls sends session tickets, but resumes no
-/// session. A ticket tells a sender that its certificate is accepted. A resumed session could have an earlier
-/// certificate.
+/// session. A ticket tells a sender that its certificate is accepted. A resumed session could still use an
+/// earlier certificate.
 #[derive(Debug)]
 struct Forgetful;
 
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_receiver_with_client_authorities_takes_their_senders_alone_and_follows_their_file() {
+    async fn only_senders_of_the_client_authorities_are_accepted_even_after_their_file_has_changed() {
         let (directory, authority, ca) = authority();
         let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
         let (old, new) = (Authority::new("old"), Authority::new("new"));

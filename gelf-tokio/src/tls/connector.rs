@@ -27,8 +27,8 @@ use super::verifier::Verifier;
 use crate::blocking::{self, Blocking};
 use crate::endpoint::{TlsOptions, without_zone};
 
-/// The time in which a receiver may refuse the sender's certificate after the handshake. It is longer than
-/// any round trip.
+/// The time for which the connector waits, after the handshake, for the receiver to accept or refuse the
+/// sender's certificate. This time is longer than any round trip.
 const VERDICT: Duration = Duration::from_secs(1);
 
 /// Makes TLS connections to one receiver.
@@ -122,14 +122,15 @@ impl Connector {
     /// certificate, for 1 s at most. Otherwise the sender would write many messages to a receiver that reads
     /// none of them.
     ///
-    /// The caller sets a time limit.
+    /// The caller has to set a time limit.
     ///
     /// # Errors
     /// Returns an error if a file is missing or invalid, if the certificate of either side is invalid, or if
     /// the receiver does not speak TLS. The source of the error is the error of rustls.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it completes, the connection is closed, and the connector is as before.
+    /// If the future is dropped before it completes, the connection is closed, and the connector is
+    /// unchanged.
     pub(crate) async fn connect<IO>(&mut self, io: IO) -> io::Result<TlsStream<IO>>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
@@ -182,7 +183,8 @@ impl Connector {
         let reading = self.reading.insert(blocking::spawn(move || sources.load(held))?);
         let read = reading.await;
         self.reading = None;
-        // Invalid files are an error until they are valid again: the held configuration has other stamps.
+        // Invalid files cause an error at each call until they are valid again, since their stamps differ
+        // from the stamps of the held configuration.
         let loaded = read??;
         self.loaded = Some(Arc::clone(&loaded));
         Ok(loaded)
@@ -195,7 +197,7 @@ impl Sources {
         self.ca.iter().chain(identity).filter_map(Pem::path)
     }
 
-    /// Returns the held configuration if no file has changed, otherwise a new one.
+    /// Returns the held configuration if no file has changed, otherwise a new configuration.
     fn load(&self, held: Option<Arc<Loaded>>) -> Result<Arc<Loaded>, TlsConfigError> {
         if let Some(own) = &self.config {
             let mut config = (**own).clone();
@@ -317,7 +319,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_connect_that_is_cancelled_leaves_one_reading_at_most_and_nothing_that_is_used() {
+    async fn cancelled_connects_leave_one_read_of_the_files_at_most_and_its_result_is_not_used() {
         let directory = Directory::new();
         let ca = directory.write("ca.pem", &Authority::new("a").pem());
         let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();

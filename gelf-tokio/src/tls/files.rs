@@ -16,14 +16,14 @@ use rustls::{InconsistentKeys, RootCertStore};
 use super::config_error::{Reason, TlsConfigError};
 use super::provider;
 
-/// The limit of a file in bytes. A file with Mozilla's authorities has 0.2 MiB. The limit protects against a
-/// path to a file of another kind.
+/// The maximum length of a file in bytes. A file with Mozilla's authorities has 0.2 MiB. The limit protects
+/// against a path to a file of another kind.
 const MAX_FILE_LEN: u64 = 4 * 1024 * 1024;
 
 /// The place of a PEM text.
 #[derive(Clone)]
 pub(super) enum Pem {
-    /// A text from the caller. It may have a private key, and is never shown.
+    /// A text from the caller. The text can contain a private key, and is never shown.
     Bytes(Arc<[u8]>),
     File(PathBuf),
 }
@@ -74,7 +74,7 @@ impl fmt::Debug for Pem {
     }
 }
 
-/// The metadata of a file. They differ if the file was replaced or its contents have changed.
+/// The metadata of a file. The metadata differ if the file was replaced or its contents have changed.
 ///
 /// Replacing a file changes the inode, even if the path is a symbolic link, as with Kubernetes and certbot.
 /// Writing into a file changes its times. On Unix, the stamp includes the time of the last status change: a
@@ -124,8 +124,8 @@ pub(super) fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, Tl
     }
 }
 
-/// Makes authorities of the certificates of a PEM text. A malformed certificate is an error: if it were
-/// skipped, connections would fail for a reason that is hard to find.
+/// Converts the certificates of a PEM text to trusted authorities. A malformed certificate is an error: if it
+/// were skipped, connections would fail for a reason that is hard to find.
 pub(super) fn authorities(
     pem: &Pem,
     certificates: &[CertificateDer<'static>],

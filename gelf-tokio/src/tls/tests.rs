@@ -41,7 +41,8 @@ fn key_of(issued: &Issued) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'stat
     (chain, PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap())
 }
 
-/// Returns a server's configuration with these versions, which asks for no certificate.
+/// Returns a server's configuration with the TLS versions `versions`. The configuration asks for no client
+/// certificate.
 pub(super) fn server_config(
     issued: &Issued,
     versions: &[&'static SupportedProtocolVersion],
@@ -57,7 +58,7 @@ fn roots(ca: &Path) -> RootCertStore {
     files::authorities(&pem, &files::certificates(&pem).unwrap()).unwrap()
 }
 
-/// Returns a server's configuration that asks for certificates of an authority.
+/// Returns a server's configuration that asks for client certificates of the authority in `client_ca`.
 fn asking_config(
     issued: &Issued,
     versions: &[&'static SupportedProtocolVersion],

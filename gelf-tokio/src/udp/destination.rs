@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::names::Names;
 use crate::resolve::Resolve;
 
-/// The size of the send buffer requested from the kernel: 128 chunks of 8 KiB.
+/// The size, in bytes, of the send buffer that is requested from the kernel: 128 chunks of 8 KiB.
 const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// The shortest time for a round over all addresses. Without this limit, each message to a destination that
@@ -114,7 +114,7 @@ impl Destination {
     }
 }
 
-/// Returns a socket for the first reachable address, or the error of the last.
+/// Returns a socket for the first reachable address, or the error of the last address.
 fn connect_to_first(addresses: impl Iterator<Item = SocketAddr>) -> io::Result<(SocketAddr, UdpSocket)> {
     let mut result = Err(io::ErrorKind::NotFound.into());
     for address in addresses {

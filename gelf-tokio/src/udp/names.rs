@@ -19,7 +19,7 @@ const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// The time limit of a lookup, after which the resolver is asked again.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The maximum number of addresses that are kept. A resolver may return any number of addresses.
+/// The maximum number of addresses that are kept. A resolver can return any number of addresses.
 const MAX_ADDRESSES: usize = 64;
 
 /// The addresses of a name. A task looks up the name, and ends when the `Names` are dropped.

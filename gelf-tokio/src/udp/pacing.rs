@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 /// The number of parts of one datagram. The bucket counts parts, so that each nanosecond adds a whole number
-/// of parts. This number is equal to the rate.
+/// of parts: as many as the rate has datagrams per second.
 const PER_DATAGRAM: u128 = NANOS_PER_SECOND;
 
 /// The time for which the bucket stores permission to send, since a timer fires up to some milliseconds late.

@@ -181,7 +181,8 @@ async fn permission(pacing: &mut Pacing, wanted: usize) -> usize {
 /// Hands datagrams to the operating system, and counts them when the system has taken them.
 ///
 /// An error may belong to an earlier datagram. The system call has then cleared the error, and has not sent
-/// the datagrams of this call. They are therefore tried once more. A second error belongs to them.
+/// the datagrams of this call. The datagrams are therefore sent once more. A second error belongs to these
+/// datagrams.
 async fn deliver(
     socket: &impl Socket,
     bytes: &[u8],
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_leaves_by_as_few_calls_as_there_are_64_chunks_in_it() {
+    async fn one_system_call_sends_up_to_64_chunks_of_a_message() {
         for (chunks, calls) in
             [(1, vec![1]), (2, vec![2]), (8, vec![8]), (64, vec![64]), (65, vec![64, 1]), (128, vec![64, 64])]
         {

@@ -1,4 +1,4 @@
-//! `UdpSender`, which sends messages as datagrams.
+//! Provides `UdpSender`, which sends messages as datagrams.
 
 use std::fmt;
 use std::io;
@@ -43,11 +43,12 @@ use crate::send::SendError;
 /// # One system call for many chunks
 ///
 /// On Linux, one system call (`UDP_SEGMENT`, udp(7)) hands over up to 64 chunks of up to 65,507 bytes in
-/// total. This takes half the processor time or less. The route to the destination may not support such a
-/// call, for example because datagrams are longer than a frame of the interface. Then these chunks and all
-/// later ones to that address are sent one by one, and [`UdpSenderStats::fallbacks`] counts the address. A
-/// capture on the sender's own machine shows the chunks of one system call as one datagram, since it sees
-/// them before they are cut; see [`set_segmentation`](Self::set_segmentation).
+/// total. This call takes at most half the processor time of one call for each chunk. The route to the
+/// destination may not support such a call, for example because datagrams are longer than a frame of the
+/// interface. Then these chunks and all later ones to that address are sent one by one, and
+/// [`UdpSenderStats::fallbacks`] counts the address. A capture on the sender's own machine shows the chunks
+/// of one system call as one datagram, since the capture sees the chunks before they are cut; see
+/// [`set_segmentation`](Self::set_segmentation).
 ///
 /// # Names
 ///
@@ -96,10 +97,10 @@ impl UdpSender {
     /// ones. If the host of the endpoint is an address, nothing is looked up.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// Returns the same errors as [`connect`](Self::connect).
     ///
     /// # Cancel safety
-    /// As [`connect`](Self::connect).
+    /// The same as for [`connect`](Self::connect).
     pub async fn connect_with_resolver(endpoint: &Endpoint, resolver: Arc<dyn Resolve>) -> io::Result<Self> {
         let Transport::Udp(options) = endpoint.transport() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the endpoint is not UDP"));
@@ -164,7 +165,7 @@ impl UdpSender {
     /// that has to be cut but is not a message.
     ///
     /// # Cancel safety
-    /// As [`send`](Self::send).
+    /// The same as for [`send`](Self::send).
     pub async fn send_payload(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.follow();
         let refused = self.stats().refused;
@@ -305,7 +306,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rate_is_kept_with_chunks_and_without_to_a_datagram() {
+    async fn a_rate_is_kept_to_one_datagram_with_and_without_chunks() {
         let sink = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         for rate in [1_u64, 10, 100, 1000, 20_000] {
             let uri = format!("gelf://{}?compression=none&rate={rate}", sink.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! A client over HTTP: the answer to a request decides the outcome of the request's messages.
+//! Tests a client over HTTP: the answer to a request decides the outcome of the request's messages.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Arrivals and counters of a client while its destination is down, slow or unreachable, and while the client
-//! ends.
+//! Tests the arrivals and counters of a client while its destination is down, slow or unreachable, and while
+//! the client ends.
 
 mod broken;
 mod cancelled;

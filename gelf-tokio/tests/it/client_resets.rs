@@ -1,4 +1,4 @@
-//! A client whose connections are reset.
+//! Tests a client whose connections are reset.
 //!
 //! A connection that has proven itself settles messages (gives them their outcome) when the receiver's kernel
 //! has acknowledged them. All other messages, and all messages of a connection that has not proven itself,
@@ -30,7 +30,7 @@ fn frame_len(receipt: u64) -> usize {
 }
 
 /// Resets a proven connection after each possible number of bytes of two frames. A frame that arrived whole
-/// is not sent again. Every other frame is sent again once, from its first byte.
+/// is not sent again. A frame that did not arrive whole is sent again once, from its first byte.
 #[tokio::test]
 async fn a_reset_at_any_byte_of_two_frames_loses_nothing_and_repeats_no_acknowledged_frame() {
     for first in (0..=frame_len(1) + frame_len(2)).step_by(128) {
@@ -94,9 +94,9 @@ const ROUNDS: usize = 16;
 /// The effects of resets, each after a random number of bytes.
 struct Resets {
     lost: Vec<u64>,
-    /// Number of bytes that were acknowledged but not read.
+    /// The number of bytes that were acknowledged but not read.
     unread: usize,
-    /// Number of bytes that were read of frames whose other bytes were not read.
+    /// The number of bytes that were read of frames that were not read to their end.
     in_part: usize,
     stats: ClientStats,
 }
@@ -116,7 +116,8 @@ impl Session {
         self.stream.read_buf(read).await
     }
 
-    /// Reads all bytes that have arrived, except an incomplete TLS record. No bytes may arrive meanwhile.
+    /// Reads all bytes that have arrived, except an incomplete TLS record. The caller ensures that no bytes
+    /// arrive meanwhile.
     async fn drain(&mut self, read: &mut Vec<u8>) {
         while tokio::time::timeout(Duration::from_millis(2), self.read(read)).await.is_ok() {}
     }
@@ -199,7 +200,7 @@ async fn resets(sink: Sink, seed: u64, drained: bool) -> Resets {
         let wanted = (random >> 33) as usize % 40_000;
         let mut session = sink.accept().await;
         let mut read = Vec::new();
-        // Every other connection proves itself before the reset.
+        // Each second connection proves itself before the reset.
         let settled = sending.stats().acknowledged;
         while read.len() < wanted || (round % 2 == 0 && sending.stats().acknowledged == settled) {
             within("bytes", session.read(&mut read)).await.unwrap();

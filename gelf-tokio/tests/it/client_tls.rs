@@ -1,4 +1,4 @@
-//! A client over TLS: rotated certificates, invalid files, and several hosts.
+//! Tests a client over TLS with rotated certificates, invalid files, and several hosts.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use crate::support::account::assert_account;
 use crate::support::certificates::{Authority, Directory};
 use crate::support::outages::{LIMIT, Sending, receipt_of, within};
 
-/// Returns a receiver with the certificate `server`. With `clients.pem` it requires client certificates.
+/// Returns a receiver with the certificate `server`. If the file `clients.pem` exists, the receiver requires
+/// client certificates.
 async fn receiver(files: &Directory) -> TcpReceiver {
     let mut tls = ReceiverTls::from_pem_files(files.path("server.pem"), files.path("server.key")).unwrap();
     let clients = files.path("clients.pem");

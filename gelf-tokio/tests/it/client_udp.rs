@@ -1,4 +1,4 @@
-//! A client over UDP and its receipts.
+//! Tests a client over UDP and its receipts.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -66,7 +66,7 @@ async fn a_message_without_a_timestamp_gets_the_time_of_its_queueing() {
         let before = Timestamp::from(SystemTime::now());
         client.send(&Message::new("h", "m")).await.unwrap();
         let after = Timestamp::from(SystemTime::now());
-        // The driver sends the messages later. The time at which it sends them does not count.
+        // The driver sends the messages later. The time of sending does not count.
         tokio::time::sleep(Duration::from_millis(5)).await;
         tokio::spawn(driver.run());
         let mut stamped = Vec::new();
@@ -141,7 +141,7 @@ async fn a_message_that_exceeds_128_chunks_does_not_affect_others() {
 #[tokio::test]
 async fn overflow_truncate_cuts_and_marks_a_message_that_exceeds_128_chunks() {
     let (mut receiver, address) = bound().await;
-    // 128 chunks of 188 bytes, uncompressed.
+    // At most 128 chunks of 188 bytes fit, without compression.
     let options = "compression=none&datagram_size=200&overflow=truncate";
     let sending = Sending::start(&endpoint(address, options));
     let long = "0123456789".repeat(10_000);

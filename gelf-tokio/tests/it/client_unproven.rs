@@ -1,4 +1,4 @@
-//! Receivers that acknowledge messages and throw them away.
+//! Tests a client with receivers that acknowledge messages and throw them away.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::outages::{LIMIT, Sending, Sink, tcp};
 
 /// Serves connections: reads some bytes if `reads` is set, writes `answer`, and ends the connection. After
 /// three broken connections, a sink takes over, and must receive each message once. Returns the client's last
-/// error from before the sink.
+/// error before the sink took over.
 async fn until_repaired(reads: bool, answer: &'static [u8], messages: u64) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -52,9 +52,10 @@ async fn messages_to_a_receiver_that_answers_or_ends_its_connection_at_once_are_
     for (reads, answer, messages, expected) in [
         (true, &alert[..], 100, "TLS alert (15 03)"),
         (true, bad_request, 100, "\"HTTP/1.1 400 Bad Request\""),
-        // Like a load balancer without a target: the end is a reset, since the messages are unread.
+        // The receiver acts like a load balancer without a target: it resets the connection, since the
+        // messages are unread.
         (false, b"", 100, ""),
-        // The receiver ends its connection in order, soon after it has read.
+        // The receiver ends its connection without an error, soon after it has read.
         (true, b"", 1, ""),
     ] {
         let error = until_repaired(reads, answer, messages).await;
@@ -62,8 +63,8 @@ async fn messages_to_a_receiver_that_answers_or_ends_its_connection_at_once_are_
     }
 }
 
-/// After a connection has failed before it has proven itself, the next connection carries only one buffer
-/// until it is proven. Thus little is sent again.
+/// After a connection has failed before it has proven itself, the next connection carries only one buffer of
+/// 64 KiB until it has proven itself. Thus little is sent again.
 #[tokio::test]
 async fn after_an_unproven_connection_the_next_connection_carries_64_kib_until_it_is_proven() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -90,8 +91,8 @@ async fn after_an_unproven_connection_the_next_connection_carries_64_kib_until_i
     reading.await.unwrap();
 }
 
-/// The connection has proven itself, so its messages get the outcome `Acknowledged`. The counter says how
-/// many of them may be lost.
+/// The connection has proven itself, so its messages get the outcome `Acknowledged`. The counter
+/// `possibly_lost` says how many of these messages may be lost.
 #[tokio::test]
 async fn messages_before_a_late_reset_or_answer_are_counted_as_possibly_lost() {
     for answer in [None, Some(&b"HTTP/1.1 408 Request Timeout\r\n\r\n"[..])] {

@@ -1,5 +1,5 @@
-//! Options, counters and connections of the HTTP receiver. The HTTP vectors of the conformance suite test the
-//! receiver's answers and payloads.
+//! Tests the options, counters and connections of the HTTP receiver. The HTTP vectors of the conformance
+//! suite test the receiver's answers and payloads.
 
 use crate::support::http_client::{
     Client, GUARD, Item, M, adds_up, during, exchange, gzip, post, post_chunked, receiver, request,

@@ -1,5 +1,5 @@
-//! The HTTP receiver with hostile clients and clients of other protocols: an invalid request affects no other
-//! request.
+//! Tests the HTTP receiver with hostile clients and clients of other protocols: an invalid request affects no
+//! other request.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! Limits of the HTTP receiver's connections, and the counters of their ends.
+//! Tests the limits of the HTTP receiver's connections, and the counters of ended connections.
 
 use std::io::ErrorKind;
 use std::time::Duration;

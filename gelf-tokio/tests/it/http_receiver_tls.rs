@@ -1,4 +1,5 @@
-//! The HTTP receiver over TLS: with our own senders, other clients, and clients that do not shake hands.
+//! Tests the HTTP receiver over TLS: with our own senders, other clients, and clients that do not shake
+//! hands.
 
 use std::io;
 use std::net::SocketAddr;
@@ -113,7 +114,7 @@ async fn the_sender_offers_http_1_1_and_no_other_alpn_protocol() {
         hello
     };
     let (_, hello) = tokio::join!(sender.send_payload(b"{}"), serve);
-    // The extension of RFC 7301: its number, its length, and a list of one name.
+    // This is the extension of RFC 7301: its number, its length, and a list of one name.
     let list = b"\0\x10\0\x0b\0\x09\x08http/1.1";
     assert!(hello.windows(list.len()).any(|bytes| bytes == list), "{hello:?}");
 }
@@ -173,7 +174,7 @@ async fn a_handshake_may_take_10_s() {
 #[tokio::test]
 async fn half_open_handshakes_end_in_time_and_keep_nobody_waiting() {
     let mut secured = Secured::start(|_| {}).await;
-    // The header of a record, and the beginning of a handshake message.
+    // These bytes are the header of a record, and the beginning of a handshake message.
     let hello = b"\x16\x03\x01\x02\0\x01\0";
     let _silent = connect_from(2, secured.address);
     let mut half = connect_from(2, secured.address);

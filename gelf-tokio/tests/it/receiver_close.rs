@@ -1,5 +1,5 @@
-//! Receivers that are closed while senders are active: every message that was acknowledged or answered is
-//! delivered.
+//! Tests receivers that are closed while senders are active: every message that was acknowledged or answered
+//! is delivered.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use gelf_tokio::{TcpReceiver, TcpSender};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// Number of times that each test closes a receiver.
+/// The number of times that each test closes a receiver.
 const RUNS: u64 = 20;
 
 const SENDERS: u64 = 6;
@@ -20,7 +20,7 @@ const SENDERS: u64 = 6;
 /// The time limit of each `close`. The receivers of these tests close earlier.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// Time limit of each step.
+/// The time limit of each step.
 const GUARD: Duration = Duration::from_secs(60);
 
 fn message(sender: u64, number: u64) -> Message<'static> {

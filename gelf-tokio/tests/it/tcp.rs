@@ -1,4 +1,4 @@
-//! Senders and receivers over TCP on the loopback.
+//! Tests senders and receivers over TCP on the loopback.
 
 use std::net::SocketAddr;
 use std::time::Duration;

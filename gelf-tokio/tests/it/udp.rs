@@ -1,4 +1,4 @@
-//! Senders and receivers over UDP on the loopback.
+//! Tests senders and receivers over UDP on the loopback.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! `UdpSender` with a host name whose addresses change or whose lookup fails.
+//! Tests `UdpSender` with a host name whose addresses change or whose lookup fails.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -149,7 +149,8 @@ async fn after_a_refusal_the_next_address_is_tried() {
     for _ in 0..20 {
         send(&mut sender).await;
     }
-    // Each refusing address loses one message; the next send reports the refusal and moves on.
+    // Each address that refuses loses one message. The next send reports the refusal and uses the next
+    // address.
     assert_eq!((received(&good), sender.stats().reroutes), (14, 3));
     assert_eq!(sender.peer_addr().unwrap(), good_address);
     assert_eq!((sender.stats().messages, sender.stats().refused), (20, 3));

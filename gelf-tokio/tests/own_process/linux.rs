@@ -1,4 +1,4 @@
-//! The harness of these tests.
+//! The harness of the tests that need separate processes.
 //!
 //! The standard harness is not used, because this program also runs as the other process of a test. Tests run
 //! one after another, so that the memory and time that a test measures belong to that test. An argument that

@@ -1,4 +1,4 @@
-//! The invariants of a client's counters.
+//! Checks the invariants of a client's counters.
 
 use gelf_tokio::stats::ClientStats;
 

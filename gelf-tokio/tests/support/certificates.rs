@@ -1,5 +1,5 @@
-//! Certificates for tests: authorities, their certificates, and a directory of PEM files that is removed on
-//! drop.
+//! Creates certificates for tests: authorities, their certificates, and a directory of PEM files that is
+//! removed on drop.
 #![allow(dead_code, unreachable_pub, reason = "not every test uses all of it")]
 
 use std::path::{Path, PathBuf};
@@ -85,8 +85,8 @@ impl Authority {
 }
 
 impl Issued {
-    /// Creates a certificate that its own key has signed. With `is_authority`, the certificate is one of an
-    /// authority, like the certificates that `openssl req -x509` makes.
+    /// Creates a certificate that its own key has signed. If `is_authority` is true, the certificate is the
+    /// certificate of an authority, like the certificates that `openssl req -x509` makes.
     pub fn self_signed(names: &[&str], (from, until): (Day, Day), is_authority: bool) -> Self {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();

@@ -1,4 +1,4 @@
-//! An HTTP client that sends given bytes.
+//! Provides an HTTP client that sends given bytes.
 #![allow(dead_code, unreachable_pub, reason = "not every test uses all of it")]
 
 use std::future::Future;

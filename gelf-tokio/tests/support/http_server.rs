@@ -1,4 +1,4 @@
-//! An HTTP server that answers with given bytes.
+//! Provides an HTTP server that answers with given bytes.
 #![allow(dead_code, unreachable_pub, reason = "not every test uses all of it")]
 
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! Numbered messages, and the comparison of the messages that arrived with the expected messages.
+//! Provides numbered messages, and compares the messages that arrived with the expected messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Support for tests of outages: a client, a receiver that checks its messages, and a resolver.
+//! Supports tests of outages with a client, a receiver that checks its messages, and a resolver.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -21,7 +21,7 @@ use super::account::assert_account;
 pub use super::oracle::text;
 use super::oracle::{Report, receipt, receipt_in};
 
-/// Time limit of each step.
+/// The time limit of each step.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Panics if a future takes longer than [`LIMIT`].
@@ -194,11 +194,11 @@ pub struct Heard {
     /// The addresses of all accepted connections.
     pub peers: Vec<SocketAddr>,
     pub open: usize,
-    /// Number of connections that the client ended in order.
+    /// The number of connections that the client ended without an error.
     pub ended: u64,
-    /// Number of connections that the client reset.
+    /// The number of connections that the client reset.
     pub reset: u64,
-    /// Number of connections that ended within a frame.
+    /// The number of connections that ended within a frame.
     pub cut_frames: u64,
     /// Frames that are not messages.
     pub bad_frames: Vec<String>,
@@ -249,7 +249,8 @@ impl Sink {
         self.instructions.send_modify(|instructions| instructions.unread = connections);
     }
 
-    /// Sets whether the sink closes its side of a connection that the client has ended. Default: yes.
+    /// Sets whether the sink closes its side of a connection that the client has ended. The default is
+    /// `true`.
     pub fn set_ending(&self, ends: bool) {
         self.instructions.send_modify(|instructions| instructions.ends = ends);
     }
@@ -392,7 +393,7 @@ fn hear_payload(payload: &[u8], heard: &mut Heard) {
     }
 }
 
-/// Result of a lookup.
+/// The result of a lookup.
 #[derive(Clone, Debug)]
 pub enum Answer {
     Addresses(Vec<SocketAddr>),

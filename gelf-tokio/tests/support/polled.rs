@@ -1,4 +1,4 @@
-//! Futures that are dropped before they are ready.
+//! Polls futures, and drops them before they are ready.
 #![allow(unreachable_pub, reason = "it is a module of two crates")]
 
 use std::future::poll_fn;

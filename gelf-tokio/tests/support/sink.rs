@@ -1,4 +1,4 @@
-//! Receivers that reset connections at exact bytes.
+//! Provides receivers that reset connections at exact bytes.
 //!
 //! A socket filter (`SO_ATTACH_FILTER`, socket(7)) applies before TCP: a dropped packet is never
 //! acknowledged, and neither are bytes that were cut off. A test therefore knows exactly which bytes the
@@ -70,7 +70,7 @@ pub(crate) fn drop_all(stream: &impl AsFd) {
     SockRef::from(stream).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)]).unwrap();
 }
 
-/// Returns the number of unread bytes. No bytes may arrive meanwhile.
+/// Returns the number of unread bytes. The caller ensures that no bytes arrive meanwhile.
 pub(crate) fn unread(stream: &impl AsFd) -> usize {
     let mut buffer = Vec::<u8>::with_capacity(256 * 1024);
     match SockRef::from(stream).peek(buffer.spare_capacity_mut()) {

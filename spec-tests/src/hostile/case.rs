@@ -1,5 +1,5 @@
-//! Defines the cases. A case holds the bytes of an input, whereas a vector file may describe how to build
-//! them.
+//! Defines a case, which is one input of the fuzzer. A case holds the bytes of the input, whereas a vector
+//! file can describe how to build the bytes.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(super) enum Case {
 /// A datagram with its time and sender.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Datagram {
-    /// Time in milliseconds.
+    /// Time of arrival in milliseconds, counted from the start of the case.
     pub(super) at: u32,
     /// Name of the sender.
     pub(super) from: char,
@@ -44,8 +44,8 @@ impl Datagram {
     }
 }
 
-/// Names of results that are a choice in `DECISIONS.md` or a limit of gelf-core. If the result of a subject
-/// differs, the subject deviates but does not fail.
+/// Names of results for which `DECISIONS.md` makes a choice or gelf-core has a limit. A subject with another
+/// result deviates but does not fail.
 const CHOICES: [&str; 10] = [
     "Conflict",
     "LevelRange",
@@ -102,7 +102,7 @@ impl Case {
         }
     }
 
-    /// Returns one of the [`parts`](Self::parts).
+    /// Returns the part with this index in [`parts`](Self::parts).
     pub(super) fn part_mut(&mut self, at: usize) -> Option<&mut Vec<u8>> {
         match self {
             Self::Payload(payload) => (at == 0).then_some(payload),
@@ -126,8 +126,8 @@ impl Case {
         }
     }
 
-    /// Returns whether several senders use the same chunk id. For such chunks, the expected result is a
-    /// choice, too.
+    /// Returns whether several senders use the same message id in their chunks. The expected result for these
+    /// chunks is a choice of `DECISIONS.md`, too.
     fn has_senders_of_one_id(&self) -> bool {
         let Self::Datagrams(datagrams) = self else { return false };
         let mut senders = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Minimises findings.
+//! Minimises the input of a finding: removes parts of the input that the fault of the subject does not need.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -9,8 +9,8 @@ use super::case::{Case, Datagram};
 use super::{Asker, Fault, HostileOptions, Oracle};
 use crate::brackets::{Scanner, Token};
 
-/// Returns a smaller case that has the same fault. Also returns the result of gelf-core for this case, and
-/// the fault.
+/// Returns a smaller case that causes the same fault. Also returns the result of gelf-core for the smaller
+/// case, and the fault that the smaller case causes.
 pub(super) fn minimise(
     case: Case,
     fault: Fault,
@@ -24,7 +24,8 @@ pub(super) fn minimise(
         asks_left: options.minimise_asks,
         deadline: Instant::now() + options.minimise_time,
     };
-    // Removing few bytes at a time takes many requests, so `least` starts large and shrinks later.
+    // `least` is the minimum number of bytes that are removed at once. It starts large, because removing few
+    // bytes at a time takes many requests.
     let mut least = 64;
     loop {
         let before = search.size();
@@ -53,13 +54,13 @@ impl Search<'_, '_, '_> {
         self.asks_left == 0 || Instant::now() >= self.deadline
     }
 
-    /// Returns the size to minimise: the sum of bytes and steps. Steps count, because an empty datagram is an
-    /// input, too.
+    /// Returns the size to minimise: the number of bytes plus the number of datagrams or pieces. An empty
+    /// datagram counts, because it is an input, too.
     fn size(&self) -> usize {
         self.best.0.bytes() + self.best.0.parts().len()
     }
 
-    /// Keeps the case if it has the same fault.
+    /// Keeps the case as the best case if it causes the same fault. Returns whether it is kept.
     fn try_case(&mut self, case: Case) -> Result<bool, String> {
         if self.is_over() || case == self.best.0 {
             return Ok(false);
@@ -75,7 +76,8 @@ impl Search<'_, '_, '_> {
         }
     }
 
-    /// Tries the case uncompressed, unchunked, in one piece, at one time and from one sender.
+    /// Tries simpler forms of the case: uncompressed, unchunked, in one piece, at one time, or from one
+    /// sender.
     fn simplify(&mut self) -> Result<(), String> {
         match self.best.0.clone() {
             Case::Payload(_) => {}
@@ -155,7 +157,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes members of objects, each with a comma.
+    /// Removes members of objects and elements of arrays, each with one comma.
     fn remove_members(&mut self) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
             // Members are removed from last to first, so that the remaining ranges stay valid.
@@ -200,8 +202,8 @@ fn members(bytes: &[u8]) -> Vec<Range<usize>> {
             Some(Token::Open) => starts.push((at + 1, true)),
             Some(Token::Comma) => {
                 if let Some((start, is_first)) = starts.last_mut() {
-                    // The range of the first member has the comma after it, other ranges have the comma
-                    // before them.
+                    // The range of a first member includes the comma after the member. Any other range
+                    // includes the comma before its member.
                     ranges.push(if *is_first { *start..at + 1 } else { *start..at });
                     (*start, *is_first) = (at, false);
                 }

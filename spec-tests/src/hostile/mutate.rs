@@ -1,4 +1,4 @@
-//! Mutates cases.
+//! Mutates cases, the generated inputs of the fuzzer.
 
 use gelf_core::{Compression, CompressionLevel, wire::Compressor};
 
@@ -6,10 +6,10 @@ use super::case::{Case, Datagram};
 use super::messages;
 use crate::numbers::Numbers;
 
-/// Maximum size of a part, in bytes.
+/// Maximum size of a payload, a datagram or a piece of a stream, in bytes.
 const MAX_PART_BYTES: usize = 1 << 20;
 
-/// Maximum number of steps of a case.
+/// Maximum number of datagrams or pieces of a case.
 const MAX_STEPS: usize = 300;
 
 /// Maximum size of a case, in bytes.
@@ -157,7 +157,7 @@ fn value(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     part.splice(colon + 1..colon + 1 + len, numbers.word(VALUES).bytes());
 }
 
-/// Inserts nested brackets, closed or not.
+/// Inserts nested brackets. In half of the cases, the brackets are closed.
 fn nest(part: &mut Vec<u8>, at: usize, numbers: &mut Numbers) {
     let levels = numbers.pick(&[2, 126, 127, 128, 129, 1000, 20_000]);
     let (open, close) = numbers.pick(&[("[", "]"), ("{\"a\":", "}"), ("[{\"\":", "}]")]);
@@ -178,7 +178,8 @@ fn nest(part: &mut Vec<u8>, at: usize, numbers: &mut Numbers) {
     }
 }
 
-/// Changes the order, times, senders or encoding of the steps.
+/// Changes the order, the times, the senders or the encoding of the datagrams or pieces. Moves a payload to
+/// another transport.
 fn steps(case: &mut Case, numbers: &mut Numbers) {
     match case {
         Case::Payload(payload) => {
@@ -245,14 +246,14 @@ fn datagrams(datagrams: &mut Vec<Datagram>, numbers: &mut Numbers) {
     }
 }
 
-/// Compresses data that inflates to up to a few MiB: long text, white space, nesting, or repeated
-/// compression.
+/// Compresses data that inflates to at most about 9 MiB: long text, white space, nested brackets, or data
+/// that is already compressed.
 fn bomb(payload: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let level = CompressionLevel::default();
     let compression = numbers.pick(&[0, 1]);
     let compression = if compression == 0 { Compression::Gzip(level) } else { Compression::Zlib(level) };
     let compress = |bytes: &[u8]| Compressor::new(compression).compress(bytes).to_vec();
-    // The largest length exceeds the limit of receivers.
+    // The largest length exceeds the limit of gelf-core and Graylog for inflated data, 8 MiB.
     let len = match numbers.below(10) {
         0 => 9 << 20,
         1 => 3 << 20,

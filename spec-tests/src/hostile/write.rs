@@ -6,7 +6,7 @@ use super::case::Case;
 use super::{Fault, Oracle};
 use crate::report::merged;
 
-/// Returns a file of schema 1 with one vector.
+/// Returns the text of a vector file that has one vector.
 pub(super) fn file(
     id: &str,
     case: &Case,

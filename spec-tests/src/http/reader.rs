@@ -285,7 +285,8 @@ impl ResponseReader {
         self.read(false)
     }
 
-    /// Ends the connection. If the body of the current answer ends with the connection, returns the answer.
+    /// Tells the reader that the connection has ended. Returns the current answer if its body has neither
+    /// `Content-Length` nor chunks, and so lasts until the end of the connection.
     pub fn end(&mut self) -> Option<Response> {
         self.read(true)?.ok()
     }

@@ -63,7 +63,7 @@ impl LiveHttp {
         Ok(Self { host: host.to_owned(), path: path.to_owned(), ..Self::new(address) })
     }
 
-    /// Returns the setups of a receiver under test that together cover all HTTP vectors.
+    /// Returns several setups of the receiver at this address. Together, the setups cover all HTTP vectors.
     pub fn setups(address: SocketAddr) -> Vec<Self> {
         let plain = Self::new(address);
         let header = Some(("X-Gelf-Token".to_owned(), "s3cret".to_owned()));
@@ -201,7 +201,8 @@ pub(super) fn exchange(
                 }
             };
             let answer = open.ask(&parts, request, timeout);
-            // The receiver has closed the connection after an earlier answer, so the request is sent again.
+            // If the receiver has closed the connection after an earlier answer, the request is sent again on
+            // a new connection.
             let is_stale = matches!(answer, (ObservedAnswer::Closed, _)) && open.answered > 0;
             if is_stale {
                 continue;
@@ -241,7 +242,8 @@ impl Connection {
             if at > 0 {
                 sleep(PAUSE);
             }
-            // A receiver may answer and close before it has read the whole request.
+            // A receiver is allowed to answer and to close the connection before it has read the whole
+            // request.
             if self.stream.write_all(part).and_then(|()| self.stream.flush()).is_err() {
                 break;
             }

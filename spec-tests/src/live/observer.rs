@@ -19,9 +19,9 @@ use crate::program::{MAX_LINES, Program, read_lines};
 /// Source of a receiver's output.
 #[derive(Clone, Debug)]
 pub enum Observe {
-    /// Standard output of a program, given as a shell command line. The program may be the receiver itself.
+    /// Standard output of a program, given as a shell command line. The program can be the receiver itself.
     Command(String),
-    /// Connections to this address, opened by the receiver's output.
+    /// Connections that the receiver opens to this address for its output.
     Listen(SocketAddr),
 }
 
@@ -93,7 +93,7 @@ impl Observer {
 
     fn listener(address: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address)?;
-        // The thread polls the listener, so that it can end after the observer is dropped.
+        // The thread polls the listener, so that the thread can end after the observer is dropped.
         listener.set_nonblocking(true)?;
         let (sender, lines) = sync_channel(MAX_LINES);
         let stop = Arc::new(AtomicBool::new(false));

@@ -40,8 +40,8 @@ const MAX_DATAGRAM_BYTES: usize = 65_507;
 /// accepts this size.
 const CHUNK_BYTES: u16 = 1420;
 
-/// Factors by which a real clock may be too slow or too fast. If scaling the times of a vector by one of
-/// these factors changes the result, the vector is not sent.
+/// Factors by which a real clock can be too slow or too fast. A vector is not sent if scaling its times by
+/// one of these factors changes its result.
 const CLOCK_SLACK: [f64; 2] = [0.98, 1.02];
 
 /// Converts a request to a plan, or returns the reason why the request cannot be sent. `key` makes the chunk
@@ -107,7 +107,8 @@ pub(super) fn plan<'v>(
     }
 }
 
-/// Converts a payload to the body of a request, if the receiver reads the body as one payload.
+/// Converts a payload to the body of a request. Refuses a payload that the receiver would not read as one
+/// message.
 fn post(mut payload: Vec<u8>, http: &LiveHttp) -> Result<Result<Plan<'static>, String>, String> {
     let refuse = |why: &str| Ok(Err(why.to_owned()));
     if payload.len() >= http.max_body {
@@ -125,7 +126,7 @@ fn post(mut payload: Vec<u8>, http: &LiveHttp) -> Result<Result<Plan<'static>, S
     Ok(Ok(Plan::Post(payload)))
 }
 
-/// Splits a payload into chunks, if that is possible.
+/// Splits a payload into chunks. Returns `None` if there would be more than 128 chunks.
 fn cut(payload: &[u8]) -> Option<Vec<Vec<u8>>> {
     let sizes = [CHUNK_BYTES, 8192, u16::MAX];
     sizes.into_iter().find_map(|size| chunks(DatagramSize::new(size)?, payload))

@@ -40,7 +40,7 @@ impl Delivery {
             ways.insert(Way::EmptySingleChunk);
         }
         if chunks.is_sorted_by(|(_, one), (_, next)| one.len() >= next.len()) {
-            // The usual order: only the last chunk is shorter.
+            // This is the usual order, in which only the last chunk is shorter.
         } else {
             ways.insert(Way::ShorterFirst);
         }
@@ -58,7 +58,7 @@ impl Delivery {
         Self::new(Transport::Udp, ways, sent.iter().map(Vec::len).max().unwrap_or(0), inspection)
     }
 
-    /// Describes a message in a frame, given without its null byte.
+    /// Describes a message in a frame. `frame` does not include the null byte at the end.
     pub fn frame(frame: &[u8], inspection: &Inspection) -> Self {
         let mut ways = BTreeSet::new();
         add_compression(frame, &mut ways);
@@ -79,8 +79,8 @@ impl Delivery {
         let names = inspection
             .violations
             .iter()
-            // R40 is left out, because the rules of receivers use its name, `CompressionHeader`, for
-            // compressed data with an invalid header.
+            // Violations of R40 are left out. Their name is `CompressionHeader`, and the rules of receivers
+            // use this name for compressed data with an invalid header.
             .filter(|violation| violation.rule != "R40")
             .map(|violation| violation.name.clone());
         Self { transport, ways, members: members(payload), names: names.collect(), longest }

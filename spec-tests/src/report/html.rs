@@ -1,4 +1,4 @@
-//! Results as one self-contained HTML page.
+//! Writes results as one self-contained HTML page.
 
 use serde_json::Value;
 

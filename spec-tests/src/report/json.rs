@@ -1,11 +1,12 @@
-//! Results as JSON, either of one subject or as the data of the HTML page.
+//! Converts results to JSON, for the report on one subject and for the data of the HTML page.
 
 use serde_json::{Value, json};
 
 use crate::judge::Verdict;
+use crate::rules::{decision, rules};
 use crate::run::{Outcome, Results};
 use crate::subject::Description;
-use crate::vector::{Mode, Topic, rules};
+use crate::vector::{Mode, Topic};
 use crate::{describe_expected, describe_input};
 
 /// Returns the results of subjects, with the vectors and rules that they refer to.
@@ -20,12 +21,20 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
                 "topic": topic.topic,
                 "title": vector.title,
                 "rule": vector.rule,
+                "demand": vector.demand(),
                 "input": describe_input(vector),
                 "strict": describe_expected(strict),
                 "lenient": describe_expected(lenient),
             });
-            match &vector.origin {
+            let entry = match &vector.origin {
                 Some(origin) => super::merged(entry, json!({"origin": origin})),
+                None => entry,
+            };
+            match decision(&vector.id) {
+                Some(decision) => {
+                    let choice = format!("{}, because {}", decision.text, decision.reason);
+                    super::merged(entry, json!({"choice": choice}))
+                }
                 None => entry,
             }
         })
@@ -34,8 +43,8 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
     let has_http = topics.iter().any(|topic| topic.topic == "http");
     let rules: serde_json::Map<String, Value> = rules()
         .into_iter()
-        .filter(|(rule, _)| has_http || !HTTP_RULES.contains(rule))
-        .map(|(rule, text)| (rule.to_owned(), Value::from(text)))
+        .filter(|rule| has_http || !HTTP_RULES.contains(&rule.name))
+        .map(|rule| (rule.name.to_owned(), json!({"text": rule.text, "source": rule.source})))
         .collect();
     let subjects: Vec<Value> = results
         .iter()
@@ -51,13 +60,13 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
             })
         })
         .collect();
-    json!({"schema": 1, "rules": rules, "vectors": vectors, "subjects": subjects})
+    json!({"schema": 2, "rules": rules, "vectors": vectors, "subjects": subjects})
 }
 
 /// Rules that only HTTP vectors test.
 const HTTP_RULES: [&str; 4] = ["R28", "R29", "R41", "R42"];
 
-/// Returns whether the subject receives, sends, or both.
+/// Returns the role of the subject in words: it receives, sends, or does both.
 pub(super) fn role(results: &Results) -> &'static str {
     let asked = |sending: bool| {
         let of_kind = |outcome: &&Outcome| outcome.id.starts_with('E') == sending;

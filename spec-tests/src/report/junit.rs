@@ -1,4 +1,4 @@
-//! Results as JUnit XML for CI systems.
+//! Writes results as JUnit XML for CI systems.
 
 use std::fmt::Write;
 

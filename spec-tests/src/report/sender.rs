@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::Style;
 use crate::inspect::Severity;
 use crate::receivers::{Effect, Transport};
+use crate::rules::rules_of;
 use crate::sender::{Example, Figures, HttpTally, Kind, ReceiverTally, Tally, Violations};
 use crate::text::{counted, grouped};
-use crate::vector::rules;
 
 /// Maximum number of senders in the text report.
 const MAX_SENDERS: usize = 10;
@@ -86,7 +86,7 @@ fn senders(out: &mut String, tally: &Tally<'_>) {
 fn violations(out: &mut String, tally: &Tally<'_>, severity: Severity, style: Style) {
     let of_severity = |(kind, _): &(&Kind, &Violations)| kind.severity() == severity;
     let (title, colour) = match severity {
-        Severity::Broken => ("Broken: forbidden by the specification", "31"),
+        Severity::Broken => ("Broken: forbidden, by the source in parentheses", "31"),
         Severity::Odd => ("Odd: allowed, but not accepted by all receivers", "33"),
     };
     let mut rule = "";
@@ -115,9 +115,9 @@ fn shown(Example { source, transport, text, bytes }: &Example) -> String {
     format!("{} {source}: {}", transport.word(), parts.collect::<Vec<_>>().join(": "))
 }
 
-/// Returns the text of a rule.
-fn says(rule: &str) -> &'static str {
-    rules().into_iter().find(|(known, _)| *known == rule).map_or("", |(_, text)| text)
+/// Returns the text of a rule, and its source in parentheses.
+fn says(rule: &str) -> String {
+    rules_of(rule).first().map(|rule| format!("{} ({})", rule.text, rule.source)).unwrap_or_default()
 }
 
 fn receivers(out: &mut String, tally: &Tally<'_>, style: Style) {

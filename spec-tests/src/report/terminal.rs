@@ -3,12 +3,20 @@
 use std::fmt::Write;
 
 use crate::judge::Verdict;
-use crate::run::{Outcome, Results};
-use crate::vector::{Mode, Topic, Vector, rules};
+use crate::rules::{decision, rules_of};
+use crate::run::{Outcome, Results, Score};
+use crate::vector::{Demand, Mode, Topic, Vector};
 use crate::{describe_expected, describe_input};
 
-/// Maximum number of unexpected outcomes that are explained.
-const EXPLAINED: usize = 5;
+/// The verdicts that are counted beside the score.
+const COUNTED: [Verdict; 5] =
+    [Verdict::Deviates, Verdict::Fails, Verdict::Crashes, Verdict::NoAnswer, Verdict::Skipped];
+
+/// The meaning of the columns of the score.
+const COLUMNS: &str = "\
+takes: what every implementation has to take, as passed/asked. refuses: what none may take.
+free: choices, which count in no score. explain ID has the reasons.
+";
 
 /// The style of the output.
 #[derive(Clone, Copy, Debug)]
@@ -33,15 +41,14 @@ impl Style {
     }
 }
 
-/// Returns a table by topic, and explanations of the first unexpected outcomes.
-pub fn summary(topics: &[Topic], results: &Results, style: Style) -> String {
+/// Returns a table by topic, and explanations of the first `explained` unexpected outcomes.
+pub fn summary(topics: &[Topic], results: &Results, explained: usize, style: Style) -> String {
     let mut out = String::new();
     let subject = &results.subject;
     let _ = writeln!(out, "{} {} ({})\n", style.bold(&subject.name), subject.version, subject.language);
-    let verdicts = Verdict::ALL;
     let _ = write!(out, "{:<14}", "");
-    for verdict in verdicts {
-        let _ = write!(out, " {:>9}", verdict.word());
+    for word in Demand::ALL.map(Demand::word).into_iter().chain(COUNTED.map(Verdict::word)) {
+        let _ = write!(out, " {word:>9}");
     }
     out.push('\n');
     for topic in topics {
@@ -51,16 +58,17 @@ pub fn summary(topics: &[Topic], results: &Results, style: Style) -> String {
         }
     }
     row(&mut out, "all", &results.outcomes.iter().collect::<Vec<_>>(), style);
+    out.push_str(COLUMNS);
     let unexpected: Vec<_> = results.unexpected().collect();
-    for outcome in unexpected.iter().take(EXPLAINED) {
+    for outcome in unexpected.iter().take(explained) {
         let vector = topics.iter().flat_map(|topic| &topic.vectors).find(|vector| vector.id == outcome.id);
         if let Some(vector) = vector {
             out.push('\n');
             out.push_str(&explain(vector, Some(outcome), style));
         }
     }
-    if unexpected.len() > EXPLAINED {
-        let rest: Vec<_> = unexpected.iter().skip(EXPLAINED).map(|outcome| outcome.label()).collect();
+    if unexpected.len() > explained {
+        let rest: Vec<_> = unexpected.iter().skip(explained).map(|outcome| outcome.label()).collect();
         let _ = writeln!(out, "\nand {} more: {}", rest.len(), rest.join(" "));
     }
     for stale in &results.stale {
@@ -79,14 +87,23 @@ pub fn summary(topics: &[Topic], results: &Results, style: Style) -> String {
 
 fn row(out: &mut String, name: &str, outcomes: &[&Outcome], style: Style) {
     let _ = write!(out, "{name:<14}");
-    for verdict in Verdict::ALL {
+    for demand in Demand::ALL {
+        let score = Score::of(outcomes, demand);
+        let code = match score {
+            Score { asked: 0, .. } => "2",
+            Score { passed, asked } if passed == asked => "32",
+            _ if demand == Demand::Free => "0",
+            _ => "31",
+        };
+        out.push_str(&style.paint(code, &format!(" {score:>9}")));
+    }
+    for verdict in COUNTED {
         let count = outcomes.iter().filter(|outcome| outcome.verdict == verdict).count();
         let text = if count == 0 { format!(" {:>9}", "·") } else { format!(" {count:>9}") };
         let text = match verdict {
             _ if count == 0 => style.paint("2", &text),
-            Verdict::Passes => style.paint("32", &text),
             Verdict::Deviates => style.paint("33", &text),
-            Verdict::Skipped => text,
+            Verdict::Passes | Verdict::Skipped => text,
             Verdict::Fails | Verdict::Crashes | Verdict::NoAnswer => style.paint("31", &text),
         };
         out.push_str(&text);
@@ -98,11 +115,17 @@ fn row(out: &mut String, name: &str, outcomes: &[&Outcome], style: Style) {
 pub fn explain(vector: &Vector, outcome: Option<&Outcome>, style: Style) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "{} {}", style.bold(&vector.id), vector.title);
-    let known = rules();
-    for rule in vector.rule.split('-') {
-        if let Some((_, text)) = known.iter().find(|(known, _)| *known == rule) {
-            let _ = writeln!(out, "  rule {rule}: {text}");
-        }
+    for rule in rules_of(&vector.rule) {
+        let _ = writeln!(out, "  rule {}: {} ({})", rule.name, rule.text, rule.source);
+    }
+    let demand = match vector.demand() {
+        Demand::Take => "every implementation has to take it",
+        Demand::Refuse => "no implementation may take it",
+        Demand::Free => "implementations may differ",
+    };
+    let _ = writeln!(out, "  demand: {demand}");
+    if let Some(decision) = decision(&vector.id) {
+        let _ = writeln!(out, "  choice: {}, because {}", decision.text, decision.reason);
     }
     if let Some(origin) = &vector.origin {
         let _ = writeln!(out, "  origin: {origin}");

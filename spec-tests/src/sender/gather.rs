@@ -22,7 +22,7 @@ const LATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// oldest messages.
 const MAX_PENDING: usize = 8192;
 
-/// Maximum size of all incomplete messages: 64 MiB.
+/// Maximum total size of all incomplete messages: 64 MiB.
 const MAX_PENDING_BYTES: usize = 64 << 20;
 
 /// Maximum number of remembered ids of complete messages.

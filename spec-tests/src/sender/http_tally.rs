@@ -11,7 +11,7 @@ use crate::inspect::HttpInspection;
 use crate::report::merged;
 use crate::text::{counted, grouped};
 
-/// Maximum number of different `Content-Encoding` values.
+/// Maximum number of different `Content-Encoding` values that are counted.
 const MAX_ENCODINGS: usize = 16;
 
 /// Maximum length of a `Content-Encoding` value, in characters.
@@ -65,7 +65,7 @@ impl HttpTally {
     }
 
     /// Returns whether the configured status refuses the messages themselves, so that a retry is in vain.
-    /// Some statuses are neither final nor to be retried; after such a status, senders may retry or not.
+    /// After a status that is neither final nor to be retried, senders are free to retry.
     pub(super) fn is_final(&self) -> bool {
         matches!(self.status, 400 | 413 | 415 | 422)
     }

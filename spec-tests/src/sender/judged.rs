@@ -1,4 +1,4 @@
-//! Judged messages.
+//! Judges messages, and holds the results.
 
 use std::net::SocketAddr;
 
@@ -33,8 +33,8 @@ impl Judged {
         Self { source, delivery, parts, inspection, compression: None, is_message }
     }
 
-    /// Judges a frame, given without its null byte. `more` are violations in the context of the frame, such
-    /// as its delimiter.
+    /// Judges a frame. `frame` does not include the null byte at the end; `is_terminated` tells whether the
+    /// sender has sent that byte. `more` are violations in the context of the frame, such as its delimiter.
     pub(super) fn frame(
         source: SocketAddr,
         frame: Vec<u8>,

@@ -35,7 +35,7 @@ pub(super) struct Requests {
     pub(super) tally: HttpTally,
     /// Number of messages that were not judged, because their body had too many messages.
     pub(super) not_judged: u64,
-    /// Number of requests that were incomplete at the end.
+    /// Number of requests that were incomplete at the end of the run.
     pub(super) left: u64,
 }
 
@@ -70,7 +70,7 @@ impl Requests {
             HttpEventKind::Request { request, number, answer } => {
                 let (status, judged) = self.request(at, source, &request, number);
                 self.tally.answered(status);
-                // The connection may have timed out.
+                // Sending fails if the connection no longer waits for the status.
                 let _ = answer.send(status);
                 judged
             }
@@ -112,7 +112,7 @@ impl Requests {
         (202, vec![violation(source, again, false)])
     }
 
-    /// Returns whether all messages were refused before. Remembers new messages as refused.
+    /// Returns whether all messages of a request were refused before. Remembers new messages as refused.
     fn is_repeated(&mut self, at: Instant, source: SocketAddr, inspection: &HttpInspection) -> bool {
         let mut all = true;
         for message in &inspection.messages {
@@ -170,7 +170,7 @@ impl Requests {
         }
         let short = self.short_connections.entry(source.ip()).or_default();
         *short += 1;
-        // A sender may end a single connection for other reasons.
+        // A sender can have other reasons to end a single connection.
         (*short > 1).then(|| {
             let text = format!("the sender ended {short} connections after one request each");
             violation(source, Violation::odd("R28", "NoKeepAlive", text), false)

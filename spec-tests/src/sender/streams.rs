@@ -61,7 +61,7 @@ impl Streams {
         self.open.remove(&connection).map(|connection| connection.end("")).unwrap_or_default()
     }
 
-    /// Returns the unterminated frames of all open connections at the end.
+    /// Returns the unterminated frames of all connections that are open at the end of the run.
     pub(super) fn finish(&mut self) -> Vec<Judged> {
         let mut open: Vec<_> = self.open.drain().collect();
         open.sort_by_key(|(number, _)| *number);

@@ -1,4 +1,4 @@
-//! The HTTP vectors: requests and the expected answers of a receiver.
+//! Defines the HTTP vectors: requests, and the answers that are expected from a receiver.
 
 use std::path::{Path, PathBuf};
 
@@ -91,9 +91,9 @@ pub enum Authorization {
 pub struct HttpAnswer {
     /// Accepted statuses.
     pub status: Statuses,
-    /// Length of the answer's body, if it matters.
+    /// Length of the answer's body in bytes, if it matters.
     pub length: Option<usize>,
-    /// True if the receiver may close the connection instead of answering.
+    /// True if the receiver is allowed to close the connection instead of answering.
     #[serde(default)]
     pub closed: bool,
 }

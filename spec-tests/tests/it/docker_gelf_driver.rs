@@ -21,7 +21,7 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Number of lines that a container writes on each stream.
 const LINES: usize = 200;
 
-/// Lengths of the lines in bytes, used in turn.
+/// Lengths of the lines in bytes, used in rotation.
 const LENGTHS: [usize; 5] = [1, 100, 1000, 3000, 16_000];
 
 /// Number of lines with 3,000 bytes or more, on both streams together. The messages of these lines are

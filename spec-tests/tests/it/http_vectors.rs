@@ -52,7 +52,8 @@ fn a_correct_receiver_passes_in_every_setup() {
 
 #[test]
 fn each_broken_rule_is_found_by_its_vectors() {
-    // The broken rule, the setup, and the vectors that must not pass. Other vectors may fail, too.
+    // Each case has the broken rule, the setup, and the vectors that must not pass. Other vectors are allowed
+    // to fail, too.
     let cases: [(Broken, usize, &[&str]); 19] = [
         (Broken::AnyPath, PLAIN, &["H05", "H05-root", "H05-longer", "H05-then"]),
         (Broken::AnyMethod, PLAIN, &["H07", "H07-put", "H07-delete"]),
@@ -91,7 +92,8 @@ fn each_broken_rule_is_found_by_its_vectors() {
 #[test]
 fn a_result_that_differs_from_our_choice_deviates_and_does_not_fail() {
     let results = check(setup(BULK), Broken::NoArrays, Some("H17"));
-    // An array with one element on its own line passes by accident.
+    // The elements of the array in H17-spaces are on separate lines, so a receiver without support for arrays
+    // reads them, too.
     assert_eq!(outcomes_of(&results, &[Verdict::Passes]), ["H17-spaces"]);
     assert_eq!(results.count(Verdict::Deviates), results.outcomes.len() - 1);
     let results = check(setup(PLAIN), Broken::Answers200, Some("H02"));

@@ -16,7 +16,7 @@ use crate::support::{conformance, noise};
 
 const MESSAGE: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
-/// The running program.
+/// A running `gelf-conformance sender`.
 struct Listening {
     program: Child,
     udp: Option<SocketAddr>,

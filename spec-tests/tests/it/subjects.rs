@@ -1,6 +1,6 @@
 //! Runs `gelf-conformance run` with subjects that violate the protocol, and with malformed files.
 
-use std::process::Output;
+use std::process::{Command, Output};
 
 use crate::support::{Folder, conformance, stderr, stdout};
 
@@ -102,9 +102,10 @@ fn a_hanging_subject_is_restarted_and_the_verdict_is_no_answer() {
     let text = stdout(&output);
     let all = text.lines().find(|line| line.starts_with("all ")).unwrap();
     let counts: Vec<&str> = all.split_whitespace().collect();
-    assert_eq!(counts[5], "1", "{text}");
-    let asked: usize = counts[1..].iter().filter_map(|count| count.parse::<usize>().ok()).sum();
-    assert!(asked > 5, "{text}");
+    // After the name: three scores, deviates, fails, crashes, no answer, not asked.
+    assert_eq!(counts[7], "1", "{text}");
+    let asked = |score: &&str| score.split_once('/').map_or(0, |(_, asked)| asked.parse::<usize>().unwrap());
+    assert!(counts[1..4].iter().map(asked).sum::<usize>() > 5, "{text}");
 }
 
 #[test]
@@ -150,6 +151,67 @@ fn an_invalid_answer_ends_the_run() {
 
     let output = run("no-such-program-here", &[]);
     assert!(stderr(&output).contains("it ended immediately"), "{}", stderr(&output));
+}
+
+#[test]
+fn unknown_words_and_members_of_a_subject_are_refused_with_the_known_ones() {
+    let folder = Folder::new("unknown");
+    let answer = |hello: &str| {
+        let script =
+            format!("read -r line; echo '{hello}'; read -r line; echo '{{\"id\":\"A01\",\"message\":[]}}'");
+        let output = run(&format!("sh {}", folder.write("unknown.sh", &script)), &[]);
+        assert_eq!(output.status.code(), Some(1));
+        stderr(&output)
+    };
+    let hello = |members: &str| format!(r#"{{"name":"n","version":"1",{members}}}"#);
+    let words = answer(&hello(r#""can":["datagram"]"#));
+    assert!(
+        words.contains("unknown word \"datagram\" in 'can', expected one of datagrams, payload,"),
+        "{words}"
+    );
+    let words = answer(&hello(r#""can":["send"],"sends":["UDP"]"#));
+    assert!(words.contains("unknown word \"UDP\" in 'sends', expected one of udp, tcp"), "{words}");
+    let words = answer(&hello(r#""can":[],"fixes":["host"]"#));
+    assert!(words.contains("unknown field `fixes`, expected one of `name`,"), "{words}");
+    let words = answer(&hello(r#""can":["payload"]"#));
+    assert!(words.contains("unknown field `message`, expected one of `id`, `messages`,"), "{words}");
+}
+
+#[test]
+fn a_run_in_which_nothing_is_asked_fails() {
+    let folder = Folder::new("not-asked");
+    let hello = r#"{"name":"n","version":"1","can":[]}"#;
+    let command = format!("sh {}", folder.write("none.sh", &format!("read -r line; echo '{hello}'; cat")));
+    let output = run(&command, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("n supports none of the requests"), "{}", stderr(&output));
+    let output = run_with(&["fuzz", "--subject", &command, "--cases", "3"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("supports none of the cases"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_reader_of_the_output_may_end_early() {
+    let command = format!("{} run --list | true", env!("CARGO_BIN_EXE_gelf-conformance"));
+    let output = Command::new("bash").args(["-c", &format!("set -o pipefail; {command}")]).output().unwrap();
+    assert_eq!(stderr(&output), "");
+    assert!(matches!(output.status.code(), Some(0 | 141)), "{:?}", output.status);
+}
+
+#[test]
+fn several_filters_are_alternatives_and_deviations_can_be_allowed() {
+    let list = stdout(&run_with(&["run", "--list", "--filter", "C41,E02"]));
+    assert_eq!(list.lines().count(), 2, "{list}");
+    let folder = Folder::new("deviates");
+    let command = subject(
+        &folder,
+        r#"printf '{"id":"%s","messages":[{"short_message":"m","fields":{"timestamp":1}}]}\n' "$id""#,
+    );
+    let status = |more: &[&str]| {
+        let arguments = ["run", "--subject", &command, "--filter", "A37"];
+        run_with(&[&arguments[..], more].concat()).status.code()
+    };
+    assert_eq!((status(&[]), status(&["--fail-on", "fails"])), (Some(1), Some(0)));
 }
 
 #[test]

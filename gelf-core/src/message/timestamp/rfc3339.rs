@@ -1,4 +1,4 @@
-//! Timestamps in RFC 3339 format.
+//! Parses and formats timestamps in RFC 3339 format.
 
 use super::{InvalidTimestamp, Timestamp, nano_weight};
 
@@ -106,7 +106,7 @@ fn days_in_month(year: i64, month: i64) -> Option<i64> {
     })
 }
 
-/// Returns the days between 1970-01-01 and a date of the Gregorian calendar.
+/// Returns the number of days from 1970-01-01 to a date of the Gregorian calendar.
 fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
     // Count years from March, so that the leap day is the last day of its year.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };

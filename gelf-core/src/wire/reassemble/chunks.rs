@@ -40,7 +40,8 @@ impl Chunks {
         self.parts.capacity() * size_of::<Part>() + self.data.capacity()
     }
 
-    /// Returns the size of `count` chunks in bytes, if all are as long as the first.
+    /// Returns the size of `count` chunks in bytes, if all of them are as long as the first chunk, which has
+    /// `first` bytes.
     pub(super) fn needed(first: usize, count: u8) -> usize {
         usize::from(count) * (first + size_of::<Part>())
     }

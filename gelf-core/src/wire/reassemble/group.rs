@@ -1,18 +1,18 @@
-//! A group of pending messages, either of one source or of all sources, and the choice of the message that is
-//! dropped to make room.
+//! Groups the pending messages of one source or of all sources, and chooses the message that is dropped to
+//! make room.
 
 use super::list::{Kind, Linked, List};
 use super::slot::Slots;
 
-/// A list of pending messages by age. The group also knows how many of them have only one chunk.
+/// A list of pending messages by age. The group also knows how many of these messages have only one chunk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Group {
     kind: Kind,
     list: List,
     /// The number of messages with one chunk.
     singles: usize,
-    /// The oldest message that may have only one chunk: all older messages have several. `None` if all
-    /// messages have several.
+    /// The oldest message that can have only one chunk: all older messages have several chunks. `None` if all
+    /// messages have several chunks.
     oldest_single: Option<u32>,
 }
 

@@ -1,5 +1,5 @@
-//! Linked lists of slots: one of all slots, by age, and one for each source. A slot is in two lists at once,
-//! and is removed from each in constant time, without allocating.
+//! Linked lists of slots: one list of all slots, by age, and one list for each source. A slot is in two lists
+//! at once, and is removed from each in constant time, without allocating.
 
 /// The kind of a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,7 +31,7 @@ impl Links {
         }
     }
 
-    /// Returns the slot after this one.
+    /// Returns the next slot in the list of this kind.
     pub(super) fn after(&self, kind: Kind) -> Option<u32> {
         self.of(kind).after
     }

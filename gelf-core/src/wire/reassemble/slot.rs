@@ -9,7 +9,7 @@ use crate::wire::chunk::MessageId;
 /// The key of a message. The id comes first, since the ids of two messages nearly always differ.
 pub(super) type Key<S> = (MessageId, S);
 
-/// A pending message, or a free slot for one.
+/// A slot, which has a pending message or is free.
 #[derive(Debug)]
 pub(super) struct Slot<S> {
     /// The key of the message; `None` if the slot is free.

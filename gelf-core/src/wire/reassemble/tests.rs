@@ -284,7 +284,7 @@ struct Operation {
     source: bool,
     id: u8,
     number: u8,
-    /// 0 if the count differs from that of the other chunks, 1 if the payload differs.
+    /// 0 if the sequence count differs from the count in the other chunks, 1 if the payload differs.
     wrong: u8,
 }
 
@@ -315,7 +315,8 @@ proptest! {
         for Operation { millis, source, id, number, wrong } in operations {
             now += millis;
             let source = if source { A } else { B };
-            // A message has two to four chunks of up to 300 bytes. The id determines both numbers.
+            // A message has two to four chunks of up to 300 bytes. The id determines the number of chunks and
+            // their length.
             let count = 2 + id % 3;
             let (number, count) = (number % count, if wrong == 0 { count % 4 + 2 } else { count });
             let number = number.min(count - 1);

@@ -9,8 +9,8 @@ use crate::outcome::{DropReason, Outcome};
 use super::super::in_flight::InFlight;
 use super::super::link_state::LinkState;
 
-/// Sends until the queue is closed and empty, one request at a time. With `bulk`, a request carries all
-/// waiting messages, up to 64 KiB.
+/// Sends messages until the queue is closed and empty, one request at a time. With `bulk`, a request carries
+/// all waiting messages, up to 64 KiB.
 pub(crate) async fn run<R>(
     in_flight: &mut InFlight<R>,
     link: &mut LinkState<R>,

@@ -16,8 +16,9 @@
 //! in flight, within the limits of the queue, until
 //!
 //! - the connection has lasted 500 ms after the first acknowledgement, or
-//! - 8 MiB are acknowledged, which no receive buffer holds, or
-//! - the client is closed, all messages are acknowledged, and the receiver ends the connection in order.
+//! - 8 MiB are acknowledged, more than a receive buffer holds, or
+//! - the client is closed, all messages are acknowledged, and the receiver ends the connection without an
+//!   error.
 //!
 //! If a connection ends during its probation, its messages are sent again, pauses grow, and one warning gives
 //! the reason. Until a later connection proves itself, each connection carries no more than one buffer of
@@ -30,7 +31,7 @@
 //! warning is logged. After a TLS alert or an HTTP answer, all messages of the connection may be lost.
 //!
 //! With several hosts, the driver connects to the next host at once if a connection ended by an error or did
-//! not prove itself. It connects to the first host if a connection ended in order or was replaced.
+//! not prove itself. It connects to the first host if a connection ended without an error or was replaced.
 //!
 //! The client cannot recognize a program of another protocol that reads everything and never answers. An
 //! HTTP server that waits for a line feed is an example: frames that end in a null byte need no line feed.
@@ -55,7 +56,7 @@ use super::super::link_state::LinkState;
 
 use probation::Probation;
 
-/// The number of messages taken from the queue at once.
+/// The maximum number of messages taken from the queue at once.
 const BATCH_MESSAGES: usize = 1024;
 
 /// The maximum time to wait for the end of a connection that is replaced.
@@ -137,7 +138,7 @@ pub(crate) async fn run<R>(
     }
 }
 
-/// The reason why a connection ends in order.
+/// The reason why a connection ends without an error.
 enum End {
     /// The queue is closed and empty, and the connection is over.
     Closed,
@@ -202,7 +203,7 @@ impl Transfer {
                 self.finish(in_flight, link, connection).await?;
                 return Ok(End::Closed);
             }
-            // A connection that may not write at the moment takes no more messages from the queue.
+            // A connection that must not write at the moment takes no more messages from the queue.
             let asks_for_more = is_open && may_write && !connection.has_to_write();
             let ends = self.probation.ends();
             tokio::select! {
@@ -264,8 +265,8 @@ impl Transfer {
         self.again = self.again.saturating_sub(count);
     }
 
-    /// Ends the connection after all messages are acknowledged. A receiver that then ends its side in order
-    /// has read everything. Such an end proves a new connection before its probation is over.
+    /// Ends the connection after all messages are acknowledged. A receiver that then ends its side without an
+    /// error has read everything. Such an end proves a new connection before its probation is over.
     async fn finish<R>(
         &mut self,
         in_flight: &mut InFlight<R>,

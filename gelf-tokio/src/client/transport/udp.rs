@@ -18,10 +18,10 @@ use crate::udp::{UdpSender, is_unreachable};
 use super::super::in_flight::InFlight;
 use super::super::link_state::LinkState;
 
-/// The number of messages taken from the queue at once.
+/// The maximum number of messages taken from the queue at once.
 const BATCH_MESSAGES: usize = 64;
 
-/// The number of bytes taken from the queue at once.
+/// The maximum number of bytes taken from the queue at once.
 const BATCH_BYTES: usize = 256 * 1024;
 
 /// The time to wait for a refusal when no other message is sent. It is many times the round trip of a local
@@ -30,9 +30,9 @@ const HEAR_REFUSAL: Duration = Duration::from_millis(10);
 
 const REFUSED: Outcome = Outcome::Dropped(DropReason::Refused);
 
-/// Sends until the queue is closed and empty. A message that is too long, or that the destination refuses, is
-/// dropped for that reason. While there is no route, or after the local address is lost, the message waits
-/// for a new socket, since the system has not sent it.
+/// Sends messages until the queue is closed and empty. A message that is too long, or that the destination
+/// refuses, is dropped for that reason. While there is no route, or after the local address is lost, the
+/// message waits for a new socket, since the system has not sent it.
 pub(crate) async fn run<R>(
     in_flight: &mut InFlight<R>,
     link: &mut LinkState<R>,
@@ -66,7 +66,8 @@ pub(crate) async fn run<R>(
                 sleep(HEAR_REFUSAL).await;
             }
             if more != Ok(true) {
-                // Ask the socket for a refusal: perhaps no further datagram is sent that would report it.
+                // Ask the socket for a refusal, since there may be no further send that would report the
+                // refusal.
                 let is_refused = sender.take_refusal();
                 settle_sent(in_flight, link, u64::from(is_refused));
             }
@@ -114,8 +115,9 @@ pub(crate) async fn run<R>(
     }
 }
 
-/// Gives the message that was sent before its outcome, if there is one. `refused` is the number of refusals
-/// received after that message was sent. Returns the number of refusals that belong to other messages.
+/// Gives an outcome to the message that was sent before, if there is such a message. `refused` is the number
+/// of refusals received after that message was sent. Returns the number of refusals that belong to other
+/// messages.
 fn settle_sent<R>(in_flight: &mut InFlight<R>, link: &mut LinkState<R>, refused: u64) -> u64 {
     if refused > 0 {
         in_flight.queue().count(|stats| stats.refused_datagrams += refused);

@@ -97,7 +97,7 @@ pub(in crate::endpoint) static TABLE: [Row; 26] = [
             show: Show::One(|options| match options.overflow {
                 Overflow::Error => Some("error".to_owned()),
                 Overflow::Truncate => Some("truncate".to_owned()),
-                // A way to overflow that no URI can express.
+                // No URI can express another behaviour.
                 _ => None,
             }),
             is_valid: |options| matches!(options.overflow, Overflow::Error | Overflow::Truncate),
@@ -159,7 +159,7 @@ pub(in crate::endpoint) static TABLE: [Row; 26] = [
             show: Show::One(|options| match options.delimiter {
                 Delimiter::Newline => Some("lf".to_owned()),
                 Delimiter::Nul => Some("nul".to_owned()),
-                // A delimiter that no URI can express.
+                // No URI can express another delimiter.
                 _ => None,
             }),
             is_valid: |options| matches!(options.delimiter, Delimiter::Newline | Delimiter::Nul),
@@ -471,7 +471,7 @@ fn show_seconds(time: Duration) -> String {
     time.as_secs_f64().to_string()
 }
 
-/// Returns whether a URI can express the time: a whole number of seconds within the limits.
+/// Returns whether a URI can express the time: a whole number of seconds from 1 to 3,600.
 fn is_valid_time(time: Duration) -> bool {
     (1..=3600).contains(&time.as_secs()) && time.subsec_nanos() == 0
 }

@@ -1,4 +1,4 @@
-//! `BulkBody`: a request body of one or several messages.
+//! Provides `BulkBody`, a request body of one or several messages.
 
 use std::fmt;
 
@@ -30,9 +30,9 @@ impl BulkBody {
         Self::with_limits(Self::DEFAULT_MAX_BYTES, Self::DEFAULT_MAX_MESSAGES)
     }
 
-    /// Creates an empty body for up to `max_bytes`, line feeds included, and `max_messages`. The first
-    /// message is always added: a message that is too long for any body is sent alone, and the receiver
-    /// decides whether to accept it.
+    /// Creates an empty body for up to `max_bytes` bytes, line feeds included, and up to `max_messages`
+    /// messages. The first message is always added: a message that is too long for any body is sent alone,
+    /// and the receiver decides whether to accept it.
     pub(crate) fn with_limits(max_bytes: usize, max_messages: usize) -> Self {
         Self { lines: BytesMut::new(), messages: 0, max_bytes, max_messages }
     }

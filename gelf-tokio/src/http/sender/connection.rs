@@ -19,8 +19,8 @@ use hyper_util::rt::TokioIo;
 use super::error::HttpError;
 use super::observed_io::{IoState, ObservedIo, Socket};
 
-/// The limit of hyper's buffer in bytes. The head of an answer must end within the buffer. The last read may
-/// exceed the limit by its own length.
+/// The limit of hyper's buffer in bytes. The head of an answer must end within the buffer. The last read from
+/// the socket can exceed the limit by the number of bytes that it reads.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// The limit of the body of an answer in bytes.

@@ -75,9 +75,9 @@ impl RequestHead {
     }
 }
 
-/// Returns the `Host` header. It has the port only if the port is not the scheme's default. An IPv6 address
-/// is in brackets (RFC 9110, sections 4.2 and 7.2). The zone of the address is left out, since it has a
-/// meaning only on the sender's machine (RFC 6874, section 4).
+/// Returns the `Host` header. The header has the port only if the port is not the scheme's default. An IPv6
+/// address is in brackets (RFC 9110, sections 4.2 and 7.2). The zone of the address is left out, since it has
+/// a meaning only on the sender's machine (RFC 6874, section 4).
 ///
 /// # Errors
 /// Returns `InvalidInput` for a host that is invalid in a header.
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_goes_out_as_it_is_or_not_at_all() {
+    fn a_path_is_sent_unchanged_or_refused() {
         for path in ["/gelf", "/", "/a/b?c=d&e", "/%20", "//x"] {
             assert_eq!(head(&with_path(path)).unwrap().path, path);
         }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_value_of_the_header_is_kept_to_itself() {
+    fn neither_debug_nor_an_error_shows_the_value_of_a_header() {
         let head = head(&with_header("authorization", "open sesame")).unwrap();
         assert!(!format!("{head:?}").contains("sesame"));
         let error = RequestHead::new(&with_header("authorization", "sesame\n"), "h", 1).unwrap_err();

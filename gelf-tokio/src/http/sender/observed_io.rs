@@ -1,5 +1,5 @@
-//! The socket below hyper. It counts the bytes read, and defers write errors, so that an answer that came
-//! before a failed write can still be read.
+//! Provides the socket below hyper. The socket counts the bytes read, and defers write errors, so that an
+//! answer that came before a failed write can still be read.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,7 +10,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The limit of the bytes of one answer: 64 KiB each for its headers, for its body, and for interim answers
-/// and chunk framing. The last read may exceed the limit by its own length.
+/// and chunk framing. The last read from the socket can exceed the limit by the number of bytes that it
+/// reads.
 pub(super) const MAX_ANSWER_BYTES: usize = 192 * 1024;
 
 /// A connection, plain or with TLS.
@@ -43,9 +44,10 @@ impl IoState {
 
 /// A socket whose reads are counted and whose write errors are deferred.
 ///
-/// A receiver may refuse a request before it has read all of it, and close the connection. Then writing
-/// fails, while the answer with the reason can be read. hyper would end at the failed write, and a request
-/// that can never succeed would seem retriable. So a failed write is reported only at the end of reading.
+/// A receiver can refuse a request before it has read the whole request, and close the connection. Then
+/// writing fails, while the answer with the reason can be read. hyper would end at the failed write, and a
+/// request that can never succeed would seem retriable. So a failed write is reported only at the end of
+/// reading.
 pub(super) struct ObservedIo {
     socket: Box<dyn Socket>,
     state: Arc<IoState>,

@@ -18,7 +18,8 @@ use super::request::Requests;
 use super::timer::{Late, TimedStream, Timer};
 use crate::receive::server::{End, Peer, Protocol, Served, Stream};
 
-/// The limit in bytes of the head of a request, and of one read: twice Graylog's limit of headers.
+/// The maximum length in bytes of the head of a request, and of one read from the socket. The value is twice
+/// Graylog's limit for headers.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// The time for which a client may keep sending after the last answer. Closing a connection with unread data
@@ -48,7 +49,7 @@ where
     let timer = Arc::new(Timer::new(protocol.head_timeout, protocol.idle_timeout, protocol.request_timeout));
     let requests = Requests::new(Arc::clone(&protocol), peer, Arc::clone(&timer));
     let mut connection = http1::Builder::new()
-        // A client may shut down its side behind the last request and wait for the answer.
+        // A client can shut down its side after the last request and wait for the answer.
         .half_close(true)
         // hyper's timeout would count the time between requests too.
         .header_read_timeout(None)

@@ -50,7 +50,7 @@ pub fn read_values<'a>(
     Some(items)
 }
 
-/// Adds the item of a result. Returns whether the item is a value, which may be followed by another.
+/// Adds the item of a result. Returns whether the item is a value. Another item can follow only a value.
 fn add(items: &mut Vec<Item>, result: Result<Option<Result<Bytes, TooLong>>, UnpackError>) -> bool {
     let is_value = matches!(result, Ok(Some(_)));
     items.extend(match result {

@@ -28,7 +28,7 @@ pub struct HttpReceiverStats {
     /// client that closes its socket with unread answers resets the connection, and may lose requests that it
     /// sent last.
     pub broken_connections: u64,
-    /// Requests whose connection ended before they were received completely or answered.
+    /// Requests whose connection ended before the request was received completely or answered.
     pub broken_requests: u64,
     /// Connections closed by [`close`](crate::HttpReceiver::close).
     pub closed_connections: u64,
@@ -38,7 +38,7 @@ pub struct HttpReceiverStats {
     pub dropped: HttpDropCounts,
     /// Accepted requests without any value.
     pub empty_requests: u64,
-    /// Connections that their clients ended, and connections that the last answer ended.
+    /// Connections that their clients ended, and connections that the receiver ended after the last answer.
     pub ended_connections: u64,
     /// Connections closed because the TLS handshake failed or took too long.
     pub failed_handshakes: u64,
@@ -57,7 +57,7 @@ pub struct HttpReceiverStats {
     pub preflights: u64,
     /// Requests that were rejected, by the status of the answer.
     pub rejected: HttpRejectionCounts,
-    /// Requests whose head was received, and input that is no request.
+    /// Requests whose head was received, and input that is not an HTTP request.
     pub requests: u64,
     /// Connections closed because the head of a request did not come in time.
     pub slow_heads: u64,
@@ -134,8 +134,8 @@ pub struct HttpDropCounts {
     /// Values that are not GELF, with
     /// [`HttpReceiverOptions::reject_invalid`](crate::options::HttpReceiverOptions::reject_invalid).
     pub invalid: u64,
-    /// Values for which there was no room in the queue in time. The request is answered with 503, and may
-    /// come again.
+    /// Values for which there was no room in the queue in time. The request is answered with 503, and the
+    /// client can send it again.
     pub no_room: u64,
     /// Values that ended a bulk request, because the request already had the permitted number of values. The
     /// values behind them are not read.

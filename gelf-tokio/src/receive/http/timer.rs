@@ -100,8 +100,8 @@ impl Timer {
         self.lock().is_untaken = is_untaken;
     }
 
-    /// Returns the instant at which the connection is late if nothing changes, and the step that is late
-    /// then.
+    /// Returns the instant at which the connection will be late if nothing changes, and the step that will
+    /// then be late.
     pub(super) fn deadline(&self) -> (Instant, Late) {
         let state = *self.lock();
         match state.phase {

@@ -1,12 +1,12 @@
 //! Inflates the body of a request as it arrives.
 //!
 //! The first bytes tell the format of the body (GELF: "magic bytes"). `Content-Encoding` is not reliable,
-//! since some senders declare a coding that they do not use, or declare none. It is used only to distinguish
-//! the bare deflate data of some clients from text.
+//! since some senders declare a coding that they do not use, or declare none. The header is used only to
+//! distinguish the bare deflate data of some clients from text.
 
 use gelf_core::wire::{DecompressError, Encoding, Inflater};
 
-/// The maximum length of a piece that is inflated at once.
+/// The maximum length, in bytes, of the output that is inflated at once.
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// A request's `Content-Encoding`.
@@ -22,8 +22,8 @@ pub(super) enum Declared {
 }
 
 impl Declared {
-    /// Parses the values of `Content-Encoding`. Returns `None` if a coding is not known, or is applied twice:
-    /// a body is unpacked once.
+    /// Parses the values of `Content-Encoding`. Returns `None` if a coding is not known, or is applied twice,
+    /// since a body is unpacked only once.
     pub(super) fn parse<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let mut declared = Self::Nothing;
         for coding in values.into_iter().flat_map(|value| value.split(',')).map(str::trim) {
@@ -45,12 +45,12 @@ impl Declared {
     }
 }
 
-/// The reason why a body cannot be unpacked. Each is the sender's fault.
+/// The reason why a body cannot be unpacked. Each reason is the sender's fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum UnpackError {
-    /// The body is malformed or truncated, or has not the declared coding.
+    /// The body is malformed or truncated, or does not have the declared coding.
     Corrupt,
-    /// The body exceeds the limit, in its compressed or in its unpacked form.
+    /// The body exceeds its maximum length, in its compressed or in its unpacked form.
     TooLarge,
 }
 
@@ -95,7 +95,7 @@ pub(super) fn max_packed_len(limit: usize) -> usize {
 }
 
 impl Unpacker {
-    /// Creates an unpacker for a body that may have `limit` bytes once it is unpacked.
+    /// Creates an unpacker for a body that may have up to `limit` bytes in unpacked form.
     pub(super) fn new(declared: Declared, limit: usize) -> Self {
         Self {
             declared,
@@ -256,7 +256,7 @@ mod tests {
             (&["deflate"], Some(Declared::Deflate)),
             (&["gzip,deflate"], Some(Declared::Several)),
             (&["gzip", "deflate"], Some(Declared::Several)),
-            // Unknown, or applied twice.
+            // These codings are unknown, or are applied twice.
             (&["br"], None),
             (&["gzip, zstd"], None),
             (&["gzip, gzip"], None),

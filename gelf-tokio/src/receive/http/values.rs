@@ -8,8 +8,8 @@ use gelf_core::{Delimiter, Framer};
 /// freed.
 const RETAINED_BYTES: usize = 256 * 1024;
 
-/// The values of a body that arrives in parts: its lines, or the elements of a JSON array if its first
-/// character is `[`. The boundaries of the parts make no difference.
+/// The values of a body that arrives in parts: its lines, or the elements of a JSON array if the first
+/// character of the body is `[`. The boundaries of the parts make no difference.
 ///
 /// A value that is too long is an error and is skipped; the values behind it are read. The buffer holds at
 /// most a value of the maximum length and one part.
@@ -57,7 +57,7 @@ impl Values {
         self.buffer.extend_from_slice(part);
     }
 
-    /// Takes the next complete value. It shares the memory of the buffer.
+    /// Takes the next complete value. The value shares the memory of the buffer.
     pub(super) fn next_value(&mut self) -> Option<Result<Bytes, TooLong>> {
         if let State::Start = self.state {
             let blank = blank_len(&self.buffer);

@@ -17,15 +17,15 @@ use super::{Counts, Proxies, ServerOptions};
 use crate::receive::kernel;
 
 /// The number of connections that the kernel is asked to keep until they are accepted. Linux grants no more
-/// than `net.core.somaxconn`, by default 4,096. A few hosts that start together may fill the 128 places that
-/// tokio asks for.
+/// than `net.core.somaxconn`, by default 4,096. A few hosts that start together can fill the 128 places that
+/// tokio would ask for.
 const BACKLOG: u32 = 1024;
 
 /// The pause after the system has failed to accept a connection, for example because all file descriptors are
 /// in use. File descriptors are rarely freed faster.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// The keepalive of silent connections. It ends dead connections, whose places may be needed.
+/// The keepalive of silent connections. It ends dead connections, whose places new connections may need.
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10));
 
@@ -263,14 +263,15 @@ async fn listen(address: impl ToSocketAddrs) -> io::Result<TcpListener> {
 fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // tokio sets this option too. Without the option, an address cannot be used for a minute after its last
-    // user. On Windows, the option lets other programs take the address away.
+    // use. The option is not set on Windows, where it lets other programs take the address away.
     #[cfg(not(windows))]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Makes a connection end with a reset when it is dropped. The kernel then keeps none of its data either.
+/// Makes a connection end with a reset when it is dropped. The kernel also discards the data that is left of
+/// the connection.
 pub(super) fn reset_on_drop(stream: &TcpStream) {
     if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "a connection ends without a reset");
@@ -412,7 +413,7 @@ mod tests {
 
     #[tokio::test]
     #[cfg(target_os = "linux")]
-    async fn a_listener_that_closes_gives_what_waits_and_takes_nothing_new() {
+    async fn a_listener_that_closes_accepts_waiting_connections_and_no_new_ones() {
         let mut acceptor = acceptor(64, 64).await;
         let mut peers = Vec::new();
         for _ in 0..5 {

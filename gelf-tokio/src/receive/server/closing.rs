@@ -6,15 +6,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// The maximum time for reading from peers that keep sending. By then, a peer that notices the closing has
-/// ended its side, and data in transit has arrived.
+/// The maximum time for reading from peers that keep sending. When this time is over, a peer that notices the
+/// closing has ended its side, and data in transit has arrived.
 const MAX_READING: Duration = Duration::from_secs(1);
 
-/// The sending side of the channel. The server owns it.
+/// The sending side of the channel that announces the closing. The server owns this side.
 #[derive(Debug)]
 pub(crate) struct Closer(watch::Sender<Option<CloseTimes>>);
 
-/// The receiving side of the channel. Each task has a clone.
+/// The receiving side of the channel that announces the closing. Each task has a clone of this side.
 #[derive(Clone, Debug)]
 pub(crate) struct Closing(watch::Receiver<Option<CloseTimes>>);
 

@@ -7,7 +7,7 @@ pub(crate) enum End {
     Broken,
     /// The server was [closed](super::Server::close).
     Closed,
-    /// The peer ended the connection, or the last answer did.
+    /// The peer ended the connection, or the server ended it after the last answer.
     Ended,
     /// The memory of the connection's unfinished frame was needed for other connections.
     Evicted,

@@ -1,4 +1,4 @@
-//! Connections that a proxy forwards with the address of the client.
+//! Reads the client's address, which a proxy sends at the beginning of a connection.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

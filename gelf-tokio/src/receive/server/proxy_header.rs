@@ -1,4 +1,4 @@
-//! The header of the PROXY protocol, versions 1 and 2
+//! Parses the header of the PROXY protocol, versions 1 and 2
 //! (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -110,7 +110,7 @@ fn parse_v2(bytes: &[u8]) -> Result<Parsed, InvalidHeader> {
     let source = match family {
         _ if is_local => None,
         0x11 => {
-            // Source, destination, and their ports.
+            // The header has the source, the destination, and their ports.
             let [a, b, c, d, _, _, _, _, high, low, _, _] =
                 *addresses.first_chunk::<12>().ok_or(InvalidHeader)?;
             Some((IpAddr::from([a, b, c, d]), [high, low]))
@@ -121,7 +121,7 @@ fn parse_v2(bytes: &[u8]) -> Result<Parsed, InvalidHeader> {
             let [.., high, low, _, _] = *addresses;
             Some((IpAddr::from(source), [high, low]))
         }
-        // UNSPEC, datagrams, and Unix sockets.
+        // These families are UNSPEC, datagrams, and Unix sockets.
         0x00 | 0x12 | 0x22 | 0x31 | 0x32 => None,
         _ => return Err(InvalidHeader),
     };

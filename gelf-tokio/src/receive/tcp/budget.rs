@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 /// When the bytes are used up, the claims of unfinished frames are evicted, oldest first, until enough bytes
 /// are free. Unfinished frames therefore cannot evict a frame that arrives fast: they would have to fill the
 /// whole budget again while that frame arrives. Claims of frames that are complete and wait for the caller of
-/// `recv` are never evicted; claims that grow wait for the complete ones.
+/// `recv` are never evicted; a claim that has to grow waits until complete claims are dropped.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,

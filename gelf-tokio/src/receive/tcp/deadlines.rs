@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::receive::server::End;
 
-/// The times that a peer may take.
+/// The maximum times that a peer may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeLimits {
     /// The maximum time until the first byte.
@@ -17,8 +17,8 @@ pub(super) struct TimeLimits {
     pub(super) frame: Duration,
 }
 
-/// The deadlines of a connection. Time in which the receiver waits for the peer counts; time in which the
-/// peer waits for the receiver does not.
+/// The deadlines of a connection. The time for which the receiver waits for the peer counts. The time for
+/// which the peer waits for the receiver does not count.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     limits: TimeLimits,

@@ -6,66 +6,66 @@ use gelf_core::{Delimiter, Framer};
 
 use crate::receive::IpNetwork;
 
-/// Limits of a [`TcpReceiver`](crate::TcpReceiver). The text of each field states the default after a colon,
-/// and the abuse that the limit stops.
+/// Limits of a [`TcpReceiver`](crate::TcpReceiver). The text of each field states the default, and the abuse
+/// that the limit stops.
 ///
 /// A connection that exceeds a limit is reset, so that the next write of its sender fails. After an ordinary
 /// end of the stream, the next write would succeed, and its messages would be lost unnoticed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TcpReceiverOptions {
-    /// The delimiter of frames: [`Delimiter::Nul`], as GELF specifies. [`Delimiter::Newline`] reads one
-    /// message in each line, as Graylog's raw inputs do with `use_null_delimiter=false`: lines end with a
-    /// line feed, or a carriage return and a line feed. With either delimiter, the end of the connection also
-    /// ends the last frame.
+    /// The delimiter of frames. The default is [`Delimiter::Nul`], as GELF specifies. [`Delimiter::Newline`]
+    /// reads one message in each line, as Graylog's raw inputs do with `use_null_delimiter=false`: lines end
+    /// with a line feed, or a carriage return and a line feed. With either delimiter, the end of the
+    /// connection also ends the last frame.
     pub delimiter: Delimiter,
-    /// The limit of open connections: 1,024, at least 1. The receiver accepts no further connections until an
-    /// open connection ends.
+    /// The limit of open connections, at least 1. The default is 1,024. The receiver accepts no further
+    /// connections until an open connection ends.
     pub max_connections: usize,
-    /// The limit of open connections of one peer: 64, at least 1. Further connections are reset at once. A
-    /// peer is an IPv4 address or an IPv6 network of 64 bits. All hosts behind an address translation count
-    /// as one peer, and so do all hosts behind a proxy without the
-    /// [PROXY protocol](Self::proxy_protocol_from). The limit stops a single host from taking all
-    /// connections.
+    /// The limit of open connections of one peer, at least 1. The default is 64. Further connections are
+    /// reset at once. A peer is an IPv4 address or an IPv6 network of 64 bits. All hosts behind an address
+    /// translation count as one peer, and so do all hosts behind a proxy without the [PROXY
+    /// protocol](Self::proxy_protocol_from). The limit stops a single host from taking all connections.
     pub max_connections_per_peer: usize,
-    /// The limit of a frame in bytes: 2 MiB, as Graylog's `max_message_size`. It stops a stream without a
-    /// delimiter.
+    /// The limit of a frame in bytes. The default is 2 MiB, the same as Graylog's `max_message_size`. The
+    /// limit stops a stream without a delimiter.
     pub max_frame_len: usize,
     /// The limit of the bytes of unfinished frames that all connections hold together, in addition to 64 KiB
-    /// for each connection: 256 MiB, and at least one frame. When these bytes are used up, connections are
-    /// closed until enough bytes are free. The connections whose unfinished frames have held such bytes for
-    /// the longest time are closed first. The limit stops long frames that begin on many connections and
-    /// never end. It does not affect frames that arrive fast.
+    /// for each connection. The default is 256 MiB. One frame always has room. When these bytes are used up,
+    /// connections are closed until enough bytes are free. The connections whose unfinished frames have held
+    /// such bytes for the longest time are closed first. The limit stops long frames that begin on many
+    /// connections and never end. It does not affect frames that arrive fast.
     pub max_buffered_bytes: usize,
-    /// The limit of frames that wait to be received: 1,024, at least 1. While there is no room, connections
-    /// are not read, so that senders wait.
+    /// The limit of frames that wait to be received, at least 1. The default is 1,024. While there is no
+    /// room, connections are not read, so that senders wait.
     pub max_queued_frames: usize,
-    /// The limit of the bytes of the frames that wait to be received: 16 MiB. A single frame may be larger.
+    /// The limit of the bytes of the frames that wait to be received. The default is 16 MiB. A single frame
+    /// may be larger.
     pub max_queued_bytes: usize,
-    /// The proxies whose connections begin with a header of the [PROXY protocol], version 1 or 2: none. The
-    /// receiver takes the address of the client from the header, applies
+    /// The proxies whose connections begin with a header of the [PROXY protocol], version 1 or 2. By default,
+    /// there are none. The receiver takes the address of the client from the header, applies
     /// [`max_connections_per_peer`](Self::max_connections_per_peer) to it, and returns it as the
     /// [sender](crate::Received::from). If the header names no address (`LOCAL`, `UNKNOWN`), the proxy is the
     /// sender. A connection of these proxies without a valid header of at most 4 KiB is
-    /// [reset](crate::stats::TcpReceiverStats::failed_proxy_headers). List no network whose hosts may connect
-    /// without the proxy, since each of them can claim any address.
+    /// [reset](crate::stats::TcpReceiverStats::failed_proxy_headers). List no network whose hosts can connect
+    /// without the proxy, since each of these hosts could claim any address.
     ///
     /// [PROXY protocol]: https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt
     pub proxy_protocol_from: Vec<IpNetwork>,
-    /// The time limit of a TLS handshake, and of the header of a [proxy](Self::proxy_protocol_from): 10 s. It
-    /// stops connections that are never used.
+    /// The time limit of a TLS handshake, and of the header of a [proxy](Self::proxy_protocol_from). The
+    /// default is 10 s. The limit stops connections that are never used.
     pub handshake_timeout: Duration,
-    /// The time limit of the first byte of a connection, after its TLS handshake if there is one: none,
-    /// because senders connect when they start, and their first message may come hours later. A limit stops
-    /// connections that are never used.
+    /// The time limit of the first byte of a connection, after its TLS handshake if there is one. By default,
+    /// there is no limit, because senders connect when they start, and their first message can come hours
+    /// later. A limit stops connections that are never used.
     pub first_byte_timeout: Option<Duration>,
-    /// The time limit from one byte of a connection to the next: none, because an idle host is no fault, and
-    /// keepalive detects a vanished peer within two and a half minutes. A limit stops connections that are
-    /// used once and kept.
+    /// The time limit from one byte of a connection to the next. By default, there is no limit, because an
+    /// idle host is no fault, and keepalive detects a vanished peer within two and a half minutes. A limit
+    /// stops connections that are used once and kept.
     pub idle_timeout: Option<Duration>,
-    /// The time limit of a frame from its first byte to its end: 30 s. White space of up to 16 bytes does not
-    /// begin a frame. The limit is paused while the receiver does not read the connection because the queue
-    /// or the memory is full. The limit stops frames that come byte by byte.
+    /// The time limit of a frame from its first byte to its end. The default is 30 s. White space of up to 16
+    /// bytes does not begin a frame. The limit is paused while the receiver does not read the connection
+    /// because the queue or the memory is full. The limit stops frames that come byte by byte.
     pub frame_timeout: Duration,
 }
 

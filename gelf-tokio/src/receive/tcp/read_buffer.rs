@@ -16,8 +16,8 @@ use super::budget::{Budget, Claim, Evicted};
 /// The maximum number of bytes of one read.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The number of bytes that each connection may hold outside of the budget. It is enough for the bytes that a
-/// read brings after the end of a frame.
+/// The number of bytes that each connection may hold outside of the budget that all connections share. It is
+/// enough for the bytes that a read brings after the end of a frame.
 const OWN_BYTES: usize = READ_BYTES;
 
 /// A buffer whose memory is at most twice the number of bytes that it holds.
@@ -48,7 +48,7 @@ pub(super) struct Added {
 
 impl ReadBuffer {
     pub(super) fn new(delimiter: Delimiter, max_frame_len: usize, budget: &Arc<Budget>) -> Self {
-        // One byte beyond the limit shows that a frame is too long.
+        // One byte beyond the maximum length shows that a frame is too long.
         let max_len = max_frame_len.saturating_add(1);
         Self {
             bytes: BytesMut::new(),

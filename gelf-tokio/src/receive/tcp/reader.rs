@@ -22,10 +22,11 @@ use crate::receive::server::{End, Peer, Protocol, Served, Stream};
 use crate::receive::{ReceiveError, Received};
 
 /// White space of up to this number of bytes does not begin a frame: some senders write a newline after each
-/// null byte, and may then be silent.
+/// null byte, and can be silent for long after the newline.
 const MAX_BLANK_BYTES: usize = 16;
 
-/// The time of silence after which a connection of a closing receiver counts as drained.
+/// The time of silence after which a connection of a closing receiver counts as drained, so that no more data
+/// is expected.
 const DRAINED_AFTER: Duration = Duration::from_millis(100);
 
 /// The limits and counters that the connections of a receiver share.
@@ -164,7 +165,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Delivers the whole frames. Returns whether the receiver still exists.
+    /// Delivers the complete frames of the buffer. Returns whether the receiver still exists.
     async fn take_frames(&mut self) -> bool {
         let empty_frames = self.framer.empty_frames();
         let mut is_there = true;
@@ -209,7 +210,8 @@ impl Reader<'_> {
         match frame {
             Ok(frame) => {
                 frames.whole.add(1);
-                // The frame is copied, because it shares the read buffer and would keep all of it.
+                // The frame is copied, because it shares the memory of the read buffer and would keep the
+                // whole buffer alive.
                 slot.put(Ok(Received { payload: Bytes::copy_from_slice(&frame), from }));
             }
             Err(error) => {

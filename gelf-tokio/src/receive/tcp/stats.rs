@@ -13,8 +13,8 @@ use crate::receive::server::ConnectionCounts;
 /// * items that [`recv`](crate::TcpReceiver::recv) has returned = `frames` + `too_long_frames` -
 ///   `waiting_frames`
 ///
-/// Each frame that a sender began is in `frames`, `too_long_frames`, `cut_frames` or `empty_frames`, or is
-/// unfinished on an open connection.
+/// Each frame that a sender began is counted in `frames`, `too_long_frames`, `cut_frames` or `empty_frames`,
+/// or is unfinished on an open connection.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]

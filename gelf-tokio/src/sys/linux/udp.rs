@@ -57,7 +57,7 @@ pub(crate) fn is_segmentation_refused(error: &io::Error) -> bool {
     )
 }
 
-/// Returns whether an error of a send may be the ICMP report of an earlier datagram of the same socket: one
+/// Returns whether an error of a send may be an ICMP report about an earlier datagram of the same socket: one
 /// of the errors of the kernel's `icmp_err_convert` and `icmpv6_err_convert`.
 pub(crate) fn may_be_of_an_earlier_datagram(error: &io::Error) -> bool {
     matches!(
@@ -76,7 +76,8 @@ pub(crate) fn may_be_of_an_earlier_datagram(error: &io::Error) -> bool {
     )
 }
 
-/// Sets the receive buffer beyond the system's limit (`SO_RCVBUFFORCE`, socket(7)). Needs `CAP_NET_ADMIN`.
+/// Sets the receive buffer beyond the system's limit (`SO_RCVBUFFORCE`, socket(7)). The call needs
+/// `CAP_NET_ADMIN`.
 pub(crate) fn force_receive_buffer(socket: &impl AsRawFd, bytes: usize) -> io::Result<()> {
     let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
     // SAFETY: the descriptor is open as long as `socket` is borrowed, and the option is read from one int.

@@ -1,4 +1,4 @@
-//! Connections that end, stall or are reset.
+//! Tests connections that end, stall or are reset.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Futures that are dropped before they are ready, at each of their await points.
+//! Tests futures that are dropped before they are ready, at each of their await points.
 
 use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
 use gelf_tokio::{Client, DropReason, Outcome};

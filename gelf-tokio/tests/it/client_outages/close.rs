@@ -1,4 +1,4 @@
-//! `Client::close`, its blocking form, and the state of a client.
+//! Tests `Client::close`, its blocking form, and the state of a client.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -18,7 +18,8 @@ async fn refusing() -> SocketAddr {
     tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-/// Runs a program that sends a message, closes its client and returns, which drops its runtime.
+/// Runs a program that sends a message, closes its client and returns. The return drops the program's
+/// runtime.
 fn run_program(endpoint: Endpoint, receipt: u64) {
     let program = thread::spawn(move || {
         runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

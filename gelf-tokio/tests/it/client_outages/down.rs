@@ -1,4 +1,4 @@
-//! A destination without a listener.
+//! Tests a client whose destination has no listener.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::support::account::assert_account;
 use crate::support::oracle::receipt;
 use crate::support::outages::{LIMIT, Sending, Sink, send, tcp, tcp_with, within};
 
-/// Time for which the destination is down, on the paused clock.
+/// The time for which the destination is down, on the paused clock.
 const OUTAGE: Duration = Duration::from_secs(300);
 
 /// Returns a receiver behind a proxy that refuses connections, and the proxy.

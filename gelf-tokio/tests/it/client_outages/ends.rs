@@ -1,4 +1,4 @@
-//! The end of the driver, and the outcomes of the remaining messages.
+//! Tests the end of the driver, and the outcomes of the remaining messages.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Several hosts in one endpoint.
+//! Tests endpoints with several hosts.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -60,7 +60,7 @@ async fn when_a_host_dies_under_load_the_next_host_receives_the_rest_and_each_me
     assert_eq!(ledger.with(Outcome::Acknowledged).len() as u64, MESSAGES);
     assert_eq!((stats.connections, stats.broken_connections, stats.failed_connects), (2, 1, 0));
     assert!(second.bytes_from_client() > 0);
-    // A reset after the probation may cost messages that the dead host had acknowledged.
+    // A reset after the probation can lose messages that the dead host had acknowledged.
     let arrived = |heard: &BTreeSet<u64>| MESSAGES - heard.len() as u64 <= stats.possibly_lost;
     sink.wait_for("the messages", |heard| arrived(&heard.arrivals.iter().copied().collect())).await;
 }

@@ -1,4 +1,4 @@
-//! Lookups of the destination's name.
+//! Tests the lookups of the destination's name.
 
 use std::net::SocketAddr;
 

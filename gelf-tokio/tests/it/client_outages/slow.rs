@@ -1,4 +1,4 @@
-//! A slow destination.
+//! Tests a client with a slow destination.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use crate::support::account::assert_account;
 use crate::support::outages::{Sending, Sink, send, tcp, tcp_with, within};
 
-/// Maximum number of bytes queued for the slow destination.
+/// The maximum number of bytes queued for the slow destination.
 const BUDGET: usize = 16 * 1024;
 
-/// Lower bound for the length of a message, in bytes.
+/// A lower bound for the length of a message, in bytes.
 const SHORTEST: usize = 70;
 
 /// Starts a proxy with this rate and a small buffer.
@@ -49,8 +49,8 @@ async fn a_slow_receiver_makes_only_its_own_senders_wait() {
     }
 }
 
-/// The time-out limits how long the window may stay closed. It does not limit the total time, which is twice
-/// the time-out here.
+/// `user_timeout` limits how long the receiver's window may stay closed. It does not limit the total time,
+/// which is twice `user_timeout` here.
 #[tokio::test]
 async fn a_receiver_that_is_slow_for_longer_than_the_time_out_keeps_its_connection() {
     // The window of this receiver is repeatedly closed for about half a second.

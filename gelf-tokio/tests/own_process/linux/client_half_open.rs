@@ -1,5 +1,5 @@
-//! A client whose connection loses all packets without an error. `iptables` drops them in a network
-//! namespace.
+//! Tests a client whose connection loses all packets without an error. `iptables` drops the packets in a
+//! network namespace.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::namespaces::{Namespace, or_skip, run};
 use crate::support::account::assert_account;
 use crate::support::outages::{Sending, Sink, tcp};
 
-/// Role of the process in the namespace.
+/// The role of the process in the namespace.
 pub(crate) const INSIDE: &str = "half-open";
 
 /// The client's `user_timeout` of 30 seconds, with a margin for a busy machine.

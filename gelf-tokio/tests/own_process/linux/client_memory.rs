@@ -1,4 +1,4 @@
-//! The memory of a client while its destination is down.
+//! Measures the memory of a client while its destination is down.
 
 use super::process::memory;
 use crate::support::account::assert_account;

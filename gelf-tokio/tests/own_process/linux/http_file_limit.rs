@@ -1,5 +1,5 @@
-//! An HTTP receiver that runs out of file descriptors. The test is part of this program, in which tests run
-//! one after another, because it uses up all descriptors of its process.
+//! Tests an HTTP receiver that runs out of file descriptors. The test is part of this program, in which tests
+//! run one after another, because it uses up all descriptors of its process.
 
 use std::fs::File;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use gelf_tokio::HttpReceiver;
 use tokio::time::timeout;
 
 pub(crate) async fn a_receiver_without_file_descriptors_waits_until_there_are_some() {
-    // If the limit cannot be lowered, the test opens more files and takes longer.
+    // If the limit of open files cannot be lowered, the test opens more files and takes longer.
     limit_files(std::process::id(), 256);
     let mut receiver = HttpReceiver::bind("127.0.0.1:0").await.unwrap();
     let mut client = Client::connect(receiver.local_addr().unwrap()).await;

@@ -1,4 +1,4 @@
-//! The peak memory of the HTTP receiver, and of TLS handshakes in any receiver.
+//! Measures the peak memory of the HTTP receiver, and of TLS handshakes in any receiver.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;
@@ -159,8 +159,8 @@ pub(crate) async fn incomplete_handshakes_take_little_memory() {
     let mut receiver = HttpReceiver::bind_tls("127.0.0.1:0", Default::default(), tls).await.unwrap();
     let address = receiver.local_addr().unwrap();
 
-    // The header of a handshake message of 64 KiB, the maximum that rustls buffers, and most of its content
-    // in records of 16 KiB.
+    // These bytes are the header of a handshake message of 64 KiB, and most of its content in records of 16
+    // KiB. rustls buffers at most 64 KiB.
     let mut hello = [&[22, 3, 1, 0x40, 0][..], &[0; 16 * KIB]].concat().repeat(4);
     hello[5..9].copy_from_slice(&[1, 0, 0xff, 0xff]);
     hello.truncate(65_000);

@@ -1,4 +1,4 @@
-//! Network namespaces. They need root, and `ip` of iproute2.
+//! Creates network namespaces. The functions need root, and the program `ip` of iproute2.
 
 use std::io::Write;
 use std::process::{self, Command};
@@ -17,7 +17,7 @@ impl Namespace {
         Ok(Self(name))
     }
 
-    /// Runs `ip` with these words for the namespace.
+    /// Runs `ip` in the namespace, with the arguments `words`.
     pub(crate) fn ip(&self, words: &str) -> Result<(), String> {
         run(&format!("ip -n {} {words}", self.0))
     }

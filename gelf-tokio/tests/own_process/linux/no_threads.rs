@@ -1,5 +1,5 @@
-//! A client in a process to which the system gives no thread. The client runs in a separate process, since a
-//! process in which threads have ended may use the memory of these threads for a new thread.
+//! Tests a client in a process to which the system gives no thread. The client runs in a separate process,
+//! since a process in which threads have ended can use the memory of these threads for a new thread.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

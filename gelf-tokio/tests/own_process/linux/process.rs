@@ -1,4 +1,4 @@
-//! Other processes with a role in a test, their limits and their memory.
+//! Starts the other processes of a test, limits their open files, and measures their memory.
 
 use std::env;
 use std::fs::read_to_string;
@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 const ROLE: &str = "GELF_TEST_ROLE";
-/// Time limit for an answer of the other process.
+/// The time limit for an answer of the other process.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(120);
 
 /// Returns the role of this process and its argument, or `None` in the process that runs the tests.

@@ -1,4 +1,4 @@
-//! A TCP receiver that runs out of file descriptors.
+//! Tests a TCP receiver that runs out of file descriptors.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! A TCP receiver with hostile peers: their cost in memory and processor time is bounded, and other senders
-//! lose nothing.
+//! Tests a TCP receiver with hostile peers: their cost in memory and processor time is bounded, and other
+//! senders lose nothing.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use super::tcp_receiver::{GOOD, GoodSender, ReceiverProcess, connect_from};
 const MIB: u64 = 1 << 20;
 
 fn start(max_connections: usize, frame_seconds: u64) -> ReceiverProcess {
-    // The receiver inherits the limit of this process.
+    // The receiver's process inherits the limit of open files from this process.
     assert!(limit_files(std::process::id(), 4096));
     ReceiverProcess::start(max_connections, frame_seconds)
 }
@@ -57,7 +57,7 @@ pub(crate) async fn unfinished_long_frames_cost_at_most_their_budget() {
     let good = GoodSender::start(receiver.address);
     receiver.until(|report| report["good"] >= 10);
     let before = receiver.forget_peak();
-    // 300 frames of 2 MiB less 100 KiB each, 570 MiB in all.
+    // The test sends 300 unfinished frames of 2 MiB less 100 KiB each, 570 MiB in all.
     let unfinished = vec![b'x'; (2 << 20) - (100 << 10)];
     let mut hoarders = Vec::new();
     for number in 0..300_u32 {

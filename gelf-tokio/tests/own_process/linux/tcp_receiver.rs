@@ -1,5 +1,5 @@
-//! A TCP receiver in a separate process, so that its memory, processor time and file descriptors can be
-//! measured. It counts the [`GOOD`] frames separately from the other frames.
+//! Runs a TCP receiver in a separate process, so that its memory, processor time and file descriptors can be
+//! measured. The receiver counts the [`GOOD`] frames separately from the other frames.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -12,7 +12,7 @@ use gelf_tokio::TcpReceiver;
 use gelf_tokio::options::TcpReceiverOptions;
 use tokio::net::{TcpSocket, TcpStream};
 
-/// Role of the process.
+/// The role of the process.
 pub(crate) const RECEIVER: &str = "tcp-receiver";
 
 pub(crate) const GOOD: &[u8] = b"good\0";
@@ -87,7 +87,7 @@ impl ReceiverProcess {
         figures.map(|(name, figure)| (name.to_owned(), figure.parse().unwrap())).collect()
     }
 
-    /// Waits until the report meets a condition, and returns it.
+    /// Waits until the report meets a condition, and returns the report.
     pub(crate) fn until(&mut self, wanted: impl Fn(&HashMap<String, u64>) -> bool) -> HashMap<String, u64> {
         let started = Instant::now();
         loop {
@@ -114,7 +114,7 @@ impl ReceiverProcess {
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
         let fields = stat.rsplit_once(')').unwrap().1;
-        // utime and stime of proc(5), in hundredths of a second.
+        // The fields utime and stime (proc(5)) are in hundredths of a second.
         let ticks = fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
         Duration::from_millis(ticks.sum::<u64>() * 10)
     }

@@ -1,4 +1,4 @@
-//! A UDP receiver under a flood of first chunks, beside valid messages.
+//! Tests a UDP receiver under a flood of first chunks, beside valid messages.
 //!
 //! The flood takes 5 s, or the number of seconds in `GELF_FLOOD_SECONDS`.
 
@@ -12,12 +12,13 @@ use gelf_tokio::gelf_core::wire::ChunkHeader;
 use gelf_tokio::{UdpReceiver, UdpSender};
 use tokio::runtime::Builder;
 
-/// Role of the receiving process.
+/// The role of the receiving process.
 pub(crate) const RECEIVER: &str = "udp-flood-receiver";
 
-/// Number of hostile senders: enough to fill the table of 8,192 entries with 512 entries per sender.
+/// The number of hostile senders: enough to fill the table of 8,192 entries with 512 entries per sender.
 const HOSTILE_SOCKETS: usize = 16;
-/// Number of hostile chunks per second. A receiver without optimisation reads fewer chunks per second.
+/// The number of hostile chunks per second. A receiver that is built without optimisation reads fewer chunks
+/// per second than an optimised receiver.
 const HOSTILE_PER_SECOND: u64 = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
 const GOOD_PER_SECOND: u64 = 200;
 const MAX_GROWTH: u64 = 16 * 1024 * 1024;

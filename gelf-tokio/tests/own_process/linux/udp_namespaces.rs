@@ -1,4 +1,4 @@
-//! Datagrams over Ethernet with an MTU of 1,500 bytes: two network namespaces, connected by a veth pair.
+//! Tests datagrams over Ethernet with an MTU of 1,500 bytes. A veth pair connects two network namespaces.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use gelf_tokio::gelf_core::{Decoder, Message};
 use gelf_tokio::{Client, SendError, UdpReceiver, UdpSender};
 use tokio::time::timeout;
 
-/// Roles of the other processes.
+/// The roles of the other processes.
 pub(crate) const RECEIVER: &str = "cable-receiver";
 pub(crate) const SENDER: &str = "cable-sender";
 pub(crate) const SENDER_WITHOUT_ROUTE: &str = "cable-sender-without-route";

@@ -68,8 +68,8 @@ fn note_failure(error: Error) {
     *FAILURE.lock().expect("the failure") = Some(error.to_string());
 }
 
-/// Logs a record like those of the macros `gelf_error!`, `gelf_info!`…, which accept only constant field
-/// names and levels. Without a level, logs a record like that of `log::info!`.
+/// Logs a record as the macros `gelf_error!`, `gelf_info!`… do. The macros themselves accept only constant
+/// field names and levels. Without a level, logs a record as `log::info!` does.
 fn log(logger: &GelfLogger, gelf_level: Option<GelfLevel>, message: &Value) {
     let mut pairs: Vec<(&str, kv::Value<'_>)> = Vec::new();
     let mut level = Level::Info;

@@ -26,7 +26,7 @@ fn main() -> io::Result<()> {
     })
 }
 
-/// Builds an answer with the error texts of the library, outermost first.
+/// Builds an answer with the texts of the library's error and of all its causes.
 macro_rules! error {
     ($error:expr) => {{
         let words: Vec<String> = $error.iter_chain().map(|cause| cause.to_string()).collect();
@@ -34,7 +34,8 @@ macro_rules! error {
     }};
 }
 
-/// Returns the answer. In case of an error, the answer states the reason why nothing was sent.
+/// Sends the message of a request, and returns the answer. The error value is also an answer: the reason why
+/// nothing was sent.
 fn send(request: &Value) -> Result<Value, Value> {
     let compression = match request["compression"].as_str() {
         None | Some("none") => MessageCompression::None,
@@ -86,7 +87,7 @@ fn message(asked: &Value) -> Result<Message<'_>, Value> {
     Ok(message)
 }
 
-/// Returns the bytes that `TcpBackend` sends before it is dropped.
+/// Returns an answer with the bytes that `TcpBackend` sends before it is dropped.
 fn stream(message: Message<'_>, host: Option<&str>) -> Result<Value, Value> {
     let (address, reader) = listen();
     let backend = TcpBackend::new(address).map_err(|error| error!(error))?;

@@ -78,7 +78,7 @@ fn datagrams(builder: Builder, message: &Value) -> Result<Value, String> {
     let (logger, mut handle) = builder.connect_udp(address).map_err(|error| error.to_string())?;
     log(logger, message);
     run(handle.connect())?;
-    // The library has sent everything, but a slow kernel may deliver datagrams later.
+    // The library has sent everything, but a slow kernel can deliver datagrams later.
     socket.set_read_timeout(Some(Duration::from_millis(30))).expect("a time-out");
     let mut buffer = [0; 1 << 16];
     let mut datagrams = Vec::new();

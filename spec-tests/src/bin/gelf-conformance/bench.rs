@@ -1,4 +1,4 @@
-//! `bench`: measures the speed of a subject, and how much of the time the protocol takes.
+//! `bench`: measures the speed of a subject, and the part of the time that the subject protocol takes.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use clap::Args;
 use gelf_spec_tests::{Measured, Process, Subject, Workload, measure};
 
 use crate::fuzz::duration;
+use crate::output;
 
 #[derive(Args)]
 pub(crate) struct BenchArguments {
@@ -39,15 +40,17 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
         command => Some(Process::start(command, timeout)?),
     };
     if cfg!(debug_assertions) {
-        println!("warning: this program was built without optimisation, so the figures are meaningless\n");
+        output::line!(
+            "warning: this program was built without optimisation, so the figures are meaningless\n"
+        );
     }
     let about = |subject: &Process| {
         let of = subject.description();
         format!("{} {} ({})", of.name, of.version, of.language)
     };
-    println!("{}, with gelf-core as the floor\n", subject.as_ref().map_or_else(|| about(&floor), about));
+    output::line!("{}, with gelf-core as the floor\n", subject.as_ref().map_or_else(|| about(&floor), about));
     let head = ["requests/s", "messages/s", "MB/s", "µs/request", "floor, µs"];
-    println!("{}", row("", &head.map(str::to_owned)));
+    output::line!("{}", row("", &head.map(str::to_owned)));
     for way in Workload::ALL {
         let of_floor = measure(&mut floor, way, arguments.time)?;
         let of_subject = match &mut subject {
@@ -55,12 +58,12 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
             None => Ok(of_floor),
         };
         match of_subject {
-            Ok(measured) => println!("{}", line(way, measured.as_ref(), of_floor.as_ref())),
-            // The run continues, because a subject that loses messages in one measurement may pass the next.
-            Err(why) => println!("{why}: not measured"),
+            Ok(measured) => output::line!("{}", line(way, measured.as_ref(), of_floor.as_ref())),
+            // The run continues, because a subject that loses messages in one measurement can pass the next.
+            Err(why) => output::line!("{why}: not measured"),
         }
     }
-    println!("\n{EXPLANATION}");
+    output::line!("\n{EXPLANATION}");
     Ok(ExitCode::SUCCESS)
 }
 

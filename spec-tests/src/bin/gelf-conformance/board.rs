@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use gelf_spec_tests::{Builtin, Expectations, Process, Results, Selection, Verdict, report};
+use gelf_spec_tests::{Builtin, Expectations, Nothing, Process, Results, Selection, Verdict, report};
 
+use crate::output;
 use crate::run::with_progress;
 use crate::{VectorsArguments, write};
 
@@ -47,7 +48,7 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
         let known = known.exists().then(|| Expectations::load(&known)).transpose()?;
         all.push(with_progress(&topics, &mut subject, known.as_ref(), Selection::default())?);
         if let Some(results) = all.last() {
-            println!("{}", line(results));
+            output::line!("{}", line(results));
         }
     }
     let mut good = true;
@@ -55,20 +56,22 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
         for outcome in results.unexpected() {
             good = false;
             let (label, found) = (outcome.label(), outcome.differences.join("; "));
-            println!("{}: {label} {}, {found}", results.subject.name, outcome.verdict.word());
+            output::line!("{}: {label} {}, {found}", results.subject.name, outcome.verdict.word());
         }
         for stale in &results.stale {
             good = false;
-            println!("stale expectation: {stale}");
+            output::line!("stale expectation: {stale}");
         }
     }
+    // No result of this subject is a surprise.
+    all.push(with_progress(&topics, &mut Nothing::default(), None, Selection::default())?);
     if arguments.check {
         if let Some(path) = &arguments.html {
             let page = std::fs::read_to_string(path);
             let page = page.map_err(|error| format!("{}: {error}", path.display()))?;
             if !report::is_current(&topics, &all, &page) {
                 good = false;
-                println!("{} is out of date", path.display());
+                output::line!("{} is out of date", path.display());
             }
         }
     } else {

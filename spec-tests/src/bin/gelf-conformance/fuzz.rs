@@ -1,4 +1,4 @@
-//! `fuzz`: sends hostile cases to a subject.
+//! `fuzz`: sends generated hostile inputs (cases) to a subject.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use gelf_spec_tests::{Finding, HostileOptions, Process, fuzz as fuzz_subject};
 
+use crate::output;
 use crate::run::subject;
 use crate::{VectorsArguments, write};
 
@@ -93,7 +94,7 @@ pub(crate) fn fuzz(arguments: &FuzzArguments) -> Result<ExitCode, String> {
         eprint!("\r\x1b[K");
     }
     let results = results?;
-    println!(
+    output::line!(
         "seed {}: {} cases, {} of them valid messages, {} not asked, {} findings, {:.1} s",
         arguments.seed,
         results.cases,
@@ -104,6 +105,7 @@ pub(crate) fn fuzz(arguments: &FuzzArguments) -> Result<ExitCode, String> {
     );
     match failed {
         Some(error) => Err(error),
+        None if results.skipped == results.cases => Err("the subject supports none of the cases".to_owned()),
         None if results.findings.is_empty() => Ok(ExitCode::SUCCESS),
         None => Ok(ExitCode::FAILURE),
     }
@@ -113,11 +115,11 @@ fn keep(arguments: &FuzzArguments, finding: &Finding) -> Result<(), String> {
     let Finding { id, case, verdict, differences, found_bytes, bytes, file, .. } = finding;
     let mode = finding.mode.map(|mode| format!(" ({mode})")).unwrap_or_default();
     let path = arguments.out.join(format!("{}.json", id.to_lowercase()));
-    println!("{id}: {}{mode}, case {case}, {found_bytes} bytes minimised to {bytes}", verdict.word());
+    output::line!("{id}: {}{mode}, case {case}, {found_bytes} bytes minimised to {bytes}", verdict.word());
     for difference in differences {
-        println!("    {difference}");
+        output::line!("    {difference}");
     }
-    println!("    {}", path.display());
+    output::line!("    {}", path.display());
     std::fs::create_dir_all(&arguments.out)
         .map_err(|error| format!("{}: {error}", arguments.out.display()))?;
     write(&path, file)

@@ -3,6 +3,7 @@
 mod bench;
 mod board;
 mod fuzz;
+mod output;
 mod receiver;
 mod run;
 mod sender;
@@ -102,7 +103,7 @@ fn explain(id: &str, vectors: &VectorsArguments) -> Result<ExitCode, String> {
     let topics = [vectors.load()?, vectors.load_http()?].concat();
     let mut all = topics.iter().flat_map(|topic| &topic.vectors);
     let vector = all.find(|vector| vector.id == id).ok_or_else(|| format!("unknown vector {id}"))?;
-    print!("{}", report::explain(vector, None, style()));
+    output::print(format_args!("{}", report::explain(vector, None, style())));
     Ok(ExitCode::SUCCESS)
 }
 

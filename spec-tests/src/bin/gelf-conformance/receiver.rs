@@ -9,7 +9,8 @@ use clap::{ArgGroup, Args};
 use gelf_spec_tests::{Expectations, Live, LiveHttp, LiveOptions, Observe, Selection};
 
 use crate::VectorsArguments;
-use crate::run::{Report, judged};
+use crate::output;
+use crate::run::{OutputArguments, judged};
 
 /// Text after the options in `--help`.
 const OBSERVED_LINES: &str = "\
@@ -55,7 +56,7 @@ pub(crate) struct ReceiverArguments {
     /// if the limit is 1024
     #[arg(long, value_name = "BYTES", requires = "http")]
     max_message: Option<usize>,
-    /// Program that prints the received messages. It may be the receiver itself, and is restarted when it
+    /// Program that prints the received messages. It can be the receiver itself, and is restarted when it
     /// ends
     #[arg(long, value_name = "COMMAND")]
     observe: Option<String>,
@@ -78,15 +79,14 @@ pub(crate) struct ReceiverArguments {
     /// Delay between a vector and its sentinel, in milliseconds
     #[arg(long, default_value_t = 5, value_name = "MILLISECONDS")]
     settle: u64,
-    /// Send only vectors whose id or topic contains this text
-    #[arg(long, value_name = "TEXT")]
+    /// Send only vectors whose id or topic contains one of these texts
+    #[arg(long, value_name = "TEXT,...")]
     filter: Option<String>,
     /// Known differences of the receiver, with reasons
     #[arg(long, value_name = "FILE")]
     expectations: Option<PathBuf>,
-    /// Also write a report; can be repeated
-    #[arg(long, value_name = "json|junit|html=FILE")]
-    report: Vec<Report>,
+    #[command(flatten)]
+    output: OutputArguments,
     #[command(flatten)]
     vectors: VectorsArguments,
 }
@@ -145,10 +145,12 @@ pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String
     };
     let mut live = Live::start(options, observe)?;
     let selection = Selection::new(arguments.filter.as_deref(), None);
-    let code = judged(&topics, &mut live, expectations.as_ref(), selection, &arguments.report)?;
+    let code = judged(&topics, &mut live, expectations.as_ref(), selection, &arguments.output)?;
     if live.late() > 0 {
         let late = live.late();
-        println!("{late} messages were observed after the sentinel of their vector; try a longer --settle");
+        output::line!(
+            "{late} messages were observed after the sentinel of their vector; try a longer --settle"
+        );
     }
     Ok(code)
 }

@@ -8,11 +8,15 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use gelf_spec_tests::{
-    Builtin, Expectations, Mode, Outcome, Process, Results, Selection, Subject, Topic, Vector, report,
-    run as run_vectors,
+    Builtin, Expectations, Mode, Outcome, Process, Results, Selection, Subject, Topic, Vector, Verdict,
+    report, run as run_vectors,
 };
 
+use crate::output;
 use crate::{VectorsArguments, style, write};
+
+/// Number of unexpected results that are explained by default.
+const EXPLAINED: usize = 5;
 
 #[derive(Args)]
 pub(crate) struct RunArguments {
@@ -22,8 +26,8 @@ pub(crate) struct RunArguments {
     /// Mode to run, for a subject that has a strict and a lenient mode
     #[arg(long, value_enum, default_value_t = ModeArgument::Both)]
     mode: ModeArgument,
-    /// Run only vectors whose id or topic contains this text
-    #[arg(long, value_name = "TEXT")]
+    /// Run only vectors whose id or topic contains one of these texts
+    #[arg(long, value_name = "TEXT,...")]
     filter: Option<String>,
     /// Known differences of the subject, with reasons
     #[arg(long, value_name = "FILE")]
@@ -31,14 +35,27 @@ pub(crate) struct RunArguments {
     /// Maximum time for an answer, in seconds
     #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS")]
     timeout: u64,
-    /// Also write a report; can be repeated
-    #[arg(long, value_name = "json|junit|html=FILE")]
-    report: Vec<Report>,
+    #[command(flatten)]
+    output: OutputArguments,
     /// List the vectors and exit
     #[arg(long)]
     list: bool,
     #[command(flatten)]
     vectors: VectorsArguments,
+}
+
+/// The treatment of results.
+#[derive(Args)]
+pub(crate) struct OutputArguments {
+    /// Also write a report; can be repeated
+    #[arg(long, value_name = "json|junit|html=FILE")]
+    report: Vec<Report>,
+    /// Explain every unexpected result, instead of the first five
+    #[arg(long)]
+    all: bool,
+    /// The verdict from which on an unexpected result makes the exit status 1
+    #[arg(long, value_enum, default_value_t = FailOn::Deviates, value_name = "VERDICT")]
+    fail_on: FailOn,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -92,7 +109,14 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
     let expectations = arguments.expectations.as_deref().map(Expectations::load).transpose()?;
     let mut subject = subject(&arguments.subject, Duration::from_secs(arguments.timeout))?;
     let subject = subject.as_mut();
-    judged(&topics, subject, expectations.as_ref(), selection, &arguments.report)
+    judged(&topics, subject, expectations.as_ref(), selection, &arguments.output)
+}
+
+/// The verdict from which on an unexpected result is a failure of the run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum FailOn {
+    Deviates,
+    Fails,
 }
 
 /// Runs the vectors, prints the summary and writes the reports.
@@ -101,16 +125,20 @@ pub(crate) fn judged(
     subject: &mut dyn Subject,
     expectations: Option<&Expectations>,
     selection: Selection<'_>,
-    reports: &[Report],
+    output: &OutputArguments,
 ) -> Result<ExitCode, String> {
     let started = Instant::now();
     let results = with_progress(topics, subject, expectations, selection)?;
     if results.outcomes.is_empty() {
         return Err(format!("no vector matches '{}'", selection.filter.unwrap_or_default()));
     }
-    print!("{}", report::summary(topics, &results, style()));
-    println!("{:.1} s", started.elapsed().as_secs_f64());
-    for Report { form, path } in reports {
+    if results.outcomes.iter().all(|outcome| outcome.verdict == Verdict::Skipped) {
+        return Err(format!("{} supports none of the requests, see 'can' and 'sends'", results.subject.name));
+    }
+    let explained = if output.all { usize::MAX } else { EXPLAINED };
+    output::print(format_args!("{}", report::summary(topics, &results, explained, style())));
+    output::line!("{:.1} s", started.elapsed().as_secs_f64());
+    for Report { form, path } in &output.report {
         let text = match form {
             Form::Html => report::html(topics, std::slice::from_ref(&results)),
             Form::Json => format!("{:#}\n", report::json(topics, std::slice::from_ref(&results))),
@@ -118,7 +146,10 @@ pub(crate) fn judged(
         };
         write(path, &text)?;
     }
-    Ok(if results.is_expected() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_failure =
+        |outcome: &Outcome| output.fail_on == FailOn::Deviates || outcome.verdict != Verdict::Deviates;
+    let is_good = results.stale.is_empty() && !results.unexpected().any(is_failure);
+    Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 pub(crate) fn subject(command: &str, timeout: Duration) -> Result<Box<dyn Subject>, String> {
@@ -157,7 +188,7 @@ pub(crate) fn with_progress(
 fn list(topics: &[Topic], selection: Selection<'_>) {
     for topic in topics {
         for vector in topic.vectors.iter().filter(|vector| selection.has(&topic.topic, &vector.id)) {
-            println!("{:<12} {:<13} {:<6} {}", vector.id, topic.topic, vector.rule, vector.title);
+            output::line!("{:<12} {:<13} {:<6} {}", vector.id, topic.topic, vector.rule, vector.title);
         }
     }
 }

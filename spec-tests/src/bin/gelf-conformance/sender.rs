@@ -18,13 +18,14 @@ use gelf_spec_tests::sender::{HttpSetup, Judge};
 use gelf_spec_tests::{receivers, report};
 
 use crate::fuzz::duration;
+use crate::output;
 use crate::{style, write};
 use reading::TimedEvent;
 
 /// Default port of GELF.
 const PORT: u16 = 12201;
 
-/// Interval at which the program checks for the end and for overdue chunks.
+/// Interval at which the program checks for the end of the run and for overdue chunks.
 const TICK: Duration = Duration::from_millis(50);
 
 #[derive(Args)]
@@ -44,7 +45,7 @@ pub(crate) struct SenderArguments {
     bulk: bool,
     /// Answer the first delivery of each message with this status, and a retry with 202. Senders must retry
     /// after 3xx, 401, 403, 404, 405, 407, 408, 429 and 5xx, and must not retry after 400, 413, 415 and 422.
-    /// A missing retry is not judged if the message arrived in the last second
+    /// A missing retry is not judged if the message arrived in the last second of the run
     #[arg(
         long,
         value_name = "STATUS",
@@ -87,14 +88,14 @@ pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
     listen(&mut judge, events, end, &stop);
     let tally = judge.finish(Instant::now());
     let elapsed = started.elapsed();
-    print!("{}", report::sender_text(&tally, elapsed, style()));
+    output::print(format_args!("{}", report::sender_text(&tally, elapsed, style())));
     for path in &arguments.report {
         write(path, &format!("{:#}\n", report::sender_json(&tally, elapsed)))?;
     }
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Passes events to the judge until the end.
+/// Passes events to the judge until the end of the run.
 fn listen(judge: &mut Judge<'_>, events: Receiver<TimedEvent>, end: Option<Instant>, stop: &AtomicBool) {
     loop {
         let now = Instant::now();
@@ -110,7 +111,8 @@ fn listen(judge: &mut Judge<'_>, events: Receiver<TimedEvent>, end: Option<Insta
         judge.expire(Instant::now());
     }
     stop.store(true, Ordering::Relaxed);
-    // Judges the events that arrived before the end. The threads end soon, and close the channel.
+    // This loop judges the events that arrived before the end of the run. The loop ends soon, because the
+    // listening threads end and thereby close the channel.
     for (at, event) in events {
         judge.handle(at, event);
     }

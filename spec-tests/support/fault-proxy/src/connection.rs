@@ -82,7 +82,7 @@ async fn pass(
             return Err(Reset);
         }
         if has_ended && held.is_empty() {
-            // The peer may have closed the connection already.
+            // An error is ignored, because the peer has possibly closed the connection already.
             let _ = writer.shutdown().await;
             return Ok(());
         }

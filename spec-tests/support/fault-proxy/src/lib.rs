@@ -1,8 +1,8 @@
-//! A TCP proxy for tests that injects network faults: low bandwidth, and reset or refused connections.
+//! A TCP proxy for tests. The proxy injects network faults: low bandwidth, and reset or refused connections.
 //!
 //! The proxy listens on a port of `127.0.0.1`, forwards input to one target and returns the answers. It
-//! follows a plan, which the test may change at any time. Its buffers are bounded. A proxy runs until it is
-//! dropped. Dropping a proxy ends its tasks and its connections.
+//! follows a plan, and a test can change the plan at any time. The buffers of the proxy are bounded. Dropping
+//! the proxy ends its tasks and its connections.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -83,7 +83,7 @@ struct Shared {
 }
 
 impl TcpProxy {
-    /// Starts a proxy for this target that passes everything.
+    /// Starts a proxy for this target. The proxy passes everything until a test sets another plan.
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ impl TcpPlan {
     }
 
     /// Limits the bytes per second in each direction of each connection. A write carries at most a twentieth
-    /// of the limit. Default: no limit. A limit of 0 counts as 1.
+    /// of `bytes_per_second`. Default: no limit. A limit of 0 counts as 1.
     pub fn throttle(mut self, bytes_per_second: u64) -> Self {
         self.throttle = Some(bytes_per_second.max(1));
         self
@@ -22,8 +22,8 @@ impl TcpPlan {
 
     /// Resets both sides once this many bytes have been passed to the target. Default: never.
     ///
-    /// The target may lose the last of these bytes. A connection that has already passed more bytes is reset
-    /// at once.
+    /// The reset can discard the last of these bytes before the target reads them. A connection that has
+    /// already passed more bytes is reset at once.
     pub fn reset_after(mut self, bytes: u64) -> Self {
         self.reset_after = Some(bytes);
         self

@@ -107,9 +107,9 @@ async fn a_later_plan_resets_an_open_connection() {
         client.write_all(b"abcdef").await.unwrap();
         assert_eq!(read(&mut server, 6).await, b"abcdef");
         test.proxy.set_plan(plan);
-        // The connection may be reset already.
+        // An error is ignored, because the proxy has possibly reset the connection already.
         let _ = client.write_all(b"ghi").await;
-        // A reset may discard the last bytes.
+        // A reset can discard the last bytes.
         let (got, end) = read_all(&mut server).await;
         assert_eq!((passed.starts_with(&got), end), (true, reset()));
     }

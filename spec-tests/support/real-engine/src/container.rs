@@ -45,7 +45,7 @@ impl RunOptions {
         self
     }
 
-    /// Sets the network. The default is `none`. A test Engine may have no networks except `none` and `host`.
+    /// Sets the network. The default is `none`. Some test Engines have no networks except `none` and `host`.
     pub fn network(mut self, network: &str) -> Self {
         network.clone_into(&mut self.network);
         self

@@ -1,4 +1,4 @@
-//! Requirements of tests, and skipping of tests whose requirements are missing.
+//! Checks the requirements of tests. A test whose requirement is missing is skipped.
 
 use std::env;
 use std::io::Write;

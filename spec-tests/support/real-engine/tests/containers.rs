@@ -58,7 +58,7 @@ fn a_killed_container_stays_until_its_handle_is_dropped() {
 #[test]
 fn a_container_that_cannot_start_is_removed_too() {
     let Some(engine) = Engine::find() else { return };
-    // The number in the name is unknown, so look for the prefix.
+    // The number at the end of the name is unknown, so the filter has only the beginning of the name.
     let prefix = format!("broken-{}", std::process::id());
     let failed = std::panic::catch_unwind(|| engine.run(RunOptions::new("broken", ["/no/such/program"])));
     assert!(failed.is_err());

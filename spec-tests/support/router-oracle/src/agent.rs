@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bench::Bench;
 
-/// Longest time until the router is ready, or has ended.
+/// Time limit for the router to become ready, to log an expected line, or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The router as a process on the host. Dropping the handle kills the process.

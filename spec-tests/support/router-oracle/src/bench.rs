@@ -221,7 +221,7 @@ impl Writer {
         fs::write(&self.go, "").expect("a file can be created");
     }
 
-    /// Returns the first stream of the writer.
+    /// Returns the number of the writer's first stream.
     pub fn stream(&self) -> u32 {
         self.first
     }
@@ -246,8 +246,8 @@ impl Writer {
                 numbered(&output.stdout).chain(numbered(&output.stderr)).map(|message| message.number);
             let end = numbers.max().map(|number| number + 1);
             if let Some(end) = end.filter(|_| end == last) {
-                // A writer ends after the same number of lines on both streams. The Engine stores one of the
-                // streams later than the other.
+                // An endless writer writes the same number of lines to both streams. The Engine stores one of
+                // the streams later than the other, so the larger number of lines counts for both.
                 return Written::from([(self.first, end), (self.first + 1, end)]);
             }
             last = end;

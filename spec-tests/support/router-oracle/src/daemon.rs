@@ -78,8 +78,9 @@ impl Daemon {
             }
             sleep(Duration::from_millis(20));
         }
-        // A killed Engine leaves these files behind, and its containerd ends with it. If the init process of
-        // the system does not reap ended processes, the next Engine would regard both processes as running.
+        // A killed Engine leaves these files. They have the process ids of the Engine and of its containerd,
+        // which have both ended. If the init process of the system does not reap ended processes, the next
+        // Engine would regard these processes as running.
         for file in ["docker.pid", "exec/containerd/containerd.pid"] {
             let _ = fs::remove_file(self.run.join(file));
         }
@@ -117,7 +118,7 @@ impl Drop for Daemon {
 /// Returns the processor time of a process, in seconds.
 pub fn processor_time(process: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // The name in parentheses may contain spaces. After the name, utime and stime are the 12th and 13th
+    // The name in parentheses can contain spaces. After the name, utime and stime are the 12th and 13th
     // fields.
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS
@@ -142,7 +143,8 @@ fn launch(program: &Path, data: &Path, run: &Path, live_restore: bool) -> Result
             .args(["--runtime=/usr/sbin/runc", "--storage-driver=vfs"]);
         command.args(["--cgroup-manager=cgroupfs", "--events-backend=file"]);
         command.args(["system", "service", "--time=0", &address]);
-        // By default, Podman asks for a higher limit of open files than it may set in a container.
+        // The default limit of open files is higher than the limit that Podman is allowed to set if Podman
+        // itself runs in a container.
         let configuration = data.join("containers.conf");
         let ulimits = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n";
         fs::write(&configuration, ulimits).map_err(|error| error.to_string())?;

@@ -27,8 +27,8 @@ use crate::message::Messages;
 /// Seed of all messages.
 pub const SEED: u64 = 7;
 
-/// Returns the generator of all messages. With Docker's own 100 bytes, a line takes about 200 bytes in a log
-/// file.
+/// Returns the generator of all messages. Docker adds about 100 bytes to each message, so that a line takes
+/// about 200 bytes in a log file.
 pub fn messages() -> Messages {
     Messages::new(SEED).lengths(80..=80)
 }

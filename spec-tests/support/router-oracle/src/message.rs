@@ -1,4 +1,4 @@
-//! Generates and parses self-checking texts.
+//! Generates the texts of messages, and parses them. The parser detects texts that were changed.
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -63,8 +63,8 @@ impl Messages {
         Self { seed, lengths: SHORTEST..=100 }
     }
 
-    /// Sets the range of payload lengths, in characters, both ends included. The minimum is [`SHORTEST`]. Up
-    /// to 50 characters of identity precede the payload.
+    /// Sets the range of payload lengths, in characters, both ends included. The minimum is [`SHORTEST`]. The
+    /// identity of the message precedes the payload, and takes up to 50 characters.
     pub fn lengths(mut self, lengths: RangeInclusive<usize>) -> Self {
         let least = SHORTEST.max(*lengths.start());
         self.lengths = least..=least.max(*lengths.end());

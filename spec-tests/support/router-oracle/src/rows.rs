@@ -108,17 +108,17 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "cost-5000",
-        about: "dockerd's processor time for a container with 5,000 lines/s: ours beside a plain follow",
+        about: "dockerd's processor time for a container with 5,000 lines/s: router and docker logs --follow",
         run: cost::cost_5000,
     },
     Row {
         name: "cost-500",
-        about: "dockerd's processor time for a container with 500 lines/s: ours beside a plain follow",
+        about: "dockerd's processor time for a container with 500 lines/s: router and docker logs --follow",
         run: cost::cost_500,
     },
     Row {
         name: "cost-50",
-        about: "dockerd's processor time for 50 containers with 200 lines/s: ours beside a plain follow",
+        about: "dockerd's processor time for 50 containers with 200 lines/s: router and docker logs --follow",
         run: cost::cost_50,
     },
     Row {

@@ -136,13 +136,13 @@ impl Tally {
         written.iter().all(|(stream, lines)| self.distinct_of(*stream) >= *lines)
     }
 
-    /// Returns the numbers of the missing lines of each stream.
+    /// Returns the stream and the number of each missing line.
     pub fn missing(&self, written: &Written) -> BTreeSet<(u32, u64)> {
         let runs = self.runs(written);
         runs.iter().flat_map(|run| (run.first..run.end).map(|number| (run.stream, number))).collect()
     }
 
-    /// Describes the first runs of consecutive missing lines, with one run on each line of the text.
+    /// Describes the first twelve runs of consecutive missing lines. Each line of the text describes one run.
     pub fn describe_missing(&self, written: &Written) -> String {
         let runs = self.runs(written);
         let describe = |run: &Run| {

@@ -35,24 +35,24 @@ impl Container {
         &self.id
     }
 
-    /// Starts the container and sends the event.
+    /// Starts the container and sends the event `start`.
     pub fn start(&self) {
         self.shared.change(|state| state.start(&self.id));
     }
 
-    /// Ends the container's processes and sends the event. Streams that follow its log end after its last
-    /// line.
+    /// Ends the container's processes and sends the event `die`. Streams that follow the container's log end
+    /// after its last line.
     pub fn die(&self) {
         self.shared.change(|state| state.die(&self.id));
     }
 
-    /// Renames the container and sends the event.
+    /// Renames the container and sends the event `rename`.
     pub fn rename(&self, name: &str) {
         self.shared.change(|state| state.rename(&self.id, name));
     }
 
-    /// Ends the container if it still runs, removes it and sends the event. Open streams of its log continue
-    /// to the end of the log.
+    /// Ends the container if it still runs, removes it and sends the event `destroy`. Open streams of its log
+    /// continue to the end of the log.
     pub fn destroy(&self) {
         self.shared.change(|state| state.destroy(&self.id));
     }
@@ -120,7 +120,7 @@ impl Container {
     }
 
     /// Ends the answers that follow the log, without the records that were not sent yet. The answers have the
-    /// final chunk. Docker 20.10 may do this when a container ends.
+    /// final chunk. Docker 20.10 sometimes does this when a container ends.
     pub fn end_followers(&self) {
         self.shared.change(|state| state.container_mut(&self.id).ends += 1);
     }
@@ -148,7 +148,7 @@ impl Container {
     }
 
     /// Makes the next written record undecodable. The option [`damaged`](crate::Options::damaged) decides
-    /// whether requests that reach the record end or go on.
+    /// whether an answer ends at this record or goes on.
     pub fn damage_next(&self) {
         self.shared.change(|state| state.container_mut(&self.id).log.damage_next());
     }

@@ -147,7 +147,7 @@ impl SimulatedEngine {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("simulated-engine-{}-{number}", std::process::id()));
-        // A killed process with the same id may have left its socket.
+        // An earlier process with the same id was possibly killed, and left its socket behind.
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let socket = folder.join("docker.sock");

@@ -164,8 +164,8 @@ impl Log {
         self.files.partition_point(|first| *first <= record) - 1
     }
 
-    /// Begins to read the log at its oldest record, or at the last `tail` records. `since` is the time that
-    /// makes Docker 20.10 skip compressed files.
+    /// Begins to read the log at its oldest record, or at the last `tail` records. `since` is given only if
+    /// the Engine skips compressed files because of this time, as Docker 20.10 does.
     pub(crate) fn reader(
         &self,
         tail: Option<usize>,
@@ -235,8 +235,7 @@ impl Log {
     }
 
     /// Moves a follower that is more than one rotation behind to the newest file, as Docker does. The files
-    /// in between are not sent, although the Engine may still have them. Returns whether the follower was
-    /// moved.
+    /// in between are not sent, even if the Engine still has them. Returns whether the follower was moved.
     fn has_lagged(&self, reader: &mut Reader, end: usize) -> bool {
         let file = self.file_of(reader.next);
         if file == reader.file {

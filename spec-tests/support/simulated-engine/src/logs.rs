@@ -1,4 +1,4 @@
-//! Answers with the log of a container.
+//! Answers requests for the log of a container.
 
 use std::future::pending;
 use std::io;

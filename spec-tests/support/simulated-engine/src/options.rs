@@ -14,12 +14,12 @@ pub enum Stream {
 /// An Engine's interpretation of `since`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Since {
-    /// As in Docker 20.10: omits every piece with an older stamp, wherever it is in the log. If the oldest
+    /// The Engine omits every piece whose stamp is older, wherever the piece is in the log. If the oldest
     /// compressed file of the log is older than `since`, the Engine skips all compressed files, even the
-    /// newer ones.
+    /// newer ones. Docker 20.10 does this.
     EachPiece,
-    /// As in Docker 24 and later: sends the first piece whose stamp is not older, and all pieces after that
-    /// piece.
+    /// The Engine sends the first piece whose stamp is not older, and all pieces after that piece. Docker 24
+    /// and later versions do this.
     UntilFirst,
 }
 
@@ -52,7 +52,7 @@ pub struct Options {
     /// 1.52. Default: true.
     pub has_legacy_event_members: bool,
     /// True if the Engine sends a log as one JSON object per record to requests with `format=json` or
-    /// `Accept: application/x-ndjson`, as Engines may from API version 1.54 on. Default: false.
+    /// `Accept: application/x-ndjson`, as Engines can from API version 1.54 on. Default: false.
     pub sends_json_logs: bool,
     /// Interpretation of `since`. Default: as in Docker 20.10.
     pub since: Since,
@@ -229,7 +229,7 @@ pub enum Fault {
     BytesAfter(usize, Vec<u8>),
     /// Closes the connection after a number of bytes of the body, without the final chunk.
     CutAfter(usize),
-    /// Ends the answer in order after a number of pieces, as if the log had no further piece.
+    /// Ends the answer without an error after a number of pieces, as if the log had no further piece.
     EndAfter(usize),
     /// Never answers.
     Hang,

@@ -16,8 +16,8 @@ pub(crate) fn is_set(parameters: &Parameters<'_>, name: &str) -> bool {
     value.is_some_and(|value| !matches!(&*value, "" | "0" | "no" | "false" | "none"))
 }
 
-/// Returns a time in nanoseconds since the Unix epoch: `SECONDS` or `SECONDS.FRACTION`, with the fraction
-/// padded on the right to nanoseconds. Returns `None` for a parameter that is missing, empty or `0`.
+/// Parses a time of the form `SECONDS` or `SECONDS.FRACTION`. Returns nanoseconds since the Unix epoch, or
+/// `None` for a parameter that is missing, empty or `0`.
 ///
 /// # Errors
 /// Returns the Engine's error message for any other text.

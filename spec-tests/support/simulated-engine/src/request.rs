@@ -1,4 +1,4 @@
-//! The kinds of requests.
+//! Defines the kinds of requests, and determines the kind of a request.
 
 /// A kind of request. The path determines the kind, and for logs also the parameters.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -1,4 +1,4 @@
-//! The HTTP server.
+//! The HTTP server of the simulated Engine.
 
 use std::future::pending;
 use std::io;
@@ -23,7 +23,7 @@ pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
             accepted = listener.accept() => {
                 let (socket, _) = accepted.unwrap();
                 let shared = shared.clone();
-                // A client may close the connection at any time.
+                // An error only ends the connection, because a client is allowed to close it at any time.
                 connections.spawn(async move {
                     let _open = Open::new(&shared);
                     let mut connection = Connection::new(socket);
@@ -55,7 +55,7 @@ impl Drop for Open<'_> {
 async fn converse(connection: &mut Connection, shared: &Shared) -> io::Result<()> {
     let Head { method, target, accept } = connection.request().await?;
     let request = Request::new(format!("{method} {target}"));
-    // A request may name a container by its id, by the beginning of its id, or by its name.
+    // A request can name a container by its id, by the beginning of its id, or by its name.
     let container = shared.change(|state| state.add_request(request));
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     let parameters = query::parameters(query);

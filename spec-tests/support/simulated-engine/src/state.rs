@@ -52,7 +52,7 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) options: Options,
-    /// The time that the clock showed at `clock_set`.
+    /// The time that the clock showed at `clock_set`, in nanoseconds since the Unix epoch.
     clock: i64,
     clock_set: Instant,
     pub(crate) requests: Vec<Request>,
@@ -85,7 +85,7 @@ pub(crate) struct ContainerState {
     pub(crate) unreadable: bool,
     /// The number of times that all followers were cut.
     pub(crate) cuts: u64,
-    /// The number of times that all followers were ended in order.
+    /// The number of times that all followers were ended with the final chunk.
     pub(crate) ends: u64,
     /// The number of followers that are open.
     pub(crate) followers: usize,

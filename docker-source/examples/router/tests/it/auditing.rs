@@ -9,12 +9,12 @@ use crate::common::{Router, TIMEOUT};
 use real_engine::{Engine, RunOptions};
 
 const LINES: u64 = 3_000;
-/// The network loses one datagram out of this number.
+/// The network loses one of every 100 datagrams.
 const LOST_OF: u64 = 100;
 
-/// Starts a network that forwards datagrams with one message each, and loses some datagrams. Returns the
-/// address of the network, and a receiver of the numbers of the lost messages. The network sends these
-/// numbers after the last message.
+/// Starts a UDP proxy that stands for a network: it forwards datagrams with one message each, and loses some
+/// datagrams. Returns the address of the proxy, and a receiver of the numbers of the lost messages. The proxy
+/// sends these numbers after the last message.
 fn lossy_network(to: String) -> (String, Receiver<BTreeSet<u64>>) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap().to_string();
@@ -48,8 +48,8 @@ fn the_missing_ranges_of_an_audit_are_the_messages_that_the_network_lost() {
     let listening = audit.wait_for("receiving on ");
     let address = listening.split("receiving on ").nth(1).unwrap().split(' ').next().unwrap();
     let (proxy, end) = lossy_network(address.to_owned());
-    // At this rate, the buffers of the sockets have room for the datagrams that arrive while a loaded machine
-    // does not read.
+    // At this rate, the buffers of the sockets have room for the datagrams that arrive while the reading
+    // programs have to wait on a loaded machine.
     let route = format!("gelf://{proxy}?compression=none&rate=500&filter.name=audited-*");
     let mut router = Router::start(engine.docker_host(), &[&route]);
     router.wait_until_ready();

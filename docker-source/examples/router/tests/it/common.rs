@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use gelf_tokio::TcpReceiver;
 use tokio::net::TcpSocket;
 
-/// The time limit for each expected event. It is long enough for a loaded machine.
+/// The time limit for each expected event. The limit is long enough for a loaded machine.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running router. Dropping this value kills the process.
@@ -60,8 +60,8 @@ impl Router {
         }
     }
 
-    /// Waits until the router follows the existing containers. The router may have logged this before a line
-    /// that the test has already waited for.
+    /// Waits until the router logs that it follows the existing containers. Does not wait if a previous call
+    /// of [`wait_for`](Self::wait_for) has already read this log line.
     #[track_caller]
     pub(crate) fn wait_until_ready(&mut self) {
         const READY: &str = "ready: following";
@@ -159,8 +159,8 @@ pub(crate) fn refusing_udp() -> (UdpSocket, SocketAddr) {
     (socket, address)
 }
 
-/// Listens at an address that another socket has just had. A child process that another test starts in the
-/// meantime may hold a copy of that socket for a moment.
+/// Listens at an address that another socket has just had. Tries again while the address is in use, because a
+/// child process of another test can hold a copy of that socket for a moment.
 pub(crate) async fn listen_again(address: SocketAddr) -> TcpReceiver {
     let deadline = Instant::now() + TIMEOUT;
     loop {
@@ -196,8 +196,8 @@ pub(crate) fn figure(logged: &[String], name: &str) -> u64 {
     number.unwrap_or_else(|| panic!("no figure {name:?} in {logged:#?}"))
 }
 
-/// Returns the number of lines that were read for the first time. The end of a router reads lines again that a
-/// stream has not been proved for.
+/// Returns the number of lines that were read for the first time. Before it ends, the router reads the latest
+/// lines of some logs again, because a stream can omit lines.
 #[track_caller]
 pub(crate) fn new_lines(logged: &[String]) -> u64 {
     figure(logged, "lines read") - figure(logged, "read again")

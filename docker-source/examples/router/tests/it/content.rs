@@ -1,4 +1,5 @@
-//! Tests that the content of lines reaches the messages, as the route and the container say.
+//! Tests that the router parses the content of lines. Options of the route and labels of the container select
+//! the kinds of content.
 
 use crate::common::{Router, TIMEOUT};
 use gelf_tokio::TcpReceiver;

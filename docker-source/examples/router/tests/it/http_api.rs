@@ -1,4 +1,5 @@
-//! Tests of the HTTP API: its clients, and the parts that each endpoint has in a file.
+//! Tests of the HTTP API. This file tests the server, and has the helpers for all tests of the API. The tests
+//! of each endpoint are in a module.
 
 mod health;
 mod logs;
@@ -16,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
-/// A router with an Engine, a container and the API.
+/// A router that serves the HTTP API, with its Engine and the container `web`.
 struct Served {
     engine: SimulatedEngine,
     web: Container,
@@ -46,7 +47,7 @@ impl Served {
         Self { engine, web, router, address }
     }
 
-    /// Returns the status and the body of the answer to a request.
+    /// Sends a request to the router. Returns the status and the body of the answer.
     async fn ask(&self, request: &str) -> (u16, String) {
         ask(self.address, request).await
     }
@@ -86,7 +87,7 @@ async fn ask(address: SocketAddr, request: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-/// Returns the value of a sample.
+/// Returns the value of the metric `name` from the text of `/metrics`.
 fn sample(metrics: &str, name: &str) -> u64 {
     let line =
         metrics.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {metrics}"));
@@ -103,7 +104,8 @@ async fn a_router_without_routes_serves_the_api_of_logspouts_variable_until_a_si
     router.wait_for("the HTTP API is at");
     let (status, body) = ask(free, "GET /health HTTP/1.1\r\nHost: any.example\r\n\r\n").await;
     assert!(status == 200 && body.contains("Healthy!"), "{status} {body}");
-    // A second router cannot listen at the same port. It ships nevertheless, and logs the reason.
+    // A second router cannot listen at the same port. The second router logs the reason, and nevertheless
+    // ships the lines of its containers.
     let mut second = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
     second.arg("--print").env("DOCKER_HOST", engine.docker_host()).env("PORT", free.port().to_string());
     let mut second = Router::spawn(second);

@@ -1,5 +1,5 @@
-//! Tests the agent's image. The agent runs in a container, reads the other containers of the same host, has
-//! the least privileges, and is replaced by new agents.
+//! Tests the image of the agent. The tests run the agent in a container with the least privileges, let it
+//! read the other containers of the same host, and replace it with new agents.
 
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
@@ -126,7 +126,7 @@ async fn an_agent_that_starts_as_root_becomes_nobody_in_the_group_of_the_socket(
     );
 }
 
-/// A rolling update of a service: the new task starts before the old one ends.
+/// This is a rolling update of a service: the new agent starts before the old agent ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
     const LINES: usize = 8_000;
@@ -166,7 +166,8 @@ async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
     assert_eq!(overlaps.len(), 2, "one stretch of repeated lines for each update");
 }
 
-/// A deployment on Amazon ECS: the old task ends before the new one starts, and no folder keeps positions.
+/// This is a deployment on Amazon ECS: the old agent ends before the new agent starts, and no state folder
+/// keeps the positions in the logs.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_line_is_lost_between_an_agent_and_its_successor() {
     const LINES: usize = 6_000;
@@ -200,7 +201,7 @@ async fn no_line_is_lost_between_an_agent_and_its_successor() {
     for (_, number) in receiving.await.unwrap() {
         times[number] += 1;
     }
-    // Each hand-over repeats the lines of the last second of the old agent.
+    // At each hand-over, the new agent repeats the lines of the last second of the old agent.
     assert_eq!(times.iter().filter(|times| **times == 0).count(), 0, "lines that were lost");
     let repeated: usize = times.iter().map(|times| times - 1).sum();
     eprintln!("{} hand-overs repeated {repeated} lines", agents.len() - 1);

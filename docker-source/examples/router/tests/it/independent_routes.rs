@@ -44,7 +44,7 @@ async fn a_destination_that_is_down_gets_every_line_later_and_holds_up_no_other(
     assert_eq!(numbers(&mut alive, LINES).await, (0..LINES).collect::<Vec<_>>());
     router.wait_for("the other routes go on without it");
 
-    // After the restart, each route goes on at its own positions.
+    // After the restart, each route goes on reading where that route ended before.
     let (_, logged) = router.terminate();
     assert!(logged.iter().any(|line| line.contains("the next start reads them again")), "{logged:#?}");
     let router = start();
@@ -59,6 +59,7 @@ async fn a_destination_that_is_down_gets_every_line_later_and_holds_up_no_other(
     }
     drop((alive, dead));
     let (_, logged) = ending.await.unwrap();
-    // The route that was down routed all lines, and the other route routed only the new line.
+    // The second router routed all lines to the destination that was down, and only the new line to the other
+    // destination.
     assert_eq!(figure(&logged, "routed +"), (LINES + 1) as u64 + 1, "{logged:#?}");
 }

@@ -1,5 +1,5 @@
-//! Tests that `--print` prints no messages of other programs, and that the log shows no raw text of the
-//! Engine or of labels.
+//! Tests that `--print` prints no messages of other programs, and that the router's log escapes and shortens
+//! the text of the Engine and of labels.
 
 use std::net::{SocketAddr, UdpSocket};
 

@@ -152,7 +152,7 @@ async fn labels_variables_and_tags_are_sent_as_by_dockers_gelf_driver() {
     });
     let explained = explained.await.unwrap();
     assert_eq!(message.as_object_mut().unwrap().remove("_source_stream"), Some("stdout".into()));
-    // The driver cuts the time to milliseconds.
+    // Docker's GELF driver truncates the time to milliseconds.
     message["timestamp"] = driver["timestamp"].clone();
     assert_eq!(message, driver);
     let line = format!("{} {}: no route", container.name(), &container.id()[..12]);
@@ -190,7 +190,7 @@ fn short_lived_containers_are_read_whole() {
 fn a_container_started_again_loses_and_repeats_no_line() {
     let Some(engine) = Engine::find() else { return };
     let mut router = printing(&engine, "again");
-    // A file in the container tells its runs apart.
+    // A file in the container has a line for each run. The number of these lines is the number of the run.
     let script = "echo >> /runs; n=$(wc -l < /runs); for i in 1 2 3; do echo run $n line $i; done";
     let container = engine.run(RunOptions::shell("again", script));
     for run in 1..=3 {
@@ -223,8 +223,9 @@ fn ignored_containers_unselected_containers_and_blank_lines_are_skipped() {
 }
 
 /// Returns the arguments for a container that runs the host's `gelf-router` as `/app/reader`, with the
-/// libraries that the binary is linked to. Under the usual name of the binary, the router would recognize its
-/// own container by the command. Returns `None` if the Engine has no Unix socket.
+/// libraries that the binary is linked to. The binary is not named `gelf-router` in the container, because
+/// the router would recognize its own container by that name. Returns `None` if the Engine has no Unix
+/// socket.
 fn as_reader(engine: &Engine) -> Option<Vec<String>> {
     let socket = Path::new(engine.docker_host().strip_prefix("unix://")?);
     let (folder, name) = (socket.parent()?.display(), socket.file_name()?.to_str()?);
@@ -256,8 +257,8 @@ fn wait_until_logged(container: &RunningContainer, text: &str) {
     }
 }
 
-/// Each line that the router prints is a line of its own container. If the router followed that container,
-/// each line would cause the next.
+/// This router runs in a container, so each line that it prints is also a line of that container's log. If
+/// the router followed its own container, each printed line would cause a further line.
 #[test]
 fn the_routers_own_container_is_never_followed() {
     let Some(engine) = Engine::find() else { return };

@@ -12,10 +12,10 @@ use real_engine::{Engine, RunOptions};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::timeout;
 
-/// The number of lines, which are written at about 1,000 a second.
+/// The number of lines. The container writes about 1,000 lines a second.
 const LINES: usize = 10_000;
 
-/// A state folder that is removed at the end.
+/// A state folder. Dropping this value removes the folder.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
@@ -25,7 +25,7 @@ impl Drop for Folder {
 }
 
 /// Restarts the router repeatedly while the container writes. Each restart calls `end` to end the router.
-/// Returns how often each number arrived.
+/// Returns how often each number arrived, or `None` if there is no Engine.
 async fn restarted(
     name: &str,
     restarts: u64,

@@ -1,4 +1,4 @@
-//! Tests that the lines of a container go to the routes that select it, and to no others.
+//! Tests that the lines of a container go to the routes that select the container, and to no other routes.
 
 use std::process::Command;
 use std::time::Duration;
@@ -59,7 +59,7 @@ async fn agents_on_one_host_do_not_read_each_other() {
     router.wait_until_ready();
     let agent = ContainerOptions::named("agent");
     let labelled = engine.create(agent.clone().label("gelf-router.agent", "true"));
-    // If the inspection of the container fails, the router finds the label in the event of the start.
+    // The inspection of this container fails, but the start event also has the label.
     let not_inspected = engine.create(agent.clone().label("gelf-router.agent", ""));
     for _ in 0..3 {
         not_inspected.fail_inspect(Fault::Status(404, "no such container".into()));
@@ -151,8 +151,8 @@ async fn each_line_is_accounted_for_on_routes_that_are_full_refused_or_stuck() {
     for account in &accounts {
         assert_adds_up(account);
     }
-    // The last route takes every record. On a loaded machine, the last route may have gone on without the
-    // first route.
+    // The last route selects every container, so it gets every routed line. The first route can get fewer
+    // lines, because on a loaded machine the other routes go on without it.
     let routed = figure(&logged, "routed +");
     assert!(accounts[2].contains(&format!(" {routed} lines routed = ")), "{accounts:#?}");
 }

@@ -1,5 +1,5 @@
-//! Tests that an outage of the Engine or of a destination is logged once and retried, and that a permanent
-//! error ends the router.
+//! Tests that the router logs an outage of the Engine or of a destination once and tries again, and that a
+//! permanent error ends the router.
 
 use std::collections::HashMap;
 use std::fs;
@@ -27,7 +27,7 @@ fn count(logged: &[String], word: &str) -> usize {
     logged.iter().filter(|line| line.contains(word)).count()
 }
 
-/// Returns the numbers of the next lines, each of which is `line N`.
+/// Returns the numbers of the next `count` lines. The text of each line is `line N`.
 async fn numbers(receiver: &mut TcpReceiver, count: usize) -> Vec<usize> {
     let mut numbers = Vec::new();
     while numbers.len() < count {
@@ -53,10 +53,11 @@ fn is_root() -> bool {
     String::from_utf8(id).unwrap().trim() == "0"
 }
 
-/// Copies the router into the Engine's folder, where any user may run it.
+/// Copies the router into the Engine's folder, and makes the copy executable for any user.
 ///
-/// Another process writes the copy. If this process wrote the copy, a child process that another test starts
-/// in the meantime would have the file open for writing for a moment. Then the copy could not be run.
+/// The program `cp` writes the copy. If this process wrote the copy, a child process that another test starts
+/// in the meantime would inherit the file, open for writing. The copy could not be run until the child closes
+/// the file.
 fn copy_for_any_user(engine: &SimulatedEngine) -> PathBuf {
     let binary = engine.socket().with_file_name("gelf-router");
     assert!(
@@ -68,8 +69,8 @@ fn copy_for_any_user(engine: &SimulatedEngine) -> PathBuf {
     binary
 }
 
-/// Starts the router as `user`, limited to `threads` threads. No other process of `user` may run, because the
-/// limit counts all threads of the user.
+/// Starts the router as `user`, limited to `threads` threads. The limit counts all threads of the user, so
+/// `user` must have no other process.
 fn start_with_threads(user: u32, threads: u32, engine: &SimulatedEngine, host: &str, route: &str) -> Router {
     fs::set_permissions(engine.socket(), fs::Permissions::from_mode(0o666)).unwrap();
     let mut command = Command::new("prlimit");
@@ -84,7 +85,8 @@ fn limit_threads(user: u32, threads: u32, router: &Router) {
     assert!(Command::new("prlimit").args(limit).uid(user).gid(user).status().unwrap().success());
 }
 
-/// The printer writes in a separate thread. This thread must not end while there is nothing to print.
+/// The printer writes in a separate thread. This thread must stay alive while there is nothing to print,
+/// because the router cannot start another thread.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn printing_goes_on_after_a_pause_even_if_the_system_starts_no_further_thread() {
@@ -104,7 +106,7 @@ async fn printing_goes_on_after_a_pause_even_if_the_system_starts_no_further_thr
     assert_eq!(router.next_message()["short_message"], "after");
 }
 
-/// Runs the router as a separate user, because root may start any number of threads.
+/// Runs the router as another user, because the limit of threads does not apply to root.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_lookup_of_the_engine_that_gets_no_thread_is_retried() {
@@ -146,10 +148,11 @@ async fn a_tcp_destination_that_is_down_at_the_start_gets_every_line_later() {
     drop(reserved);
     let mut receiver = listen_again(address).await;
     assert_eq!(numbers(&mut receiver, 100).await, (0..100).collect::<Vec<_>>());
-    // A connection that ends within 500 ms has not proven itself, and its lines would be sent again.
+    // If a connection ends within 500 ms, the router sends the lines of that connection again. This
+    // connection stays open for longer.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    // The destination stops and starts again. A connection outlives its dropped receiver for a moment. In
-    // that moment, the connection would take lines that nobody reads.
+    // The destination stops and starts again. The receiver is closed before it is dropped: the connection of
+    // a dropped receiver stays open for a moment, and would take lines that nobody reads.
     receiver.close(TIMEOUT);
     assert!(timeout(TIMEOUT, receiver.recv()).await.expect("timed out").is_none());
     let mut receiver = listen_again(address).await;
@@ -158,7 +161,7 @@ async fn a_tcp_destination_that_is_down_at_the_start_gets_every_line_later() {
     }
     assert_eq!(numbers(&mut receiver, 100).await, (100..200).collect::<Vec<_>>());
     let ending = tokio::task::spawn_blocking(move || router.terminate());
-    // While the receiver reads, it notices the end of the connection, and then closes the connection.
+    // The receiver must read, because only then does it notice that the router has closed the connection.
     let _ = timeout(Duration::from_millis(500), receiver.recv()).await;
     drop(receiver);
     let (_, logged) = ending.await.unwrap();
@@ -296,7 +299,8 @@ async fn a_destination_that_rejects_every_line_causes_one_warning_and_a_count() 
     tokio::time::sleep(Duration::from_secs(1)).await;
     let (_, logged) = router.terminate();
     assert_eq!(figure(&logged, "dropped as rejected"), 50, "{logged:#?}");
-    // One warning is from the client, one is about the first line, and one is about all others.
+    // One warning is from the client, one is about the first dropped line, and one is about all later dropped
+    // lines.
     assert_eq!(count(&logged, "WARN"), 3, "{logged:#?}");
     assert_eq!(figure(&logged, "more lines were dropped"), 48, "{logged:#?}");
 }

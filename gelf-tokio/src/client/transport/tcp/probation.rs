@@ -1,4 +1,4 @@
-//! The probation of a connection, which decides when acknowledged messages are settled (get their outcome).
+//! Decides by the probation of a connection when acknowledged messages are settled (get their outcome).
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ const LASTS: Duration = Duration::from_millis(500);
 /// receive buffer of Linux (`tcp_rmem`, 6 MiB), so a program must have read some of the bytes.
 const READ_BYTES: u64 = 8 * 1024 * 1024;
 
-/// The length of a period of acknowledgements. A later reset may lose the messages of the last two periods.
+/// The length of a period in which acknowledged messages are counted together. If a proven connection is
+/// reset, the messages of the last two periods may be lost.
 const RECENT: Duration = Duration::from_secs(1);
 
 /// Counts the acknowledged messages of one connection. The caller passes the time.
@@ -76,9 +77,9 @@ impl Probation {
         self.begun.filter(|_| !self.is_proven).map(|begun| begun + LASTS)
     }
 
-    /// Returns how many of the settled messages may be lost after the connection has ended by an error: the
-    /// messages of the last one to two seconds before the last acknowledgement, or all messages if the
-    /// receiver takes no GELF at all.
+    /// Returns how many of the settled messages may be lost after the connection has ended by an error. These
+    /// are the messages of the last one to two seconds before the last acknowledgement, or all messages if
+    /// the receiver takes no GELF at all.
     pub(super) fn possibly_lost(&self, takes_no_gelf: bool) -> u64 {
         match (self.is_proven, takes_no_gelf) {
             (false, _) => 0,
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_error_makes_the_last_messages_doubtful_and_an_answer_makes_all() {
+    fn after_a_late_error_the_last_messages_may_be_lost_and_after_an_answer_all_messages() {
         let (mut probation, start) = (Probation::default(), Instant::now());
         probation.prove();
         for second in 0..10 {

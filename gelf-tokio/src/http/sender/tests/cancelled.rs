@@ -42,9 +42,9 @@ fn body(byte: u8, len: usize) -> Bytes {
     vec![byte; len].into()
 }
 
-/// If `kept`, posts a first body. Then drops a second post after `polls` polls, and posts a third body.
-/// Returns whether the second post was ready before it was dropped, and whether a connection ended within a
-/// request.
+/// If `kept` is true, posts a first body. Then drops a second post after `polls` polls, and posts a third
+/// body. Returns whether the second post was ready before it was dropped, and whether a connection ended
+/// within a request.
 async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     // Accepted connections inherit the buffer size from the listener.

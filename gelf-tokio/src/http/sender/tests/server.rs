@@ -1,4 +1,4 @@
-//! A server, and senders to it.
+//! Provides a test server, and senders that send to this server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl Peer<TcpStream> {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Ends the connection in order, or with a reset.
+    /// Ends the connection with a FIN, or with a reset.
     pub(super) fn end(self, reset: bool) {
         if reset {
             self.reset();

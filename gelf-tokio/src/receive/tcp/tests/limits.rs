@@ -1,4 +1,4 @@
-//! Tests of the limits that end a connection. Most use a stream in memory and a paused clock. One test
+//! Tests the limits that end a connection. Most tests use a stream in memory and a paused clock. One test
 //! exceeds each time limit on a loopback connection.
 
 use gelf_core::Delimiter;
@@ -175,7 +175,7 @@ async fn time_without_a_recv_does_not_count() {
 #[tokio::test(start_paused = true)]
 async fn time_in_which_there_is_no_memory_for_a_frame_does_not_count() {
     let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
-    // This claim stands for a long frame of another connection, which waits for `recv`.
+    // This claim stands for a complete long frame of another connection. The frame waits for `recv`.
     let mut other = reading.protocol.budget.claim();
     other.grow(1 << 20).await.unwrap();
     other.complete();
@@ -188,7 +188,7 @@ async fn time_in_which_there_is_no_memory_for_a_frame_does_not_count() {
     assert_eq!(reading.protocol.budget.used(), 0);
 }
 
-/// The processor time of this thread.
+/// Returns the processor time of this thread.
 #[cfg(target_os = "linux")]
 fn processor_time() -> Duration {
     let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();

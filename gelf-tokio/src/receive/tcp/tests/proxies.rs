@@ -1,4 +1,4 @@
-//! Connections through proxies with the PROXY protocol. The proxies are 127.0.0.2 and 127.0.0.3.
+//! Tests connections through proxies with the PROXY protocol. The proxies are 127.0.0.2 and 127.0.0.3.
 
 use std::io;
 use std::net::SocketAddr;

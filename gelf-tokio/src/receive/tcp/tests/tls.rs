@@ -1,4 +1,4 @@
-//! Tests of receivers with TLS.
+//! Tests receivers with TLS.
 
 use rustls::ProtocolVersion;
 use rustls::pki_types::ServerName;
@@ -72,7 +72,7 @@ async fn a_receiver_sends_nothing_so_a_sender_that_never_reads_loses_nothing_whe
                 peer.write_all(&message).await.unwrap();
             }
             peer.flush().await.unwrap();
-            // The connection is dropped without a close_notify, as by many programs that end.
+            // The connection is dropped without a close_notify, as many programs do when they end.
         });
         for _ in 0..20 {
             assert_eq!(payload(&mut receiver).await.len(), 60_000);

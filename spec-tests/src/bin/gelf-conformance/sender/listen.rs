@@ -39,7 +39,7 @@ pub(super) fn bind(
         let wrong = |error| format!("udp {address}: {error}");
         let socket = UdpSocket::bind(address).map_err(wrong)?;
         socket.set_read_timeout(Some(STOP_CHECK_INTERVAL)).map_err(wrong)?;
-        // The kernel may grant less; the message below shows the actual size.
+        // The kernel can grant a smaller buffer. The message below shows the actual size.
         let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
         let buffer = SockRef::from(&socket).recv_buffer_size().map_err(wrong)?;
         let bound = socket.local_addr().map_err(wrong)?;
@@ -85,7 +85,7 @@ fn read_datagrams(socket: &UdpSocket, events: &SyncSender<TimedEvent>, stop: &At
                 }
             }
             Err(error) if is_time_out(&error) && grace.has_begun() => return,
-            // The error may be an ICMP error for an earlier datagram, so reading continues.
+            // The error can be an ICMP error for an earlier datagram, so reading continues.
             Err(_) => {}
         }
     }

@@ -20,11 +20,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time to wait for the judgement of a request.
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Maximum number of bytes read after a final answer. Without this reading, a TCP reset could overtake the
-/// answer.
+/// Maximum number of bytes that are read after the last answer on a connection. Without this reading, a TCP
+/// reset could overtake the answer.
 const MAX_DRAINED_BYTES: usize = 16 << 20;
 
-/// Maximum time for reading bytes after a final answer.
+/// Maximum time for reading bytes after the last answer on a connection.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads a connection and answers its requests.
@@ -140,8 +140,8 @@ impl Connection {
         self.stream.write_all(bytes).and_then(|()| self.stream.flush())
     }
 
-    /// Reads the remaining input, because closing the connection earlier would send a reset that may overtake
-    /// the answer.
+    /// Reads the remaining input. If the connection were closed earlier, the kernel would send a TCP reset,
+    /// and the reset could overtake the answer.
     fn drain(&mut self, buffer: &mut [u8]) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let (mut drained, until) = (0, Instant::now() + DRAIN_TIMEOUT);

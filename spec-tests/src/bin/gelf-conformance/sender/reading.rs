@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use gelf_spec_tests::sender::Event;
 
-/// Maximum number of concurrent connections. Further connections are closed, because each connection may hold
+/// Maximum number of concurrent connections. Further connections are closed, because each connection can hold
 /// an incomplete frame in memory.
 pub(super) const MAX_CONNECTIONS: usize = 128;
 

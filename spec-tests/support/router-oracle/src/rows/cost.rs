@@ -1,4 +1,5 @@
-//! Rows that compare the processor time of dockerd with no reader, with a plain follow, and with the router.
+//! Rows that compare the processor time of dockerd with no reader, with a plain follow (like the request of
+//! `docker logs --follow`), and with the router.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

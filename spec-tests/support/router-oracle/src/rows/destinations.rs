@@ -16,13 +16,12 @@ use crate::tally::Account;
 /// Time during which the dead destination takes nothing.
 const DEAD: Duration = Duration::from_secs(60);
 
-/// Limits of the 99th percentile of the delays beside dead routes. The first limit is this multiple of the
-/// percentile without dead routes. The second limit is this number of seconds more than that percentile. The
-/// larger limit applies.
+/// Permitted increase of the 99th percentile of the delays when there are dead routes: by this factor, or by
+/// this number of seconds. The larger increase is permitted.
 const NOISE: (f32, f32) = (2.0, 0.1);
 
-/// Longest time without a line of a container that writes 2,000 lines/s, in seconds. A container that is
-/// blocked writes nothing for as long as the destination takes nothing.
+/// Maximum time in seconds between two lines of the container, which writes 2,000 lines/s. If a dead route
+/// blocked the container, the container would write nothing for as long as the destination takes nothing.
 const PAUSE: f64 = 5.0;
 
 /// Maximum memory of the router, in KiB: the memory that the README reserves for the router.
@@ -112,7 +111,7 @@ pub(super) fn audit(bench: &mut Bench) -> Outcome {
     let account = account.unwrap_or_else(|| panic!("no account of {id}: {logged:#?}"));
     let forwarded = network.forwarded.lock().unwrap();
     let (sent, lost) = (forwarded.0, &forwarded.1);
-    // The account lists the first ranges, and the number of all missing messages.
+    // The account lists the first missing ranges, and the number of all missing messages.
     let numbers = account.split_once('(').map_or("", |(_, rest)| rest);
     let numbers = numbers.split([')']).next().unwrap_or_default().split(" and").next().unwrap_or_default();
     let shown: BTreeSet<u64> = numbers

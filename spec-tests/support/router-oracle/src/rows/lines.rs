@@ -12,7 +12,7 @@ use crate::tally::Written;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs `sh -c script` with these arguments and the writer mounted.
+/// Runs `sh -c script` with these arguments in a container, in which the writer is mounted.
 fn run(bench: &Bench, name: &str, mount: &str, script: &str, arguments: &[String]) -> RunningContainer {
     let command = ["sh", "-c", script, "sh"].into_iter().map(str::to_owned).chain(arguments.iter().cloned());
     let volume = format!("--volume={mount}");

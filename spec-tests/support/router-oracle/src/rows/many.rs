@@ -143,7 +143,7 @@ pub(super) fn many(bench: &mut Bench) -> Outcome {
         kept.len(),
         removed.len()
     );
-    // A pooled connection to the Engine may be left open.
+    // The router is allowed to keep one more connection to the Engine in its pool.
     let returned = after.0 <= before.0 + 1 && after.1 <= before.1;
     let asked = "all kept containers whole, the others whole or counted, open files and threads as before";
     Outcome::new(

@@ -1,4 +1,4 @@
-//! Rows in which dockerd ends.
+//! Rows in which dockerd is killed or restarted.
 
 use std::thread::sleep;
 use std::time::Duration;

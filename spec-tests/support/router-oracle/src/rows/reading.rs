@@ -1,4 +1,4 @@
-//! Rows that read containers whose files rotate, and many containers.
+//! Rows that read containers whose log files rotate, and rows that read many containers.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl Total {
         Outcome::new(self.figure(runs), "lost 0, repeated 0, no false gap", holds)
     }
 
-    /// Returns the outcome of a row in which files may rotate away before they can be read.
+    /// Returns the outcome of a row in which log files can be rotated away before the router has read them.
     fn announced(&self, runs: u32) -> Outcome {
         let Account { lost, repeated, empty_gaps, others, .. } = self.account;
         let holds = lost + repeated + empty_gaps + others + self.still_there == 0;

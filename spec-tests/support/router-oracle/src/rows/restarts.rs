@@ -16,9 +16,9 @@ const RATE: u64 = 5_000;
 /// Time without arrivals after which the remaining lines count as missing.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Maximum time in seconds from the reading of a message until its position is ready for the state. It
-/// includes the time until a new connection counts as working, and the time for reading the lines that were
-/// written while no router ran.
+/// Maximum time in seconds from the reading of a message until the router can write the position of the
+/// message to the state. This time includes the time until a new connection counts as working, and the time
+/// for reading the lines that were written while no router ran.
 const UNSETTLED: f64 = 1.0;
 
 pub(super) fn kill(bench: &mut Bench) -> Outcome {
@@ -74,7 +74,8 @@ fn age(state: &Path) -> f64 {
     let files = fs::read_dir(state).expect("the state folder exists").flatten();
     let written = files.filter_map(|file| file.metadata().ok()?.modified().ok()).max();
     let age = written.and_then(|time| SystemTime::now().duration_since(time).ok());
-    // Before the first write, all lines since the start of the row are unsettled.
+    // Before the first write, all lines since the start of the router are unsettled. The router started less
+    // than two seconds ago.
     age.map_or(2.0, |age| age.as_secs_f64())
 }
 

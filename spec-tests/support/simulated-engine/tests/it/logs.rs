@@ -1,4 +1,4 @@
-//! Tests of logs: the records that are sent to each request.
+//! Tests of the answers to requests for a log.
 
 use simulated_engine::{
     Container, ContainerOptions, DamagedRead, Options, PODMAN_PIECE, RequestKind, SimulatedEngine, Stream,
@@ -37,7 +37,8 @@ async fn tail_counts_the_records_of_both_streams_and_until_stops_at_the_first_la
     assert_eq!(texts(&engine, &web, "tail=0").await, Vec::<String>::new());
     let until = format!("tail=8&until={}", seconds(stamps[5]));
     assert_eq!(texts(&engine, &web, &until).await, numbers(2..6));
-    // A record with an earlier stamp is not sent if it comes after a record with a later stamp.
+    // A record whose stamp is not after `until` is not sent if it follows a record whose stamp is after
+    // `until`.
     web.piece(Stream::Stderr, stamps[9] + 2_000, "late\n");
     web.piece(Stream::Stdout, stamps[9] + 1_000, "early\n");
     let until = format!("tail=3&until={}", seconds(stamps[9] + 1_000));

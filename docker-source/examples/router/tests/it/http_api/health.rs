@@ -39,7 +39,7 @@ async fn the_health_check_names_a_destination_that_is_down_until_it_is_back() {
     assert_eq!(problem["route"]["name"], "main");
     assert_eq!(problem["route"]["destination"], format!("gelf+tcp://{address}"));
     assert!(problem["error"].as_str().unwrap().contains("refused"), "{down}");
-    // A page of another site that calls the API by its own host name sees only the status.
+    // A request for the host name of another site is answered with the status alone.
     let (status, short) = served.ask("GET /health HTTP/1.1\r\nHost: evil.example\r\n\r\n").await;
     assert_eq!(
         (status, short.contains("unhealthy"), short.contains("127.0.0.1")),
@@ -51,7 +51,7 @@ async fn the_health_check_names_a_destination_that_is_down_until_it_is_back() {
     served.wait_for_health(200).await;
     served.web.line(Stream::Stdout, "one");
     timeout(TIMEOUT, receiver.recv()).await.unwrap();
-    // The router notices that a destination has gone away before there is a line for the destination.
+    // The router must notice that the destination has gone away even while it has no line to send.
     sleep(Duration::from_secs(2)).await;
     receiver.close(TIMEOUT);
     while timeout(TIMEOUT, receiver.recv()).await.unwrap().is_some() {}
@@ -109,14 +109,14 @@ async fn the_health_check_names_a_state_folder_that_cannot_be_written_until_it_c
     served.wait_for_health(200).await;
     // Not even root can create a file at the path of an existing folder.
     while let Err(error) = fs::create_dir(folder.join("positions.new")) {
-        // The router is just writing the file.
+        // The router is writing the file at this moment, so the test tries again.
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     }
     served.web.line(Stream::Stdout, "one");
     timeout(TIMEOUT, receiver.recv()).await.unwrap();
     let unwritable = served.wait_for_health(503).await;
     assert!(unwritable.contains("the state folder cannot be written"), "{unwritable}");
-    // The write is repeated, although no line follows.
+    // The router tries to write again, even though it reads no further line.
     fs::remove_dir(folder.join("positions.new")).unwrap();
     served.wait_for_health(200).await;
     drop(served);

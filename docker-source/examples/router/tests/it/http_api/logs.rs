@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-/// A live tail, read by a client.
+/// The answer to a client of `/logs`.
 struct Tailed {
     body: Incoming,
     text: String,
@@ -79,14 +79,14 @@ async fn logs_are_shown_live_as_text_and_json_by_name_id_and_stream() {
     assert_eq!(served.get("/logs/id:ffff").await.0, 404);
     assert_eq!(served.get("/logs/name:[").await.0, 400);
     assert_eq!(served.get("/logs/web").await.0, 404);
-    // If a client goes away, its live tail no longer counts, and the source of the live tail ends.
+    // After a client has disconnected, the router ends the log requests of the client's live tail.
     drop(by_id);
     let started = Instant::now();
     while db.followers() > 2 {
         assert!(started.elapsed() < TIMEOUT);
         sleep(Duration::from_millis(20)).await;
     }
-    // The tails end with the router.
+    // All live tails end when the router ends.
     served.router.signal("TERM");
     assert_eq!(text.line().await.unwrap(), "              db|three");
     assert_eq!(text.line().await, None);
@@ -128,7 +128,7 @@ async fn a_client_that_reads_slowly_misses_lines_and_slows_no_route() {
     let served = Served::start(&[&route]).await;
     let mut slow = Tailed::open(&served, "/logs?colors=off", "*/*").await;
     served.web.wait_for_followers(2).await;
-    // These lines exceed the buffers of the tail, of hyper and of the kernel.
+    // Together, these lines (32 MiB) exceed the buffers of the live tail, of hyper and of the kernel.
     let line = "x".repeat(16 * 1024);
     for _ in 0..2000 {
         served.web.line(Stream::Stdout, &line);
@@ -143,7 +143,7 @@ async fn a_client_that_reads_slowly_misses_lines_and_slows_no_route() {
             Some(notice) => missed += notice.split(' ').next().unwrap().parse::<u32>().unwrap(),
             None => shown += 1,
         }
-        // The notice comes with the next line.
+        // The router sends the number of missed lines together with the next line.
         served.web.line(Stream::Stdout, "more");
     }
     assert!(missed > 0, "all lines were shown");

@@ -63,17 +63,17 @@ async fn a_route_is_added_shown_kept_over_a_restart_replaced_and_removed() {
     assert_eq!(shown, serde_json::from_str::<Value>(&json(&first)).unwrap());
     assert_eq!(served.get_json("/routes").await, serde_json::json!([shown]));
 
-    // The kept route runs after a restart.
+    // The route was stored, so it runs again after a restart.
     served.router.terminate();
     (served.router, served.address) = start();
     served.router.wait_until_ready();
     web.wait_for_followers(1).await;
     web.line(Stream::Stdout, "two");
-    // The first router had a short connection, and may have sent its line again.
+    // The connection of the first router was short, so that router can have sent the line "one" twice.
     while next_text(&mut first).await != "two" {}
 
-    // A route with the same id replaces the kept route. The first destination gets the lines that were read
-    // for it.
+    // A new route with the same id replaces the stored route. The first destination still gets the lines that
+    // the router has already read for the replaced route.
     assert_eq!(served.post(&json(&second)).await.0, 201);
     let started = Instant::now();
     loop {
@@ -85,7 +85,7 @@ async fn a_route_is_added_shown_kept_over_a_restart_replaced_and_removed() {
     }
     assert_eq!(served.get_json("/routes").await.as_array().unwrap().len(), 1);
 
-    // A removed route is not kept, and its source ends.
+    // After the removal of a route, its file is deleted, and the router stops following its container.
     assert_eq!(served.delete("a1").await, 200);
     assert_eq!(served.delete("a1").await, 404);
     assert_eq!(served.get("/routes/a1").await.0, 404);

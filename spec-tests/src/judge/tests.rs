@@ -1,0 +1,42 @@
+use super::*;
+use crate::vector::embedded;
+
+/// Returns the verdict on a sender that answers the vector with these datagrams.
+fn of_sender(id: &str, datagrams: &[&str]) -> (Verdict, Vec<String>) {
+    let topics = embedded().unwrap();
+    let vector = topics.iter().flat_map(|topic| &topic.vectors).find(|vector| vector.id == id).unwrap();
+    let datagrams = datagrams.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let reply = Reply::Observed(Observed { sent: Some(Sent::Datagrams(datagrams)), ..Observed::default() });
+    let of = Description::new("a sender", "none", &["send"], "");
+    let (verdict, differences) = judge(vector, None, &of, &KnownViolations::new(), &reply).unwrap();
+    (verdict, differences.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_sender_may_add_an_underscore_to_a_name_that_has_one_but_may_not_lose_the_field() {
+    let message = |field: &str| format!(r#"{{"version":"1.1","host":"h","short_message":"m"{field}}}"#);
+    for field in [r#","_user":"x""#, r#","__user":"x""#] {
+        assert_eq!(of_sender("E09", &[&message(field)]), (Verdict::Passes, Vec::new()), "{field}");
+    }
+    let lost = "field user: expected \"x\", found none".to_owned();
+    assert_eq!(of_sender("E09", &[&message("")]), (Verdict::Fails, vec![lost]));
+}
+
+#[test]
+fn a_number_that_is_sent_as_a_string_is_a_deviation() {
+    let message = |value: &str| format!(r#"{{"version":"1.1","host":"h","short_message":"m","_i":{value}}}"#);
+    assert_eq!(of_sender("E16", &[&message("42")]), (Verdict::Passes, Vec::new()));
+    let type_is_lost = "type of field i: expected 42, found \"42\"".to_owned();
+    assert_eq!(of_sender("E16", &[&message("\"42\"")]), (Verdict::Deviates, vec![type_is_lost]));
+}
+
+#[test]
+fn the_same_violation_of_many_datagrams_is_one_difference() {
+    let chunks =
+        [0, 1, 2].map(|number| format!("\x1e\x0f12345678{}\x03{}", char::from(number), "x".repeat(2000)));
+    let (verdict, differences) = of_sender("E16", &chunks.each_ref().map(String::as_str));
+    assert_eq!(verdict, Verdict::Fails);
+    let sizes: Vec<_> = differences.iter().filter(|text| text.contains("DatagramSize")).collect();
+    assert_eq!(sizes.len(), 1, "{differences:?}");
+    assert!(sizes[0].contains("DatagramSize (3 times, first "), "{sizes:?}");
+}
