@@ -203,7 +203,10 @@ impl Cursor {
     ///   between the pieces of the line. Therefore it was read before. This does not hold for the newest
     ///   stamp of the stream if the request contains all pieces with that stamp. Then the line is new: it is
     ///   another line with the same stamp, or the same line with an end that was missing before.
-    pub(crate) fn accept(&mut self, line: &Line, now: impl FnOnce() -> Timestamp) -> Novelty {
+    ///
+    /// A line of a [stream](Origin::Stream) with the stamp of a remembered line is a part of that line: the
+    /// stream repeats records from the middle of the line on.
+    pub(crate) fn accept(&mut self, line: &Line, origin: Origin, now: impl FnOnce() -> Timestamp) -> Novelty {
         let stream = match line.stream {
             LogStream::Stdout => &mut self.stdout,
             LogStream::Stderr => &mut self.stderr,
@@ -216,7 +219,7 @@ impl Cursor {
             return Novelty::Repeated;
         }
         let novelty = match self.dialect {
-            Dialect::Docker => stream.novelty(line, self.since),
+            Dialect::Docker => stream.novelty(line, self.since, origin),
             Dialect::Podman => stream.novelty_of_podman(line),
         };
         if novelty != Novelty::New {
@@ -434,7 +437,7 @@ impl StreamCursor {
         }
     }
 
-    fn novelty(&self, line: &Line, since: Option<Timestamp>) -> Novelty {
+    fn novelty(&self, line: &Line, since: Option<Timestamp>, origin: Origin) -> Novelty {
         let Some(last) = self.last.filter(|last| line.time <= *last) else {
             return Novelty::New;
         };
@@ -445,8 +448,8 @@ impl StreamCursor {
         let first = self.remembered.partition_point(|known| known.time < line.time);
         let mut same_time =
             self.remembered.range(first..).take_while(|known| known.time == line.time).peekable();
-        let may_share_its_time =
-            !self.replaying || same_time.peek().is_none() || (is_last && Some(line.time) >= since);
+        let may_share_its_time = same_time.peek().is_none()
+            || (origin != Origin::Stream && (!self.replaying || (is_last && Some(line.time) >= since)));
         let identity = Identity::of(line);
         match may_share_its_time && !same_time.any(|known| *known == identity) {
             true => Novelty::New,

@@ -54,9 +54,14 @@ impl DedupSink {
         self.has_requested
     }
 
+    /// Returns whether a line was read, by this source or by an earlier one.
+    pub(crate) fn has_lines(&self) -> bool {
+        lock(&self.cursor).has_lines()
+    }
+
     /// Returns whether the first request will continue behind the lines that an earlier source has settled.
     pub(crate) fn resumes(&self) -> bool {
-        !self.has_requested && lock(&self.cursor).has_lines()
+        !self.has_requested && self.has_lines()
     }
 
     /// Returns the number of lines that had not been read before.
@@ -113,7 +118,7 @@ impl DedupSink {
         };
         let clock = self.context.clock;
         let mut cursor = lock(&self.cursor);
-        match cursor.accept(&line, || clock.now()) {
+        match cursor.accept(&line, reading.origin, || clock.now()) {
             Novelty::Repeated => self.stats.skipped_repeated(),
             Novelty::TooOld => {
                 self.stats.skipped_old();

@@ -31,7 +31,7 @@ use crate::context::Context;
 use crate::cursor::Cursor;
 use crate::dedup::DedupSink;
 use crate::dialect::Dialect;
-use crate::engine::{ContainerId, EngineError, Inspect, LogRefusal, LogsQuery};
+use crate::engine::{ApiVersion, ContainerId, EngineError, Inspect, LogRefusal, LogsQuery};
 use crate::follow_state::FollowState;
 use crate::log::LogReader;
 use crate::metadata::ContainerMetadata;
@@ -59,6 +59,8 @@ pub(crate) struct Follower {
     pub(crate) stats: Arc<ContainerStats>,
     /// The earliest stamp of the lines to read.
     pub(crate) since: Timestamp,
+    /// Exists if the log may have lines from before the source connected.
+    pub(crate) unproved: Option<Unproved>,
     /// Sends once whether the container is followed.
     pub(crate) decided: Option<oneshot::Sender<bool>>,
 }
@@ -85,13 +87,13 @@ impl Follower {
             stuck: 0,
             refusals: 0,
             is_unread: reason != StartReason::Stopped,
-            is_behind: reason == StartReason::Resumed && self.context.resumes,
+            is_behind: self.unproved.is_some(),
             is_gone: false,
             left: None,
             warned: Vec::new(),
             descriptor: None,
             waiting: None,
-            unproved: None,
+            unproved: self.unproved,
             seen: FollowCommands::default(),
             context: self.context,
             id: self.id,
@@ -147,7 +149,8 @@ struct Following {
     /// The reader of the last response, with its unfinished lines. The next response begins before these
     /// lines.
     left: Option<LogReader>,
-    /// Exists if a stream has brought lines since a window last proved that no line is missing.
+    /// Exists if a stream has brought lines since a window last proved that no line is missing, or if the log
+    /// is not read up to the present since the source started.
     unproved: Option<Unproved>,
     /// The commands that have been executed.
     seen: FollowCommands,
@@ -275,22 +278,32 @@ impl Following {
         self.note(Some(FollowState::Followed));
         self.left = None;
         let mut response = self.response(content_type, body, scan);
+        let may_be_cut = self.may_be_cut();
+        // A window that can be read shows that the container has not ended before its stream began.
+        let has_begun = may_be_cut && self.can_window() && self.prove().await?;
         loop {
             let ending = self.read(&mut response, Silence::UntilRemoval).await?;
             if let (Known::Damage, Some(first)) = (self.known, response.scan().first()) {
                 self.known = Known::Line(first);
             }
             if ending == Ending::Due {
-                let may_go_on = self.prove().await?;
+                self.prove().await?;
                 if self.context.stopping.is_requested() {
                     return Ok(self.stopped().await);
                 }
-                if may_go_on {
+                if !(self.pace.is_late() && self.can_poll()) {
                     continue;
                 }
             }
             let lines_behind = response.scan().lines_of_tail();
+            let is_empty = response.scan().records() == 0;
             let reader = response.into_reader();
+            if ending == Ending::Complete && may_be_cut {
+                self.is_unread = is_empty && !has_begun;
+                // The container is about to be removed, so its log is read before the next inspection. If the
+                // log cannot be read, the inspection shows the reason.
+                let _ = self.read_rest(&mut None).await?;
+            }
             return Ok(match ending {
                 Ending::Broken | Ending::Complete | Ending::Invalid => Step::Decide(reader),
                 Ending::Busy | Ending::Due | Ending::TooShort => {
@@ -298,6 +311,14 @@ impl Following {
                 }
             });
         }
+    }
+
+    /// Returns whether the Engine may end a stream of the log in order before its lines, and then remove the log
+    /// before it can be read again.
+    fn may_be_cut(&self) -> bool {
+        let client = &self.context.client;
+        let is_old = client.dialect() == Dialect::Docker && client.version() < ApiVersion::DOCKER_23;
+        is_old && (self.metadata.is_partial() || self.metadata.is_removed_at_end())
     }
 
     /// Notes the result of the first inspection. Returns false if this process runs in the container.
@@ -312,25 +333,21 @@ impl Following {
         is_other
     }
 
-    /// Returns the request that follows the log, and the scan that checks how far its response reaches.
+    /// Returns the request that follows the log, and the scan that checks how far its response reaches. Once a
+    /// line was read, the request has no `since=`, with which Docker 20.10 may skip lines.
     fn opening(&mut self, tail: Option<u32>) -> (LogsQuery, Scan) {
         self.sink.count_request();
-        match (self.known, tail) {
-            (Known::Line(anchor), None) => {
-                let limit = window::first_limit(self.pace.expected());
-                self.sink.begin_window(self.open);
-                let query = LogsQuery { follow: true, since: None, tail: limit };
-                (query, Scan::new(Reach::Line(anchor), limit, true))
-            }
-            _ => {
-                let mut reach = Reach::Nothing;
-                if self.stuck > 0 && tail.is_some() {
-                    self.sink.skip_damage();
-                    (self.known, reach) = (Known::Damage, Reach::End);
-                }
-                (self.query(true, tail), Scan::new(reach, None, true))
-            }
+        if tail.is_none() && self.sink.has_lines() && self.can_window() {
+            let mut limit = window::first_limit(self.pace.expected());
+            let (since, reach) = self.reach(&mut limit, false);
+            return (LogsQuery { follow: true, since, tail: limit }, Scan::new(reach, limit, true));
         }
+        let mut reach = Reach::Nothing;
+        if self.stuck > 0 && tail.is_some() {
+            self.sink.skip_damage();
+            (self.known, reach) = (Known::Damage, Reach::End);
+        }
+        (self.query(true, tail), Scan::new(reach, None, true))
     }
 
     /// Handles the refusal of a request for the log.

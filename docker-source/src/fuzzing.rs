@@ -132,6 +132,7 @@ pub fn decode_events<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Even
             let action = match event.action {
                 Action::Destroy => "destroy",
                 Action::Die => "die",
+                Action::Kill => "kill",
                 Action::Rename => "rename",
                 Action::Start => "start",
             };

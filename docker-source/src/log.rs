@@ -44,7 +44,6 @@ pub use stream::LogStream;
 pub(crate) use decoder::LogDecoder;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use line::LineJoiner;
-#[cfg(test)]
 pub(crate) use piece::PIECE_LENGTH;
 #[cfg(feature = "fuzzing")]
 pub(crate) use piece::Piece;

@@ -9,7 +9,7 @@
 //! program can listen on an existing socket file again. When Docker has restarted, it restarts containers
 //! with a restart policy and mounts the new file. Therefore the source ends at once. The container's
 //! `State.FinishedAt` is then the time at which the Engine ended, and the next run
-//! [resumes](crate::Start::AfterPredecessor) at this time. Podman restarts such a container without delay.
+//! [resumes](crate::Start::AfterPredecessor) some seconds before this time. Podman restarts such a container without delay.
 //! The new file may not exist yet, and Podman then gives up. Therefore the source waits with Podman, and also
 //! before the Engine's first answer.
 

@@ -437,33 +437,41 @@ mod tests {
         builder
     }
 
+    const SECOND: i64 = 1_000_000_000;
+
+    fn after_predecessor(engine: &SimulatedEngine, own: &simulated_engine::Container) -> SourceBuilder {
+        let after = Start::AfterPredecessor { label: "agent".into() };
+        builder_in(engine, own).select(|container| container.name() == "web").start(after)
+    }
+
+    /// Returns the first line that a source in the container `own` reads.
+    async fn first_line(engine: &SimulatedEngine, own: &simulated_engine::Container) -> String {
+        let mut source = after_predecessor(engine, own).connect().await.unwrap();
+        String::from_utf8_lossy(source.next().await.unwrap().unwrap().bytes()).into_owned()
+    }
+
     #[tokio::test]
     async fn a_source_can_start_at_the_end_of_its_predecessor() {
         let engine = SimulatedEngine::start().await;
         let create = |name| engine.create(ContainerOptions::named(name).label("agent", ""));
         let web = engine.create(ContainerOptions::named("web"));
         let (own, old) = (create("own"), create("old"));
-        let after = Start::AfterPredecessor { label: "agent".into() };
-        let first = async || {
-            let builder = builder_in(&engine, &own).select(|container| container.name() == "web");
-            let mut source = builder.start(after.clone()).connect().await.unwrap();
-            String::from_utf8_lossy(source.next().await.unwrap().unwrap().bytes()).into_owned()
-        };
         web.start();
         old.start();
         web.line(Stream::Stdout, "while the old agent runs");
-        let second = 1_000_000_000;
-        engine.set_clock(web.line(Stream::Stdout, "2 s before its end") + 2 * second);
+        engine.set_clock(web.line(Stream::Stdout, "2 s before the signal") + 2 * SECOND);
+        old.kill(15);
         old.die();
-        engine.set_clock(web.line(Stream::Stdout, "after its end") + 10 * second);
+        engine.set_clock(web.line(Stream::Stdout, "after its end") + 10 * SECOND);
         own.start();
-        assert_eq!(first().await, "after its end");
+        assert_eq!(first_line(&engine, &own).await, "after its end");
 
-        engine.set_clock(web.line(Stream::Stdout, "before the end of its own run") + 2 * second);
+        engine.set_clock(web.line(Stream::Stdout, "before the signal to its own run") + 2 * SECOND);
+        own.kill(15);
         own.die();
         web.line(Stream::Stdout, "after the end of its own run");
         own.start();
-        assert_eq!(first().await, "after the end of its own run");
+        assert_eq!(first_line(&engine, &own).await, "after the end of its own run");
 
         old.start();
         engine.set_clock(web.line(Stream::Stdout, "while another agent runs") + 1);
@@ -471,6 +479,46 @@ mod tests {
             engine.wait_for(3, "/logs").await;
             web.line(Stream::Stdout, "new");
         };
-        assert_eq!(tokio::join!(first(), next).0, "new");
+        assert_eq!(tokio::join!(first_line(&engine, &own), next).0, "new");
+    }
+
+    #[tokio::test]
+    async fn reading_starts_1_s_before_the_signal_to_the_predecessor_or_10_s_before_an_end_without_one() {
+        /// Signals, each with the time from the signal to the end in seconds.
+        type Signals = &'static [(u8, i64)];
+        // The signals, the number of events after the end, and the first line that is read. The lines are
+        // named by their time in seconds before the end.
+        let cases: [(Signals, usize, i64); 7] = [
+            (&[(15, 0)], 0, 1),
+            (&[(15, 7)], 0, 8),
+            (&[(15, 28), (9, 0)], 0, 29),
+            (&[(15, 31), (15, 5), (15, 3)], 0, 6),
+            (&[(9, 0)], 0, 10),
+            (&[], 0, 10),
+            // The Engine no longer has the event of the signal.
+            (&[(15, 3)], 256, 10),
+        ];
+        for (signals, later_events, expected) in cases {
+            let engine = SimulatedEngine::start().await;
+            let web = engine.create(ContainerOptions::named("web"));
+            let own = engine.create(ContainerOptions::named("own").label("agent", ""));
+            web.start();
+            own.start();
+            for before_end in (0..40).rev() {
+                // The line has the earliest stamp that is not before its time.
+                engine.set_clock(simulated_engine::START + (40 - before_end) * SECOND);
+                for (signal, _) in signals.iter().filter(|(_, time)| *time == before_end) {
+                    own.kill(*signal);
+                }
+                web.line(Stream::Stdout, before_end.to_string());
+            }
+            engine.set_clock(simulated_engine::START + 40 * SECOND);
+            own.die();
+            for _ in 0..later_events {
+                engine.send_event("{}");
+            }
+            own.start();
+            assert_eq!(first_line(&engine, &own).await, expected.to_string(), "{signals:?}");
+        }
     }
 }

@@ -3,15 +3,27 @@
 use std::time::Duration;
 
 use gelf_core::Timestamp;
+use tokio::time::timeout;
 
 use crate::clock::EngineClock;
-use crate::engine::{ContainerList, EngineClient, EngineError, LogRefusal};
+use crate::engine::{ContainerId, ContainerList, EngineClient, EngineError, LogRefusal};
 use crate::own_container::OwnContainer;
 use crate::position::Positions;
 
-/// The time between the start of reading and the end of an earlier agent: reading starts this long before the
-/// end. The earlier agent may not have sent all lines of its last second.
-const MARGIN: Duration = Duration::from_secs(1);
+/// The time between the start of reading and the signal that ended an earlier agent: reading starts this long
+/// before the signal. The Engine may not have sent all lines of the last second to the earlier agent.
+const BEFORE_SIGNAL: Duration = Duration::from_secs(1);
+/// The time between the start of reading and the end of an earlier agent that ended without a known signal. An
+/// agent that was killed has not delivered its last lines. An agent that ended because the Engine ended has
+/// read nothing for some seconds: an Engine that is stopped sends nothing during its last seconds. A router
+/// then delivers for 8 s.
+const BEFORE_END: Duration = Duration::from_secs(10);
+/// The longest time between a signal and the end of an agent. Docker kills a container 10 s after the signal,
+/// and Amazon ECS 30 s after the signal.
+const END_WITHIN: Duration = Duration::from_secs(30);
+/// The time limit for the events of the past. An Engine whose clock was set back may wait before it ends its
+/// answer.
+const EVENTS_WITHIN: Duration = Duration::from_secs(5);
 /// The maximum number of containers that are inspected to find the earlier agent.
 const INSPECTED_AT_MOST: usize = 32;
 
@@ -31,8 +43,11 @@ pub enum Start {
     /// lines of containers that have started or ended since the earlier source, if the Engine still has their
     /// logs.
     At(Positions),
-    /// The lines that are written from one second before the end of the agent that this process replaces: the
-    /// last ended container with this label, or the last run of this process's own container.
+    /// The lines that are written from the end of the agent that this process replaces on: the last ended
+    /// container with this label, or the last run of this process's own container. Reading starts one second
+    /// before the signal that ended the agent, such as SIGTERM. It starts ten seconds before the end of the
+    /// agent if the agent was killed or ended by itself, or if the Engine no longer has the event of the
+    /// signal, as after a restart of the Engine.
     ///
     /// The start is [`Now`](Self::Now) if there is no such agent, if another container with the label and the
     /// same command runs, or if this process runs in no container.
@@ -62,8 +77,8 @@ impl Start {
         clock: EngineClock,
         own: &OwnContainer,
     ) -> Result<ResolvedStart, EngineError> {
-        let end = match self {
-            Self::AfterPredecessor { label } => end_of_predecessor(client, label, own).await?,
+        let handover = match self {
+            Self::AfterPredecessor { label } => handover(client, label, own).await?,
             _ => None,
         };
         let now = ResolvedStart {
@@ -72,7 +87,7 @@ impl Start {
             reason: "now".to_owned(),
         };
         let at = |positions, reason| ResolvedStart { positions, is_earlier: true, reason };
-        Ok(match (self, end) {
+        Ok(match (self, handover) {
             (Self::Beginning, _) => {
                 at(Positions::from_time(Timestamp::UNIX_EPOCH), "the beginning of the logs".to_owned())
             }
@@ -84,17 +99,21 @@ impl Start {
             (Self::At(positions), _) => {
                 at(positions.clone(), format!("the saved positions (containers: {})", positions.len()))
             }
-            (_, Some(end)) => at(
-                Positions::from_time(end.saturating_sub(MARGIN)),
-                format!("1 s before the end of the previous agent at {end}"),
-            ),
+            (_, Some(Handover { from, reason })) => at(Positions::from_time(from), reason),
             (_, None) => now,
         })
     }
 }
 
+/// The time from which this process reads the lines that an earlier agent has not delivered.
+struct Handover {
+    from: Timestamp,
+    reason: String,
+}
+
 /// A container with the label.
 struct Agent {
+    id: ContainerId,
     is_own: bool,
     is_running: bool,
     command: (String, Vec<String>),
@@ -102,15 +121,36 @@ struct Agent {
     ended: Option<Timestamp>,
 }
 
-/// Returns the end of the agent that this process replaces.
-async fn end_of_predecessor(
+/// Returns the hand-over from the agent that this process replaces, if there is one.
+async fn handover(
     client: &EngineClient,
     label: &str,
     own: &OwnContainer,
-) -> Result<Option<Timestamp>, EngineError> {
+) -> Result<Option<Handover>, EngineError> {
     if !own.is_known() {
         return Ok(None);
     }
+    let agents = agents(client, label, own).await?;
+    let Some((id, end)) = predecessor(&agents) else { return Ok(None) };
+    let signal = client.first_signal(id, end.saturating_sub(END_WITHIN), end);
+    let signal = match timeout(EVENTS_WITHIN, signal).await {
+        Ok(signal) => signal?,
+        Err(_) => None,
+    };
+    Ok(Some(match signal {
+        Some(signal) => Handover {
+            from: signal.saturating_sub(BEFORE_SIGNAL),
+            reason: format!("1 s before the signal to the previous agent at {signal}"),
+        },
+        None => Handover {
+            from: end.saturating_sub(BEFORE_END),
+            reason: format!("10 s before the end of the previous agent at {end}"),
+        },
+    }))
+}
+
+/// Returns the containers with the label.
+async fn agents(client: &EngineClient, label: &str, own: &OwnContainer) -> Result<Vec<Agent>, EngineError> {
     let ContainerList { containers, error, .. } = client.containers().await?;
     if let Some(error) = error {
         tracing::warn!("{error}; looking for the previous agent in the containers that are listed");
@@ -124,6 +164,7 @@ async fn end_of_predecessor(
                 started: inspect.state.started_at(),
                 ended: inspect.state.finished_at(),
                 command: (inspect.path, inspect.args),
+                id: container.id,
             }),
             Err(error) if error.log_refusal() == LogRefusal::Gone => {}
             Err(error) => return Err(error),
@@ -132,15 +173,15 @@ async fn end_of_predecessor(
             break;
         }
     }
-    Ok(predecessor(&agents))
+    Ok(agents)
 }
 
-/// Returns the latest end of an earlier agent.
+/// Returns the earlier agent that ended last, and the time of its end.
 ///
 /// Returns `None` if another agent with the same command still runs, because the running agent reads the
 /// lines until this process starts to read. An ended agent with another command counts, too, since an update
 /// may change the command. It does not count if a running agent has started after its end.
-fn predecessor(agents: &[Agent]) -> Option<Timestamp> {
+fn predecessor(agents: &[Agent]) -> Option<(&ContainerId, Timestamp)> {
     let own = agents.iter().find(|agent| agent.is_own)?;
     let running = || agents.iter().filter(|agent| agent.is_running && !agent.is_own);
     if running().any(|agent| agent.command == own.command) {
@@ -151,8 +192,8 @@ fn predecessor(agents: &[Agent]) -> Option<Timestamp> {
         .iter()
         .filter(|agent| agent.is_own || !agent.is_running)
         .filter(|agent| agent.command == own.command || !has_successor(agent))
-        .filter_map(|agent| agent.ended)
-        .max()
+        .filter_map(|agent| Some((&agent.id, agent.ended?)))
+        .max_by_key(|(_, ended)| *ended)
 }
 
 #[cfg(test)]
@@ -163,6 +204,7 @@ mod tests {
         let at = |second| Timestamp::from_unix(second, 0);
         let command = (command.to_owned(), Vec::new());
         Agent {
+            id: ContainerId::parse("0123456789ab").unwrap(),
             is_own: false,
             is_running: ended.is_none(),
             command,
@@ -173,7 +215,7 @@ mod tests {
 
     fn predecessor_of_a(others: impl IntoIterator<Item = Agent>) -> Option<i64> {
         let own = Agent { is_own: true, ..agent("a", 100, None) };
-        predecessor(&others.into_iter().chain([own]).collect::<Vec<_>>()).map(|end| end.as_unix().0)
+        predecessor(&others.into_iter().chain([own]).collect::<Vec<_>>()).map(|(_, end)| end.as_unix().0)
     }
 
     #[test]

@@ -9,8 +9,9 @@ use tokio::time::timeout;
 /// The time limit of the last windows.
 const FINISH_WITHIN: Duration = Duration::from_secs(2);
 
-/// The request to stop, and the number of logs that a last window then reads. These logs are read by windows,
-/// or their stream has brought lines since a window last proved that no line is missing.
+/// The request to stop, and the number of logs that are then read up to the present. These logs are read by
+/// windows, or their stream has brought lines since a window last proved that no line is missing, or they were
+/// not read up to the present since the source started.
 #[derive(Debug)]
 pub(crate) struct Stopping {
     requested: watch::Sender<bool>,

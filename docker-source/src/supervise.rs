@@ -26,6 +26,7 @@ use crate::engine::{
 use crate::follow::{ExitReason, FollowCommands, Follower, StartReason};
 use crate::lists::{Listed, Lists};
 use crate::outage::Outage;
+use crate::stopping::Unproved;
 
 /// The longest time that the source waits for the first followers to open their logs. After this time, the
 /// source logs that it is ready, without waiting for the other followers.
@@ -46,6 +47,8 @@ pub(crate) struct Supervisor {
     tasks: HashMap<task::Id, ContainerId>,
     /// The number of applied events, which shows whether a list is older than an event.
     events: u64,
+    /// Exists until the first list, if containers may have lines from before the source connected.
+    unlisted: Option<Unproved>,
     /// True if a list was compared since the source connected.
     has_listed: bool,
     /// The removed containers, each with the number of applied events at the time of its removal. A list that
@@ -78,6 +81,7 @@ struct Entry {
 impl Supervisor {
     pub(crate) fn new(context: Arc<Context>) -> Self {
         Self {
+            unlisted: context.resumes.then(|| context.stopping.unproved()),
             context,
             entries: HashMap::new(),
             followers: JoinSet::new(),
@@ -232,7 +236,7 @@ impl Supervisor {
                 }
             }
             (Action::Destroy, Some(_)) => self.removed(&id),
-            (Action::Rename | Action::Destroy, None) => {}
+            (Action::Rename | Action::Destroy, None) | (Action::Kill, _) => {}
         }
     }
 
@@ -301,6 +305,7 @@ impl Supervisor {
         for id in missing {
             self.removed(&id);
         }
+        self.unlisted = None;
         if !std::mem::replace(&mut self.has_listed, true) {
             let client = &self.context.client;
             let engine =
@@ -358,6 +363,7 @@ impl Supervisor {
         delay: Duration,
     ) {
         (entry.is_excluded, entry.renamed_at) = (false, None);
+        let is_behind = reason == StartReason::Resumed && self.context.resumes;
         let follower = Follower {
             context: self.context.clone(),
             id: id.clone(),
@@ -366,6 +372,7 @@ impl Supervisor {
             cursor: entry.cursor.clone(),
             stats: self.context.stats.container(&id),
             since: entry.since,
+            unproved: is_behind.then(|| self.context.stopping.unproved()),
             decided,
         };
         let started = self.followers.spawn(async move {

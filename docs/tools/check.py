@@ -28,6 +28,7 @@ PAGES = sorted(glob.glob("docs/**/*.md", recursive=True))
 # The addresses of the HTTP API and of an audit in the pages. The commands get other ports, which are free.
 API, AUDIT = "127.0.0.1:8000", "127.0.0.1:12299"
 ROUTE = re.compile(r"(?:multiline\+)?gelf(?:\+[a-z]+)?://[\w$][^\s'\"`]*")
+ANCHOR = re.compile(r'<a id="([^"]+)">')
 METRIC = re.compile(r"gelf_router_[a-z_]+[a-z]")
 
 problems = []
@@ -39,7 +40,7 @@ def read(path):
 
 
 def check_links():
-    """Each relative link of a Markdown file of the repository leads to a file, and to a heading of it."""
+    """Each relative link of a Markdown file of the repository leads to a file, and to a heading or an id of it."""
     files = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
         check=True, capture_output=True, text=True,
@@ -56,7 +57,8 @@ def check_links():
                 problems.append(f"{source}: the link {target} leads to nothing")
             elif anchor and path.endswith(".md"):
                 if path not in anchors:
-                    anchors[path] = {name for _, _, name in headings(read(path))}
+                    text = read(path)
+                    anchors[path] = {name for _, _, name in headings(text)} | set(ANCHOR.findall(text))
                 if anchor not in anchors[path]:
                     problems.append(f"{source}: {path} has no heading #{anchor}")
     print(f"{count} links in {len(files)} Markdown files")

@@ -15,12 +15,15 @@
 //! - `message` or the first line of `full_message` replaces a missing `short_message`.
 //! - Invalid UTF-8 becomes U+FFFD.
 
+mod escape_block;
 mod invalid_utf8;
 mod json;
 mod members;
 mod names;
 mod text_buffer;
+mod unescape;
 mod visitor;
+mod white_space;
 
 use std::fmt;
 
@@ -109,6 +112,12 @@ impl Decoder {
     /// The default maximum length of a payload in bytes: 8 MiB. By default, an inflated payload has the same
     /// limit. The limit also applies to the text in which invalid UTF-8 is replaced.
     pub const DEFAULT_MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
+
+    /// The maximum number of arrays, objects and values in them in a message: 262,144. GELF has no arrays and
+    /// objects, and a lenient decoder keeps them as text. The limit bounds the time to check their syntax: a
+    /// payload can contain millions of tiny values. Usual JSON has fewer in 2 MiB, the limit of Graylog's TCP
+    /// input.
+    pub const MAX_NESTED_VALUES: usize = 256 * 1024;
 
     /// The maximum number of deviations of a message that are reported one by one: 1,024. Further deviations
     /// are only counted.
@@ -367,6 +376,8 @@ pub enum DecodeErrorKind {
     TooDeep,
     /// The message has more members than the decoder's limit.
     TooManyMembers,
+    /// The arrays and objects of the message have more than [`Decoder::MAX_NESTED_VALUES`] values.
+    TooManyValues,
 }
 
 impl fmt::Display for Member {
@@ -422,6 +433,7 @@ impl fmt::Display for DecodeError {
             DecodeErrorKind::NotAnObject => f.write_str("the payload is not a JSON object")?,
             DecodeErrorKind::TooDeep => write!(f, "the payload is nested more than {MAX_DEPTH} levels deep")?,
             DecodeErrorKind::TooManyMembers => f.write_str("the message has too many members")?,
+            DecodeErrorKind::TooManyValues => f.write_str("the arrays and objects have too many values")?,
         }
         write!(f, " (byte {})", self.offset)
     }

@@ -241,6 +241,10 @@ fn inspect_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
 /// Inspects the bytes of one message on a TCP stream.
 pub fn stream(sent: &[u8]) -> Inspection {
     let mut inspection = Inspection::default();
+    if sent.starts_with(&ChunkHeader::MAGIC) {
+        inspection.broken("R25", "ChunkedOnStream", "chunks, which exist over UDP only");
+        return inspection;
+    }
     let mut framer = Framer::new(64 << 20);
     let mut buffer = sent.into();
     let mut frames = 0;

@@ -37,6 +37,8 @@ pub struct LiveOptions {
     /// Maximum time until the first sentinel is observed, by default 60 s, because some language runtimes
     /// start slowly.
     pub ready_timeout: Duration,
+    /// Is called when the receiver does not listen at once, with the error of the connection.
+    pub waits: fn(&str),
     /// Delay between a vector and its sentinel, by default 5 ms.
     pub settle: Duration,
     /// True if vectors whose steps are at different times are sent, too.
@@ -58,6 +60,7 @@ impl Default for LiveOptions {
             http: None,
             timeout: Duration::from_secs(5),
             ready_timeout: Duration::from_secs(60),
+            waits: |_| (),
             settle: Duration::from_millis(5),
             slow: false,
             defaults: BTreeMap::new(),
@@ -90,6 +93,9 @@ const SENTINEL_AGAIN: Duration = Duration::from_secs(1);
 /// Maximum time for the receiver to close a finished connection. By then, a receiver that keeps the
 /// connection open has read all bytes.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
+
+/// Minimum delay between a vector that is sent again and its sentinel.
+const SETTLE_AGAIN: Duration = Duration::from_millis(600);
 
 /// Number of bytes sent as datagrams before a pause, so that a receiver with a small buffer keeps up.
 const BURST_BYTES: usize = 64 << 10;
@@ -176,9 +182,19 @@ impl Live {
         for transport in transports.into_iter().flatten() {
             let deadline = Instant::now() + self.options.ready_timeout;
             let sentinel = self.next_sentinel();
+            let mut refused = None;
             'sending: loop {
-                // An error is ignored, because the receiver possibly does not listen yet.
-                let connection = self.send_sentinel(transport, &sentinel).ok();
+                // The receiver possibly does not listen yet.
+                let connection = match self.send_sentinel(transport, &sentinel) {
+                    Ok(connection) => connection,
+                    Err(error) => {
+                        if refused.is_none() {
+                            (self.options.waits)(&error);
+                        }
+                        refused = Some(error);
+                        None
+                    }
+                };
                 let again = Instant::now() + Duration::from_millis(200);
                 loop {
                     let left = again.saturating_duration_since(Instant::now());
@@ -195,6 +211,9 @@ impl Live {
                 }
                 drop(connection);
                 if Instant::now() > deadline {
+                    if let Some(error) = refused {
+                        return Err(error);
+                    }
                     return Err(format!(
                         "no message sent to the {} was observed in {output} within {:?}",
                         self.description.name, self.options.ready_timeout
@@ -433,5 +452,24 @@ impl Subject for Live {
             Ok(answered) => self.observe_up_to_sentinel(transport, answered),
             Err(words) => Ok(Reply::Crashed(words)),
         }
+    }
+
+    /// Asks again when no message has been observed for some time, and waits longer for the messages of the
+    /// vector. A receiver that decodes in the background may deliver a message after a later sentinel.
+    fn ask_again(&mut self, request: Request<'_>) -> Result<Option<Reply>, String> {
+        let settle = self.options.settle;
+        let longer = (4 * settle).max(SETTLE_AGAIN);
+        let deadline = Instant::now() + self.options.timeout;
+        while Instant::now() < deadline {
+            match self.observer.next(longer) {
+                Some(OutputEvent::Message(message)) if !self.is_any_sentinel(&message) => self.late += 1,
+                Some(OutputEvent::Message(_) | OutputEvent::Other) => {}
+                Some(OutputEvent::Ended(_)) | None => break,
+            }
+        }
+        self.options.settle = longer;
+        let reply = self.ask(request);
+        self.options.settle = settle;
+        reply.map(Some)
     }
 }

@@ -28,7 +28,7 @@
 //! | `transport` | `udp`, `tcp` or `http` |
 //! | `way` | encoding or chunking: `compressed`, `zlib header other than 78 9c`, `chunked`, `empty single chunk`, `interleaved chunks` (with other datagrams), `shorter chunk first` |
 //! | `datagram_longer_than`, `frame_longer_than` | a datagram, or the frame, is longer than this many bytes |
-//! | `members` | the message has one of these: a name, a prefix with a trailing `*`, or `*` for any member that GELF defines |
+//! | `members` | the message has one of these: a name, a prefix with a trailing `*`, `*` for any member that GELF defines, or `others` for any member without an underscore that it does not define |
 //! | `is` | with `members`: the value is one of `null`, `boolean`, `integer`, `fraction` (a number with a point or an exponent), `string`, `numeric string`, `other string`, `array`, `object` |
 //! | `outside` | with `members`: the value is a number below the first or above the second given number |
 //! | `twice` | with `members`: the name is repeated |
@@ -298,17 +298,22 @@ impl Conditions {
     }
 }
 
+/// The pattern of all members that GELF does not define and that have no underscore.
+const OTHER_MEMBERS: &str = "others";
+
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some("") => OWN_MEMBERS.contains(&name),
+        None if pattern == OTHER_MEMBERS => !OWN_MEMBERS.contains(&name) && !name.starts_with('_'),
         Some(beginning) => name.starts_with(beginning),
         None => name == pattern,
     }
 }
 
 /// Names of violations that no vector uses, because they concern several messages or connections.
-const OTHER_NAMES: [&str; 9] = [
+const OTHER_NAMES: [&str; 11] = [
     "ChunkId",
+    "ChunkedOnStream",
     "Conflict",
     "Duplicate",
     "EmptyChunk",
@@ -317,6 +322,7 @@ const OTHER_NAMES: [&str; 9] = [
     "Late",
     "ReusedId",
     "SingleChunk",
+    "TlsHandshake",
 ];
 
 /// Returns the names of all violations: the names in the table in `vectors/README.md`, and [`OTHER_NAMES`].

@@ -160,10 +160,18 @@ pub fn run(
     for topic in topics {
         for vector in topic.vectors.iter().filter(|vector| selection.has(&topic.topic, &vector.id)) {
             for mode in &modes {
-                let reply = ask(subject, vector, mode.unwrap_or(ONLY_MODE))
-                    .map_err(|error| format!("vector {}: {error}", vector.id))?;
-                let (verdict, differences) = judge(vector, *mode, &description, &violations, &reply)
-                    .map_err(|error| format!("vector {}: {error}", vector.id))?;
+                let in_vector = |error| format!("vector {}: {error}", vector.id);
+                let judged = |reply| judge(vector, *mode, &description, &violations, reply);
+                let reply = ask(subject, vector, mode.unwrap_or(ONLY_MODE)).map_err(in_vector)?;
+                let (mut verdict, mut differences) = judged(&reply).map_err(in_vector)?;
+                let request = Request::of(vector, mode.unwrap_or(ONLY_MODE));
+                // A crash stays one if it does not occur again, since it may be the effect of an earlier vector.
+                let is_asked_again = !verdict.is_good() && verdict != Verdict::Crashes;
+                if let (true, Some(request)) = (is_asked_again, request)
+                    && let Some(reply) = subject.ask_again(request).map_err(in_vector)?
+                {
+                    (verdict, differences) = judged(&reply).map_err(in_vector)?;
+                }
                 let known = expectations.and_then(|known| known.of(&vector.id, *mode, verdict));
                 let outcome = Outcome {
                     id: vector.id.clone(),

@@ -64,6 +64,11 @@ impl<'r> Judge<'r> {
         self.tally.messages >= self.max_messages
     }
 
+    /// Returns the number of messages that were judged.
+    pub fn messages(&self) -> u64 {
+        self.tally.messages
+    }
+
     /// Handles an event that occurred at this time.
     pub fn handle(&mut self, at: Instant, event: Event) {
         if self.is_done() {
@@ -74,7 +79,7 @@ impl<'r> Judge<'r> {
             Event::Datagram { source, bytes } => self.gatherer.datagram(at, source, bytes),
             Event::Read { connection, source, bytes } => self.streams.read(connection, source, &bytes),
             Event::Closed { connection } => self.streams.close(connection),
-            Event::Opened { .. } | Event::Refused => Vec::new(),
+            Event::Opened { .. } | Event::Refused | Event::Dropped(_) => Vec::new(),
             Event::Http(event) => self.requests.handle(at, event),
         };
         for judged in judged {

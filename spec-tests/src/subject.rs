@@ -125,4 +125,13 @@ pub trait Subject {
     /// Returns the reason why the run cannot continue: the vector is malformed, or the subject violates the
     /// protocol.
     fn ask(&mut self, request: Request<'_>) -> Result<Reply, String>;
+
+    /// Makes a request again whose reply was not an expected one, apart from the effects of earlier requests.
+    /// Returns `None` if the reply would be the same.
+    ///
+    /// # Errors
+    /// Returns an error as [`ask`](Self::ask) does.
+    fn ask_again(&mut self, _: Request<'_>) -> Result<Option<Reply>, String> {
+        Ok(None)
+    }
 }

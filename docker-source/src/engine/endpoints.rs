@@ -1,4 +1,5 @@
-//! Sends the six requests of the client. All are GET requests, and none has a side effect in the Engine.
+//! Sends the requests of the client, to six paths. All are GET requests, and none has a side effect in the
+//! Engine.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -7,6 +8,7 @@ use gelf_core::Timestamp;
 
 use super::array::ArrayReader;
 use super::client::{Answer, Body, EngineClient};
+use super::events::{Action, EventReader};
 use super::keep::Keep;
 use super::members::{Excerpt, MemberFilter};
 use super::types::{ContainerId, ContainerSummary, INFO, INSPECT, Info, Inspect, SUMMARY};
@@ -21,6 +23,9 @@ const LIST_KEPT_MAX: usize = 64 * 1024 * 1024;
 /// The number of kept bytes of a list of containers up to which elements keep their labels. Later elements
 /// are kept without labels. An inspection of a container also returns its labels.
 const LIST_LABELS_MAX: usize = 16 * 1024 * 1024;
+
+/// The number of the signal in an event, as a text.
+const SIGKILL: &str = "9";
 
 /// The part of a container's log to read. Requests always ask for both streams and for the stamps of the
 /// lines.
@@ -105,6 +110,37 @@ impl EngineClient {
         let filters = "%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22start%22%2C%22die%22%2C%22rename%22%2C%22destroy%22%5D%7D";
         let answer = self.get("events", &self.versioned(&format!("/events?filters={filters}"))).await?;
         Ok(answer.body)
+    }
+
+    /// Requests the time of the first signal that the Engine sent to a container between two times in the
+    /// past. Returns `None` if the signal was SIGKILL, which leaves the container no time to end in order. Also
+    /// returns `None` if the Engine no longer has the event: it keeps the last 256 events of all kinds, until
+    /// it is restarted.
+    pub(crate) async fn first_signal(
+        &self,
+        id: &ContainerId,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Timestamp>, EngineError> {
+        // {"type":["container"],"event":["kill"],"container":["ID"]}, percent-encoded
+        let filters = format!(
+            "%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22kill%22%5D%2C%22container%22%3A%5B%22{id}%22%5D%7D"
+        );
+        let (since, until) = (seconds(since), seconds(until));
+        let path = self.versioned(&format!("/events?since={since}&until={until}&filters={filters}"));
+        let endpoint = "events";
+        let Answer { mut body, .. } = self.get(endpoint, &path).await?;
+        let (mut reader, mut length) = (EventReader::default(), 0);
+        while let Some(part) = self.part(endpoint, &mut body, &mut length).await? {
+            let mut rest = &part[..];
+            while let Some(event) = reader.next(&mut rest) {
+                if event.action == Action::Kill && event.id == *id {
+                    let is_last = event.attributes.get("signal").is_some_and(|signal| signal == SIGKILL);
+                    return Ok(event.time.filter(|_| !is_last));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Requests a container's log. The first value is the content type, which may indicate the framing.
@@ -212,15 +248,20 @@ impl LogsQuery {
     fn to_query_string(self) -> String {
         let mut text = format!("follow={}&stdout=1&stderr=1&timestamps=1", u8::from(self.follow));
         if let Some(since) = self.since {
-            // Write all nine digits, since the Engine adds missing digits on the right.
-            let (seconds, nanos) = since.as_unix();
-            text.push_str(&format!("&since={}.{nanos:09}", seconds.max(0)));
+            text.push_str(&format!("&since={}", seconds(since)));
         }
         if let Some(tail) = self.tail {
             text.push_str(&format!("&tail={tail}"));
         }
         text
     }
+}
+
+/// Formats a time for the Engine: Unix seconds with nine decimals, since the Engine adds missing digits on the
+/// right.
+fn seconds(time: Timestamp) -> String {
+    let (seconds, nanos) = time.as_unix();
+    format!("{}.{nanos:09}", seconds.max(0))
 }
 
 #[cfg(test)]

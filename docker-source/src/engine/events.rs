@@ -26,6 +26,8 @@ pub(crate) const EVENT_MAX: usize = EVENT.max_len();
 pub(crate) enum Action {
     Destroy,
     Die,
+    /// The Engine sent a signal to the container.
+    Kill,
     Rename,
     Start,
 }
@@ -61,7 +63,7 @@ impl Default for EventReader {
 }
 
 impl EventReader {
-    /// Returns the next container event with one of the four [actions](Action), or `None` if the event needs
+    /// Returns the next container event with one of the [actions](Action), or `None` if the event needs
     /// more bytes. Removes the bytes that were read from `bytes`.
     pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Option<Event> {
         while !bytes.is_empty() {
@@ -128,6 +130,7 @@ fn parse(excerpt: &Excerpt) -> Result<Option<Event>, InvalidEvent> {
     let action = match &*event.action {
         "destroy" => Action::Destroy,
         "die" => Action::Die,
+        "kill" => Action::Kill,
         "rename" => Action::Rename,
         "start" => Action::Start,
         _ => return Ok(None),
@@ -172,15 +175,16 @@ mod tests {
     }
 
     #[test]
-    fn the_four_actions_are_decoded() {
+    fn the_five_actions_are_decoded() {
         let mut reader = EventReader::default();
-        let found = events(&mut reader, ["start", "die", "rename", "destroy"].map(json).concat());
+        let found = events(&mut reader, ["start", "kill", "die", "rename", "destroy"].map(json).concat());
         let first = &found[0];
         assert_eq!((first.action, first.id.as_str(), first.is_cut), (Action::Start, ID, false));
         assert_eq!(first.time.unwrap().as_unix(), (1_795_387_458, 123_456_789));
         assert_eq!(first.attributes.get("name").map(String::as_str), Some("job"));
         let actions: Vec<_> = found.iter().map(|event| event.action).collect();
-        assert_eq!(actions, [Action::Start, Action::Die, Action::Rename, Action::Destroy]);
+        let expected = [Action::Start, Action::Kill, Action::Die, Action::Rename, Action::Destroy];
+        assert_eq!(actions, expected);
         assert_eq!(reader.take_bad(), 0);
     }
 

@@ -17,9 +17,10 @@ impl ApiVersion {
     /// The newest supported version, which came with Docker 27. It is also used with newer Engines.
     pub(crate) const NEWEST: Self = Self { major: 1, minor: 47 };
 
-    /// The oldest version, of Docker 23, whose Engines answer a request with `since=` with all later lines.
-    /// Earlier Engines skip all rotated files if the oldest file is compressed and older than `since`.
-    pub(crate) const COMPLETE_SINCE: Self = Self { major: 1, minor: 42 };
+    /// The version of Docker 23. Earlier Engines answer a request with `since=` without the rotated files if the
+    /// oldest file is compressed and older than `since`. They may also end a stream in order before its lines
+    /// if the container ends while the stream begins.
+    pub(crate) const DOCKER_23: Self = Self { major: 1, minor: 42 };
 
     /// Parses two numbers with a point between them.
     pub(crate) fn parse(text: &str) -> Option<Self> {

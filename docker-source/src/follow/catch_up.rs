@@ -187,7 +187,7 @@ impl Following {
 
     /// Reads the log up to its present end, or up to the error that ends the response. Sets `response` as
     /// soon as the Engine has answered.
-    async fn read_rest(
+    pub(super) async fn read_rest(
         &mut self,
         response: &mut Option<Response>,
     ) -> Result<Result<Ending, EngineError>, QueueClosed> {
@@ -206,6 +206,9 @@ impl Following {
                 let response = response.insert(self.response(content_type, body, scan));
                 let silence = Silence::AtMost(self.context.timing.catch_up);
                 let ending = self.read(response, silence).await?;
+                if ending == Ending::Complete {
+                    self.unproved = None;
+                }
                 let anchor = response.scan().anchor().filter(|_| ending == Ending::Complete);
                 if let Some(anchor) = anchor.filter(|_| self.can_window()) {
                     self.known = Known::Line(anchor);

@@ -106,6 +106,12 @@ impl Pace {
         self.proved_at + idle.max(self.took() * SHARE)
     }
 
+    /// Returns whether a proof before the next one that is due takes no more of the Engine's time than windows
+    /// may take.
+    pub(super) fn may_prove(&self, now: Instant) -> bool {
+        now >= self.proved_at + self.took() * SHARE
+    }
+
     /// Returns the number of records that the next window is expected to have.
     pub(super) fn expected(&self) -> u32 {
         self.records.max(u32::try_from(self.new_lines).unwrap_or(u32::MAX))

@@ -1,7 +1,8 @@
 //! Reads a log by windows: requests the last records of the log, and takes the lines behind the last known
 //! line.
 
-use std::future::pending;
+use std::future::{Future, pending};
+use std::pin::Pin;
 use std::time::Duration;
 
 use gelf_core::Timestamp;
@@ -38,26 +39,31 @@ impl Following {
         self.can_window().then(|| self.pace.proof_due())
     }
 
-    /// Reads a window while a stream is open. Returns whether the stream may be kept.
-    pub(super) async fn prove(&mut self) -> Result<bool, QueueClosed> {
-        let (open, stuck) = (self.open, self.stuck);
-        // The stream keeps its own descriptor, and is not read meanwhile.
-        let context = self.context.clone();
-        let Ok(_descriptor) = timeout(PROOF_WITHIN, context.descriptors.request()).await else {
-            self.pace.postpone(Instant::now());
-            return Ok(true);
-        };
-        // If the window cannot be read, the next proof is due later. The error needs no handling here, since
-        // the stream shows it, too.
-        let read = self.window(&mut None, 0).await?;
-        if !matches!(read, Ok(Ending::Complete)) {
-            self.pace.postpone(Instant::now());
-        }
-        (self.open, self.stuck, self.is_unread) = (open, stuck, true);
-        // If the window failed, the sink may still expect the last line again, which the stream does not
-        // repeat.
-        self.sink.expect_any_line();
-        Ok(!(self.pace.is_late() && self.can_poll()))
+    /// Reads a window while a stream is open. Returns whether the window has proved that no line is missing up
+    /// to the present.
+    ///
+    /// The future has a type of its own, since the reading of a stream awaits it and it reads a window.
+    pub(super) fn prove(&mut self) -> Pin<Box<dyn Future<Output = Result<bool, QueueClosed>> + Send + '_>> {
+        Box::pin(async {
+            let (open, stuck) = (self.open, self.stuck);
+            // The stream keeps its own descriptor, and is not read meanwhile.
+            let context = self.context.clone();
+            let Ok(_descriptor) = timeout(PROOF_WITHIN, context.descriptors.request()).await else {
+                self.pace.postpone(Instant::now());
+                return Ok(false);
+            };
+            // If the window cannot be read, the next proof is due later. The error needs no handling here,
+            // since the stream shows it, too.
+            let is_proved = matches!(self.window(&mut None, 0).await?, Ok(Ending::Complete));
+            if !is_proved {
+                self.pace.postpone(Instant::now());
+            }
+            (self.open, self.stuck, self.is_unread) = (open, stuck, true);
+            // If the window failed, the sink may still expect the last line again, which the stream does not
+            // repeat.
+            self.sink.expect_any_line();
+            Ok(is_proved)
+        })
     }
 
     /// Waits for the end of the source, which ends this task.
@@ -195,8 +201,8 @@ impl Following {
         }
     }
 
-    /// Returns the `since` and the reach of a window.
-    fn reach(&mut self, limit: &mut Option<u32>, is_whole: bool) -> (Option<Timestamp>, Reach) {
+    /// Returns the `since` and the reach of a window, or of a stream that begins with a window.
+    pub(super) fn reach(&mut self, limit: &mut Option<u32>, is_whole: bool) -> (Option<Timestamp>, Reach) {
         if let (Known::Line(anchor), false) = (self.known, is_whole) {
             self.sink.begin_window(self.open);
             return (None, Reach::Line(anchor));
@@ -228,8 +234,7 @@ impl Following {
             *limit = None;
             // In the text of a terminal, a later run continues the unfinished line of an earlier run. With
             // `since`, the Engine leaves the unfinished line out.
-            let since =
-                self.sink.ends_unfinished() || self.context.client.version() >= ApiVersion::COMPLETE_SINCE;
+            let since = self.sink.ends_unfinished() || self.context.client.version() >= ApiVersion::DOCKER_23;
             return (since.then_some(time), Reach::Whole(time));
         }
         match limit {

@@ -14,7 +14,7 @@ use crate::clock::later;
 use crate::dedup::ReadingState;
 use crate::dialect::Dialect;
 use crate::engine::{Body, EngineError};
-use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader};
+use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader, PIECE_LENGTH};
 use crate::position::Origin;
 use crate::record::QueueClosed;
 
@@ -170,7 +170,8 @@ impl Following {
         if matches!(ending, Ending::Due | Ending::Busy) {
             return Ok(ending);
         }
-        self.is_unread = ending != Ending::Complete;
+        // The lines of a window that does not reach far enough are not taken.
+        self.is_unread = ending != Ending::Complete || !response.scan.is_reached();
         self.is_behind |= ending == Ending::Broken;
         self.open = response.oldest_open();
         let has_new = self.sink.new_lines() > new_before;
@@ -231,6 +232,9 @@ impl Following {
                     let oldest_open = response.reader.oldest_open();
                     response.untaken = lines.iter().map(|line| line.time).chain(begun).min();
                     for line in lines.drain(..) {
+                        if self.needs_window(&line, &response.scan) && self.prove().await? {
+                            continue;
+                        }
                         self.take(line, oldest_open, &mut response.scan).await?;
                     }
                     response.untaken = None;
@@ -247,6 +251,13 @@ impl Following {
                 }
             }
         }
+    }
+
+    /// Returns whether a window is to read a line of a stream, because a stream of Docker 20.10 may repeat
+    /// pieces within a line. If the window does not have the line, the line goes on in the log.
+    fn needs_window(&self, line: &Line, scan: &Scan) -> bool {
+        let is_joined = line.length >= PIECE_LENGTH;
+        is_joined && scan.is_live() && self.can_window() && self.pace.may_prove(Instant::now())
     }
 
     /// Returns the next part of a stream; see [`Silence::UntilRemoval`]. Returns `None` if a proof is due

@@ -151,6 +151,11 @@ impl Scan {
         self.records = self.records.saturating_add(1);
     }
 
+    /// Returns the number of records.
+    pub(super) fn records(&self) -> u32 {
+        self.records
+    }
+
     /// Returns whether the rest of the response is of no use. The caller has counted the last record and its
     /// lines.
     pub(super) fn is_useless(&self) -> bool {

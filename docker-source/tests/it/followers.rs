@@ -6,7 +6,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use docker_source::{GapReason, Source, Start};
-use simulated_engine::{Container, ContainerOptions, DamagedRead, Options, PIECE, SimulatedEngine, Stream};
+use simulated_engine::{
+    Container, ContainerOptions, DamagedRead, Options, PIECE, RequestKind, SimulatedEngine, Stream,
+};
 
 use crate::support::{Logged, assert_nothing_left, builder, connect, eventually, next, ready, text, texts};
 
@@ -97,6 +99,58 @@ async fn records_that_followers_are_sent_again_are_yielded_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn records_that_followers_are_sent_again_from_the_middle_of_a_line_on_are_no_line() {
+    for repeated in 1..8 {
+        for log in [ContainerOptions::named("web"), ContainerOptions::named("web").tty()] {
+            let (_engine, web, mut source) = following(Options::docker_20_10(), log.clone()).await;
+            let stamp = web.line(Stream::Stdout, "before") + 1;
+            let long = format!("{}{}end", "x".repeat(PIECE), "y".repeat(PIECE));
+            let mut rest = &long[..];
+            while let Some((piece, behind)) = rest.split_at_checked(PIECE) {
+                web.piece(Stream::Stdout, stamp, piece);
+                // A terminal has one stream. A line between the pieces would end the long line.
+                if !log.tty {
+                    web.line(Stream::Stderr, "between");
+                }
+                rest = behind;
+            }
+            web.piece(Stream::Stdout, stamp, "end\n");
+            let lines = if log.tty { 2 } else { 4 };
+            assert_eq!(texts(&mut source, lines).await.last(), Some(&long));
+            web.rotate();
+            web.followers_repeat(repeated);
+            web.line(Stream::Stdout, "after");
+            assert_eq!(texts(&mut source, 1).await, ["after"], "{repeated}");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_nothing_left(&mut source).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_within_which_followers_are_sent_records_again_is_read_as_it_was_written() {
+    for (repeated, log) in (1..6).flat_map(|repeated| {
+        let log = ContainerOptions::named("web");
+        [(repeated, log.clone()), (repeated, log.clone().removed_at_end()), (repeated, log.tty())]
+    }) {
+        let (_engine, web, mut source) = following(Options::docker_20_10(), log).await;
+        let stamp = web.line(Stream::Stdout, "before") + 1;
+        assert_eq!(texts(&mut source, 1).await, ["before"]);
+        for piece in ["x", "y"] {
+            web.piece(Stream::Stdout, stamp, piece.repeat(PIECE));
+        }
+        web.rotate();
+        web.followers_repeat(repeated);
+        web.piece(Stream::Stdout, stamp, "end\n");
+        web.line(Stream::Stdout, "after");
+        let long = format!("{}{}end", "x".repeat(PIECE), "y".repeat(PIECE));
+        assert_eq!(texts(&mut source, 2).await, [&long, "after"], "{repeated}");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn lines_that_were_rotated_away_unread_are_a_gap_that_is_logged() {
     for options in versions() {
         let logged = Logged::here();
@@ -129,6 +183,34 @@ async fn newer_files_are_read_after_an_interruption_although_the_oldest_is_compr
     engine.come_back();
     assert_eq!(texts(&mut source, 4).await, numbers(4..8));
     assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn lines_behind_the_end_of_a_stream_are_read_in_order_although_the_oldest_file_is_compressed_and_older()
+{
+    let log = ContainerOptions::named("web").rotated(usize::MAX, 5).compressed();
+    for (log, is_restarted) in [(log.clone(), false), (log.clone(), true), (log.tty(), false)] {
+        let options = Options { clock_runs: true, ..Options::docker_20_10() };
+        let (_engine, web, mut source) = following(options, log).await;
+        web.rotate();
+        // A request with `since=` would begin behind the oldest file. No window has proved a line yet.
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        write(&web, 2..4);
+        assert_eq!(texts(&mut source, 2).await, numbers(2..4));
+        assert_eq!(web.count(RequestKind::Tail), 0);
+        match is_restarted {
+            true => {
+                web.die();
+                web.start();
+            }
+            false => web.end_followers(),
+        }
+        write(&web, 4..6);
+        web.rotate();
+        write(&web, 6..8);
+        assert_eq!(texts(&mut source, 4).await, numbers(4..8), "{is_restarted}");
+        assert_nothing_left(&mut source).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,8 +273,9 @@ async fn the_rest_of_a_line_whose_beginning_was_rotated_away_changes_no_other_li
 #[tokio::test]
 async fn lines_with_the_same_stamp_are_read_once_each_across_interruptions() {
     for options in versions() {
-        let (engine, web, mut source) = following(options, ContainerOptions::named("web")).await;
         // The log driver `journald` has stamps in whole microseconds, so lines can have the same stamp.
+        let log = ContainerOptions::named("web").log_driver("journald");
+        let (engine, web, mut source) = following(options, log).await;
         let stamp = web.line(Stream::Stdout, "before") + 1000;
         assert_eq!(texts(&mut source, 1).await, ["before"]);
         for number in 2..6 {

@@ -307,7 +307,8 @@ async fn run(schedule: Schedule) {
             // Long lines are written only if no stream omits lines. If a stream omitted the beginning of a
             // long line, the source would read the rest as a line.
             Step::WriteLong { container, pieces } if is_running[container] && is_ordered => {
-                repeatable[container] = 0;
+                // Other records stand between the pieces, except in a terminal's log.
+                repeatable[container] += if has_terminal { pieces } else { 2 * pieces };
                 if has_terminal {
                     let text = text(&mut numbers, container, false);
                     containers[container].line(Stream::Stdout, format!("{text:x<0$}", pieces * PIECE));

@@ -52,6 +52,50 @@ async fn each_run_whose_log_cannot_be_read_is_counted_once() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_container_that_is_removed_at_its_end_is_read_or_announced_whatever_comes_too_late() {
+    let status = |status| Some(Fault::Status(status, "dead or marked for removal".into()));
+    let refusals = [None, status(404), status(409), status(500)];
+    // Docker 20.10 may end a stream in order before its first line.
+    for first in refusals.iter().cloned().chain([Some(Fault::EndAfter(0))]) {
+        for second in &refusals {
+            for (inspections, requests) in
+                (0..3).flat_map(|refused| (0..4).map(move |requests| (refused, requests)))
+            {
+                let engine = SimulatedEngine::start().await;
+                let mut source = connect(&engine).await;
+                let job = engine.create(ContainerOptions::named("job").removed_at_end());
+                for fault in [&first, second] {
+                    // A fault in front of which a million pieces are sent changes nothing.
+                    job.fail_logs(fault.clone().unwrap_or(Fault::EndAfter(1_000_000)));
+                }
+                for _ in 0..inspections {
+                    job.fail_inspect(Fault::Status(404, "No such container".into()));
+                }
+                job.start();
+                for number in 0..3 {
+                    job.line(Stream::Stdout, format!("line {number}"));
+                }
+                job.die();
+                // The container is removed after this number of requests for its log.
+                let _ =
+                    tokio::time::timeout(Duration::from_secs(1), job.wait_for_log_requests(requests)).await;
+                job.destroy();
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                let stats = source.stats();
+                source.stop();
+                let (mut lines, mut gaps) = (0, 0);
+                while let Some(record) = source.next().await.unwrap() {
+                    *(if record.gap().is_some() { &mut gaps } else { &mut lines }) += 1;
+                }
+                let case = format!("{first:?}, {second:?}, {inspections} inspections, {requests} requests");
+                assert!(lines == 3 || gaps == 1, "{lines} lines, {gaps} gaps: {case}");
+                assert_eq!(stats.snapshot().total.unavailable_logs, gaps, "{case}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_log_of_a_log_driver_without_support_for_reading_is_requested_once_per_start() {
     let logged = Logged::here();

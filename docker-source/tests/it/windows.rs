@@ -279,6 +279,26 @@ async fn a_source_that_is_stopped_reads_the_lines_that_a_stream_has_omitted_or_n
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_is_stopped_before_it_has_caught_up_reads_up_to_the_present() {
+    for options in [Options::docker_20_10(), Options::docker_28_5(), Options::podman_4_3()] {
+        let engine = engine(options).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        let start = Start::At(Positions::from_time(Timestamp::from_unix_nanos(simulated_engine::START)));
+        write(&web, 0..5000);
+        for read in [0, 1, 2000] {
+            // The first list of the containers has not arrived yet.
+            let mut source = builder(&engine).start(start.clone()).connect().await.unwrap();
+            let mut lines = texts(&mut source, read).await;
+            source.stop();
+            lines.extend(texts(&mut source, 5000 - read).await);
+            assert_eq!(lines, numbers(0..5000));
+            assert_nothing_left(&mut source).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_starts_at_a_time_reads_no_earlier_line_of_a_busy_log() {
     let engine = engine(Options::docker_20_10()).await;
     let web = engine.create(ContainerOptions::named("web"));

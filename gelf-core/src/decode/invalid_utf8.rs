@@ -1,33 +1,46 @@
 //! Replaces invalid UTF-8 in a payload.
+//!
+//! A payload may have millions of invalid bytes in an order that no processor can predict. Therefore text
+//! with invalid bytes is read by a table of states, without branches on the text.
 
+use super::escape_block::high_bits;
 use super::text_buffer::{TextBuffer, whole_characters};
 
 /// The length, in bytes, of the windows in which long valid parts are checked.
 const WINDOW: usize = 4096;
-/// The number of valid ASCII bytes and other characters after which [`push_corrected`] stops and leaves the
-/// rest of a valid part to faster functions.
-const LONG: usize = 16;
-/// The maximum number of characters between two checks of the limit on the result.
-const STEPS: usize = 1024;
+/// The number of bytes whose states are found together. A number of 64 bits has a bit for each byte.
+const BLOCK: usize = 64;
+/// The number of blocks of valid text behind which the following text is probably valid, too.
+const MANY: usize = WINDOW / 2 / BLOCK;
+/// The number of bytes that are copied at once.
+const PIECE: usize = 16;
+/// The number of free bytes for a block: each byte may become U+FFFD.
+const ROOM: usize = 4 * BLOCK;
 
 /// Replaces invalid UTF-8 by U+FFFD. The result is the same as that of [`String::from_utf8_lossy`], but this
 /// function is faster for text with many invalid bytes. Returns `None` if the result has more than `limit`
 /// bytes.
+#[allow(clippy::indexing_slicing, reason = "the text is shorter than the window")]
 pub(super) fn corrected(payload: &[u8], limit: usize, buffer: &mut TextBuffer) -> Option<String> {
     buffer.clear();
     let mut rest = payload;
-    // Tells whether the last valid part had at least half the length of a window. If it had, the next part is
-    // probably long, too.
-    let mut is_long = true;
+    let mut valid_blocks = MANY;
     while !rest.is_empty() && buffer.len() <= limit {
-        if is_long {
+        if valid_blocks >= MANY {
             rest = push_valid_windows(rest, buffer);
+            valid_blocks = 0;
         }
-        let Some(chunk) = rest.utf8_chunks().next() else { break };
-        buffer.push_str(chunk.valid());
-        is_long = chunk.valid().len() >= WINDOW / 2;
-        rest = rest.get(chunk.valid().len()..).unwrap_or_default();
-        rest = push_corrected(rest, buffer);
+        let block = match rest.first_chunk::<{ BLOCK + PIECE }>() {
+            Some(window) => push_block(window, BLOCK, buffer),
+            None => {
+                // The null bytes behind the text end an invalid sequence.
+                let mut padded = [0; BLOCK + PIECE];
+                padded[..rest.len()].copy_from_slice(rest);
+                push_block(&padded, rest.len().min(BLOCK), buffer)
+            }
+        };
+        valid_blocks = if block.invalid == 0 { valid_blocks + 1 } else { 0 };
+        rest = rest.get(block.len..).unwrap_or_default();
     }
     buffer.take().filter(|text| text.len() <= limit)
 }
@@ -45,56 +58,131 @@ fn push_valid_windows<'a>(mut text: &'a [u8], buffer: &mut TextBuffer) -> &'a [u
     }
 }
 
-/// Adds characters, with U+FFFD in place of invalid bytes. Stops within a long valid part, after [`STEPS`]
-/// characters, or at the end of the text. Returns the rest of the text.
-fn push_corrected<'a>(mut text: &'a [u8], buffer: &mut TextBuffer) -> &'a [u8] {
-    let (mut valid, mut steps) = (0, 0);
-    while !text.is_empty() && valid < LONG && steps < STEPS {
-        let read = match character_len(text) {
-            Ok(1) => {
-                let len = buffer.push_ascii(text);
-                valid += len;
-                len
-            }
-            Ok(len) => {
-                valid += 1;
-                buffer.push_start(text, len);
-                len
-            }
-            Err(len) => {
-                valid = 0;
-                buffer.push(char::REPLACEMENT_CHARACTER);
-                len
-            }
-        };
-        text = text.get(read..).unwrap_or_default();
-        steps += 1;
-    }
-    text
+/// Adds the corrected text of a block of this length, behind which the window has further bytes.
+#[inline(never)]
+fn push_block(window: &[u8; BLOCK + PIECE], len: usize, buffer: &mut TextBuffer) -> Block {
+    let block = Block::read(window.first_chunk().unwrap_or(&[0; BLOCK]), len);
+    block.push(window, buffer);
+    block
 }
 
-/// Returns the length of the character at the start of `text`. An error is the number of bytes that are
-/// replaced by one U+FFFD. This number is the length of an incomplete character, or 1 for a byte with which
-/// no character begins (Unicode 16, section 3.9, table 3-7).
-#[inline(always)]
-fn character_len(text: &[u8]) -> Result<usize, usize> {
-    let is_next = |at: usize| matches!(text.get(at), Some(0x80..0xc0));
-    let (second, len) = match text {
-        [0..0x80, ..] => return Ok(1),
-        [0xc2..=0xdf, ..] => (is_next(1), 2),
-        [0xe0, second, ..] => (matches!(second, 0xa0..0xc0), 3),
-        [0xed, second, ..] => (matches!(second, 0x80..0xa0), 3),
-        [0xe1..=0xef, ..] => (is_next(1), 3),
-        [0xf0, second, ..] => (matches!(second, 0x90..0xc0), 4),
-        [0xf4, second, ..] => (matches!(second, 0x80..0x90), 4),
-        [0xf1..=0xf3, ..] => (is_next(1), 4),
-        _ => (false, 1),
-    };
-    match (second, len) {
-        (false, _) => Err(1),
-        (true, 2) => Ok(2),
-        (true, _) if !is_next(2) => Err(2),
-        (true, 4) if !is_next(3) => Err(3),
-        (true, len) => Ok(len),
+/// The sequences at the start of a text, up to [`BLOCK`] bytes.
+struct Block {
+    /// A bit for each byte with which a character or an invalid sequence begins.
+    starts: u64,
+    /// A bit for each byte in front of which an invalid sequence ends.
+    invalid: u64,
+    /// The number of bytes up to the end of the last whole sequence.
+    len: usize,
+}
+
+impl Block {
+    #[inline(always)]
+    #[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
+    fn read(text: &[u8; BLOCK], len: usize) -> Self {
+        let mut block = Self { starts: 0, invalid: 0, len };
+        if text.is_ascii() {
+            return block;
+        }
+        let (mut state, mut states) = (0_u64, [0; BLOCK]);
+        for (byte, place) in text.iter().zip(&mut states) {
+            state = TRANSITIONS[usize::from(*byte)] >> (state % 64);
+            *place = state as u8;
+        }
+        let mut incomplete = 0;
+        for (place, states) in states.chunks_exact(8).enumerate() {
+            let states = states.first_chunk().map_or(0, |states| u64::from_le_bytes(*states));
+            block.starts |= high_bits(states << 1) << (8 * place);
+            incomplete |= high_bits(states) << (8 * place);
+        }
+        block.invalid = block.starts & incomplete << 1;
+        if incomplete >> (BLOCK - 1) == 1 {
+            // The last sequence belongs to the next block.
+            block.len = block.starts.ilog2() as usize;
+        }
+        block
+    }
+
+    /// Adds the block to the buffer, with U+FFFD in place of invalid sequences.
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "behind the block, a piece is visible and there is room for it"
+    )]
+    #[inline(always)]
+    fn push(&self, window: &[u8; BLOCK + PIECE], buffer: &mut TextBuffer) {
+        let Some(room) = buffer.room(ROOM).first_chunk_mut::<ROOM>() else { return };
+        let (mut read, mut written, mut invalid) = (0, 0, self.invalid);
+        let mut put = |from: usize, to: usize, written: usize| {
+            room[written..written + PIECE].copy_from_slice(&window[from..from + PIECE]);
+            if to - from > PIECE {
+                room[written + PIECE..written + to - from].copy_from_slice(&window[from + PIECE..to]);
+            }
+            let end = written + to - from;
+            room[end..end + 4].copy_from_slice(&REPLACEMENT);
+            end
+        };
+        while invalid != 0 {
+            let behind = invalid.trailing_zeros();
+            let start = (self.starts & ((1 << behind) - 1)).ilog2() as usize;
+            written = put(read, start, written) + 3;
+            read = behind as usize;
+            invalid &= invalid - 1;
+        }
+        written = put(read, self.len, written);
+        buffer.advance(written);
+    }
+}
+
+/// U+FFFD in UTF-8, and a byte that is overwritten.
+const REPLACEMENT: [u8; 4] = [0xef, 0xbf, 0xbd, 0];
+
+/// The next state for each byte and each state. A state is the place of the eight bits in the entry of the
+/// next byte that are the following state.
+static TRANSITIONS: [u64; 256] = {
+    let mut transitions = [0; 256];
+    let mut rest: &mut [u64] = &mut transitions;
+    let mut byte = 0_u8;
+    while let [transition, tail @ ..] = rest {
+        let mut state = 0;
+        while state < 64 {
+            *transition |= next(state, byte) << state;
+            state += 8;
+        }
+        byte = byte.wrapping_add(1);
+        rest = tail;
+    }
+    transitions
+};
+
+/// The state behind a whole character, and the states in front of one to three further bytes.
+const WHOLE: u64 = 0;
+const ONE: u64 = 8;
+const TWO: u64 = 16;
+const THREE: u64 = 24;
+/// The states behind the bytes whose next byte has a smaller range.
+const E0: u64 = 32;
+const ED: u64 = 40;
+const F0: u64 = 48;
+const F4: u64 = 56;
+/// The bit that is set behind the first byte of a character or of an invalid sequence.
+const START: u64 = 1 << 6;
+/// The bit that is set behind an incomplete character and behind a byte with which no character begins.
+const INCOMPLETE: u64 = 1 << 7;
+
+/// Returns the next state, as in table 3-7 of Unicode 16, section 3.9.
+const fn next(state: u64, byte: u8) -> u64 {
+    match (state, byte) {
+        (ONE, 0x80..=0xbf) => WHOLE,
+        (TWO, 0x80..=0xbf) | (E0, 0xa0..=0xbf) | (ED, 0x80..=0x9f) => ONE | INCOMPLETE,
+        (THREE, 0x80..=0xbf) | (F0, 0x90..=0xbf) | (F4, 0x80..=0x8f) => TWO | INCOMPLETE,
+        (_, 0x00..=0x7f) => WHOLE | START,
+        (_, 0xc2..=0xdf) => ONE | START | INCOMPLETE,
+        (_, 0xe0) => E0 | START | INCOMPLETE,
+        (_, 0xed) => ED | START | INCOMPLETE,
+        (_, 0xe1..=0xef) => TWO | START | INCOMPLETE,
+        (_, 0xf0) => F0 | START | INCOMPLETE,
+        (_, 0xf4) => F4 | START | INCOMPLETE,
+        (_, 0xf1..=0xf3) => THREE | START | INCOMPLETE,
+        _ => WHOLE | START | INCOMPLETE,
     }
 }

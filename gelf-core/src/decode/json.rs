@@ -7,13 +7,17 @@
 use std::borrow::Cow;
 
 use super::text_buffer::TextBuffer;
-use super::{DecodeError, DecodeErrorKind, Deviation, DeviationKind, Limits, MAX_DEPTH};
-use crate::encode::escape::{behind_clean, clean_prefix, hexadecimal, short_escape, unescape};
+use super::unescape::unescape;
+use super::{DecodeError, DecodeErrorKind, Decoder, Deviation, DeviationKind, Limits, MAX_DEPTH};
+use crate::encode::escape::{behind_clean, clean_prefix};
 use crate::message::number::{behind_number, json_number_len};
 
 /// The number of bytes that are searched for the end of a text with control characters before `memchr2` is
 /// called. A string can have millions of texts that are shorter than this number.
 const SHORT: usize = 16;
+
+/// The number of [`escape_bytes`](Reader::escape_bytes) from which a message has many escapes.
+const MANY_ESCAPE_BYTES: usize = 8 * 1024;
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +51,10 @@ pub(super) struct Reader<'a, 'd> {
     deviations: &'d mut Vec<Deviation>,
     /// The number of control characters in the strings of the current member.
     controls: usize,
+    /// The number of values that the arrays and objects of the message may still have.
+    nested_values: usize,
+    /// The number of bytes by which the escapes of the message are longer than their characters.
+    escape_bytes: usize,
     /// The buffer for strings with escapes.
     buffer: &'d mut TextBuffer,
     limits: Limits,
@@ -59,7 +67,16 @@ impl<'a, 'd> Reader<'a, 'd> {
         deviations: &'d mut Vec<Deviation>,
         buffer: &'d mut TextBuffer,
     ) -> Self {
-        Self { text, at: 0, deviations, controls: 0, buffer, limits }
+        Self {
+            text,
+            at: 0,
+            deviations,
+            controls: 0,
+            nested_values: Decoder::MAX_NESTED_VALUES,
+            escape_bytes: 0,
+            buffer,
+            limits,
+        }
     }
 
     /// Returns the offset of the next byte.
@@ -69,12 +86,17 @@ impl<'a, 'd> Reader<'a, 'd> {
 
     /// Records a deviation, or returns it as an error in strict mode.
     pub(super) fn deviate(&mut self, kind: DeviationKind, offset: usize) -> Result<(), DecodeError> {
+        self.deviate_times(kind, offset, 1)
+    }
+
+    /// Records deviations of one kind, the first of which is at this offset.
+    fn deviate_times(&mut self, kind: DeviationKind, offset: usize, count: usize) -> Result<(), DecodeError> {
         if self.limits.strict {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
         }
         match self.deviations.iter_mut().find(|known| known.kind == kind) {
-            Some(known) => known.count += 1,
-            None => self.deviations.push(Deviation { kind, offset, count: 1 }),
+            Some(known) => known.count += count,
+            None => self.deviations.push(Deviation { kind, offset, count }),
         }
         Ok(())
     }
@@ -224,16 +246,20 @@ impl<'a, 'd> Reader<'a, 'd> {
 
     /// Skips an array or object and checks its syntax. Uses no recursion, so nested values need no stack.
     ///
-    /// An array can have millions of tiny values. Therefore the rest of the text is a local variable, which
-    /// stays in registers, and the shortest values are checked for first.
+    /// An array may have many tiny values. Therefore the rest of the text is a local variable, which stays in
+    /// registers, and the shortest values are checked for first.
     fn skip_container(&mut self) -> Result<(), DecodeError> {
-        // The bracket that closes the innermost container, and the brackets that close the containers around it.
-        // The message is the outermost level.
+        // The bracket that closes the innermost container, and the brackets that close the containers around
+        // it. The message is the outermost level.
         let mut closing = 0;
         let mut outer = [0; MAX_DEPTH - 1];
         let mut depth = 0;
         let mut rest = self.rest();
         loop {
+            if self.nested_values == 0 {
+                return self.error_at(rest, DecodeErrorKind::TooManyValues);
+            }
+            self.nested_values -= 1;
             match rest {
                 [bracket @ (b'{' | b'['), tail @ ..] => {
                     let Some(place) = outer.get_mut(depth) else {
@@ -326,43 +352,10 @@ impl<'a, 'd> Reader<'a, 'd> {
         let [b'"', text @ ..] = rest else { return self.error_at(rest, DecodeErrorKind::JsonSyntax) };
         match behind_clean(text) {
             [b'"', tail @ ..] => Ok(tail),
-            // This arm is faster than the next arm. A payload may have millions of strings that consist of
-            // one control character.
-            [0..0x20, b'"', tail @ ..] if self.controls > 0 => {
-                self.controls += 1;
-                Ok(tail)
-            }
-            escaped => self.skip_escaped(escaped),
-        }
-    }
-
-    /// Skips the rest of a string. The rest begins with an escape or a control character.
-    #[inline(never)]
-    fn skip_escaped(&mut self, mut rest: &'a [u8]) -> Result<&'a [u8], DecodeError> {
-        loop {
-            match rest {
-                [b'"', tail @ ..] => return Ok(tail),
-                [b'\\', ..] => match short_escape(rest) {
-                    Some((_, tail)) => rest = tail,
-                    None => {
-                        self.at = self.offset_of(rest);
-                        self.escape()?;
-                        rest = self.rest();
-                    }
-                },
-                // This arm is faster than the next arm. A payload may have millions of strings with one
-                // control character each.
-                [0..0x20, tail @ ..] if self.controls > 0 && matches!(tail, [b'"' | b'\\', ..]) => {
-                    self.controls += 1;
-                    rest = tail;
-                }
-                [0..0x20, ..] => {
-                    self.at = self.offset_of(rest);
-                    self.control_characters()?;
-                    rest = self.rest();
-                }
-                [_, ..] => rest = behind_clean(rest),
-                [] => return self.error_at(rest, DecodeErrorKind::JsonSyntax),
+            escaped => {
+                self.at = self.offset_of(escaped);
+                self.escaped::<false>()?;
+                Ok(self.rest())
             }
         }
     }
@@ -397,52 +390,49 @@ impl<'a, 'd> Reader<'a, 'd> {
                     self.at += 1;
                     return Ok(Cow::Borrowed(text));
                 }
-                Some(b'\\') => return self.unescaped(start).map(Cow::Owned),
+                Some(b'\\') => {
+                    self.buffer.clear();
+                    self.buffer.push_str(self.slice(start, self.at));
+                    self.escaped::<true>()?;
+                    // The text is UTF-8 and escapes are whole characters, so the error cannot occur.
+                    return self.buffer.take().map_or_else(|| self.syntax(), |text| Ok(Cow::Owned(text)));
+                }
                 Some(_) => self.control_characters()?,
                 None => return self.syntax(),
             }
         }
     }
 
-    /// Reads a string that begins at `start` and has its first escape here.
+    /// Reads the rest of a string, and adds it to the buffer if `KEEP` says so.
     #[inline(never)]
-    fn unescaped(&mut self, start: usize) -> Result<String, DecodeError> {
-        self.buffer.clear();
-        self.buffer.push_str(self.slice(start, self.at));
+    fn escaped<const KEEP: bool>(&mut self) -> Result<(), DecodeError> {
         // The offset behind the first control character.
         let mut controls = None;
         loop {
-            let rest = self.rest();
+            let (rest, at) = (self.rest(), self.at);
             let room = self.buffer.room(rest.len());
-            let (read, written) = match controls {
-                None => unescape::<false>(rest, room),
-                Some(_) => unescape::<true>(rest, room),
+            let step = match (controls.is_some(), self.escape_bytes >= MANY_ESCAPE_BYTES) {
+                (false, false) => unescape::<false, false>(rest, room),
+                (false, true) => unescape::<false, true>(rest, room),
+                (true, false) => unescape::<true, false>(rest, room),
+                (true, true) => unescape::<true, true>(rest, room),
             };
-            self.at += read;
-            self.buffer.advance(written);
+            self.escape_bytes += step.read - step.written;
+            self.at += step.read;
+            if KEEP {
+                self.buffer.advance(step.written);
+            }
+            if step.lone_surrogates > 0 {
+                let kind = DeviationKind::LoneSurrogate;
+                self.deviate_times(kind, at + step.before_first, step.lone_surrogates)?;
+            }
             match self.peek() {
                 Some(b'"') => {
                     if let Some(from) = controls {
                         self.count_controls(from, self.at)?;
                     }
                     self.at += 1;
-                    // The text is UTF-8 and escapes are whole characters, so the error cannot occur.
-                    return self.buffer.take().map_or_else(|| self.syntax(), Ok);
-                }
-                Some(b'\\') => {
-                    loop {
-                        let character = self.escape()?;
-                        self.buffer.push(character);
-                        // Surrogates often follow one another, with a character in between.
-                        match self.rest() {
-                            [b'\\', b'u', b'D' | b'd', ..] => {}
-                            [byte @ (b' '..=b'!' | b'#'..=b'[' | b']'..), b'\\', b'u', b'D' | b'd', ..] => {
-                                self.buffer.push_byte(*byte);
-                                self.at += 1;
-                            }
-                            _ => break,
-                        }
-                    }
+                    return Ok(());
                 }
                 Some(0..0x20) if controls.is_none() => {
                     // From here on, control characters are read like other characters, and are counted at the
@@ -450,13 +440,8 @@ impl<'a, 'd> Reader<'a, 'd> {
                     self.count_controls(self.at, self.at + 1)?;
                     controls = Some(self.at + 1);
                 }
-                // `unescape` stops before the last few bytes, which are copied one by one.
-                Some(byte) if read == 0 => {
-                    self.at += 1;
-                    self.buffer.push_byte(byte);
-                }
-                Some(_) => {}
-                None => return self.syntax(),
+                Some(_) if step.read > 0 => {}
+                _ => return self.syntax(),
             }
         }
     }
@@ -499,55 +484,6 @@ impl<'a, 'd> Reader<'a, 'd> {
             known.count = controls;
         }
         self.deviations
-    }
-
-    /// Reads an escape, which begins at the next byte.
-    fn escape(&mut self) -> Result<char, DecodeError> {
-        let offset = self.at;
-        self.at += 1;
-        let character = match self.peek() {
-            Some(byte @ (b'"' | b'\\' | b'/')) => char::from(byte),
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => {
-                self.at += 1;
-                return self.unicode_escape(offset);
-            }
-            _ => return self.syntax(),
-        };
-        self.at += 1;
-        Ok(character)
-    }
-
-    /// Reads the four digits behind `\u`, and a second escape if they are the first half of a surrogate pair.
-    fn unicode_escape(&mut self, offset: usize) -> Result<char, DecodeError> {
-        let unit = self.four_digits()?;
-        if let Some(character) = char::from_u32(unit) {
-            return Ok(character);
-        }
-        let after_first = self.at;
-        if unit < 0xdc00 && self.rest().starts_with(b"\\u") {
-            self.at += 2;
-            let low = self.four_digits()?;
-            if (0xdc00..0xe000).contains(&low) {
-                let code = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-                // Every surrogate pair is a character.
-                return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
-            }
-            self.at = after_first;
-        }
-        self.deviate(DeviationKind::LoneSurrogate, offset)?;
-        Ok(char::REPLACEMENT_CHARACTER)
-    }
-
-    fn four_digits(&mut self) -> Result<u32, DecodeError> {
-        let digits = self.rest().first_chunk().and_then(|digits| hexadecimal(*digits));
-        let Some(unit) = digits else { return self.syntax() };
-        self.at += 4;
-        Ok(unit)
     }
 }
 

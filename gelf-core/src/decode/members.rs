@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::json::{Json, Reader};
 use super::names::Names;
+use super::white_space::{is_blank, trim};
 use super::{DecodeError, DecodeErrorKind, DeviationKind, Member, Visitor};
 use crate::message::number::{exact_integer, json_number_len};
 use crate::message::{FieldName, InvalidFieldName, InvalidTimestamp, Level, Number, Timestamp, Value};
@@ -381,24 +382,6 @@ fn converted(value: Json<'_>) -> (Value<'_>, Option<DeviationKind>) {
 /// would convert it to infinity.
 fn finite(text: Cow<'_, str>) -> Option<Number<'_>> {
     Some(Number::from_valid(text)).filter(|number| number.as_f64().is_finite())
-}
-
-fn is_blank(text: &str) -> bool {
-    trim(text).is_empty()
-}
-
-/// Removes white space at both ends. Blocks of ASCII white space take one vector instruction each.
-#[allow(clippy::indexing_slicing, reason = "behind ASCII characters begins a character")]
-fn trim(text: &str) -> &str {
-    let is_white = |byte: &u8| matches!(byte, b'\t'..=b'\r' | b' ');
-    let mut rest = text;
-    while let Some(block) = rest.as_bytes().first_chunk::<32>() {
-        if !block.iter().fold(true, |all, byte| all & is_white(byte)) {
-            break;
-        }
-        rest = &rest[32..];
-    }
-    rest.trim()
 }
 
 /// Returns the first line that is not blank.

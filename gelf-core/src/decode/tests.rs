@@ -60,6 +60,14 @@ fn the_depth_of_nesting_and_the_number_of_members_are_bounded() {
 }
 
 #[test]
+fn the_number_of_values_in_arrays_and_objects_is_bounded() {
+    // Four values besides the repeated ones: two containers, an array in one of them, and a number.
+    let values = |count: usize| with(&format!(r#","_a":[{}1],"_b":{{"":[]}}"#, "1,".repeat(count - 4)));
+    assert_eq!(lenient(&values(Decoder::MAX_NESTED_VALUES)).0.fields().count(), 2);
+    assert_eq!(lenient_error(&values(Decoder::MAX_NESTED_VALUES + 1)), DecodeErrorKind::TooManyValues);
+}
+
+#[test]
 fn empty_arrays_and_objects_become_text_and_malformed_values_are_refused() {
     for empty in ["[]", "{}", "[ ]", "{ }", "[[],{}]", r#"{"a":{},"":[]}"#] {
         let payload = with(&format!(r#","_a":{empty},"_b":1"#));

@@ -1,14 +1,14 @@
 //! Collects text that is written piece by piece.
 
-use crate::encode::escape::SLACK;
+use super::unescape::ROOM;
 
-/// The number of bytes after which the written text is checked and moved to the string. A block of this length
-/// stays in the processor's first-level cache.
+/// The number of bytes after which the written text is checked and moved to the string. A block of this
+/// length stays in the processor's first-level cache.
 const BLOCK: usize = 8 * 1024;
 
 /// A buffer for text whose pieces may begin and end inside a character.
 ///
-/// The memory that the buffer keeps for the next text is at most 2 * [`BLOCK`] + 2 * [`SLACK`] bytes.
+/// The memory that the buffer keeps for the next text is at most 2 * [`BLOCK`] + [`ROOM`] bytes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TextBuffer {
     block: Vec<u8>,
@@ -24,15 +24,15 @@ impl TextBuffer {
         (self.end, self.text, self.is_invalid) = (0, String::new(), false);
     }
 
-    /// Returns the free part of the block. Its length is at least the smaller one of `wanted` and [`BLOCK`],
-    /// plus [`SLACK`].
+    /// Returns the free part of the block. It is at least [`ROOM`] bytes longer than `wanted`, or than
+    /// [`BLOCK`] if `wanted` is greater.
     #[inline(always)]
     #[allow(clippy::indexing_slicing, reason = "the block is extended beyond its written part")]
     pub(super) fn room(&mut self, wanted: usize) -> &mut [u8] {
         if self.end >= BLOCK {
             self.flush();
         }
-        let len = self.end + wanted.min(BLOCK) + 2 * SLACK;
+        let len = self.end + wanted.min(BLOCK) + ROOM;
         if self.block.len() < len {
             self.block.resize(len, 0);
         }
@@ -43,53 +43,6 @@ impl TextBuffer {
     #[inline(always)]
     pub(super) fn advance(&mut self, len: usize) {
         self.end += len;
-    }
-
-    #[inline(always)]
-    pub(super) fn push_byte(&mut self, byte: u8) {
-        if let Some(first) = self.room(1).first_mut() {
-            *first = byte;
-            self.end += 1;
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn push(&mut self, character: char) {
-        if let Some(room) = self.room(4).first_chunk_mut::<4>() {
-            self.end += character.encode_utf8(room).len();
-        }
-    }
-
-    /// Adds the ASCII characters among the first eight bytes of `text`, and returns their number.
-    #[inline(always)]
-    pub(super) fn push_ascii(&mut self, text: &[u8]) -> usize {
-        match (text.first_chunk::<8>(), self.room(8).first_chunk_mut::<8>()) {
-            (Some(text), Some(room)) => {
-                *room = *text;
-                let others = u64::from_le_bytes(*text) & (u64::MAX / 0xff * 0x80);
-                let len = others.trailing_zeros() as usize / 8;
-                self.end += len;
-                len
-            }
-            _ => {
-                let len = text.iter().take_while(|byte| byte.is_ascii()).count();
-                text.iter().take(len).for_each(|byte| self.push_byte(*byte));
-                len
-            }
-        }
-    }
-
-    /// Adds the first `len` bytes of `text`; `len` is at most 4. Copying four bytes at once takes one
-    /// instruction.
-    #[inline(always)]
-    pub(super) fn push_start(&mut self, text: &[u8], len: usize) {
-        match (text.first_chunk::<4>(), self.room(4).first_chunk_mut::<4>()) {
-            (Some(text), Some(room)) => {
-                *room = *text;
-                self.end += len;
-            }
-            _ => text.iter().take(len).for_each(|byte| self.push_byte(*byte)),
-        }
     }
 
     #[inline(always)]

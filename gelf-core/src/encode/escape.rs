@@ -1,4 +1,4 @@
-//! Escapes and unescapes JSON strings (RFC 8259, section 7).
+//! Escaping of JSON strings (RFC 8259, section 7).
 //!
 //! Only the quotation mark, the backslash and the control characters below U+0020 are escaped. Therefore a
 //! payload never contains a raw NUL byte, and NUL framing is unambiguous. A byte that needs no escape is
@@ -86,7 +86,7 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
 
 /// Writes the clean blocks of 32 bytes at the start of the text. A few vector instructions check each block.
 #[inline(always)]
-fn put_clean_blocks<'t, 'r, const RAW: bool>(
+pub(crate) fn put_clean_blocks<'t, 'r, const RAW: bool>(
     mut text: &'t [u8],
     mut room: &'r mut [u8],
 ) -> (&'t [u8], &'r mut [u8]) {
@@ -228,7 +228,7 @@ const fn written(byte: u8) -> [u8; 8] {
 /// byte needs one. Higher bits may be wrong because of a borrow, and must not be used. If `RAW` is true,
 /// control characters need no escape.
 #[inline(always)]
-const fn escapes<const RAW: bool>(word: u64) -> u64 {
+pub(crate) const fn escapes<const RAW: bool>(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH_BITS: u64 = ONES << 7;
     let quote = word ^ (ONES * b'"' as u64);
@@ -269,144 +269,6 @@ pub(crate) fn clean_prefix(bytes: &[u8]) -> usize {
     }
     bytes.len() - rest.len() + rest.iter().take_while(|byte| escaped_len_of(**byte) == 1).count()
 }
-
-/// Unescapes the text into the room. Stops at the end of the string, at a surrogate, at a control character
-/// unless `RAW` is true, before the last few bytes of the text, or when the room has fewer than [`SLACK`]
-/// bytes. Returns the number of bytes read and the number of bytes written. The content of the room behind
-/// the written bytes is undefined.
-#[allow(
-    clippy::indexing_slicing,
-    reason = "the clean bytes are a part of the word that the text begins with"
-)]
-pub(crate) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8]) -> (usize, usize) {
-    let len = room.len();
-    let (mut rest, mut room) = (text, room);
-    let (mut long, mut run_from) = (true, rest.len());
-    loop {
-        if long {
-            (rest, room) = put_clean_blocks::<RAW>(rest, room);
-        }
-        let Some((word, tail)) = rest.split_first_chunk::<8>() else { break };
-        if room.len() < SLACK {
-            break;
-        }
-        let escapes = escapes::<RAW>(u64::from_le_bytes(*word));
-        if escapes == 0 {
-            room = put(room, *word, word.len());
-            rest = tail;
-            long = true;
-            continue;
-        }
-        let clean = escapes.trailing_zeros() as usize / 8;
-        room = put(room, *word, clean);
-        rest = &rest[clean..];
-        long = run_from - rest.len() >= 32;
-        run_from = rest.len();
-        // Escapes often follow one another, such as a line feed and the tab of the next line.
-        while room.len() >= SLACK {
-            match rest {
-                [b'\\', b'u', a, b, c, d, tail @ ..] => {
-                    let Some(character) = hexadecimal([*a, *b, *c, *d]).and_then(char::from_u32) else {
-                        break;
-                    };
-                    let mut bytes = [0; 4];
-                    let len = character.encode_utf8(&mut bytes).len();
-                    room = put(room, bytes, len);
-                    rest = tail;
-                }
-                // This arm and the next arm read one or two bytes between two escapes.
-                [byte, b'\\', ..] if is_clean_byte::<RAW>(*byte) => {
-                    room = put(room, [*byte], 1);
-                    rest = &rest[1..];
-                }
-                [first, second, b'\\', ..]
-                    if is_clean_byte::<RAW>(*first) && is_clean_byte::<RAW>(*second) =>
-                {
-                    room = put(room, [*first, *second], 2);
-                    rest = &rest[2..];
-                }
-                _ => match short_escape(rest) {
-                    Some((short, tail)) => {
-                        room = put(room, [short], 1);
-                        rest = tail;
-                    }
-                    None => break,
-                },
-            }
-        }
-        if rest.len() == run_from {
-            break;
-        }
-        run_from = rest.len();
-    }
-    (text.len() - rest.len(), len - room.len())
-}
-
-/// Returns whether a byte of a JSON string stands for itself. If `RAW` is true, control characters do, too.
-#[inline(always)]
-const fn is_clean_byte<const RAW: bool>(byte: u8) -> bool {
-    byte != b'"' && byte != b'\\' && (RAW || byte >= 0x20)
-}
-
-/// Returns the number that four hexadecimal digits stand for.
-#[inline(always)]
-#[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
-pub(crate) fn hexadecimal(digits: [u8; 4]) -> Option<u32> {
-    let [a, b, c, d] = digits.map(|digit| u32::from(HEX[usize::from(digit)]));
-    ((a | b | c | d) <= 0xf).then_some(a << 12 | b << 8 | c << 4 | d)
-}
-
-/// The value of each byte as a hexadecimal digit, or 255 if the byte is not such a digit.
-static HEX: [u8; 256] = {
-    let mut values = [u8::MAX; 256];
-    let mut rest: &mut [u8] = &mut values;
-    let mut byte = 0_u8;
-    while let [value, tail @ ..] = rest {
-        *value = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            b'A'..=b'F' => byte - b'A' + 10,
-            _ => u8::MAX,
-        };
-        byte = byte.wrapping_add(1);
-        rest = tail;
-    }
-    values
-};
-
-/// Returns the byte that an escape of two bytes stands for, and the text behind the escape.
-#[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
-pub(crate) fn short_escape(text: &[u8]) -> Option<(u8, &[u8])> {
-    match text {
-        [b'\\', escape, tail @ ..] => {
-            let byte = UNESCAPED[usize::from(*escape)];
-            (byte != 0).then_some((byte, tail))
-        }
-        _ => None,
-    }
-}
-
-/// The meaning of each byte behind a backslash: the byte that the escape stands for, or 0 if there is no such
-/// escape of two bytes.
-static UNESCAPED: [u8; 256] = {
-    let mut bytes = [0; 256];
-    let mut rest: &mut [u8] = &mut bytes;
-    let mut byte = 0_u8;
-    while let [unescaped, tail @ ..] = rest {
-        *unescaped = match byte {
-            b'"' | b'\\' | b'/' => byte,
-            b'b' => 0x08,
-            b'f' => 0x0c,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            _ => 0,
-        };
-        byte = byte.wrapping_add(1);
-        rest = tail;
-    }
-    bytes
-};
 
 #[cfg(test)]
 mod tests {

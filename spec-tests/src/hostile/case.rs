@@ -44,9 +44,9 @@ impl Datagram {
     }
 }
 
-/// Names of results for which `DECISIONS.md` makes a choice or gelf-core has a limit. A subject with another
-/// result deviates but does not fail.
-const CHOICES: [&str; 10] = [
+/// Names of results that are a choice in `DECISIONS.md` or a limit of gelf-core. If the result of a subject
+/// differs, the subject deviates but does not fail.
+const CHOICES: [&str; 11] = [
     "Conflict",
     "LevelRange",
     "NameTooLong",
@@ -56,6 +56,7 @@ const CHOICES: [&str; 10] = [
     "TimestampRange",
     "TooDeep",
     "TooManyMembers",
+    "TooManyValues",
     "UnterminatedFrame",
 ];
 

@@ -129,6 +129,10 @@ impl<T> Reader<T> {
         mut start: impl FnMut(&mut Head) -> Result<Option<Start<T>>, Fault>,
     ) -> Result<Option<Pending<T>>, Fault> {
         while self.pending.is_none() {
+            // A TLS client waits for an answer and never ends a line.
+            if let [0x16, 0x03, 0..=4, ..] = self.buffer[..] {
+                return Err(Fault::new(400, "this is TLS, and the port is plain", &self.buffer));
+            }
             let Some(mut head) = Head::take(&mut self.buffer, &mut self.searched)? else { return Ok(None) };
             let Some((line, coding, framing)) = start(&mut head)? else { continue };
             let body = BodyReader::new(framing, self.max_body_bytes)?;

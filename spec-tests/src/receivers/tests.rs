@@ -117,3 +117,10 @@ fn transport_and_encoding_decide_the_effects() {
     let inspection = inspect::stream(&whole);
     assert_eq!(said_of(&Delivery::frame(&whole, &inspection)), "go-gelf: refuses, Fluent Bit: refuses");
 }
+
+#[test]
+fn graylog_loses_booleans_of_members_with_and_without_an_underscore() {
+    let loses = |more| effects(&[message(more)]).contains("Graylog: loses");
+    assert!(loses(r#","_b":true"#) && loses(r#","b":true"#));
+    assert!(!loses(r#","b":"true""#));
+}

@@ -38,7 +38,12 @@ pub fn sender_text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String
     for (count, what) in [
         (tally.left, "messages not judged: incomplete when the requested number of messages was reached"),
         (tally.not_judged, "messages not judged: evicted while incomplete, or beyond a limit"),
-        (tally.refused_connections, "connections closed because too many were open"),
+        (tally.refused_connections, "connections closed by this program, because too many were open"),
+        (
+            tally.dropped_datagrams,
+            "datagrams dropped by the kernel of this machine, because they arrived too fast: not the sender's fault, \
+             and incomplete messages may be theirs",
+        ),
     ] {
         if count > 0 {
             let _ = writeln!(out, "{} {what}", grouped(count));

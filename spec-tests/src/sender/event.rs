@@ -36,6 +36,9 @@ pub enum Event {
     },
     /// A connection was closed because there were too many connections.
     Refused,
+    /// The kernel of this machine dropped this number of datagrams, because they arrived faster than they were
+    /// read.
+    Dropped(u64),
     /// An event on an HTTP connection.
     Http(HttpEvent),
 }

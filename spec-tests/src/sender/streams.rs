@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use bytes::BytesMut;
-use gelf_core::{Framer, wire::Encoding};
+use gelf_core::{
+    Framer,
+    wire::{ChunkHeader, Encoding},
+};
 use serde::de::IgnoredAny;
 
 use super::judged::Judged;
@@ -23,7 +26,11 @@ struct Connection {
     framer: Framer,
     /// The bytes that were read and not framed yet: at most one frame of maximum length and one read.
     buffer: BytesMut,
+    /// The number of bytes that were read.
+    read: usize,
     empty_frames: u64,
+    /// True if the connection began with bytes of another protocol. The rest is ignored.
+    is_foreign: bool,
     /// True if the last frame was compressed. Null bytes split compressed data into pieces, which are not
     /// messages.
     in_pieces: bool,
@@ -36,9 +43,20 @@ impl Streams {
             source,
             framer: Framer::default(),
             buffer: BytesMut::new(),
+            read: 0,
             empty_frames: 0,
+            is_foreign: false,
             in_pieces: false,
         });
+        if connection.is_foreign {
+            return Vec::new();
+        }
+        let is_first = connection.buffer.is_empty() && connection.read == 0;
+        connection.read += bytes.len();
+        if let Some(violation) = foreign(bytes).filter(|_| is_first) {
+            connection.is_foreign = true;
+            return vec![connection.violation(violation, true)];
+        }
         connection.buffer.extend_from_slice(bytes);
         let mut judged = Vec::new();
         while let Some(frame) = connection.framer.next_frame(&mut connection.buffer) {
@@ -119,6 +137,21 @@ impl Connection {
     }
 }
 
+/// Returns the violation of a connection whose first bytes belong to another protocol: TLS on a plain port, or
+/// chunks, which exist over UDP only.
+fn foreign(first: &[u8]) -> Option<Violation> {
+    match first {
+        [0x16, 0x03, 0..=4, ..] => {
+            Some(Violation::broken("R25", "TlsHandshake", "this is TLS, and the port is plain".to_owned()))
+        }
+        _ if first.starts_with(&ChunkHeader::MAGIC) => {
+            let text = "chunks, which exist over UDP only; the rest of the connection is ignored";
+            Some(Violation::broken("R25", "ChunkedOnStream", text.to_owned()))
+        }
+        _ => None,
+    }
+}
+
 /// Returns the lines of a frame if there are several and each is a JSON object, otherwise nothing.
 fn objects_by_line(frame: &[u8]) -> Vec<&[u8]> {
     let lines = frame.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
@@ -188,6 +221,19 @@ mod tests {
             [b"\x1f\x8b\x08\0\0\0\0\0\0\xff\xabV\0*K-*\0".as_slice(), PAYLOAD.as_bytes(), b"\0"].concat();
         let compressed = vec!["R25 CompressedOnStream".to_owned()];
         assert_eq!(judged(&[&stream]), (vec![compressed, vec![]], 2));
+    }
+
+    #[test]
+    fn a_connection_that_begins_with_chunks_or_tls_is_one_violation() {
+        let chunk = [b"\x1e\x0f12345678\0\x02".as_slice(), &PAYLOAD.as_bytes()[..20], b"\0\0"].concat();
+        let chunked = vec!["R25 ChunkedOnStream".to_owned()];
+        assert_eq!(judged(&[&chunk, &chunk, PAYLOAD.as_bytes()]), (vec![chunked], 1));
+        let tls = vec!["R25 TlsHandshake".to_owned()];
+        assert_eq!(judged(&[b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", b"\0{\0"]), (vec![tls], 1));
+        // After the first bytes, such bytes are a frame.
+        let (violations, messages) = judged(&[PAYLOAD.as_bytes(), b"\0\x16\x03\x01\0"]);
+        assert_eq!((violations.len(), messages), (2, 2));
+        assert!(violations[0].is_empty() && !violations[1].contains(&"R25 TlsHandshake".to_owned()));
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Tally<'r> {
     pub(crate) connections: u64,
     /// Number of connections that were closed because of the limit on open connections.
     pub(crate) refused_connections: u64,
+    /// Number of datagrams that the kernel of this machine dropped.
+    pub(crate) dropped_datagrams: u64,
     /// Number of messages that were incomplete when the requested number of messages was reached.
     pub(crate) left: u64,
     /// Number of messages that were not judged, because they were evicted or exceeded a limit.
@@ -160,6 +162,7 @@ impl<'r> Tally<'r> {
             }
             Event::Closed { .. } => {}
             Event::Refused => self.refused_connections += 1,
+            Event::Dropped(datagrams) => self.dropped_datagrams += datagrams,
             Event::Http(event) => self.http_received(event),
         }
     }

@@ -9,6 +9,7 @@
 
 mod docker_gelf_driver;
 mod fuzz_command;
+mod gelf_text;
 mod http_receiver;
 mod http_reference;
 mod http_vectors;

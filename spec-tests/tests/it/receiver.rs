@@ -1,11 +1,14 @@
 //! Sends the vectors to gelf-tokio's receivers over sockets, as `gelf-conformance receiver` does.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::mpsc;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use gelf_spec_tests::{Live, LiveOptions, Observe, Results, Verdict, embedded};
 use gelf_tokio::UdpReceiver;
-use gelf_tokio::gelf_core::{Decoder, Message};
+use gelf_tokio::gelf_core::wire::Encoding;
+use gelf_tokio::gelf_core::{DatagramLimits, DatagramReader, Decoder, Message};
 use serde_json::{Value, json};
 
 use crate::support::{self, LineOutput, conformance, example, stderr, stdout, unexpected};
@@ -147,6 +150,43 @@ fn filled_in_members_and_lines_without_messages_are_not_reported_as_differences(
     assert!(differences.iter().all(|line| !line.contains("received a message")), "{differences:?}");
     let timestamps = results(&mut live, Some("timestamp"));
     assert!(timestamps.count(Verdict::Fails) > 0, "a changed timestamp is still a difference");
+}
+
+/// Starts a correct receiver in this process that delivers what it had to inflate after a delay, and therefore
+/// after later messages that were not compressed.
+fn inflating_receiver(delay: Duration) -> Live {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let udp = Some(socket.local_addr().unwrap());
+    let (delivered, payloads) = mpsc::channel();
+    thread::spawn(move || {
+        let mut reader = DatagramReader::lenient(DatagramLimits::default());
+        let mut buffer = vec![0; 65536];
+        while let Ok((length, source)) = socket.recv_from(&mut buffer) {
+            let datagram = &buffer[..length];
+            let Ok(Some(payload)) = reader.read(Instant::now(), source, datagram) else { continue };
+            let (payload, delivered) = (payload.to_vec(), delivered.clone());
+            if Encoding::sniff(datagram) == Encoding::Plain {
+                let _ = delivered.send(payload);
+            } else {
+                thread::spawn(move || {
+                    thread::sleep(delay);
+                    delivered.send(payload)
+                });
+            }
+        }
+    });
+    let options = LiveOptions { udp, ..Default::default() };
+    Live::within(options, move |within| payloads.recv_timeout(within).ok()).unwrap()
+}
+
+#[test]
+fn a_receiver_that_inflates_in_the_background_is_not_blamed() {
+    for delay in [8, 80, 400] {
+        let mut live = inflating_receiver(Duration::from_millis(delay));
+        let results = results(&mut live, Some("Z01,Z11,C05,A01,C25,D10"));
+        assert!(results.outcomes.len() > 5, "{}", results.outcomes.len());
+        assert_eq!(unexpected(&results), [""; 0], "{delay} ms");
+    }
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
 use std::time::Duration;
 
 use gelf_core::{
@@ -89,7 +88,12 @@ impl Listening {
         self.program.stdout.take().unwrap().read_to_string(&mut text).unwrap();
         let mut errors = String::new();
         self.said.read_to_string(&mut errors).unwrap();
-        assert_eq!(errors, "");
+        if !errors.is_empty() {
+            assert!(
+                errors.starts_with("the first message has arrived") && errors.lines().count() == 1,
+                "{errors}"
+            );
+        }
         let status = self.program.wait().unwrap();
         let report = serde_json::from_slice(&std::fs::read(&self.report).unwrap()).unwrap();
         std::fs::remove_file(&self.report).unwrap();
@@ -221,9 +225,11 @@ fn a_run_without_messages_fails() {
 
 #[test]
 fn sigint_ends_the_program() {
-    let listening = Listening::start("asked", "--udp 127.0.0.1:0");
+    let mut listening = Listening::start("asked", "--udp 127.0.0.1:0");
     listening.socket().send(MESSAGE.as_bytes()).unwrap();
-    thread::sleep(Duration::from_millis(300));
+    let mut first = String::new();
+    listening.said.read_line(&mut first).unwrap();
+    assert!(first.starts_with("the first message has arrived from 127.0.0.1:"), "{first}");
     let asked = Command::new("kill").args(["-INT", &listening.program.id().to_string()]).status().unwrap();
     assert!(asked.success());
     let said = listening.end();
@@ -251,6 +257,20 @@ fn a_wrong_command_line_exits_with_2() {
         let said = conformance().arg("sender").args(arguments).output().unwrap();
         assert_eq!(said.status.code(), Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_an_error_before_the_run() {
+    let said = conformance()
+        .args(["sender", "--udp", "127.0.0.1:0", "--report", "json=/no/such/x"])
+        .output()
+        .unwrap();
+    assert_eq!(said.status.code(), Some(1));
+    let errors = String::from_utf8(said.stderr).unwrap();
+    assert!(
+        errors.starts_with("gelf-conformance: /no/such/x: ") && !errors.contains("listening"),
+        "{errors}"
+    );
 }
 
 #[test]

@@ -139,6 +139,7 @@ pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String
         timeout: Duration::from_secs(arguments.timeout),
         settle: Duration::from_millis(arguments.settle),
         slow: arguments.slow,
+        waits: |error| eprintln!("gelf-conformance: {error}; waiting up to 60 s for the receiver to listen"),
         defaults: arguments.defaults.iter().cloned().collect(),
         ignored_fields: arguments.ignore_field.clone(),
         ..Default::default()

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use gelf_spec_tests::sender::{HttpSetup, Judge};
+use gelf_spec_tests::sender::{Event, HttpSetup, Judge};
 use gelf_spec_tests::{receivers, report};
 
 use crate::fuzz::duration;
@@ -79,6 +79,10 @@ pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
     let receivers = receivers()?;
     let stop = Arc::new(AtomicBool::new(false));
     let (udp, tcp) = (arguments.udp.or(default), arguments.tcp.or(default));
+    for path in &arguments.report {
+        // A report that cannot be written is an error before the run, not after it.
+        write(path, "")?;
+    }
     let events = listen::bind(udp, tcp, arguments.http, &stop)?;
     on_interrupt(&stop)?;
     let started = Instant::now();
@@ -104,7 +108,15 @@ fn listen(judge: &mut Judge<'_>, events: Receiver<TimedEvent>, end: Option<Insta
         }
         let wait = end.map_or(TICK, |end| TICK.min(end.duration_since(now)));
         match events.recv_timeout(wait) {
-            Ok((at, event)) => judge.handle(at, event),
+            Ok((at, event)) => {
+                let (source, is_first) = (source(&event), judge.messages() == 0);
+                judge.handle(at, event);
+                // Without this line, a user who tries a sender sees nothing until the end.
+                if is_first && judge.messages() > 0 {
+                    let source = source.map(|source| format!(" from {source}")).unwrap_or_default();
+                    eprintln!("the first message has arrived{source}");
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
@@ -115,6 +127,15 @@ fn listen(judge: &mut Judge<'_>, events: Receiver<TimedEvent>, end: Option<Insta
     // listening threads end and thereby close the channel.
     for (at, event) in events {
         judge.handle(at, event);
+    }
+}
+
+/// Returns the sender of an event with bytes of a message.
+fn source(event: &Event) -> Option<SocketAddr> {
+    match event {
+        Event::Datagram { source, .. } | Event::Read { source, .. } => Some(*source),
+        Event::Http(event) => Some(event.source),
+        _ => None,
     }
 }
 

@@ -46,6 +46,11 @@ impl Container {
         self.shared.change(|state| state.die(&self.id));
     }
 
+    /// Sends the event `kill` of a signal. The container runs until [`die`](Self::die).
+    pub fn kill(&self, signal: u8) {
+        self.shared.change(|state| state.kill(&self.id, signal));
+    }
+
     /// Renames the container and sends the event `rename`.
     pub fn rename(&self, name: &str) {
         self.shared.change(|state| state.rename(&self.id, name));

@@ -168,8 +168,13 @@ pub struct ContainerOptions {
     pub tty: bool,
     /// The path of the program; `/bin/sh` if it is absent.
     pub program: Option<String>,
+    /// The log driver; `json-file` if it is absent.
+    pub log_driver: Option<String>,
     /// The files of the log.
     pub log: LogFiles,
+    /// True if inspections show that the container is removed when it ends, as with `docker run --rm`. The
+    /// removal itself is left to the caller.
+    pub is_removed_at_end: bool,
 }
 
 impl ContainerOptions {
@@ -199,6 +204,18 @@ impl ContainerOptions {
     /// Gives the container a terminal.
     pub fn tty(mut self) -> Self {
         self.tty = true;
+        self
+    }
+
+    /// Sets the log driver.
+    pub fn log_driver(mut self, name: &str) -> Self {
+        self.log_driver = Some(name.into());
+        self
+    }
+
+    /// Shows in inspections that the container is [removed when it ends](Self::is_removed_at_end).
+    pub fn removed_at_end(mut self) -> Self {
+        self.is_removed_at_end = true;
         self
     }
 

@@ -148,18 +148,22 @@ async fn respond(
 
 async fn events(connection: &mut Connection, shared: &Shared, parameters: &Parameters<'_>) -> io::Result<()> {
     let mut changes = shared.changes();
-    let since = match query::time(parameters, "since") {
-        Ok(since) => since,
+    let times =
+        query::time(parameters, "since").and_then(|since| Ok((since, query::time(parameters, "until")?)));
+    let (since, until) = match times {
+        Ok(times) => times,
         Err(message) => return refuse(connection, 400, &message).await,
     };
     // The first event is determined before the headers are sent, so that no event is missed.
     let (mut next, ended) = shared.look(|state| (state.first_event(since), state.events_ended));
     connection.start_chunks("Content-Type: application/json\r\n").await?;
     loop {
-        let (events, is_ended) =
-            shared.look(|state| (state.events[next..].to_vec(), state.events_ended != ended));
+        let (events, is_ended) = shared.look(|state| {
+            let is_over = until.is_some_and(|until| until <= state.now());
+            (state.events[next..].to_vec(), is_over || state.events_ended != ended)
+        });
         next += events.len();
-        for event in events {
+        for event in events.into_iter().filter(|event| until.is_none_or(|until| event.time <= until)) {
             connection.chunk(format!("{}\n", event.line).as_bytes()).await?;
         }
         if is_ended {

@@ -126,7 +126,7 @@ impl State {
         (self.clock, self.clock_set) = (nanos, Instant::now());
     }
 
-    fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         match self.options.clock_runs {
             true => self.clock + i64::try_from(self.clock_set.elapsed().as_nanos()).unwrap(),
             false => self.clock,
@@ -213,6 +213,12 @@ impl State {
         container.finished = Some(now);
         container.log.end_run();
         self.event(id, "die", &[("exitCode", "0")]);
+    }
+
+    pub(crate) fn kill(&mut self, id: &str, signal: u8) {
+        self.tick();
+        assert!(self.container(id).is_running, "the container is not running");
+        self.event(id, "kill", &[("signal", &signal.to_string())]);
     }
 
     pub(crate) fn rename(&mut self, id: &str, name: &str) {
@@ -334,7 +340,12 @@ impl ContainerState {
                 "Env": self.options.env, "Labels": self.labels(), "Tty": self.options.tty,
                 "Image": "busybox:1",
             },
-            "HostConfig": {"AutoRemove": false, "LogConfig": {"Type": "json-file", "Config": {}}},
+            "HostConfig": {
+                "AutoRemove": self.options.is_removed_at_end,
+                "LogConfig": {
+                    "Type": self.options.log_driver.as_deref().unwrap_or("json-file"), "Config": {},
+                },
+            },
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Opens the sockets. Each socket is read by its own thread.
 
+use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
@@ -84,11 +85,30 @@ fn read_datagrams(socket: &UdpSocket, events: &SyncSender<TimedEvent>, stop: &At
                     return;
                 }
             }
-            Err(error) if is_time_out(&error) && grace.has_begun() => return,
+            Err(error) if is_time_out(&error) && grace.has_begun() => break,
             // The error can be an ICMP error for an earlier datagram, so reading continues.
             Err(_) => {}
         }
     }
+    let dropped = socket.local_addr().map_or(0, |address| dropped_datagrams(address.port()));
+    // Sending fails only if the judge has ended.
+    let _ = events.send((Instant::now(), Event::Dropped(dropped)));
+}
+
+/// Returns the number of datagrams that the kernel has dropped at the sockets of this port. Returns 0 outside of
+/// Linux.
+///
+/// The man page `proc_pid_net(5)` describes the tables: the second column is the local address in hexadecimal
+/// digits, and the last column is the number of dropped datagrams.
+fn dropped_datagrams(port: u16) -> u64 {
+    let end = format!(":{port:04X}");
+    let tables = ["/proc/net/udp", "/proc/net/udp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
+    let dropped = tables.iter().flat_map(|table| table.lines().skip(1)).filter_map(|line| {
+        let mut columns = line.split_whitespace();
+        columns.nth(1).filter(|address| address.ends_with(&end))?;
+        columns.next_back()?.parse::<u64>().ok()
+    });
+    dropped.sum()
 }
 
 /// A function that reads a connection to its end. Its third argument is the number of the connection, from 0.

@@ -37,9 +37,11 @@ pub(super) fn live_restore(bench: &mut Bench) -> Outcome {
         std::fs::set_permissions(&state, everyone).expect("its mode can be changed");
         let agent = agent::container(bench, mount, at, &options, arguments);
         let writer = bench.write(Writing::endless("restore", RATE));
-        for _ in 0..kills {
+        for kill in 0..kills {
             sleep(Duration::from_secs(3));
-            bench.daemon_mut().restart(Signal::KILL, Duration::from_secs(1), true);
+            // An Engine that is asked to end answers nothing during its last seconds.
+            let signal = if kill % 2 == 0 { Signal::KILL } else { Signal::TERM };
+            bench.daemon_mut().restart(signal, Duration::from_secs(1), true);
         }
         sleep(Duration::from_secs(5));
         let written = writer.end(bench.engine());
@@ -48,11 +50,11 @@ pub(super) fn live_restore(bench: &mut Bench) -> Outcome {
             eprintln!("the agent's log:\n{}", agent.logs_with_timestamps().1);
         }
         figures.push(format!("{how}: {kills} kills, {account}"));
-        // Without saved positions, the restarted agent reads from one second before its last end.
-        let most = if keeps_state { 0 } else { u64::from(kills) * 2 * RATE };
+        // Without saved positions, the restarted agent reads from ten seconds before its last end.
+        let most = if keeps_state { 0 } else { u64::from(kills) * 11 * RATE };
         holds &= account.lost + account.announced == 0 && account.repeated <= most;
     }
     bench.daemon_mut().restart(Signal::TERM, Duration::ZERO, false);
-    let asked = "lost 0, repeated 0, or the lines of two seconds for each kill without --state";
+    let asked = "lost 0, repeated 0, or the lines of 11 seconds for each kill without --state";
     Outcome::new(figures.join("; "), asked, holds)
 }

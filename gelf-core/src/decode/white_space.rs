@@ -1,0 +1,113 @@
+//! Removes white space, in time that does not depend on the order of the characters.
+//!
+//! A text may begin or end with millions of white space characters of one to three bytes in an order that no
+//! processor can predict. Therefore they are skipped in blocks, without branches on the text.
+
+/// The number of bytes in a block.
+const BLOCK: usize = 32;
+
+/// Returns whether the text has only white space.
+pub(super) fn is_blank(text: &str) -> bool {
+    trim_start(text).is_empty()
+}
+
+/// Removes white space at both ends, as [`str::trim`].
+pub(super) fn trim(text: &str) -> &str {
+    trim_end(trim_start(text))
+}
+
+fn trim_start(text: &str) -> &str {
+    // Most texts do not begin with white space.
+    if !text.starts_with(char::is_whitespace) {
+        return text;
+    }
+    let (mut rest, mut before) = (text.as_bytes(), [0; 2]);
+    while let Some((block, tail)) = rest.split_first_chunk::<BLOCK>() {
+        if !is_white(before, block) {
+            break;
+        }
+        let [.., first, second] = *block;
+        (rest, before) = (tail, [first, second]);
+    }
+    // The last character of the block may end behind the block.
+    let start = start_of_character(text, text.len() - rest.len());
+    text.get(start..).unwrap_or_default().trim_start()
+}
+
+fn trim_end(text: &str) -> &str {
+    if !text.ends_with(char::is_whitespace) {
+        return text;
+    }
+    let mut rest = text.as_bytes();
+    while let Some((head, block)) = rest.split_last_chunk::<BLOCK>() {
+        let before = head.last_chunk().copied().unwrap_or_default();
+        if !is_white(before, block) {
+            break;
+        }
+        rest = head;
+    }
+    // The first character of the block may begin in front of the block.
+    text.get(..start_of_character(text, rest.len())).unwrap_or_default().trim_end()
+}
+
+fn start_of_character(text: &str, at: usize) -> usize {
+    (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
+}
+
+/// Returns whether all bytes are parts of white space. `before` is the two bytes in front of the block.
+#[allow(clippy::indexing_slicing, reason = "there are two bytes more than places")]
+fn is_white(before: [u8; 2], block: &[u8; BLOCK]) -> bool {
+    if block.iter().fold(true, |all, byte| all & is_part(0, 0, *byte) & byte.is_ascii()) {
+        return true;
+    }
+    let mut bytes = [0; BLOCK + 2];
+    bytes[..2].copy_from_slice(&before);
+    bytes[2..].copy_from_slice(block);
+    (0..BLOCK).fold(true, |all, at| all & is_part(bytes[at], bytes[at + 1], bytes[at + 2]))
+}
+
+/// Returns whether a byte of UTF-8 may be a part of white space, by the two bytes in front of it.
+#[inline(always)]
+const fn is_part(first: u8, second: u8, byte: u8) -> bool {
+    let alone = (byte >= b'\t') & (byte <= b'\r') | (byte == b' ');
+    let lead = (byte == 0xc2) | (byte >= 0xe1) & (byte <= 0xe3);
+    // U+0085, U+00A0; the second bytes of the characters of three bytes.
+    let behind_lead = (second == 0xc2) & ((byte == 0x85) | (byte == 0xa0))
+        | (second == 0xe1) & (byte == 0x9a)
+        | (second == 0xe2) & ((byte == 0x80) | (byte == 0x81))
+        | (second == 0xe3) & (byte == 0x80);
+    // U+1680; U+2000 to U+200A, U+2028, U+2029, U+202F; U+205F; U+3000.
+    let general = (byte >= 0x80) & (byte <= 0x8a) | (byte == 0xa8) | (byte == 0xa9) | (byte == 0xaf);
+    let last = (first == 0xe1) & (second == 0x9a) & (byte == 0x80)
+        | (first == 0xe2) & (second == 0x80) & general
+        | (first == 0xe2) & (second == 0x81) & (byte == 0x9f)
+        | (first == 0xe3) & (second == 0x80) & (byte == 0x80);
+    alone | lead | behind_lead | last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn each_character_is_white_space_as_in_the_standard_library() {
+        for character in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
+            let text = character.to_string().repeat(BLOCK);
+            assert_eq!(is_blank(&text), character.is_whitespace(), "{character:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn text_is_trimmed_as_by_the_standard_library(
+            start in "[ \t\u{85}\u{a0}\u{1680}\u{2003}\u{2028}\u{205f}\u{3000}]{0,60}",
+            middle in "[a \u{81}\u{a1}\u{2010}\u{205e}\u{3001}\u{e000}]{0,4}",
+            end in "[ \n\u{85}\u{a0}\u{1680}\u{200a}\u{202f}\u{205f}\u{3000}]{0,60}",
+        ) {
+            let text = format!("{start}{middle}{end}");
+            prop_assert_eq!(trim(&text), text.trim());
+            prop_assert_eq!(is_blank(&text), text.trim().is_empty());
+        }
+    }
+}
