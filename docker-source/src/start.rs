@@ -1,4 +1,6 @@
 //! Finds the place in the logs at which a source starts to read.
+//!
+//! In this module, an agent is a program that reads logs with a source and runs in a container.
 
 use std::time::Duration;
 
@@ -11,18 +13,18 @@ use crate::own_container::OwnContainer;
 use crate::position::Positions;
 
 /// The time between the start of reading and the signal that ended an earlier agent: reading starts this long
-/// before the signal. The Engine may not have sent all lines of the last second to the earlier agent.
+/// before the signal. Possibly the Engine did not send all lines of the last second to the earlier agent.
 const BEFORE_SIGNAL: Duration = Duration::from_secs(1);
 /// The time between the start of reading and the end of an earlier agent that ended without a known signal. An
 /// agent that was killed has not delivered its last lines. An agent that ended because the Engine ended has
-/// read nothing for some seconds: an Engine that is stopped sends nothing during its last seconds. A router
-/// then delivers for 8 s.
+/// read nothing for some seconds: an Engine that is stopped sends nothing during its last seconds. In
+/// addition, an agent such as the example `router` delivers its last lines for up to 8 s before it ends.
 const BEFORE_END: Duration = Duration::from_secs(10);
 /// The longest time between a signal and the end of an agent. Docker kills a container 10 s after the signal,
 /// and Amazon ECS 30 s after the signal.
 const END_WITHIN: Duration = Duration::from_secs(30);
-/// The time limit for the events of the past. An Engine whose clock was set back may wait before it ends its
-/// answer.
+/// The maximum time to read the events of the past. An Engine whose clock was set back can wait before it
+/// ends its answer.
 const EVENTS_WITHIN: Duration = Duration::from_secs(5);
 /// The maximum number of containers that are inspected to find the earlier agent.
 const INSPECTED_AT_MOST: usize = 32;
@@ -40,8 +42,8 @@ pub enum Start {
     /// connected. A line is one record, or several if it is longer than 16 KiB.
     Tail(u32),
     /// The lines behind these positions, up to which an earlier source has read. The source also reads the
-    /// lines of containers that have started or ended since the earlier source, if the Engine still has their
-    /// logs.
+    /// lines of containers that have started or ended since the earlier source ended, if the Engine still has
+    /// their logs.
     At(Positions),
     /// The lines that are written from the end of the agent that this process replaces on: the last ended
     /// container with this label, or the last run of this process's own container. Reading starts one second
@@ -60,7 +62,7 @@ pub enum Start {
 /// A start whose time is known.
 pub(crate) struct ResolvedStart {
     pub(crate) positions: Positions,
-    /// True if the start lies before the time of connecting. Containers may have ended between these times.
+    /// True if the start lies before the time of connecting. Containers can have ended between these times.
     pub(crate) is_earlier: bool,
     /// The start in words, for the log.
     pub(crate) reason: String,
@@ -185,7 +187,7 @@ async fn agents(client: &EngineClient, label: &str, own: &OwnContainer) -> Resul
 ///
 /// Returns `None` if another agent with the same command still runs, because the running agent reads the
 /// lines until this process starts to read. An ended agent with another command counts, too, since an update
-/// may change the command. It does not count if a running agent has started after its end.
+/// can change the command. Such an agent does not count if a running agent has started after it ended.
 fn predecessor(agents: &[Agent]) -> Option<(&Agent, Timestamp)> {
     let own = agents.iter().find(|agent| agent.is_own)?;
     let running = || agents.iter().filter(|agent| agent.is_running && !agent.is_own);
