@@ -98,7 +98,7 @@ fn a_full_queue_blocks_the_thread_that_logs_by_option() {
 }
 
 #[test]
-fn what_cannot_be_built_says_why() {
+fn errors_of_building_name_the_option_or_file() {
     let error = GelfLayer::builder("gelf+tcp://h?when_ful=wait").unwrap_err().to_string();
     assert!(error.contains("when_full"), "{error}");
     #[cfg(feature = "tls")]

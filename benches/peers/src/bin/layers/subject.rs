@@ -10,7 +10,7 @@ use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use tracing::{error, info, info_span};
 use tracing_subscriber::prelude::*;
 
-/// What a program keeps until its end.
+/// The value that a program keeps until its end.
 #[allow(dead_code, reason = "the values are only dropped")]
 pub(crate) enum Running {
     Guard(Guard),
