@@ -80,6 +80,13 @@ ensure_static_busybox() {
   install_packages busybox-static && static_busybox >/dev/null
 }
 
+# browser: prints the path of Chromium, or fails.
+browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
+
+ensure_browser() {
+  { has chromedriver && browser >/dev/null; } || { can_install && install_packages chromium chromium-driver; }
+}
+
 # import_busybox IMAGE COMMAND...: makes an image that holds busybox under the names of these commands.
 import_busybox() {
   local image=$1 root command

@@ -2,8 +2,8 @@
 //! does.
 //!
 //! The front-end event service writes the events of browsers in the format of pino. The backend writes in the
-//! format of logback. Their lines have different names for level, time, message and ids, but the GELF
-//! messages have the same names. `cargo run -p docker-source --example trace` needs no Engine.
+//! format of logback. The lines of the two services have different names for level, time, message and ids,
+//! but the GELF messages have the same names. `cargo run -p docker-source --example trace` needs no Engine.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

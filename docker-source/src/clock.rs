@@ -29,7 +29,7 @@ impl EngineClock {
     ///
     /// The time that has passed is the longer of two measurements, since each can be too short. The monotonic
     /// clock stands still while the machine sleeps. If the Engine's clock and the system's clock are set
-    /// forward, only the system's clock shows the change.
+    /// forward, only the measurement with the system's clock includes the change.
     pub(crate) fn now(&self) -> Timestamp {
         let passed = self.started.elapsed().max(self.system.elapsed().unwrap_or_default());
         later(self.start, passed)

@@ -11,15 +11,16 @@ mod builder;
 
 pub use builder::ContainerBuilder;
 
-/// The maximum length of a command: 8 KiB. A command line may contain a whole script.
+/// The maximum length of a command: 8 KiB. A command line can contain a whole script.
 const MAX_COMMAND_BYTES: usize = 8 * 1024;
 
 /// A container with its metadata at the time a record was read.
 ///
 /// The metadata come from an inspection. If the container is gone before it can be inspected, the metadata
-/// come from the event of its start. In this case, [`image_id`](Self::image_id), [`command`](Self::command),
+/// come from an event or from the list of containers. In this case, [`command`](Self::command),
 /// [`created`](Self::created), [`env`](Self::env), [`log_driver`](Self::log_driver),
-/// [`log_options`](Self::log_options) and [`published_ports`](Self::published_ports) are empty.
+/// [`log_options`](Self::log_options) and [`published_ports`](Self::published_ports) are empty. If the
+/// metadata come from an event, [`image_id`](Self::image_id) is empty, too.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Container {
     id: Arc<str>,
@@ -111,8 +112,8 @@ impl Container {
         &self.labels
     }
 
-    /// Returns the environment as `NAME=value` entries; empty if unknown. An entry is cut to 16 KiB, and
-    /// entries that do not fit into 64 KiB are left out.
+    /// Returns the environment as `NAME=value` entries; empty if unknown. An entry is cut to 16 KiB. Entries
+    /// that do not fit into 64 KiB in total are left out.
     pub fn env(&self) -> &[String] {
         &self.env
     }
@@ -185,8 +186,8 @@ impl Container {
         }
     }
 
-    /// Creates a container from the metadata of an event or a list, if the container can no longer be
-    /// inspected.
+    /// Creates a container from the metadata of an event or a list. These metadata are used until the
+    /// container is inspected, and if the container can no longer be inspected.
     pub(crate) fn from_partial(id: &ContainerId, partial: PartialMetadata, engine_host: Arc<str>) -> Self {
         Self {
             id: id.to_shared(),

@@ -1,4 +1,4 @@
-//! Fields, severity and time from the text of lines.
+//! Takes fields, severity and time from the text of lines.
 //!
 //! A [`ContentLifter`] completes the message of a line with the content of the line. It reads three kinds of
 //! lines, each only if the [`ContentOptions`] of the container ask for this kind:
@@ -18,25 +18,26 @@
 //! | any other | a field |
 //!
 //! Numbers stay exact numbers, members of objects become fields such as `_outer_inner`, and arrays become
-//! JSON text. A numeric level of 0 to 7 is a syslog severity, and a greater level has its meaning in pino and
-//! bunyan. The time of a line counts if it is at most a day before and at most a minute after Docker's stamp;
-//! otherwise it becomes a field.
+//! JSON text. A numeric level of 0 to 7 is a syslog severity. A greater level has the meaning that pino and
+//! bunyan give it. The time of a line becomes the `timestamp` if it is at most a day before and at most a
+//! minute after Docker's stamp. Any other time becomes a field.
 //!
 //! A member becomes the field `_line_NAME` if this crate or Logstash uses its name for another field, or if
-//! the container's own fields have its name. Thus nothing in a line can replace `_container_name`, `_seq` or
-//! `host`.
+//! the metadata of the container has a field of this name. Thus nothing in a line can replace
+//! `_container_name`, `_seq` or `host`.
 //!
 //! A search index gives each field one type, and refuses messages in which the field has another type.
-//! Therefore the first type of a field counts: if later values do not fit, they are sent as text in the field
-//! `_NAME_str`.
+//! Therefore the first value of a field determines its type. A later value of another type is sent as text in
+//! the field `_NAME_str`.
 //!
 //! # Limits
 //!
-//! A line gives at most 64 fields and 32 KiB, from objects in at most 4 levels. A value has at most 32,766
-//! bytes, the longest term that Lucene takes. All lines together give at most 512 names of fields: an
-//! Elasticsearch index takes at most 1,000 fields, and has two of them for each text. The lines of one
-//! container give at most 128 of the names. Lines over 64 KiB are sent as they are. If a part of a line is
-//! left out of the fields, `full_message` is the whole line, so nothing is lost.
+//! A line gives at most 64 fields, which have at most 32 KiB together. Objects are read to a depth of 4
+//! levels. A value has at most 32,766 bytes, the length of the longest term that Lucene takes. All lines
+//! together give at most 512 names of fields: an Elasticsearch index takes at most 1,000 fields, and counts a
+//! field with text as two fields. The lines of one container give at most 128 of these names. Lines over
+//! 64 KiB are sent as they are. If a part of a line is left out of the fields, `full_message` is the whole
+//! line, so nothing is lost.
 
 mod ansi;
 mod json;

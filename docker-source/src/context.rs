@@ -18,8 +18,9 @@ use crate::warnings::Warnings;
 
 /// The maximum number of logs that are read up to their present end at the same time. For each of these logs,
 /// the Engine decodes whole files on a separate processor. When 50 logs of 10,000 lines each are read from
-/// Docker 20.10, limits of 1, 2, 4 and 50 take the same time and the same processor time. With a limit of
-/// two, processors remain for the containers, and one log is read while the other waits.
+/// Docker 20.10, the maximum numbers 1, 2, 4 and 50 take the same time and the same processor time. With two
+/// logs at the same time, processors remain for the containers, and one log is read while the other log
+/// waits.
 pub(crate) const CATCH_UPS: usize = 2;
 
 /// The state that all followers of a source share.
@@ -30,7 +31,7 @@ pub(crate) struct Context {
     pub(crate) clock: EngineClock,
     /// The positions from which logs are read, and the time from which a log without a position is read.
     pub(crate) start: Positions,
-    /// True if logs are read from a time before the source connected. Containers may have ended since that
+    /// True if logs are read from a time before the source connected. Containers can have ended since that
     /// time.
     pub(crate) resumes: bool,
     pub(crate) own_container: OwnContainer,
@@ -41,8 +42,8 @@ pub(crate) struct Context {
     pub(crate) catch_ups: Semaphore,
     pub(crate) descriptors: Descriptors,
     pub(crate) stopping: Arc<Stopping>,
-    /// Notifies the supervisor when the Engine refuses a connection. An Engine that ends may keep the stream
-    /// of events open for some more seconds.
+    /// Notifies the supervisor when the Engine refuses a connection. This notification is needed because an
+    /// Engine that ends can keep the stream of events open for some more seconds.
     pub(crate) refused: Notify,
     pub(crate) warnings: Warnings,
 }

@@ -5,29 +5,31 @@
 //! received the line. A request can have the parameter `since=`, which is inclusive and exact to the
 //! nanosecond. Logs and requests have these properties:
 //!
-//! * Within one stream, whole lines have strictly increasing stamps. Lines of different streams may be out of
+//! * Within one stream, whole lines have strictly increasing stamps. Lines of different streams can be out of
 //!   the order of their stamps by some milliseconds. All pieces of a long line carry the stamp of its first
 //!   piece, even if that piece is old.
-//! * When a log file is rotated, Docker 20.10 repeats lines on a follow request, and the stamps go back.
-//! * When files are rotated fast, or the container ends, Docker omits lines from a follow request. A later
-//!   request returns them.
-//! * Stamps are taken from the wall clock, which may be set back.
+//! * When a log file is rotated, Docker 20.10 repeats lines in a response that follows the log, and the
+//!   stamps go back.
+//! * When files are rotated fast, or the container ends, Docker omits lines from a response that follows the
+//!   log. A later request returns these lines.
+//! * Stamps are taken from the wall clock, which can be set back.
 //!
 //! Therefore, each stream has a separate cursor, and a request starts [one second](Cursor::begin_request)
 //! before the newest line of both streams. A line is recognized by its identity (stamp, length, hash), not by
-//! its order alone. The cursor remembers the lines of the last two seconds of each stream, at least 4,096 and
-//! at most 65,536. If a request repeats lines that the cursor has forgotten, they are recognized by their
-//! order, and count as [too old](Novelty::TooOld).
+//! its order alone. The cursor remembers the lines of the last two seconds of each stream, at least 4,096
+//! lines and at most 65,536 lines. If a request repeats lines that the cursor has forgotten, these lines are
+//! recognized by their order, and count as [too old](Novelty::TooOld).
 //!
 //! [Podman](Dialect::Podman) has coarse stamps, repeats nothing, and filters a log by finer stamps than it
-//! sends. With Podman, each request begins at a whole second. Thus the response has all lines of a stamp or
-//! none. In each stream, the cursor finds the last line of an earlier source by its stamp and by the count of
-//! earlier lines with that stamp. Behind this line, a response repeats each accepted line [once](podman). All
-//! other lines are new, whatever their stamps and texts.
+//! sends. With Podman, each request begins at a whole second. Thus the response has either all lines with a
+//! stamp or none of them. In each stream, the cursor finds the last line of an earlier source by its stamp
+//! and by the count of earlier lines with that stamp. Behind this line, a response repeats each accepted line
+//! [once](podman). All other lines are new, whatever their stamps and texts.
 //!
-//! A stamp may also lie in the future, because the clock was set back later, or because a container with a
-//! terminal forged the stamp. Such a line moves the start of requests at most to the Engine's clock at the
-//! time of reading. Otherwise, the Engine would send no line that is written before the time of the stamp.
+//! A stamp can also lie in the future, because the clock was set back later, or because a container with a
+//! terminal forged the stamp. A line with such a stamp moves the start of requests at most to the time of the
+//! Engine's clock when the line is read. Otherwise, the Engine would send no line that is written before the
+//! time of the stamp.
 //!
 //! These cases are uncertain:
 //!
@@ -35,8 +37,8 @@
 //!   starts at a stamp that new lines do not have yet. Docker omits lines until the clock reaches that
 //!   stamp. If Docker sends these lines anyway, each line that is not newer than the forgotten lines counts
 //!   as too old. Without a break, no line is lost.
-//! * If the cursor has forgotten a line and Docker repeats the line on a live request, the line counts as
-//!   new.
+//! * If the cursor has forgotten a line and Docker repeats the line while a request follows the log, the line
+//!   counts as new.
 //! * With Docker, two lines of one stream with the same stamp and the same text count as one line. Docker's
 //!   own stamps are distinct, but the stamps of the `journald` driver have only microseconds.
 
@@ -67,7 +69,7 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(2);
 const REMEMBERED_AT_LEAST: usize = 4096;
 
 /// The maximum number of lines that are remembered of a stream. Each line takes 24 bytes, so a stream takes
-/// at most 1.5 MiB. An Engine sends about 180,000 lines a second for all its containers together.
+/// at most 1.5 MiB. An Engine sends at most about 180,000 lines a second for all its containers together.
 const REMEMBERED_AT_MOST: usize = 65_536;
 
 /// The novelty of a line.
@@ -104,10 +106,10 @@ pub(crate) struct Cursor {
     open: Option<Timestamp>,
     /// The number of proofs that no line is missing.
     proofs: u64,
-    /// The stamp from which a request returns all lines behind the place that was proved last. Without a
-    /// proof, it is the stamp at which an earlier cursor goes on.
+    /// The stamp from which a request returns all lines behind the place that was proved last. Before the
+    /// first proof, it is the stamp from which a resumed cursor goes on.
     proved: Option<Timestamp>,
-    /// The lines behind the proved place that an earlier source has settled.
+    /// The lines that an earlier source has settled behind the proved place.
     ahead: Ahead,
 }
 
@@ -133,9 +135,9 @@ impl Cursor {
     ///
     /// A line is open if its end had not arrived when an earlier request broke. The request starts one second
     /// before the newest line of both streams, or before the open line if there is no other line. If an older
-    /// line is open, the request starts at that line. The request never starts before `floor`, at which the
-    /// reading of this log began. Each stream then *replays* until a line is newer than all earlier lines of
-    /// the stream.
+    /// line is open, the request starts at that line. The request never starts before `floor`, the time at
+    /// which the reading of this log began. Each stream then *replays* until a line is newer than all earlier
+    /// lines of the stream.
     ///
     /// If the previous request ended within a line, pass the stamp of that line as `oldest_open`, or the line
     /// is lost. The cursor keeps the stamp until a request has read further than all earlier requests.
@@ -151,8 +153,8 @@ impl Cursor {
     ) -> Option<Timestamp> {
         self.dialect = dialect;
         self.open = self.open.into_iter().chain(oldest_open).min();
-        // Before the first line, the request begins at `floor`: a response that did not begin there, such as a
-        // short window, may have ended within a later line.
+        // Before the first line was accepted, the request begins at `floor`, even if a line is open: the open
+        // line can come from a response that began behind `floor`, such as a short window.
         let since = self.newest.map(|newest| {
             let resume = newest.saturating_sub(MARGIN);
             self.open.map_or(resume, |open| resume.min(open))
@@ -176,8 +178,8 @@ impl Cursor {
     }
 
     /// Begins a request for a part of the log. The caller passes only the lines behind a known line to
-    /// [`accept`](Self::accept). All of these lines are new, unless they are remembered. Their stamps may be
-    /// older than the stamps of earlier lines, if the clock was set back.
+    /// [`accept`](Self::accept). All of these lines are new, unless they are remembered. Their stamps are
+    /// older than the stamps of earlier lines if the clock was set back.
     pub(crate) fn begin_window(&mut self, oldest_open: Option<Timestamp>) {
         self.open = self.open.into_iter().chain(oldest_open).min();
         self.since = None;
@@ -188,7 +190,7 @@ impl Cursor {
         }
     }
 
-    /// Returns whether a line was read, by this cursor or by an earlier one.
+    /// Returns whether a line was read by this cursor or by an earlier cursor.
     pub(crate) fn has_lines(&self) -> bool {
         self.newest.is_some()
     }
@@ -225,7 +227,7 @@ impl Cursor {
         if novelty != Novelty::New {
             return novelty;
         }
-        // A line that an earlier request has omitted may be older than the last line. Such a line does not
+        // A line that an earlier request has omitted can be older than the last line. Such a line does not
         // move the place of the last line. If the clock was set back, Podman goes on with earlier stamps.
         let goes_on = self.dialect == Dialect::Podman && !stream.replaying;
         if goes_on || Some(line.time) >= stream.last {
@@ -243,8 +245,8 @@ impl Cursor {
         novelty
     }
 
-    /// Stops expecting the last line of each stream. Call this if the current request is limited to the end
-    /// of the log.
+    /// Stops expecting the last line of each stream. Call this method if the current request is limited to
+    /// the end of the log.
     pub(crate) fn expect_any_line(&mut self) {
         self.stdout.expected = None;
         self.stderr.expected = None;
@@ -269,7 +271,7 @@ impl Cursor {
         self.stdout.last.max(self.stderr.last)
     }
 
-    /// Returns the place of the last line of a stream, behind which a gap is announced.
+    /// Returns the place of the last line of a stream. A gap is announced behind this place.
     pub(crate) fn last_place(&self, stream: LogStream) -> Place {
         let last = match stream {
             LogStream::Stdout => self.stdout.latest,
@@ -328,7 +330,7 @@ impl Cursor {
     }
 
     /// Returns the place of a line that was just accepted as new. `oldest_open` is the stamp of the oldest
-    /// line that is open in this request. `floor` is the stamp at which the reading of this log began.
+    /// line that is open in this request. `floor` is the time at which the reading of this log began.
     pub(crate) fn place(
         &self,
         line: &Line,
@@ -358,8 +360,8 @@ struct StreamCursor {
     last: Option<Timestamp>,
     /// The place of the last new line.
     latest: Option<LinePosition>,
-    /// The last line that an earlier source has settled. With Podman, it may be a later line. All lines up to
-    /// this line were read before.
+    /// The last line that an earlier source has settled. With Podman, it can be a later line, because
+    /// forgotten lines count as settled. All lines up to this line were read before.
     settled: Option<LinePosition>,
     /// The number of lines in the rest of the current request that precede the `settled` line and have its
     /// stamp. `None` once the request has passed the `settled` line.

@@ -19,7 +19,7 @@ const GAP_BYTES: usize = 256;
 /// The state of the request at the time when a line is complete.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReadingState {
-    /// The earliest `since` of further requests.
+    /// The earliest time from which further requests ask for lines.
     pub(crate) floor: Timestamp,
     /// The stamp of the oldest line that is open in this request.
     pub(crate) oldest_open: Option<Timestamp>,
@@ -29,7 +29,8 @@ pub(crate) struct ReadingState {
 /// Receives the lines of one container from all requests for its log.
 pub(crate) struct DedupSink {
     context: Arc<Context>,
-    /// The cursor is shared with the supervisor, which starts a follower of the log again after a panic.
+    /// The place up to which the log was read. The cursor is shared with the supervisor, which starts a
+    /// follower of the log again after a panic.
     cursor: Arc<Mutex<Cursor>>,
     stats: Arc<ContainerStats>,
     has_requested: bool,
@@ -54,7 +55,7 @@ impl DedupSink {
         self.has_requested
     }
 
-    /// Returns whether a line was read, by this source or by an earlier one.
+    /// Returns whether a line was read by this source or by an earlier source.
     pub(crate) fn has_lines(&self) -> bool {
         lock(&self.cursor).has_lines()
     }
@@ -154,7 +155,7 @@ impl DedupSink {
         lock(&self.cursor).prove(oldest_open);
     }
 
-    /// Returns the stamp from which a request returns all lines behind the place that was proved last.
+    /// Returns the stamp at which a request has to start to return all lines behind the last proved place.
     pub(crate) fn proved(&self) -> Option<Timestamp> {
         lock(&self.cursor).proved()
     }

@@ -1,12 +1,12 @@
 //! Shares the file descriptors of this process between the logs and all other uses.
 //!
 //! Each log that is followed holds a connection to the Engine. Without a reserve, a host with more containers
-//! than descriptors would leave none for the events, the lists and the program itself. A reserve is therefore
-//! subtracted from the limit, and the streams of logs share the rest. If no descriptor is left, the logs of
-//! further containers are [read in turn](crate::follow). Each of these logs is read up to its present end
-//! with a descriptor of the reserve. The descriptor then goes to the container that has waited for longest.
-//! Thus all containers are read, regardless of their number. A warning reports the number of containers that
-//! are read in turn.
+//! than descriptors would leave none for the events, the lists and the program itself. Therefore a reserve is
+//! kept for these uses, and the streams of logs share the rest. If no descriptor of the rest is free, the
+//! logs of further containers are [read in turn](crate::follow). Each of these logs is read up to its present
+//! end with a descriptor of the reserve. The descriptor then goes to the container that has waited for
+//! longest. Thus all containers are read, regardless of their number. A warning reports the number of
+//! containers that are read in turn.
 
 use std::convert::Infallible;
 use std::fs;
@@ -16,21 +16,21 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The smallest and the largest reserve.
+/// The smallest and the largest reserve, as numbers of descriptors.
 ///
 /// The reserve has descriptors for the events, a list of containers, the program, the
 /// [requests beside the streams](Descriptors::request), and the logs that
 /// [catch up](crate::context::CATCH_UPS).
 const RESERVE: (u64, u64) = (12, 256);
 
-/// The time from the moment at which the first container waits to the warning. A shorter wait needs no
-/// warning. If many containers start at once, the warning counts all of them.
+/// The time between the start of a shortage and its warning. No warning is given for a shorter shortage. If
+/// many containers start at once, the warning counts all of them.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// The minimum time between the warnings of two shortages.
 const INTERVAL: Duration = Duration::from_secs(30);
 
-/// The file descriptors that streams and other requests may use.
+/// The file descriptors that streams and other requests can use.
 #[derive(Debug)]
 pub(crate) struct Descriptors {
     logs: Arc<Semaphore>,
@@ -38,7 +38,7 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Reads the current limit of this process. Without `/proc`, no limit applies.
+    /// Divides the descriptors that this process can open. Without `/proc`, their number counts as unlimited.
     pub(crate) fn of_process() -> Self {
         let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
         let open = fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64);
@@ -69,7 +69,8 @@ impl Descriptors {
     }
 }
 
-/// Parses the soft limit of open files from the text of `/proc/self/limits`; `None` if it is unlimited.
+/// Parses the soft limit of open files from the text of `/proc/self/limits`. Returns `None` if there is no
+/// such limit.
 fn soft_limit(limits: &str) -> Option<u64> {
     let files = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     files.split_whitespace().next()?.parse().ok()
@@ -112,7 +113,7 @@ async fn report(mut waiting: watch::Receiver<u64>, mut say: impl FnMut(Notice)) 
 
 async fn becomes(waiting: &mut watch::Receiver<u64>, condition: impl Fn(u64) -> bool) {
     if waiting.wait_for(|number| condition(*number)).await.is_err() {
-        // The statistics were dropped, so there is nothing left to report.
+        // The sender of the number was dropped, so there is nothing left to report.
         std::future::pending::<()>().await;
     }
 }

@@ -60,7 +60,7 @@ impl Property {
 /// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ContainerFilter {
-    /// The prefixes of ids. One of them has to match, if there are any.
+    /// The prefixes of ids. If there are any, one of them has to match.
     ids: Vec<String>,
     /// The labels of Logspout's `filter.labels`. All of them have to match.
     labels: Vec<LogspoutLabel>,
@@ -69,8 +69,8 @@ pub struct ContainerFilter {
 }
 
 impl ContainerFilter {
-    /// Selects only containers whose id begins with `prefix`, or with a prefix of another call. A prefix may
-    /// have all 64 digits of an id, whereas Logspout compares only 12 digits.
+    /// Selects only containers whose id begins with `prefix`, or with the prefix of another call of this
+    /// method. A prefix can have all 64 digits of an id, whereas Logspout compares only 12 digits.
     ///
     /// # Errors
     /// Returns [`InvalidFilter::Id`] if the prefix is not 1 to 64 digits `0-9a-f`.
@@ -102,8 +102,8 @@ impl ContainerFilter {
         Ok(self)
     }
 
-    /// Selects only containers whose property matches the pattern, or the pattern of another call for the
-    /// same property.
+    /// Selects only containers whose property matches the pattern. After several calls for the same property,
+    /// a container has to match one of the patterns of these calls.
     ///
     /// # Errors
     /// Returns [`InvalidFilter`] if the pattern is invalid, is empty, or can match no container.
@@ -249,7 +249,7 @@ fn without_tag(image: &str) -> &str {
     }
 }
 
-/// A selection of the streams of a container. The default selects both.
+/// A selection of the streams of a container. The default selects stdout and stderr.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct StreamFilter {
     only: Option<LogStream>,
@@ -259,7 +259,7 @@ impl StreamFilter {
     /// Parses a comma-separated list of `stdout` and `stderr`, as in Logspout's `filter.sources`.
     ///
     /// # Errors
-    /// Returns [`InvalidFilter::Stream`] for another word.
+    /// Returns [`InvalidFilter::Stream`] for any other word.
     pub fn new(list: &str) -> Result<Self, InvalidFilter> {
         let stream = |word: &str| {
             let streams = [LogStream::Stdout, LogStream::Stderr];
@@ -282,7 +282,7 @@ impl StreamFilter {
     }
 }
 
-/// The error for a text that is not a part of a filter.
+/// The error for a text that is not valid in a filter.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidFilter {

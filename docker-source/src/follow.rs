@@ -59,7 +59,7 @@ pub(crate) struct Follower {
     pub(crate) stats: Arc<ContainerStats>,
     /// The earliest stamp of the lines to read.
     pub(crate) since: Timestamp,
-    /// Exists if the log may have lines from before the source connected.
+    /// Exists if the log can have lines from before the source connected.
     pub(crate) unproved: Option<Unproved>,
     /// Sends once whether the container is followed.
     pub(crate) decided: Option<oneshot::Sender<bool>>,
@@ -120,7 +120,7 @@ struct Following {
     sink: DedupSink,
     decided: Option<oneshot::Sender<bool>>,
     backoff: Backoff,
-    /// The earliest `since` of all requests.
+    /// The time at which the reading of this log begins. No request asks for earlier lines.
     floor: Timestamp,
     /// The number of records before the floor that are also to be read. `None` once the floor is moved before
     /// these records.
@@ -138,11 +138,11 @@ struct Following {
     is_first_run: bool,
     /// The number of consecutive requests that ended in a format error before they brought a new line.
     stuck: u32,
-    /// The number of consecutive requests that the Engine refused for a reason that may pass.
+    /// The number of consecutive requests that the Engine refused for a temporary reason.
     refusals: u32,
-    /// True if the log may have lines that no request has brought.
+    /// True if the log possibly has lines that no request has brought.
     is_unread: bool,
-    /// True if the log was not read for a while, and may have many lines that no request has brought.
+    /// True if the log was not read for a while, and possibly has many lines that no request has brought.
     is_behind: bool,
     /// True if the Engine no longer knows the container.
     is_gone: bool,
@@ -150,14 +150,14 @@ struct Following {
     /// lines.
     left: Option<LogReader>,
     /// Exists if a stream has brought lines since a window last proved that no line is missing, or if the log
-    /// is not read up to the present since the source started.
+    /// was not yet read up to its present end since the source started.
     unproved: Option<Unproved>,
     /// The commands that have been executed.
     seen: FollowCommands,
     /// The problems that were logged. Each problem is logged once for each container.
     warned: Vec<Problem>,
-    /// The permit for the file descriptor of the stream that follows the log. Exists while there may be a
-    /// stream.
+    /// The permit for the file descriptor of the stream that follows the log. It is kept for the next stream
+    /// when a stream ends.
     descriptor: Option<OwnedSemaphorePermit>,
     /// Exists while no file descriptor is free for the stream, or requests fail because none is free.
     waiting: Option<WaitingContainer>,
@@ -246,8 +246,9 @@ impl Following {
         }
         let (query, scan) = self.opening(tail);
         let context = self.context.clone();
-        // The first inspection and the request run at the same time: the container and its log may be removed
-        // before the inspection is answered. A log that is open by then can still be read to its end.
+        // The first inspection and the request run at the same time, since the container and its log can be
+        // removed before the inspection is answered. An open log can be read to its end even after the
+        // removal.
         let opened = match self.metadata.is_inspected() {
             true => context.client.logs(&self.id, query).await,
             false => {
@@ -267,7 +268,8 @@ impl Following {
             Ok(opened) => opened,
             Err(error) => return self.not_opened(&error).await,
         };
-        // If the first inspection failed, the next one may succeed: the Engine has just answered a request.
+        // If the first inspection failed, the next inspection can succeed: the Engine has just answered a
+        // request.
         if self.metadata.is_partial() {
             if let Ok(inspect) = context.client.inspect(&self.id).await {
                 if !self.metadata.update(inspect) {
@@ -287,8 +289,14 @@ impl Following {
                 self.known = Known::Line(first);
             }
             if ending == Ending::Due {
-                self.prove().await?;
-                if self.context.stopping.is_requested() {
+                let is_stopping = self.context.stopping.is_requested();
+                if self.can_window() {
+                    self.prove().await?;
+                } else {
+                    self.open = response.oldest_open();
+                    let _ = self.read_rest(&mut None).await?;
+                }
+                if is_stopping {
                     return Ok(self.stopped().await);
                 }
                 if !(self.pace.is_late() && self.can_poll()) {
@@ -313,8 +321,8 @@ impl Following {
         }
     }
 
-    /// Returns whether the Engine may end a stream of the log in order before its lines, and then remove the log
-    /// before it can be read again.
+    /// Returns whether the Engine can end a stream of the log without an error before it has sent all lines,
+    /// and then remove the log before the log can be read again.
     fn may_be_cut(&self) -> bool {
         let client = &self.context.client;
         let is_old = client.dialect() == Dialect::Docker && client.version() < ApiVersion::DOCKER_23;
@@ -333,8 +341,9 @@ impl Following {
         is_other
     }
 
-    /// Returns the request that follows the log, and the scan that checks how far its response reaches. Once a
-    /// line was read, the request has no `since=`, with which Docker 20.10 may skip lines.
+    /// Returns the request that follows the log, and the scan that checks how far its response reaches.
+    /// Docker 20.10 can skip lines if a request has the parameter `since=`. Therefore the request does not
+    /// have it after the first line was read.
     fn opening(&mut self, tail: Option<u32>) -> (LogsQuery, Scan) {
         self.sink.count_request();
         if tail.is_none() && self.sink.has_lines() && self.can_window() {
@@ -357,8 +366,8 @@ impl Following {
             LogRefusal::Temporary if !self.commands.borrow().removed => {
                 self.refused(error);
                 self.pause().await;
-                // Unless damage is skipped, the request has no limit: any number of lines may be written
-                // before the log is read.
+                // Unless damage is skipped, the next request asks for any number of records, since any number
+                // of lines can be written before the log is read.
                 Ok(Step::Follow { tail: past_damage(self.stuck) })
             }
             LogRefusal::Gone | LogRefusal::Temporary => {
@@ -397,7 +406,7 @@ impl Following {
     }
 
     /// Follows a run that began while the log of the previous run was read. The new run is followed at once,
-    /// since it may end and its log may be removed at any time. The stream also brings the rest of the
+    /// since it can end at any time, and its log can be removed then. The stream also brings the rest of the
     /// previous run, which comes first in the log.
     fn next_run(&mut self, left: Option<LogReader>) -> Step {
         self.left = left;
@@ -409,14 +418,15 @@ impl Following {
     fn was_started(&mut self) {
         // A container that is gone cannot be started: the event of the start has arrived late.
         self.is_unread |= !self.is_gone;
-        // The log may be removed soon, so its next request does not wait for other logs.
+        // The log is possibly removed soon, so the next request for it does not wait until other logs are
+        // read.
         self.is_behind = false;
     }
 
     async fn check(&mut self) -> Step {
         self.seen.checks = self.commands.borrow_and_update().checks;
-        // If the container is started, the answer is not needed: the container may be removed before the
-        // answer arrives.
+        // If the container is started, its log is followed without the answer, since the container can be
+        // removed before the answer arrives.
         tokio::select! {
             biased;
             () = self.started() => {
@@ -503,7 +513,7 @@ impl Following {
 
     fn announce(&mut self, follows: bool) {
         if let Some(decided) = self.decided.take() {
-            // The receiver may have been dropped.
+            // A receiver that was dropped no longer needs the decision.
             let _ = decided.send(follows);
         }
     }

@@ -16,6 +16,6 @@ pub enum FollowState {
     NotSelected,
     /// The log driver does not support reading.
     Unreadable,
-    /// The log is read in turn with others, since no file descriptor is free for it.
+    /// The log is read in turn with other logs, since no file descriptor is free for a stream of this log.
     WaitingForDescriptor,
 }

@@ -8,7 +8,7 @@
 //!
 //! | member | value |
 //! |---|---|
-//! | `host` | the Engine's host name, or [another](GelfFormat::with_host) |
+//! | `host` | the Engine's host name, or [another name](GelfFormat::with_host) |
 //! | `timestamp` | Docker's stamp of the line, to the nanosecond |
 //! | `level` | 6 for stdout, 3 for stderr |
 //! | `short_message` | the line, [redacted](GelfFormat::with_redaction) if asked for; bytes that are not UTF-8 become U+FFFD |

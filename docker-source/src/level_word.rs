@@ -2,15 +2,15 @@
 
 use gelf_core::Level;
 
-/// The number of bytes at the start of a line that are searched. In common layouts, the time, the thread and
+/// The number of bytes that are searched at the start of a line. In common layouts, the time, the thread and
 /// the name of the logger stand in front of the severity.
 const SEARCHED_BYTES: usize = 96;
-/// The number of words at the start of a line that are searched.
+/// The number of words that are searched at the start of a line.
 const SEARCHED_WORDS: usize = 8;
 
 /// The words for severities that [`Level`] does not parse, or that it parses as another severity. For
-/// example, `panic` is an emergency in syslog. In the loggers of applications, it is only the end of one
-/// process.
+/// example, `panic` is an emergency in syslog. In the loggers of applications, `panic` only means the end of
+/// one process.
 const WORDS: [(&str, Level); 17] = [
     ("config", Level::Informational),
     ("dbg", Level::Debug),
@@ -52,7 +52,7 @@ pub(crate) fn level_of_word(word: &[u8]) -> Option<Level> {
 ///
 /// A word counts as a severity if it is in capitals, in brackets, or followed by a colon. Thus `info about
 /// orders` names no severity.
-/// The prefixes of systemd (`<3>`), of klog (`E1122 22:44:18`) and of PHP's messages count, too.
+/// The prefixes of systemd (`<3>`), of klog (`E1122 22:44:18`) and of PHP's messages also name a severity.
 pub(crate) fn leading_level(line: &[u8]) -> Option<Level> {
     let line = line.split_at_checked(SEARCHED_BYTES).map_or(line, |(head, _)| head);
     match line {

@@ -132,7 +132,7 @@ mod tests {
         let start = Instant::now();
         let mut schedule = Schedule::new(&Timing::default(), start);
         schedule.started(start);
-        // The list was requested before the event, so it may not show the change that the event reports.
+        // The list was requested before the event, so it can lack the change that the event reports.
         (0..3).for_each(|_| schedule.soon());
         schedule.ended(true, start + seconds(0.1));
         assert_eq!(schedule.due, start + seconds(1.0));

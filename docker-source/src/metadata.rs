@@ -137,7 +137,7 @@ impl ContainerMetadata {
     /// Sets the result of a later inspection, and returns whether the container is still to be followed.
     ///
     /// The selection is made again only if the metadata were partial before. If the metadata did not change,
-    /// later records share the same container as earlier records.
+    /// later records share the [`Container`] of earlier records.
     pub(crate) fn update(&mut self, inspect: Inspect) -> bool {
         if self.context.own_container.is(&self.id, Some(&inspect)) {
             return false;

@@ -66,8 +66,8 @@ impl NamePattern {
         Ok(Self { text: pattern.into(), segments })
     }
 
-    /// Returns whether the pattern matches the whole of `name`. The name must not have the leading `/` that
-    /// the Engine's API puts in front of it.
+    /// Returns whether the pattern matches the whole of `name`. The name must not have the `/` that the
+    /// Engine's API puts in front of names.
     ///
     /// Matching takes at most (length of the name) × (length of the pattern) steps for any input. As in Go,
     /// the part of the pattern between two stars matches at the first place where it fits. Later places are

@@ -8,7 +8,8 @@ const MAX_BYTES: usize = 512;
 /// that [`char::escape_debug`] escapes are escaped, except quotes and backslashes: control characters, and
 /// characters that end a line or reorder text. Invalid UTF-8 is replaced.
 pub(crate) fn one_line(bytes: &[u8]) -> String {
-    // `line` has at most `MAX_BYTES` characters of at most 4 bytes each, so it needs no more bytes.
+    // `line` gets at most `MAX_BYTES` characters. Each of them has at most 4 bytes, so the bytes behind the
+    // first `MAX_BYTES * 4` bytes are not needed.
     let shown = bytes.trim_ascii_start();
     let shown = shown.get(..MAX_BYTES * 4).unwrap_or(shown);
     let mut line = String::new();

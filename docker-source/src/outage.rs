@@ -9,9 +9,11 @@
 //! program can listen on an existing socket file again. When Docker has restarted, it restarts containers
 //! with a restart policy and mounts the new file. Therefore the source ends at once. The container's
 //! `State.FinishedAt` is then the time at which the Engine ended, and the next run
-//! [resumes](crate::Start::AfterPredecessor) some seconds before this time. Podman restarts such a container without delay.
-//! The new file may not exist yet, and Podman then gives up. Therefore the source waits with Podman, and also
-//! before the Engine's first answer.
+//! [resumes](crate::Start::AfterPredecessor) some seconds before this time.
+//!
+//! Podman restarts such a container without delay. If the new file does not exist yet, Podman gives up.
+//! Therefore the source does not end at once if the last Engine that answered was Podman, or if no Engine has
+//! answered yet.
 
 use std::fs;
 use std::io;
@@ -157,8 +159,8 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(300);
 
-    /// A socket file, and a file in the format of `/proc/self/mountinfo`, which may list the socket file as a
-    /// mount.
+    /// A folder with a socket file and with a file in the format of `/proc/self/mountinfo`. This second
+    /// file lists the socket file or the folder as a mount.
     struct Socket {
         folder: PathBuf,
         file: PathBuf,

@@ -1,6 +1,6 @@
 //! Detects the container that this process runs in, so that the process never follows its own output.
 //!
-//! If a process ships its own diagnostics, each shipped line may cause another line, without an end. The host
+//! If a process ships its own diagnostics, each shipped line can cause another line, without an end. The host
 //! name does not identify the container, since `--hostname` and `--network host` change the host name. Under
 //! cgroup v2, `/proc/self/cgroup` does not identify the container either. But the Engine mounts three files
 //! into every container, and the source paths of these files contain the container's id:
@@ -86,7 +86,7 @@ impl OwnContainer {
 }
 
 /// The last two components of the path of a container's writable folder, such as `<layer>/diff`. The rest of
-/// the path is not compared, since the Engine may mount the folder by a relative path.
+/// the path is not compared, since the Engine can mount the folder by a relative path.
 #[derive(Debug, Eq, PartialEq)]
 struct Layer(String, String);
 
@@ -110,9 +110,9 @@ fn root_layer_in(mountinfo: &str) -> Option<Layer> {
 /// container.
 ///
 /// The folder of the files is `…/containers/<id>/` in Docker and `…/overlay-containers/<id>/userdata/` (or
-/// `vfs-`, `btrfs-`) in Podman, wherever the Engine keeps its data. One of the three files is enough, since a
-/// user may mount other files over the rest. In a Kubernetes pod, the folder belongs to the pod's sandbox, or
-/// to no container at all.
+/// `vfs-`, `btrfs-`) in Podman. The beginning of the path depends on where the Engine keeps its data. One of
+/// the three files is enough, since a user can mount other files over the rest. In a Kubernetes pod, the
+/// folder belongs to the pod's sandbox, or to no container at all.
 ///
 /// The man page `proc_pid_mountinfo(5)` describes the layout of the text: the fourth field is the source path
 /// within its file system, and the fifth field is the mount point.

@@ -36,21 +36,22 @@ impl Position {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Place {
     pub(crate) line: LinePosition,
-    /// The stamp from which a request returns all lines behind this line. If a stream that followed the log
-    /// brought the line, a request from this stamp returns all lines behind the last proved place.
+    /// The stamp from which a request returns all lines behind this line. If the origin of the line is
+    /// [`Origin::Stream`], a request from this stamp returns all lines behind the last proved place.
     pub(crate) since: Timestamp,
     pub(crate) origin: Origin,
-    /// The number of proofs of the log before the line was read. Each proof covers all lines that were read
-    /// before it.
+    /// The number of proofs of the log before the line was read. Each proof shows that no line is missing
+    /// among the lines that were read before the proof.
     pub(crate) proofs: u64,
 }
 
 /// The kind of response that brought a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Origin {
-    /// A response of a log that no window can check. No line counts as missing.
+    /// A response of a log that cannot be read by windows. No line of such a log counts as missing.
     Unprovable,
-    /// A window: no line of the same stream is missing before the line.
+    /// A window: a response with the last records of a log. No line of the same stream is missing before the
+    /// line.
     Window,
     /// A stream that followed the log: lines behind the last proved place may be missing.
     Stream,
@@ -89,7 +90,7 @@ pub(crate) struct LogPosition {
 }
 
 impl LogPosition {
-    /// Returns the place at which a log begins that is read from the time `since` on.
+    /// Returns the place of a log that is read from the time `since` on and has no settled line yet.
     pub(crate) fn from_time(since: Timestamp) -> Self {
         Self { since, stdout: None, stderr: None, ahead: Ahead::default() }
     }
@@ -127,7 +128,7 @@ impl LogPosition {
     /// Notes that no line of the stream is missing up to this line.
     fn confirm(&mut self, stream: LogStream, line: LinePosition) {
         let last = self.last_mut(stream);
-        // A line that a stream had omitted may be older than the last line.
+        // If a stream had omitted the line, the line can be older than the last line.
         if last.is_none_or(|last| last.time <= line.time) {
             *last = Some(line);
         }
@@ -144,7 +145,7 @@ impl LogPosition {
 
 /// The places from which a source resumes the logs of all containers: [`Start::At`](crate::Start::At).
 ///
-/// Positions can be serialized and given to another process. They hold about 200 bytes for each container,
+/// Positions can be serialized and given to another process. They take about 200 bytes for each container,
 /// and 10 bytes for each line that was read since the last proof that no line of the log is missing.
 ///
 /// # Examples
@@ -176,8 +177,8 @@ impl Positions {
         Self { start, tail: None, containers: BTreeMap::new() }
     }
 
-    /// Returns the time before which no line of a container is read. If the start is given as a number of
-    /// records, earlier lines may be read, too.
+    /// Returns the time from which the lines of a container are read. If `tail` is set, the last records
+    /// before this time are read, too.
     pub(crate) fn time_of(&self, container_id: &str) -> Timestamp {
         self.containers.get(container_id).map_or(self.start, |log| log.since.min(self.start))
     }

@@ -10,7 +10,7 @@ use crate::position::{LogPosition, Position, Positions};
 /// The account of the lines that a consumer has read and of the lines that it has settled. A line is settled
 /// once it is delivered or given up for good.
 ///
-/// Lines may be settled in any order. [`positions`](Self::positions) returns the position in front of the
+/// Lines can be settled in any order. [`positions`](Self::positions) returns the position in front of the
 /// first unsettled line of each container. A source that [starts at these positions](crate::Start::At) reads
 /// each unsettled line again. The source also repeats the settled lines that stand behind an unsettled line
 /// of their container.
@@ -67,7 +67,8 @@ struct ContainerProgress {
 struct Settled {
     /// The position behind the settled lines, or in front of the first line that was read.
     position: Option<LogPosition>,
-    /// The number of proofs of the log before the last settled line was read.
+    /// The number of proofs before the last settled line was read. A proof shows that no earlier line of the
+    /// log is missing.
     proofs: u64,
 }
 
@@ -133,7 +134,7 @@ impl Progress {
 
     /// Returns the position in front of the first unsettled line of each container.
     pub fn positions(&self) -> Positions {
-        // A container without a line has no position, since it is read from the start.
+        // A container without a line has no position, since its log is read from the time `start` on.
         let settled = |(id, progress): (&Arc<str>, &ContainerProgress)| {
             Some((id.to_string(), progress.settled.position.clone()?))
         };
@@ -156,7 +157,7 @@ impl Progress {
 }
 
 impl Settled {
-    /// Adds a line.
+    /// Moves the position behind a settled line.
     fn advance(&mut self, to: &Position) {
         let Some(position) = self.position.as_mut().filter(|_| !to.is_gap) else { return };
         if to.place.proofs > self.proofs {
@@ -306,7 +307,8 @@ mod tests {
         // The window has ended, and the stream goes on.
         let next = provable(Stderr, 106, Origin::Stream, 1);
         assert_eq!(settle(next), (105, Some(105), None, text("e106")));
-        // Windows alone: the lines of the other stream are proved at the end of the window.
+        // From here on, windows bring the lines of stdout. The lines of stderr are proved at the end of a
+        // window.
         let busy = provable(Stdout, 107, Origin::Window, 1);
         assert_eq!(settle(busy), (105, Some(107), None, text("e106")));
         let busy = provable(Stdout, 108, Origin::Window, 2);

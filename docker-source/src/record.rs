@@ -18,16 +18,15 @@ pub use builder::RecordBuilder;
 pub(crate) use gap::text as time_text;
 pub use gap::{Gap, GapReason};
 
-/// The maximum number of lines that wait to be yielded. At this limit, reading pauses, and further lines stay
-/// in the Engine's log files.
+/// The maximum number of lines that wait to be yielded. When this number is reached, reading pauses, and
+/// further lines stay in the Engine's log files.
 pub(crate) const QUEUE_RECORDS: usize = 1024;
-/// The maximum number of bytes, for all containers together, of the lines that wait in the queue and of the
-/// yielded records that are not dropped yet. The limit stops a few containers with long lines from filling
-/// the memory.
+/// The maximum number of bytes of all records that are in the queue, or were yielded and are not dropped yet.
+/// All containers share this maximum. Without it, a few containers with long lines would fill the memory.
 pub(crate) const BUDGET_BYTES: u32 = 16 * 1024 * 1024;
-/// The maximum number of bytes that the lines of all containers together have beyond their first 64 KiB. The
-/// bytes of a line count until the record of the line is dropped. The limit stops many containers with long
-/// lines, or with lines that never end, from filling the memory.
+/// The maximum number of bytes of all lines together, without the first 64 KiB of each line. The bytes of a
+/// line count until the record of the line is dropped. Without this maximum, many containers with long lines,
+/// or with lines that never end, would fill the memory.
 const LONG_LINES_BYTES: usize = 64 * 1024 * 1024;
 /// The approximate memory of a line besides its text, in bytes.
 const RECORD_OVERHEAD: usize = 128;
@@ -92,12 +91,12 @@ impl Record {
         self.line.time
     }
 
-    /// Returns the line without its newline. It may hold any bytes: Docker does not require UTF-8.
+    /// Returns the line without its newline. A line can contain any bytes: Docker does not require UTF-8.
     pub fn bytes(&self) -> &[u8] {
         &self.line.bytes
     }
 
-    /// Returns the place of the line in the log, behind which another source can resume.
+    /// Returns the place of the line in the log. Another source can resume behind this place.
     pub fn position(&self) -> Position {
         let container = self.container.shared_id();
         let is_gap = self.gap.is_some();
@@ -112,8 +111,8 @@ impl Record {
     }
 
     /// Returns the length of the line in bytes. It exceeds the length of [`bytes`](Self::bytes) if the line
-    /// was cut. A line is cut at 1 MiB. If the long lines of all containers take 64 MiB together, a line may
-    /// be cut earlier, but not within its first 64 KiB.
+    /// was cut. A line is cut at 1 MiB. If the long lines of all containers take 64 MiB together, a line is
+    /// cut earlier, but not within its first 64 KiB.
     pub fn length(&self) -> usize {
         self.line.length
     }

@@ -72,9 +72,9 @@ impl Secret {
 
 /// The secrets that are replaced by `***` in the text of lines. The default replaces nothing.
 ///
-/// The search takes time linear in the length of the text, and the redacted text is at most three times as
-/// long as the text. If a pattern has groups, the texts of its groups are replaced. Otherwise, the whole
-/// match is replaced.
+/// The time of the search grows linearly with the length of the text. The redacted text is at most three
+/// times as long as the original text. If a pattern has groups, the texts of its groups are replaced.
+/// Otherwise, the whole match is replaced.
 ///
 /// ```
 /// use docker_source::{Redaction, Secret};
@@ -92,7 +92,7 @@ pub struct Redaction {
 #[derive(Debug)]
 struct Inner {
     patterns: Vec<Pattern>,
-    /// The set of all patterns, which finds the patterns that match.
+    /// All patterns as a set. The set finds the patterns that match a text.
     set: RegexSet,
 }
 

@@ -15,7 +15,8 @@ use crate::timing::Timing;
 /// Returns the running containers with their metadata, in the order of the Engine's list, without following
 /// them. Containers that are removed meanwhile are left out.
 ///
-/// Programs use the list to show which containers a [`select`](crate::SourceBuilder::select) would follow.
+/// With this list, a program can show which containers its filter for
+/// [`select`](crate::SourceBuilder::select) would select.
 ///
 /// # Errors
 /// Returns the first error of the requests. Unlike [`connect`](crate::SourceBuilder::connect), the function
@@ -45,7 +46,7 @@ pub async fn running_containers(address: EngineAddress) -> Result<Vec<Container>
 /// # Errors
 /// Returns the first error of the requests.
 pub async fn own_container(address: EngineAddress) -> Result<Option<Container>, EngineError> {
-    // A file that cannot be read is logged by each source.
+    // An error is ignored here, since each source logs a file that cannot be read.
     let own = OwnContainer::read(MOUNTINFO.as_ref()).unwrap_or_default();
     find_own(address, &own).await
 }
@@ -77,9 +78,10 @@ async fn connect(address: EngineAddress) -> Result<(EngineClient, Arc<str>), Eng
 /// this Engine use, such as `1.47`: the newest version that both sides support.
 ///
 /// # Errors
-/// Returns the error of the request. The connection and the answer together may take the time `within`. The
-/// error is [`EngineError::TooOld`] for an Engine that is not supported, [`EngineError::Answer`] for another
-/// server, and [`EngineError::StaleSocket`] for a stale socket file that is mounted by itself.
+/// Returns the error of the request. The connection and the answer together take at most the time `within`.
+/// The error is [`EngineError::TooOld`] for an Engine that is not supported, [`EngineError::Answer`] for a
+/// server that is not an Engine, and [`EngineError::StaleSocket`] for a stale socket file that is mounted by
+/// itself.
 pub async fn ping(address: EngineAddress, within: Duration) -> Result<String, EngineError> {
     let limits = Limits { headers: within, log: within, body: within };
     let version = EngineClient::new(address, limits).negotiate().await;

@@ -32,7 +32,7 @@ use crate::warnings::Warnings;
 /// The file that lists the mounts of this process.
 pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
 
-/// A stream of the lines of all containers of one Engine, from the time of connecting on.
+/// A stream of the lines of all containers of one Engine. By default, it begins at the time of connecting.
 ///
 /// The lines of one stream of one container are in order. There is no order between streams or containers.
 ///
@@ -62,7 +62,7 @@ pub struct Source {
     stats: Arc<Stats>,
     engine_host: Arc<str>,
     start: Positions,
-    /// The task that reads; `None` once its end was reported.
+    /// The task that reads the logs. `None` once [`next`](Self::next) has reported the end of the task.
     supervisor: Option<JoinHandle<Option<EngineError>>>,
     stopping: Arc<Stopping>,
 }
@@ -111,9 +111,10 @@ impl Source {
         })
     }
 
-    /// Stops reading, within 2 s. [`next`](Self::next) yields the lines that were read, then `None`. Logs
+    /// Stops reading, within 4 s. [`next`](Self::next) yields the lines that were read, then `None`. Logs
     /// that have had lines lately are first read up to their present end: a stream may have omitted some
-    /// lines, and busy logs are read only at intervals, see [`Timing::latency`].
+    /// lines, and busy logs are read only at intervals, see [`Timing::latency`]. Logs that are not read up to the
+    /// present by then are counted, see [`LineCounts::unread_logs`](crate::LineCounts::unread_logs).
     pub fn stop(&mut self) {
         let has_unproved_logs = self.stopping.request();
         if !has_unproved_logs {
@@ -200,10 +201,10 @@ impl SourceBuilder {
 
     /// Sets the filter that selects containers. The default selects all.
     ///
-    /// The result holds for one run of the container. If a selected container is renamed while it runs, the
-    /// source goes on following the container, and the filter sees the new name at the next start. If a
-    /// container that is not selected is renamed, the source calls the filter again at once. If the filter
-    /// then selects the container, the source reads its lines from the renaming on.
+    /// The result of the filter holds for one run of the container. If a selected container is renamed while
+    /// it runs, the source goes on following the container, and the filter sees the new name at the next
+    /// start. If a container that is not selected is renamed, the source calls the filter again at once. If
+    /// the filter then selects the container, the source reads the lines that are written after the renaming.
     /// [`Container::selected_name`] returns the name that the filter saw.
     ///
     /// Two kinds of containers are never followed: the container that this process runs in, and containers
@@ -260,7 +261,8 @@ impl SourceBuilder {
                     Some(identity) => identity,
                     None => Identity::of(&client).await?,
                 };
-                // A refused request is logged, so a later attempt does not send that request again.
+                // The identity is kept for later attempts: if its request is refused, a second request would
+                // log the refusal again.
                 let identity = identified.insert(identity).clone();
                 let start = self.start.resolve(&client, identity.clock, &own_container).await?;
                 Ok::<_, EngineError>((identity, start))
@@ -301,7 +303,10 @@ impl SourceBuilder {
             tokio::select! {
                 biased;
                 ended = supervisor.run(outage) => Some(ended),
-                () = context.stopping.finished() => None,
+                unread = context.stopping.finished() => {
+                    context.stats.unread_logs(unread as u64);
+                    None
+                }
                 never = context.warnings.run() => match never {},
                 never = log_shortage(context.stats.waiting()) => match never {},
             }
@@ -343,7 +348,7 @@ impl fmt::Display for SourceError {
 
 impl std::error::Error for SourceError {}
 
-/// Returns the signs of the container that this process runs in, if it runs in one.
+/// Returns the signs by which the container of this process is recognized.
 fn own_container(mountinfo: &Path) -> OwnContainer {
     OwnContainer::read(mountinfo).unwrap_or_else(|error| {
         tracing::warn!(
@@ -505,7 +510,7 @@ mod tests {
             web.start();
             own.start();
             for before_end in (0..40).rev() {
-                // The line has the earliest stamp that is not before its time.
+                // The clock is set first, so that the line gets the stamp of its second.
                 engine.set_clock(simulated_engine::START + (40 - before_end) * SECOND);
                 for (signal, _) in signals.iter().filter(|(_, time)| *time == before_end) {
                     own.kill(*signal);

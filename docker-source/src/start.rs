@@ -1,4 +1,6 @@
 //! Finds the place in the logs at which a source starts to read.
+//!
+//! In this module, an agent is a program that reads logs with a source and runs in a container.
 
 use std::time::Duration;
 
@@ -11,18 +13,18 @@ use crate::own_container::OwnContainer;
 use crate::position::Positions;
 
 /// The time between the start of reading and the signal that ended an earlier agent: reading starts this long
-/// before the signal. The Engine may not have sent all lines of the last second to the earlier agent.
+/// before the signal. Possibly the Engine did not send all lines of the last second to the earlier agent.
 const BEFORE_SIGNAL: Duration = Duration::from_secs(1);
 /// The time between the start of reading and the end of an earlier agent that ended without a known signal. An
 /// agent that was killed has not delivered its last lines. An agent that ended because the Engine ended has
-/// read nothing for some seconds: an Engine that is stopped sends nothing during its last seconds. A router
-/// then delivers for 8 s.
+/// read nothing for some seconds: an Engine that is stopped sends nothing during its last seconds. In
+/// addition, an agent such as the example `router` delivers its last lines for up to 8 s before it ends.
 const BEFORE_END: Duration = Duration::from_secs(10);
 /// The longest time between a signal and the end of an agent. Docker kills a container 10 s after the signal,
 /// and Amazon ECS 30 s after the signal.
 const END_WITHIN: Duration = Duration::from_secs(30);
-/// The time limit for the events of the past. An Engine whose clock was set back may wait before it ends its
-/// answer.
+/// The maximum time to read the events of the past. An Engine whose clock was set back can wait before it
+/// ends its answer.
 const EVENTS_WITHIN: Duration = Duration::from_secs(5);
 /// The maximum number of containers that are inspected to find the earlier agent.
 const INSPECTED_AT_MOST: usize = 32;
@@ -40,14 +42,14 @@ pub enum Start {
     /// connected. A line is one record, or several if it is longer than 16 KiB.
     Tail(u32),
     /// The lines behind these positions, up to which an earlier source has read. The source also reads the
-    /// lines of containers that have started or ended since the earlier source, if the Engine still has their
-    /// logs.
+    /// lines of containers that have started or ended since the earlier source ended, if the Engine still has
+    /// their logs.
     At(Positions),
     /// The lines that are written from the end of the agent that this process replaces on: the last ended
     /// container with this label, or the last run of this process's own container. Reading starts one second
     /// before the signal that ended the agent, such as SIGTERM. It starts ten seconds before the end of the
-    /// agent if the agent was killed or ended by itself, or if the Engine no longer has the event of the
-    /// signal, as after a restart of the Engine.
+    /// agent if the agent was killed, ended by itself or with another status than 0, or if the Engine no longer has
+    /// the event of the signal, as after a restart of the Engine.
     ///
     /// The start is [`Now`](Self::Now) if there is no such agent, if another container with the label and the
     /// same command runs, or if this process runs in no container.
@@ -60,7 +62,7 @@ pub enum Start {
 /// A start whose time is known.
 pub(crate) struct ResolvedStart {
     pub(crate) positions: Positions,
-    /// True if the start lies before the time of connecting. Containers may have ended between these times.
+    /// True if the start lies before the time of connecting. Containers can have ended between these times.
     pub(crate) is_earlier: bool,
     /// The start in words, for the log.
     pub(crate) reason: String,
@@ -119,6 +121,8 @@ struct Agent {
     command: (String, Vec<String>),
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
+    /// True if the last run ended with another status than 0: the agent has not read or delivered all lines.
+    has_failed: bool,
 }
 
 /// Returns the hand-over from the agent that this process replaces, if there is one.
@@ -131,12 +135,14 @@ async fn handover(
         return Ok(None);
     }
     let agents = agents(client, label, own).await?;
-    let Some((id, end)) = predecessor(&agents) else { return Ok(None) };
+    let Some((agent, end)) = predecessor(&agents) else { return Ok(None) };
+    let id = &agent.id;
     let signal = client.first_signal(id, end.saturating_sub(END_WITHIN), end);
     let signal = match timeout(EVENTS_WITHIN, signal).await {
         Ok(signal) => signal?,
         Err(_) => None,
     };
+    let signal = signal.filter(|_| !agent.has_failed);
     Ok(Some(match signal {
         Some(signal) => Handover {
             from: signal.saturating_sub(BEFORE_SIGNAL),
@@ -163,6 +169,7 @@ async fn agents(client: &EngineClient, label: &str, own: &OwnContainer) -> Resul
                 is_running: inspect.state.is_running(),
                 started: inspect.state.started_at(),
                 ended: inspect.state.finished_at(),
+                has_failed: inspect.state.exit_code() != 0,
                 command: (inspect.path, inspect.args),
                 id: container.id,
             }),
@@ -180,8 +187,8 @@ async fn agents(client: &EngineClient, label: &str, own: &OwnContainer) -> Resul
 ///
 /// Returns `None` if another agent with the same command still runs, because the running agent reads the
 /// lines until this process starts to read. An ended agent with another command counts, too, since an update
-/// may change the command. It does not count if a running agent has started after its end.
-fn predecessor(agents: &[Agent]) -> Option<(&ContainerId, Timestamp)> {
+/// can change the command. Such an agent does not count if a running agent has started after it ended.
+fn predecessor(agents: &[Agent]) -> Option<(&Agent, Timestamp)> {
     let own = agents.iter().find(|agent| agent.is_own)?;
     let running = || agents.iter().filter(|agent| agent.is_running && !agent.is_own);
     if running().any(|agent| agent.command == own.command) {
@@ -192,7 +199,7 @@ fn predecessor(agents: &[Agent]) -> Option<(&ContainerId, Timestamp)> {
         .iter()
         .filter(|agent| agent.is_own || !agent.is_running)
         .filter(|agent| agent.command == own.command || !has_successor(agent))
-        .filter_map(|agent| Some((&agent.id, agent.ended?)))
+        .filter_map(|agent| Some((agent, agent.ended?)))
         .max_by_key(|(_, ended)| *ended)
 }
 
@@ -210,6 +217,7 @@ mod tests {
             command,
             started: at(started),
             ended: ended.and_then(at),
+            has_failed: false,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Counters of lines and requests.
+//! Counts lines and requests.
 //!
 //! Each container has a lock, under which its counters change together. No thread holds the lock for long.
 //! Independent atomics would be as fast, but between two changes the sum in `LineCounts` would be wrong.
@@ -56,13 +56,19 @@ pub struct LineCounts {
     /// Runs of a container whose log could not be read, or could not be read to its end, so that lines may be
     /// missing:
     ///
-    /// * the container was removed before its log was open (status 404 or 409), as while it waited for a file
-    ///   descriptor;
-    /// * its log driver does not support reading (501);
-    /// * the Engine refused the log for another reason, either until the container was removed or five times
-    ///   in a row, or the Engine did not answer within [`Timing::catch_up`](crate::Timing::catch_up). As long
-    ///   as the container exists, its log is requested again, and its lines may still be read.
+    /// * the container was removed before its log was open (status 404 or 409), for example while it waited
+    ///   for a file descriptor;
+    /// * its log driver does not support reading (status 501);
+    /// * the Engine refused the log for another reason, until the container was removed or five times in a
+    ///   row;
+    /// * the Engine did not answer within [`Timing::catch_up`](crate::Timing::catch_up).
+    ///
+    /// In the last two cases, the log is requested again as long as the container exists. If a later request
+    /// succeeds, the lines are read.
     pub unavailable_logs: u64,
+    /// Logs that were not read up to the present when the source was [stopped](crate::Source::stop). Their last
+    /// lines are unread.
+    pub unread_logs: u64,
 }
 
 impl AddAssign for LineCounts {
@@ -80,6 +86,7 @@ impl AddAssign for LineCounts {
         self.resumes += other.resumes;
         self.windows += other.windows;
         self.unavailable_logs += other.unavailable_logs;
+        self.unread_logs += other.unread_logs;
     }
 }
 
@@ -97,8 +104,8 @@ pub struct StatsSnapshot {
     pub engine_requests: u64,
     /// The number of times that the event stream was opened: once at first, and once after each loss.
     pub events_connections: u64,
-    /// Unreadable events. After an unreadable event, the source lists all containers, since the event may
-    /// have reported the start of a container.
+    /// Unreadable events. After an unreadable event, the source lists all containers, since the event
+    /// possibly reported the start of a container.
     pub events_bad: u64,
     /// Unreadable entries of the list of containers. The source reads the other entries of the list.
     pub list_bad: u64,
@@ -116,20 +123,24 @@ pub struct StatsSnapshot {
     pub waiting_for_descriptor: u64,
 }
 
-/// A container that a [`Source`](crate::Source) knows, at one moment. [`Stats::containers`] returns them.
+/// The status of a container that a [`Source`](crate::Source) knows, at one moment. [`Stats::containers`]
+/// returns the status of all such containers.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ContainerStatus {
     /// The metadata of the container.
     pub container: Arc<Container>,
-    /// The state in which its log is read.
+    /// The state in which the log of the container is read.
     pub state: FollowState,
-    /// Its counters.
+    /// The counters of the container.
     pub counts: LineCounts,
-    /// The stamp of the last line that was read for the first time.
+    /// The latest stamp of the lines that were read, without lines that were skipped.
     pub last_line: Option<Timestamp>,
     /// The stamp of the last line that [`Source::next`](crate::Source::next) yielded.
     pub last_yielded: Option<Timestamp>,
+    /// While lines are in flight, a time that is not after the oldest of them: the stamp of the last line that
+    /// was yielded, or of the first line in flight since no line was. `None` if no line is in flight.
+    pub waiting_since: Option<Timestamp>,
 }
 
 /// The counters of a [`Source`](crate::Source). They can be read after the source was dropped.
@@ -159,15 +170,15 @@ pub struct Stats {
 #[derive(Debug, Default)]
 struct Containers {
     known: HashMap<ContainerId, Arc<ContainerStats>>,
-    /// Removed containers that may have lines in flight.
+    /// Removed containers that possibly still have lines in flight.
     leaving: Vec<(ContainerId, Arc<ContainerStats>)>,
     /// The sum over the removed containers that are not in `leaving`.
     left: LineCounts,
 }
 
 impl Containers {
-    /// Moves the counters of removed containers without lines in flight into the sum. Otherwise, the many
-    /// short-lived containers of a host would accumulate in memory.
+    /// Adds the counters of removed containers without lines in flight to the sum `left`, and forgets these
+    /// containers. Otherwise, the many short-lived containers of a host would accumulate in memory.
     fn fold(&mut self) {
         let left = &mut self.left;
         self.leaving.retain(|(_, stats)| {
@@ -227,7 +238,8 @@ impl Stats {
         }
     }
 
-    /// Returns the containers whose state is known, in no order, as long as they exist.
+    /// Returns the status of each container whose state is known, in no particular order. Removed containers
+    /// are left out.
     pub fn containers(&self) -> Vec<ContainerStatus> {
         let known: Vec<_> = lock(&self.containers).known.values().cloned().collect();
         known.iter().filter_map(|stats| stats.status()).collect()
@@ -252,6 +264,11 @@ impl Stats {
             all.leaving.push((id.clone(), stats));
         }
         all.fold();
+    }
+
+    /// Counts logs that are not read up to the present at the end of the source.
+    pub(crate) fn unread_logs(&self, logs: u64) {
+        lock(&self.containers).left.unread_logs += logs;
     }
 
     /// Counts a container as one that waits for a file descriptor, until the result is dropped.
@@ -314,6 +331,8 @@ struct Lines {
     counts: LineCounts,
     last: Option<Timestamp>,
     last_yielded: Option<Timestamp>,
+    /// The stamp of the first line in flight since no line was in flight.
+    busy_since: Option<Timestamp>,
 }
 
 impl ContainerStats {
@@ -321,8 +340,8 @@ impl ContainerStats {
         lock(&self.lines).counts
     }
 
-    /// Notes the container as it is known at this moment. Also notes the state in which its log is read, if
-    /// this state has changed.
+    /// Sets the present metadata of the container. Also sets the state in which its log is read, unless
+    /// `state` is `None`.
     pub(crate) fn note(&self, container: &Arc<Container>, state: Option<FollowState>) {
         let reading = &mut *lock(&self.reading);
         if let Some(state) = state.or_else(|| reading.as_ref().map(|(_, state)| *state)) {
@@ -332,8 +351,9 @@ impl ContainerStats {
 
     fn status(&self) -> Option<ContainerStatus> {
         let (container, state) = lock(&self.reading).clone()?;
-        let Lines { counts, last: last_line, last_yielded } = *lock(&self.lines);
-        Some(ContainerStatus { container, state, counts, last_line, last_yielded })
+        let Lines { counts, last: last_line, last_yielded, busy_since } = *lock(&self.lines);
+        let waiting_since = busy_since.max(last_yielded).filter(|_| counts.in_flight > 0);
+        Some(ContainerStatus { container, state, counts, last_line, last_yielded, waiting_since })
     }
 
     pub(crate) fn request(&self, resumes: bool) {
@@ -383,6 +403,9 @@ impl ContainerStats {
         let lines = &mut *lock(&self.lines);
         lines.last = lines.last.max(Some(time));
         let counts = &mut lines.counts;
+        if counts.in_flight == 0 {
+            lines.busy_since = Some(time);
+        }
         counts.read += 1;
         counts.in_flight += 1;
         counts.truncated += u64::from(truncated);
@@ -444,6 +467,26 @@ mod tests {
         let total = stats.snapshot().total;
         assert_eq!((total.read, total.yielded, total.truncated, total.in_flight), (5, 2, 1, 0));
         assert_eq!((total.requests, total.resumes, total.bad_frames), (1, 1, 1));
+    }
+
+    #[test]
+    fn lines_wait_since_the_last_yielded_line_and_not_since_a_line_before_a_quiet_time() {
+        let stats = stats();
+        let container = stats.container(&ContainerId::parse("0123456789ab").unwrap());
+        container.note(&Arc::new(Container::builder("web").build()), Some(FollowState::Followed));
+        let at = |second| Timestamp::from_unix(second, 0).unwrap();
+        let since = || stats.containers()[0].waiting_since;
+        assert_eq!(since(), None);
+        container.queued(at(10), false);
+        container.yielded(at(10));
+        assert_eq!(since(), None);
+        container.queued(at(3600), false);
+        container.queued(at(3610), false);
+        assert_eq!(since(), Some(at(3600)));
+        container.queued(at(3620), false);
+        container.yielded(at(3600));
+        container.yielded(at(3610));
+        assert_eq!(since(), Some(at(3610)));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Ends a source: logs of which lines may be missing are read up to their present end once more.
+//! Ends a source. Before the end, the logs of which lines may be missing are read once more, up to their
+//! present end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,12 +7,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// The time limit of the last windows.
-const FINISH_WITHIN: Duration = Duration::from_secs(2);
+/// The maximum time for the last windows. A window is a read of the last records of a log. Docker kills a container 10 s after the signal, and the lines have to be
+/// delivered by then, too.
+const FINISH_WITHIN: Duration = Duration::from_secs(4);
 
-/// The request to stop, and the number of logs that are then read up to the present. These logs are read by
-/// windows, or their stream has brought lines since a window last proved that no line is missing, or they were
-/// not read up to the present since the source started.
+/// The request to stop, and the number of logs that are read up to their present end after this request. A
+/// log counts in three cases:
+///
+/// * The log is read by windows.
+/// * A stream follows the log and has brought lines since a window last proved that no line is missing.
+/// * The log was not yet read up to its present end since the source started.
 #[derive(Debug)]
 pub(crate) struct Stopping {
     requested: watch::Sender<bool>,
@@ -57,11 +62,13 @@ impl Stopping {
         *self.unproved.borrow() > 0
     }
 
-    /// Waits until the source is to stop and the last windows are read.
-    pub(crate) async fn finished(&self) {
+    /// Waits until the source is to stop and the last windows are read. Returns the number of logs whose last
+    /// window was not read in time.
+    pub(crate) async fn finished(&self) -> usize {
         self.requested().await;
         let mut unproved = self.unproved.subscribe();
-        // A consumer that takes no lines delays the last windows.
+        // The wait is limited, because a consumer that takes no lines delays the last windows.
         let _ = timeout(FINISH_WITHIN, unproved.wait_for(|logs| *logs == 0)).await;
+        *self.unproved.borrow()
     }
 }

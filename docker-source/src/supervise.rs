@@ -1,4 +1,5 @@
-//! Runs one follower for each container, even if events are lost.
+//! Runs one follower for each container, even if events are lost. A follower is the task that reads the log
+//! of a container.
 //!
 //! The supervisor subscribes to the events before it lists the containers. A container that starts in between
 //! is in the list, in the events, or in both. A second report of the same start changes nothing. However, a
@@ -35,7 +36,7 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 /// attempts to reach the Engine.
 const STABLE_AFTER: u32 = 10;
 /// The number of consecutive lists without a container after which the container counts as removed. One list
-/// is not enough: the container may have been created while that list was written.
+/// is not enough, since it lacks a container that was created while the list was written.
 const LISTS_WITHOUT: u32 = 2;
 
 /// Runs one follower for each container.
@@ -47,12 +48,13 @@ pub(crate) struct Supervisor {
     tasks: HashMap<task::Id, ContainerId>,
     /// The number of applied events, which shows whether a list is older than an event.
     events: u64,
-    /// Exists until the first list, if containers may have lines from before the source connected.
+    /// Exists until the first list, if containers can have lines from before the source connected. It
+    /// makes a source that is being stopped wait for these lines.
     unlisted: Option<Unproved>,
-    /// True if a list was compared since the source connected.
+    /// True if a list was applied since the source connected.
     has_listed: bool,
     /// The removed containers, each with the number of applied events at the time of its removal. A list that
-    /// was requested before the removal may still contain the container.
+    /// was requested before the removal can still contain the container.
     left: HashMap<ContainerId, u64>,
 }
 
@@ -65,7 +67,7 @@ struct Entry {
     is_running: bool,
     /// True if the container is not selected, so that it needs no follower.
     is_excluded: bool,
-    /// The time of the last renaming of which the follower may not know.
+    /// The time of the last renaming that the decision of the follower possibly did not consider.
     renamed_at: Option<Timestamp>,
     /// The earliest stamp of the lines to read. A container that is selected after a renaming is read from
     /// the time of the renaming on.
@@ -199,7 +201,7 @@ impl Supervisor {
         self.context.warnings.list_elements.warn_of(count, None, text);
     }
 
-    /// Applies an event. The same event may arrive twice, and a list may have reported the change before.
+    /// Applies an event. The same event can arrive twice, and a list can have reported the change before.
     fn apply(&mut self, event: Event) {
         self.events += 1;
         let Event { action, id, time, mut attributes, is_cut } = event;
@@ -255,7 +257,7 @@ impl Supervisor {
         }
         let mut decisions = Vec::new();
         let mut renamed = Vec::new();
-        // A run that ended within this time may have begun and ended between two lists, without an event.
+        // If a run ended within this time, possibly the whole run was between two lists and had no event.
         let between_lists = 2 * self.context.timing.list_interval;
         for summary in containers {
             let is_running = summary.is_running();
@@ -284,8 +286,8 @@ impl Supervisor {
                 entry.rename(&partial.name, self.context.clock.now());
                 renamed.push(summary.id.clone());
             }
-            // An event after the request may be more recent than the list. In this case, the next list
-            // corrects the state.
+            // If an event arrived after the request, it is possibly more recent than the list. In this case,
+            // the next list corrects the state.
             entry.is_running = is_running;
             if is_running {
                 entry.commands.send_modify(|commands| commands.sightings += 1);
@@ -338,8 +340,8 @@ impl Supervisor {
         self.start_follower(id, entry, reason, decided, Duration::ZERO);
     }
 
-    /// Starts a new follower for a container that was not selected by its previous name and was then renamed.
-    /// Does nothing for other containers.
+    /// Starts a new follower if the container was not selected by its previous name and was then renamed.
+    /// Does nothing otherwise.
     fn select_again(&mut self, id: &ContainerId) {
         let hash_map::Entry::Occupied(entry) = self.entries.entry(id.clone()) else { return };
         let Some(renamed_at) = entry.get().renamed_at.filter(|_| entry.get().is_excluded) else { return };
@@ -415,7 +417,7 @@ impl Supervisor {
                         entry.renamed_at = None;
                     }
                 }
-                // The follower may have decided before it knew the new name.
+                // Possibly the follower decided before it knew the new name.
                 self.select_again(&id);
             }
             Ok(_) => {

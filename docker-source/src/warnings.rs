@@ -1,7 +1,7 @@
 //! Logs warnings: at most one warning of each kind in a minute.
 //!
-//! A host may run thousands of containers, and many causes affect all of them: an Engine that restarts, a full
-//! disk, a clock that was set back, a log driver that cannot be read.
+//! A host can run thousands of containers, and many problems affect all of them: an Engine that restarts, a
+//! full disk, a clock that was set back, a log driver that cannot be read.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -59,7 +59,7 @@ impl Warnings {
 /// The warnings of one kind.
 #[derive(Debug)]
 pub(crate) struct LimitedWarnings {
-    /// The noun for the occurrences after the first one.
+    /// The noun for the occurrences after the first occurrence.
     noun: &'static str,
     pending: Mutex<Pending>,
     changed: Notify,
@@ -79,8 +79,9 @@ impl LimitedWarnings {
         Self { noun, pending: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Adds an occurrence, which may concern one container. The occurrence is logged within a minute. If
-    /// another occurrence is pending, the new occurrence is only counted.
+    /// Adds an occurrence. `container` is the container with the problem, if the problem concerns only one.
+    /// The occurrence is logged within a minute. If another occurrence is pending, the new occurrence is only
+    /// counted.
     pub(crate) fn warn(&self, container: Option<&str>, text: impl Display) {
         self.warn_of(1, container, text);
     }

@@ -16,7 +16,7 @@ mod receipts;
 mod state;
 mod transport;
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -46,7 +46,7 @@ const RETAINED_BYTES: usize = 64 * 1024;
 thread_local! {
     /// The buffer into which a message is encoded first. The queue then gets a copy of exactly the message's
     /// length.
-    static ENCODED: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    static ENCODED: Cell<BytesMut> = Cell::default();
 }
 
 /// Sends messages to one destination, from any number of tasks.
@@ -178,6 +178,16 @@ impl Client {
     pub fn try_send_payload(&self, payload: &[u8]) -> Result<(), NotQueued> {
         self.try_send_payload_with_receipt(payload, ())
     }
+
+    /// Queues a message as [`send`](Self::send) does, but blocks the thread while it waits for room. The driver
+    /// must run on another thread, as for [`flush_blocking`](Self::flush_blocking).
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn send_blocking(&self, message: &Message<'_>) -> Result<(), NotQueued> {
+        // Without a limit of time, the wait always ends with a result.
+        block_on(Duration::MAX, self.send(message)).unwrap_or(Ok(()))
+    }
 }
 
 impl<R> Client<R> {
@@ -225,6 +235,25 @@ impl<R> Client<R> {
     pub fn try_send_payload_with_receipt(&self, payload: &[u8], receipt: R) -> Result<(), NotQueued<R>> {
         let receipt = self.check(payload, receipt)?;
         self.queue.try_queue(payload.into(), receipt)
+    }
+
+    /// Refuses a message that the program has not made yet, if the queue has refused one since it last had
+    /// room, and counts it as refused. The call takes no lock, so a program with more messages than the
+    /// destination takes spends no time on messages that would be refused. `Ok` does not promise room.
+    ///
+    /// ```
+    /// # fn log(client: &gelf_tokio::Client, make: impl FnOnce() -> gelf_tokio::gelf_core::Message<'static>) {
+    /// if client.refuse_if_full().is_ok() {
+    ///     // A message that is not queued is counted.
+    ///     let _ = client.try_send(&make());
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns [`NotQueuedReason::Full`].
+    pub fn refuse_if_full(&self) -> Result<(), NotQueued> {
+        self.queue.refuse_if_full()
     }
 
     /// Waits until each message that was queued before the call has its outcome. The driver never delays
@@ -317,19 +346,19 @@ impl<R> Client<R> {
     }
 
     fn encode(&self, message: &Message<'_>) -> Box<[u8]> {
-        ENCODED.with_borrow_mut(|buffer| {
-            buffer.clear();
-            let encoder = match self.stamps {
-                true => self.encoder.with_default_timestamp(SystemTime::now()),
-                false => self.encoder,
-            };
-            encoder.encode(message, buffer);
-            let payload = Box::from(&buffer[..]);
-            if buffer.capacity() > RETAINED_BYTES {
-                *buffer = BytesMut::new();
-            }
-            payload
-        })
+        // A message that is sent while the thread's local values are dropped gets a buffer of its own.
+        let mut buffer = ENCODED.try_with(Cell::take).unwrap_or_default();
+        buffer.clear();
+        let encoder = match self.stamps {
+            true => self.encoder.with_default_timestamp(SystemTime::now()),
+            false => self.encoder,
+        };
+        encoder.encode(message, &mut buffer);
+        let payload = Box::from(&buffer[..]);
+        if buffer.capacity() <= RETAINED_BYTES {
+            let _ = ENCODED.try_with(|retained| retained.set(buffer));
+        }
+        payload
     }
 
     fn check(&self, payload: &[u8], receipt: R) -> Result<R, NotQueued<R>> {

@@ -44,7 +44,7 @@ impl ContainerBuilder {
     }
 
     /// Sets the id. The default is 64 zeros. Containers need different ids if the same
-    /// [`Progress`](crate::Progress) counts their positions.
+    /// [`Progress`](crate::Progress) keeps account of their lines.
     pub fn id(mut self, id: impl AsRef<str>) -> Self {
         self.container.id = id.as_ref().into();
         self
@@ -75,7 +75,7 @@ impl ContainerBuilder {
         self
     }
 
-    /// Sets the entry point, which may be empty, and the command behind it.
+    /// Sets the entry point, which can be empty, and the command behind the entry point.
     pub fn command(mut self, entry_point: &str, command: impl Into<String>) -> Self {
         let command = command.into();
         let parts = [entry_point, &command].into_iter().filter(|part| !part.is_empty());

@@ -24,9 +24,9 @@ const GRAYLOG_HOST: &str = "source";
 #[derive(Clone, Debug, Default)]
 pub(super) struct KnownMembers {
     members: Vec<KnownMember>,
-    /// The index behind the member of the last lookup.
+    /// The index that follows the index of the last lookup.
     next: usize,
-    /// The member of the last lookup whose path could not be remembered.
+    /// The member of the last lookup with a path that could not be remembered.
     other: Option<KnownMember>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct KnownMember {
     pub(super) role: Option<Role>,
     /// The name of the field, unless the name would be too long.
     name: Option<FieldName<'static>>,
-    /// The index of the field's type.
+    /// The index of the field's type in the list of the types of all fields.
     pub(super) type_index: usize,
 }
 

@@ -19,8 +19,8 @@ const MAX_LINE_BYTES: usize = 64 * 1024;
 const MAX_FIELDS: usize = 64;
 /// The maximum total length, in bytes, of the names and values of a line's fields.
 const MAX_BYTES: usize = 32 * 1024;
-/// The maximum length of a value in bytes: Lucene's longest term. Graylog drops a message with a longer
-/// value.
+/// The maximum length of a value in bytes: the length of the longest term that Lucene takes. Graylog drops a
+/// message with a longer value.
 const MAX_VALUE_BYTES: usize = 32_766;
 /// The maximum difference between Docker's stamp of a line and an earlier time in the line.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -121,7 +121,8 @@ impl ContentLifter {
         Some(lifted)
     }
 
-    /// Returns the field of a member, or `None` if it would exceed a limit.
+    /// Returns the field of a member. Returns `None` if its name or value is too long, or if there are too
+    /// many names of fields.
     fn field<'t>(
         &mut self,
         content: &mut ContainerContent,
@@ -159,7 +160,7 @@ struct Lifted<'t> {
     trace: Option<Cow<'t, str>>,
     span: Option<Cow<'t, str>>,
     fields: Vec<Field<'t>>,
-    /// True if Serilog has written the line. Serilog leaves out the severity if it is the default,
+    /// True if Serilog has written the line. Serilog leaves out the severity if the severity is the default,
     /// `Information`.
     is_serilog: bool,
     /// True if no part of the line is left out.
@@ -167,7 +168,8 @@ struct Lifted<'t> {
 }
 
 impl<'t> Lifted<'t> {
-    /// Takes a member that may have a [`Role`]. Returns the member that becomes a field, if there is one.
+    /// Takes a member with a [`Role`] as a part of the line. Returns the member that becomes a field instead,
+    /// if there is one: this member if it was not taken, or an earlier member that it replaces.
     fn take(
         &mut self,
         role: Option<Role>,
@@ -289,7 +291,7 @@ fn text<'t>(value: &Value<'t>) -> Option<Cow<'t, str>> {
     }
 }
 
-/// Returns an id as text. The line may have the id as a number.
+/// Returns an id as text. In the line, the id is a text or a number.
 fn id<'t>(value: &Value<'t>) -> Option<Cow<'t, str>> {
     let text = match value {
         Value::Str(Cow::Borrowed(text)) => Cow::Borrowed(text.trim()),

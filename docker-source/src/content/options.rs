@@ -8,7 +8,7 @@ use crate::container::Container;
 
 /// The label with the kinds of content.
 const LABEL: &str = "gelf.content";
-/// The label that removes escape sequences.
+/// The label that asks for the removal of escape sequences.
 const LABEL_STRIP: &str = "gelf.strip_ansi";
 
 /// The kinds of content that are read. The default reads none.
@@ -115,7 +115,7 @@ impl ContainerContent {
 }
 
 /// Returns the options of a container. Its labels `gelf.content` and `gelf.strip_ansi` (`true` or `false`)
-/// give the options. `default` gives the options for each label that is missing.
+/// give the options. If a label is missing, its options are those of `default`.
 ///
 /// # Errors
 /// Returns [`InvalidContentLabel`] if a label is invalid.
@@ -138,7 +138,7 @@ pub fn container_content(
     Ok(options)
 }
 
-/// The error for a label of a container that cannot be used.
+/// The error for an invalid label of a container.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidContentLabel {

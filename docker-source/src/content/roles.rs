@@ -1,5 +1,5 @@
-//! Recognizes the members of lines that are a severity, time, message, stack trace or id, by the names that
-//! loggers give these members.
+//! Recognizes the severity, time, message, stack trace and ids among the members of a line. Each logger has
+//! its own names for these members.
 
 use std::borrow::Cow;
 
@@ -127,8 +127,8 @@ fn letter(text: &str) -> Option<Level> {
     }
 }
 
-/// Returns the time that a value names: RFC 3339, or the seconds, milliseconds, microseconds or nanoseconds
-/// since 1970. A text without an offset from UTC names no time.
+/// Returns the time that a value names. A text names a time in the format of RFC 3339, with an offset from
+/// UTC. A number counts seconds, milliseconds, microseconds or nanoseconds since 1970.
 pub(super) fn time(value: &Value<'_>) -> Option<Timestamp> {
     match value {
         Value::Str(text) => Timestamp::from_rfc3339(text).ok(),
@@ -140,7 +140,8 @@ pub(super) fn time(value: &Value<'_>) -> Option<Timestamp> {
     }
 }
 
-/// Returns the time of an integer. The unit follows from the number of digits, for the years 2001 to 2286.
+/// Returns the time that an integer names. The number of digits determines the unit. This rule holds for
+/// times from 2001 to 2286.
 fn unix_time(integer: i64) -> Option<Timestamp> {
     let units_per_second = match integer.checked_ilog10()? {
         9 => 1,
@@ -153,8 +154,8 @@ fn unix_time(integer: i64) -> Option<Timestamp> {
     Timestamp::from_unix(integer / units_per_second, u32::try_from(nanos).ok()?)
 }
 
-/// Returns the time of a decimal number. As for an integer, the unit follows from the number of digits before
-/// the point.
+/// Returns the time that a decimal number names. The number of digits before the point determines the unit,
+/// as in [`unix_time`].
 fn unix_time_of_decimal(text: &str) -> Option<Timestamp> {
     let seconds = match text.find('.').unwrap_or(text.len()) {
         10 => Cow::Borrowed(text),
@@ -167,13 +168,13 @@ fn unix_time_of_decimal(text: &str) -> Option<Timestamp> {
     Timestamp::from_decimal(&seconds).ok()
 }
 
-/// Returns the text of a positive number without an exponent.
+/// Returns the number as text, or `None` if the number has a sign or an exponent.
 fn plain(number: &Number<'_>) -> Option<String> {
     let text = number.to_string();
     text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.').then_some(text)
 }
 
-/// Returns the ids of trace and span in W3C's header: `00-4bf92f35...-00f067aa...-01`.
+/// Returns the id of the trace and the id of the span in W3C's header: `00-4bf92f35...-00f067aa...-01`.
 pub(super) fn trace_parent(text: &str) -> Option<(&str, &str)> {
     let mut parts = text.split('-');
     let (_, trace, span) = (parts.next()?, parts.next()?, parts.next()?);

@@ -16,8 +16,8 @@ fn container_fields() -> FieldSet {
         .build()
 }
 
-/// Returns the members of a message: level, timestamp (if it differs from Docker's), texts, and fields, in
-/// the form `name=value`, with quotes around values that are text.
+/// Returns the members of a message in the form `name=value`: the level, the timestamp if it differs from
+/// Docker's stamp, the texts, and the fields. A field whose value is text has the value in quotes.
 fn described(message: &Message<'_>) -> Vec<String> {
     let mut parts = Vec::new();
     parts.extend(message.level().map(|level| format!("level={level}")));
@@ -143,7 +143,7 @@ fn nothing_in_a_line_replaces_a_field_of_the_message() {
 
 #[test]
 fn the_members_of_earlier_lines_do_not_change_a_message() {
-    // These are more paths than are remembered. Their names are too long for fields.
+    // These lines have more paths than are remembered. The names in the paths are too long for fields.
     let odd = (0..300).map(|number| format!("{{\"level\":30,\"{}{number}\":1}}", "p".repeat(200)));
     let lines = [
         r#"{"a":1,"msg":"x","b":{"c":2},"b.c":3,"level":30}"#,

@@ -4,17 +4,18 @@ use std::collections::HashMap;
 
 use gelf_core::Value;
 
-/// The maximum number of names of fields: 512. An Elasticsearch index takes at most 1,000 fields by default,
-/// and uses two of them for each text.
+/// The maximum number of names of fields: 512. By default, an Elasticsearch index takes at most 1,000 fields,
+/// and counts a field with text as two fields.
 const MAX_NAMES: usize = 512;
-/// The maximum number of names that the lines of one container introduce. Thus a container with random names
-/// cannot use up the names of the other containers.
+/// The maximum number of names that the lines of one container introduce. This maximum keeps a container with
+/// random names of fields from using up [`MAX_NAMES`].
 const MAX_CONTAINER_NAMES: usize = 128;
 
 /// The type of a field in a search index.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Type {
-    /// A text that looks like a date. Elasticsearch then refuses other texts in the field.
+    /// A text that looks like a date. If the first value of a field is a date, Elasticsearch refuses other
+    /// texts in this field.
     Date,
     Number,
     Text,
@@ -63,9 +64,11 @@ pub(super) struct FieldTypes {
 }
 
 impl FieldTypes {
-    /// Returns the form in which the value fits the field, or `None` if the field would exceed a maximum
-    /// number of names. `introduced` is the number of names that the container has introduced. `index` is a
-    /// guess of the index of the field's type. `fit` replaces a wrong guess.
+    /// Returns the form in which the value fits the field. Returns `None` if the name of the field is new and
+    /// would exceed [`MAX_NAMES`] or [`MAX_CONTAINER_NAMES`].
+    ///
+    /// `introduced` is the number of names that the container has introduced. `index` is a guess of the
+    /// field's index in `types`. This method replaces a wrong guess.
     pub(super) fn fit(
         &mut self,
         name: &str,

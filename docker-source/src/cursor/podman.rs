@@ -1,6 +1,6 @@
 //! Recognizes the lines that Podman returns again.
 //!
-//! A stream that follows a log may omit lines, for example at the end of a container that writes fast. A
+//! A stream that follows a log can omit lines, for example at the end of a container that writes fast. A
 //! later request returns the omitted lines between lines that were accepted before. Only a comparison of the
 //! texts distinguishes omitted lines from accepted lines. The order does not matter, since lines with the
 //! same stamp and the same text are equal.
@@ -12,15 +12,15 @@ use gelf_core::Timestamp;
 use super::{Identity, MARGIN, REMEMBERED_AT_MOST, whole_second};
 use crate::position::LinePosition;
 
-/// The accepted lines of one stream that the next request returns.
+/// The accepted lines of one stream that the next request returns again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReadAgain {
     /// The lines, in the order of their acceptance.
     lines: VecDeque<Identity>,
-    /// The number of equal lines that the current request has not returned yet.
+    /// For each accepted line, the number of equal lines that the current request has not returned yet.
     awaited: HashMap<Identity, u32>,
-    /// The first line that the current request returns. `None` once the request has returned a line. The
-    /// request may begin within this line.
+    /// The accepted line that the current request returns first. If the request begins within this line, it
+    /// returns only the end of the line. `None` once the request has returned a line.
     first: Option<Identity>,
 }
 
@@ -35,8 +35,8 @@ impl ReadAgain {
         }
     }
 
-    /// Returns whether the line is an accepted line, or the end of an accepted line within which the request
-    /// began. The request returns each accepted line once.
+    /// Returns whether the line was accepted before. The first line of a request may be the end of an
+    /// accepted line if the request began within that line. The request returns each accepted line once.
     pub(super) fn returns(&mut self, line: Identity) -> bool {
         let first = self.first.take().filter(|first| first.time == line.time);
         self.take(first.unwrap_or(line))

@@ -173,8 +173,8 @@ fn the_rest_of_a_line_that_began_before_the_request_counts_as_repeated() {
 fn the_cursor_remembers_4096_lines_of_a_slow_stream() {
     let mut cursor = cursor((1..=4_097).map(|second| second * SECOND));
     assert_eq!(cursor.stdout.remembered.len(), 4_096);
-    // On a live request, a repeated line that is forgotten looks like a line that was written after the
-    // clock was set back.
+    // While a request follows the log, a repeated line that is forgotten looks like a line that was written
+    // after the clock was set back.
     assert_eq!(accept(&mut cursor, Stdout, 2 * SECOND, "x"), Repeated);
     assert_eq!(accept(&mut cursor, Stdout, SECOND, "x"), New);
     assert_eq!(cursor.stdout.remembered.len(), 4_096);
@@ -235,7 +235,7 @@ fn a_stamp_in_the_future_moves_the_next_request_no_further_than_the_time_of_read
         cursor.accept(&line(Stdout, 4_001 * SECOND, "forged"), Origin::Unprovable, || at(8 * SECOND)),
         New
     );
-    // Any time may pass before the next request. Lines that are written in that time are not read yet.
+    // Any amount of time can pass before the next request. Lines that are written meanwhile are not read yet.
     assert_eq!(cursor.begin_request(Docker, None, None), Some(at(7 * SECOND)));
     let written = (8..5_000).filter(|second| !(4_000..=4_001).contains(second));
     let results = written.map(|second| accept(&mut cursor, Stdout, second * SECOND, "x"));
@@ -248,7 +248,7 @@ fn a_request_starts_no_later_than_the_oldest_open_line() {
     assert_eq!(cursor([5 * SECOND]).begin_request(Docker, None, Some(at(9 * SECOND))), Some(at(4 * SECOND)));
 }
 
-/// A window that is too short may have ended within a line, although earlier lines were not read yet.
+/// A window that is too short can end within a line, although earlier lines were not read yet.
 #[test]
 fn before_the_first_line_a_request_begins_at_the_floor_whatever_line_is_open() {
     let (floor, open) = (Some(at(2 * SECOND)), Some(at(5 * SECOND)));
@@ -364,7 +364,7 @@ fn lines() -> impl Strategy<Value = Vec<Written>> {
 
 /// Replaces Docker's stamps with stamps like Podman's. Podman stamps each record when the record is written,
 /// and not earlier than previous records of the stream. The stamps are early by some milliseconds. Returns
-/// the lines of each stream. Each line has the second of its last record, and its length.
+/// the lines of each stream. Each line is a pair: the second of its last record, and the length of the line.
 fn stamp_as_podman(records: &mut [Record]) -> [Vec<(i64, usize)>; 2] {
     let (mut now, mut last, mut lengths) = (0, [0; 2], [0; 2]);
     let mut written: [Vec<(i64, usize)>; 2] = Default::default();
@@ -465,7 +465,8 @@ proptest! {
                 }
             }
             oldest_open = joiner.oldest_open();
-            // Another source goes on behind the settled lines. Lines are settled in the order of reading.
+            // If `settled` is set, another source goes on behind the settled lines. Lines are settled in the
+            // order of reading.
             if let Some(settled) = settled {
                 read.truncate((read.len() as f64 * settled) as usize);
                 let mut progress = Progress::new(Positions::from_time(at(0)));

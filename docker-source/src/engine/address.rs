@@ -12,7 +12,7 @@ use super::EngineCertificates;
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 /// The socket of a Podman installation.
 const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
-/// The path of Docker's socket in a container that was started with a command line for Logspout.
+/// The path at which users of Logspout mount Docker's socket in the container.
 const LOGSPOUT_SOCKET: &str = "/tmp/docker.sock";
 /// The port of an Engine without TLS. It is registered as `docker`.
 const DEFAULT_PORT: u16 = 2375;
@@ -46,8 +46,8 @@ pub enum EngineAddress {
     /// text never returns this variant: [`from_env`](Self::from_env) or the caller creates it.
     #[cfg(feature = "tls")]
     Tls {
-        /// The host, for which the Engine's certificate has to be valid: `name`, `10.0.0.7` or, in brackets,
-        /// `[::1]`.
+        /// The host: `name`, `10.0.0.7` or, in brackets, `[::1]`. The Engine's certificate has to be valid
+        /// for this host.
         host: String,
         /// The port, usually 2376.
         port: u16,
@@ -63,9 +63,9 @@ impl EngineAddress {
     /// that exists.
     ///
     /// An empty `DOCKER_HOST` counts as unset. The default sockets are, in this order:
-    /// - `/var/run/docker.sock`, which is also returned if none exists;
-    /// - `$XDG_RUNTIME_DIR/docker.sock`, of Docker without root;
-    /// - `/run/podman/podman.sock` and `$XDG_RUNTIME_DIR/podman/podman.sock`, of Podman;
+    /// - `/var/run/docker.sock`, which is also returned if no default socket exists;
+    /// - `$XDG_RUNTIME_DIR/docker.sock`, the socket of Docker without root;
+    /// - `/run/podman/podman.sock` and `$XDG_RUNTIME_DIR/podman/podman.sock`, the sockets of Podman;
     /// - `/tmp/docker.sock`, where users of Logspout mount the socket.
     ///
     /// As for the docker CLI, a `tcp://` address uses TLS if `DOCKER_TLS_VERIFY` is set and not empty. The
@@ -220,15 +220,15 @@ pub enum InvalidEngineAddress {
         /// The defect, without the contents of the file.
         reason: String,
     },
-    /// `tcp://` without a host, or with a port that is not a number from 1 to 65535.
+    /// The address is `tcp://` without a host, or with a port that is not a number from 1 to 65535.
     HostAndPort,
     /// `npipe://`, a Windows named pipe, is not supported.
     NamedPipe,
     /// `DOCKER_HOST` is not valid Unicode.
     NotUnicode,
-    /// `unix://` with a path that does not begin with `/`.
+    /// The address is `unix://` with a path that does not begin with `/`.
     RelativePath,
-    /// A missing or unknown scheme.
+    /// The scheme is missing or unknown.
     Scheme,
     /// `ssh://` is not supported.
     Ssh,

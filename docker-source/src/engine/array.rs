@@ -27,7 +27,8 @@ impl ArrayReader {
         Self { state: State::Before, element: MemberFilter::new(keep) }
     }
 
-    /// Takes bytes up to the end of the next element and returns its excerpt; `None` asks for more bytes.
+    /// Takes bytes up to the end of the next element and returns the excerpt of this element. Returns `None`
+    /// if more bytes are needed.
     pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Option<Excerpt> {
         while let Some((first, rest)) = bytes.split_first() {
             match (self.state, first) {
@@ -71,9 +72,9 @@ mod tests {
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    /// Reads a text that arrives in parts. The list of lengths repeats until the text ends. Returns the
-    /// excerpts, each with a flag that is true if the excerpt is cut, and returns whether the array is
-    /// complete.
+    /// Reads a text that arrives in parts of these lengths. The list of lengths repeats until the text ends.
+    /// Returns the excerpts, and whether the array is complete. The flag of an excerpt is true if the excerpt
+    /// is cut.
     fn read(keep: &'static Keep, text: &[u8], lengths: &[usize]) -> (Vec<(Vec<u8>, bool)>, bool) {
         let mut reader = ArrayReader::new(keep);
         let (mut found, mut rest) = (Vec::new(), text);

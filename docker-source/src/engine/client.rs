@@ -28,23 +28,23 @@ use super::resolve::Resolver;
 use super::{ApiVersion, EngineAddress, EngineError};
 use crate::dialect::Dialect;
 
-/// The size of hyper's read buffer of a connection, in bytes. It holds the headers of an answer, and bytes of
-/// the body that are read ahead.
+/// The size of hyper's read buffer of a connection, in bytes. The buffer holds the headers of an answer, and
+/// bytes of the body that are read ahead.
 const CONNECTION_BUFFER: usize = 64 * 1024;
-/// The maximum number of bytes that the client reads of the body of an error. The Engine writes about 100
-/// bytes.
+/// The maximum number of bytes that the client reads from the body of an error answer. Such a body usually
+/// has about 100 bytes.
 const ERROR_BODY_MAX: usize = 16 * 1024;
 
 /// Timeouts of requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// The time to connect and to receive the headers of the answer.
+    /// The maximum time to connect and to receive the headers of the answer.
     pub(crate) headers: Duration,
-    /// The time to connect and to receive the headers of a log. This timeout is separate, because an Engine
-    /// under load opens a log late. After a timeout, the log of a removed container cannot be requested
-    /// again.
+    /// The maximum time to connect and to receive the headers of a log. Logs have a separate timeout because
+    /// an Engine under load opens a log late. After a timeout, the log of a removed container cannot be
+    /// requested again.
     pub(crate) log: Duration,
-    /// The time between two parts of a JSON answer.
+    /// The maximum time between two parts of a JSON answer.
     pub(crate) body: Duration,
 }
 

@@ -15,16 +15,16 @@ use super::types::{ContainerId, ContainerSummary, INFO, INSPECT, Info, Inspect, 
 use super::{ApiVersion, EngineError};
 use crate::dialect::Dialect;
 
-/// The maximum length of a JSON answer in bytes. Only excerpts are kept, so the limit only has to stop an
+/// The maximum length of a JSON answer in bytes. Only excerpts are kept, so this maximum only has to stop an
 /// answer without an end.
 const ANSWER_MAX: usize = 1024 * 1024 * 1024;
 /// The maximum number of bytes that are kept of a list of containers.
 const LIST_KEPT_MAX: usize = 64 * 1024 * 1024;
-/// The number of kept bytes of a list of containers up to which elements keep their labels. Later elements
-/// are kept without labels. An inspection of a container also returns its labels.
+/// The maximum number of bytes that are kept of a list of containers with labels. Once it is reached, further
+/// elements are kept without labels. An inspection of a container also returns its labels.
 const LIST_LABELS_MAX: usize = 16 * 1024 * 1024;
 
-/// The number of the signal in an event, as a text.
+/// The number of the signal SIGKILL, as the text in an event.
 const SIGKILL: &str = "9";
 
 /// The part of a container's log to read. Requests always ask for both streams and for the stamps of the
@@ -56,7 +56,7 @@ impl EngineClient {
         let version =
             newest.negotiated().ok_or_else(|| EngineError::TooOld { engine: newest.to_string() })?;
         self.set_version(version);
-        // The header `Server` does not show the kind reliably, since a proxy may replace it.
+        // The header `Server` does not show the kind reliably, since a proxy can replace this header.
         self.set_dialect(match answer.header("libpod-api-version") {
             Some(_) => Dialect::Podman,
             None => Dialect::Docker,
@@ -113,9 +113,9 @@ impl EngineClient {
     }
 
     /// Requests the time of the first signal that the Engine sent to a container between two times in the
-    /// past. Returns `None` if the signal was SIGKILL, which leaves the container no time to end in order. Also
-    /// returns `None` if the Engine no longer has the event: it keeps the last 256 events of all kinds, until
-    /// it is restarted.
+    /// past. Returns `None` if the signal was SIGKILL, which ends the container at once. Also returns `None`
+    /// if the Engine no longer has the event: the Engine keeps the last 256 events of all kinds, and only
+    /// until it is restarted.
     pub(crate) async fn first_signal(
         &self,
         id: &ContainerId,
@@ -143,7 +143,8 @@ impl EngineClient {
         Ok(None)
     }
 
-    /// Requests a container's log. The first value is the content type, which may indicate the framing.
+    /// Requests a container's log. The first value is the content type, which shows the framing in some
+    /// cases.
     pub(crate) async fn logs(
         &self,
         id: &ContainerId,
@@ -200,7 +201,7 @@ pub(crate) struct ContainerList {
     pub(crate) containers: Vec<ContainerSummary>,
     /// The number of unreadable elements.
     pub(crate) bad: u64,
-    /// The reason why elements are missing at the end.
+    /// The reason why elements are missing at the end, or `None` if the list is complete.
     pub(crate) error: Option<EngineError>,
 }
 

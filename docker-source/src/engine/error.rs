@@ -59,8 +59,8 @@ pub enum EngineError {
         /// The timeout.
         after: Duration,
     },
-    /// The response is longer than the limit: 1 GiB, or 64 MiB of names and labels in the list of containers.
-    /// The limits stop a server that poses as an Engine from answering without an end.
+    /// The response has more than 1 GiB, or a list of containers has more than 64 MiB of names and labels.
+    /// These limits stop a server that poses as an Engine from answering without an end.
     TooLarge {
         /// The endpoint of the request, such as `info`.
         endpoint: &'static str,
@@ -72,7 +72,7 @@ pub enum EngineError {
     Tls {
         /// The Engine's address.
         address: EngineAddress,
-        /// The reason, which names the Engine's host or the file.
+        /// The reason, with the name of the Engine's host or of the certificate's file.
         reason: String,
     },
     /// The newest API version of the Engine is older than 1.40, which came with Docker 19.03.
@@ -87,7 +87,7 @@ impl EngineError {
     /// certificate, an Engine that is too old, and a request that the Engine or a proxy refuses with status
     /// 400, 401 or 403.
     ///
-    /// A missing socket and a refused connection are not permanent: the Engine may still be starting.
+    /// A missing socket and a refused connection are not permanent: possibly the Engine is still starting.
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Address(_) | Self::Tls { .. } | Self::TooOld { .. } => true,
@@ -101,7 +101,7 @@ impl EngineError {
         }
     }
 
-    /// Returns whether the Engine, or a proxy in front of it, refuses this request whenever it is sent.
+    /// Returns whether the Engine, or a proxy in front of it, will always refuse this request.
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(self, Self::Status { code: 401 | 403 | 404 | 405 | 501, .. })
     }

@@ -9,7 +9,7 @@ use super::keep::Keep;
 use super::members::{Excerpt, MemberFilter};
 use super::types::{ContainerId, LABELS};
 
-/// The members of an event that are kept. The labels of the event may have any length.
+/// The members of an event that are kept, and their limits. The labels of an event can have any length.
 const EVENT: Keep = Keep::Members(&[
     ("Type", Keep::Value(64)),
     ("Action", Keep::Value(64)),
@@ -17,7 +17,7 @@ const EVENT: Keep = Keep::Members(&[
     ("Actor", Keep::Members(&[("ID", Keep::Value(128)), ("Attributes", LABELS)])),
 ]);
 
-/// The maximum number of bytes of an event that are kept.
+/// The maximum number of bytes that are kept of an event.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) const EVENT_MAX: usize = EVENT.max_len();
 
@@ -39,7 +39,8 @@ pub(crate) struct Event {
     pub(crate) id: ContainerId,
     /// The Engine's time of the event, if it is valid.
     pub(crate) time: Option<Timestamp>,
-    /// The attributes: the labels of the container, `name`, `image`, and others that depend on the action.
+    /// The attributes: the labels of the container, `name`, `image`, and attributes that depend on the
+    /// action.
     pub(crate) attributes: BTreeMap<String, String>,
     /// True if an attribute is missing because the attributes were too long.
     pub(crate) is_cut: bool,
@@ -63,8 +64,8 @@ impl Default for EventReader {
 }
 
 impl EventReader {
-    /// Returns the next container event with one of the [actions](Action), or `None` if the event needs
-    /// more bytes. Removes the bytes that were read from `bytes`.
+    /// Returns the next container event with one of the [actions](Action), or `None` if the end of the event
+    /// has not arrived yet. Removes the read bytes from the front of `bytes`.
     pub(crate) fn next(&mut self, bytes: &mut &[u8]) -> Option<Event> {
         while !bytes.is_empty() {
             let end = memchr::memchr(b'\n', bytes);

@@ -32,7 +32,7 @@ pub(super) struct Items {
     /// The room, in addition to `total`, for items that begin with one of `prefixes`. Other items cannot take
     /// this room, even if they come first.
     pub(super) reserved: usize,
-    /// The beginnings of the texts or names that may take the reserved room, in upper or lower case. A
+    /// The beginnings of the texts or names that can take the reserved room, in upper or lower case. A
     /// beginning that ends with `"` matches only a whole text or name.
     pub(super) prefixes: &'static [&'static str],
 }

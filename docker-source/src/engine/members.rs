@@ -1,9 +1,9 @@
 //! Copies the needed members of a JSON value while its bytes arrive. Each member is copied up to a limit.
 //!
-//! Anybody who may start a container chooses its labels, and the Engine limits neither their number nor their
-//! length. Therefore no list, event or inspection is kept whole: a [`MemberFilter`] keeps a bounded excerpt,
-//! which is JSON again, and passes over the rest. The filter checks the syntax only as far as it needs to.
-//! The parser of the excerpt checks the rest of the syntax.
+//! The user who starts a container chooses its labels, and the Engine limits neither the number nor the
+//! length of labels. Therefore no list, event or inspection is kept whole. A [`MemberFilter`] keeps an
+//! excerpt of limited length and passes over the rest. The excerpt is JSON again. The filter checks only the
+//! syntax that it needs to find the members. The parser of the excerpt checks the rest of the syntax.
 
 use super::keep::{ITEM_COST, Items, Keep, NAME_MAX, OTHER_TYPE_MAX};
 
@@ -40,13 +40,13 @@ pub(super) struct MemberFilter {
 enum State {
     /// A value comes next, or the end of an array.
     Value,
-    /// A value that is copied or passed over whole.
+    /// More bytes of a value come next. The value is copied or passed over whole.
     Whole,
-    /// A number, `true`, `false` or `null`.
+    /// More bytes of a number, `true`, `false` or `null` come next.
     Word,
     /// A member comes next, or the end of the object.
     Name,
-    /// The text of a member's name.
+    /// More bytes of a member's name come next.
     NameText,
     Colon,
     /// A comma comes next, or the end of the object or array.
@@ -86,8 +86,8 @@ enum FrameKeeps {
     },
     Members {
         members: &'static [(&'static str, Keep)],
-        /// The places of the members that were seen, one bit each. If several members have the same name,
-        /// only the first is kept.
+        /// The members that were seen: one bit for each place in `members`. If several members have the same
+        /// name, only the first is kept.
         seen: u32,
     },
 }
@@ -98,9 +98,9 @@ struct Copying {
     start: usize,
     /// The maximum length of the whole excerpt while the item is copied.
     limit: usize,
-    /// True if the value is a string that may be cut.
+    /// True if the value is a string, which can be cut.
     can_cut: bool,
-    /// The length of the excerpt at the last place where the string may be cut.
+    /// The length of the excerpt at the last place where the string can be cut.
     boundary: usize,
 }
 
@@ -135,7 +135,7 @@ impl MemberFilter {
                     self.string(byte);
                     at += 1;
                 }
-                // This byte ends the word, but is not taken: it may belong to the next value.
+                // This byte ends the word. It is not taken here, since it is not a part of the word.
                 _ if self.state == State::Word && is_delimiter(byte) => self.end_value(),
                 _ => {
                     self.token(byte);

@@ -39,7 +39,7 @@ impl Resolver {
         (self.start)(Box::new(move || {
             let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
             drop(slot);
-            // The request may have timed out.
+            // If the request has timed out, nothing receives the result.
             let _ = sender.send(found);
         }))
         .map_err(|error| io::Error::new(error.kind(), format!("no thread for the name lookup: {error}")))?;

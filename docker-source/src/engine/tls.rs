@@ -1,7 +1,7 @@
 //! TLS connections to an Engine, with the certificates of the docker CLI.
 //!
-//! Connections use rustls with ring, and TLS 1.2 or 1.3. The files are read once, so the process may drop its
-//! rights after that.
+//! Connections use rustls with ring, and TLS 1.2 or 1.3. The files are read once, so the process can drop its
+//! privileges after that.
 
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
@@ -19,13 +19,14 @@ use tokio_rustls::client::TlsStream;
 
 use super::InvalidEngineAddress;
 
-/// The authorities that vouch for the Engine.
+/// The file with the certificates of the authorities that sign the Engine's certificate.
 const CA_FILE: &str = "ca.pem";
-/// The client's certificate, with its chain.
+/// The file with the client's certificate and its chain.
 const CERT_FILE: &str = "cert.pem";
-/// The private key of the client's certificate.
+/// The file with the private key of the client's certificate.
 const KEY_FILE: &str = "key.pem";
-/// The maximum length of a file, in bytes. The limit protects against a path to a file of another kind.
+/// The maximum length of a file, in bytes. This maximum protects against a path to a huge file of another
+/// kind.
 const MAX_FILE_LEN: u64 = 4 * 1024 * 1024;
 
 /// The certificates for TLS connections to an Engine, from a folder with the files of the docker CLI.
@@ -33,7 +34,7 @@ const MAX_FILE_LEN: u64 = 4 * 1024 * 1024;
 /// | file | contents, in PEM |
 /// |---|---|
 /// | `ca.pem` | the authorities of the Engine's certificate; no others are trusted |
-/// | `cert.pem`, `key.pem` | the client's certificate and its private key; both may be missing |
+/// | `cert.pem`, `key.pem` | the client's certificate and its private key; these two files are optional |
 ///
 /// The files are read once: a running program must be restarted to use new files. Two values are equal if one
 /// is a clone of the other.
@@ -94,8 +95,8 @@ impl EngineCertificates {
     /// Performs the handshake. The Engine's certificate must be valid for `host`, a name or an IP address.
     ///
     /// # Errors
-    /// Returns an [`io::Error`]. If TLS failed, it contains the error of rustls; see
-    /// [`refusal`](Self::refusal).
+    /// Returns an [`io::Error`] if the handshake fails. If the reason is TLS, the [`io::Error`] contains the
+    /// error of rustls; see [`refusal`](Self::refusal).
     pub(super) async fn connect(&self, host: &str, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| tls_error(rustls::Error::InvalidCertificate(CertificateError::NotValidForName)))?;
@@ -113,8 +114,8 @@ impl EngineCertificates {
     /// other error. Also returns `None` if the Engine's certificate is expired or not valid yet, because this
     /// problem ends when the clock is set or the certificate is renewed.
     ///
-    /// In TLS 1.3 the Engine refuses a client certificate after the handshake, so a read may return the
-    /// error.
+    /// In TLS 1.3, the Engine refuses a client certificate after the handshake. In this case, the error comes
+    /// from a read.
     pub(super) fn refusal(&self, host: &str, error: &io::Error) -> Option<String> {
         use AlertDescription as Alert;
 

@@ -14,7 +14,8 @@ use gelf_core::Timestamp;
 use super::keep::{ITEM_COST, Items, Keep};
 
 /// The limits of a container's labels: 32 KiB for any labels, and another 48 KiB only for labels that become
-/// fields of messages (see [`crate::gelf`]). In an event, `name` and `image` may take the 48 KiB, too.
+/// fields of messages (see [`crate::gelf`]). The attributes `name` and `image` of an event can use the 48
+/// KiB, too.
 pub(super) const LABELS: Keep = Keep::Items(Items {
     each: 40 * 1024,
     total: 32 * 1024,
@@ -30,7 +31,7 @@ pub(super) const LABELS: Keep = Keep::Items(Items {
     ],
 });
 
-/// The limits of a command's arguments. An argument may be a whole script.
+/// The limits of a command's arguments. An argument can be a whole script.
 const ARGUMENTS: Keep = Keep::Items(Items { each: 32 * 1024, total: 64 * 1024, reserved: 0, prefixes: &[] });
 
 /// The limits of a container's environment. The reserved room is for `LOGSPOUT`, the variable by which a
@@ -38,11 +39,11 @@ const ARGUMENTS: Keep = Keep::Items(Items { each: 32 * 1024, total: 64 * 1024, r
 const ENVIRONMENT: Keep =
     Keep::Items(Items { each: 16 * 1024, total: 64 * 1024, reserved: 1024, prefixes: &["LOGSPOUT="] });
 
-/// The limit of a text that users choose, such as a name. In practice, such a text has at most a few hundred
-/// bytes.
+/// The maximum length of a text that users choose, such as a name: 4 KiB. In practice, such a text has at
+/// most a few hundred bytes.
 const TEXT: Keep = Keep::Value(4 * 1024);
 
-/// The limit of an id, a time or a word. All of them are shorter in practice.
+/// The maximum length of an id, a time or a word: 256 bytes. In practice, each of them is shorter.
 const WORD: Keep = Keep::Value(256);
 
 /// The options of the log driver that are kept. Other options may be secrets, such as the token for a remote
@@ -75,7 +76,13 @@ pub(super) const INSPECT: Keep = Keep::Members(&[
     ("Image", WORD),
     (
         "State",
-        Keep::Members(&[("Running", WORD), ("Restarting", WORD), ("StartedAt", WORD), ("FinishedAt", WORD)]),
+        Keep::Members(&[
+            ("Running", WORD),
+            ("Restarting", WORD),
+            ("StartedAt", WORD),
+            ("FinishedAt", WORD),
+            ("ExitCode", WORD),
+        ]),
     ),
     (
         "Config",
@@ -277,8 +284,8 @@ pub(crate) struct LogConfig {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct NetworkSettings {
-    /// The addresses of the host at which each port of the container, such as `80/tcp`, is published. A port
-    /// that is not published has no list.
+    /// The ports of the container, such as `80/tcp`. Each published port has a list of the host's addresses
+    /// at which it is published. A port that is not published has no list.
     #[serde(deserialize_with = "null_is_default")]
     ports: BTreeMap<String, Option<Vec<IgnoredAny>>>,
 }
@@ -295,7 +302,7 @@ impl NetworkSettings {
     }
 }
 
-/// The storage of a container; absent with the image store of containerd.
+/// The storage of a container. The member is absent if the Engine uses containerd's image store.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct GraphDriver {
@@ -306,7 +313,7 @@ pub(crate) struct GraphDriver {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct GraphDriverData {
-    /// The writable folder of an overlay; empty with other drivers.
+    /// The writable folder of an overlay. It is empty with other storage drivers.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) upper_dir: String,
 }
@@ -324,11 +331,14 @@ pub(crate) struct State {
     /// The beginning of the last run in RFC 3339 format. The year is 1 if no run has begun.
     #[serde(deserialize_with = "null_is_default")]
     started_at: String,
+    /// The status with which the last run ended; 0 while the container runs.
+    #[serde(deserialize_with = "null_is_default")]
+    exit_code: i64,
 }
 
 impl State {
     /// Returns whether the container's processes exist, so that its log can grow. The Engine also reports a
-    /// container as running while it waits for its restart policy.
+    /// container as running while the container waits for its restart policy.
     pub(crate) fn is_running(&self) -> bool {
         self.running && !self.restarting
     }
@@ -336,6 +346,11 @@ impl State {
     /// Returns the end of the container's last run, if a run has ended.
     pub(crate) fn finished_at(&self) -> Option<Timestamp> {
         time(&self.finished_at)
+    }
+
+    /// Returns the status with which the container's last run ended.
+    pub(crate) fn exit_code(&self) -> i64 {
+        self.exit_code
     }
 
     /// Returns the beginning of the container's last run, if there was one.
@@ -396,7 +411,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Asserts that exactly the members of a type are kept.
+    /// Asserts that the members at `path` in `keep` are exactly the members from which `T` is parsed.
     pub(in super::super) fn assert_keeps<T: DeserializeOwned>(keep: &Keep, path: &[&str]) {
         let (mut keep, mut parsed) = (keep, Vec::new());
         for name in path {

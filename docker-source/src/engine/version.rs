@@ -14,12 +14,13 @@ impl ApiVersion {
     /// line different stamps, so that the pieces cannot be joined.
     pub(crate) const OLDEST: Self = Self { major: 1, minor: 40 };
 
-    /// The newest supported version, which came with Docker 27. It is also used with newer Engines.
+    /// The newest supported version, which came with Docker 27. This version is also used with newer Engines.
     pub(crate) const NEWEST: Self = Self { major: 1, minor: 47 };
 
-    /// The version of Docker 23. Earlier Engines answer a request with `since=` without the rotated files if the
-    /// oldest file is compressed and older than `since`. They may also end a stream in order before its lines
-    /// if the container ends while the stream begins.
+    /// The version of Docker 23. Earlier Engines have two defects. If the oldest log file is compressed and
+    /// older than `since`, the answer to a request with `since=` lacks the lines of the rotated files. If a
+    /// container ends while a stream begins, the stream can end without an error before it has returned the
+    /// lines.
     pub(crate) const DOCKER_23: Self = Self { major: 1, minor: 42 };
 
     /// Parses two numbers with a point between them.

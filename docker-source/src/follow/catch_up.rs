@@ -1,18 +1,18 @@
 //! Catches up with a log: reads it up to its present end. For such a read, the Engine decodes whole files.
 //! Therefore at most [`CATCH_UPS`](crate::context::CATCH_UPS) logs are read in this way at a time. A follower
-//! catches up in three cases:
+//! is the task that reads one log. It catches up in three cases:
 //!
 //! * The stream of a container has ended.
 //! * A log is to be followed again after it was not read for a while. After a restart of the Engine, this is
-//!   true of all logs. The stream then begins near the present end of the log. The first request after a
-//!   start of the container does not wait for other logs.
+//!   true of all logs. The stream then begins near the present end of the log. The first read after a start
+//!   of the container does not wait until other logs are read.
 //! * No file descriptor is free for a stream.
 
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::problems::past_damage;
 use super::read::{Ending, Response, Silence};
@@ -54,7 +54,7 @@ impl Following {
                 self.drained = finished_at.unwrap_or(self.drained);
                 match is_known || self.end_is_known().await {
                     true => Step::CatchUp(reader),
-                    // The event of this end was lost. The event of the next start may be lost, too, so the
+                    // The event of this end was lost. The event of the next start can be lost, too, so the
                     // follower asks again.
                     false => Step::Decide(reader),
                 }
@@ -71,7 +71,7 @@ impl Following {
         }
     }
 
-    /// Reads the log of a container that does not run until a read brings nothing new.
+    /// Reads the log of an ended container several times, until a read brings nothing new.
     pub(super) async fn catch_up(&mut self, mut reader: LogReader) -> Result<Step, QueueClosed> {
         for _ in 0..CATCH_UPS_IN_A_ROW {
             let new_before = self.sink.new_lines();
@@ -109,12 +109,14 @@ impl Following {
         Ok(Step::Wait(Waiting::Ended))
     }
 
-    /// Reads a log that was not read for a while up to its present end. A stream then goes on from there.
+    /// Reads a log up to its present end after it was not read for a while. A stream then goes on at this
+    /// end.
     pub(super) async fn resume(&mut self) -> Result<Step, QueueClosed> {
         if let Some(step) = self.decide_to_follow().await {
             return Ok(step);
         }
-        // If the container is removed when it ends, its log may be gone before its turn.
+        // If the container is removed when it ends, its log can be gone before its turn. Therefore its log is
+        // read without waiting for a turn.
         let in_turn = self.is_behind && !self.metadata.is_removed_at_end();
         let mut response = None;
         let read = self.read_to_present(&mut response, in_turn).await?;
@@ -123,6 +125,11 @@ impl Following {
         Ok(match read {
             None => self.next_run(left),
             Some(Ok(Ending::Complete)) => {
+                // The stream may begin late. Until a window shows that it has brought all lines, the end of the
+                // source waits for the log.
+                if self.can_window() {
+                    self.unproved.get_or_insert_with(|| self.context.stopping.unproved());
+                }
                 (self.left, self.is_behind) = (read_now, false);
                 self.pace.caught_up();
                 Step::Follow { tail: past_damage(self.stuck) }
@@ -155,9 +162,10 @@ impl Following {
         })
     }
 
-    /// Reads the log up to its present end. If `in_turn` is true, waits for a permit first, since few logs
-    /// are read at a time. Sets `response` as soon as the Engine has answered. Returns `None` if the
-    /// container is started before the read ends: the new run is to be followed at once.
+    /// Reads the log up to its present end. If `in_turn` is true, waits for a permit first. The permits limit
+    /// the number of logs that are read at a time. Sets `response` as soon as the Engine has answered.
+    /// Returns `None` if the container is started before the read ends, so that the new run can be followed
+    /// at once.
     async fn read_to_present(
         &mut self,
         response: &mut Option<Response>,
@@ -171,7 +179,7 @@ impl Following {
                 false => None,
             };
             // A read that is slow or waits for room in the queue returns its permit early, so that other logs
-            // need not wait for it.
+            // need not wait until this read ends.
             hold(permit, timing.catch_up, self.read_rest(response)).await
         };
         let read = tokio::select! {
@@ -200,6 +208,7 @@ impl Following {
         }
         let query = self.query(false, tail);
         self.sink.stats().window();
+        let (asked, was_stopping) = (Instant::now(), self.context.stopping.is_requested());
         match self.context.client.logs(&self.id, query).await {
             Ok((content_type, body)) => {
                 let scan = Scan::new(Reach::Nothing, None, false);
@@ -207,7 +216,7 @@ impl Following {
                 let silence = Silence::AtMost(self.context.timing.catch_up);
                 let ending = self.read(response, silence).await?;
                 if ending == Ending::Complete {
-                    self.unproved = None;
+                    self.is_read_up_to(asked, was_stopping);
                 }
                 let anchor = response.scan().anchor().filter(|_| ending == Ending::Complete);
                 if let Some(anchor) = anchor.filter(|_| self.can_window()) {
@@ -220,7 +229,7 @@ impl Following {
     }
 }
 
-/// Runs the future to its end. Holds the permit meanwhile, but no longer than `limit`.
+/// Runs the future to its end. Holds the permit until then, but no longer than `limit`.
 async fn hold<T>(permit: impl Sized, limit: Duration, future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     match timeout(limit, future.as_mut()).await {

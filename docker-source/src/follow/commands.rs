@@ -14,8 +14,8 @@ pub(crate) struct FollowCommands {
     pub(crate) ended_at: Option<Timestamp>,
     /// The number of container lists that showed the container as running.
     pub(crate) sightings: u64,
-    /// The number of orders to check whether the container ran unnoticed. The supervisor gives an order if it
-    /// may have missed events.
+    /// The number of orders to check whether the container ran unnoticed. The supervisor gives such an order
+    /// after each situation in which it possibly missed events.
     pub(crate) checks: u64,
     /// The container's name, if it was renamed.
     pub(crate) name: Option<Arc<str>>,
@@ -30,12 +30,12 @@ pub(crate) enum StartReason {
     RanBefore,
     /// The container was started or first found after the source connected.
     Started,
-    /// The container may have run before the time from which its log is read.
+    /// The container possibly ran before the time from which its log is read.
     Resumed,
     /// The container was not running before the source connected.
     Stopped,
-    /// The container was first found after the source connected. It was not running, but may have run
-    /// unnoticed.
+    /// The container was first found after the source connected. It was not running then, but possibly it ran
+    /// before, unnoticed.
     Unclear,
 }
 

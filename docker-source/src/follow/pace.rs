@@ -4,7 +4,7 @@
 //! A stream that follows a log costs the Engine several times as much for each line as a window does, and
 //! may omit lines. A window costs the Engine about half a millisecond even if it has few lines. Therefore a
 //! busy log is read by windows, and a quiet log is followed. While a log is followed, occasional windows
-//! prove that the stream has omitted nothing.
+//! prove that the stream has omitted nothing. These windows are called proofs.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 /// The number of records within [`Pace::latency`] that makes a log busy.
 const BUSY_RECORDS: u32 = 10;
-/// The number of bytes within [`Pace::latency`] that makes a log busy. Small log files with long lines are
-/// rotated soon.
+/// The number of bytes within [`Pace::latency`] that makes a log busy. A log with few long lines can be busy,
+/// too, since the Engine soon rotates a small log file with long lines.
 const BUSY_BYTES: usize = 16 * 1024;
 /// The number of new lines below which a window is quiet.
 const QUIET_LINES: u64 = 5;
@@ -25,13 +25,15 @@ const QUIET_WINDOWS: u32 = 5;
 const MANY_LINES: u32 = 1000;
 /// The longest wait for the next window.
 const LONGEST: Duration = Duration::from_secs(2);
-/// The ratio of the wait between two windows to the duration of a window: windows may take 5 % of the time.
-/// An Engine before 28.0 decompresses all compressed files for each window.
+/// The ratio of the wait between two windows to the duration of a window. Thus windows take at most 5 % of
+/// the time, unless [`LONGEST`] limits the wait. Windows can be slow, since an Engine before 28.0
+/// decompresses all compressed files for each window.
 const SHARE: u32 = 20;
 /// The number of recent windows whose shortest duration counts as the duration of a window. A busy machine
 /// delays only some windows, whereas compressed files delay each window.
 const WINDOWS_TIMED: usize = 5;
-/// The time between two proofs while lines arrive, and the longest time between two proofs.
+/// The time between two proofs while lines arrive, and the longest time between two proofs while no line
+/// arrives.
 const PROOFS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
 /// The number of consecutive proofs with new lines after which windows replace the stream. A single proof
 /// with new lines may merely have overtaken the stream.
@@ -40,7 +42,8 @@ const LATE_PROOFS: u32 = 2;
 /// The pace of reading one log.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// The time that a line of a busy log may wait until it is read. At zero, no log is busy.
+    /// The time that a line of a busy log usually waits at most until it is read. If the time is zero, no log
+    /// counts as busy.
     latency: Duration,
     /// The number of records that arrived since the last window.
     records: u32,
@@ -106,8 +109,8 @@ impl Pace {
         self.proved_at + idle.max(self.took() * SHARE)
     }
 
-    /// Returns whether a proof before the next one that is due takes no more of the Engine's time than windows
-    /// may take.
+    /// Returns whether a proof can be made now, before the next proof is due. This is the case if windows
+    /// still take no more than their share of the Engine's time, see [`SHARE`].
     pub(super) fn may_prove(&self, now: Instant) -> bool {
         now >= self.proved_at + self.took() * SHARE
     }
@@ -122,7 +125,7 @@ impl Pace {
         self.proved_at = now;
     }
 
-    /// Notes a window that reached far enough.
+    /// Notes a window that reached back to the lines that were read before.
     pub(super) fn window(&mut self, now: Instant, new_lines: u64, took: Duration) {
         self.until_proof = match self.records == 0 && new_lines == 0 {
             true => (self.until_proof * 2).min(PROOFS[1]),
@@ -138,8 +141,8 @@ impl Pace {
         self.quiet_windows = if new_lines < QUIET_LINES { self.quiet_windows + 1 } else { 0 };
     }
 
-    /// Notes that the last window has read a backlog up to the present end of the log. The number of its
-    /// lines does not show the rate at which lines arrive, so the next window expects few lines.
+    /// Notes that the last window has read a backlog up to the present end of the log. The number of lines of
+    /// this window does not show the rate at which lines arrive, so the next window expects few lines.
     pub(super) fn caught_up(&mut self) {
         self.new_lines = 0;
     }

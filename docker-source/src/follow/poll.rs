@@ -17,19 +17,22 @@ use crate::engine::{ApiVersion, EngineError, LogsQuery};
 use crate::log::LogReader;
 use crate::record::QueueClosed;
 
+/// The time for which a log counts as read up to the present. A source that continues behind this source begins
+/// one second before the end of this source, see [`Start::AfterPredecessor`](crate::Start::AfterPredecessor).
+const RECENT: Duration = Duration::from_millis(300);
 /// The longest time that a proof waits for a file descriptor.
 const PROOF_WITHIN: Duration = Duration::from_secs(1);
 
 impl Following {
-    /// Returns whether the log can be read by windows: the stamps of its lines are distinct, and the Engine
-    /// can read it from its end at little cost.
+    /// Returns whether the log can be read by windows. This is the case if the stamps of its lines are
+    /// distinct and the Engine can read the log from the end at little cost.
     pub(super) fn can_window(&self) -> bool {
         self.context.client.dialect() == Dialect::Docker
             && matches!(self.metadata.container().log_driver(), "json-file" | "local")
     }
 
-    /// Returns whether the log may be read by windows alone. If a container is removed when it ends, only a
-    /// stream can read its log to the end.
+    /// Returns whether windows can replace the stream. If a container is removed when it ends, only a stream
+    /// can read its log to the end.
     pub(super) fn can_poll(&self) -> bool {
         self.can_window() && !self.metadata.is_removed_at_end() && !self.context.timing.latency.is_zero()
     }
@@ -42,7 +45,8 @@ impl Following {
     /// Reads a window while a stream is open. Returns whether the window has proved that no line is missing up
     /// to the present.
     ///
-    /// The future has a type of its own, since the reading of a stream awaits it and it reads a window.
+    /// The future is boxed because the calls form a cycle: [`read`](Self::read) awaits this method for a
+    /// stream, and this method calls `read` for a window.
     pub(super) fn prove(&mut self) -> Pin<Box<dyn Future<Output = Result<bool, QueueClosed>> + Send + '_>> {
         Box::pin(async {
             let (open, stuck) = (self.open, self.stuck);
@@ -53,17 +57,26 @@ impl Following {
                 return Ok(false);
             };
             // If the window cannot be read, the next proof is due later. The error needs no handling here,
-            // since the stream shows it, too.
+            // since the stream reports the same problem.
             let is_proved = matches!(self.window(&mut None, 0).await?, Ok(Ending::Complete));
             if !is_proved {
                 self.pace.postpone(Instant::now());
             }
             (self.open, self.stuck, self.is_unread) = (open, stuck, true);
-            // If the window failed, the sink may still expect the last line again, which the stream does not
-            // repeat.
+            // After a failed window, the sink can still expect that the last line is repeated. The stream
+            // does not repeat this line.
             self.sink.expect_any_line();
             Ok(is_proved)
         })
+    }
+
+    /// Notes that the log was read up to the time `asked`. If this was not long ago, or if the source was to stop
+    /// by then, the source need not read the log again before it ends.
+    pub(super) fn is_read_up_to(&mut self, asked: Instant, was_stopping: bool) {
+        let is_recent = !self.context.stopping.is_requested() && asked.elapsed() < RECENT;
+        if was_stopping || is_recent {
+            self.unproved = None;
+        }
     }
 
     /// Waits for the end of the source, which ends this task.
@@ -149,6 +162,7 @@ impl Following {
             let query = LogsQuery { follow: false, since, tail: limit };
             self.sink.stats().window();
             let asked = Instant::now();
+            let was_stopping = self.context.stopping.is_requested();
             let (content_type, body) = match self.context.client.logs(&self.id, query).await {
                 Ok(opened) => opened,
                 Err(error) => return Ok(Err(error)),
@@ -168,7 +182,7 @@ impl Following {
                         self.known = Known::Line(anchor);
                     }
                     self.sink.prove(self.open);
-                    self.unproved = None;
+                    self.is_read_up_to(asked, was_stopping);
                     let took = response.began().unwrap_or_else(Instant::now) - asked;
                     self.pace.window(Instant::now(), self.sink.new_lines() - new_before, took);
                     return Ok(Ok(ending));
@@ -190,8 +204,9 @@ impl Following {
                     self.stuck = stuck;
                 }
                 (Ending::Broken, _) => return Ok(Ok(ending)),
-                // A damaged record is behind the place to reach: either a longer response has fewer lines
-                // than a shorter response, or no response can be read up to the place.
+                // A damaged record is behind the place to reach. One sign of this is that a longer response
+                // has fewer lines than a shorter response. The other sign is that no response can be read up
+                // to the place.
                 _ => {
                     self.stuck = stuck + 1;
                     self.warn_of_damage();
@@ -209,8 +224,8 @@ impl Following {
         }
         let since = self.sink.begin_request(Dialect::Docker, self.floor, self.open, true);
         let time = match self.known {
-            // All lines of the log are to be read. None is earlier than the floor, unless the clock was set
-            // back.
+            // All lines of the log are to be read. The floor is the time at which reading begins. It is not
+            // used here, because a line can have an earlier stamp if the clock was set back.
             Known::Start if self.is_first_run => Timestamp::UNIX_EPOCH,
             Known::Start => self.floor,
             Known::Resume => self.sink.proved().unwrap_or(self.floor).max(self.floor),

@@ -7,13 +7,14 @@ use crate::engine::EngineError;
 use crate::follow_state::FollowState;
 use crate::record::QueueClosed;
 
-/// The number of consecutive refusals after which a log counts as unavailable. Requests for it continue.
+/// The number of consecutive refusals after which a log counts as unavailable. The requests for the log
+/// continue after that.
 ///
-/// An Engine that starts or is busy refuses some requests. With the default waits, this many refusals take
-/// three seconds.
+/// An Engine that starts or is busy refuses some requests. With the default waits, five refusals take three
+/// seconds.
 const REFUSALS: u32 = 5;
 
-/// The number of requests that fail at an unreadable part of the log before it is skipped.
+/// The number of requests that fail at an unreadable part of the log before this part is skipped.
 pub(super) const ATTEMPTS_AT_DAMAGE: u32 = 3;
 
 /// A problem of a container's log.
@@ -42,8 +43,8 @@ impl Following {
         }
     }
 
-    /// Counts the log of a removed container as unavailable, unless all of it was read or it was counted before,
-    /// and announces a gap. The warning of the gap is the only warning.
+    /// Counts the log of a removed container as unavailable and announces a gap. Does nothing if the whole
+    /// log was read, or if the log was counted before. Only the gap causes a warning.
     pub(super) async fn removed(&mut self) -> Result<(), QueueClosed> {
         if std::mem::take(&mut self.is_unread) {
             self.sink.stats().unavailable_log();
@@ -53,7 +54,7 @@ impl Following {
         Ok(())
     }
 
-    /// Notes a refusal that may pass. The supervisor handles an Engine that cannot be reached at all.
+    /// Notes a temporary refusal. The supervisor handles an Engine that cannot be reached at all.
     pub(super) fn refused(&mut self, error: &EngineError) {
         tracing::debug!(container = self.metadata.name(), %error, "requesting again");
         if error.is_connection_refused() {
@@ -79,9 +80,10 @@ impl Following {
     }
 }
 
-/// Returns the number of records to request from the end of the log once a format error recurs. An Engine
-/// that reads from the beginning meets the damage each time. An Engine that reads from the end may not meet
-/// it. Each further attempt requests fewer records and gives up the earlier ones.
+/// Returns the number of records to request from the end of the log, or `None` for no limit. `stuck` is the
+/// number of format errors in a row. If the Engine reads a log from its beginning, it meets the damage each
+/// time. If the Engine reads only the last records, it can avoid the damage. Each further attempt requests
+/// fewer records and gives up the earlier records.
 pub(super) fn past_damage(stuck: u32) -> Option<u32> {
     match stuck {
         0..ATTEMPTS_AT_DAMAGE => None,

@@ -25,12 +25,12 @@ pub(super) struct Response {
     scan: Scan,
     /// The time at which the first part arrived.
     began: Option<Instant>,
-    /// The oldest stamp of the decoded lines that may not be in the queue yet.
+    /// The oldest stamp of the decoded lines that are possibly not in the queue yet.
     untaken: Option<Timestamp>,
 }
 
 impl Response {
-    /// Returns the stamp of the oldest line that is incomplete or may not be in the queue yet.
+    /// Returns the stamp of the oldest line that is incomplete or possibly not in the queue yet.
     pub(super) fn oldest_open(&self) -> Option<Timestamp> {
         self.untaken.into_iter().chain(self.reader.oldest_open()).min()
     }
@@ -40,7 +40,7 @@ impl Response {
         &self.scan
     }
 
-    /// Returns the time at which the first part arrived, if there is one.
+    /// Returns the time at which the first part arrived, or `None` if no part has arrived yet.
     pub(super) fn began(&self) -> Option<Instant> {
         self.began
     }
@@ -57,11 +57,11 @@ pub(super) enum Ending {
     Broken,
     Complete,
     Invalid,
-    /// The response does not reach far enough.
+    /// The response does not reach back to the place that it has to include.
     TooShort,
-    /// The response goes on, and its lines come so fast that windows are cheaper.
+    /// The response goes on, and its lines come so fast that requests for the last lines are cheaper.
     Busy,
-    /// The response goes on, and it is time to prove that no line is missing.
+    /// The response goes on, and it is time to prove with another request that no line is missing.
     Due,
 }
 
@@ -70,17 +70,17 @@ enum Taken {
     All,
     /// An error ends the response.
     Invalid,
-    /// The response does not reach far enough.
+    /// The response does not reach back to the place that it has to include.
     Useless,
 }
 
-/// The limit of the time between two parts of a response.
+/// The maximum time between two parts of a response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Silence {
     AtMost(Duration),
-    /// The time is unlimited until the container is removed. Then the limit is `Timing::removed`. The time
-    /// before the first part is never limited: an Engine under load may begin late, and the open stream is
-    /// the only access to the log of a removed container.
+    /// The time is unlimited until the container is removed. After the removal, the maximum is
+    /// `Timing::removed`. The time before the first part is never limited: an Engine under load may begin
+    /// late, and the open stream is the only access to the log of a removed container.
     UntilRemoval,
 }
 
@@ -97,7 +97,7 @@ impl Following {
         Response { body, reader, scan, began: None, untaken: None }
     }
 
-    /// Returns the stamp of the first record of a response, if there is one that can be read.
+    /// Returns the stamp of the first record of a response, or `None` if no record can be read.
     pub(super) async fn first_stamp(
         &mut self,
         content_type: Option<String>,
@@ -122,8 +122,8 @@ impl Following {
         }
     }
 
-    /// Reads a response to its end. A response that follows the log may be left before its end, see
-    /// [`Ending`]. A later call can continue to read it.
+    /// Reads a response to its end, or returns before the end if the response follows the log and
+    /// [`Ending::Busy`] or [`Ending::Due`] holds. A later call can continue to read the same response.
     ///
     /// # Cancel safety
     /// This method is cancel safe, if the next request asks for the log from [`Response::oldest_open`] or an
@@ -170,7 +170,7 @@ impl Following {
         if matches!(ending, Ending::Due | Ending::Busy) {
             return Ok(ending);
         }
-        // The lines of a window that does not reach far enough are not taken.
+        // If a window does not reach back to the lines that were read before, its lines are not taken.
         self.is_unread = ending != Ending::Complete || !response.scan.is_reached();
         self.is_behind |= ending == Ending::Broken;
         self.open = response.oldest_open();
@@ -189,11 +189,11 @@ impl Following {
         Ok(ending)
     }
 
-    /// Passes on the lines that the container left unfinished.
+    /// Puts the lines that the container left unfinished into the queue.
     pub(super) async fn finish(&mut self, reader: LogReader) -> Result<(), QueueClosed> {
         self.open = None;
-        // The lines may come from an earlier response than the last response, so no other line is expected
-        // before them.
+        // The lines can come from an earlier response than the last response. Therefore the sink must not
+        // expect another line before them.
         self.sink.expect_any_line();
         let has_terminal = reader.framing() == Some(Framing::Terminal);
         let dialect = self.context.client.dialect();
@@ -253,15 +253,17 @@ impl Following {
         }
     }
 
-    /// Returns whether a window is to read a line of a stream, because a stream of Docker 20.10 may repeat
-    /// pieces within a line. If the window does not have the line, the line goes on in the log.
+    /// Returns whether a line of a stream is to be read again by a window, a request for the last records. A
+    /// stream of Docker 20.10 can repeat pieces within a long line. If the window does not have the line, the
+    /// line is not complete in the log yet.
     fn needs_window(&self, line: &Line, scan: &Scan) -> bool {
         let is_joined = line.length >= PIECE_LENGTH;
         is_joined && scan.is_live() && self.can_window() && self.pace.may_prove(Instant::now())
     }
 
     /// Returns the next part of a stream; see [`Silence::UntilRemoval`]. Returns `None` if a proof is due
-    /// before the next part arrives. A proof is also due when the source is to end and lines are unproved.
+    /// before the next part arrives. A proof is a request that shows that the stream has omitted no line. It
+    /// is also due when the source stops and the stream has brought lines since the last proof.
     async fn next_part(&mut self, response: &mut Response) -> Option<Option<Result<Bytes, EngineError>>> {
         let due = self.proof_due();
         let (stopping, is_unproved) = (self.context.stopping.clone(), self.unproved.is_some());
@@ -296,7 +298,7 @@ impl Following {
         }
     }
 
-    /// Takes a line, unless it was read before or is to be read later.
+    /// Puts a line into the queue, unless it was read before or is to be read later.
     async fn take(
         &mut self,
         line: Line,

@@ -1,8 +1,8 @@
 //! Decides for each run of a container whether the container is selected.
 //!
-//! When a run begins, the log of the previous run may not be read to its end yet. If the container was
-//! renamed, the selection may differ between the two runs. An event reports the end of the earlier run. The
-//! time of this end separates the lines of the two runs.
+//! A run can begin before the log of the previous run is read to its end. If the container was renamed, the
+//! selection can differ between the two runs. An event reports the end of the previous run. The time of this
+//! end separates the lines of the two runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,9 +97,9 @@ impl Following {
         self.commands.borrow().ended_at.max(self.selection.inspected_end)
     }
 
-    /// Waits for the event of the end that an inspection showed, if the container was renamed. The next run
-    /// may begin while the rest of the log is read, and the lines of that run may not be selected. Returns
-    /// false if the event does not arrive.
+    /// Waits for the event of the end that an inspection showed, if the container was renamed. The time of
+    /// the event is needed because the next run can begin while the rest of the log is read, and the filter
+    /// possibly does not select that run. Returns false if the event does not arrive.
     pub(super) async fn end_is_known(&self) -> bool {
         let made_after = self.selection.made_after;
         let mut commands = self.commands.clone();
@@ -115,8 +115,8 @@ impl Following {
             Some((end, previous)) if line.time <= *end => Some(previous),
             Some(_) if !is_made => None,
             _ if *was_selected && self.metadata.is_renamed() => {
-                // While the log of a run is read slowly, the next run may begin, and the response then has
-                // its lines, too.
+                // While the log of a run is read slowly, the next run can begin. The response then has the
+                // lines of the next run, too.
                 let end = self.commands.borrow().ended_at;
                 let is_of_next_run = end > *made_after && Some(line.time) > end;
                 (!is_of_next_run).then(|| self.metadata.container())

@@ -1,4 +1,4 @@
-//! Derives the state in which a log is read from the steps of its follower.
+//! Derives the state of a log from the steps of its follower, the task that reads the log.
 //! [`Stats::containers`](crate::Stats::containers) shows this state.
 
 use super::{ExitReason, Following, Step, Waiting};
@@ -20,8 +20,8 @@ impl Step {
 }
 
 impl Following {
-    /// Notes the container as it is known now. Also notes the state in which its log is read, if this state
-    /// has changed.
+    /// Updates the container's entry in the statistics with its present metadata. Also updates the state of
+    /// its log, unless `state` is `None`.
     pub(super) fn note(&self, state: Option<FollowState>) {
         self.sink.stats().note(self.metadata.container(), state);
     }

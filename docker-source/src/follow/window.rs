@@ -2,13 +2,14 @@
 //!
 //! The Engine does not number its records, and a stream that follows a log may silently omit some of them. A
 //! request with `tail=N`, however, returns the last N records of both streams, in the order of the log and
-//! without a hole. If these records include a record that was read before, all records behind this *anchor*
-//! are known, and nothing is lost. Otherwise, a longer window is requested. If the whole log does not include
-//! the anchor, the Engine has removed the anchor, and there is a gap.
+//! without a hole. If these records include a record that was read before, the window reaches far enough: all
+//! records behind this *anchor* are known, and nothing is lost. Otherwise, a longer window is requested. If
+//! the whole log does not include the anchor, the Engine has removed the anchor, and there is a gap.
 //!
-//! The anchor is the last line of a window, provided that no line was incomplete at its end. If a line was
-//! incomplete, the anchor is an earlier line. Lines of a stream that is followed never become the anchor,
-//! since lines before them may be missing.
+//! The anchor is the last line of a window, provided that no line was incomplete at the end of the window. If
+//! a line was incomplete, the anchor is an earlier line. A line of a stream that is followed does not become
+//! the anchor, since lines before it may be missing. Only the first line of a stream behind skipped damage
+//! becomes the anchor.
 
 use gelf_core::Timestamp;
 
@@ -77,7 +78,7 @@ pub(super) enum Reach {
 pub(super) enum Placement {
     /// The line may be new.
     Behind,
-    /// The line was read before, or is read again in a response that reaches further.
+    /// The line was read before, or will be read again in a response that reaches further back.
     Before,
 }
 
@@ -136,7 +137,7 @@ impl Scan {
         }
     }
 
-    /// Returns whether the next records may have been written after the request.
+    /// Returns whether the next records were possibly written after the request.
     pub(super) fn is_live(&self) -> bool {
         self.follows && self.is_reached
     }
@@ -156,8 +157,8 @@ impl Scan {
         self.records
     }
 
-    /// Returns whether the rest of the response is of no use. The caller has counted the last record and its
-    /// lines.
+    /// Returns whether the rest of the response is of no use. Call this method only when the last record and
+    /// its lines have been counted.
     pub(super) fn is_useless(&self) -> bool {
         let limit = self.limit.unwrap_or(u32::MAX);
         let is_read = self.follows && self.records >= limit;
@@ -200,7 +201,8 @@ impl Scan {
         }
     }
 
-    /// Notes that the line was taken or was read before, and that no line was incomplete at its end.
+    /// Notes that the line at `anchor` was taken or was read before, and that no other line was incomplete
+    /// when this line ended.
     pub(super) fn is_known_up_to(&mut self, anchor: Anchor) {
         // A stream may omit lines behind its first line.
         let is_known = self.reach != Reach::End || self.anchor.is_none();
@@ -258,13 +260,15 @@ impl Scan {
         self.anchor.filter(|_| self.reach == Reach::End)
     }
 
-    /// Returns the last line up to which the log is known, if the response has one.
+    /// Returns the last line of the response up to which no line of the log is missing, if there is such a
+    /// line.
     pub(super) fn anchor(&self) -> Option<Anchor> {
         self.anchor
     }
 }
 
-/// Returns the number of records to request if about `expected` are new.
+/// Returns the number of records to request if about `expected` records are new. Returns `None` if the whole
+/// log is to be requested.
 pub(super) fn first_limit(expected: u32) -> Option<u32> {
     Some(expected.saturating_add(expected / 2).saturating_add(MARGIN_RECORDS))
         .filter(|limit| *limit < RECORDS_MAX)
@@ -276,7 +280,8 @@ pub(super) fn shorter_limit(limit: Option<u32>) -> Option<u32> {
     limit.map(|limit| limit / 2).filter(|limit| *limit > 0)
 }
 
-/// Returns the number of records to request after a window that did not reach far enough.
+/// Returns the number of records to request after a window that did not reach far enough. Returns `None` if
+/// the whole log is to be requested.
 pub(super) fn next_limit(limit: Option<u32>) -> Option<u32> {
     limit.map(|limit| limit.saturating_mul(GROWTH)).filter(|limit| *limit < RECORDS_MAX)
 }

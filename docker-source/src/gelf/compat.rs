@@ -17,7 +17,7 @@ use crate::log::LogStream;
 /// |---|---|---|---|
 /// | `level` of stdout, stderr | 6, 3 | 6, 3 | 3, 6 |
 /// | `timestamp` | to the nanosecond | to the millisecond | to the nanosecond |
-/// | `_timestamp` | | | the same as RFC 3339 text |
+/// | `_timestamp` | | | the same time as text in RFC 3339 format |
 /// | `_container_name` | `shop` | `shop` | `/shop` |
 /// | `_container_id`, `_image_id`, `_image_name` | yes | yes | yes |
 /// | `_command` | entry point and arguments | without entry point | without entry point |
@@ -26,7 +26,7 @@ use crate::log::LogStream;
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Compat {
-    /// Docker's own log driver `gelf`, with `_source_stream` in addition. The default.
+    /// Docker's own log driver `gelf`, with `_source_stream` in addition. This is the default.
     #[default]
     Docker,
     /// `micahhausler/logspout-gelf`, a module of Logspout. The image `vincit/logspout-gelf` has contained it
@@ -86,7 +86,7 @@ impl Compat {
         }
     }
 
-    /// Returns the fields of the container and the stream. Unknown fields have an empty value.
+    /// Returns the fields of the container and the stream. A field whose value is unknown is empty.
     pub(super) fn fields(
         self,
         container: &Container,

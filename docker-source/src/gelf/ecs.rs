@@ -1,7 +1,8 @@
 //! Creates fields from the labels that the agent of Amazon ECS puts on each container of a task.
 //!
-//! The names are those of FireLens (`ecs_cluster`, `ecs_task_arn`, `ecs_task_definition`), with similar names
-//! for the fields that FireLens lacks. The ECS container agent sets the labels since its version 1.16.
+//! The fields have the same names as in FireLens (`ecs_cluster`, `ecs_task_arn`, `ecs_task_definition`).
+//! Fields that FireLens lacks have similar names. The ECS container agent sets the labels since its version
+//! 1.16.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,8 @@ pub(super) const NAMES: [&str; 7] = [
     "ecs_task_revision",
 ];
 
-/// Returns the fields of the labels. A label that is missing, or that ECS would not write, has no field.
+/// Returns the fields of the labels. A label has no field if the label is missing or if ECS would not write
+/// its value.
 pub(super) fn fields(labels: &BTreeMap<String, String>) -> Vec<(FieldName<'static>, Value<'static>)> {
     const CLUSTER: FieldName<'static> = FieldName::from_static("ecs_cluster");
     const TASK_ARN: FieldName<'static> = FieldName::from_static("ecs_task_arn");

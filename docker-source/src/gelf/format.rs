@@ -1,4 +1,4 @@
-//! The options of messages.
+//! Options for the format of messages.
 
 use std::sync::{Arc, OnceLock};
 
@@ -45,7 +45,7 @@ impl GelfFormat {
         self
     }
 
-    /// Sets `host`. The default is the host name of the Engine.
+    /// Sets the `host` of messages. The default is the host name of the Engine.
     ///
     /// # Errors
     /// Returns [`InvalidFormat::Blank`] if the name is empty or only white space: Graylog refuses messages with
@@ -127,8 +127,8 @@ impl GelfFormat {
         Ok(self)
     }
 
-    /// Replaces dots by `_` in the names of the fields of labels and variables. Elasticsearch takes a name
-    /// with dots for an object, and refuses messages in which `a` and `a.b` are fields.
+    /// Replaces dots by `_` in the names of the fields of labels and variables. Elasticsearch treats a name
+    /// with dots as an object, and refuses messages in which `a` and `a.b` are fields.
     #[must_use]
     pub fn with_dots_replaced(mut self) -> Self {
         self.allowed.replaces_dots = true;
@@ -161,8 +161,8 @@ impl GelfFormat {
         self.redaction.as_ref()
     }
 
-    /// Sends the id of the instance of Amazon EC2 as `_ec2_instance_id`. Messages that are converted before
-    /// `id` is set do not have the field.
+    /// Sends the id of the instance of Amazon EC2 as `_ec2_instance_id`. Records that are converted before
+    /// `id` is set become messages without this field.
     #[must_use]
     pub fn with_ec2_instance_id(mut self, id: Arc<OnceLock<String>>) -> Self {
         self.instance = Some(id);
@@ -172,9 +172,9 @@ impl GelfFormat {
     /// Numbers the messages of each container: 1, 2, 3 and so on in the field `_seq`, with the epoch in the
     /// field `_seq_epoch`. A receiver finds missing messages as gaps in the numbers of a container and epoch.
     ///
-    /// No other formatter may use the same epoch, neither now nor in an earlier run of the program. The time
-    /// of the program's start in milliseconds is a suitable epoch. A record that is converted twice in a row
-    /// keeps its number.
+    /// Each formatter needs an epoch that no other formatter uses and that no earlier run of the program has
+    /// used. The time of the program's start in milliseconds is a suitable epoch. A record that is converted
+    /// twice in a row keeps its number.
     #[must_use]
     pub fn with_sequence(mut self, epoch: u64) -> Self {
         self.epoch = Some(epoch);

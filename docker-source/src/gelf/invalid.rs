@@ -1,4 +1,4 @@
-//! The error for an invalid option of messages.
+//! The error for an invalid setting of the message format.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub enum InvalidFormat {
     EmptyPattern,
     /// GELF forbids the name of the field.
     Name(InvalidFieldName),
-    /// The pattern of labels or variables is invalid.
+    /// The pattern for the names of labels or environment variables is invalid.
     Pattern(InvalidNamePattern),
     /// The regular expression is invalid or too large.
     Regex {
@@ -27,9 +27,9 @@ pub enum InvalidFormat {
     Repeated,
     /// This crate sends a field of this name itself, or Logstash gives the name to a member of its event.
     Reserved,
-    /// The template of the tag has braces around unknown text.
+    /// The template of the tag has braces that are not closed, or that enclose an unknown name.
     Tag {
-        /// The position of the braces, in bytes.
+        /// The byte offset of the opening braces in the template.
         at: usize,
     },
 }

@@ -71,8 +71,8 @@ pub(super) struct LabelFields<'c> {
     pub(super) warning: Option<String>,
 }
 
-/// Returns the fields of the labels and variables. `is_taken` returns whether a name is reserved in addition
-/// to the names of this crate.
+/// Returns the fields of the labels and variables. `is_taken` tells whether the caller reserves a name that
+/// this crate does not reserve.
 pub(super) fn fields<'c>(
     container: &'c Container,
     allowed: &Allowed,
@@ -84,7 +84,7 @@ pub(super) fn fields<'c>(
     for (kind, key, name, value) in sources(container, allowed) {
         bytes += name.len() + value.len();
         if fields.len() == MAX_FIELDS || bytes > MAX_BYTES {
-            // A label's name may have many kilobytes.
+            // The name of a label can have many kilobytes.
             let key: String = key.chars().take(64).collect();
             warning = Some(format!(
                 "dropping the {kind} {} and further ones: more than {MAX_FIELDS} become fields, or more than \

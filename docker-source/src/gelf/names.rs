@@ -4,7 +4,7 @@ use super::{ecs, orchestrators};
 
 /// Returns whether the name is reserved, so that a label or a constant field cannot have it.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    // The fields of [`Compat`](super::Compat), and the fields that describe a line.
+    // These names belong to the fields of [`Compat`](super::Compat), and to the fields that describe a line.
     let is_own = matches!(
         name,
         "command"
@@ -24,8 +24,8 @@ pub(crate) fn is_reserved(name: &str) -> bool {
             | "tag"
             | "truncated"
     );
-    // Members of Logstash's event. Logstash's input strips the underscore, so that a field `_type` would
-    // replace the `type` that the input is configured to set.
+    // Logstash's event has these members. Logstash's input strips the underscore from the names of fields:
+    // a field `_type` would replace the `type` that the input is configured to set.
     let is_of_logstash = matches!(
         name,
         "@timestamp"

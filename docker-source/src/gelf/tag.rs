@@ -56,8 +56,8 @@ impl TagTemplate {
     /// Parses a template.
     ///
     /// # Errors
-    /// Returns [`InvalidFormat::Tag`] if the text in braces is not one of the names in [`Metadata::ALL`].
-    /// Docker would execute such a text as a Go template.
+    /// Returns [`InvalidFormat::Tag`] if the text in braces is not one of the names in [`Metadata::ALL`], or
+    /// if the braces are not closed. Docker would execute the text in braces as a Go template.
     pub(super) fn parse(text: &str) -> Result<Self, InvalidFormat> {
         let mut parts = Vec::new();
         let mut rest = text;

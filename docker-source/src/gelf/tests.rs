@@ -65,7 +65,7 @@ fn field(set: &FieldSet, name: &str) -> Option<String> {
     set.field(name).map(ToString::to_string)
 }
 
-/// Tests with other readers of GELF also use the golden files.
+/// The golden files are also used by tests with other readers of GELF.
 #[test]
 fn messages_of_each_shape_equal_its_golden_file() {
     let golden = [

@@ -26,8 +26,9 @@ impl LogDecoder {
         }
     }
 
-    /// Sets the latest time at which a stamp in the middle of a terminal's text is recognized. By default,
-    /// there is no limit. A stamp at the start of a record is recognized with any time.
+    /// Sets the latest time of the stamps that are recognized in the middle of a terminal's text. By default,
+    /// stamps with any time are recognized there. At the start of a record, stamps with any time are always
+    /// recognized.
     pub(crate) fn set_latest(&mut self, latest: Timestamp) {
         match self {
             Self::Frames => {}

@@ -19,7 +19,7 @@ pub(crate) enum LogFormatError {
     MissingTimestamp,
     /// The second to fourth bytes of a frame header are not zero, so the bytes are not a frame.
     Padding,
-    /// A frame is longer than the limit, or the bytes are not a frame.
+    /// A frame is longer than `max` bytes, or the bytes are not a frame.
     TooLong { length: usize, max: usize },
     /// The response ended within a frame or a stamp: the connection was cut.
     Truncated,

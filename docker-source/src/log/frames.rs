@@ -1,7 +1,7 @@
 //! Decodes the framing of the log of a container without a terminal.
 //!
-//! Such a container has two streams, and the Engine sends each record as a frame ("stream format" in the
-//! Engine's API reference, package `stdcopy` in Go):
+//! A container without a terminal has two streams, and the Engine sends each record as a frame. The Engine's
+//! API reference calls this framing "stream format". In Go, it is implemented by the package `stdcopy`:
 //!
 //! ```text
 //! | 0    | 1 2 3 | 4 5 6 7                | 8 …                                        |
@@ -20,8 +20,8 @@ use super::stream::LogStream;
 /// The maximum length of a frame: 1 MiB, stamp included.
 ///
 /// Docker's frames are shorter than 50 KB. For a request with `tail=`, Podman joins all pieces of a line into
-/// one frame. The limit affects no whole line, since lines are cut at 1 MiB in any case. Without the limit,
-/// damaged bytes that are taken for a header could make the reader collect up to 4 GiB.
+/// one frame. Lines are cut at 1 MiB in any case, so a longer frame is not needed for a whole line. Without a
+/// maximum, damaged bytes that are taken for a header could make the reader collect up to 4 GiB.
 const FRAME_MAX: usize = 1024 * 1024;
 
 const HEADER_LENGTH: usize = 8;

@@ -18,8 +18,8 @@ impl Framing {
     /// first bytes of the body, in this order. `Ok(None)` asks for more bytes.
     ///
     /// The content type `application/vnd.docker.multiplexed-stream` always means frames. The content type
-    /// `application/vnd.docker.raw-stream` means nothing: an Engine sends it with *every* log to a client
-    /// that uses an API version below 1.42. Engines before 23.0 and Podman send no content type.
+    /// `application/vnd.docker.raw-stream` does not show the framing: an Engine sends it with *every* log to
+    /// a client that uses an API version below 1.42. Engines before 23.0 and Podman send no content type.
     ///
     /// The first byte distinguishes the framings because each line begins with a timestamp. A bare line
     /// begins with a digit of the year, and a frame begins with its stream type (0 to 3) and three zero

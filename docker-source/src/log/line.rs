@@ -1,19 +1,19 @@
 //! Joins the pieces of a log into the lines that the container wrote.
 //!
-//! Docker stores a line over 16 KiB as several records, and a line of the other stream may stand between two
-//! of them. Lines are joined per stream, by these rules:
+//! Docker stores a line over 16 KiB as several records, and a line of the other stream can stand between two
+//! of these records. The records of each stream are joined by these rules:
 //!
 //! * A newline at the end of a record closes the line.
-//! * A framed record of fewer than 16,384 bytes closes the line, too. It is the last record of a line whose
-//!   newline the `local` driver omits, or the last record that the container wrote. If it is the only record
-//!   of its line, the container ended within the line.
-//! * Another stamp on the same stream starts another line: all records of a line carry the same stamp.
+//! * A framed record of fewer than 16,384 bytes closes the line, too. Such a record is the last record of a
+//!   line whose newline the `local` driver omits, or the last record that the container wrote. If it is the
+//!   only record of its line, the container ended within the line.
+//! * A record with a different stamp starts the next line, since all records of a line have the same stamp.
 //!
-//! Podman may need several reads of the container's output for one line. It then stores the part of each read
-//! as a record, and each of these records has a separate stamp. Therefore only a newline closes a line of
-//! Podman.
+//! Podman sometimes needs several reads of the container's output for one line. Podman then stores the part
+//! of each read as a record, and each of these records has a separate stamp. Therefore only a newline closes
+//! a line of Podman.
 //!
-//! Bytes are joined before they are checked for UTF-8, since a character may be cut in two at 16 KiB.
+//! Bytes are joined before they are checked for UTF-8, since a character can be cut in two at 16 KiB.
 
 use bytes::Bytes;
 use gelf_core::Timestamp;
@@ -24,8 +24,8 @@ use super::piece::{PIECE_LENGTH, Piece};
 use super::stream::LogStream;
 use crate::dialect::Dialect;
 
-/// The maximum length of a line that is kept whole: 1 MiB. The limit stops a container that never ends its
-/// line from filling the memory.
+/// The maximum length of a line that is kept whole: 1 MiB. Without a maximum, a container that never ends its
+/// line would fill the memory.
 const LINE_MAX: usize = 1024 * 1024;
 
 /// A line, as the container wrote it.
@@ -42,13 +42,13 @@ pub(crate) struct Line {
     /// The length, in bytes, of the whole line without its ending. It is greater than the length of `bytes`
     /// if the line was cut.
     pub(crate) length: usize,
-    /// True if the end of the line was seen. Otherwise the log ended within the line, and the rest may come
-    /// later.
+    /// True if the end of the line was seen. Otherwise the log ended within the line, and the rest possibly
+    /// comes later.
     pub(crate) ended: bool,
 }
 
 impl Line {
-    /// Returns whether the line was longer than the limit, so that its end was cut off.
+    /// Returns whether the end of the line was cut off because the line was too long.
     pub(crate) fn is_cut(&self) -> bool {
         self.bytes.len() < self.length
     }
@@ -80,8 +80,8 @@ impl LineJoiner {
         Self { max_line, ..Self::new(framing, Dialect::Docker, LongLines::unlimited()) }
     }
 
-    /// Takes a piece, and passes each line that the piece closes to `out`. A piece may close the previous
-    /// line, its own line, both or neither.
+    /// Takes a piece, and passes each line that the piece closes to `out`. A piece can close the previous
+    /// line, its own line, both lines, or no line.
     pub(crate) fn push(&mut self, piece: Piece, out: &mut impl FnMut(Line)) {
         let Self { framing, dialect, max_line, .. } = *self;
         let (budget, slot) = match piece.stream {
@@ -92,7 +92,7 @@ impl LineJoiner {
             out(other.close(framing, true));
         }
         let has_newline = piece.bytes.ends_with(b"\n");
-        // The pieces of a terminal and of Podman may end anywhere, so a short piece does not end its line.
+        // The pieces of a terminal and of Podman can end anywhere, so a short piece does not end its line.
         let may_be_short = framing == Framing::Terminal || dialect == Dialect::Podman;
         let is_last = has_newline || (!may_be_short && piece.bytes.len() < PIECE_LENGTH);
         match slot.take() {
@@ -164,8 +164,8 @@ struct OpenLine {
     kept: GrowingLine,
     /// The number of bytes of the line that have been seen, kept or not.
     length: usize,
-    /// The last two bytes of the line. They are needed because the ending may be split between two pieces, or
-    /// may lie after the kept bytes.
+    /// The last two bytes of the line. They are needed because the ending can be split between two pieces, or
+    /// can lie behind the kept bytes.
     last_two: [u8; 2],
 }
 

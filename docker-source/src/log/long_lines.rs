@@ -1,15 +1,15 @@
 //! Limits the memory that the long lines of all containers share.
 //!
-//! A container may leave a line open for ever, on each of its streams. Therefore only the beginning of a line
-//! is kept, unless there is room for more in a budget that all lines share. A line for which there is no room
-//! is cut.
+//! A container can leave a line open for ever, on each of its streams. Therefore only the first 64 KiB of a
+//! line are always kept. The bytes behind them take room in a budget that all lines share. If the budget has
+//! no room left, the line is cut.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The number of bytes that are kept of every line: 64 KiB.
+/// The length of the beginning of a line that is always kept: 64 KiB.
 pub(crate) const ALWAYS_KEPT: usize = 64 * 1024;
 
 /// A budget for the bytes of lines behind the first 64 KiB.
@@ -23,7 +23,7 @@ impl LongLines {
         Self { free: Arc::new(Semaphore::new(bytes)) }
     }
 
-    /// Returns a budget that never ends.
+    /// Returns a budget that is never used up.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn unlimited() -> Self {
         Self::new(Semaphore::MAX_PERMITS)
@@ -61,7 +61,7 @@ impl GrowingLine {
         self.bytes.extend_from_slice(bytes.get(..room).unwrap_or_default());
     }
 
-    /// Makes room for a line of `length` bytes. Returns whether the budget has enough bytes for it.
+    /// Makes room for a line of `length` bytes. Returns whether the budget has enough bytes for the line.
     fn grow(&mut self, length: usize, budget: &LongLines) -> bool {
         let capacity = self.bytes.capacity();
         if length <= capacity {
@@ -79,7 +79,7 @@ impl GrowingLine {
         is_enough
     }
 
-    /// Takes this number of bytes from the budget. Returns whether the budget has enough bytes.
+    /// Takes `bytes` bytes from the budget. Returns `false` and takes none if the budget has too few bytes.
     fn claim(&mut self, bytes: usize, budget: &LongLines) -> bool {
         let Ok(bytes) = u32::try_from(bytes) else { return false };
         let Ok(more) = Arc::clone(&budget.free).try_acquire_many_owned(bytes) else { return false };

@@ -9,7 +9,7 @@ use super::stream::LogStream;
 ///
 /// Docker stores a longer line as pieces of exactly this length and a last piece with the rest. All pieces
 /// carry the stamp of the first piece. The `json-file` driver replaces each byte that is not UTF-8 by the
-/// three bytes of U+FFFD, so a piece may be up to three times as long. No driver shortens a piece.
+/// three bytes of U+FFFD, so a piece can become up to three times as long. No driver shortens a piece.
 pub(crate) const PIECE_LENGTH: usize = 16 * 1024;
 
 /// A record of the Engine: a line, or a piece of a long line.
@@ -20,6 +20,6 @@ pub(crate) struct Piece {
     pub(crate) time: Timestamp,
     /// The bytes that the container wrote, including the newline that ends a line.
     ///
-    /// They are a copy: a slice of the read buffer would keep all of that buffer in memory.
+    /// These bytes are a copy: a slice of the read buffer would keep all of that buffer in memory.
     pub(crate) bytes: Bytes,
 }

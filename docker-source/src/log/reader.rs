@@ -13,8 +13,8 @@ use super::long_lines::LongLines;
 use crate::clock;
 use crate::dialect::Dialect;
 
-/// The time by which a stamp may be later than the estimate of the Engine's clock. The estimate may be
-/// inexact.
+/// The time by which a stamp in the middle of a text can be later than the estimate of the Engine's clock. A
+/// tolerance is needed because the estimate is not exact.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// Decodes one response: detects its framing, splits it into pieces, and joins them into lines.
@@ -23,7 +23,7 @@ pub(crate) struct LogReader {
     content_type: Option<String>,
     has_terminal: Option<bool>,
     input: BytesMut,
-    /// The latest time at which a stamp in the middle of a terminal's text is recognized.
+    /// The latest time that a stamp in the middle of a terminal's text can have.
     latest: Timestamp,
     dialect: Dialect,
     budget: LongLines,

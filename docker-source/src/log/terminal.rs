@@ -2,22 +2,23 @@
 //!
 //! Only the text shows where a record ends, and a record is not always a line:
 //!
-//! * A newline ends a record. (A terminal writes `\r\n`; the joiner cuts the `\r` off.)
-//! * A line over 16 KiB is several records. After 16,384 bytes of the line, *the same stamp* stands in the
-//!   middle of it. The distance is longer where `json-file` has replaced bytes that are not UTF-8.
-//! * The `local` driver omits the newline of the last record of such a line. Then the *later stamp* of the
-//!   next line directly follows the `\r` of that record.
+//! * A newline ends a record. (A terminal writes `\r\n`. The `\r` is cut off when records become lines.)
+//! * A line over 16 KiB is several records. *The same stamp* stands in front of each of these records. Each
+//!   of them except the last has 16,384 bytes, or more if `json-file` has replaced bytes that are not UTF-8.
+//! * The `local` driver omits the newline of the last record of a line over 16 KiB. Then the *later stamp* of
+//!   the next line directly follows the `\r` of that record.
 //!
-//! A line may hold text that looks like a stamp. The decoder looks for the same stamp only beyond 16,384
+//! A line can contain text that looks like a stamp. The decoder looks for the same stamp only beyond 16,384
 //! bytes, and for a later stamp only behind a `\r` in the last record of a long line. A later stamp must also
 //! not be later than the Engine's clock. Otherwise, a container could forge stamps of any year.
 //!
-//! Podman ends a record wherever a read of the terminal's output ended. Therefore *any later stamp* may stand
-//! anywhere in a line except at its start. A stamp of Podman cannot be distinguished from a stamp that the
-//! container wrote there.
+//! Podman ends a record wherever a read of the terminal's output ended. Therefore *an equal or later stamp*
+//! can stand anywhere in a line except at its start. A stamp of Podman cannot be distinguished from a stamp
+//! that the container wrote there.
 //!
-//! One case is ambiguous with Docker. When a container ends without a newline and is started again, the stamp
-//! of its next line directly follows the last line. The two lines are read as one line.
+//! One case is ambiguous with Docker. If the output of a container ends without a newline and the container
+//! is started again, the stamp of the next line directly follows the last line. The two lines are read as one
+//! line.
 
 use bytes::{Buf, Bytes, BytesMut};
 use gelf_core::Timestamp;
@@ -32,13 +33,13 @@ use crate::dialect::Dialect;
 /// The number of bytes that are searched for the end of a record before a part of the record is emitted: 64
 /// KiB.
 ///
-/// A record has at most three times [`PIECE_LENGTH`] = 49,152 bytes, unless the Engine does not split lines.
-/// The limit bounds the memory that one line without an end can take.
+/// If the Engine splits lines, a record has at most three times [`PIECE_LENGTH`], which is 49,152 bytes. If
+/// it does not split lines, this window limits the memory that a line without an end can take.
 const WINDOW: usize = 64 * 1024;
 
-/// The number of bytes at the end of the window that are kept when a part is emitted. They are searched again
-/// when more bytes have arrived. A `\r` and a stamp together are shorter, so a stamp that is cut at the end
-/// of the window is still found.
+/// The number of bytes at the end of the window that are kept when a part is emitted. These bytes are
+/// searched again when more bytes have arrived. A `\r` and a stamp together are shorter than 64 bytes, so a
+/// stamp that is cut at the end of the window is still found.
 const OVERLAP: usize = 64;
 
 /// The length of the date in front of the `T` of a stamp.
@@ -49,7 +50,7 @@ pub(crate) struct TerminalDecoder {
     state: State,
     /// The stamp of the current record, space included.
     stamp: Vec<u8>,
-    /// The latest time of a stamp in the middle of a text, if there is a limit.
+    /// The latest time that a stamp in the middle of a text can have. `None` if it can have any time.
     latest: Option<Timestamp>,
     dialect: Dialect,
 }
@@ -144,7 +145,7 @@ fn take(input: &mut BytesMut, time: Timestamp, length: usize) -> Piece {
 #[derive(Debug)]
 struct Record {
     time: Timestamp,
-    /// True unless this is the first record of its line.
+    /// True if an earlier record of the same line precedes this record.
     continues: bool,
     /// The number of bytes of this record that have been emitted.
     emitted: usize,

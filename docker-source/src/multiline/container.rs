@@ -18,8 +18,8 @@ const VARIABLE: &str = "LOGSPOUT_MULTILINE";
 /// Returns the rule for the lines of a container, or `None` if its lines are not joined.
 ///
 /// `default` is the rule for containers that ask for no other rule. `is_enabled` tells whether `default`
-/// applies to containers that ask for nothing, like Logspout's `MULTILINE_ENABLE_DEFAULT`. The first of the
-/// following settings that the container has decides:
+/// applies to containers that ask for nothing, like Logspout's `MULTILINE_ENABLE_DEFAULT`. A container asks
+/// with one of the following settings. If it has several of them, only the first counts:
 ///
 /// 1. the label `gelf.multiline`: the name of a [`Preset`], or `off`,
 /// 2. the label `gelf.multiline.pattern`: a [pattern](Rule::pattern); the label `gelf.multiline.match` tells
@@ -65,7 +65,7 @@ pub fn container_rule(
     Ok(default.filter(|_| is_enabled).cloned())
 }
 
-/// The error for a label of a container that cannot be used.
+/// The error for an invalid label of a container.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidLabel {

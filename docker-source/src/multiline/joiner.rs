@@ -14,11 +14,11 @@ use crate::log::LogStream;
 use crate::record::Record;
 
 /// The maximum number of open messages: 1,024, which is enough for both streams of 512 containers that all
-/// write at once. If more messages are open, the message whose last line is the oldest ends.
+/// write at once. If more messages are open, the message with the oldest last line is completed.
 const MAX_OPEN: usize = 1024;
-/// The maximum memory of all open messages: 8 MiB. Records may take twice as much memory before a
-/// [`Source`](crate::Source) stops reading, so open messages alone never stop the reading. If the open
-/// messages take more than the maximum, the message whose last line is the oldest ends.
+/// The maximum memory of all open messages: 8 MiB. A [`Source`](crate::Source) stops reading only when its
+/// records take twice as much memory, so open messages alone never stop the reading. If the open messages
+/// take more than the maximum, the message with the oldest last line is completed.
 const MAX_OPEN_BYTES: usize = 8 * 1024 * 1024;
 /// The tolerance for the difference between the stamps of two lines of a message, in addition to the idle
 /// time. Podman's stamps have whole seconds.
@@ -28,13 +28,15 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 ///
 /// A message ends when
 ///
-/// * the rule says that a line begins the next message, or that a line is the last one,
-/// * no line has continued it for [`flush_after`](JoinOptions::flush_after) by the caller's clock, or for
-///   this time plus one second by the stamps of the lines,
-/// * it has reached the maximum number of lines or bytes; the lines that follow are a further message,
+/// * the rule says that a line begins the next message, or that a line is the last line of the message,
+/// * no line has continued the message for [`flush_after`](JoinOptions::flush_after) by the caller's clock,
+///   or for this time plus one second by the stamps of the lines,
+/// * the message has reached the maximum number of lines or bytes; the lines that follow become the next
+///   message,
 /// * a line was cut or is unfinished,
 /// * the caller [flushes](Self::flush),
-/// * more than 1,024 messages, or 8 MiB of them, are open, and its last line is the oldest.
+/// * more than 1,024 messages are open, or the open messages take more than 8 MiB, and the message has the
+///   oldest last line.
 ///
 /// No line is ever left out. Completed messages wait in a queue until the caller takes them.
 ///
@@ -84,7 +86,7 @@ struct Open<T> {
     /// The offset of the last line in the text.
     last_line: usize,
     last_stamp: Timestamp,
-    /// The time at which the message is idle for long enough.
+    /// The time at which the message is completed if no further line continues it.
     due: Instant,
     turn: u64,
 }
@@ -171,8 +173,8 @@ impl<T> MultilineJoiner<T> {
         }
     }
 
-    /// Moves the due time of all open messages by a time in which the caller took no lines. In that time,
-    /// lines that continue the messages may have waited.
+    /// Moves the due time of all open messages by a time in which the caller took no lines. Lines that
+    /// continue the messages possibly waited during that time.
     pub fn delay(&mut self, by: Duration) {
         self.open.values_mut().for_each(|open| open.due += by);
     }

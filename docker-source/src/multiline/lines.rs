@@ -9,7 +9,8 @@ use crate::gelf::GelfFormatter;
 use crate::position::Position;
 use crate::record::Record;
 
-/// A message that consists of one line or of several joined lines. Each line has a ticket from the caller.
+/// A message that consists of one line or of several joined lines. Each line has a ticket: a value that the
+/// caller attached to the line.
 #[derive(Clone, Debug)]
 pub struct JoinedLines<T> {
     record: Arc<Record>,
@@ -50,7 +51,7 @@ impl<T> JoinedLines<T> {
         self.joined.as_ref().map_or_else(|| self.record.bytes(), |joined| &joined.text)
     }
 
-    /// Returns the place of the last line in the log. The place of the first line is that of the
+    /// Returns the place of the last line in the log. For the place of the first line, use the
     /// [record](Self::record).
     pub fn last_position(&self) -> Position {
         self.joined.as_ref().map_or_else(|| self.record.position(), |joined| joined.last.clone())

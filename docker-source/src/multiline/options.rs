@@ -18,12 +18,12 @@ pub struct JoinOptions {
     pub separator: String,
     /// The time after which a message ends if no line continues it. The default is 500 ms, as in Logspout.
     pub flush_after: Duration,
-    /// The maximum number of lines of a message. Further lines are a further message. The default is 2,048: a
-    /// JVM prints up to 1,024 frames of an exception, so there is room for an exception and its cause.
+    /// The maximum number of lines of a message. Further lines become the next message. The default is 2,048:
+    /// a JVM prints up to 1,024 frames of an exception, so there is room for an exception and its cause.
     pub max_lines: usize,
-    /// The maximum number of bytes of a message of several lines. Further lines are a further message. The
-    /// default is 128 KiB: a message over UDP has at most 128 datagrams, which hold 176 KiB. The rest is room
-    /// for escapes and fields, in case the message is not compressed.
+    /// The maximum number of bytes of a message of several lines. Further lines become the next message. The
+    /// default is 128 KiB: a message over UDP has at most 128 datagrams, which hold 176 KiB. The remaining
+    /// 48 KiB are room for escapes and fields, in case the message is not compressed.
     pub max_bytes: usize,
 }
 

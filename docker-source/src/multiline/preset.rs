@@ -1,7 +1,7 @@
 //! Presets for the stack traces of programming languages.
 //!
-//! The decisions are written by hand and not as regular expressions. Most lines begin a message, and the
-//! first byte and a few prefixes of such a line are enough for the decision.
+//! Hand-written code, instead of regular expressions, decides whether a line continues a message. Most lines
+//! begin a message, and the code decides this from the first byte and a few prefixes of the line.
 
 mod compiled;
 mod scripts;
@@ -55,7 +55,7 @@ pub(super) enum TraceState {
     /// No part of a stack trace was seen.
     #[default]
     Plain,
-    /// A line that announces a stack trace, or a part of it, was seen.
+    /// A line that announces a stack trace, or a part of a stack trace, was seen.
     Announced,
     /// The source line of the error was seen, behind an announcement.
     Source,

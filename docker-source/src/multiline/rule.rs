@@ -9,8 +9,8 @@ use super::preset::{Preset, TraceState};
 
 /// The maximum length of a pattern in bytes.
 const MAX_PATTERN_BYTES: usize = 1024;
-/// The maximum memory of a compiled pattern in bytes, and the maximum memory of a search with it. A label may
-/// hold a pattern such as `(.{99}){99}`.
+/// The maximum memory of a compiled pattern, in bytes. A search with the pattern has the same maximum. The
+/// maximum is needed because a label can contain a pattern such as `(.{99}){99}`.
 const MAX_COMPILED_BYTES: usize = 128 * 1024;
 
 /// A rule that decides which lines belong together.
@@ -37,9 +37,9 @@ impl Rule {
 
     /// Creates a rule from a regular expression, as in Logspout's `MULTILINE_PATTERN` and `MULTILINE_MATCH`.
     ///
-    /// The syntax is that of RE2, which Go uses. As in Go, `\s`, `\d`, `\w` and `\b` mean ASCII characters. A
-    /// class of characters beyond ASCII, such as `\pL` or `[é]`, is refused. The pattern matches anywhere in
-    /// the line unless it begins with `^`.
+    /// The pattern has the syntax of RE2, as in Go. As in Go, `\s`, `\d`, `\w` and `\b` mean ASCII
+    /// characters. A class of characters beyond ASCII, such as `\pL` or `[é]`, is refused. The pattern
+    /// matches anywhere in the line unless the pattern begins with `^`.
     ///
     /// # Errors
     /// Returns [`InvalidPattern`] if the pattern has an error, is longer than 1 KiB, or takes more than
@@ -86,7 +86,7 @@ impl Rule {
         }
     }
 
-    /// Returns whether the line is the last one of its message.
+    /// Returns whether the line is the last line of its message.
     pub(super) fn ends(&self, line: &[u8]) -> bool {
         match &self.0 {
             Kind::Pattern { regex, matches: Match::Last } => regex.is_match(line),
@@ -96,7 +96,7 @@ impl Rule {
     }
 }
 
-/// Writes the preset, or the lines that the pattern matches and the pattern: `java`, `nonfirst ^\s`.
+/// Writes the name of the preset, such as `java`, or the [`Match`] and the pattern, such as `nonfirst ^\s`.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -106,7 +106,8 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Returns the last line of the error's text, which has the reason. The lines before it show the pattern.
+/// Returns the last line of the error's text. This line has the reason, and the lines before it show the
+/// pattern.
 fn reason(error: &regex::Error) -> String {
     match error {
         regex::Error::CompiledTooBig(_) => {

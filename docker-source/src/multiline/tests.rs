@@ -15,7 +15,7 @@ use crate::redact::Redaction;
 
 const IDLE: Duration = Duration::from_millis(500);
 
-/// A joiner with the lines of one container. The tickets are the numbers of the lines, and the test moves the
+/// A joiner with the lines of one container. The tickets are the numbers of the lines, and the test sets the
 /// time.
 struct Lines {
     container: Arc<Container>,
@@ -64,8 +64,8 @@ fn pattern(pattern: &str, matches: Match) -> Rule {
     Rule::pattern(pattern, matches).unwrap()
 }
 
-/// Each file has the output of one program. `+ ` marks the first line of a message, and `| ` a line that
-/// continues it.
+/// Each file has the output of programs in one language. `+ ` marks the first line of a message, and `| `
+/// marks a line that continues the message.
 #[test]
 fn each_preset_joins_the_stack_traces_of_its_language_and_no_other_lines() {
     let files = [
@@ -110,7 +110,7 @@ fn colours_in_front_of_a_line_do_not_hide_a_frame() {
     assert_eq!(lines.all().len(), 2);
 }
 
-/// The rows of Logspout's test of its multiline adapter.
+/// The cases are the rows of Logspout's test of its multiline adapter.
 #[test]
 fn the_four_matches_of_logspout_group_lines_as_logspout_does() {
     let cases: [(Match, &str, &[&str], &[&str]); 5] = [
@@ -177,7 +177,7 @@ fn a_line_behind_the_idle_time_begins_a_message_although_the_timer_was_not_serve
     lines.now += IDLE;
     lines.write(" b");
     assert_eq!(lines.completed(), ["a"]);
-    // Lines that were written long ago are read at once.
+    // These lines were written long ago, and all of them are read at the same time. Their stamps decide.
     let at = |second| Timestamp::from_unix(second, 0).unwrap();
     lines.push(lines.line(" c").time(at(1)));
     lines.push(lines.line(" d").time(at(2)));
@@ -369,7 +369,7 @@ fn a_pattern_that_is_wrong_or_takes_too_much_memory_is_refused_with_its_reason()
     {
         Rule::pattern(text, Match::First).unwrap();
     }
-    // A no-break space is no white space in Go.
+    // In Go, `\s` does not match a no-break space.
     let nonfirst = Rule::pattern(r"^\s", Match::NonFirst).unwrap();
     let mut lines = Lines::new(nonfirst);
     ["a", "\u{a0}b"].iter().for_each(|line| lines.write(line));

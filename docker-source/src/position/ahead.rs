@@ -1,4 +1,5 @@
-//! Keeps the settled lines in front of which lines may be missing.
+//! Keeps the settled lines in front of which lines may be missing. A line is settled once it is delivered or
+//! given up for good. A proof is a request that shows that a stream has omitted no line.
 
 use std::collections::BTreeSet;
 
@@ -7,9 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::log::LogStream;
 
-/// The maximum number of lines of one container that are kept. They take about 1 MiB. A stream brings more
-/// lines between two proofs only if a fast log is not read by windows. The next source reads the lines beyond
-/// the maximum again.
+/// The maximum number of lines of one container that are kept. These lines take about 1 MiB. A stream brings
+/// more lines between two proofs only if it follows a fast log. A source that resumes later reads the lines
+/// beyond the maximum again.
 const AHEAD_MAX: usize = 65_536;
 
 /// The settled lines that a stream of the log has brought since the last proof. The stream may have omitted
@@ -46,14 +47,14 @@ impl Ahead {
         self.of(stream).0.last().map(|nanos| Timestamp::from_unix_nanos(*nanos))
     }
 
-    /// Removes the lines of a stream whose stamps are not later than `time`. A window calls this for each of its
-    /// lines, so the cost does not depend on the number of lines that are kept.
+    /// Removes the lines of a stream whose stamps are not later than `time`. This method is called for many
+    /// lines in a row. Most calls remove nothing and return early.
     pub(crate) fn remove_up_to(&mut self, stream: LogStream, time: Timestamp) {
         let stamps = &mut self.of_mut(stream).0;
         if stamps.first().is_none_or(|first| Timestamp::from_unix_nanos(*first) > time) {
             return;
         }
-        // No stamp that is kept is later than a time that is out of range.
+        // At this point, a time that is out of range is later than all stamps that are kept.
         *stamps = match nanos(time).and_then(|nanos| nanos.checked_add(1)) {
             Some(next) => stamps.split_off(&next),
             None => BTreeSet::new(),
@@ -75,8 +76,8 @@ impl Ahead {
     }
 }
 
-/// Stamps in nanoseconds since 1970. They are serialized as the first stamp and the step from each stamp to
-/// the next.
+/// Stamps in nanoseconds since 1970. The serialized form has the first stamp, then the step from each stamp
+/// to the next stamp.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 struct Stamps(BTreeSet<i64>);
 
@@ -106,7 +107,7 @@ impl<'de> Deserialize<'de> for Stamps {
     }
 }
 
-/// Returns the stamp in nanoseconds since 1970, or `None` if their number is out of range.
+/// Returns the stamp in nanoseconds since 1970, or `None` if the number does not fit into an `i64`.
 fn nanos(time: Timestamp) -> Option<i64> {
     let (seconds, nanos) = time.as_unix();
     seconds.checked_mul(1_000_000_000)?.checked_add(i64::from(nanos))

@@ -83,7 +83,7 @@ impl RecordBuilder {
         self
     }
 
-    /// Returns the record. It counts against no budget.
+    /// Returns the record. The record does not count against the memory budget of a source.
     pub fn build(self) -> Record {
         let Self { container, line, earlier, gap } = self;
         let position = LinePosition { time: line.time, earlier, open_length: None };

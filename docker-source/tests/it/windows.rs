@@ -274,7 +274,8 @@ async fn a_source_that_is_stopped_reads_the_lines_that_a_stream_has_omitted_or_n
         assert_eq!(rest, [numbers(2..5), numbers(7..9)].concat());
         assert!(source.next().await.unwrap().is_none());
         let windows_after = [other, quiet].map(|log| log.count(RequestKind::Tail));
-        assert_eq!([windows_after[0] - windows[0], windows_after[1] - windows[1]], [1, 0]);
+        // The window that the stop causes follows one that was requested before the stop.
+        assert_eq!([windows_after[0] - windows[0], windows_after[1] - windows[1]], [2, 0]);
     }
 }
 
@@ -287,7 +288,7 @@ async fn a_source_that_is_stopped_before_it_has_caught_up_reads_up_to_the_presen
         let start = Start::At(Positions::from_time(Timestamp::from_unix_nanos(simulated_engine::START)));
         write(&web, 0..5000);
         for read in [0, 1, 2000] {
-            // The first list of the containers has not arrived yet.
+            // If nothing was read, the first list of the containers has not arrived yet.
             let mut source = builder(&engine).start(start.clone()).connect().await.unwrap();
             let mut lines = texts(&mut source, read).await;
             source.stop();
@@ -295,7 +296,39 @@ async fn a_source_that_is_stopped_before_it_has_caught_up_reads_up_to_the_presen
             assert_eq!(lines, numbers(0..5000));
             assert_nothing_left(&mut source).await;
         }
+        // The container goes on while the source reads what was written before it connected.
+        let mut source = builder(&engine).start(start.clone()).connect().await.unwrap();
+        let mut lines = texts(&mut source, 1).await;
+        sleep(Duration::from_secs(2)).await;
+        write(&web, 5000..5100);
+        lines.extend(texts(&mut source, 4999).await);
+        source.stop();
+        lines.extend(texts(&mut source, 100).await);
+        assert_eq!(lines, numbers(0..5100));
+        assert_nothing_left(&mut source).await;
+        assert_eq!(source.stats().snapshot().total.unread_logs, 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_that_are_not_read_up_to_the_present_within_4_s_of_the_stop_are_counted() {
+    let engine = engine(Options::docker_20_10()).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let start = Start::At(Positions::from_time(Timestamp::from_unix_nanos(simulated_engine::START)));
+    write(&web, 0..5000);
+    let mut source = builder(&engine).start(start).connect().await.unwrap();
+    assert_eq!(texts(&mut source, 1).await, numbers(0..1));
+    let stats = source.stats();
+    source.stop();
+    // The lines are not taken meanwhile.
+    sleep(Duration::from_secs(5)).await;
+    let mut read = 1;
+    while source.next().await.unwrap().is_some() {
+        read += 1;
+    }
+    assert!(read < 5000, "{read}");
+    assert_eq!(stats.snapshot().total.unread_logs, 1);
 }
 
 #[tokio::test(start_paused = true)]

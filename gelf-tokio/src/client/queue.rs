@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem::take;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -42,6 +43,10 @@ const MIN_UNREAD_RECEIPTS: usize = 65_536;
 pub(crate) struct Queue<R> {
     options: QueueOptions,
     state: Mutex<State<R>>,
+    /// `true` if a message was refused since there was last room. Changes only while `state` is locked.
+    is_full: AtomicBool,
+    /// Messages that `refuse_if_full` refused.
+    refused_unmade: AtomicU64,
     /// Wakes the driver when a message waits, or when no further message can come.
     work: Notify,
     /// Wakes the driver when the queue is closed or aborted.
@@ -106,6 +111,8 @@ impl<R> Queue<R> {
         Self {
             options,
             state: Mutex::new(state),
+            is_full: AtomicBool::new(false),
+            refused_unmade: AtomicU64::new(0),
             work: Notify::new(),
             ending: Notify::new(),
             room: Notify::new(),
@@ -137,7 +144,10 @@ impl<R> Queue<R> {
 
     pub(crate) fn stats(&self) -> ClientStats {
         let state = self.state();
-        ClientStats { waiting: state.waiting.len(), in_flight: state.in_flight, ..state.stats }
+        let mut stats =
+            ClientStats { waiting: state.waiting.len(), in_flight: state.in_flight, ..state.stats };
+        stats.not_queued.full += self.refused_unmade.load(Ordering::Relaxed);
+        stats
     }
 
     /// Changes the counters that the driver keeps.
@@ -197,6 +207,9 @@ impl<R> Queue<R> {
         let mut guard = self.state();
         let state = &mut *guard;
         if let Err(reason) = state.make_room(&self.options, payload.len()) {
+            if reason == NotQueuedReason::Full {
+                self.is_full.store(true, Ordering::Relaxed);
+            }
             if !(reason == NotQueuedReason::Full && self.options.when_full == WhenFull::Wait) {
                 state.stats.not_queued.count(reason);
             }
@@ -256,6 +269,16 @@ impl<R> Queue<R> {
         })
     }
 
+    /// Refuses and counts a message that is not made yet, if a message was refused since there was last room.
+    /// Takes no lock.
+    pub(crate) fn refuse_if_full(&self) -> Result<(), NotQueued> {
+        if !self.is_full.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.refused_unmade.fetch_add(1, Ordering::Relaxed);
+        Err(NotQueued { receipt: (), reason: NotQueuedReason::Full })
+    }
+
     /// Counts a message that was not queued, for a reason that [`offer`](Self::offer) does not count.
     pub(crate) fn count_not_queued(&self, reason: NotQueuedReason) {
         self.state().stats.not_queued.count(reason);
@@ -269,7 +292,10 @@ impl<R> Queue<R> {
 
     /// Refuses further messages, and lets the driver run for `within`.
     pub(crate) fn close(&self, within: Duration) {
-        self.state().closing.get_or_insert(within);
+        let mut state = self.state();
+        state.closing.get_or_insert(within);
+        self.is_full.store(false, Ordering::Relaxed);
+        drop(state);
         self.work.notify_one();
         self.ending.notify_one();
         // Senders that wait for room wake up, and find that the queue is closed.
@@ -285,6 +311,7 @@ impl<R> Queue<R> {
     pub(crate) fn abort(&self) {
         let mut guard = self.state();
         guard.is_aborted = true;
+        self.is_full.store(false, Ordering::Relaxed);
         let given_up = guard.give_up();
         Self::release(guard);
         drop(given_up);
@@ -391,6 +418,7 @@ impl<R> Queue<R> {
             state.settle(message, outcome);
         }
         state.oldest_in_flight = in_flight.get(count).map(|message| message.number);
+        self.is_full.store(false, Ordering::Relaxed);
         Self::release(guard);
         // Memory is freed outside of the lock.
         in_flight.drain(..count);
@@ -413,6 +441,7 @@ impl<R> Queue<R> {
             tracing::error!(panicked, "the driver of a client has ended early: nothing more is sent");
         }
         let given_up = state.give_up();
+        self.is_full.store(false, Ordering::Relaxed);
         Self::release(guard);
         drop(given_up);
         // Senders that wait for room wake up, and find that there is no driver.

@@ -53,6 +53,7 @@ pub(crate) struct Destination {
     name: String,
     driver: Driver<LineReceipt>,
     receipts: Receipts<LineReceipt>,
+    tally: Arc<Tally>,
 }
 
 /// Opens the delivery of a route. If the route has a [`Window`], each line waits until the embedded receiver
@@ -60,14 +61,15 @@ pub(crate) struct Destination {
 ///
 /// # Errors
 /// Returns an error if the TLS files are missing or invalid.
-pub(crate) fn open(route: &Route) -> io::Result<(Delivery, Destination, Tally)> {
+pub(crate) fn open(route: &Route) -> io::Result<(Delivery, Destination, Arc<Tally>)> {
     let (client, receipts, driver) = Client::builder(&route.endpoint).build_with_receipts()?;
     let is_udp = matches!(route.endpoint.transport(), Transport::Udp(_));
-    let tally = Tally::new(client.observer(), is_udp);
+    let tally = Arc::new(Tally::new(client.observer(), is_udp));
     if let Some(window) = &route.window {
         window.set_sender(client.observer());
     }
-    let destination = Destination { name: route.to_string(), driver: driver.with_grace(GRACE), receipts };
+    let (name, driver) = (route.to_string(), driver.with_grace(GRACE));
+    let destination = Destination { name, driver, receipts, tally: tally.clone() };
     let formatter = GelfFormatter::new(route.format.clone());
     Ok((
         Delivery { client, formatter, lifter: ContentLifter::default(), window: route.window.clone() },
@@ -115,7 +117,7 @@ impl Delivery {
 impl Destination {
     /// Sends until the [`Delivery`] is dropped and all lines are delivered.
     pub(crate) async fn run(self) {
-        let Self { name, driver, mut receipts } = self;
+        let Self { name, driver, mut receipts, tally } = self;
         let hear = async {
             let mut dropped = DroppedLines::default();
             let mut due = interval(WARN_INTERVAL);
@@ -130,6 +132,7 @@ impl Destination {
                     heard = receipts.recv() => heard,
                 };
                 let Some((line, outcome)) = heard else { break };
+                tally.settled(line.time);
                 match outcome {
                     Outcome::Dropped(DropReason::Ended) => continue,
                     Outcome::Dropped(reason) if is_due_to_line(reason) => dropped.add(&line, reason),

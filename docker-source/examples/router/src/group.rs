@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::deliver::Delivery;
 use crate::failure::Failure;
+use crate::gaps::Gaps;
 use crate::hold_up::{HoldUp, Ticks};
 use crate::lines::LineStage;
 use crate::registry::Removal;
@@ -90,7 +91,7 @@ impl RouteQueue {
 async fn send(lines: &mut LineStage, delivery: &mut Delivery, tally: &Tally) {
     while let Some((message, content)) = lines.first() {
         delivery.send(message, content).await;
-        tally.joined(message.lines() - 1);
+        tally.handed(message.lines());
         lines.pop();
     }
 }
@@ -115,6 +116,8 @@ pub(crate) struct Shared {
 pub(crate) struct Sources {
     stats: Arc<Mutex<Vec<SourceStats>>>,
     unrouted: Arc<AtomicU64>,
+    copies: Arc<AtomicU64>,
+    gaps: Gaps,
 }
 
 /// The counters of one source.
@@ -156,6 +159,36 @@ impl Sources {
     /// route has left its group, its old source still yields lines that only this route selects.
     pub(crate) fn unrouted(&self) -> u64 {
         self.unrouted.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of lines that routes selected in addition to the first route of each line.
+    pub(crate) fn copies(&self) -> u64 {
+        self.copies.load(Ordering::Relaxed)
+    }
+
+    /// Returns the last gaps of all sources.
+    pub(crate) fn gaps(&self) -> &Gaps {
+        &self.gaps
+    }
+
+    /// Counts a line that this number of routes selected.
+    fn routed(&self, takers: u64) {
+        match takers {
+            0 => drop(self.unrouted.fetch_add(1, Ordering::Relaxed)),
+            1 => {}
+            _ => drop(self.copies.fetch_add(takers - 1, Ordering::Relaxed)),
+        }
+    }
+
+    /// Returns the number of lines that were read and not passed on by the sources that no longer read. Their
+    /// routes were removed.
+    pub(crate) fn left_unread(&self) -> u64 {
+        let ended: Vec<_> = {
+            let sources = self.lock();
+            let ended = sources.iter().filter(|source| source.reading.strong_count() == 0);
+            ended.map(|source| source.stats.clone()).collect()
+        };
+        ended.iter().map(|stats| stats.snapshot().total.in_flight).sum()
     }
 
     /// Returns the sum of the counters of all sources.
@@ -321,18 +354,21 @@ async fn until(due: Option<std::time::Instant>) {
 fn route(record: &Arc<Record>, routes: &mut [RouteQueue], shared: &Shared) {
     // All routes count the record before the first route sends it. If the grace period ends while a route
     // sends the record, the record is in flight on all routes.
-    let mut is_taken = false;
+    let mut takers = 0;
     for queue in routes {
         let settlement = queue.progress.read(record);
         if queue.takes(record) {
-            is_taken = true;
-            queue.tally.routed();
+            takers += 1;
+            queue.tally.routed(record.time());
             queue.lines.push(record, settlement, now);
         } else {
             settlement.settle();
         }
     }
-    shared.sources.unrouted.fetch_add(u64::from(!is_taken), Ordering::Relaxed);
+    shared.sources.routed(takers);
+    if let Some(gap) = record.gap() {
+        shared.sources.gaps.add(record.container(), gap);
+    }
 }
 
 /// Sends the completed messages of all routes. Returns false once the grace period is over.

@@ -5,9 +5,10 @@
 //! `answer` has the types of answers. `engine` checks whether the Engine answers, `idle` tries destinations
 //! without a connection, `progress` notices lines that wait, and `health` answers with the problems.
 //! `metrics` answers with all counters, in the format that `exposition` writes. `containers` lists the
-//! containers. `logs` answers with the live tail that `tail` reads: `tail_text` formats its lines,
-//! `tail_buffer` buffers them, and `web_socket` sends them over a WebSocket. `routes` shows and changes the
-//! routes. `time` writes times.
+//! containers. `status` answers with everything that `page` shows in a browser, and `history` keeps the rates
+//! of the last minutes for it. `logs` answers with the live tail that `tail` reads: `tail_text` formats its
+//! lines, `tail_buffer` buffers them, and `web_socket` sends them over a WebSocket. `routes` shows and changes
+//! the routes. `time` writes times.
 
 mod answer;
 mod caller;
@@ -16,13 +17,16 @@ mod dispatch;
 mod engine;
 mod exposition;
 mod health;
+mod history;
 mod idle;
 mod logs;
 mod metrics;
+mod page;
 mod progress;
 mod routes;
 mod serve;
 mod stall;
+mod status;
 mod tail;
 mod tail_buffer;
 mod tail_text;
@@ -30,8 +34,10 @@ mod time;
 mod web_socket;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use docker_source::EngineAddress;
+use docker_source::gelf_core::Timestamp;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -43,6 +49,7 @@ use crate::registry::Registry;
 use crate::routes_folder::RoutesFolder;
 use crate::stop::Stop;
 
+use self::history::History;
 use self::idle::IdleRoutes;
 use self::progress::Progress;
 
@@ -60,6 +67,9 @@ pub(crate) struct Api {
     engine: Condition,
     progress: Progress,
     idle: IdleRoutes,
+    history: History,
+    /// The time at which the API was started.
+    started: Timestamp,
     /// Limits the number of live tails.
     tails: Arc<Semaphore>,
     stop: Stop,
@@ -95,6 +105,8 @@ impl Api {
             engine: Condition::default(),
             progress: Progress::default(),
             idle: IdleRoutes::default(),
+            history: History::default(),
+            started: Timestamp::from(SystemTime::now()),
             tails: Arc::new(Semaphore::new(MAX_TAILS)),
             stop: shared.stop.clone(),
             folder,
@@ -112,6 +124,7 @@ pub(crate) fn start(api: Api) -> JoinSet<()> {
     tasks.spawn(engine::watch(api.address.clone(), api.engine.clone()));
     tasks.spawn(progress::watch(api.clone()));
     tasks.spawn(idle::watch(api.clone()));
+    tasks.spawn(history::watch(api.clone()));
     tasks.spawn(serve::run(api));
     tasks
 }

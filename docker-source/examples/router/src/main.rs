@@ -4,20 +4,26 @@
 //! shows it. `privileges` drops root, and `instance` asks for the id of the machine. `run` connects the
 //! sources of records with the routes. `lines` joins a route's lines into messages, and `deliver` sends the
 //! messages. `settlement` tracks the progress of each route, `state` keeps the positions of the routes across
-//! restarts, and `tally` counts the lines of a route. `registry` has the running routes, `http` shows and
-//! changes them, and `routes_folder` keeps the routes that `http` adds. `condition` notes lasting problems,
-//! `stop` waits for signals, and `print` is the receiver of `--print`. `doctor` examines the host, and `tail`
-//! prints lines without a destination.
+//! restarts, `tally` counts the lines of a route, `account` adds them up, and `gaps` keeps the last gaps.
+//! `registry` has the running routes, `http` shows and changes them, and `routes_folder` keeps the routes
+//! that `http` adds. `condition` notes lasting problems, `stop` waits for signals, and `print` is the receiver
+//! of `--print`. `doctor` examines the host, `tail` prints lines without a destination, `check` asks an agent
+//! for its health, `published` warns of published ports, and `proxy` stands between agents and the Engine.
+//! `client` and `server` speak HTTP.
 
+mod account;
 mod audit;
 mod backlog;
+mod check;
 mod cli;
+mod client;
 mod condition;
 mod config;
 mod deliver;
 mod doctor;
 mod explain;
 mod failure;
+mod gaps;
 mod group;
 mod hold_up;
 mod host;
@@ -29,12 +35,14 @@ mod log_level;
 mod logspout;
 mod print;
 mod privileges;
+mod proxy;
 mod published;
 mod receipt;
 mod registry;
 mod route;
 mod routes_folder;
 mod run;
+mod server;
 mod settlement;
 mod state;
 mod stop;
@@ -56,8 +64,7 @@ fn main() -> ExitCode {
     let options = match cli::parse(std::env::args_os(), |name| std::env::var(name).ok(), read_file) {
         Ok(options) => options,
         Err(cli::Exit::Help(text)) => {
-            // A closed stdout is not an error.
-            let _ = io::stdout().write_all(with_newline(text).as_bytes());
+            print(text);
             return ExitCode::SUCCESS;
         }
         Err(cli::Exit::Usage(usage)) => {
@@ -106,6 +113,9 @@ fn main() -> ExitCode {
     };
     let outcome = match options.task {
         Task::Audit { address, idle } => runtime.block_on(audit::run(address, idle)),
+        Task::Check { address, within, is_liveness } => {
+            runtime.block_on(check::run(address, within, is_liveness, read_file)).map(print)
+        }
         Task::Doctor => runtime.block_on(doctor::run(engine, &options.routes, options.state.as_deref())),
         Task::Explain => {
             let Options { mut routes, variables, warnings, numbers_messages, .. } = options;
@@ -113,11 +123,9 @@ fn main() -> ExitCode {
                 routes.iter_mut().for_each(|route| route.number_messages(0));
             }
             let explained = runtime.block_on(explain::run(engine, &routes, &variables, &warnings));
-            explained.map(|text| {
-                // A closed stdout is not an error.
-                let _ = io::stdout().write_all(text.as_bytes());
-            })
+            explained.map(print)
         }
+        Task::Proxy { listen } => runtime.block_on(proxy::run(engine, listen)),
         Task::Ship => runtime.block_on(run::run(engine, options)),
         Task::Tail { names } => runtime.block_on(tail::run(engine, names)),
     };
@@ -144,6 +152,11 @@ fn with_newline(mut text: String) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Writes a text to stdout. A closed stdout is not an error.
+fn print(text: String) {
+    let _ = io::stdout().write_all(with_newline(text).as_bytes());
 }
 
 /// Writes one line to stderr and returns the exit status.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::account::RouteAccount;
 use crate::deliver::Closer;
 use crate::route::{Route, RouteUri};
 use crate::settlement::RouteProgress;
@@ -61,12 +62,23 @@ struct Inner {
     routes: Mutex<Vec<Entry>>,
     removals: watch::Sender<u64>,
     progress: RouteProgress,
+    removed: Mutex<Removed>,
+}
+
+/// The accounts of the removed routes.
+#[derive(Debug, Default)]
+struct Removed {
+    /// The sum over the routes that have ended.
+    ended: RouteAccount,
+    /// The routes that may still send lines.
+    ending: Vec<Arc<Tally>>,
 }
 
 impl Default for Registry {
     fn default() -> Self {
         let (removals, progress) = (watch::Sender::new(0), RouteProgress::default());
-        Self(Arc::new(Inner { routes: Mutex::default(), removals, progress }))
+        let (routes, removed) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { routes, removals, progress, removed }))
     }
 }
 
@@ -119,11 +131,32 @@ impl Registry {
             index.map(|index| routes.remove(index))
         };
         let Some(entry) = removed else { return false };
+        self.removed().ending.push(entry.route.tally.clone());
         self.progress().remove(&entry.route.name);
         entry.route.removal.0.store(true, Ordering::Release);
         self.0.removals.send_modify(|number| *number += 1);
         tokio::spawn(drain(entry));
         true
+    }
+
+    /// Returns the sum of the accounts of all removed routes.
+    pub(crate) fn removed_account(&self) -> RouteAccount {
+        let Removed { ended, ending } = &mut *self.removed();
+        ending.retain(|tally| {
+            // Nothing else has the tally any more, so its counters are final.
+            let is_final = Arc::strong_count(tally) == 1;
+            if is_final {
+                *ended += RouteAccount::from(&tally.figures());
+            }
+            !is_final
+        });
+        let mut sum = *ended;
+        ending.iter().for_each(|tally| sum += RouteAccount::from(&tally.figures()));
+        sum
+    }
+
+    fn removed(&self) -> MutexGuard<'_, Removed> {
+        self.0.removed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Drops the handles that keep the deliveries running, so that the deliveries end once the readers have

@@ -145,9 +145,20 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     if total.gaps > 0 {
         tracing::warn!("lines may be missing at {} places, which messages have announced", total.gaps);
     }
+    let mut unread = None;
     let is_kept = keeping.finish().await;
     drop(serving);
     routed?;
+    if total.unread_logs > 0 && is_kept {
+        tracing::info!(
+            "logs that were not read up to the present: {}; the next start reads them on",
+            total.unread_logs
+        );
+    } else if total.unread_logs > 0 {
+        // The status tells the next agent to start earlier.
+        unread =
+            Some(format!("{}: the last lines of {} logs were not read", stop.cause(), total.unread_logs));
+    }
     let given_up = finished? + if stop.is_over() { total.in_flight } else { 0 };
     if given_up > 0 && is_kept {
         tracing::info!("{given_up} lines were not delivered; the next start reads them again");
@@ -156,7 +167,10 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     if given_up > 0 {
         return Err(Failure::refused(format!("{}: {given_up} lines were given up", stop.cause())));
     }
-    Ok(())
+    match unread {
+        Some(reason) => Err(Failure::refused(reason)),
+        None => Ok(()),
+    }
 }
 
 /// Returns the epoch of the numbers of messages: the time of the start.
@@ -439,7 +453,7 @@ impl Outputs {
         let name = if route.is_printed() { PRINT.to_owned() } else { route.to_string() };
         let name = self.registry.new_name(name);
         let lines = LineStage::new(&route, self.warned.clone());
-        let (tally, progress) = (Arc::new(tally), SharedProgress::default());
+        let progress = SharedProgress::default();
         self.registry.progress().add(name.clone(), progress.clone());
         let running = RunningRoute {
             id: id.unwrap_or_else(|| self.registry.new_id(route.uri())),

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use docker_source::gelf_core::Timestamp;
 use gelf_tokio::stats::ClientStats;
 use gelf_tokio::{ClientState, Observer};
 
@@ -16,6 +17,11 @@ use crate::receipt::LineReceipt;
 pub(crate) struct Tally {
     routed: AtomicU64,
     joined: AtomicU64,
+    /// Messages that were handed to the client, whether or not the client has queued them.
+    handed: AtomicU64,
+    /// While lines are in flight, a time that is not after the oldest of them, in milliseconds since 1970; 0
+    /// if there is none.
+    waiting_since: AtomicI64,
     client: Observer<LineReceipt>,
     /// True if the transport is UDP, which shows that a line was sent, but never that the line arrived.
     is_udp: bool,
@@ -23,16 +29,39 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn new(client: Observer<LineReceipt>, is_udp: bool) -> Self {
-        Self { routed: AtomicU64::new(0), joined: AtomicU64::new(0), client, is_udp }
+        let (routed, joined, handed) = Default::default();
+        Self { routed, joined, handed, waiting_since: AtomicI64::new(NONE), client, is_udp }
     }
 
-    pub(crate) fn routed(&self) {
+    /// Counts a line with this stamp that the route selects.
+    pub(crate) fn routed(&self, time: Timestamp) {
         self.routed.fetch_add(1, Ordering::Relaxed);
+        if self.waiting_since.load(Ordering::Relaxed) == NONE {
+            self.waiting_since.store(milliseconds(time), Ordering::Relaxed);
+        }
     }
 
-    /// Counts the lines of a message that follow its first line.
-    pub(crate) fn joined(&self, lines: usize) {
-        self.joined.fetch_add(lines as u64, Ordering::Relaxed);
+    /// Counts a message of this number of lines that was handed to the client.
+    pub(crate) fn handed(&self, lines: usize) {
+        self.handed.fetch_add(1, Ordering::Relaxed);
+        self.joined.fetch_add(lines.saturating_sub(1) as u64, Ordering::Relaxed);
+    }
+
+    /// Notes that the line with this stamp is no longer in flight.
+    pub(crate) fn settled(&self, time: Timestamp) {
+        self.waiting_since.fetch_max(milliseconds(time), Ordering::Relaxed);
+    }
+
+    /// Returns the age of the oldest line in flight at the time `now`, in milliseconds, or 0 if no line is in
+    /// flight. The age may be too large by the time between two lines.
+    pub(crate) fn lag(&self, now: Timestamp) -> u64 {
+        if self.in_flight() == 0 {
+            // The next line begins a new time of waiting.
+            self.waiting_since.store(NONE, Ordering::Relaxed);
+            return 0;
+        }
+        let since = self.waiting_since.load(Ordering::Relaxed);
+        u64::try_from(milliseconds(now).saturating_sub(since)).unwrap_or(0)
     }
 
     /// Returns the number of lines that are neither delivered nor dropped.
@@ -55,8 +84,18 @@ impl Tally {
         // `routed` is counted first and read last, so that the sum of the other counters never exceeds it.
         let client = self.client.stats();
         let joined = self.joined.load(Ordering::Relaxed);
-        Figures { client, is_udp: self.is_udp, joined, routed: self.routed.load(Ordering::Acquire) }
+        let handed = self.handed.load(Ordering::Relaxed);
+        Figures { client, is_udp: self.is_udp, joined, handed, routed: self.routed.load(Ordering::Acquire) }
     }
+}
+
+/// The value of [`Tally::waiting_since`] if no line waits.
+const NONE: i64 = 0;
+
+/// Returns the milliseconds since 1970.
+fn milliseconds(time: Timestamp) -> i64 {
+    let (seconds, nanos) = time.as_unix();
+    seconds.saturating_mul(1000).saturating_add(i64::from(nanos / 1_000_000))
 }
 
 impl fmt::Display for Tally {
@@ -69,11 +108,19 @@ impl fmt::Display for Tally {
 pub(crate) struct Figures {
     pub(crate) routed: u64,
     pub(crate) joined: u64,
+    /// Messages that were handed to the client.
+    pub(crate) handed: u64,
     pub(crate) client: ClientStats,
     is_udp: bool,
 }
 
 impl Figures {
+    /// Returns the figures of a route that has handed these messages of one line to its client.
+    #[cfg(test)]
+    pub(crate) fn of(routed: u64, handed: u64, client: ClientStats) -> Self {
+        Self { routed, joined: 0, handed, client, is_udp: false }
+    }
+
     /// Returns the number of messages that wait for the destination. A line whose message may still be
     /// continued by further lines is in flight, but does not wait for the destination.
     pub(crate) fn waiting(&self) -> u64 {
@@ -85,7 +132,15 @@ impl Figures {
         self.client.delivered() + self.dropped() + self.joined
     }
 
-    fn dropped(&self) -> u64 {
+    /// Returns the number of lines in flight as their holders count them: the lines that were not handed to the
+    /// client, and the messages of the client. This is [`in_flight`](Self::in_flight), unless a line was lost
+    /// on the way.
+    pub(crate) fn held(&self) -> u64 {
+        self.routed.saturating_sub(self.joined + self.handed) + self.waiting()
+    }
+
+    /// Returns the number of dropped lines.
+    pub(crate) fn dropped(&self) -> u64 {
         self.client.dropped.total() + self.client.not_queued.total()
     }
 
@@ -131,13 +186,23 @@ mod tests {
         client.sent = 3;
         client.dropped.refused = 2;
         client.dropped.too_large = 1;
-        let figures = Figures { routed: 10, joined: 0, client, is_udp: true };
+        let figures = Figures { routed: 10, joined: 0, handed: 6, client, is_udp: true };
         // The lines in flight are part of open messages.
-        assert_eq!((figures.in_flight(), figures.waiting()), (4, 0));
+        assert_eq!((figures.in_flight(), figures.held(), figures.waiting()), (4, 4, 0));
         assert_eq!(
             figures.to_string(),
             "10 lines routed = 3 sent + 2 dropped as refused + 1 dropped as too large + 4 in flight"
         );
+    }
+
+    #[test]
+    fn a_line_that_is_lost_between_the_route_and_its_client_is_not_held() {
+        let mut client = ClientStats::default();
+        client.sent = 3;
+        client.waiting = 2;
+        let figures = Figures { routed: 10, joined: 1, handed: 6, client, is_udp: true };
+        // Three lines are part of open messages, two wait, and one message that was handed over is nowhere.
+        assert_eq!((figures.in_flight(), figures.held()), (6, 5));
     }
 
     #[test]
@@ -149,7 +214,7 @@ mod tests {
         client.dropped.rejected = 2;
         client.dropped.system = 3;
         client.not_queued.full = 4;
-        let figures = Figures { routed: 21, joined: 2, client, is_udp: false };
+        let figures = Figures { routed: 21, joined: 2, handed: 18, client, is_udp: false };
         assert_eq!(
             figures.to_string(),
             "21 lines routed = 8 delivered + 0 dropped as refused + 0 dropped as too large + 5 dropped for a full queue \

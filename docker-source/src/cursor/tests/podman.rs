@@ -30,7 +30,7 @@ fn lines_that_podmans_stream_omitted_are_new_in_the_next_request() {
     let new = [false, true, false, true, false, true, true, false, true];
     assert_eq!(podman(&mut cursor, whole), new);
     assert_eq!(podman(&mut cursor, whole), [false; 9]);
-    // Another source goes on behind all of these lines.
+    // A source that resumes from this position goes on behind all of these lines.
     let place = cursor.place(&line(Stdout, 5 * SECOND, "e"), None, at(0), Origin::Unprovable);
     let resumed = LogPosition { stdout: Some(place.line), ..LogPosition::from_time(place.since) };
     let mut other = Cursor::resumed(&resumed);

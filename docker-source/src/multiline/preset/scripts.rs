@@ -97,7 +97,7 @@ pub(super) fn node(line: &[u8], state: TraceState, last: &[u8]) -> Option<TraceS
         "From previous event:",
     ];
     match state {
-        // The source line is as it stands in the file, indented or not.
+        // The source line is printed as it is in the file, so it can be indented.
         TraceState::Announced => Some(TraceState::Source),
         TraceState::Source if line.trim_ascii().iter().all(|byte| *byte == b'^') => Some(TraceState::Caret),
         TraceState::Caret => Some(TraceState::Frames),

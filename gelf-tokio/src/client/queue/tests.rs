@@ -58,6 +58,29 @@ fn with_drop_newest_a_message_beyond_the_maximum_of_messages_or_bytes_is_refused
 }
 
 #[test]
+fn a_message_that_is_not_made_yet_is_refused_from_the_first_refusal_until_there_is_room() {
+    let queue = queue(2, 1000, WhenFull::Wait);
+    let is_refused = || queue.refuse_if_full().is_err();
+    fill(&queue, 1, 0..2);
+    assert!(!is_refused());
+    assert_eq!(offer(&queue, 1, 2), Err(NotQueuedReason::Full));
+    assert!(is_refused() && is_refused());
+    let mut in_flight = VecDeque::new();
+    queue.take(&mut in_flight, 1, 1000);
+    assert!(is_refused());
+    queue.settle(&mut in_flight, 1, Outcome::Sent);
+    assert!(!is_refused());
+    fill(&queue, 1, 3..4);
+    assert_eq!(offer(&queue, 1, 4), Err(NotQueuedReason::Full));
+    assert!(is_refused());
+    queue.close(Duration::ZERO);
+    // The refusal by `offer` has the right reason.
+    assert!(!is_refused());
+    assert_eq!(queue.stats().not_queued.full, 6);
+    assert_account(&queue, 3 + 6);
+}
+
+#[test]
 fn no_more_of_the_oldest_waiting_messages_are_dropped_than_needed() {
     let queue = queue(100, 10, WhenFull::DropOldest);
     fill(&queue, 2, 0..5);

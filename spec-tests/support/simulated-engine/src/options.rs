@@ -160,6 +160,8 @@ pub struct LogFiles {
 pub struct ContainerOptions {
     /// The name, without a slash.
     pub name: String,
+    /// The image; `busybox:1` if it is absent.
+    pub image: Option<String>,
     /// The environment, in the form `NAME=value`.
     pub env: Vec<String>,
     /// The labels.
@@ -178,6 +180,10 @@ pub struct ContainerOptions {
 }
 
 impl ContainerOptions {
+    pub(crate) fn image_or_default(&self) -> &str {
+        self.image.as_deref().unwrap_or("busybox:1")
+    }
+
     /// Returns options with this name and defaults for the rest.
     pub fn named(name: &str) -> Self {
         Self { name: name.into(), ..Self::default() }
@@ -192,6 +198,12 @@ impl ContainerOptions {
     /// Adds a label.
     pub fn label(mut self, name: &str, value: &str) -> Self {
         self.labels.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the image.
+    pub fn image(mut self, image: &str) -> Self {
+        self.image = Some(image.into());
         self
     }
 

@@ -251,7 +251,7 @@ impl State {
         let container = self.container(id);
         let mut attributes = container.labels();
         attributes["name"] = json!(container.options.name);
-        attributes["image"] = json!("busybox:1");
+        attributes["image"] = json!(container.options.image_or_default());
         for (name, value) in more {
             attributes[*name] = json!(value);
         }
@@ -263,7 +263,7 @@ impl State {
         if self.options.has_legacy_event_members {
             event["status"] = json!(action);
             event["id"] = json!(id);
-            event["from"] = json!("busybox:1");
+            event["from"] = json!(container.options.image_or_default());
         }
         self.push_event(event.to_string());
     }
@@ -302,7 +302,7 @@ impl State {
                 };
                 json!({
                     "Id": container.id, "Names": [format!("/{}", container.options.name)],
-                    "Image": "busybox:1", "ImageID": "sha256:abcd", "Command": "/bin/sh -c true",
+                    "Image": container.options.image_or_default(), "ImageID": "sha256:abcd", "Command": "/bin/sh -c true",
                     "Created": container.created / 1_000_000_000,
                     "Labels": container.labels(), "State": state, "Status": status,
                 })
@@ -338,7 +338,7 @@ impl ContainerState {
             "State": {"Running": self.is_running, "Restarting": false, "FinishedAt": finished},
             "Config": {
                 "Env": self.options.env, "Labels": self.labels(), "Tty": self.options.tty,
-                "Image": "busybox:1",
+                "Image": self.options.image_or_default(),
             },
             "HostConfig": {
                 "AutoRemove": self.options.is_removed_at_end,

@@ -7,14 +7,11 @@ use docker_source::Container;
 
 use super::Finding;
 use super::rate::Rate;
-use crate::route;
+use crate::{cli, route};
 
 /// The time for which an Engine should keep lines. Then, a shorter outage of a destination or of the router
 /// loses no lines.
 const KEPT_AT_LEAST: Duration = Duration::from_secs(60);
-
-/// The subcommands of the router. A container that runs a subcommand is not an agent.
-const SUBCOMMANDS: [&str; 4] = ["audit", "doctor", "explain", "tail"];
 
 /// The version of the API of Docker 19.03, which keeps no cache of the lines of remote log drivers.
 const WITHOUT_CACHE: &str = "1.40";
@@ -147,9 +144,8 @@ fn time(time: Duration) -> String {
 
 /// Judges the number of agents that run on the host.
 pub(super) fn judge_agents(containers: &[Container]) -> Finding {
-    let is_subcommand = |container: &Container| {
-        container.command().split(' ').nth(1).is_some_and(|word| SUBCOMMANDS.contains(&word))
-    };
+    let is_subcommand =
+        |container: &Container| container.command().split(' ').nth(1).is_some_and(cli::is_subcommand);
     let agents =
         containers.iter().filter(|container| route::is_agent(container) && !is_subcommand(container));
     let names: Vec<_> = agents.map(Container::name).collect();
@@ -291,8 +287,9 @@ mod tests {
         let agent = |name: &str| Container::builder(name).label("gelf-router.agent", "");
         let one = agent("one").command("/gelf-router", "gelf://h").build();
         let doctor = agent("doctor").command("/gelf-router", "doctor gelf://h").build();
+        let proxy = agent("proxy").command("/gelf-router", "proxy --listen=unix:///s").build();
         let web = Container::builder("web").build();
-        assert_finds(&judge_agents(&[one.clone(), doctor, web]), "ok", "gelf-router: 1");
+        assert_finds(&judge_agents(&[one.clone(), doctor, proxy, web]), "ok", "gelf-router: 1");
         let two = Container::builder("two").command("/usr/bin/gelf-router", "").build();
         assert_finds(
             &judge_agents(&[one, two]),

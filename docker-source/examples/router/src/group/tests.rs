@@ -1,4 +1,5 @@
 use docker_source::Container;
+use docker_source::gelf_core::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
@@ -15,7 +16,7 @@ fn queue(uri: &str) -> (RouteQueue, Destination) {
         route,
         decisions: Decisions::default(),
         delivery,
-        tally: Arc::new(tally),
+        tally,
         progress: SharedProgress::default(),
         removal: Removal::default(),
         hold_up: HoldUp::default(),
@@ -94,4 +95,22 @@ async fn routes_that_are_full_together_stay_together() {
     let passing = pass(10, &mut routes, &mut shared);
     assert!(tokio::time::timeout(Duration::from_secs(3600), passing).await.is_err());
     assert_eq!(routes.len(), 2);
+}
+
+#[tokio::test]
+async fn the_lag_of_a_route_is_the_age_of_its_oldest_line_and_not_of_a_line_before_a_quiet_time() {
+    let (route, _destination) = queue(ALIVE);
+    let at = |second| Timestamp::from_unix(second, 0).unwrap();
+    let tally = &route.tally;
+    assert_eq!(tally.lag(at(5)), 0);
+    tally.routed(at(10));
+    tally.routed(at(11));
+    assert_eq!(tally.lag(at(15)), 5000);
+    tally.settled(at(10));
+    tally.settled(at(11));
+    // Both lines are in a message whose first line is in no counter of the client, so nothing is in flight.
+    tally.handed(3);
+    assert_eq!(tally.lag(at(20)), 0);
+    tally.routed(at(3600));
+    assert_eq!(tally.lag(at(3601)), 1000);
 }

@@ -9,19 +9,13 @@ use hyper::header::{HOST, HeaderMap, ORIGIN};
 /// The header in which a browser says whether the page belongs to the same site as this API.
 const FETCH_SITE: &str = "sec-fetch-site";
 
-/// Checks the origin of a request, and the host name in its header `Host`. The host name has to be an
-/// address, a name without a dot such as `localhost` or the name of a service, or one of `names`. The owner
-/// of a public domain controls none of these.
+/// Checks the origin of a request, and the host name in its header `Host`; see [`check_host`].
 ///
 /// # Errors
 /// Returns the reason on one line if the request is to be refused.
 pub(super) fn check(headers: &HeaderMap, names: &[String]) -> Result<(), String> {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let host = text(HOST.as_str()).ok_or("the request has no header Host")?;
-    if !is_known(name_of(host), names) {
-        let name = name_of(host).escape_debug();
-        return Err(format!("the host name {name} is unknown: use an address, or --http-names={name}"));
-    }
+    let host = check_host(headers, names)?;
+    let text = |name| text(headers, name);
     if text(ORIGIN.as_str()).is_some_and(|origin| !is_same(origin, host)) {
         return Err("the request comes from a page of another origin".to_owned());
     }
@@ -29,6 +23,25 @@ pub(super) fn check(headers: &HeaderMap, names: &[String]) -> Result<(), String>
         None | Some("none" | "same-origin") => Ok(()),
         Some(_) => Err("the request comes from a page of another site".to_owned()),
     }
+}
+
+/// Checks the host name of a request, and returns the value of its header `Host`. The host name has to be an
+/// address, a name without a dot such as `localhost` or the name of a service, or one of `names`. The owner
+/// of a public domain controls none of these.
+///
+/// # Errors
+/// Returns the reason on one line if the request is to be refused.
+pub(super) fn check_host<'a>(headers: &'a HeaderMap, names: &[String]) -> Result<&'a str, String> {
+    let host = text(headers, HOST.as_str()).ok_or("the request has no header Host")?;
+    if is_known(name_of(host), names) {
+        return Ok(host);
+    }
+    let name = name_of(host).escape_debug();
+    Err(format!("the host name {name} is unknown: use an address, or --http-names={name}"))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or("?"))
 }
 
 /// Returns the name or address of a host, without the port.

@@ -3,7 +3,7 @@
 //!
 //! The answer contains neither the environment nor the labels of containers, since these may contain secrets.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 use docker_source::gelf_core::Timestamp;
@@ -18,24 +18,43 @@ use crate::registry::RunningRoute;
 
 /// Returns the containers in the order of their names.
 pub(super) fn answer(api: &Api) -> Answer {
-    let mut known = BTreeMap::<String, ContainerStatus>::new();
+    json_answer(StatusCode::OK, &list(api))
+}
+
+/// Returns the JSON of the containers in the order of their names.
+pub(super) fn list(api: &Api) -> Value {
+    let mut containers = known(api);
+    containers.sort_by(|one, other| one.container.name().cmp(other.container.name()));
+    let (routes, now) = (api.registry.routes(), Timestamp::from(SystemTime::now()));
+    let rates = api.history.rates();
+    let shown = |status: &ContainerStatus| {
+        let rate = rates.get(status.container.id()).copied();
+        shown(status, &routes, rate, now)
+    };
+    containers.iter().map(shown).collect()
+}
+
+/// Returns the status of each container. If several sources know a container, the status of a source whose
+/// routes select it is used.
+pub(super) fn known(api: &Api) -> Vec<ContainerStatus> {
+    let mut known = HashMap::<String, ContainerStatus>::new();
     for status in api.sources.reading().iter().flat_map(|stats| stats.containers()) {
         let id = status.container.id().to_owned();
-        // If several sources know the container, the status of a source whose routes select it is used.
         match known.get(&id) {
             Some(other) if other.state != FollowState::NotSelected => {}
             _ => drop(known.insert(id, status)),
         }
     }
-    let mut containers: Vec<_> = known.into_values().collect();
-    containers.sort_by(|one, other| one.container.name().cmp(other.container.name()));
-    let (routes, now) = (api.registry.routes(), Timestamp::from(SystemTime::now()));
-    let containers: Vec<_> = containers.iter().map(|status| shown(status, &routes, now)).collect();
-    json_answer(StatusCode::OK, &Value::Array(containers))
+    known.into_values().collect()
+}
+
+/// Returns the number of lines of a container that were read for the first time.
+pub(super) fn lines(status: &ContainerStatus) -> u64 {
+    status.counts.yielded + status.counts.in_flight
 }
 
 /// Returns the JSON of a container.
-fn shown(status: &ContainerStatus, routes: &[RunningRoute], now: Timestamp) -> Value {
+fn shown(status: &ContainerStatus, routes: &[RunningRoute], rate: Option<f64>, now: Timestamp) -> Value {
     let ContainerStatus { container, state, counts, last_line, .. } = status;
     let selecting = routes.iter().filter(|route| route.route.takes(container));
     json!({
@@ -44,13 +63,27 @@ fn shown(status: &ContainerStatus, routes: &[RunningRoute], now: Timestamp) -> V
         "image": container.image(),
         "log_driver": container.log_driver(),
         "is_followed": *state == FollowState::Followed,
+        "state": word(*state),
         "reason": reason(status, routes),
         "routes": selecting.map(|route| route.id.as_str()).collect::<Vec<_>>(),
-        "lines": counts.yielded + counts.in_flight,
+        "lines": lines(status),
+        "lines_per_second": rate,
         "lag_seconds": lag(status, now),
         "last_line": last_line.map(rfc3339),
         "gaps": counts.gaps,
     })
+}
+
+/// Returns the state in which a log is read, as one word of the API.
+fn word(state: FollowState) -> &'static str {
+    match state {
+        FollowState::Followed => "followed",
+        FollowState::Opening => "opening",
+        FollowState::Ended => "ended",
+        FollowState::Unreadable => "unreadable",
+        FollowState::WaitingForDescriptor => "waiting_for_descriptor",
+        _ => "not_selected",
+    }
 }
 
 /// Returns the reason why the log of a container is not read as it grows.
@@ -82,14 +115,13 @@ fn reason(status: &ContainerStatus, routes: &[RunningRoute]) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Returns the age of the last line that was passed on, in seconds, while further lines wait; otherwise 0.
-fn lag(status: &ContainerStatus, now: Timestamp) -> f64 {
-    let last = status.last_yielded.or(status.last_line).filter(|_| status.counts.in_flight > 0);
+/// Returns an upper bound of the age of the oldest line that waits, in seconds; 0 if no line waits.
+pub(super) fn lag(status: &ContainerStatus, now: Timestamp) -> f64 {
     let nanos = |time: Timestamp| {
         let (seconds, nanos) = time.as_unix();
         i128::from(seconds) * 1_000_000_000 + i128::from(nanos)
     };
-    let lag = last.map_or(0, |last| nanos(now) - nanos(last)).max(0);
+    let lag = status.waiting_since.map_or(0, |since| nanos(now) - nanos(since)).max(0);
     // Milliseconds are exact enough, and an `f64` holds the milliseconds of any realistic lag exactly.
     (lag / 1_000_000) as f64 / 1000.0
 }

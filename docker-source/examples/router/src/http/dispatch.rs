@@ -6,23 +6,32 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 
 use super::answer::{Answer, refusal, wrong_method};
-use super::{Api, caller, containers, health, logs, metrics, routes};
+use super::{Api, caller, containers, health, logs, metrics, page, routes, status};
 
 /// Answers a request.
 pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
+    // A link on another site may lead to the page, which is the same for all callers and shows nothing by itself.
+    if path == "/" {
+        return match caller::check_host(request.headers(), &api.options.names) {
+            Ok(_) if is_get(&request) => page::answer(),
+            Ok(_) => wrong_method("GET, HEAD"),
+            Err(reason) => refusal(StatusCode::FORBIDDEN, &reason),
+        };
+    }
     let known = caller::check(request.headers(), &api.options.names);
     // A health check may use any host name.
     if let (Err(reason), false) = (&known, path == "/health") {
         return refusal(StatusCode::FORBIDDEN, reason);
     }
-    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+    let is_get = is_get(&request);
     match &*path {
         "/health" if is_get => health::answer(&api, known.is_ok()),
         "/metrics" if is_get => metrics::answer(&api),
         "/containers" if is_get => containers::answer(&api),
         "/logs" if is_get => logs::answer_to(&api, "", request),
-        "/containers" | "/health" | "/logs" | "/metrics" => wrong_method("GET, HEAD"),
+        "/status" if is_get => status::answer(&api),
+        "/containers" | "/health" | "/logs" | "/metrics" | "/status" => wrong_method("GET, HEAD"),
         "/routes" => routes::answer(&api, "", request).await,
         path => match (path.strip_prefix("/logs/"), path.strip_prefix("/routes/")) {
             (Some(containers), _) if is_get => logs::answer_to(&api, containers, request),
@@ -31,4 +40,8 @@ pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer 
             (None, None) => refusal(StatusCode::NOT_FOUND, "not found"),
         },
     }
+}
+
+fn is_get(request: &Request<Incoming>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
 }

@@ -33,7 +33,7 @@ pub(super) fn answer(api: &Api, known: bool) -> Answer {
 }
 
 /// Returns the present problems.
-fn problems(api: &Api) -> Vec<Value> {
+pub(super) fn problems(api: &Api) -> Vec<Value> {
     let mut problems = Vec::new();
     if let Some(problem) = api.engine.problem() {
         problems.push(json!({
@@ -49,13 +49,7 @@ fn problems(api: &Api) -> Vec<Value> {
     if sources.is_empty() && !routes.is_empty() {
         problems.push(json!({ "problem": "no log is read yet" }));
     }
-    let down = routes.iter().filter_map(|route| match route.tally.state() {
-        ClientState::Down { since } => {
-            let error = route.tally.last_error().map(|error| error.to_string());
-            Some((route, Problem { since, error: error.unwrap_or_default() }))
-        }
-        _ => api.idle.problem(&route.id).map(|problem| (route, problem)),
-    });
+    let down = routes.iter().filter_map(|route| Some((route, destination_problem(api, route)?)));
     let mut is_down = Vec::new();
     for (route, problem) in down {
         is_down.push(&route.id);
@@ -96,6 +90,19 @@ fn problems(api: &Api) -> Vec<Value> {
         problems.push(json!({ "problem": problem, "containers": waiting }));
     }
     problems
+}
+
+/// Returns the problem of a destination that is down. The problem of an idle route is out of date as soon as the
+/// route has a connection.
+pub(super) fn destination_problem(api: &Api, route: &RunningRoute) -> Option<Problem> {
+    match route.tally.state() {
+        ClientState::Down { since } => {
+            let error = route.tally.last_error().map(|error| error.to_string());
+            Some(Problem { since, error: error.unwrap_or_default() })
+        }
+        ClientState::Connecting => api.idle.problem(&route.id),
+        _ => None,
+    }
 }
 
 fn destination_down(route: &RunningRoute, problem: &Problem) -> Value {

@@ -1,31 +1,20 @@
 //! Accepts connections within limits, and serves them.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::stall::StallLimit;
 use super::{Api, dispatch};
+use crate::server::{self, Handler};
 
 /// The maximum number of open connections. Further connections wait in the kernel.
 const MAX_CONNECTIONS: usize = 64;
-/// The maximum length of the head of a request, in bytes.
-const MAX_HEAD: usize = 16 * 1024;
-/// The maximum number of headers of a request.
-const MAX_HEADERS: usize = 64;
-/// The time limit for receiving the head of a request. The time starts at the end of the previous request.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// The pause between two attempts to listen at the address, and the pause after an error of accepting.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -33,6 +22,10 @@ const RETRY: Duration = Duration::from_secs(2);
 /// previous agent may still use the address.
 pub(super) async fn run(api: Arc<Api>) {
     let listener = listen(api.options.address).await;
+    let handler = Handler::new(move |request| {
+        let api = api.clone();
+        async move { dispatch::answer(api, request).await.map(server::boxed) }
+    });
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -40,7 +33,7 @@ pub(super) async fn run(api: Arc<Api>) {
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve(api.clone(), stream));
+                    connections.spawn(server::serve(Box::new(StallLimit::new(stream)), handler.clone()));
                 }
                 Err(error) => {
                     tracing::debug!("the HTTP API cannot accept a connection: {error}");
@@ -83,22 +76,5 @@ fn hint(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => format!("{error}; a port from 1024 on needs no rights"),
         _ => error.to_string(),
-    }
-}
-
-async fn serve(api: Arc<Api>, stream: TcpStream) {
-    let answer = service_fn(move |request: Request<Incoming>| {
-        let api = api.clone();
-        async move { Ok::<_, Infallible>(dispatch::answer(api, request).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_WITHIN)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(StallLimit::new(stream)), answer)
-        .with_upgrades();
-    if let Err(error) = connection.await {
-        tracing::debug!("a connection of the HTTP API has ended: {error}");
     }
 }

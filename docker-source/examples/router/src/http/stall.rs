@@ -13,6 +13,7 @@ use tokio::time::{Sleep, sleep};
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A connection whose writes fail if the client takes no bytes within [`LIMIT`].
+#[derive(Debug)]
 pub(super) struct StallLimit<S> {
     stream: S,
     /// The end of the time limit. Present while a write waits for the client.

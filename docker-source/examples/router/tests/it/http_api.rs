@@ -5,6 +5,7 @@ mod health;
 mod logs;
 mod metrics;
 mod routes;
+mod status;
 
 use std::net::SocketAddr;
 use std::process::Command;

@@ -206,3 +206,32 @@ async fn no_line_is_lost_between_an_agent_and_its_successor() {
     let repeated: usize = times.iter().map(|times| times - 1).sum();
     eprintln!("{} hand-overs repeated {repeated} lines", agents.len() - 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_check_of_the_image_finds_the_api_of_any_command_line_and_needs_none() {
+    let Some((engine, image)) = engine_and_image() else { return };
+    for (name, arguments, says) in [
+        ("unasked", &["--print"][..], "it has no HTTP API"),
+        ("healthy", &["--print", "--http=127.0.0.1:12281"], "healthy"),
+        (
+            "down",
+            &["gelf+tcp://127.0.0.1:9", "--http=127.0.0.1:12282"],
+            "the destination is down: gelf+tcp://",
+        ),
+    ] {
+        let volume = format!("--volume={}:/var/run/docker.sock", socket(&engine));
+        let options = [&*volume, "--read-only", "--health-interval=300ms", "--health-start-period=0s"];
+        let options =
+            RunOptions::new(name, arguments.iter().copied()).image(&image).docker_arguments(options);
+        let agent = engine.run(options.network("host"));
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let health = inspect(&engine, &agent, "{{.State.Health.Status}} {{json .State.Health.Log}}");
+            if health.starts_with("healthy") && health.contains(says) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{health} {:#?}", logged(&agent));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}

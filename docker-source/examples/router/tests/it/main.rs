@@ -9,6 +9,7 @@
 
 mod auditing;
 mod bad_input;
+mod checking;
 mod common;
 mod content;
 mod doctoring;
@@ -19,6 +20,7 @@ mod image;
 mod independent_routes;
 mod joining;
 mod printing;
+mod proxying;
 mod real_containers;
 mod restarts;
 mod routing;

@@ -1,0 +1,44 @@
+//! Counts the allocations of an event with 8 fields in two spans: those of the whole process until the events
+//! are sent, and those of the thread that logs.
+//!
+//! `cargo run --release --manifest-path benches/peers/Cargo.toml --bin layer_allocations SUBJECT`
+
+#[path = "layers/receiver.rs"]
+#[allow(dead_code)]
+mod receiver;
+#[path = "layers/subject.rs"]
+mod subject;
+
+use std::alloc::System;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const EVENTS: u64 = 10_000;
+
+fn main() {
+    let subject = std::env::args().nth(1).expect("gelf-tracing, tracing-gelf or json");
+    // Nothing reads, so that all events are queued, and only the allocations of logging are counted.
+    let counts = Arc::new(receiver::Counts::default());
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let (_receiver, address) = receiver::Receiver::up(any, &counts, false, receiver::End::Reset);
+    let _running = subject::start(&subject, address, true);
+    thread::sleep(Duration::from_millis(300));
+    // Buffers grow to their size.
+    subject::log(0..100);
+    let region = Region::new(ALLOCATOR);
+    subject::log(100..100 + EVENTS);
+    let change = region.change();
+    println!(
+        "{subject}: {:.1} allocations, {:.1} reallocations, {:.0} bytes an event",
+        change.allocations as f64 / EVENTS as f64,
+        change.reallocations as f64 / EVENTS as f64,
+        change.bytes_allocated as f64 / EVENTS as f64
+    );
+    std::process::exit(0);
+}

@@ -1,0 +1,14 @@
+//! The arguments of `explain`.
+
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The destinations, separated by commas
+    #[arg(value_name = "ROUTE[,ROUTE...]")]
+    pub(super) routes: Vec<String>,
+
+    /// Read the routes from this TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}

@@ -1,0 +1,79 @@
+//! Serves HTTP on one connection, within limits. The HTTP API and the proxy share this code, so that the program
+//! has the protocol once.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// The maximum length of the head of a request, in bytes.
+const MAX_HEAD: usize = 16 * 1024;
+/// The maximum number of headers of a request.
+const MAX_HEADERS: usize = 64;
+/// The time limit for receiving the head of a request. The time starts at the end of the previous request.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// A connection over any transport.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Socket for T {}
+
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+pub(crate) type BoxBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
+pub(crate) type Answer = Response<BoxBody>;
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+/// Returns a body of any kind as a value of one type.
+pub(crate) fn boxed(body: impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static) -> BoxBody {
+    Box::pin(body.map_err(Into::into))
+}
+
+/// A function that answers requests.
+#[derive(Clone)]
+pub(crate) struct Handler(Arc<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>);
+
+impl Handler {
+    pub(crate) fn new<F>(answer: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        Self(Arc::new(move |request| {
+            let answer = answer(request);
+            Box::pin(async move { Ok(answer.await) })
+        }))
+    }
+}
+
+impl Service<Request<Incoming>> for Handler {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        (self.0)(request)
+    }
+}
+
+/// Serves the requests of a connection until it ends.
+pub(crate) async fn serve(socket: Box<dyn Socket>, handler: Handler) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(socket), handler)
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        tracing::debug!("a connection of an HTTP client has ended: {error}");
+    }
+}

@@ -1,0 +1,103 @@
+//! Forwards messages that local programs send over UDP to a receiver over TLS, unchanged, and accounts for
+//! each.
+//!
+//! ```text
+//! cargo run -p gelf-tokio --features tls --example forward -- 127.0.0.1:12201 gelf+tls://logs.example
+//! ```
+//!
+//! While the destination is down, messages wait in the queue, and then in the buffer of the socket; the
+//! account has the datagrams that the system drops. SIGTERM and Ctrl-C end the program within 10 s, after it
+//! has forwarded the messages that have arrived. A second signal has no effect.
+//!
+//! Exit status: 0 if each message was delivered, otherwise 1.
+
+use std::error::Error;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use gelf_tokio::{Client, Outcome, UdpReceiver};
+use tokio::time::sleep;
+
+/// The time for chunks that are on their way after a signal, and again for the queue.
+const GRACE: Duration = Duration::from_secs(5);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [address, uri] = &arguments[..] else { return Err("usage: forward ADDRESS URI".into()) };
+    let mut receiver = UdpReceiver::bind(address).await?;
+    let (client, mut receipts) = Client::builder(&uri.parse()?).connect_with_receipts()?;
+    eprintln!("listening on {}, UDP", receiver.local_addr()?);
+
+    // The receipt of a message is its number.
+    let account = tokio::spawn(async move {
+        let (mut delivered, mut dropped): (u64, u64) = (0, 0);
+        while let Some((number, outcome)) = receipts.recv().await {
+            match outcome {
+                Outcome::Dropped(reason) => {
+                    dropped += 1;
+                    eprintln!("message {number} was dropped: {reason}");
+                }
+                _ => delivered += 1,
+            }
+        }
+        (delivered, dropped)
+    });
+    // A destination that is down must not hold up the end: the close also ends a call of `send` that waits.
+    let late = client.clone();
+    tokio::spawn(async move {
+        stop().await;
+        sleep(GRACE).await;
+        let _ = late.close(GRACE).await;
+    });
+
+    let (mut received, mut refused): (u64, u64) = (0, 0);
+    let mut stopped = pin!(stop());
+    let mut is_closing = false;
+    loop {
+        let next = tokio::select! {
+            next = receiver.recv() => next,
+            () = &mut stopped, if !is_closing => {
+                is_closing = true;
+                receiver.close(GRACE);
+                continue;
+            }
+        };
+        match next {
+            Some(Ok(next)) => {
+                received += 1;
+                if let Err(error) = client.send_payload_with_receipt(&next.payload, received).await {
+                    refused += 1;
+                    eprintln!("message {received} from {} was not queued: {error}", next.from);
+                }
+            }
+            // Input that is no message of GELF.
+            Some(Err(error)) => eprintln!("{error}"),
+            None => break,
+        }
+    }
+    if let Err(unsent) = client.close(GRACE).await {
+        eprintln!("{unsent}: {}", client.last_error().as_deref().unwrap_or("no error"));
+    }
+    let (delivered, dropped) = account.await?;
+    let lost_by_system = receiver.stats().kernel_drops.unwrap_or_default();
+    eprintln!(
+        "received {received} = delivered {delivered} + dropped {dropped} + refused {refused}; \
+         {lost_by_system} datagrams were dropped by the system"
+    );
+    Ok(if delivered == received { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+async fn stop() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

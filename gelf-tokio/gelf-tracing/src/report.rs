@@ -1,0 +1,163 @@
+//! Reports of lost events, as messages of the layer itself.
+
+use std::future::pending;
+use std::sync::Weak;
+use std::time::Duration;
+
+use gelf_tokio::gelf_core::{FieldName, Level};
+use gelf_tokio::stats::ClientStats;
+use gelf_tokio::{Client, ClientState};
+use tokio::time::{sleep, timeout};
+
+use crate::sink::Sink;
+
+/// The minimum time between two reports.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// The time between two looks at the counters.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+const LOST: FieldName<'static> = FieldName::from_static("lost");
+const LOST_TOTAL: FieldName<'static> = FieldName::from_static("lost_total");
+const TARGET: FieldName<'static> = FieldName::from_static("target");
+
+/// Sends a report whenever events have been lost, at most once a minute. Never ends.
+pub(crate) async fn run(sink: Weak<Sink>) {
+    sleep(LOOK_EVERY).await;
+    if let Some(sink) = sink.upgrade() {
+        log_outage(&sink.client);
+    }
+    let mut reported = Reported::default();
+    loop {
+        // The last layer is gone: the driver ends.
+        let Some(sink) = sink.upgrade() else { return pending().await };
+        let pause = if report(&sink, &mut reported).await { EVERY } else { LOOK_EVERY };
+        drop(sink);
+        sleep(pause).await;
+    }
+}
+
+/// Sends a report if events have been lost since the last one. Returns whether it was sent.
+async fn report(sink: &Sink, reported: &mut Reported) -> bool {
+    let stats = sink.client.stats();
+    let Some(lost) = reported.news(&stats) else { return false };
+    let text = text(lost, &stats);
+    let message = sink
+        .constants
+        .message(&*text)
+        .with_level(Level::Warning)
+        .with_field(TARGET, "gelf_tracing")
+        .with_field(LOST, lost)
+        .with_field(LOST_TOTAL, total(&stats));
+    // Waits for room in the queue, but not for long: meanwhile, the client cannot end.
+    let is_sent = matches!(timeout(LOOK_EVERY, sink.client.send(&message)).await, Ok(Ok(())));
+    if is_sent {
+        reported.reported(&stats);
+        // For other layers, such as one that writes to stderr.
+        tracing::warn!(target: "gelf_tracing", "{text}");
+    }
+    is_sent
+}
+
+/// Logs an outage for other layers. The client has logged it too, but probably before the program has set its
+/// subscriber.
+fn log_outage(client: &Client) {
+    if let (ClientState::Down { .. }, Some(error)) = (client.state(), client.last_error()) {
+        tracing::warn!(target: "gelf_tracing", "the destination is down, retrying: {error}");
+    }
+}
+
+/// The losses that have been reported.
+#[derive(Debug, Default)]
+struct Reported {
+    lost: u64,
+    /// The number of messages that were offered to the client by then, the report included.
+    offered: u64,
+}
+
+impl Reported {
+    /// Returns how many messages were lost since the last report. The loss of the report alone is no news:
+    /// otherwise a receiver that refuses everything would be sent a report each minute.
+    fn news(&self, stats: &ClientStats) -> Option<u64> {
+        let lost = total(stats) - self.lost;
+        let is_report = lost == 1 && self.offered == offered(stats);
+        (lost > 0 && !is_report).then_some(lost)
+    }
+
+    fn reported(&mut self, stats: &ClientStats) {
+        self.lost = total(stats);
+        self.offered = offered(stats) + 1;
+    }
+}
+
+fn total(stats: &ClientStats) -> u64 {
+    stats.not_queued.total() + stats.dropped.total()
+}
+
+fn offered(stats: &ClientStats) -> u64 {
+    stats.queued + stats.not_queued.total()
+}
+
+fn text(lost: u64, stats: &ClientStats) -> String {
+    let (dropped, not_queued) = (&stats.dropped, &stats.not_queued);
+    let reasons = [
+        ("the queue was full", not_queued.full + dropped.queue_full),
+        ("the receiver refused them", dropped.refused + dropped.rejected),
+        ("they were too long", not_queued.too_large + dropped.too_large + dropped.datagram_too_long),
+        ("the system did not take them", dropped.system),
+    ];
+    let reasons: Vec<_> = reasons
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(reason, count)| format!("{count} since {reason}"))
+        .collect();
+    format!("{lost} events were lost; in all: {}", reasons.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stats(queued: u64, not_queued: u64, rejected: u64) -> ClientStats {
+        let mut stats = ClientStats::default();
+        stats.queued = queued;
+        stats.not_queued.full = not_queued;
+        stats.dropped.rejected = rejected;
+        stats
+    }
+
+    #[test]
+    fn a_loss_is_news_once_and_the_loss_of_a_report_is_none() {
+        let mut reported = Reported::default();
+        assert_eq!(reported.news(&stats(5, 0, 0)), None);
+        assert_eq!(reported.news(&stats(5, 2, 1)), Some(3));
+        reported.reported(&stats(5, 2, 1));
+        // The report was queued, and then rejected.
+        assert_eq!(reported.news(&stats(6, 2, 1)), None);
+        assert_eq!(reported.news(&stats(6, 2, 2)), None);
+        assert_eq!(reported.news(&stats(7, 2, 3)), Some(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn losses_without_end_are_reported_once_a_minute() {
+        let endpoint = "gelf+tcp://127.0.0.1:1".parse().unwrap();
+        let (client, _driver) = Client::builder(&endpoint).build().unwrap();
+        let constants = gelf_tokio::gelf_core::FieldSet::builder("h").build();
+        let sink = std::sync::Arc::new(Sink { client, constants, max_value_bytes: 100, blocks: false });
+        tokio::spawn(run(std::sync::Arc::downgrade(&sink)));
+        for _ in 0..600 {
+            sink.client.try_send_payload(b"").unwrap_err();
+            sleep(Duration::from_secs(1)).await;
+        }
+        let reports = sink.client.stats().queued;
+        assert!((9..=10).contains(&reports), "{reports}");
+    }
+
+    #[test]
+    fn the_text_names_each_reason_with_its_count() {
+        assert_eq!(
+            text(3, &stats(5, 2, 1)),
+            "3 events were lost; in all: 2 since the queue was full, 1 since the receiver refused them"
+        );
+    }
+}

@@ -1,0 +1,122 @@
+//! The fields and times of spans, as extensions of the spans in the registry.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gelf_tokio::gelf_core::{FieldName, Value};
+
+use crate::callsite::Callsite;
+use crate::record::EventRecord;
+
+/// The fields of a span. Several layers may share them: each records the same fields.
+#[derive(Debug)]
+pub(crate) struct SpanFields(pub(crate) Arc<SpanRecord>);
+
+/// The values of the fields of a span.
+#[derive(Clone, Debug)]
+pub(crate) struct SpanRecord {
+    callsite: Arc<Callsite>,
+    /// The value of each field of the callsite, null if there is none.
+    values: Vec<Value<'static>>,
+    left_out: usize,
+}
+
+impl SpanRecord {
+    pub(crate) fn new(callsite: Arc<Callsite>) -> Self {
+        let values = vec![Value::Null; callsite.names.len()];
+        Self { callsite, values, left_out: 0 }
+    }
+
+    /// Returns a record with a number in each field.
+    #[cfg(test)]
+    pub(crate) fn of_numbers(names: Vec<FieldName<'static>>) -> Self {
+        let values = vec![Value::from(1); names.len()];
+        let constants = gelf_tokio::gelf_core::FieldSet::builder("h").build();
+        Self { callsite: Arc::new(Callsite { names, message: None, constants }), values, left_out: 0 }
+    }
+
+    /// Sets the values that are recorded.
+    pub(crate) fn set(&mut self, record: &mut EventRecord) {
+        self.left_out += record.left_out();
+        for (index, value) in record.take_values() {
+            if let Some(known) = self.values.get_mut(index) {
+                *known = value;
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.values.iter().filter(|value| !value.is_null()).count()
+    }
+
+    pub(crate) fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// Returns the fields, without copies of their texts.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (FieldName<'_>, Value<'_>)> {
+        let fields = self.callsite.names.iter().zip(&self.values).filter(|(_, value)| !value.is_null());
+        fields.map(|(name, value)| {
+            let value = value.as_str().map_or_else(|| value.clone(), Value::from);
+            (name.clone(), value)
+        })
+    }
+}
+
+/// The times of a span: busy while it is entered, idle otherwise.
+#[derive(Debug)]
+pub(crate) struct Times {
+    created: Instant,
+    busy: Duration,
+    /// The time of the last entry.
+    entered: Option<Instant>,
+    /// The number of entries without an exit, as several threads may be in the span.
+    entries: usize,
+}
+
+impl Times {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { created: now, busy: Duration::ZERO, entered: None, entries: 0 }
+    }
+
+    pub(crate) fn enter(&mut self, now: Instant) {
+        self.entries += 1;
+        if self.entries == 1 {
+            self.entered = Some(now);
+        }
+    }
+
+    pub(crate) fn exit(&mut self, now: Instant) {
+        self.entries = self.entries.saturating_sub(1);
+        if self.entries == 0 {
+            let entered = self.entered.take();
+            self.busy += entered.map_or(Duration::ZERO, |entered| now.saturating_duration_since(entered));
+        }
+    }
+
+    /// Returns the times from creation to `now`, in milliseconds: all, busy, idle.
+    pub(crate) fn millis(&self, now: Instant) -> [f64; 3] {
+        let all = now.saturating_duration_since(self.created);
+        let millis = |time: Duration| time.as_micros() as f64 / 1e3;
+        [millis(all), millis(self.busy), millis(all.saturating_sub(self.busy))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_busy_while_at_least_one_thread_is_in_it() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut times = Times::new(start);
+        times.enter(at(10));
+        times.enter(at(20));
+        times.exit(at(30));
+        times.exit(at(50));
+        times.enter(at(60));
+        times.exit(at(61));
+        assert_eq!(times.millis(at(100)), [100.0, 41.0, 59.0]);
+    }
+}
