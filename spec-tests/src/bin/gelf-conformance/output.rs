@@ -20,7 +20,7 @@ pub(crate) fn print(text: Arguments<'_>) {
     }
 }
 
-/// Prints a line, see [`print`].
+/// Prints a line, see [`print()`].
 macro_rules! line {
     ($($arguments:tt)*) => {
         $crate::output::print(format_args!("{}\n", format_args!($($arguments)*)))
