@@ -34,8 +34,9 @@ pub(crate) struct BoardArguments {
     vectors: VectorsArguments,
 }
 
-/// Maximum time for an answer. It is long, because some peers start containers or language runtimes.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum time for an answer. It is long, because some peers start containers or language runtimes, and tshark needs
+/// half a minute for a bomb on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
     let topics = arguments.vectors.load()?;
