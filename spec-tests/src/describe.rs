@@ -113,7 +113,10 @@ pub fn describe_expected(expected: &Expected) -> String {
     }
     if let Some(sizes) = expected.sizes.as_ref().filter(|sizes| !sizes.is_empty()) {
         let largest = sizes.iter().max().copied().unwrap_or_default();
-        parts.push(format!("{} datagrams, the largest of {largest} bytes", sizes.len()));
+        parts.push(match sizes.len() {
+            1 => format!("one datagram or frame of {largest} bytes"),
+            count => format!("{count} datagrams, the largest of {largest} bytes"),
+        });
     }
     if let Some(payload) = &expected.payload {
         parts.push(format!("payload {}", of_bytes(payload)));

@@ -2,6 +2,7 @@
 
 mod expanded;
 mod http;
+mod words;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -481,7 +482,7 @@ fn read(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<Vec<Topic
             if let Some(what) = http::fault(vector) {
                 return wrong(what);
             }
-            if let Some(fault) = expanded::fault(vector) {
+            if let Some(fault) = expanded::fault(vector).or_else(|| words::fault(vector)) {
                 return wrong(&fault);
             }
             let steps = vector.datagrams.as_deref().unwrap_or_default();
@@ -541,6 +542,17 @@ mod tests {
         let twice = r#"{"id":"X","title":"t","rule":"R1","payload":"","strict":{}}"#;
         let twice = format!(r#"{{"schema":1,"topic":"t","vectors":[{twice},{twice}]}}"#);
         assert_eq!(fault("twice", &twice), "vector X: the id is not unique");
+        for (rule, expected, error) in [
+            ("R999", "{}", "unknown rule \"R999\""),
+            ("R1", r#"{"errors":["Nonsense"]}"#, "unknown error \"Nonsense\""),
+            ("R1", r#"{"deviations":["Missing hosts"]}"#, "unknown error \"Missing hosts\""),
+            ("R1", r#"{"events":["Expires"]}"#, "unknown event \"Expires\""),
+        ] {
+            let vector =
+                format!(r#"{{"id":"X","title":"t","rule":"{rule}","payload":"","strict":{expected}}}"#);
+            let words = format!(r#"{{"schema":1,"topic":"t","vectors":[{vector}]}}"#);
+            assert_eq!(fault("words", &words), format!("vector X: {error}"));
+        }
         let back = r#"{"schema":1,"topic":"t","vectors":[{"id":"X","title":"t","rule":"R1","datagrams":[{"at":2},{"at":1}],"strict":{}}]}"#;
         assert_eq!(fault("back", back), "vector X: the times are not in order");
     }
