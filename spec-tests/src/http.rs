@@ -25,7 +25,7 @@ pub const MAX_HEADERS: usize = 256;
 pub struct Fault {
     /// Description of the fault.
     pub text: String,
-    /// HTTP status of the answer to the wrong bytes.
+    /// HTTP status with which a server answers the wrong bytes. It has no meaning for a [`ResponseReader`].
     pub status: u16,
     /// Start of the wrong line or head.
     pub excerpt: String,
@@ -45,7 +45,7 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Returns whether a read ended because of its time limit.
+/// Returns whether a read ended because of its time limit, or was interrupted, so that it can be repeated.
 pub fn is_time_out(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }

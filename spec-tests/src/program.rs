@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// Number of bytes that are kept from the end of standard error.
 const LAST_OUTPUT_BYTES: usize = 2000;
 
-/// Maximum length of a line: 64 MiB. A longer line is split, so its parts are not messages.
+/// Maximum length of a line: 64 MiB. A longer line is split, and each part is taken as a line by itself.
 const MAX_LINE_BYTES: usize = 64 << 20;
 
 /// Maximum number of lines in a queue. The program's output is blocked while the queue is full.

@@ -48,7 +48,13 @@ const WORD: Keep = Keep::Value(256);
 
 /// The options of the log driver that are kept. Other options may be secrets, such as the token for a remote
 /// receiver.
-const LOG_OPTIONS: Keep = Keep::Members(&[("max-size", WORD), ("max-file", WORD), ("cache-disabled", WORD)]);
+const LOG_OPTIONS: Keep = Keep::Members(&[
+    ("max-size", WORD),
+    ("max-file", WORD),
+    ("cache-disabled", WORD),
+    ("mode", WORD),
+    ("max-buffer-size", WORD),
+]);
 
 /// The limits of a container's ports. A port takes about 100 bytes.
 const PORTS: Keep = Keep::Items(Items { each: 1024, total: 8 * 1024, reserved: 0, prefixes: &[] });

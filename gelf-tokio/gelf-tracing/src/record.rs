@@ -19,14 +19,14 @@ pub(crate) const MAX_VALUE_BYTES: usize = 32_766;
 /// The maximum length of a message's text in bytes.
 pub(crate) const MAX_TEXT_BYTES: usize = 65_536;
 
-/// The maximum number of errors in the text of an error and its sources.
+/// The maximum number of sources of an error that are visited for its text.
 const MAX_SOURCES: usize = 32;
 
 /// The maximum capacity in bytes of a thread's buffer for texts. A larger buffer is freed after use.
 const RETAINED_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// The last record of the thread, for its memory.
+    /// The thread's last record, emptied, whose allocated memory the next record uses again.
     static LAST: Cell<EventRecord> = Cell::default();
 }
 
@@ -38,8 +38,8 @@ pub(crate) struct EventRecord {
     values: Vec<(usize, Recorded)>,
     message: Range<usize>,
     left_out: usize,
-    /// The origin of a record of the crate `log` that came through `tracing-log`, whose events carry it in
-    /// fields.
+    /// The origin that the event has in fields such as `log.file`: that of a record of the crate `log` that
+    /// came through `tracing-log`, or that of a panic.
     pub(crate) log_origin: LogOrigin,
 }
 
@@ -59,8 +59,8 @@ pub(crate) struct LogOrigin {
 }
 
 impl EventRecord {
-    /// Returns an empty record, with the memory of the last one. An event within an event, and one while the
-    /// thread's local values are dropped, gets new memory.
+    /// Returns an empty record that uses the memory of the last one. It gets new memory if another event of
+    /// the thread is being recorded, or if the thread's local values are already dropped.
     pub(crate) fn new() -> Self {
         LAST.try_with(Cell::take).unwrap_or_default()
     }
@@ -131,7 +131,7 @@ pub(crate) struct Recorder<'r> {
     pub(crate) max_value_bytes: usize,
     /// The index of the field `message` of an event. In a span, `message` is a field like others.
     pub(crate) message: Option<usize>,
-    /// `true` if fields may be the origin of a record of the crate `log`.
+    /// `true` if fields such as `log.file` are the event's origin (records of the crate `log`, and panics).
     pub(crate) has_log_origin: bool,
 }
 
@@ -154,7 +154,7 @@ impl Recorder<'_> {
         }
     }
 
-    /// Records a text that `append` appends up to a length.
+    /// Records a text. `append` appends the text to a string, cut off at the given number of bytes.
     fn text(&mut self, field: &Field, append: impl FnOnce(&mut String, usize)) {
         let start = self.record.text.len();
         if self.message == Some(field.index()) {

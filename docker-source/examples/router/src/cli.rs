@@ -51,7 +51,7 @@ struct Arguments {
     )]
     print: Option<String>,
 
-    /// If started as root, change to user 65534 and the group of the Engine's socket; set in the image
+    /// If started as root, change to user 65534 and the group of the Engine's socket; the image sets this
     #[arg(long)]
     drop_root: bool,
 
@@ -63,8 +63,9 @@ struct Arguments {
                      next start. Lines that containers write while the router does not run are shipped \
                      then, if the Engine still has them. The folder is created if needed. Positions are \
                      written once a second and at the end. Without this option, the router ships the lines \
-                     that are written after its start. If it runs in a container and replaces an agent, it \
-                     also ships the lines since one second before the end of that agent"
+                     that are written after its start. If it runs in a container and replaces an agent, \
+                     that is, an ended router, it also ships the lines since shortly before the end of that \
+                     agent"
     )]
     state: Option<PathBuf>,
 
@@ -74,7 +75,7 @@ struct Arguments {
         value_name = "none|all|LINES",
         long_help = "Ship lines that running and ended containers wrote before the first start: none, all \
                      lines that the Engine still has, or this number of the last lines of each container. \
-                     A line of more than 16 KiB counts several times. By default, no such line is shipped. \
+                     A line of more than 16 KiB counts several times. By default, no earlier line ships. \
                      But if the router runs in a container and replaces an agent, it ships the lines since \
                      one second before the end of that agent. The option has no effect if --state has \
                      saved positions. Without --state, the option applies to each start, so all or LINES \
@@ -101,7 +102,7 @@ struct Arguments {
     )]
     http: Option<SocketAddr>,
 
-    /// Further host names by which clients may call the HTTP API, besides names without a dot
+    /// Further host names by which clients may call the HTTP API, besides addresses and names without a dot
     #[arg(long, value_name = "NAME[,NAME...]", value_delimiter = ',')]
     http_names: Vec<String>,
 
@@ -136,7 +137,7 @@ enum Subcommand {
 /// The task of the process.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Task {
-    /// Audits other routers at this address until no message arrives for the time `idle`.
+    /// Receives the messages of other routers at this address until none arrives for the time `idle`.
     Audit { address: SocketAddr, idle: Option<Duration> },
     /// Asks an agent for its health.
     Check {
@@ -150,7 +151,7 @@ pub(crate) enum Task {
     Doctor,
     /// Explains the configuration.
     Explain,
-    /// Passes the requests of agents at this address on to the Engine.
+    /// Listens at this address, and passes the requests of agents on to the Engine.
     Proxy { listen: EngineAddress },
     /// Ships lines.
     Ship,
@@ -180,7 +181,7 @@ pub(crate) struct Options {
     pub(crate) http: Option<HttpOptions>,
     /// The folder of the routes of the HTTP API.
     pub(crate) routes_path: Option<PathBuf>,
-    /// The variables that set options of further routes.
+    /// The variables that set options of routes, kept for routes that the HTTP API adds later.
     pub(crate) environment: Environment,
     /// The least severe level that is logged.
     pub(crate) log_level: Level,
@@ -235,7 +236,7 @@ pub(crate) fn parse(
     let (host, warning) = host::find(&file, &variable);
     environment.set_host(host.as_ref(), warning);
     let list = |text: &str| list::parse(text, &variable).map_err(Exit::Mistake);
-    // The other tasks have no routes, so neither ROUTE_URIS nor the variables of routes concern them.
+    // `audit`, `check`, `proxy` and `tail` have no routes, so ROUTE_URIS and the like do not concern them.
     let has_routes = matches!(task, Task::Doctor | Task::Explain | Task::Ship);
     let route_uris = variable("ROUTE_URIS").filter(|_| has_routes);
     let uris = match (&arguments.routes[..], config.routes, route_uris) {
@@ -312,8 +313,8 @@ pub(crate) enum Api {
     NotAnAgent,
 }
 
-/// Finds the HTTP API of the process that a command line of the router starts. The routes are not read, so
-/// their files need not be readable.
+/// Finds the HTTP API of the process that a command line of the router starts. No route is set up, so files
+/// that routes name, such as certificates, need not be readable.
 pub(crate) fn api_of(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<String>,

@@ -142,10 +142,12 @@ async fn examine_containers(address: &EngineAddress, version: &str, routes: &[Ro
     });
     for container in &containers {
         let is_taken = routes.is_empty() || routes.iter().any(|route| route.takes(container));
-        report.add(match is_taken && !container.is_ignored() && !is_agent(container) {
-            true => containers::judge_log(container, version, rates.get(container.id())),
-            false => Finding::ok(format!("container {}", container.name()), "no route ships it"),
-        });
+        if !is_taken || container.is_ignored() || is_agent(container) {
+            report.add(Finding::ok(format!("container {}", container.name()), "no route ships it"));
+            continue;
+        }
+        containers::judge_mode(container).into_iter().for_each(|finding| report.add(finding));
+        report.add(containers::judge_log(container, version, rates.get(container.id())));
     }
 }
 

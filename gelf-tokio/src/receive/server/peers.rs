@@ -75,7 +75,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn an_ipv6_network_of_64_bits_is_one_peer_and_a_mapped_ipv4_address_is_that_address() {
+    fn an_ipv6_network_of_64_bits_is_one_peer_and_a_mapped_ipv4_address_counts_as_its_ipv4_address() {
         for (address, peer) in [
             ("10.0.0.7", "10.0.0.7"),
             ("::ffff:10.0.0.7", "10.0.0.7"),

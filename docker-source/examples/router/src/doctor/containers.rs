@@ -53,6 +53,23 @@ pub(super) fn judge_log(container: &Container, version: &str, rate: Option<&Rate
     }
 }
 
+/// Judges the mode of a container's log driver. Returns `None` for the mode that loses no lines.
+pub(super) fn judge_mode(container: &Container) -> Option<Finding> {
+    let option = |name| container.log_options().get(name).map(String::as_str);
+    (option("mode") == Some("non-blocking")).then(|| {
+        Finding::warn(
+            format!("container {}", container.name()),
+            format!(
+                "its log has the mode non-blocking: the Engine drops lines that do not fit into a buffer of {}, \
+                 and nobody can read them",
+                option("max-buffer-size").unwrap_or("1m")
+            ),
+            "create the container again with --log-opt mode=blocking; in a task definition of Amazon ECS, set the \
+             log option mode to blocking",
+        )
+    })
+}
+
 /// Judges the rotation of the files of a log.
 fn judge_files(
     subject: String,
@@ -217,6 +234,20 @@ mod tests {
         assert_finds(&log("passthrough", &[], None), "fail", "passthrough keeps no lines");
         assert_finds(&log("journald", &[], None), "ok", "can be read");
         assert_finds(&log("", &[], None), "ok", "can be read");
+    }
+
+    #[test]
+    fn a_mode_in_which_the_engine_drops_lines_is_a_warning() {
+        let mode = |mode: &str| Container::builder("web").log_driver("json-file").log_option("mode", mode);
+        let finding = judge_mode(&mode("non-blocking").build()).unwrap();
+        assert_finds(
+            &finding,
+            "warn",
+            "a buffer of 1m, and nobody can read them; create the container again with",
+        );
+        let larger = mode("non-blocking").log_option("max-buffer-size", "25m").build();
+        assert_finds(&judge_mode(&larger).unwrap(), "warn", "a buffer of 25m");
+        assert!(judge_mode(&mode("blocking").build()).is_none());
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(super) fn known(api: &Api) -> Vec<ContainerStatus> {
     known.into_values().collect()
 }
 
-/// Returns the number of lines of a container that were read for the first time.
+/// Returns the number of lines of a container, without lines that were read again and skipped.
 pub(super) fn lines(status: &ContainerStatus) -> u64 {
     status.counts.yielded + status.counts.in_flight
 }
@@ -94,7 +94,7 @@ fn reason(status: &ContainerStatus, routes: &[RunningRoute]) -> Option<String> {
         FollowState::Ended => "it does not run, and its log is read to the end",
         FollowState::Unreadable => "its log driver does not support reading",
         FollowState::WaitingForDescriptor => {
-            "it is read in turn for want of a file descriptor, see ulimit -n"
+            "no file descriptor is free to follow its log, so logs are read by turns, see ulimit -n"
         }
         _ if status.container.is_ignored() => "LOGSPOUT=ignore is in its environment",
         _ => {
@@ -107,7 +107,7 @@ fn reason(status: &ContainerStatus, routes: &[RunningRoute]) -> Option<String> {
                     each.collect::<Vec<_>>().join("; ")
                 }
                 None => {
-                    "it is the container of this router, or was started before its name matched".to_owned()
+                    "it is the container of this router, or its name matched only after its start".to_owned()
                 }
             });
         }

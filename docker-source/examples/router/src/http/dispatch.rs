@@ -11,7 +11,8 @@ use super::{Api, caller, containers, health, logs, metrics, page, routes, status
 /// Answers a request.
 pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
-    // A link on another site may lead to the page, which is the same for all callers and shows nothing by itself.
+    // Only the host is checked, not the origin: links on other sites may lead to the page, which is the same
+    // for all callers and contains no data.
     if path == "/" {
         return match caller::check_host(request.headers(), &api.options.names) {
             Ok(_) if is_get(&request) => page::answer(),
