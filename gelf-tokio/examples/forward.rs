@@ -1,13 +1,13 @@
-//! Forwards messages that local programs send over UDP to a receiver over TLS, unchanged, and accounts for
-//! each.
+//! Receives messages from local programs over UDP, forwards them unchanged to a receiver over TLS, and
+//! accounts for each message.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --features tls --example forward -- 127.0.0.1:12201 gelf+tls://logs.example
 //! ```
 //!
-//! While the destination is down, messages wait in the queue, and then in the buffer of the socket; the
-//! account has the datagrams that the system drops. SIGTERM and Ctrl-C end the program within 10 s, after it
-//! has forwarded the messages that have arrived. A second signal has no effect.
+//! While the destination is down, messages wait in the queue, and then in the buffer of the socket. The
+//! account includes the datagrams that the system drops. After SIGTERM or Ctrl-C, the program forwards the
+//! messages that have arrived, and ends within 10 s. A second signal has no effect.
 //!
 //! Exit status: 0 if each message was delivered, otherwise 1.
 
@@ -19,7 +19,8 @@ use std::time::Duration;
 use gelf_tokio::{Client, Outcome, UdpReceiver};
 use tokio::time::sleep;
 
-/// The time for chunks that are on their way after a signal, and again for the queue.
+/// The time limit for receiving chunks after a signal, and also the time limit for sending the queue after
+/// that.
 const GRACE: Duration = Duration::from_secs(5);
 
 #[tokio::main(flavor = "current_thread")]
@@ -44,7 +45,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         }
         (delivered, dropped)
     });
-    // A destination that is down must not hold up the end: the close also ends a call of `send` that waits.
+    // If the destination is down, a call of `send` may be waiting. This close ends the wait, so the program
+    // can end.
     let late = client.clone();
     tokio::spawn(async move {
         stop().await;
@@ -72,7 +74,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
                     eprintln!("message {received} from {} was not queued: {error}", next.from);
                 }
             }
-            // Input that is no message of GELF.
+            // The input is not a GELF message.
             Some(Err(error)) => eprintln!("{error}"),
             None => break,
         }

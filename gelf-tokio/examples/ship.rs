@@ -1,5 +1,5 @@
 //! Ships the lines of all containers of a Docker Engine. At the next start, the example continues after the
-//! last delivered lines. It saves their positions in the file `positions.json`.
+//! last delivered lines. It saves the positions of these lines in the file `positions.json`.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --example ship -- gelf+tcp://127.0.0.1:12201

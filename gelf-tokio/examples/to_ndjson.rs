@@ -1,6 +1,6 @@
-//! Writes messages that come over UDP and TCP, and over HTTP with the feature `http`, to standard output, each
-//! as a line of JSON without characters that control a terminal. SIGTERM and Ctrl-C end the program without
-//! the loss of a message that was acknowledged or answered.
+//! Receives messages over UDP and TCP, and over HTTP with the feature `http`. Writes each message to standard
+//! output as a line of JSON without characters that control a terminal. SIGTERM and Ctrl-C end the program
+//! without the loss of a message that was acknowledged or answered.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --features http --example to_ndjson -- 127.0.0.1:12201 >>messages.ndjson
@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 
 type Item = Result<Received, ReceiveError>;
 
-/// The time that senders have to end what they have begun, after a signal.
+/// The time after a signal within which senders can complete the messages that they have begun.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Forwards received payloads until a signal has closed the receiver and the receiver is empty.
@@ -55,7 +55,7 @@ macro_rules! forward {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:12201".to_owned()).parse()?;
-    // Writing blocks this thread, so the receivers have another one.
+    // Writing blocks this thread, so the receivers have another thread.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let received = runtime.block_on(receive(address))?;
     write(received)?;
@@ -95,7 +95,7 @@ fn write(mut received: mpsc::Receiver<Item>) -> io::Result<()> {
             },
             Err(error) => faults.add(&error),
         }
-        // Nothing waits, so the reader of the output gets what there is.
+        // No further message waits, so the buffered lines are written at once.
         if received.is_empty() {
             output.flush()?;
         }
@@ -105,7 +105,7 @@ fn write(mut received: mpsc::Receiver<Item>) -> io::Result<()> {
     Ok(())
 }
 
-/// Input that is no message.
+/// Counts and shows input that is no message.
 struct Faults {
     count: u64,
     shown: Option<Instant>,

@@ -155,7 +155,7 @@ fn free_fields(corpus: &Corpus, rounds: usize) {
         .run(rounds);
 }
 
-/// Measures compression with several levels of gzip, and inflating. Each compressor reuses its buffer.
+/// Measures compression with several levels of gzip, and decompression. Each compressor reuses its buffer.
 fn compressing(corpus: &Corpus, rounds: usize) {
     let payloads = corpus.payloads();
     let plain: usize = payloads.iter().map(Vec::len).sum();

@@ -1,5 +1,5 @@
-//! A command-line program that logs and ends at once. The guard sends the queued events before `main`
-//! returns, even if it returns an error.
+//! Runs as a command-line program that logs and ends at once. The guard sends the queued events before `main`
+//! returns, even if `main` returns an error.
 //!
 //! ```text
 //! cargo run -p gelf-tracing --features http --example command -- gelf+tcp://127.0.0.1:12201

@@ -1,7 +1,8 @@
-//! A test of a library that logs by `tracing`. The library knows nothing of GELF. Its test sets a subscriber
-//! for its own thread alone, so that tests may run at the same time, and sends the events to a receiver.
+//! Tests a library that logs by `tracing` and knows nothing of GELF. The test sets a subscriber for one
+//! thread only, so that tests can run at the same time. The subscriber sends the events to a receiver.
 //!
-//! With a URI, the events go there. Without one, the example receives them itself, as a test would:
+//! If a URI is given, the events go to this URI. Without a URI, the example receives the events itself, as a
+//! test would:
 //!
 //! ```text
 //! cargo run -p gelf-tracing --example library

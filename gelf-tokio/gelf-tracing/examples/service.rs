@@ -1,4 +1,5 @@
-//! An HTTP service with a span for each request. SIGTERM and Ctrl-C end it without the loss of an event.
+//! Runs an HTTP service with a span for each request. SIGTERM and Ctrl-C end the service without the loss of
+//! an event.
 //!
 //! ```text
 //! cargo run -p gelf-tracing --features http --example service -- gelf+tcp://127.0.0.1:12201 127.0.0.1:8080
@@ -102,7 +103,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<String>, Infallib
             (StatusCode::NOT_FOUND, format!("{failure}\n"))
         }
     };
-    // All further events of the request have the field, and the event of the end of the span.
+    // All further events of the request have this field, including the event for the end of the span.
     Span::current().record("status", status.as_u16());
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -50,33 +50,34 @@ impl Builder {
         })
     }
 
-    /// Sets `host`; the name of this machine by default.
+    /// Sets the member `host` of the messages. The default is the name of this machine.
     pub fn host(mut self, host: impl Into<String>) -> Self {
         self.host = Some(host.into());
         self
     }
 
-    /// Adds a field to each message, such as the name of the program. A field of an event or a span with the
-    /// same name replaces it in the messages of that event or span.
+    /// Adds a field to each message, such as the name of the program. A field of an event or a span takes
+    /// precedence over this field if the names are equal.
     pub fn field(mut self, name: impl Into<String>, value: impl Into<Value<'static>>) -> Self {
         self.fields.push((name.into(), value.into()));
         self
     }
 
-    /// Sets the time that the drop of the [`Guard`] has to send the queued messages; 5 s by default.
+    /// Sets the maximum time for which the drop of the [`Guard`] waits until the queued messages are sent.
+    /// The default is 5 s.
     pub fn close_within(mut self, within: Duration) -> Self {
         self.close_within = within;
         self
     }
 
-    /// Sets whether the end of each span is a message with the durations of the span: see the table of the
-    /// [crate]. Off by default.
+    /// Sets whether the end of each span becomes a message with the durations of the span, as the table of
+    /// the [crate] describes it. The default is `false`.
     pub fn close_events(mut self, has_close_events: bool) -> Self {
         self.has_close_events = has_close_events;
         self
     }
 
-    /// Sets whether panics become messages, with their backtraces. Off by default.
+    /// Sets whether panics become messages, with their backtraces. The default is `false`.
     ///
     /// The hook logs an event with the target `panic`, which other layers get, too, and then calls the
     /// previous hook. If the program was compiled with `panic = "abort"`, the hook also waits until the event
@@ -86,11 +87,12 @@ impl Builder {
         self
     }
 
-    /// Sets the function that returns the ids of the trace and of a span. Their messages then have the field
-    /// `trace_id`, and this `span_id` in place of the one of `tracing`. If the function returns `None`, they
-    /// do not.
+    /// Sets the function that returns the ids of the trace and of the span for a given span. The messages of
+    /// the span then have the field `trace_id`, and the returned id of the span in the field `span_id`. If
+    /// the function returns `None`, the messages have no `trace_id`, and `span_id` is the id that `tracing`
+    /// gives the span.
     ///
-    /// For OpenTelemetry, with any version of `tracing-opentelemetry` that the program uses:
+    /// This example is for OpenTelemetry, with any version of `tracing-opentelemetry` that the program uses:
     ///
     /// ```ignore
     /// use opentelemetry::trace::TraceContextExt;
@@ -182,7 +184,7 @@ impl fmt::Debug for Builder {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// This machine's name cannot be found out. Set it with [`Builder::host`].
+    /// The name of this machine could not be determined. Set the name with [`Builder::host`].
     Host(io::Error),
     /// The name of a field of [`Builder::field`] is not valid.
     InvalidField {

@@ -1,4 +1,5 @@
-//! The constant part of the messages of one callsite, which is made once.
+//! Makes and keeps the constant part of the messages of each callsite. A callsite is a place in the program
+//! that logs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,7 +14,8 @@ use crate::names;
 /// The constant part of the messages of a callsite.
 #[derive(Debug)]
 pub(crate) struct Callsite {
-    /// The names of the fields, by their indices. Fields beyond the maximum have none.
+    /// The names of the fields, by the indices of the fields. Fields beyond the maximum number have no name
+    /// here.
     pub(crate) names: Vec<FieldName<'static>>,
     /// The index of the field `message`.
     pub(crate) message: Option<usize>,
@@ -21,8 +23,8 @@ pub(crate) struct Callsite {
     pub(crate) constants: FieldSet,
 }
 
-/// The callsites of the program that have logged. There are only so many, since each is a part of the program
-/// text.
+/// The callsites of the program that have logged. Their number is limited, since each callsite is a place in
+/// the source code.
 #[derive(Debug)]
 pub(crate) struct Callsites {
     /// The host and the fields of the program.
@@ -53,7 +55,7 @@ impl Callsites {
     }
 }
 
-/// Returns the level in syslog's steps, which have none below debug.
+/// Returns the syslog level. Syslog has no level below debug, so `trace` becomes debug as well.
 pub(crate) fn level(metadata: &Metadata<'_>) -> Level {
     match *metadata.level() {
         tracing::Level::ERROR => Level::Error,

@@ -1,4 +1,4 @@
-//! The guard, which sends the queued messages at the end of a program.
+//! Defines the guard, which sends the queued messages at the end of a program.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use gelf_tokio::{Client, Unsent};
 /// log. The pattern `_` is not a variable: it drops the guard at once, and nothing is sent.
 ///
 /// The drop blocks the thread for at most the time of [`Builder::close_within`], 5 s by default. A panic that
-/// unwinds drops the guard, too. A guard in a `static` is never dropped, and [`std::process::exit`] drops
-/// nothing: call [`close`](Self::close) or [`close_blocking`](Self::close_blocking) there.
+/// unwinds drops the guard, too. A guard in a `static` is never dropped, and [`std::process::exit`] drops no
+/// values. In these cases, call [`close`](Self::close) or [`close_blocking`](Self::close_blocking).
 ///
 /// [`Builder::close_within`]: crate::Builder::close_within
 #[must_use = "events are refused once the guard is dropped"]
@@ -52,17 +52,18 @@ impl Guard {
         self.client.close(within).await
     }
 
-    /// Closes as [`close`](Self::close) does, but blocks the thread. The messages are sent by another thread,
-    /// so the call may be made within a tokio runtime too, if nothing else there has to go on meanwhile.
+    /// Closes as [`close`](Self::close) does, but blocks the thread. Another thread sends the messages. So
+    /// the call also works within a tokio runtime, but other tasks of the blocked thread do not run
+    /// meanwhile.
     ///
     /// # Errors
-    /// As [`close`](Self::close).
+    /// Returns an error under the same conditions as [`close`](Self::close).
     pub fn close_blocking(&self, within: Duration) -> Result<(), Unsent> {
         self.client.close_blocking(within)
     }
 
-    /// Returns the client of the layer, for its counters, its state, its last error, a flush before the end,
-    /// and messages of the program's own.
+    /// Returns the client of the layer. With the client, a program can read the counters, the state and the
+    /// last error, flush the queue before the end, and send messages that are not events.
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -70,7 +71,7 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // The client logs the number of messages that are not sent, for other layers.
+        // The error is ignored, since the client logs the number of unsent messages for other layers.
         let _ = self.client.close_blocking(self.close_within);
     }
 }

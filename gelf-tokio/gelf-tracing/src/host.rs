@@ -1,10 +1,10 @@
-//! The name of this machine.
+//! Finds the name of this machine.
 
 use std::process::{Command, Stdio};
 use std::{fs, io};
 
-/// Returns the name of this machine: on Linux from the kernel, elsewhere from the program `hostname`, which
-/// all other systems have.
+/// Returns the name of this machine. On Linux, the kernel has the name. On other systems, the program
+/// `hostname` prints it.
 pub(crate) fn name() -> io::Result<String> {
     let name = match cfg!(target_os = "linux") {
         true => fs::read_to_string("/proc/sys/kernel/hostname")?,

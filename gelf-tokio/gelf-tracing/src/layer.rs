@@ -1,4 +1,4 @@
-//! The layer.
+//! Defines the layer, which turns events into messages.
 
 use std::fmt::{self, Write};
 use std::sync::{Arc, OnceLock};
@@ -22,14 +22,15 @@ use crate::scope::Scope;
 use crate::sink::{Sink, is_own, is_sender};
 use crate::spans::{SpanFields, SpanRecord, Times};
 
-/// Returns the ids of the trace and of a span, as bytes in the order in which they are written.
+/// Returns the ids of the trace and of the span for a given span. Each id begins with its most significant
+/// byte.
 pub(crate) type TraceContext = dyn Fn(&Id, &Dispatch) -> Option<([u8; 16], [u8; 8])> + Send + Sync;
 
 /// Sends each event with its spans as a GELF message.
 ///
 /// The layer never waits, unless the URI says `when_full=wait`. It works within any subscriber that keeps
 /// spans, such as [`Registry`](tracing_subscriber::Registry), below filters, and in
-/// [`reload`](tracing_subscriber::reload). The [crate](crate) describes the messages.
+/// [`reload`](tracing_subscriber::reload). The documentation of this [`crate`] describes the messages.
 ///
 /// ```
 /// use gelf_tracing::GelfLayer;
@@ -55,7 +56,7 @@ pub struct GelfLayer {
 
 impl GelfLayer {
     /// Returns a builder for a layer that sends to the endpoint with this URI, as
-    /// [`Endpoint`](gelf_tokio::Endpoint) describes it. The default of its option `when_full` is
+    /// [`Endpoint`](gelf_tokio::Endpoint) describes it. Here, the default of the option `when_full` is
     /// `drop_newest`.
     ///
     /// # Errors
@@ -83,7 +84,7 @@ impl GelfLayer {
                 self.identify(&span.id(), &mut scope);
             }
             scope.names.push(span.name());
-            // A span that was made before the layer was put in has no fields.
+            // A span that was created before the layer was added has no fields here.
             if let Some(SpanFields(fields)) = span.extensions().get() {
                 scope.fields.push(Arc::clone(fields));
             }
@@ -96,7 +97,7 @@ impl GelfLayer {
     fn identify(&self, id: &Id, scope: &mut Scope) {
         let ids = self.trace_context.as_ref().and_then(|ids| {
             let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
-            // A layer that is put in later is not told its subscriber.
+            // A layer that a reload adds to a running subscriber is not told which subscriber this is.
             ids(id, &dispatch.unwrap_or_else(|| tracing::dispatcher::get_default(Dispatch::clone)))
         });
         // Writing to a string does not fail.
@@ -115,7 +116,7 @@ where
     S: Subscriber + for<'l> LookupSpan<'l>,
 {
     fn on_register_dispatch(&self, dispatch: &Dispatch) {
-        // A second subscriber with the same layer is not possible.
+        // The cell is empty, since a layer is part of only one subscriber.
         let _ = self.dispatch.set(dispatch.downgrade());
     }
 
@@ -138,7 +139,8 @@ where
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        // Values are formatted without the lock on the span, since their code may log in the span.
+        // Values are formatted without the lock on the span, since the code that formats them may log in the
+        // span.
         let mut record = EventRecord::new();
         values.record(&mut self.recorder(&mut record));
         if let Some(SpanFields(fields)) = span.extensions_mut().get_mut() {
@@ -152,7 +154,8 @@ where
         if is_own(metadata.target()) {
             return;
         }
-        // The events of a record of `log` are known to be the layer's own only after they are visited.
+        // An event with one of these targets has its true target in a field. Whether the event must not
+        // become a message is therefore known only after the fields are visited.
         let has_log_origin = matches!(metadata.target(), "log" | panic_hook::TARGET);
         if !has_log_origin && self.sink.refuses() {
             return;
@@ -215,7 +218,7 @@ where
             return;
         }
         let times = span.extensions().get::<Times>().map(|times| times.millis(Instant::now()));
-        // A span that was made before the layer was put in has no times.
+        // A span that was created before the layer was added has no times.
         if times.is_none() || self.sink.refuses() {
             return;
         }

@@ -15,10 +15,10 @@
 //!
 //! * [`GelfLayer`]: the layer.
 //! * [`Guard`]: sends the queued messages at the end of the program.
-//! * `GelfLogger`, with the feature `log`: the same for the crate `log`.
+//! * `GelfLogger`, with the feature `log`: sends the records of the crate `log`.
 //!
-//! The URI and its options are described at [`Endpoint`](gelf_tokio::Endpoint). The only default that differs
-//! is `when_full=drop_newest`.
+//! The URI and its options are described at [`Endpoint`](gelf_tokio::Endpoint). Only one default differs from
+//! the description there: `when_full=drop_newest`.
 //!
 //! # Messages
 //!
@@ -30,8 +30,8 @@
 //! | [`Builder::host`], by default the name of the machine | `host` |
 //! | target, module path, file, line | `_target`, `_module`, `_file`, `_line` (a number) |
 //! | name of the thread, or its id, such as `ThreadId(2)` | `_thread` |
-//! | integers and floats | numbers; an integer outside of `i64` is a string, since Graylog reads it modulo 2^64 |
-//! | NaN and the infinities | none: JSON has no such numbers |
+//! | integers and floats | numbers; an integer outside of `i64` is a string, since Graylog would read such a number modulo 2^64 |
+//! | NaN and the infinities | no field, since JSON has no such numbers |
 //! | booleans | the strings `true` and `false`, since Graylog drops booleans |
 //! | errors, as in `error = &error as &dyn Error` | the text of the error and of its sources, as in `payment failed: connection refused`. A source whose text the error above it repeats is left out. |
 //! | other values, `%` and `?` | strings |
@@ -43,13 +43,14 @@
 //! | panic, with [`Builder::panic_hook`] | a message with level 3, the target `panic`, and the file and line of the panic; `full_message` has the backtrace |
 //! | a record of `log` through `tracing-log` | target, module, file and line of the record |
 //!
-//! **Names.** A character that GELF does not allow in names becomes `_`: `a/b` becomes `_a_b`. A second field
-//! of an event or span whose name becomes the same gets the suffix `_2`, a third `_3`. So do fields whose
-//! names the table above or receivers use for something else: `busy_ms`, `duration_ms`, `fields_left_out`,
-//! `file`, `full_message`, `host`, `idle_ms`, `level`, `line`, `lost`, `lost_total`, `message` (of a span),
-//! `module`, `short_message`, `source`, `span`, `span_id`, `spans`, `streams`, `tags`, `target`, `thread`,
-//! `timestamp`, `trace_id` and `version`. Graylog would drop such a field or change the type of another one,
-//! and Logstash would overwrite the member. `id` becomes `id_`.
+//! **Names.** A character that GELF does not allow in names becomes `_`: `a/b` becomes `_a_b`. If two fields
+//! of an event or span would get the same name, the second gets the suffix `_2`, and a third gets `_3`. The
+//! following names get a suffix, too, since the table above or a receiver uses them for something else:
+//! `busy_ms`, `duration_ms`, `fields_left_out`, `file`, `full_message`, `host`, `idle_ms`, `level`, `line`,
+//! `lost`, `lost_total`, `message` (of a span), `module`, `short_message`, `source`, `span`, `span_id`,
+//! `spans`, `streams`, `tags`, `target`, `thread`, `timestamp`, `trace_id` and `version`. Without the suffix,
+//! Graylog would drop the field or change the type of another field, and Logstash would overwrite a member of
+//! the message. The name `id`, which GELF does not allow, becomes `id_`.
 //!
 //! # Limits
 //!
@@ -59,15 +60,15 @@
 //! | value of a field | 32,766 bytes, as much as Elasticsearch indexes; option `max_value_bytes` | cut off, with `…` at its end |
 //! | message | 65,536 bytes | cut off, with `…` at its end |
 //! | fields of an event or a span | 128 | left out, and counted in `_fields_left_out` |
-//! | fields of an event and its spans | 128 | the outermost spans' fields are left out, and counted there |
+//! | fields of an event and its spans | 128 | the outermost spans' fields are left out, and counted in `_fields_left_out` |
 //! | names in `_spans` | 32 | the outermost are left out, with `…` in their place |
 //! | sources of an error | 32 | left out |
 //!
 //! # Lost events
 //!
 //! A full queue never blocks the program: the newest event is lost. With `when_full=drop_oldest` in the URI,
-//! the oldest queued one is lost instead. With `when_full=wait`, the thread that logs waits for room, without
-//! limit while the destination is down.
+//! the oldest queued event is lost instead. With `when_full=wait`, the thread that logs waits until the queue
+//! has room, without a time limit.
 //!
 //! Lost events are counted in the [statistics](gelf_tokio::stats::ClientStats) of [`Guard::client`], and
 //! reported at most once a minute by a message with the target `gelf_tracing`, the level 4, `_lost` (since
@@ -75,18 +76,19 @@
 //!
 //! # Threads and loops
 //!
-//! One thread, `gelf-tracing`, sends the messages with a runtime of its own, so the program needs none, may
-//! log from anywhere, and may block its own runtime at the end. Nothing that this thread logs becomes a
-//! message, whatever crate logs it, and nothing with a target of `gelf_tokio` or `gelf_tracing` on any
-//! thread: an error of sending never causes another message. Other layers get these events, which explain
-//! why nothing arrives: add one that writes to stderr, or call [`Client::last_error`].
+//! The thread `gelf-tracing` sends the messages in a separate tokio runtime. So the program needs no runtime,
+//! can log on any thread, and can block the threads of its runtime at the end. An error of sending never
+//! causes another message: events of the thread `gelf-tracing` become no messages, and neither do events of
+//! other threads with a target of `gelf_tokio` or `gelf_tracing`. Other layers get these events, which
+//! explain why nothing arrives at the receiver. To see them, add a layer that writes to stderr, or call
+//! [`Client::last_error`].
 //!
 //! [`Client::last_error`]: gelf_tokio::Client::last_error
 //!
 //! # Features
 //!
 //! * `zlib-rs` (on by default), `tls` and `http` are the features of [`gelf_tokio`].
-//! * `log`: `GelfLogger`.
+//! * `log` adds `GelfLogger`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 

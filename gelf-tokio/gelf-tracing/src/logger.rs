@@ -1,4 +1,4 @@
-//! The backend of the crate `log`.
+//! Defines the logger, which turns records of the crate `log` into messages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,9 +19,9 @@ use crate::text;
 /// Sends each record of the crate [`log`] with its key-values as a GELF message, for programs that do not use
 /// `tracing`.
 ///
-/// The logger takes records of every level: [`log::set_max_level`] sets which ones there are. The
-/// [crate](crate) describes the messages; a record has no spans. A value that is not a string, number or
-/// boolean becomes its text, so an error has no sources there.
+/// The logger sends the records of all levels that [`log::set_max_level`] enables. The [crate](crate)
+/// describes the messages. A record has no spans. A value that is not a string, number or boolean becomes its
+/// text, so the text of an error does not contain the sources of the error.
 ///
 /// ```
 /// use gelf_tracing::GelfLogger;

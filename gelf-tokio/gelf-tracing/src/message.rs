@@ -1,4 +1,4 @@
-//! The message of an event: see the table of the crate.
+//! Makes the message of an event, as the table in the documentation of the crate describes it.
 
 use gelf_tokio::gelf_core::{FieldName, FieldSet, FieldSetBuilder, Level, Value};
 use tracing::Metadata;
@@ -48,7 +48,7 @@ impl Origin<'static> {
     }
 }
 
-/// An event, before its message is made.
+/// The parts of an event from which its message is made.
 #[derive(Debug)]
 pub(crate) struct Event<'m, I> {
     /// The host and the fields of the program, and the origin if `origin` is `None`.
@@ -60,9 +60,9 @@ pub(crate) struct Event<'m, I> {
     pub(crate) fields: I,
     /// The number of `fields`.
     pub(crate) len: usize,
-    /// The number of fields that were left out.
+    /// The number of fields of the event that were left out.
     pub(crate) left_out: usize,
-    /// The durations of a span that is closed: all, busy, idle.
+    /// The total, busy and idle time of a closed span, in milliseconds.
     pub(crate) times: Option<[f64; 3]>,
 }
 

@@ -1,13 +1,14 @@
-//! The names of fields.
+//! Makes the names of fields.
 
 use gelf_tokio::gelf_core::FieldName;
 
-/// The maximum number of fields of one event or span, and of one message without the fields of the layer.
+/// The maximum number of fields of one event or span. It is also the maximum for one message, not counting
+/// the fields that the layer itself sets.
 pub(crate) const MAX_FIELDS: usize = 128;
 
-/// The names that fields of events and spans cannot have, in order. The layer sets some of them; receivers
-/// use the others for members of the message or for themselves, and would drop a field with such a name
-/// (Graylog) or overwrite the member (Logstash).
+/// The names that fields of events and spans cannot have, in alphabetical order. The layer sets some of these
+/// fields. Receivers use the other names for members of the message or for fields that they set. Graylog
+/// would drop a field with such a name, and Logstash would overwrite the member.
 const RESERVED: [&str; 25] = [
     "busy_ms",
     "duration_ms",
@@ -41,8 +42,8 @@ pub(crate) fn is_reserved(name: &str) -> bool {
     RESERVED.binary_search(&name).is_ok()
 }
 
-/// Returns a valid name for a field that the program calls by any text: [sanitized](FieldName::sanitize),
-/// and with the lowest suffix `_2`, `_3`, ... that makes it neither reserved nor taken, if it is.
+/// Returns `name` if it is neither reserved nor taken. Otherwise, returns the name with the lowest suffix
+/// `_2`, `_3`, ... that makes it free, [sanitized](FieldName::sanitize) again.
 pub(crate) fn free<'a>(name: FieldName<'a>, is_taken: impl Fn(&str) -> bool) -> FieldName<'a> {
     let is_taken = |name: &str| is_reserved(name) || is_taken(name);
     if !is_taken(name.as_str()) {
@@ -51,7 +52,8 @@ pub(crate) fn free<'a>(name: FieldName<'a>, is_taken: impl Fn(&str) -> bool) -> 
     let mut number = 2;
     loop {
         let numbered = FieldName::sanitize(format!("{name}_{number}"));
-        // A name of the maximum length loses its suffix, and is then left to replace the other one.
+        // If the name has the maximum length, `sanitize` cuts the suffix off. The field then keeps the taken
+        // name, and replaces the other field.
         if !is_taken(numbered.as_str()) || numbered == name {
             return numbered;
         }

@@ -1,4 +1,4 @@
-//! Panics as events.
+//! Logs panics as events.
 
 use std::backtrace::Backtrace;
 use std::panic::{self, PanicHookInfo};
@@ -10,7 +10,7 @@ use crate::sink::{Sink, is_sender};
 /// The target of the events.
 pub(crate) const TARGET: &str = "panic";
 
-/// A panic, as it is logged.
+/// The parts of a panic that are logged.
 #[derive(Debug)]
 pub(crate) struct Panic<'p> {
     file: Option<&'p str>,
@@ -47,7 +47,7 @@ fn report(sink: &Weak<Sink>, close_within: Duration, log: fn(&Panic<'_>), info: 
         text: format!("panicked{place}: {message}\n{}", Backtrace::force_capture()),
     });
     if cfg!(panic = "abort") {
-        // The process ends behind the hook, and drops nothing.
+        // The process ends after the hook without dropping the guard.
         let _ = sink.client.flush_blocking(close_within);
     }
 }

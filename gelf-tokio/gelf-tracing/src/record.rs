@@ -1,4 +1,4 @@
-//! The values of an event or a span, as GELF has them.
+//! Records the values of an event or a span as GELF values.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -26,7 +26,7 @@ const MAX_SOURCES: usize = 32;
 const RETAINED_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// The thread's last record, emptied, whose allocated memory the next record uses again.
+    /// The last record of the thread, without its values. The next record uses its allocated memory again.
     static LAST: Cell<EventRecord> = Cell::default();
 }
 
@@ -38,8 +38,8 @@ pub(crate) struct EventRecord {
     values: Vec<(usize, Recorded)>,
     message: Range<usize>,
     left_out: usize,
-    /// The origin that the event has in fields such as `log.file`: that of a record of the crate `log` that
-    /// came through `tracing-log`, or that of a panic.
+    /// The origin from fields such as `log.file`. The event has such fields if it is a panic, or a record of
+    /// the crate `log` that came through `tracing-log`.
     pub(crate) log_origin: LogOrigin,
 }
 
@@ -49,7 +49,7 @@ enum Recorded {
     Value(Value<'static>),
 }
 
-/// The origin of a record of the crate `log`.
+/// The origin of a record of the crate `log`, or of a panic.
 #[derive(Debug, Default)]
 pub(crate) struct LogOrigin {
     pub(crate) target: Option<String>,
@@ -129,7 +129,8 @@ impl EventRecord {
 pub(crate) struct Recorder<'r> {
     pub(crate) record: &'r mut EventRecord,
     pub(crate) max_value_bytes: usize,
-    /// The index of the field `message` of an event. In a span, `message` is a field like others.
+    /// The index of the field `message` of an event. `None` for a span, in which `message` is an ordinary
+    /// field.
     pub(crate) message: Option<usize>,
     /// `true` if fields such as `log.file` are the event's origin (records of the crate `log`, and panics).
     pub(crate) has_log_origin: bool,

@@ -1,4 +1,4 @@
-//! Reports of lost events, as messages of the layer itself.
+//! Reports lost events in messages that the layer itself makes.
 
 use std::future::pending;
 use std::sync::Weak;
@@ -14,14 +14,14 @@ use crate::sink::Sink;
 /// The minimum time between two reports.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// The time between two looks at the counters.
+/// The time between two checks of the counters. A report also waits at most this time for room in the queue.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 const LOST: FieldName<'static> = FieldName::from_static("lost");
 const LOST_TOTAL: FieldName<'static> = FieldName::from_static("lost_total");
 const TARGET: FieldName<'static> = FieldName::from_static("target");
 
-/// Sends a report whenever events have been lost, at most once a minute. Never ends.
+/// Sends a report whenever events have been lost, at most once a minute. The future never completes.
 pub(crate) async fn run(sink: Weak<Sink>) {
     sleep(LOOK_EVERY).await;
     if let Some(sink) = sink.upgrade() {
@@ -29,7 +29,7 @@ pub(crate) async fn run(sink: Weak<Sink>) {
     }
     let mut reported = Reported::default();
     loop {
-        // The last layer is gone: the driver ends.
+        // All layers and loggers are dropped, so the driver ends, and this future is dropped.
         let Some(sink) = sink.upgrade() else { return pending().await };
         let pause = if report(&sink, &mut reported).await { EVERY } else { LOOK_EVERY };
         drop(sink);
@@ -37,7 +37,7 @@ pub(crate) async fn run(sink: Weak<Sink>) {
     }
 }
 
-/// Sends a report if events have been lost since the last one. Returns whether it was sent.
+/// Sends a report if events have been lost since the last report. Returns whether the report was sent.
 async fn report(sink: &Sink, reported: &mut Reported) -> bool {
     let stats = sink.client.stats();
     let Some(lost) = reported.news(&stats) else { return false };
@@ -49,11 +49,11 @@ async fn report(sink: &Sink, reported: &mut Reported) -> bool {
         .with_field(TARGET, "gelf_tracing")
         .with_field(LOST, lost)
         .with_field(LOST_TOTAL, total(&stats));
-    // Waits for room in the queue, but not for long: meanwhile, the client cannot end.
+    // Waits until the queue has room. The time limit is short, since `sink` keeps the client open meanwhile.
     let is_sent = matches!(timeout(LOOK_EVERY, sink.client.send(&message)).await, Ok(Ok(())));
     if is_sent {
         reported.reported(&stats);
-        // For other layers, such as one that writes to stderr.
+        // This event is for other layers, such as a layer that writes to stderr.
         tracing::warn!(target: "gelf_tracing", "{text}");
     }
     is_sent
@@ -71,13 +71,14 @@ fn log_outage(client: &Client) {
 #[derive(Debug, Default)]
 struct Reported {
     lost: u64,
-    /// The number of messages that were offered to the client by then, the report included.
+    /// The number of messages that the client had been given at the last report, including the report.
     offered: u64,
 }
 
 impl Reported {
-    /// Returns how many messages were lost since the last report. The loss of the report alone is no news:
-    /// otherwise a receiver that refuses everything would be sent a report each minute.
+    /// Returns the number of messages that were lost since the last report. Returns `None` if no message was
+    /// lost, or only the report itself. Without this exception, a receiver that refuses everything would get
+    /// a report each minute.
     fn news(&self, stats: &ClientStats) -> Option<u64> {
         let lost = total(stats) - self.lost;
         let is_report = lost == 1 && self.offered == offered(stats);

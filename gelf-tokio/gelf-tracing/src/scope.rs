@@ -1,4 +1,4 @@
-//! The spans that an event is in.
+//! Collects the spans around an event.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::spans::SpanRecord;
 const MAX_PATH_SPANS: usize = 32;
 
 thread_local! {
-    /// The last scope of the thread, for its memory.
+    /// The last scope of the thread, without its values. The next scope uses its allocated memory again.
     static LAST: Cell<Scope> = Cell::default();
 }
 
@@ -23,12 +23,12 @@ pub(crate) struct Scope {
     pub(crate) path: String,
     /// The id of the innermost span in hexadecimal digits.
     pub(crate) span_id: String,
-    /// The id of the trace in hexadecimal digits, or nothing.
+    /// The id of the trace in hexadecimal digits. The text is empty if there is no trace.
     pub(crate) trace_id: String,
 }
 
 impl Scope {
-    /// Returns an empty scope, with the memory of the last one.
+    /// Returns an empty scope that uses the memory of the last one.
     pub(crate) fn new() -> Self {
         LAST.try_with(Cell::take).unwrap_or_default()
     }
@@ -45,8 +45,8 @@ impl Scope {
         }
     }
 
-    /// Sets the path. If there are more than [`MAX_PATH_SPANS`], the path begins with `…:` and has the innermost
-    /// ones.
+    /// Sets the path. If there are more than [`MAX_PATH_SPANS`] spans, the path has only the innermost spans,
+    /// and begins with `…:`.
     pub(crate) fn set_path(&mut self) {
         let kept = self.names.get(..MAX_PATH_SPANS).unwrap_or(&self.names);
         if kept.len() < self.names.len() {
@@ -60,12 +60,12 @@ impl Scope {
         }
     }
 
-    /// Returns how many of the innermost spans have room for their fields beside `len` fields of the event, and
-    /// how many fields are left out.
+    /// Returns the number of spans whose fields fit into the message beside the `len` fields of the event,
+    /// and the number of fields that are left out. The innermost spans take precedence.
     pub(crate) fn spans_with_room(&self, len: usize) -> (usize, usize) {
         let mut room = MAX_FIELDS.saturating_sub(len);
         let (mut kept, mut left_out) = (0, 0);
-        // A span without room leaves no room for the spans further out.
+        // If the fields of a span do not fit, the fields of all spans around it are left out as well.
         let mut is_full = false;
         for fields in &self.fields {
             let len = fields.len();

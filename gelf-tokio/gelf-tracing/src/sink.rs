@@ -1,5 +1,5 @@
-//! The shared end of layers and loggers: it encodes messages, puts them into the client's queue, and runs the
-//! client's driver on a thread of its own.
+//! Encodes the messages of layers and loggers, puts them into the client's queue, and runs the client's
+//! driver on a separate thread.
 
 use std::cell::Cell;
 use std::sync::{Arc, mpsc};
@@ -80,7 +80,8 @@ impl Sink {
         Ok(sink)
     }
 
-    /// Returns whether a message would be refused, so that it need not be made, and counts it if so.
+    /// Returns whether the client would refuse a message now. If so, the client counts the message as
+    /// refused, and the caller need not make it.
     pub(crate) fn refuses(&self) -> bool {
         !self.blocks && self.client.refuse_if_full().is_err()
     }

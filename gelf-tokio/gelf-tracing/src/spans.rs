@@ -1,4 +1,4 @@
-//! The fields and times of spans, as extensions of the spans in the registry.
+//! Keeps the fields and times of spans as extensions of the spans in the registry.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use gelf_tokio::gelf_core::{FieldName, Value};
 use crate::callsite::Callsite;
 use crate::record::EventRecord;
 
-/// The fields of a span. Several layers may share them: each records the same fields.
+/// The fields of a span. If a subscriber has several layers of this crate, they share the value, since each
+/// layer records the same fields.
 #[derive(Debug)]
 pub(crate) struct SpanFields(pub(crate) Arc<SpanRecord>);
 
@@ -16,7 +17,7 @@ pub(crate) struct SpanFields(pub(crate) Arc<SpanRecord>);
 #[derive(Clone, Debug)]
 pub(crate) struct SpanRecord {
     callsite: Arc<Callsite>,
-    /// The value of each field of the callsite, null if there is none.
+    /// The value of each field of the callsite. The value is null if the field has not been recorded.
     values: Vec<Value<'static>>,
     left_out: usize,
 }
@@ -35,7 +36,7 @@ impl SpanRecord {
         Self { callsite: Arc::new(Callsite { names, message: None, constants }), values, left_out: 0 }
     }
 
-    /// Sets the values that are recorded.
+    /// Takes the values out of a record, and sets the fields to them.
     pub(crate) fn set(&mut self, record: &mut EventRecord) {
         self.left_out += record.left_out();
         for (index, value) in record.take_values() {
@@ -68,9 +69,9 @@ impl SpanRecord {
 pub(crate) struct Times {
     created: Instant,
     busy: Duration,
-    /// The time of the last entry.
+    /// The time at which the span became busy, that is, of the first entry without an exit.
     entered: Option<Instant>,
-    /// The number of entries without an exit, as several threads may be in the span.
+    /// The number of entries without an exit. It can exceed 1, since several threads can be in the span.
     entries: usize,
 }
 
@@ -94,7 +95,7 @@ impl Times {
         }
     }
 
-    /// Returns the times from creation to `now`, in milliseconds: all, busy, idle.
+    /// Returns the total, busy and idle time from the creation of the span to `now`, in milliseconds.
     pub(crate) fn millis(&self, now: Instant) -> [f64; 3] {
         let all = now.saturating_duration_since(self.created);
         let millis = |time: Duration| time.as_micros() as f64 / 1e3;

@@ -1,15 +1,16 @@
-//! Texts with a limit.
+//! Cuts texts off at a maximum length.
 
 use std::fmt::{self, Display, Write};
 
-/// The mark at the end of a text that was cut off, as the encoder of gelf-core uses it.
+/// The mark at the end of a text that was cut off. The encoder of gelf-core uses the same mark.
 const CUT_OFF: &str = "…";
 
 /// Appends the text of a value, cut off at `max_bytes`. The `…` at the end of a cut text counts towards the
 /// maximum. Formatting beyond the maximum ends early, so that a value cannot produce text without end.
 pub(crate) fn push(text: &mut String, value: &dyn Display, max_bytes: usize) {
     let mut bounded = Bounded { start: text.len(), text, max_bytes, is_cut: false };
-    // The only error is the end of the room, or one of the value, whose text then ends there.
+    // An error means that the maximum length is reached or that the value failed to write its text. The text
+    // ends there in both cases.
     let _ = write!(bounded, "{value}");
     bounded.finish();
 }

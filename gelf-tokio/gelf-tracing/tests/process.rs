@@ -1,7 +1,7 @@
-//! Tests of whole programs: how they end, and what their own transport logs.
+//! Tests how whole programs end, and that events of the transport do not become messages.
 //!
-//! The standard harness is not used, because this program is also the programs of the tests. An argument
-//! selects the tests whose names contain it.
+//! The standard harness is not used, because this program also runs as each of the tested programs. An
+//! argument selects the tests whose names contain the argument.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -1,5 +1,5 @@
-//! Counts the allocations of an event with 8 fields in two spans: those of the whole process until the events
-//! are sent, and those of the thread that logs.
+//! Counts the allocations of the process for an event with 8 fields in two spans, while the process logs
+//! events and the destination does not read.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml --bin layer_allocations SUBJECT`
 
@@ -23,13 +23,14 @@ const EVENTS: u64 = 10_000;
 
 fn main() {
     let subject = std::env::args().nth(1).expect("gelf-tracing, tracing-gelf or json");
-    // Nothing reads, so that all events are queued, and only the allocations of logging are counted.
+    // The receiver does not read, so the events stay in the queue, and only the allocations of logging are
+    // counted.
     let counts = Arc::new(receiver::Counts::default());
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let (_receiver, address) = receiver::Receiver::up(any, &counts, false, receiver::End::Reset);
     let _running = subject::start(&subject, address, true);
     thread::sleep(Duration::from_millis(300));
-    // Buffers grow to their size.
+    // The first events let the buffers grow to their final size.
     subject::log(0..100);
     let region = Region::new(ALLOCATOR);
     subject::log(100..100 + EVENTS);

@@ -1,4 +1,4 @@
-//! The account of a route's lines, and its sum over routes.
+//! Accounts for the lines of a route: how many lines it selected, and what became of them.
 
 use std::ops::AddAssign;
 
@@ -18,8 +18,8 @@ pub(crate) const DROP_REASONS: [&str; 10] = [
     "too_large",
 ];
 
-/// The account of a route, in lines: `selected = delivered + joined + in_flight + the sum of dropped`. All
-/// terms are counted separately, so the equation shows whether a line is lost.
+/// The account of a route, in lines: `selected = delivered + joined + in_flight + the sum of dropped`. Each
+/// term has a separate counter. If a line were lost without a count, the two sides would differ.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct RouteAccount {
     pub(crate) selected: u64,
@@ -38,7 +38,7 @@ impl RouteAccount {
         self.dropped.iter().sum()
     }
 
-    /// Returns the number of lines for which the terms account.
+    /// Returns the right side of the equation, which equals `selected` if no line is lost.
     pub(crate) fn sum(&self) -> u64 {
         self.delivered + self.joined + self.in_flight + self.dropped()
     }

@@ -1,4 +1,4 @@
-//! `gelf-router audit`: a receiver that counts the missing messages of other routers.
+//! `gelf-router audit`: receives the messages of other routers, and counts the missing messages.
 //!
 //! Routers number the messages of each container. The audit notes the numbers that it receives, and reports
 //! the missing ranges at its end. It does not notice a lost message if no later message of the container
@@ -58,15 +58,16 @@ pub(crate) async fn run(address: SocketAddr, idle: Option<Duration>) -> Result<(
     }
 }
 
-/// Writes the accounts to stdout. Ignores errors, since a reader that has ended does not want the rest.
+/// Writes the accounts to stdout. Ignores errors, since they mean that the reader of stdout has ended.
 fn print_all(audit: &Audit) {
     let _ = write!(std::io::stdout().lock(), "{audit}");
 }
 
 /// The accounts of all containers.
 struct Audit {
-    /// The start of the audit in milliseconds since 1970. An epoch that began earlier may have sent messages
-    /// that the audit did not receive. The account of such an epoch starts at its first received number.
+    /// The start of the audit in milliseconds since 1970. An epoch is a run of an agent, and its number is
+    /// the time of its start. An epoch that began before the audit may have sent messages that the audit did
+    /// not receive, so the account of this epoch starts at the first received number.
     start: u64,
     accounts: BTreeMap<Key, (String, Account)>,
     received: u64,

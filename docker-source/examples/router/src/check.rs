@@ -1,4 +1,4 @@
-//! `gelf-router check`: asks an agent for its health, as the health check of a container does.
+//! `gelf-router check`: asks an agent for its health. The health check of a container can run this command.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -23,11 +23,11 @@ const MAX_ANSWER: usize = 1024 * 1024;
 /// The maximum number of problems in the printed line.
 const MAX_PROBLEMS: usize = 3;
 
-/// Asks the agent for its health and returns the line to print. `asked` is the address of `--http`.
+/// Asks the agent for its health and returns the line to print. `asked` is the value of `--http`.
 ///
 /// # Errors
-/// Returns an error with status 1 if the agent does not answer within the time or has problems, and with status
-/// 2 if there is no agent to ask.
+/// Returns an error with exit status 1 if the agent has problems or does not answer within the time `within`.
+/// Returns an error with exit status 2 if no agent is found.
 pub(crate) async fn run(
     asked: Option<SocketAddr>,
     within: Duration,
@@ -55,7 +55,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Returns the line to print for an answer, or `None` if an agent does not answer so.
+/// Returns the line to print for an answer, or `None` if the answer is not in the format of an agent.
 fn judge(answer: &[u8], is_liveness: bool) -> Option<Result<String, Failure>> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
     let status = answer.get("status")?.as_str()?;
@@ -92,7 +92,7 @@ async fn ask(address: SocketAddr) -> Result<Bytes, BoxError> {
     Ok(Limited::new(answer.into_body(), MAX_ANSWER).collect().await?.to_bytes())
 }
 
-/// Returns an address of this host for an address that a server listens at.
+/// Returns the address at which a process of this host reaches a server that listens at `address`.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),

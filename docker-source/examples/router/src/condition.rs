@@ -1,4 +1,4 @@
-//! Conditions that the health check reports while they last.
+//! Keeps conditions for the health check, which reports each condition that does not hold.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;

@@ -63,7 +63,8 @@ impl Config {
         Ok(config)
     }
 
-    /// Sets the value of a key. An error without a range of the file belongs to the key itself.
+    /// Sets the value of a key. An error contains the range of the mistake in the file, or `None` if this is
+    /// the range of the key.
     fn set(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), (Option<Range<usize>>, String)> {
         match (key, value) {
             ("backlog", DeValue::String(value)) => {
@@ -214,8 +215,8 @@ fn write_route(route: &RouteUri, text: &mut String) {
 }
 
 /// Returns the name of an option as a TOML key. The part behind the first dot is quoted if it has special
-/// characters. The whole name is quoted if another option has the part before the dot as its name, since a
-/// TOML key has either a value or a table.
+/// characters. If the part before the dot is the name of another option, the whole name is quoted, since a
+/// TOML key cannot have both a value and a table.
 fn key(name: &str, names: &[&str]) -> String {
     let is_bare = |part: &str| {
         !part.is_empty()

@@ -1,11 +1,12 @@
 //! Delivers a route's records to the destination of the route.
 //!
-//! The router retries a destination that is down without a limit, and logs the outage once. Meanwhile, the
-//! records wait: the queue fills, reading pauses, and the Engine's log files hold the further records. Over
-//! TCP and TLS, a record is kept until the destination's operating system has acknowledged the whole record.
-//! If the connection breaks before that, the record is sent again on the next connection. Over UDP, a host
-//! without a listener refuses datagrams. The lines in these datagrams are dropped and counted, since nothing
-//! indicates when the host would accept them.
+//! If a destination is down, the router retries for an unlimited time, and logs the outage once. Meanwhile,
+//! the records wait: the queue fills, reading pauses, and the Engine's log files hold the further records.
+//!
+//! Over TCP and TLS, a record is kept until the destination's operating system has acknowledged the whole
+//! record. If the connection breaks before that, the record is sent again on the next connection. Over UDP, a
+//! host without a listener refuses datagrams. The lines in these datagrams are dropped and counted, since
+//! nothing indicates when the host would accept them.
 
 use std::io;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ use crate::receipt::LineReceipt;
 use crate::route::Route;
 use crate::tally::Tally;
 
-/// The grace period of the driver. It is practically unlimited, since `run` limits the time after a signal.
+/// The grace period of the driver. It is practically unlimited, since the module `run` limits the time that
+/// the router has after a signal.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The handle that queues the messages of a route.
@@ -89,11 +91,12 @@ impl Delivery {
         self.client.stats().waiting == 0
     }
 
-    /// Queues the message of `lines`. If `content` is given, the message is completed from the content of its
-    /// text. If the queue is full, the route's `when_full` decides whether this waits or drops a message.
+    /// Queues the message of `lines`. If `content` is given, the level, the time and the fields that the text
+    /// contains are added to the message. If the queue is full, the route's option `when_full` decides
+    /// whether the call waits or drops a message.
     ///
     /// # Cancel safety
-    /// Cancel safe: the message is not queued.
+    /// If the future is dropped before it completes, the message is not queued.
     pub(crate) async fn send(&mut self, lines: &Lines, content: Option<&mut ContainerContent>) {
         if let Some(window) = &self.window {
             window.enter().await;

@@ -160,7 +160,7 @@ struct Report {
 impl Report {
     fn add(&mut self, finding: Finding) {
         self.failures += usize::from(finding.severity == Severity::Fail);
-        // Errors are ignored, since a reader that has closed stdout does not want the rest.
+        // Errors are ignored, since they mean that the reader of stdout has ended.
         let _ = writeln!(std::io::stdout().lock(), "{finding}");
     }
 }

@@ -68,8 +68,8 @@ fn explain(
     text
 }
 
-/// Adds the routes that select a container, and the settings and fields of its messages on these routes. Also
-/// adds the reasons why other routes do not select the container.
+/// Adds the routes that select a container, and the settings and fields of the container's messages on these
+/// routes. Also adds the reasons why other routes do not select the container.
 fn explain_container(text: &mut String, routes: &[Route], container: &Arc<Container>) {
     let (name, id) = (shown(container.name()), container.short_id());
     if container.is_ignored() {

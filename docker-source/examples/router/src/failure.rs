@@ -1,4 +1,4 @@
-//! Errors that end the router.
+//! Defines the error that ends the router.
 
 /// An error that ends the router.
 #[derive(Debug)]

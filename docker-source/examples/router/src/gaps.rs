@@ -1,12 +1,12 @@
-//! Keeps the last gaps, which the HTTP API shows.
+//! Keeps the last gaps for the HTTP API. A gap is a place in a log where lines may be missing.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use docker_source::{Container, Gap};
 
-/// The maximum number of containers and reasons that are kept. Beyond it, the entry whose last gap is the
-/// oldest is removed.
+/// The maximum number of entries, that is, of pairs of a container and a reason. A further entry replaces the
+/// entry whose last gap was added first.
 const MAX_ENTRIES: usize = 100;
 
 /// The gaps of one container that have the same reason.
@@ -24,7 +24,7 @@ pub(crate) struct GapEntry {
 pub(crate) struct Gaps(Arc<Mutex<VecDeque<GapEntry>>>);
 
 impl Gaps {
-    /// Adds a gap. Several sources may announce the same gap, which counts once.
+    /// Adds a gap. If several sources announce the same gap, it counts once.
     pub(crate) fn add(&self, container: &Arc<Container>, gap: &Gap) {
         let mut entries = self.lock();
         let is_same =
@@ -38,7 +38,7 @@ impl Gaps {
         entries.push_front(GapEntry { container: Arc::clone(container), last: *gap, count });
     }
 
-    /// Returns the entries, beginning with the one that was added last.
+    /// Returns the entries. The first entry has the gap that was added last.
     pub(crate) fn entries(&self) -> Vec<GapEntry> {
         self.lock().iter().cloned().collect()
     }

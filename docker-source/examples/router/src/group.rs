@@ -1,4 +1,4 @@
-//! Groups of routes that read from one source.
+//! Runs groups of routes. The routes of a group read from one source.
 //!
 //! A second reader of a log costs the Engine as much as the first. Therefore routes share a source as long as
 //! they keep pace. A route leaves its group if it has held up other routes for 250 ms, see [`HoldUp`]. Once
@@ -30,7 +30,8 @@ use crate::stop::Stop;
 use crate::tally::Tally;
 
 /// The time after which the router ends if a mounted socket file refuses connections. If Docker has answered
-/// before, the router ends at once. The restart policy of the container then mounts the new socket file.
+/// at this socket earlier, the router ends at once. The restart of the container then mounts the new socket
+/// file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
 /// The maximum time until the new source reads lines after a route has left its group.
 const CATCH_UP: Duration = Duration::from_secs(5);
@@ -62,7 +63,7 @@ impl RouteQueue {
         }
     }
 
-    /// Returns whether the destination does not take the completed messages.
+    /// Returns whether completed messages wait until the destination takes them.
     fn is_full(&self) -> bool {
         !self.lines.is_empty()
     }
@@ -87,7 +88,7 @@ impl RouteQueue {
 /// Sends the completed messages.
 ///
 /// # Cancel safety
-/// Cancel safe: a message that is not sent stays the first message.
+/// If the future is dropped before it completes, a message that is not sent stays the first message.
 async fn send(lines: &mut LineStage, delivery: &mut Delivery, tally: &Tally) {
     while let Some((message, content)) = lines.first() {
         delivery.send(message, content).await;
@@ -102,11 +103,11 @@ pub(crate) struct Shared {
     pub(crate) address: EngineAddress,
     pub(crate) stop: Stop,
     pub(crate) sources: Sources,
-    /// Is notified when the progress of a route starts.
+    /// Notifies a task that the progress of a route has started.
     pub(crate) route_started: Arc<Notify>,
     /// Takes the routes that leave their group. Each route leaves at most once, so the queue is bounded.
     pub(crate) leaving: UnboundedSender<LeavingRoute>,
-    /// Changes with each removal of a route.
+    /// Receives a new value at each removal of a route.
     pub(crate) removals: watch::Receiver<u64>,
     pub(crate) ticks: Ticks,
 }
@@ -124,7 +125,7 @@ pub(crate) struct Sources {
 #[derive(Clone, Debug)]
 struct SourceStats {
     stats: Arc<Stats>,
-    /// Can be upgraded as long as the source reads.
+    /// The mark of a source that reads: it can be upgraded as long as the source reads.
     reading: Weak<()>,
 }
 
@@ -180,7 +181,7 @@ impl Sources {
         }
     }
 
-    /// Returns the number of lines that were read and not passed on by the sources that no longer read. Their
+    /// Returns the number of lines that sources had read but not passed on when they ended because all their
     /// routes were removed.
     pub(crate) fn left_unread(&self) -> u64 {
         let ended: Vec<_> = {
@@ -213,8 +214,8 @@ pub(crate) struct LeavingRoute {
 }
 
 impl LeavingRoute {
-    /// Waits until the destination takes the messages. Then reads the lines that follow the last line that
-    /// was read for the route.
+    /// Waits until the destination has taken the messages. Then reads the lines behind the last line that was
+    /// read for the route.
     ///
     /// # Errors
     /// Returns the errors of [`run`].
@@ -255,7 +256,7 @@ pub(crate) async fn run(
 }
 
 /// Connects the source of a group. The source counts as reading while the second value of the result exists.
-/// Returns `None` if the router stops first.
+/// Returns `None` if the router stops before the source is connected.
 async fn connect(
     routes: &[RouteQueue],
     start: Start,

@@ -1,9 +1,11 @@
-//! Measures the time for which a route holds up the other routes of its group.
+//! Measures the time for which a route holds up the other routes of its group, which read from the same
+//! source.
 //!
 //! A group waits for a route whose queue is full. This does not delay the other routes as long as they have
 //! messages to send themselves, for example when the network is down for all routes. Therefore the time is
-//! sampled: a tick counts if the group waits for the route at that moment and another route has nothing to
-//! send. This measures a destination that takes lines slowly as well as a destination that takes no lines.
+//! sampled at regular times, the ticks. A tick counts if the group waits for the route at that moment and
+//! another route has nothing to send. This measures a destination that takes lines slowly as well as a
+//! destination that takes no lines.
 
 use std::time::Duration;
 
@@ -11,9 +13,10 @@ use tokio::time::Instant;
 
 /// The time between two samples.
 const TICK: Duration = Duration::from_millis(25);
-/// The time for which a route may hold up the others.
+/// The maximum time for which a route is allowed to hold up the others.
 const LIMIT: Duration = Duration::from_millis(250);
-/// The divisor of the time that does not count: 1/100 of the time. A destination may pause now and then.
+/// The divisor for the share of time that does not count: a route is free to hold up the others for 1/100 of
+/// the time. This allows a destination to pause now and then.
 const FREE_SHARE: u32 = 100;
 
 /// The times at which samples are taken. The times do not depend on when a group begins to wait. Therefore,
@@ -50,7 +53,7 @@ impl HoldUp {
         self.time = self.time.saturating_sub(since.saturating_sub(TICK) / FREE_SHARE) + TICK;
     }
 
-    /// Returns whether the route has held up the others for too long: for 250 ms beyond 1 % of the time.
+    /// Returns whether the route has held up the others for too long: for 250 ms more than 1 % of the time.
     pub(crate) fn is_too_long(&self) -> bool {
         self.time >= LIMIT
     }

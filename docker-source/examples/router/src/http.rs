@@ -1,14 +1,14 @@
 //! Serves the HTTP API: the paths of Logspout's API, and the state of the router.
 //!
-//! `serve` accepts connections within limits, and `stall` ends connections whose client takes no bytes.
-//! `caller` refuses requests that a page of another site makes, `dispatch` finds the answer of a path, and
-//! `answer` has the types of answers. `engine` checks whether the Engine answers, `idle` tries destinations
-//! without a connection, `progress` notices lines that wait, and `health` answers with the problems.
-//! `metrics` answers with all counters, in the format that `exposition` writes. `containers` lists the
-//! containers. `status` answers with everything that `page` shows in a browser, and `history` keeps the rates
-//! of the last minutes for it. `logs` answers with the live tail that `tail` reads: `tail_text` formats its
-//! lines, `tail_buffer` buffers them, and `web_socket` sends them over a WebSocket. `routes` shows and changes
-//! the routes. `time` writes times.
+//! `serve` accepts connections up to a maximum number, and `stall` ends connections whose client takes no
+//! bytes. `caller` refuses requests that a page of another site makes, `dispatch` finds the answer of a path,
+//! and `answer` has the types of answers. `engine` checks whether the Engine answers, `idle` tries
+//! destinations without a connection, `progress` notices lines that wait, and `health` answers with the
+//! problems. `metrics` answers with all counters, in the format that `exposition` writes. `containers` lists
+//! the containers. `status` answers with everything that `page` shows in a browser, including the rates of
+//! the last 15 minutes that `history` keeps. `logs` answers with a live tail, which is a stream of the new
+//! lines: `tail` reads the lines, `tail_text` formats them, `tail_buffer` buffers them, and `web_socket`
+//! sends them over a WebSocket. `routes` shows and changes the routes. `time` writes times.
 
 mod answer;
 mod caller;
@@ -61,9 +61,9 @@ pub(crate) struct Api {
     registry: Registry,
     sources: Sources,
     address: EngineAddress,
-    /// Holds while the state folder can be written.
+    /// The condition that the state folder can be written.
     is_writable: Condition,
-    /// Holds while the Engine answers.
+    /// The condition that the Engine answers.
     engine: Condition,
     progress: Progress,
     idle: IdleRoutes,
@@ -79,11 +79,11 @@ pub(crate) struct Api {
     environment: Environment,
     /// Sends the added routes to the task that starts them.
     adding: mpsc::Sender<Addition>,
-    /// Is locked while routes change.
+    /// The lock that a request holds while it changes the routes.
     changing: Mutex<()>,
 }
 
-/// The maximum number of live tails. Each live tail reads the logs of its containers once more.
+/// The maximum number of live tails. Each live tail reads the logs of its containers a second time.
 const MAX_TAILS: usize = 4;
 
 impl Api {
@@ -117,7 +117,7 @@ impl Api {
     }
 }
 
-/// Starts the API. It ends when the result is dropped.
+/// Starts the API. The API ends when the returned set of tasks is dropped.
 pub(crate) fn start(api: Api) -> JoinSet<()> {
     let api = Arc::new(api);
     let mut tasks = JoinSet::new();

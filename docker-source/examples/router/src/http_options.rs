@@ -1,4 +1,4 @@
-//! The options of the HTTP API.
+//! Defines the options of the HTTP API.
 
 use std::net::SocketAddr;
 

@@ -1,9 +1,9 @@
 //! Asks for the id of the EC2 instance on which the router runs, for the field `_ec2_instance_id`.
 //!
-//! Neither the labels of ECS nor the introspection API of its agent contains the id, but the metadata service
-//! of the instance does. The service may be too many hops away from a container in a separate network.
-//! Therefore, each request has a time limit, there are only four attempts, and shipping never waits for the
-//! answer.
+//! Neither the labels of ECS nor the introspection API of the ECS agent contains the id, but the metadata
+//! service of the instance does. The service limits the number of network hops of its answers, so they may
+//! not reach a container in a separate network. Therefore, each request has a time limit, there are only four
+//! attempts, and shipping never waits for the answer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,8 +26,8 @@ const ANSWER_MAX: u64 = 4096;
 const PAUSES: [Duration; 4] =
     [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(10), Duration::from_secs(60)];
 
-/// Returns whether to ask for the id. This is the case if a variable shows that the router runs in ECS, and
-/// if neither `OFF_AWS` of Logspout nor `AWS_EC2_METADATA_DISABLED` of Amazon's SDKs forbids requests.
+/// Returns whether to ask for the id: true if a variable shows that the router runs in ECS, and if neither
+/// `OFF_AWS` of Logspout nor `AWS_EC2_METADATA_DISABLED` of Amazon's SDKs forbids requests.
 pub(crate) fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
     let is_set = |name: &str| variable(name).is_some_and(|value| !value.is_empty());
     let is_disabled =
@@ -36,7 +36,7 @@ pub(crate) fn is_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
     is_in_ecs && !is_set("OFF_AWS") && !is_disabled
 }
 
-/// Asks the service for the id and sets it. Gives up after four attempts.
+/// Asks the service for the id of the instance and stores it in `id`. Gives up after four attempts.
 pub(crate) async fn find(service: SocketAddr, id: Arc<OnceLock<String>>) {
     let mut failure = None;
     for pause in PAUSES {

@@ -42,9 +42,9 @@ impl LineStage {
         self.joiner.peek().is_none()
     }
 
-    /// Returns the first completed message, and the reader of its content if the content of the container's
-    /// lines is read. The content of a message that announces a gap is not read, since the message is not a
-    /// line of the container.
+    /// Returns the first completed message. If the settings of the container enable it, also returns the
+    /// reader that finds fields in the text of the message. The text of a message that announces a gap is not
+    /// read, since the message is not a line of the container.
     pub(crate) fn first(&mut self) -> Option<(&Lines, Option<&mut ContainerContent>)> {
         let lines = self.joiner.peek()?;
         let content = match lines.record().gap() {
@@ -64,12 +64,12 @@ impl LineStage {
         self.joiner.due()
     }
 
-    /// Completes the messages that no line has continued for long enough.
+    /// Completes the open messages whose time limit has passed at `now`.
     pub(crate) fn expire(&mut self, now: Instant) {
         self.joiner.expire(now);
     }
 
-    /// Prolongs the time limit of the open messages by a time during which no line was read.
+    /// Prolongs the time limit of the open messages by the time `by`, during which no line was read.
     pub(crate) fn delay(&mut self, by: Duration) {
         self.joiner.delay(by);
     }
@@ -91,7 +91,7 @@ pub(crate) struct LineSettings {
 }
 
 impl LineSettings {
-    /// Returns the settings of a container on a route with this joining and content.
+    /// Returns the settings of a container on a route with the defaults `joining` and `content`.
     pub(crate) fn of(container: &Container, joining: &Joining, content: ContentOptions) -> Self {
         let mut problems = Vec::new();
         let mut note = |problem: &dyn Display| {
@@ -182,7 +182,7 @@ impl Containers {
         self.last.as_ref()?.1.as_ref()
     }
 
-    /// Returns the reader of the content of the container's lines, if their content is read.
+    /// Returns the reader that finds fields in the container's lines, if the container's settings enable it.
     fn content(&mut self, container: &Arc<Container>) -> Option<&mut ContainerContent> {
         if !self.reads_content {
             return None;

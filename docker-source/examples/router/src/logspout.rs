@@ -1,9 +1,9 @@
-//! The environment variables that configure deployments of Logspout.
+//! Reads the environment variables that configure deployments of Logspout.
 //!
 //! A deployment that replaces Logspout keeps its environment. Some variables set options of the routes. The
-//! router warns of each variable that has no effect. It ends with an error if a variable cannot have its
-//! effect, and if ignoring the variable would ship excluded containers or trust authorities that are not
-//! meant.
+//! router warns of each variable that has no effect. It ends with an error if the value of a variable is
+//! invalid and ignoring the variable could do harm, for example ship excluded containers or trust other
+//! certificate authorities.
 
 mod multiline;
 
@@ -156,7 +156,7 @@ impl Environment {
     /// Logspout.
     ///
     /// # Errors
-    /// Returns a text of one line for a value that cannot have its effect.
+    /// Returns a text of one line for a value that cannot be used.
     pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let value = |name: &str| variable(name).filter(|value| !value.is_empty());
         let mut environment = Self { is_debug: value(DEBUG).is_some(), ..Self::default() };
@@ -208,7 +208,7 @@ impl Environment {
         self.set.iter().filter_map(text).collect()
     }
 
-    /// Returns the filter of the containers that the variables exclude from all routes.
+    /// Returns a filter that excludes the containers that the variables exclude from all routes.
     pub(crate) fn filter(&self) -> ContainerFilter {
         let mut filter = ContainerFilter::default();
         for label in &self.excluded {

@@ -4,7 +4,8 @@
 //! shows it. `privileges` drops root, and `instance` asks for the id of the machine. `run` connects the
 //! sources of records with the routes. `lines` joins a route's lines into messages, and `deliver` sends the
 //! messages. `settlement` tracks the progress of each route, `state` keeps the positions of the routes across
-//! restarts, `tally` counts the lines of a route, `account` adds them up, and `gaps` keeps the last gaps.
+//! restarts, `tally` counts the lines of a route, `account` adds up the counts, and `gaps` keeps the last
+//! gaps.
 //! `registry` has the running routes, `http` shows and changes them, and `routes_folder` keeps the routes
 //! that `http` adds. `condition` notes lasting problems, `stop` waits for signals, and `print` is the receiver
 //! of `--print`. `doctor` examines the host, `tail` prints lines without a destination, `check` asks an agent
@@ -137,7 +138,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads a text file of limited length.
+/// Reads a text file of at most [`config::MAX_BYTES`].
 fn read_file(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(config::MAX_BYTES + 1).read_to_string(&mut text)?;

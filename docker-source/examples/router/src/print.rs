@@ -1,4 +1,4 @@
-//! The embedded receiver, which prints messages to stdout.
+//! Defines the embedded receiver, which prints messages to stdout.
 //!
 //! A terminal or a pipe is slower than the sender. As UDP does not slow a sender down, the kernel would drop
 //! datagrams. Therefore, the route to the receiver has a [`Window`], which limits the messages in flight to
@@ -19,7 +19,8 @@ use tokio::time::timeout;
 use crate::receipt::LineReceipt;
 
 /// The maximum number of messages in flight to the receiver. The receiver's socket has room for a dozen of
-/// the largest messages, which have 128 datagrams each. The receiver reads while messages arrive.
+/// the largest messages, which have 128 datagrams each. A few more can be in flight, since the receiver reads
+/// while messages arrive.
 const WINDOW: usize = 16;
 
 /// The time after which a message in flight counts as lost.
@@ -43,8 +44,8 @@ impl Window {
         let _ = self.sender.set(sender);
     }
 
-    /// Returns whether a datagram comes from the client's socket. Any user of the machine may send to the
-    /// receiver's port.
+    /// Returns whether a datagram comes from the client's socket. The check is necessary, since any user of
+    /// the machine can send to the receiver's port.
     fn is_own(&self, from: SocketAddr) -> bool {
         self.sender.get().and_then(Observer::local_addr) == Some(from)
     }

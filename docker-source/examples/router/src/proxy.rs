@@ -1,8 +1,8 @@
 //! `gelf-router proxy`: gives agents the part of the Engine's API that they need.
 //!
-//! An agent behind the proxy has no socket with which it could change the Engine. `rules` selects the requests
-//! that pass, `answer` has the answers, `redact` hides the values of variables in them, and `listen` has the sockets
-//! for agents.
+//! An agent behind the proxy has no socket with which it could change the Engine. `rules` selects the
+//! requests that pass, `answer` makes the answers, `redact` hides the values of variables in the answers, and
+//! `listen` opens the sockets for agents.
 
 mod answer;
 mod listen;
@@ -28,12 +28,12 @@ use crate::failure::Failure;
 use crate::server::{self, Answer, Handler};
 use crate::stop::Stop;
 
-/// The maximum number of open connections. An agent has one for each log that it follows. Further connections
-/// wait in the kernel.
+/// The maximum number of open connections. An agent has one connection for each log that it follows. Further
+/// connections wait in the kernel.
 const MAX_CONNECTIONS: usize = 4096;
-/// The pause after an error of accepting.
+/// The pause after a connection could not be accepted.
 const RETRY: Duration = Duration::from_secs(1);
-/// The number of refused requests that are logged at once. Further ones are only counted.
+/// The maximum number of refused requests that are logged. Further refused requests are only counted.
 const MAX_LOGGED: u64 = 100;
 
 struct Proxy {
@@ -70,7 +70,7 @@ pub(crate) async fn run(address: EngineAddress, at: EngineAddress) -> Result<(),
 
 async fn serve_all(listener: &Listener, proxy: &Arc<Proxy>) -> Infallible {
     let mut connections = JoinSet::new();
-    // An agent that ends its connection ends its log or events: the answer is dropped.
+    // If an agent ends its connection, the answer is dropped. This also ends the request to the Engine.
     let proxy = proxy.clone();
     let handler = Handler::new(move |request| {
         let proxy = proxy.clone();
@@ -112,7 +112,7 @@ impl Proxy {
         };
         self.passed.fetch_add(1, Ordering::Relaxed);
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-        // No header and no body of the agent is passed on.
+        // Neither the headers nor the body of the agent's request are passed on.
         match client::get(&self.address, "docker", target).await {
             Ok(answer) => passed(answer, redactor),
             Err(error) => {

@@ -1,7 +1,7 @@
 //! Warns if a port of the router's container is published and the HTTP API does not answer at it.
 //!
-//! Logspout serves its API at port 80 of all addresses without being asked. A deployment file that was written
-//! for Logspout may publish this port.
+//! By default, Logspout serves its API at port 80 of all addresses. A deployment file for Logspout may
+//! therefore publish this port.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::http_options::HttpOptions;
 
-/// The pause between two attempts to find the container, while the Engine does not answer.
+/// The pause between two attempts to find the container if the Engine does not answer.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Finds the container of this process, and warns about its published ports.
@@ -28,7 +28,7 @@ pub(crate) async fn check(address: EngineAddress, http: Option<HttpOptions>) {
     }
 }
 
-/// Returns the warning about the published ports of the container, in increasing order.
+/// Returns the warning about the published ports of the container. `ports` is in increasing order.
 fn warning(ports: &[u16], http: Option<&HttpOptions>) -> Option<String> {
     let first = ports.first()?;
     let remedy = |port| format!("to serve it, set HTTP_BIND_ADDRESS=0.0.0.0 and PORT={port}");

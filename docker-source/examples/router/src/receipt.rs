@@ -1,4 +1,4 @@
-//! Receipts of messages.
+//! Defines the receipts of messages.
 
 use std::sync::Arc;
 
@@ -7,8 +7,9 @@ use docker_source::{Container, Record};
 
 use crate::settlement::Settlement;
 
-/// The lines of one message, which are settled when the receipt of the message arrives. If the message was
-/// not sent because the client ended, the lines are not settled, and the next start reads them again.
+/// The lines of one message. When the receipt of the message arrives, the lines are settled, so that the next
+/// start does not read them again. If the message was not sent because the client ended, the lines are not
+/// settled.
 #[derive(Debug)]
 pub(crate) struct LineReceipt {
     pub(crate) container: Arc<Container>,

@@ -1,7 +1,8 @@
-//! The routes that run.
+//! Keeps the routes that run.
 //!
-//! The group of a route reads its lines, the state folder keeps its positions, and the account at the end
-//! shows its counters. The HTTP API shows, adds and removes routes.
+//! A group is the routes that read from one source. The group reads the lines of a route, the state folder
+//! keeps the positions of the route, and the account at the end shows the counters of the route. The HTTP API
+//! shows, adds and removes routes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,8 +38,8 @@ pub(crate) struct RunningRoute {
 #[derive(Debug)]
 struct Entry {
     route: RunningRoute,
-    /// Closes the delivery. The delivery does not end while this handle exists, so users of a
-    /// [`RunningRoute`] have none.
+    /// Closes the delivery. The delivery does not end while this handle exists, so a [`RunningRoute`] does
+    /// not contain the handle.
     closer: Option<Closer>,
 }
 
@@ -70,7 +71,7 @@ struct Inner {
 struct Removed {
     /// The sum over the routes that have ended.
     ended: RouteAccount,
-    /// The routes that may still send lines.
+    /// The counters of the routes that can still send lines.
     ending: Vec<Arc<Tally>>,
 }
 
@@ -117,7 +118,7 @@ impl Registry {
         &self.0.progress
     }
 
-    /// Returns a receiver that changes with each removal.
+    /// Returns a receiver that gets a new value at each removal.
     pub(crate) fn removals(&self) -> watch::Receiver<u64> {
         self.0.removals.subscribe()
     }
@@ -159,8 +160,8 @@ impl Registry {
         self.0.removed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drops the handles that keep the deliveries running, so that the deliveries end once the readers have
-    /// ended.
+    /// Drops the handles that keep the deliveries running. The deliveries then end once the readers of the
+    /// routes have ended.
     pub(crate) fn release(&self) {
         self.lock().iter_mut().for_each(|entry| entry.closer = None);
     }
@@ -189,7 +190,8 @@ pub(crate) fn id_of(uri: &RouteUri, number: u64) -> String {
     format!("{:012x}", hash.wrapping_add(number) & 0xffff_ffff_ffff)
 }
 
-/// Waits until the lines of a removed route are delivered, and logs its account.
+/// Waits until the lines of a removed route are delivered, for at most [`GRACE`], and logs the route's
+/// counters.
 async fn drain(Entry { route: RunningRoute { route, tally, .. }, closer }: Entry) {
     let deadline = Instant::now() + GRACE;
     // The reader may be about to route a line.

@@ -1,4 +1,4 @@
-//! Routes: a destination, a selection of containers, and the format of messages.
+//! Defines routes. A route has a destination, a selection of containers, and the format of messages.
 
 mod decisions;
 pub(crate) mod json;
@@ -46,13 +46,13 @@ pub(crate) struct Route {
     pub(crate) window: Option<Window>,
     /// The default options for reading the content of lines. Labels of a container override them.
     pub(crate) content: ContentOptions,
-    /// The joining of lines into messages.
+    /// The way in which lines are joined into messages.
     pub(crate) joining: Joining,
     filter: ContainerFilter,
     streams: StreamFilter,
-    /// The time that a line of a busy log may wait until it is read, if the route sets the option `latency`.
+    /// The maximum time until a line of a busy log is read, if the route sets the option `latency`.
     pub(crate) latency: Option<Duration>,
-    /// The text that the route was made from.
+    /// The parts of the URI from which the route was made.
     uri: RouteUri,
 }
 
@@ -96,8 +96,9 @@ impl Route {
         Ok(Self { endpoint, format, window: None, joining, content, filter, streams, latency, uri })
     }
 
-    /// Limits a route over UDP to [`UDP_RATE`], unless the route has a rate. UDP does not slow a sender down,
-    /// so that a burst would overrun the receiver's buffer. With the limit, lines wait in Docker's log files.
+    /// Limits a route over UDP to [`UDP_RATE`] datagrams per second, unless the route has a rate. UDP does
+    /// not slow a sender down, so a burst would overrun the receiver's buffer. With the limit, the lines of a
+    /// burst wait in Docker's log files.
     pub(crate) fn paced(mut self) -> Result<Self, InvalidRoute> {
         if let Transport::Udp(udp) = self.endpoint.transport() {
             let mut paced = *udp;
@@ -145,7 +146,7 @@ impl Route {
     }
 }
 
-/// The label that the image carries, see `deploy/Dockerfile`.
+/// The label that the image of the router has, see `deploy/Dockerfile`.
 pub(crate) const AGENT_LABEL: &str = "gelf-router.agent";
 
 /// Returns whether the label or the command of the container shows that the container is a `gelf-router`. If

@@ -33,8 +33,8 @@ impl RoutesFolder {
         }
     }
 
-    /// Returns the routes in the order of their files. A `*.json` file that is not a route is logged and left
-    /// alone.
+    /// Returns the routes in the order of the names of their files. A `*.json` file that is not a route is
+    /// logged and left unchanged.
     ///
     /// # Errors
     /// Returns an error if the folder cannot be read.

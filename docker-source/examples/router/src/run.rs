@@ -32,11 +32,11 @@ use crate::settlement::SharedProgress;
 use crate::state::{Keeper, SavedPositions, StateFolder};
 use crate::stop::Stop;
 
-/// The name of the route to the embedded receiver in the state folder. The URI cannot be the name, since the
-/// port changes with each start.
+/// The name that the state folder uses for the route to the embedded receiver. The URI of the route cannot be
+/// the name, since the port changes with each start.
 const PRINT: &str = "--print";
 
-/// Ships until SIGTERM, SIGHUP or Ctrl-C, then delivers the lines that were read by that time.
+/// Ships lines until SIGTERM, SIGHUP or Ctrl-C, and then delivers the lines that were read by that time.
 ///
 /// # Errors
 /// Returns an error if the configuration is wrong, if the Engine refuses the router, if a task ends before
@@ -155,7 +155,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
             total.unread_logs
         );
     } else if total.unread_logs > 0 {
-        // The status tells the next agent to start earlier.
+        // The exit status 1 tells the next agent to start earlier.
         unread =
             Some(format!("{}: the last lines of {} logs were not read", stop.cause(), total.unread_logs));
     }
@@ -173,13 +173,14 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     }
 }
 
-/// Returns the epoch of the numbers of messages: the time of the start.
+/// Returns the present time in milliseconds since 1970. The time of the start is the epoch of the message
+/// numbers.
 fn milliseconds_since_1970() -> u64 {
     let passed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The routes that need a new group while the router runs.
+/// The routes that need a new group while the router runs. A group is the routes that read from one source.
 struct Requests<'a> {
     left: &'a mut UnboundedReceiver<LeavingRoute>,
     additions: &'a mut Receiver<Addition>,
@@ -204,7 +205,7 @@ async fn route_until_stopped(
 ) -> (Result<(), Failure>, bool) {
     let mut failure = None;
     let mut is_unread = false;
-    // Routes are dropped at the end, since their deliveries end with them.
+    // The routes are kept until this function returns, since the drop of a route ends its delivery.
     let mut ended = Vec::new();
     let mut stop = shared.stop.clone();
     while !groups.is_empty() || (waits && !stop.is_asked()) {
@@ -365,7 +366,7 @@ impl Keeping {
         Ok(Self { has_folder, end, task: tokio::spawn(keeper.run(ended)) })
     }
 
-    /// Writes the last positions. Returns whether they are kept.
+    /// Writes the last positions. Returns whether the state folder has them.
     async fn finish(self) -> bool {
         drop(self.end);
         let finished = self.task.await.map_err(io::Error::other).and_then(|written| written);
@@ -402,7 +403,7 @@ async fn printer_ended(printer: &mut Option<PrinterTask>) -> Result<(), Failure>
     printed(ended)
 }
 
-/// Returns the result of a printer that has ended. A reader that has closed stdout is not an error.
+/// Returns the result of a printer that has ended. A closed stdout is not an error.
 fn printed(ended: Result<io::Result<()>, JoinError>) -> Result<(), Failure> {
     match ended {
         Ok(Ok(())) => Ok(()),
@@ -475,14 +476,14 @@ impl Outputs {
             Ok(queue) => (Some(queue), Ok(())),
             Err(failure) => (None, Err(failure.reason)),
         };
-        // The error is ignored, since the client may have gone.
+        // The error is ignored, since the request may have ended already.
         let _ = added.send(result);
         queue
     }
 
-    /// Waits until all lines are delivered and printed, or the grace period is over. Returns the number of
-    /// lines that were routed and not delivered. If the reader of stdout has ended, the lines for stdout are
-    /// not counted.
+    /// Waits until all lines are delivered and printed, or until the grace period is over. Returns the number
+    /// of lines that were routed but not delivered. If the reader of stdout has ended, this number does not
+    /// include the lines for stdout.
     ///
     /// # Errors
     /// Returns an error if printing fails.

@@ -1,5 +1,5 @@
-//! Serves HTTP on one connection, within limits. The HTTP API and the proxy share this code, so that the program
-//! has the protocol once.
+//! Serves HTTP on one connection, and limits the size and the time of each request's head. The HTTP API and
+//! the proxy share this code.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -33,7 +33,7 @@ pub(crate) type BoxBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Sen
 pub(crate) type Answer = Response<BoxBody>;
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
-/// Returns a body of any kind as a value of one type.
+/// Converts a body of any type to the common type [`BoxBody`].
 pub(crate) fn boxed(body: impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static) -> BoxBody {
     Box::pin(body.map_err(Into::into))
 }
@@ -64,7 +64,7 @@ impl Service<Request<Incoming>> for Handler {
     }
 }
 
-/// Serves the requests of a connection until it ends.
+/// Serves the requests of a connection until the connection ends.
 pub(crate) async fn serve(socket: Box<dyn Socket>, handler: Handler) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -54,10 +54,10 @@ impl StateFolder {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    /// Reads the saved positions. An unreadable file is set aside.
+    /// Reads the saved positions. A file with invalid contents is renamed to `positions.unreadable`.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read or set aside.
+    /// Returns an error if the file cannot be read or renamed.
     pub(crate) fn load(&self) -> io::Result<SavedPositions> {
         let path = self.path.join(FILE);
         let text = match fs::read(&path) {
@@ -137,7 +137,7 @@ pub(crate) struct Keeper {
     pub(crate) writer: Option<StateWriter>,
     pub(crate) routes: RouteProgress,
     pub(crate) sources: Sources,
-    /// Is notified when the progress of a route starts.
+    /// Notifies this task that the progress of a route has started.
     pub(crate) route_started: Arc<Notify>,
 }
 
@@ -182,7 +182,7 @@ impl Keeper {
 pub(crate) struct StateWriter {
     sender: SyncSender<SavedPositions>,
     end: oneshot::Receiver<io::Result<()>>,
-    /// Holds if the last write succeeded.
+    /// The condition that the last write succeeded.
     is_writable: Condition,
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 /// container 30 s after the signal, and Docker 10 s after the signal.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// The stage of shutting down.
+/// A handle to the present stage of shutting down. Clones share the stage.
 #[derive(Clone)]
 pub(crate) struct Stop {
     stage: watch::Receiver<Stage>,
@@ -22,7 +22,7 @@ pub(crate) struct Stop {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Stage {
     Running,
-    /// A signal arrived.
+    /// A signal arrived, or [`Stop::ask`] was called.
     Asked,
     /// The grace period is over.
     GraceOver,
@@ -56,12 +56,12 @@ impl Stop {
         Ok(Self { stage, from_within })
     }
 
-    /// Begins to shut down, as a signal does.
+    /// Makes the router shut down as after a signal.
     pub(crate) fn ask(&self) {
         self.from_within.notify_one();
     }
 
-    /// Returns whether the first signal has arrived.
+    /// Returns whether the router has begun to shut down.
     pub(crate) fn is_asked(&self) -> bool {
         *self.stage.borrow() >= Stage::Asked
     }
@@ -80,12 +80,12 @@ impl Stop {
         }
     }
 
-    /// Waits for the first signal.
+    /// Waits until the router begins to shut down.
     pub(crate) async fn asked(&mut self) {
         self.reached(Stage::Asked).await;
     }
 
-    /// Returns the result of `work`, or `None` if a signal arrives before the result.
+    /// Returns the result of `work`, or `None` if the router begins to shut down before the result.
     pub(crate) async fn unless_asked<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         self.unless(Stage::Asked, work).await
     }

@@ -12,8 +12,8 @@ use crate::stop::Stop;
 use crate::terminal::{are_colors_wanted, color, push_safe};
 
 /// Prints the lines that running and new containers write from now on, to stdout, until a signal arrives or
-/// stdout is closed. Waits for an Engine that does not answer. `patterns` select containers by name; without
-/// patterns, all containers but agents are selected.
+/// stdout is closed. If the Engine does not answer, waits until it does. `patterns` select containers by
+/// name. Without patterns, all containers except agents are selected.
 ///
 /// # Errors
 /// Returns an error if the Engine refuses the connection, or if stdout cannot be written.
@@ -36,7 +36,7 @@ pub(crate) async fn run(address: EngineAddress, patterns: Vec<NamePattern>) -> R
 }
 
 /// Returns whether the lines of a container are printed. The lines of an agent are printed only if a pattern
-/// matches its name. Otherwise, two agents could print each other's lines for ever.
+/// matches the agent's name. Without this rule, two agents could print each other's lines for ever.
 fn is_selected(container: &Container, patterns: &[NamePattern]) -> bool {
     match patterns {
         [] => !route::is_agent(container),

@@ -19,8 +19,8 @@ pub(crate) struct Tally {
     joined: AtomicU64,
     /// Messages that were handed to the client, whether or not the client has queued them.
     handed: AtomicU64,
-    /// While lines are in flight, a time that is not after the oldest of them, in milliseconds since 1970; 0
-    /// if there is none.
+    /// A time that is not later than the time of the oldest line in flight, in milliseconds since 1970. The
+    /// value is [`NONE`] if no line waits.
     waiting_since: AtomicI64,
     client: Observer<LineReceipt>,
     /// True if the transport is UDP, which shows that a line was sent, but never that the line arrived.
@@ -33,7 +33,7 @@ impl Tally {
         Self { routed, joined, handed, waiting_since: AtomicI64::new(NONE), client, is_udp }
     }
 
-    /// Counts a line with this stamp that the route selects.
+    /// Counts a line that the route selects. `time` is the time of the line.
     pub(crate) fn routed(&self, time: Timestamp) {
         self.routed.fetch_add(1, Ordering::Relaxed);
         if self.waiting_since.load(Ordering::Relaxed) == NONE {
@@ -47,16 +47,16 @@ impl Tally {
         self.joined.fetch_add(lines.saturating_sub(1) as u64, Ordering::Relaxed);
     }
 
-    /// Notes that the line with this stamp is no longer in flight.
+    /// Notes that the line with this time is no longer in flight.
     pub(crate) fn settled(&self, time: Timestamp) {
         self.waiting_since.fetch_max(milliseconds(time), Ordering::Relaxed);
     }
 
     /// Returns the age of the oldest line in flight at the time `now`, in milliseconds, or 0 if no line is in
-    /// flight. The age may be too large by the time between two lines.
+    /// flight. The result can exceed the true age by the time between two lines.
     pub(crate) fn lag(&self, now: Timestamp) -> u64 {
         if self.in_flight() == 0 {
-            // The next line begins a new time of waiting.
+            // The next line sets the value to its time.
             self.waiting_since.store(NONE, Ordering::Relaxed);
             return 0;
         }
@@ -115,14 +115,14 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Returns the figures of a route that has handed these messages of one line to its client.
+    /// Returns the figures of a route that has handed `handed` messages of one line each to the client.
     #[cfg(test)]
     pub(crate) fn of(routed: u64, handed: u64, client: ClientStats) -> Self {
         Self { routed, joined: 0, handed, client, is_udp: false }
     }
 
-    /// Returns the number of messages that wait for the destination. A line whose message may still be
-    /// continued by further lines is in flight, but does not wait for the destination.
+    /// Returns the number of messages that wait for the destination. A line of an open message, which further
+    /// lines may continue, is in flight but does not wait for the destination.
     pub(crate) fn waiting(&self) -> u64 {
         (self.client.waiting + self.client.in_flight) as u64
     }
@@ -132,9 +132,9 @@ impl Figures {
         self.client.delivered() + self.dropped() + self.joined
     }
 
-    /// Returns the number of lines in flight as their holders count them: the lines that were not handed to the
-    /// client, and the messages of the client. This is [`in_flight`](Self::in_flight), unless a line was lost
-    /// on the way.
+    /// Returns the number of lines that the router and its client still hold: the lines that were not handed
+    /// to the client, and the messages of the client. The result equals [`in_flight`](Self::in_flight),
+    /// unless a line was lost between the two.
     pub(crate) fn held(&self) -> u64 {
         self.routed.saturating_sub(self.joined + self.handed) + self.waiting()
     }

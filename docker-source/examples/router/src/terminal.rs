@@ -1,7 +1,7 @@
 //! Prepares text for terminals: chooses colours, and escapes characters on which a terminal would act.
 
-/// Returns whether a terminal may be coloured: `NO_COLOR` (no-color.org) is not set or is empty, and the
-/// terminal is not `dumb`.
+/// Returns whether the output to a terminal should be coloured: true if `NO_COLOR` (no-color.org) is not set
+/// or is empty, and if `TERM` is not `dumb`.
 pub(crate) fn are_colors_wanted(variable: impl Fn(&str) -> Option<String>) -> bool {
     variable("NO_COLOR").is_none_or(|value| value.is_empty())
         && variable("TERM").is_none_or(|term| term != "dumb")
@@ -15,8 +15,8 @@ pub(crate) fn color(name: &str) -> &'static str {
     COLORS.get(sum % COLORS.len()).copied().unwrap_or_default()
 }
 
-/// Returns whether a terminal may act on the character, or show other text in a different order. Combining
-/// marks are safe.
+/// Returns whether a terminal may interpret the character as a command, or may show other text in a different
+/// order because of it. Combining marks are safe.
 pub(crate) fn is_unsafe(character: char) -> bool {
     if matches!(character, ' '..='~' | '\t') {
         return false;
@@ -26,7 +26,7 @@ pub(crate) fn is_unsafe(character: char) -> bool {
     ['a', character].iter().collect::<String>().escape_debug().count() > 2
 }
 
-/// Appends a text. Characters that a terminal may act on are escaped, such as `\u{1b}`.
+/// Appends a text. Unsafe characters are escaped, for example as `\u{1b}`; see [`is_unsafe`].
 pub(crate) fn push_safe(safe: &mut String, text: &str) {
     for character in text.chars() {
         match is_unsafe(character) {

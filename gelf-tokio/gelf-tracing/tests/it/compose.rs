@@ -1,4 +1,4 @@
-//! The layer among other layers, filters and subscribers.
+//! Tests the layer together with other layers, filters and subscribers.
 
 use std::fmt;
 
@@ -46,7 +46,7 @@ fn a_filter_on_the_layer_filters_events_and_spans_and_can_be_reloaded() {
 fn a_layer_that_is_put_in_later_has_the_names_of_older_spans() {
     let (receiver, layer, _guard) = layer();
     let (slot, handle) = reload::Layer::new(None::<GelfLayer>);
-    // The other layer enables spans while the slot is empty.
+    // The layer `Identity` enables spans while the slot is empty.
     let subscriber = tracing_subscriber::registry().with(slot).with(Identity::new());
     tracing::subscriber::with_default(subscriber, || {
         let _span = info_span!("older", a = 1).entered();
@@ -125,8 +125,9 @@ fn a_value_whose_formatting_logs_is_sent_with_its_event() {
         }
     }
     let (receiver, layer, _guard) = layer();
-    // A global subscriber would dispatch the inner event; one of a thread does not dispatch events within
-    // events. Formatting in a span that is recorded does so in both cases.
+    // A global subscriber would dispatch the inner event. The subscriber of a thread does not dispatch an
+    // event that is logged within another event. Both dispatch an event that is logged while values of a span
+    // are recorded.
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
         let span = info_span!("span", value = %Chatty).entered();
         span.record("value", tracing::field::display(Chatty));

@@ -1,4 +1,4 @@
-//! Building and closing, in and out of runtimes.
+//! Tests building and closing, inside and outside of runtimes.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The backend of the crate `log`.
+//! Tests the logger for the crate `log`.
 
 use gelf_tracing::GelfLogger;
 use log::{Level, Log, Record};

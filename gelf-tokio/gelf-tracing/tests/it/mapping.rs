@@ -1,4 +1,4 @@
-//! The message of an event, as the table of the crate has it.
+//! Tests the message of an event, which the table in the documentation of the crate describes.
 
 use std::error::Error;
 use std::{fmt, io, thread};
@@ -10,7 +10,7 @@ use tracing_subscriber::prelude::*;
 
 use crate::support::Receiver;
 
-/// Runs `log` in a subscriber with a layer, and returns its messages.
+/// Runs `log` in a subscriber with a layer, and returns the messages of the layer.
 fn messages(configure: impl FnOnce(Builder) -> Builder, log: impl FnOnce()) -> Vec<Value> {
     let receiver = Receiver::tcp();
     let builder = GelfLayer::builder(&format!("gelf+tcp://{}", receiver.address)).unwrap().host("web-1");

@@ -1,4 +1,4 @@
-//! Events that are logged while the destination is down.
+//! Tests events that are logged while the destination is down.
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -19,7 +19,7 @@ fn log_during_an_outage(options: &str, events: u64) -> (Guard, Receiver) {
     drop(listener);
     let (layer, guard) =
         GelfLayer::builder(&format!("gelf+tcp://{address}{options}")).unwrap().build().unwrap();
-    // The subscriber and its layer go on as long as this dispatch, until the end of the test.
+    // The dispatch is never dropped, so the subscriber and its layer exist until the end of the test.
     let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(layer));
     tracing::dispatcher::with_default(&dispatch, || {
         for number in 0..events {
@@ -63,7 +63,7 @@ fn an_event_that_a_full_queue_refuses_is_not_formatted() {
             f.write_str("counted")
         }
     }
-    // The first event that does not fit is made, and refused by the queue.
+    // The queue holds 10 events. The eleventh event is formatted before the queue refuses it.
     let (layer, guard) = GelfLayer::builder("gelf+tcp://127.0.0.1:1?queue=10").unwrap().build().unwrap();
     let formatted = AtomicU64::new(0);
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {

@@ -1,4 +1,4 @@
-//! The programs. Each gets the URI of the destination.
+//! Defines the tested programs. Each program gets the URI of the destination.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use tracing_subscriber::prelude::*;
 
 pub(crate) type Program = fn(&str);
 
-/// The names of the programs, and the programs.
+/// The programs, each with its name.
 pub(crate) const PROGRAMS: &[(&str, Program)] = &[
     ("returns", returns),
     ("panics", panics),
@@ -78,7 +78,7 @@ fn exits(uri: &str) {
     std::process::exit(3);
 }
 
-/// The handler of the README.
+/// Handles SIGTERM as the README shows it.
 fn is_terminated(uri: &str) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
         use tokio::signal::unix::{SignalKind, signal};
@@ -127,7 +127,8 @@ impl<S: Subscriber> Layer<S> for Transport {
     }
 }
 
-/// Logs one event, and prints after 3 s how many events the transport logged and how many messages there are.
+/// Logs one event. After 3 s, prints the number of events that the transport logged, and the number of
+/// messages that the client was given.
 fn logs_one_event(uri: &str) {
     let (layer, guard) = GelfLayer::builder(uri).unwrap().build().unwrap();
     let transport = Transport::default();
@@ -136,6 +137,6 @@ fn logs_one_event(uri: &str) {
     std::thread::sleep(Duration::from_secs(3));
     let stats = guard.client().stats();
     println!("{} {}", transport.0.load(Ordering::Relaxed), stats.queued + stats.not_queued.total());
-    // Without an attempt to send the rest.
+    // The exit drops no guard, so the client does not try to send the remaining messages.
     std::process::exit(0);
 }

@@ -1,4 +1,4 @@
-//! The tests.
+//! Defines the tests, and runs them.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
@@ -58,7 +58,7 @@ fn start(program: &str, uri: &str) -> Child {
         .unwrap()
 }
 
-/// Runs the program. Returns its status, and its messages.
+/// Runs the program. Returns its exit status and the given number of its messages.
 fn run(program: &str, messages: usize) -> (Option<i32>, Vec<Value>) {
     run_with(program, messages, "gelf+tcp", &Receiver::tcp())
 }
@@ -136,7 +136,8 @@ fn drops_may_log() {
     assert_eq!(texts, ["in a thread", "dropped in a panic", "dropped thread-local"]);
 }
 
-/// Receivers that take no message: each event of the transport, at any level, would become the next message.
+/// Sends to receivers that take no message. If the layer did not leave out the events of the transport, each
+/// of them would become a further message.
 fn failures_of_sending_cause_no_messages() {
     let answer = |status: &'static str| {
         serve(move |mut connection| {
@@ -175,7 +176,7 @@ fn failures_of_sending_cause_no_messages() {
         let [of_transport, messages] = counts[..] else { panic!("{name}: {output}") };
         println!("  {name}: {of_transport} events of the transport, {messages} messages");
         assert!(of_transport > 0, "{name}: the transport logs nothing, so the test says nothing");
-        // The event, and reports of its loss.
+        // The messages are the event, and reports of its loss.
         assert!((1..=3).contains(&messages), "{name}: {messages}");
     }
 }

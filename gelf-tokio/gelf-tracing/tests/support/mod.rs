@@ -1,4 +1,4 @@
-//! Receivers on threads of their own.
+//! Defines receivers that run on separate threads.
 #![allow(dead_code, reason = "no test program uses all of this")]
 
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ macro_rules! receive {
                 bound.send(receiver.local_addr().unwrap()).unwrap();
                 while let Some(received) = receiver.recv().await {
                     let received = received.unwrap();
-                    // A strict decoder checks that the message is as the specification has it.
+                    // A strict decoder checks that the message conforms to the specification.
                     received.decode(&mut Decoder::strict()).unwrap();
                     if sender.send(serde_json::from_slice(&received.payload).unwrap()).is_err() {
                         break;
@@ -65,7 +65,7 @@ impl Receiver {
         self.messages.recv_timeout(Duration::from_secs(20)).expect("a message within 20 s")
     }
 
-    /// Returns the messages until the one with this `short_message`.
+    /// Returns the messages up to the message with this `short_message`, inclusive.
     pub(crate) fn until(&self, text: &str) -> Vec<Value> {
         let mut messages = Vec::new();
         loop {

@@ -1,5 +1,5 @@
 //! Compares gelf-tracing with tracing-gelf and the JSON formatter of tracing-subscriber, in one run. Each
-//! measurement is a process of its own.
+//! measurement runs in a separate process.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml --bin layers [TABLE...]`
 //!
@@ -54,13 +54,13 @@ fn spawn(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) -> Chi
         .unwrap()
 }
 
-/// Lets a process end that waits for a line, and returns its output.
+/// Ends a process that waits for a line on stdin, and returns the output of the process.
 fn end(mut process: Child) -> String {
     let _ = process.stdin.take().unwrap().write_all(b"\n");
     String::from_utf8(process.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
 }
 
-/// Waits until the count does not change for a while.
+/// Waits until the expected number of messages has arrived, or until no message has arrived for 8 s.
 fn settle(counts: &Counts, expected: usize) {
     let (mut last, mut since) = (0, Instant::now());
     while counts.distinct().max(counts.frames()) < expected && since.elapsed() < Duration::from_secs(8) {
@@ -86,7 +86,7 @@ fn child(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) {
             let _running = start(subject, address, true);
             let before = cpu_time();
             subject::log(0..*events);
-            // The last events are sent.
+            // The parent writes the line once it has received all events.
             wait_for_a_line();
             println!("{}", (cpu_time() - before).as_nanos() as u64 / events);
         }
@@ -94,7 +94,7 @@ fn child(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) {
             let running = start(subject, address, false);
             let started = Instant::now();
             let pace = Duration::from_millis(*millis) / *events as u32;
-            // A pause between bursts of 10 ms, since a sleep is never shorter than some 0.1 ms.
+            // The events are logged in bursts about every 10 ms, since a sleep takes at least about 0.1 ms.
             let burst = (Duration::from_millis(10).as_nanos() / pace.as_nanos()).max(1) as u64;
             for number in (0..*events).step_by(burst as usize) {
                 subject::log(number..(number + burst).min(*events));
@@ -109,7 +109,7 @@ fn child(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) {
                 }
                 _ => println!("unknown"),
             }
-            // The destination may be gone.
+            // The exit skips the drop of `running`, which could wait for a destination that is down.
             std::process::exit(0);
         }
         ("stuck", [seconds, work_bytes]) => {
@@ -143,7 +143,7 @@ fn child(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) {
     }
 }
 
-/// Returns the processor time of the process, all threads together.
+/// Returns the processor time of all threads of the process.
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)

@@ -1,4 +1,4 @@
-//! A receiver of frames over TCP that can go down.
+//! Defines a receiver of frames over TCP that can go down.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -45,10 +45,11 @@ impl Counts {
 /// The end of the connections of a receiver that goes down.
 #[derive(Clone, Copy)]
 pub(crate) enum End {
-    /// The receiver ends its direction, and reads for a moment what is on its way.
+    /// The receiver ends its direction of the connection, and reads for 300 ms the bytes that are on their
+    /// way.
     Orderly,
-    /// The connections are reset, with bytes that the system has acknowledged and nobody has read. No sender over
-    /// TCP can know these.
+    /// The connections are reset. Bytes that the system has acknowledged but the receiver has not read are
+    /// lost. A sender over TCP cannot notice which bytes these are.
     Reset,
 }
 
@@ -59,7 +60,7 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// Binds the address. With `reads` false, connections are accepted, and nothing is read.
+    /// Binds the address. If `reads` is false, the receiver accepts connections, but reads nothing.
     pub(crate) fn up(address: SocketAddr, counts: &Arc<Counts>, reads: bool, end: End) -> (Self, SocketAddr) {
         let listener = loop {
             match TcpListener::bind(address) {

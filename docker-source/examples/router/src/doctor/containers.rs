@@ -9,14 +9,14 @@ use super::Finding;
 use super::rate::Rate;
 use crate::{cli, route};
 
-/// The time for which an Engine should keep lines. Then, a shorter outage of a destination or of the router
-/// loses no lines.
+/// The minimum time for which an Engine should keep lines, so that a shorter outage of a destination or of
+/// the router loses no lines.
 const KEPT_AT_LEAST: Duration = Duration::from_secs(60);
 
 /// The version of the API of Docker 19.03, which keeps no cache of the lines of remote log drivers.
 const WITHOUT_CACHE: &str = "1.40";
 
-/// Judges the log driver of a container. `version` is the version of the Engine's API. `rate` is absent if
+/// Judges the log driver of a container. `version` is the version of the Engine's API. `rate` is `None` if
 /// the container wrote nothing while rates were measured.
 pub(super) fn judge_log(container: &Container, version: &str, rate: Option<&Rate>) -> Finding {
     const READABLE: &str = "create the container again with --log-driver local, or with LOGSPOUT=ignore in its \
@@ -179,8 +179,9 @@ pub(super) fn judge_agents(containers: &[Container]) -> Finding {
     }
 }
 
-/// Judges the limit of open files. Each log that is followed needs a descriptor. Other purposes need an
-/// eighth of the limit, but at least 12 and at most 256 descriptors, and 16 more descriptors.
+/// Judges the limit of open files. Each log that is followed needs a descriptor. For other purposes, the
+/// router reserves an eighth of the limit (at least 12 and at most 256 descriptors), and 16 further
+/// descriptors.
 pub(super) fn judge_descriptors(containers: usize, limit: Option<u64>) -> Finding {
     let needed = u64::try_from(containers).unwrap_or(u64::MAX);
     let Some(limit) = limit else {

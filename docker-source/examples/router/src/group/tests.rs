@@ -38,7 +38,7 @@ fn shared() -> (Shared, UnboundedReceiver<LeavingRoute>) {
     (shared, left)
 }
 
-/// Passes lines to the routes. Returns the time of waiting for the routes.
+/// Passes lines to the routes. Returns the total time for which the routes delayed the lines.
 async fn pass(lines: usize, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> Duration {
     let container = Arc::new(Container::builder("web").build());
     let mut total = Duration::ZERO;
@@ -108,7 +108,7 @@ async fn the_lag_of_a_route_is_the_age_of_its_oldest_line_and_not_of_a_line_befo
     assert_eq!(tally.lag(at(15)), 5000);
     tally.settled(at(10));
     tally.settled(at(11));
-    // Both lines are in a message whose first line is in no counter of the client, so nothing is in flight.
+    // This counts both lines as lines that were joined to another line, so no line is in flight.
     tally.handed(3);
     assert_eq!(tally.lag(at(20)), 0);
     tally.routed(at(3600));

@@ -1,4 +1,4 @@
-//! Answers of the API.
+//! Makes the answers of the API.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -52,8 +52,8 @@ impl hyper::body::Body for Body {
     }
 }
 
-/// Returns an answer with a body. Its headers forbid caches to keep the answer, and browsers to guess another
-/// type.
+/// Returns an answer with a body. The headers forbid caches to keep the answer, and forbid browsers to guess
+/// a content type other than `content_type`.
 pub(super) fn answer(status: StatusCode, content_type: &'static str, body: Body) -> Answer {
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
@@ -73,7 +73,7 @@ pub(super) fn json(status: StatusCode, value: &Value) -> Answer {
     text(status, JSON, format!("{value:#}\n"))
 }
 
-/// Returns an answer to a request that is refused.
+/// Returns the answer to a refused request: the reason as text.
 pub(super) fn refusal(status: StatusCode, reason: &str) -> Answer {
     text(status, TEXT, format!("{reason}\n"))
 }

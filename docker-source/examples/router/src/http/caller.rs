@@ -1,8 +1,8 @@
 //! Refuses requests that a browser sends for a page of another site.
 //!
-//! Such a page cannot read answers of another origin. But it can post, open a WebSocket, or let its own host
-//! name resolve to the address of this API (DNS rebinding). A browser names the page's origin in `Origin` and
-//! the host name in `Host`.
+//! A page of another site cannot read answers of this API. But it can send POST requests, open a WebSocket,
+//! or let its own host name resolve to the address of this API (DNS rebinding). The browser sends the origin
+//! of the page in the header `Origin`, and the host name of the request in the header `Host`.
 
 use hyper::header::{HOST, HeaderMap, ORIGIN};
 
@@ -26,11 +26,11 @@ pub(super) fn check(headers: &HeaderMap, names: &[String]) -> Result<(), String>
 }
 
 /// Checks the host name of a request, and returns the value of its header `Host`. The host name has to be an
-/// address, a name without a dot such as `localhost` or the name of a service, or one of `names`. The owner
-/// of a public domain controls none of these.
+/// address, a name without a dot such as `localhost` or the name of a service, or one of `names`. An attacker
+/// who owns a public domain controls none of these.
 ///
 /// # Errors
-/// Returns the reason on one line if the request is to be refused.
+/// Returns the reason on one line if the request has to be refused.
 pub(super) fn check_host<'a>(headers: &'a HeaderMap, names: &[String]) -> Result<&'a str, String> {
     let host = text(headers, HOST.as_str()).ok_or("the request has no header Host")?;
     if is_known(name_of(host), names) {
@@ -58,8 +58,8 @@ fn is_known(name: &str, names: &[String]) -> bool {
     is_address || is_local || names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
-/// Returns whether the origin is this API. The scheme may be `https`, since a proxy in front of the API may
-/// use TLS.
+/// Returns whether the origin is this API. The scheme `https` is accepted as well, for a proxy with TLS in
+/// front of the API.
 fn is_same(origin: &str, host: &str) -> bool {
     let of_origin = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     of_origin.is_some_and(|of_origin| of_origin.eq_ignore_ascii_case(host))

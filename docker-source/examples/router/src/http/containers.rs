@@ -1,5 +1,5 @@
-//! Answers `GET /containers`: lists the containers, and the reason why the lines of a container are not
-//! shipped.
+//! Answers `GET /containers`: lists the containers. If the log of a container is not followed, the list has
+//! the reason.
 //!
 //! The answer contains neither the environment nor the labels of containers, since these may contain secrets.
 
@@ -34,8 +34,8 @@ pub(super) fn list(api: &Api) -> Value {
     containers.iter().map(shown).collect()
 }
 
-/// Returns the status of each container. If several sources know a container, the status of a source whose
-/// routes select it is used.
+/// Returns the status of each container. If several sources know a container, the status is that of a source
+/// whose routes select the container.
 pub(super) fn known(api: &Api) -> Vec<ContainerStatus> {
     let mut known = HashMap::<String, ContainerStatus>::new();
     for status in api.sources.reading().iter().flat_map(|stats| stats.containers()) {
@@ -74,7 +74,7 @@ fn shown(status: &ContainerStatus, routes: &[RunningRoute], rate: Option<f64>, n
     })
 }
 
-/// Returns the state in which a log is read, as one word of the API.
+/// Returns the word of the API for the state in which a log is read.
 fn word(state: FollowState) -> &'static str {
     match state {
         FollowState::Followed => "followed",
@@ -115,7 +115,7 @@ fn reason(status: &ContainerStatus, routes: &[RunningRoute]) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// Returns an upper bound of the age of the oldest line that waits, in seconds; 0 if no line waits.
+/// Returns an upper bound of the age of the oldest waiting line, in seconds. Returns 0 if no line waits.
 pub(super) fn lag(status: &ContainerStatus, now: Timestamp) -> f64 {
     let nanos = |time: Timestamp| {
         let (seconds, nanos) = time.as_unix();

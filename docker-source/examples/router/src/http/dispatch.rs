@@ -11,8 +11,8 @@ use super::{Api, caller, containers, health, logs, metrics, page, routes, status
 /// Answers a request.
 pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
-    // Only the host is checked, not the origin: links on other sites may lead to the page, which is the same
-    // for all callers and contains no data.
+    // Only the host is checked, not the origin. Other sites may have links to the page, since the page
+    // contains no data of the router.
     if path == "/" {
         return match caller::check_host(request.headers(), &api.options.names) {
             Ok(_) if is_get(&request) => page::answer(),
@@ -21,7 +21,7 @@ pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer 
         };
     }
     let known = caller::check(request.headers(), &api.options.names);
-    // A health check may use any host name.
+    // A health check is allowed to use any host name.
     if let (Err(reason), false) = (&known, path == "/health") {
         return refusal(StatusCode::FORBIDDEN, reason);
     }

@@ -1,5 +1,5 @@
-//! Sends a request to the Engine at an interval to check whether it answers. A source notices at once that
-//! the Engine has ended, but not that the Engine hangs, since its connections stay open.
+//! Checks at an interval whether the Engine answers. A source notices at once that the Engine has ended. But
+//! a source does not notice that the Engine hangs, since the connections to a hanging Engine stay open.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use tokio::time::sleep;
 
 use crate::condition::Condition;
 
-/// The time between two requests. A problem is known after at most 8 s: this time and [`WITHIN`].
+/// The pause between two requests. A problem is known after at most 8 s: the sum of this pause and
+/// [`WITHIN`].
 const INTERVAL: Duration = Duration::from_secs(3);
 /// The time within which the Engine has to answer a request.
 const WITHIN: Duration = Duration::from_secs(5);

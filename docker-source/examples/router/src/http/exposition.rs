@@ -14,7 +14,7 @@ pub(super) struct Exposition {
 }
 
 impl Exposition {
-    /// Begins a counter. `_total` is added to its name.
+    /// Begins a counter. The suffix `_total` is added to the name.
     pub(super) fn counter(&mut self, name: &str, help: &str) -> Family<'_> {
         self.family(format!("{PREFIX}_{name}_total"), "counter", help)
     }

@@ -92,8 +92,8 @@ pub(super) fn problems(api: &Api) -> Vec<Value> {
     problems
 }
 
-/// Returns the problem of a destination that is down. The problem of an idle route is out of date as soon as the
-/// route has a connection.
+/// Returns the problem of a destination that is down. The problem of an idle route is out of date as soon as
+/// the route has a connection.
 pub(super) fn destination_problem(api: &Api, route: &RunningRoute) -> Option<Problem> {
     match route.tally.state() {
         ClientState::Down { since } => {

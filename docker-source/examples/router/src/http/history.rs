@@ -1,4 +1,4 @@
-//! Keeps the rates and the lag of the last 15 minutes, so that a page that is opened now shows them at once.
+//! Keeps the rates and the lag of the last 15 minutes, so that a newly opened page shows them at once.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,7 +54,8 @@ struct Inner {
 }
 
 impl History {
-    /// Adds the sample that ends at the time `now`. The first counters begin the first sample.
+    /// Adds the sample that ends at the time `now`. The first call adds no sample, but begins the first
+    /// sample.
     fn note(&self, counters: Counters, lag: f64, now: Instant) {
         let inner = &mut *self.lock();
         let Some((before, since)) = &inner.last else {
@@ -62,7 +63,7 @@ impl History {
             return;
         };
         let seconds = now.saturating_duration_since(*since).as_secs_f64();
-        // A counter is smaller than before if a container has a new source.
+        // A counter may be smaller than before, namely if a container has a new source. The rate is 0 then.
         let rate = |now: u64, before: u64| tenths(now.saturating_sub(before) as f64 / seconds.max(0.001));
         let sample = Sample {
             read: rate(counters.read, before.read),
@@ -83,12 +84,13 @@ impl History {
         inner.last = Some((counters, now));
     }
 
-    /// Returns the lines a second of each container, by id. Empty before the end of the first sample.
+    /// Returns the lines per second of each container, by id. The map is empty before the end of the first
+    /// sample.
     pub(super) fn rates(&self) -> Arc<HashMap<String, f64>> {
         self.lock().rates.clone()
     }
 
-    /// Returns the number of losses before the first sample that is kept.
+    /// Returns the number of losses before the oldest sample that is kept.
     pub(super) fn lost_before(&self) -> u64 {
         self.lock().samples.front().map_or(0, |sample| sample.lost_before)
     }

@@ -14,12 +14,13 @@ use super::Api;
 use crate::condition::{Condition, Problem};
 use crate::registry::RunningRoute;
 
-/// The time between two attempts. A problem is known after at most 8 s: this time and [`WITHIN`].
+/// The pause between two attempts. A problem is known after at most 8 s: the sum of this pause and
+/// [`WITHIN`].
 const INTERVAL: Duration = Duration::from_secs(5);
-/// The time that an attempt may take.
+/// The maximum duration of an attempt.
 const WITHIN: Duration = Duration::from_secs(3);
 
-/// The results of the last attempts, by the id of the idle route.
+/// The result of the last attempt for each idle route, by the id of the route.
 #[derive(Debug, Default)]
 pub(super) struct IdleRoutes(Mutex<HashMap<String, Condition>>);
 
@@ -59,8 +60,8 @@ pub(super) async fn watch(api: Arc<Api>) {
     }
 }
 
-/// Returns whether the route has one connection for all lines, has lost it, and has no line to send. Returns
-/// false for a destination with several hosts, since one reachable host is enough.
+/// Returns whether the route has a transport over TCP, has no connection now, and has no line to send.
+/// Returns false for a destination with several hosts, since one reachable host is enough.
 fn is_idle(route: &RunningRoute) -> bool {
     let Transport::Tcp(options) = route.route.endpoint.transport() else { return false };
     let is_unconnected = matches!(route.tally.state(), ClientState::Connecting);

@@ -1,4 +1,5 @@
-//! Answers `GET /logs` with live tails as text, as JSON or over a WebSocket, as Logspout does.
+//! Answers `GET /logs` with a live tail as text, as JSON or over a WebSocket, as Logspout does. A live tail
+//! is a stream of the lines that containers write from now on.
 
 use std::sync::Arc;
 
@@ -44,8 +45,8 @@ pub(super) fn answer_to(api: &Arc<Api>, path: &str, request: Request<Incoming>) 
     }
 }
 
-/// Returns whether a source knows a container of the tail. Returns true if no source reads yet, since the
-/// container may exist.
+/// Returns whether a source knows a selected container. Returns true if no source reads yet, since it is
+/// unknown then whether the container exists.
 fn exists(api: &Api, selected: &Selected) -> bool {
     let sources = api.sources.reading();
     let mut containers = sources.iter().flat_map(|stats| stats.containers());
@@ -60,7 +61,7 @@ fn wants_json(headers: &HeaderMap) -> bool {
 /// Parses the path behind `/logs`, and the query. Returns `None` for a path that does not exist.
 ///
 /// # Errors
-/// Returns a text of one line for a pattern, a stream or an option that cannot be used.
+/// Returns the reason on one line if a pattern, a stream or an option cannot be used.
 fn parse(path: &str, query: &str, is_json: bool) -> Result<Option<TailRequest>, String> {
     let decoded = |text: &str| decode(text).ok_or_else(|| format!("{text:?} has an incomplete %XX"));
     let path = decoded(path)?;

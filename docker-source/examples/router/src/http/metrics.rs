@@ -1,7 +1,7 @@
 //! Answers `GET /metrics` with the counters of the sources and routes.
 //!
-//! Only labels with few values are used: reasons, and the id, name and destination of a route. There is no
-//! label for the container, since a host may have any number of containers.
+//! The labels have few values: reasons, and the id, name and destination of a route. There is no label for
+//! the container, since a host may have any number of containers.
 
 use docker_source::{FollowState, StatsSnapshot};
 use gelf_tokio::ClientState;
@@ -14,7 +14,7 @@ use super::{Api, MAX_TAILS};
 use crate::registry::RunningRoute;
 use crate::tally::Figures;
 
-/// Returns all counters.
+/// Answers with all counters.
 pub(super) fn answer(api: &Api) -> Answer {
     let mut exposition = Exposition::default();
     let info = &[("version", env!("CARGO_PKG_VERSION"))];
@@ -86,8 +86,8 @@ fn sources(api: &Api, exposition: &mut Exposition) {
     exposition.gauge("containers_waiting_for_descriptor", help).value(waiting);
 }
 
-/// A metric of each route. `values` returns pairs of a value of the label `reason` and the value of the
-/// metric. The reason [`NONE`] stands for a value without this label.
+/// A metric that each route has. `values` returns pairs of a reason and a value of the metric. The reason
+/// becomes the label `reason`. A value with the reason [`NONE`] gets no such label.
 struct Column {
     name: &'static str,
     help: &'static str,
@@ -102,7 +102,7 @@ struct Snapshot {
     is_up: bool,
 }
 
-/// The reason in the pair of a value that has no label `reason`.
+/// The text in place of a reason for a value that gets no label `reason`.
 const NONE: &str = "";
 
 const fn counter(

@@ -1,8 +1,8 @@
 //! Answers `GET /` with the page, which shows the status in a browser.
 //!
-//! The page is one file without a request to elsewhere. It reads `/status` at an interval and `/logs` on
-//! demand. Its header `Content-Security-Policy` lets the browser run only the script and the style of the page,
-//! by a nonce, and connect only to this API.
+//! The page is one file, and loads nothing from other servers. It reads `/status` at an interval and `/logs`
+//! on demand. The header `Content-Security-Policy` of the answer restricts the browser: it uses only the
+//! script and the style that have the answer's nonce, and connects only to this API.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -15,7 +15,7 @@ const PAGE: &str = include_str!("page.html");
 const HTML: &str = "text/html; charset=utf-8";
 /// The place of the nonce in [`PAGE`].
 const NONCE: &str = "NONCE";
-/// Keeps other sites from loading the page into their own process.
+/// The header that keeps pages of other sites from loading this page as a resource.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// Returns the page.
@@ -37,7 +37,7 @@ pub(super) fn answer() -> Answer {
     answer
 }
 
-/// Returns a text that nobody can guess: two hashes with keys of the operating system's randomness.
+/// Returns a text that nobody can guess: two hashes with random keys.
 fn nonce() -> String {
     let hash = || RandomState::new().hash_one(());
     format!("{:016x}{:016x}", hash(), hash())

@@ -1,5 +1,6 @@
-//! Notices lines that wait without progress: in a source that is not read, in a route whose destination is
-//! connected but takes nothing, and in logs that the Engine does not open or list.
+//! Notices parts of the router that make no progress: a source whose lines are not read, a route whose
+//! destination is connected but takes nothing, a log that the Engine does not open, and a list of containers
+//! that the Engine does not return.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,14 +29,14 @@ pub(super) enum Part {
     Source(usize),
 }
 
-/// The work of a part: how much is done, and how much waits.
+/// The work of a part: the number of finished items, and the number of waiting items.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Work {
     pub(super) done: u64,
     pub(super) waiting: u64,
 }
 
-/// The last progress of each part.
+/// The last noted work of each part, and the time of its last progress.
 #[derive(Debug, Default)]
 pub(super) struct Progress(Mutex<HashMap<Part, (Work, Instant)>>);
 

@@ -1,4 +1,4 @@
-//! Accepts connections within limits, and serves them.
+//! Accepts connections up to a maximum number, and serves them.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::server::{self, Handler};
 
 /// The maximum number of open connections. Further connections wait in the kernel.
 const MAX_CONNECTIONS: usize = 64;
-/// The pause between two attempts to listen at the address, and the pause after an error of accepting.
+/// The pause between two attempts to listen at the address, and after a connection could not be accepted.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Serves the API. If the address cannot be used, shipping goes on and the server tries again, since the

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// The maximum time for which a client may take no bytes.
+/// The maximum time within which a client has to take the next bytes.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// A connection whose writes fail if the client takes no bytes within [`LIMIT`].
@@ -25,7 +25,8 @@ impl<S> StallLimit<S> {
         Self { stream, until: None }
     }
 
-    /// Returns the result of a write. A write that waits fails once the time is over.
+    /// Returns the result of a write. A write that still waits for the client fails at the end of the time
+    /// limit.
     fn limited<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.until = None;

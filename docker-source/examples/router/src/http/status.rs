@@ -1,14 +1,14 @@
-//! Answers `GET /status` with everything that the page shows: the account, the routes, the containers, the gaps
-//! and the rates of the last 15 minutes.
+//! Answers `GET /status` with everything that the page shows: the account, the routes, the containers, the
+//! gaps and the rates of the last 15 minutes.
 //!
 //! All counters are from the same moment, since the router has one thread and the answer is made without
-//! waiting. The account is the law that nothing is lost silently:
+//! waiting. The account is an equation that holds if no line is lost without being counted:
 //!
 //! ```text
 //! read + copies = delivered + joined + in flight + dropped by reason + skipped by reason + left unread
 //! ```
 //!
-//! A line that several routes select has a copy for each route but the first.
+//! A line that several routes select counts as one line read, and as one copy for each route after the first.
 
 use std::time::{Instant, SystemTime};
 
@@ -93,7 +93,8 @@ fn dropped(account: &RouteAccount) -> Value {
     Value::Object(reasons.map(|(reason, lines)| ((*reason).to_owned(), lines.into())).collect())
 }
 
-/// Returns the number of lines for which the terms do not account. It is negative if they account for too many.
+/// Returns `lines - sum`: the number of lines that no term counts. It is negative if the terms count too
+/// many.
 fn difference(lines: u64, sum: u64) -> Value {
     match lines.checked_sub(sum) {
         Some(missing) => missing.into(),
@@ -101,18 +102,19 @@ fn difference(lines: u64, sum: u64) -> Value {
     }
 }
 
-/// The numbers of lines and places that are or may be lost.
+/// The numbers of dropped lines, of gaps, of possibly lost lines, and of logs that could not be read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lost {
     dropped: u64,
     gaps: u64,
     possibly_lost: u64,
-    /// Is not part of the sum, since most of these logs have a driver that does not support reading.
+    /// The number of logs that could not be read to the end. The total does not include it, since most of
+    /// these logs have a driver that does not support reading.
     unavailable_logs: u64,
 }
 
 impl Lost {
-    /// Returns the sum.
+    /// Returns the total of all losses except `unavailable_logs`.
     pub(super) fn total(self) -> u64 {
         self.dropped + self.gaps + self.possibly_lost
     }

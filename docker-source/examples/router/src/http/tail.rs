@@ -1,4 +1,5 @@
-//! Live tails. Each live tail reads from a separate source, so that a live tail never slows a route.
+//! Reads live tails, which are streams of new lines for clients of the API. Each live tail reads from a
+//! separate source, so that it never slows a route.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -50,7 +51,8 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Starts to read the lines that the selected containers write from now on. `filter` excludes containers.
+    /// Starts to read the lines that the selected containers write from now on. The tail skips the containers
+    /// that do not match `filter`.
     pub(super) fn start(
         address: EngineAddress,
         request: TailRequest,
@@ -72,7 +74,7 @@ impl Tail {
     /// Returns the next line, as [`poll_next`](Self::poll_next) does.
     ///
     /// # Cancel safety
-    /// Cancel safe: no line is lost.
+    /// If the future is dropped before it completes, no line is lost.
     pub(super) async fn next(&self) -> Option<Bytes> {
         poll_fn(|context| self.poll_next(context)).await
     }

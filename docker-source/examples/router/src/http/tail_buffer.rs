@@ -1,7 +1,7 @@
 //! Buffers the lines between a live tail and its client.
 //!
-//! The tail never waits for the client. Lines for which there is no room are dropped and counted. As soon as
-//! there is room again, the client gets a line with their number.
+//! The tail never waits for the client. Lines for which the buffer has no room are dropped and counted.
+//! Before the next line that fits, the client gets a notice with the number of dropped lines.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,9 +9,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-/// The maximum number of bytes that wait for a client: 1 MiB. A longer line is never sent.
+/// The maximum size of the lines that wait for a client, in bytes. A longer line is never sent.
 const MAX_BYTES: usize = 1024 * 1024;
-/// The estimated memory of a line besides its bytes, in bytes.
+/// The estimated memory that a line takes in addition to its text, in bytes.
 const OVERHEAD: usize = 64;
 
 /// The lines that wait for a client. Clones share the lines.
@@ -40,8 +40,8 @@ impl Lines {
 }
 
 impl TailBuffer {
-    /// Adds a line, or counts the line as missed if there is no room. `notice` makes the line that tells the
-    /// client how many lines were missed before.
+    /// Adds a line, or counts the line as missed if there is no room. `notice` returns the line that tells
+    /// the client how many lines it has missed.
     pub(super) fn add(&self, line: Bytes, notice: impl FnOnce(u64) -> Bytes) {
         let mut lines = self.lock();
         if !lines.has_room(&line) {
@@ -58,7 +58,7 @@ impl TailBuffer {
         }
     }
 
-    /// Adds a last line, for which there is always room.
+    /// Ends the tail. The last line, if it is given, is added even if the buffer is full.
     pub(super) fn end(&self, line: Option<Bytes>) {
         let mut lines = self.lock();
         lines.is_ended = true;

@@ -19,7 +19,7 @@ const MAX_WIDTH: usize = 48;
 pub(super) enum Form {
     /// One object with the keys of Logspout for each line.
     Json,
-    /// The name of the container in a column, which grows with the names, and the line.
+    /// The name of the container in a column, and the line. A longer name makes the column wider.
     Text { has_colors: bool, width: usize },
 }
 
@@ -89,8 +89,8 @@ impl Form {
     }
 }
 
-/// Returns a JSON value on one line. Escapes the characters that a terminal may act on. This keeps the value,
-/// since such characters occur only in strings.
+/// Returns a JSON value on one line. Escapes the characters that a terminal may interpret. The value stays
+/// the same, since these characters occur only in strings.
 fn json_line(value: &serde_json::Value) -> String {
     let mut line = String::new();
     for character in value.to_string().chars() {

@@ -8,8 +8,8 @@ use docker_source::gelf_core::Timestamp;
 pub(super) fn rfc3339(time: Timestamp) -> String {
     let (seconds, nanos) = time.as_unix();
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Days are counted from 0000-03-01, in eras of 400 years. As years begin in March, a leap day is the last
-    // day of its year.
+    // Days are counted from 0000-03-01, in eras of 400 years. In this count, a year begins in March, so a
+    // leap day is the last day of its year.
     let from_march = days + 719_468;
     let (era, day_of_era) = (from_march.div_euclid(146_097), from_march.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -22,7 +22,7 @@ pub(super) fn rfc3339(time: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
 }
 
-/// Returns the RFC 3339 text for an instant in the past.
+/// Returns the time of an instant in the past as RFC 3339 text.
 pub(super) fn since(instant: Instant) -> String {
     rfc3339(Timestamp::from(SystemTime::now()).saturating_sub(instant.elapsed()))
 }

@@ -16,11 +16,11 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::answer::{Answer, Body};
 use super::tail::Tail;
 
-/// The maximum length of a message of the client, in bytes. A client has nothing to send, except that it
-/// closes.
+/// The maximum length of a message of the client, in bytes. A client needs to send only pings and the message
+/// that closes the connection.
 const MAX_MESSAGE: usize = 4096;
 
-/// Returns the key of a request for a WebSocket, or `None` for another request.
+/// Returns the key of a request for a WebSocket, or `None` if the request is not for a WebSocket.
 ///
 /// # Errors
 /// Returns the reason why a request for a WebSocket cannot be granted.
@@ -61,7 +61,7 @@ pub(super) fn upgrade(key: &HeaderValue, request: Request<Incoming>, tail: Tail)
     answer
 }
 
-/// Sends the lines until the tail ends, or until the client closes the connection, fails or takes nothing.
+/// Sends the lines until the tail ends or the client closes the connection, or until the connection fails.
 async fn show<S>(tail: Tail, stream: S)
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
@@ -89,6 +89,6 @@ where
             },
         }
     }
-    // The error is ignored, since the client may have gone.
+    // An error is ignored, since the client may have closed the connection already.
     let _ = socket.close(None).await;
 }

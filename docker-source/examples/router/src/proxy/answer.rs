@@ -1,4 +1,5 @@
-//! Answers of the Engine without the values of variables, and answers of the proxy itself.
+//! Makes the answers to agents: answers of the Engine without the values of variables, and answers of the
+//! proxy.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,11 +14,12 @@ use super::redact::EnvRedactor;
 use crate::client;
 use crate::server::{Answer, boxed};
 
-/// The headers of an answer that concern one connection alone.
+/// The headers that concern only the connection to the Engine, and are not passed on.
 const OF_THE_CONNECTION: [HeaderName; 4] =
     [CONNECTION, TRANSFER_ENCODING, UPGRADE, HeaderName::from_static("keep-alive")];
 
-/// Returns the answer of the Engine for the agent. Its body passes through `redactor` if there is one.
+/// Turns an answer of the Engine into an answer to the agent. The body passes through `redactor`, if it is
+/// given.
 pub(super) fn passed(answer: Response<client::Body>, redactor: Option<EnvRedactor>) -> Answer {
     let (mut head, body) = answer.into_parts();
     for name in &OF_THE_CONNECTION {

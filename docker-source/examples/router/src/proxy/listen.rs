@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::server::Socket;
 
-/// The rights of the socket: its owner and its group may use it.
+/// The mode of the socket: only the owner and the group of the socket are allowed to use it.
 const MODE: u32 = 0o660;
 
 #[derive(Debug)]
@@ -19,8 +19,8 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    /// Listens at an address. A unix socket replaces one at which nobody listens any more, and has the group of
-    /// the Engine's socket, so agents find the same rights as at the Engine's socket.
+    /// Listens at an address. A new unix socket replaces an old socket at which no process listens any more.
+    /// The new socket gets the group of the Engine's socket, so that the same group may use both sockets.
     pub(super) async fn bind(address: &EngineAddress, engine: &EngineAddress) -> io::Result<Self> {
         match address {
             EngineAddress::Tcp { host, port } => {
@@ -53,7 +53,7 @@ impl Listener {
     }
 }
 
-/// Removes a unix socket that a proxy has left.
+/// Removes a unix socket at which no process listens any more, such as the socket of an ended proxy.
 async fn remove_unused(path: &Path) -> io::Result<()> {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     if is_socket

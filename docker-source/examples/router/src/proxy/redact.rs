@@ -11,9 +11,9 @@ const KEPT: [&[u8]; 2] = [b"LOGSPOUT", b"LOGSPOUT_MULTILINE"];
 /// The number of bytes of a name that are compared: one more than the longest name in [`KEPT`].
 const NAME_MAX: usize = 19;
 
-/// A filter of JSON text that turns `"Env": ["NAME=value"]` into `"Env": ["NAME=***"]` at every depth. It keeps
-/// a name only, so its memory does not depend on the text. All strings of such a list are hidden, even if they
-/// are nested or the text is not valid JSON.
+/// A filter of JSON text that turns `"Env": ["NAME=value"]` into `"Env": ["NAME=***"]` at every depth. It
+/// keeps only the beginning of one name, so its memory use does not depend on the length of the text. Values
+/// in a list named `Env` are hidden even if they are nested or the text is not valid JSON.
 #[derive(Debug)]
 pub(super) struct EnvRedactor {
     place: Place,
@@ -28,7 +28,8 @@ pub(super) struct EnvRedactor {
 enum Place {
     /// Between strings, outside of a list of variables.
     Outside,
-    /// In a string outside of a list. `matched` is the number of its bytes if it is the beginning of [`MEMBER`].
+    /// In a string outside of a list. If the string so far is the beginning of [`MEMBER`], `matched` is the
+    /// number of its bytes.
     Text { matched: Option<usize>, is_escaped: bool },
     /// Behind the string [`MEMBER`].
     AfterMember,

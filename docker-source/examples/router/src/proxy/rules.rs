@@ -7,12 +7,12 @@ use hyper::{Method, Uri};
 pub(super) enum Request {
     /// `/_ping`, `/info`, `/events`, or the log of a container.
     Plain,
-    /// `/containers/json` or `/containers/ID/json`, whose answers may have variables.
+    /// `/containers/json` or `/containers/ID/json`, whose answers may have environment variables.
     Containers,
 }
 
 /// Returns the kind of a request that passes, and `None` for every other request. A path may begin with a
-/// version, such as `/v1.47`. A container is named by its whole id.
+/// version, such as `/v1.47`. A path of a container has to contain the complete id.
 pub(super) fn passing(method: &Method, uri: &Uri) -> Option<Request> {
     if method != Method::GET {
         return None;

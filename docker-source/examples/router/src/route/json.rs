@@ -76,7 +76,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<(Option<String>, RouteUri), String> {
     Ok((id, RouteUri { location: format!("{adapter}://{address}"), options, name }))
 }
 
-/// Returns whether a text may be the id of a route, and the name of its file.
+/// Returns whether a text is valid as the id of a route and as the name of the route's file.
 pub(crate) fn is_id(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     !text.is_empty() && text.len() <= MAX_ID && text.bytes().all(is_plain)

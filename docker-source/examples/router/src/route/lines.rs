@@ -1,16 +1,18 @@
-//! The options of a route that join lines into messages.
+//! Parses the options of a route that join lines into messages.
 
 use std::time::Duration;
 
 use docker_source::multiline::{JoinOptions, Match, Rule};
 
-/// The maximum idle time: 10 minutes. A message waits for this time for a line that continues it.
+/// The maximum value of `multiline.flush_after` in milliseconds: 10 minutes. A message ends if no line
+/// continues it within the time of this option.
 const MAX_FLUSH_AFTER_MS: u64 = 600_000;
-/// The maximum of the limits of lines and bytes: more than any destination takes in one message.
+/// The maximum values of `multiline.max_lines` and `multiline.max_bytes`. They are larger than any message
+/// that a destination takes.
 const MAX_LINES: usize = 65_536;
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// The options that were given.
+/// The values of the options `multiline` and `multiline.*` that were given.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LineOptions {
     preset: Option<Rule>,
@@ -20,7 +22,7 @@ pub(crate) struct LineOptions {
     join: JoinOptions,
 }
 
-/// The joining of a route's lines.
+/// The way in which a route's lines are joined into messages.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Joining {
     /// The rule for the containers whose labels set no rule.

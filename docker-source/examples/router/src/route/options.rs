@@ -1,4 +1,4 @@
-//! The table of a route's options, except the options of its endpoint.
+//! Defines the table of a route's options, except the options of the route's endpoint.
 //!
 //! The parsers of URIs and configuration files, `--help`, `explain`, and the table in the README use this
 //! table. A new option needs a row here, and code that uses its setting.
@@ -19,7 +19,7 @@ pub(crate) struct Settings {
     pub(crate) streams: StreamFilter,
     pub(crate) lines: LineOptions,
     pub(crate) content: ContentOptions,
-    /// The time that a line of a busy log may wait until it is read, if the option `latency` is given.
+    /// The maximum time until a line of a busy log is read, if the option `latency` is given.
     pub(crate) latency: Option<Duration>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct RouteOption {
     pub(crate) default: &'static str,
     /// True if the option may be given several times.
     pub(crate) is_list: bool,
-    /// The meaning.
+    /// The meaning of the option.
     pub(crate) help: &'static str,
     /// The option or variable of Logspout, of its modules or of Docker's driver that this option replaces.
     pub(crate) answers: &'static str,

@@ -4,8 +4,8 @@ use gelf_tokio::InvalidEndpoint;
 
 /// The scheme, host and path of a route, its options with decoded names and values, and its name.
 ///
-/// Routes are written as URIs and in configuration files, and variables of the environment set further
-/// options. All of them become this type, which is then parsed as one URI.
+/// Routes come from URIs and configuration files, and environment variables set further options. All these
+/// parts of a route are collected in this type, which is then parsed as one URI.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct RouteUri {
     /// The URI without options and name.
