@@ -6,7 +6,7 @@ use crate::route::options::TABLE;
 use crate::route::{UDP_RATE, default_queue};
 
 const ROUTES: &str = "\
-A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or gelf+https://; \
+A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or gelf+https://. \
 The prefix multiline+, as in multiline+gelf://, joins lines as in Logspout. \
 The default port is 12201. Options follow as a query, as in gelf://HOST?OPTION=VALUE&OPTION=VALUE. A comma \
 in a value is written %2C. A name of the route may follow as #NAME. If a container is renamed, its routes \
