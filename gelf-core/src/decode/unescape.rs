@@ -191,7 +191,7 @@ mod tests {
     proptest! {
         #[test]
         fn escapes_are_read_alike_one_by_one_and_in_blocks(
-            tokens in prop::collection::vec(prop::sample::select(vec![
+            mut tokens in prop::collection::vec(prop::sample::select(vec![
                 ("a", "a"),
                 ("bé", "bé"),
                 ("thirty clean bytes and some more", "thirty clean bytes and some more"),
@@ -208,9 +208,9 @@ mod tests {
             ]), 0..80),
             room in ROOM..2 * ROOM,
         ) {
-            let text: String = tokens.iter().map(|token| token.0).chain(["\""]).collect();
             // Two halves that follow one another would be a pair.
-            prop_assume!(!text.contains("\\ud800\\udc00"));
+            tokens.dedup_by(|next, last| last.0 == "\\ud800" && next.0 == "\\udc00");
+            let text: String = tokens.iter().map(|token| token.0).chain(["\""]).collect();
             let expected: String = tokens.iter().map(|token| token.1).collect();
             let lone = text.matches("\\udc00").count() + text.matches("\\ud800").count();
             prop_assert_eq!(whole::<false>(&text, room), (expected.clone(), lone));
