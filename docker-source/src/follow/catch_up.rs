@@ -216,7 +216,7 @@ impl Following {
                 let silence = Silence::AtMost(self.context.timing.catch_up);
                 let ending = self.read(response, silence).await?;
                 if ending == Ending::Complete {
-                    self.is_read_up_to(asked, was_stopping);
+                    self.note_read_up_to(asked, was_stopping);
                 }
                 let anchor = response.scan().anchor().filter(|_| ending == Ending::Complete);
                 if let Some(anchor) = anchor.filter(|_| self.can_window()) {

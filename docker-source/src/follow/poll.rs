@@ -72,7 +72,7 @@ impl Following {
 
     /// Notes that the log was read up to the time `asked`. If this was not long ago, or if the source was to stop
     /// by then, the source need not read the log again before it ends.
-    pub(super) fn is_read_up_to(&mut self, asked: Instant, was_stopping: bool) {
+    pub(super) fn note_read_up_to(&mut self, asked: Instant, was_stopping: bool) {
         let is_recent = !self.context.stopping.is_requested() && asked.elapsed() < RECENT;
         if was_stopping || is_recent {
             self.unproved = None;
@@ -182,7 +182,7 @@ impl Following {
                         self.known = Known::Line(anchor);
                     }
                     self.sink.prove(self.open);
-                    self.is_read_up_to(asked, was_stopping);
+                    self.note_read_up_to(asked, was_stopping);
                     let took = response.began().unwrap_or_else(Instant::now) - asked;
                     self.pace.window(Instant::now(), self.sink.new_lines() - new_before, took);
                     return Ok(Ok(ending));

@@ -145,31 +145,52 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     if total.gaps > 0 {
         tracing::warn!("lines may be missing at {} places, which messages have announced", total.gaps);
     }
-    let mut unread = None;
     let is_kept = keeping.finish().await;
     drop(serving);
     routed?;
-    if total.unread_logs > 0 && is_kept {
-        tracing::info!(
-            "logs that were not read up to the present: {}; the next start reads them on",
-            total.unread_logs
-        );
-    } else if total.unread_logs > 0 {
-        // The exit status 1 tells the next agent to start earlier.
-        unread =
-            Some(format!("{}: the last lines of {} logs were not read", stop.cause(), total.unread_logs));
-    }
     let given_up = finished? + if stop.is_over() { total.in_flight } else { 0 };
-    if given_up > 0 && is_kept {
-        tracing::info!("{given_up} lines were not delivered; the next start reads them again");
+    let rest = Rest { given_up, unread_logs: total.unread_logs };
+    if is_kept {
+        rest.log();
         return Ok(());
     }
-    if given_up > 0 {
-        return Err(Failure::refused(format!("{}: {given_up} lines were given up", stop.cause())));
+    rest.result(stop.cause())
+}
+
+/// The lines that the router has not read or delivered at its end.
+struct Rest {
+    /// The number of lines that were read and not delivered.
+    given_up: u64,
+    /// The number of logs that were not read up to the present.
+    unread_logs: u64,
+}
+
+impl Rest {
+    /// Logs the lines that the next start reads, since their positions are kept.
+    fn log(&self) {
+        if self.given_up > 0 {
+            tracing::info!("{} lines were not delivered; the next start reads them again", self.given_up);
+        }
+        if self.unread_logs > 0 {
+            tracing::info!("logs whose last lines the next start reads: {}", self.unread_logs);
+        }
     }
-    match unread {
-        Some(reason) => Err(Failure::refused(reason)),
-        None => Ok(()),
+
+    /// Returns the result of a router that keeps no positions.
+    ///
+    /// # Errors
+    /// Returns an error if there is a rest. By the exit status 1, the next agent knows that it has to start
+    /// earlier, see [`Start::AfterPredecessor`].
+    fn result(&self, cause: &str) -> Result<(), Failure> {
+        match *self {
+            Self { given_up: 0, unread_logs: 0 } => Ok(()),
+            Self { given_up: 0, unread_logs } => {
+                Err(Failure::refused(format!("logs whose last lines were not read in time: {unread_logs}")))
+            }
+            Self { given_up, .. } => {
+                Err(Failure::refused(format!("{cause}: {given_up} lines were given up")))
+            }
+        }
     }
 }
 

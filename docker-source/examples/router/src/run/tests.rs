@@ -89,3 +89,13 @@ fn saved_positions_take_precedence_over_the_backlog() {
         assert_eq!(start(Some(positions.clone()), Some(backlog)), Start::At(positions.clone()));
     }
 }
+
+#[test]
+fn a_rest_of_a_router_without_saved_positions_is_an_error_and_given_up_lines_take_precedence() {
+    let reason = |given_up, unread_logs| {
+        Rest { given_up, unread_logs }.result("the grace period is over").map_err(|failure| failure.reason)
+    };
+    assert_eq!(reason(0, 0), Ok(()));
+    assert_eq!(reason(0, 2), Err("logs whose last lines were not read in time: 2".to_owned()));
+    assert_eq!(reason(3, 2), Err("the grace period is over: 3 lines were given up".to_owned()));
+}
