@@ -27,6 +27,7 @@ use crate::stats::Stats;
 use crate::stopping::Stopping;
 use crate::supervise::Supervisor;
 use crate::timing::Timing;
+use crate::unavailable_logs::UnavailableLogs;
 use crate::warnings::Warnings;
 
 /// The file that lists the mounts of this process.
@@ -75,6 +76,7 @@ impl Source {
             select: Box::new(|_| true),
             start: Start::default(),
             timing: Timing::default(),
+            unavailable_logs: UnavailableLogs::default(),
             mountinfo: MOUNTINFO.into(),
             descriptors: Descriptors::of_process,
         }
@@ -188,6 +190,7 @@ pub struct SourceBuilder {
     select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
     start: Start,
     timing: Timing,
+    unavailable_logs: UnavailableLogs,
     pub(crate) mountinfo: PathBuf,
     pub(crate) descriptors: fn() -> Descriptors,
 }
@@ -223,6 +226,13 @@ impl SourceBuilder {
     /// Sets the timeouts and intervals.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
+        self
+    }
+
+    /// Counts a run whose log cannot be read only if no other source with the same value has counted it. By
+    /// default, the source counts all such runs.
+    pub fn unavailable_logs(mut self, shared: UnavailableLogs) -> Self {
+        self.unavailable_logs = shared;
         self
     }
 
@@ -292,6 +302,7 @@ impl SourceBuilder {
             timing,
             queue,
             stats: stats.clone(),
+            unavailable_logs: self.unavailable_logs,
             catch_ups: Semaphore::new(CATCH_UPS),
             descriptors: (self.descriptors)(),
             stopping: stopping.clone(),

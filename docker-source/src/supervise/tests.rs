@@ -30,6 +30,7 @@ fn supervisor() -> Supervisor {
         timing,
         queue: RecordQueue::new().0,
         stats: Arc::new(Stats::new(client)),
+        unavailable_logs: crate::UnavailableLogs::default(),
         catch_ups: Semaphore::new(1),
         descriptors: Descriptors::of_process(),
 

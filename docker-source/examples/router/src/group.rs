@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use docker_source::{EngineAddress, LineCounts, Record, Source, Start, Stats, Timing};
+use docker_source::{EngineAddress, LineCounts, Record, Source, Start, Stats, Timing, UnavailableLogs};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
@@ -119,6 +119,7 @@ pub(crate) struct Sources {
     unrouted: Arc<AtomicU64>,
     copies: Arc<AtomicU64>,
     gaps: Gaps,
+    unavailable_logs: UnavailableLogs,
 }
 
 /// The counters of one source.
@@ -272,6 +273,7 @@ async fn connect(
         .address(shared.address.clone())
         .timing(timing)
         .start(start)
+        .unavailable_logs(shared.sources.unavailable_logs.clone())
         .select(move |container| selecting.iter().any(|route| route.takes(container)))
         .connect();
     let source = match shared.stop.unless_asked(source).await? {
