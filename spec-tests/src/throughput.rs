@@ -6,12 +6,10 @@
 
 use std::time::{Duration, Instant};
 
-use gelf_core::{Compression, DatagramSize, wire::Compressor};
-
-use crate::builtin::chunks;
 use crate::corpus;
 use crate::observed::{Observed, Sent};
 use crate::protocol::ONLY_MODE;
+use crate::reader::{deflated, split};
 use crate::recipe::Content;
 use crate::subject::{Reply, Request, Subject};
 use crate::vector::{Input, Limits, MessageText, SendRequest, Step};
@@ -78,7 +76,7 @@ const MESSAGES: usize = 512;
 const MESSAGES_IN_REQUEST: usize = 16;
 
 /// Maximum size of a chunk in bytes, as in a sender with small datagrams.
-const CHUNK_BYTES: u16 = 512;
+const CHUNK_BYTES: usize = 512;
 
 /// Duration of the requests before the measurement. Programs with a just-in-time compiler need this warm-up.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -173,14 +171,8 @@ fn prepare(workload: Workload, takes_datagrams: bool) -> Result<Vec<(Prepared, u
         }
         Workload::Empty => vec![(Prepared::Stream(Vec::new()), 0, 0)],
         Workload::Plain => in_datagrams(&|payload| vec![payload.clone()]),
-        Workload::Gzip => {
-            let gzip = Compression::Gzip(Default::default());
-            in_datagrams(&|payload| vec![Compressor::new(gzip).compress(payload).to_vec()])
-        }
-        Workload::Chunked => {
-            let size = DatagramSize::new(CHUNK_BYTES).ok_or("the chunks are too small")?;
-            in_datagrams(&|payload| chunks(size, payload).unwrap_or_default())
-        }
+        Workload::Gzip => in_datagrams(&|payload| vec![deflated(payload, true)]),
+        Workload::Chunked => in_datagrams(&|payload| split(payload, CHUNK_BYTES).unwrap_or_default()),
         Workload::Stream => in_batches(&|batch| {
             Prepared::Stream(batch.iter().map(|payload| [payload, &b"\0"[..]].concat().into()).collect())
         }),
