@@ -33,6 +33,8 @@ pub struct Tally<'r> {
     pub(crate) datagrams: u64,
     pub(crate) bytes: u64,
     pub(crate) connections: u64,
+    /// Number of connections that were closed because Graylog would close them.
+    pub(crate) ended_connections: u64,
     /// Number of connections that were closed because of the limit on open connections.
     pub(crate) refused_connections: u64,
     /// Number of datagrams that the kernel of this machine dropped.
@@ -161,6 +163,7 @@ impl<'r> Tally<'r> {
                 self.sender(Transport::Tcp, *source).bytes += bytes.len() as u64;
             }
             Event::Closed { .. } => {}
+            Event::Ended => self.ended_connections += 1,
             Event::Refused => self.refused_connections += 1,
             Event::Dropped(datagrams) => self.dropped_datagrams += datagrams,
             Event::Http(event) => self.http_received(event),
