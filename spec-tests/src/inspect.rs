@@ -84,11 +84,12 @@ impl Inspection {
         &mut self,
         (rule, severity): (&'static str, Severity),
         name: String,
+        text: String,
         payload: &[u8],
         offset: usize,
     ) {
         let excerpt = format!("at byte {offset}: {}", excerpt(payload, offset));
-        self.violations.push(Violation { rule, name, severity, text: String::new(), excerpt });
+        self.violations.push(Violation { rule, name, severity, text, excerpt });
     }
 
     fn broken(&mut self, rule: &'static str, name: impl Into<String>, text: impl Into<String>) {
@@ -288,20 +289,38 @@ pub fn stream(sent: &[u8]) -> Inspection {
 /// Reads the payload and records its violations.
 fn inspect_payload(inspection: &mut Inspection) {
     let Some(payload) = inspection.payload.take() else { return };
-    let (faults, timestamp) = match reader::message(&payload) {
-        Ok(read) => (read.faults, read.message.timestamp),
+    let (faults, message) = match reader::message(&payload) {
+        Ok(read) => (read.faults, Some(read.message)),
         Err(fault) => (vec![fault], None),
     };
+    let timestamp = message.and_then(|message| {
+        // A timestamp out of range is kept as a field.
+        let field = message.fields.into_iter().find(|(name, _)| name == "timestamp");
+        message.timestamp.or_else(|| field.map(|(_, value)| value.to_string()))
+    });
+    let far = timestamp.as_deref().and_then(far_future);
     for reader::Fault { name, at } in faults {
-        inspection.note_at(rule_of(&name), name, &payload, at);
+        let text = far.clone().filter(|_| name == "TimestampRange").unwrap_or_default();
+        inspection.note_at(rule_of(&name), name, text, &payload, at);
     }
-    if let Some(timestamp) =
-        timestamp.filter(|seconds| compare::scaled(seconds, 0).is_some_and(|seconds| seconds >= YEAR_10000))
-    {
-        let text = format!("{timestamp} is beyond the year 9999, probably milliseconds");
+    let is_noted =
+        |violation: &Violation| matches!(&*violation.name, "TimestampRange" | "WrongType timestamp");
+    if let Some(text) = far.filter(|_| !inspection.violations.iter().any(is_noted)) {
         inspection.odd("R6", "TimestampTooLarge", text);
     }
     inspection.payload = Some(payload);
+}
+
+/// Describes a timestamp beyond the year 9999 with the unit that the sender probably used. Returns `None` for
+/// another timestamp.
+fn far_future(timestamp: &str) -> Option<String> {
+    let unit = match compare::scaled(timestamp, 0)? {
+        ..YEAR_10000 => return None,
+        YEAR_10000..100_000_000_000_000 => "milliseconds",
+        100_000_000_000_000..100_000_000_000_000_000 => "microseconds",
+        _ => "nanoseconds",
+    };
+    Some(format!("{timestamp} is beyond the year 9999, probably {unit}"))
 }
 
 /// Returns part of a payload around an offset, as quoted text.
