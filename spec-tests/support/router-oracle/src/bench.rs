@@ -29,7 +29,7 @@ pub struct Bench {
     /// Folder that is mounted into the containers of writers. It has the writer program, and files that are
     /// signals to writers.
     folder: PathBuf,
-    runs: Option<u32>,
+    amount: Amount,
     streams: AtomicU32,
 }
 
@@ -50,12 +50,23 @@ pub struct Programs {
     pub repository: PathBuf,
 }
 
+/// The amount of work of a row, as far as the command line sets it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Amount {
+    /// Number of repetitions.
+    pub runs: Option<u32>,
+    /// Duration of a long row, in hours.
+    pub hours: Option<f64>,
+    /// Seed of the random choices of a long row.
+    pub seed: Option<u64>,
+}
+
 impl Bench {
     /// Starts the Engine.
     ///
     /// # Errors
     /// Returns the reason if the Engine does not start.
-    pub fn start(programs: &Programs, runs: Option<u32>) -> Result<Self, String> {
+    pub fn start(programs: &Programs, amount: Amount) -> Result<Self, String> {
         let folder = programs.data.join("mounted");
         let describe = |error: std::io::Error| format!("{}: {error}", folder.display());
         fs::create_dir_all(&folder).map_err(describe)?;
@@ -69,14 +80,24 @@ impl Bench {
             router: programs.router.clone(),
             image: None,
             folder,
-            runs,
+            amount,
             streams: AtomicU32::new(0),
         })
     }
 
     /// Returns the number of repetitions from the command line, or this default.
     pub fn runs(&self, default: u32) -> u32 {
-        self.runs.unwrap_or(default)
+        self.amount.runs.unwrap_or(default)
+    }
+
+    /// Returns the duration of a long row in hours, from the command line.
+    pub fn hours(&self) -> Option<f64> {
+        self.amount.hours
+    }
+
+    /// Returns the seed of the random choices from the command line.
+    pub fn seed(&self) -> Option<u64> {
+        self.amount.seed
     }
 
     /// Returns the Engine's process.
