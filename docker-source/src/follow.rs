@@ -257,7 +257,7 @@ impl Following {
             if let Some(step) = self.decide_to_follow().await {
                 return Ok(step);
             }
-            if let Some(step) = self.follow_files().await? {
+            if let Some(step) = self.follow_files(&mut None::<()>).await? {
                 return Ok(step);
             }
         }
@@ -285,12 +285,14 @@ impl Following {
             return Ok(step);
         }
         self.announce(opened.is_ok());
-        if let Some(step) = self.follow_files().await? {
+        let mut opened = Some(opened);
+        if let Some(step) = self.follow_files(&mut opened).await? {
             return Ok(step);
         }
         let (content_type, body) = match opened {
-            Ok(opened) => opened,
-            Err(error) => return self.not_opened(&error).await,
+            Some(Ok(opened)) => opened,
+            Some(Err(error)) => return self.not_opened(&error).await,
+            None => return Ok(Step::Follow { tail: None }),
         };
         // If the first inspection failed, the next inspection can succeed: the Engine has just answered a
         // request.

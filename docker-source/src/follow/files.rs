@@ -5,6 +5,7 @@
 //! inspections tell whether the container still runs, and only then is the end of the files the end of the
 //! run.
 
+use std::io;
 use std::time::Duration;
 
 use gelf_core::Timestamp;
@@ -22,9 +23,9 @@ use crate::log::LogReader;
 use crate::record::QueueClosed;
 
 /// The number of bytes that the fastest container writes to its log in a microsecond.
-const FASTEST: u64 = 250;
-/// The shortest and the longest time between two looks at the files of a log.
-const LOOKS: [Duration; 2] = [Duration::from_millis(2), Duration::from_secs(1)];
+const FASTEST: u64 = 200;
+/// The shortest time between two looks at the files of a log. A look costs about 3 microseconds.
+const SHORTEST: Duration = Duration::from_millis(5);
 /// The number of times in a row that the files do not show the line that the Engine has shown last. After
 /// that, the files count as those of another Engine.
 const FAILURES: u32 = 3;
@@ -54,11 +55,13 @@ struct Attempt {
 impl Following {
     /// Reads the log from its files, and sets `response` to the opened files. Returns `None` if the log is to
     /// be read through the Engine. [`Silence::UntilRemoval`] reads up to the end of the run, and another
-    /// value reads up to the present end of the log.
+    /// value reads up to the present end of the log. `spare` is a stream of the Engine that is dropped once
+    /// files are open.
     pub(super) async fn read_from_files(
         &mut self,
         response: &mut Option<Response>,
         silence: Silence,
+        spare: &mut Option<impl Sized>,
     ) -> Result<Option<Ending>, QueueClosed> {
         let mut attempt = Attempt::default();
         loop {
@@ -68,6 +71,7 @@ impl Following {
             if silence == Silence::UntilRemoval {
                 self.unproved.get_or_insert_with(|| self.context.stopping.unproved());
             }
+            *spare = None;
             (self.left, self.is_behind) = (None, false);
             self.note(Some(FollowState::Followed));
             match self.read(response.insert(opened), silence).await? {
@@ -93,14 +97,24 @@ impl Following {
         }
     }
 
-    /// Follows the log by its files. Returns `None` if the log is to be read through the Engine.
-    pub(super) async fn follow_files(&mut self) -> Result<Option<Step>, QueueClosed> {
+    /// Follows the log by its files. Returns `None` if the log is to be read through the Engine, and `spare`
+    /// was not dropped.
+    pub(super) async fn follow_files(
+        &mut self,
+        spare: &mut Option<impl Sized>,
+    ) -> Result<Option<Step>, QueueClosed> {
         let mut response = None;
-        Ok(match (self.read_from_files(&mut response, Silence::UntilRemoval).await?, response) {
+        let ending = self.read_from_files(&mut response, Silence::UntilRemoval, spare).await?;
+        Ok(match (ending, response) {
             (Some(Ending::Due), _) => Some(self.stopped().await),
             (Some(_), Some(response)) => Some(Step::Decide(response.into_reader())),
-            _ if self.files == FilesUse::AfterWindow => Some(self.resume().await?),
-            _ => None,
+            _ if self.files == FilesUse::AfterWindow => {
+                *spare = None;
+                Some(self.resume().await?)
+            }
+            // The files were open, and could not be opened again.
+            (_, Some(_)) => Some(Step::Follow { tail: None }),
+            (_, None) => None,
         })
     }
 
@@ -135,7 +149,11 @@ impl Following {
             match FileStream::open(path.clone(), held, before, attempt.number, wait).await {
                 Ok(opened) => opened,
                 Err(error) => {
-                    self.no_files(format_args!("{}: {error}", path.display()));
+                    let is_removed = error.kind() == io::ErrorKind::NotFound;
+                    match is_removed && self.metadata.is_removed_at_end() {
+                        true => self.files = FilesUse::Never,
+                        false => self.no_files(format_args!("{}: {error}", path.display())),
+                    }
                     return None;
                 }
             };
@@ -284,12 +302,11 @@ impl Following {
 /// Returns the time between two looks at the files of a log: the time in which the fastest container fills
 /// half of the files that the driver keeps, but no longer than `latency`.
 fn wait_between_looks(container: &Container, latency: Duration) -> Duration {
-    let [shortest, longest] = LOOKS;
     let option = |name: &str| container.log_options().get(name).map(String::as_str);
     let files = option("max-file").and_then(|files| files.parse().ok()).unwrap_or(1_u64).max(1);
     let kept = option("max-size").and_then(bytes).map(|size| size.saturating_mul(files));
-    let half = kept.map_or(longest, |kept| Duration::from_micros(kept / 2 / FASTEST));
-    half.min(latency).clamp(shortest, longest)
+    let half = kept.map_or(latency, |kept| Duration::from_micros(kept / 2 / FASTEST));
+    half.min(latency).max(SHORTEST)
 }
 
 /// Parses a size such as `10m`.

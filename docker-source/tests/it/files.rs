@@ -67,6 +67,12 @@ async fn a_running_log_is_read_from_its_files_without_a_request_and_up_to_the_en
         web.start();
     }
     assert_eq!(log_requests(&web), 0);
+    let late = engine.create(ContainerOptions::named("late").in_files());
+    late.start();
+    late.line(Stream::Stdout, "late");
+    assert_eq!(texts(&mut source, 1).await, ["late"]);
+    late.wait_for_followers(0).await;
+    assert_eq!(late.count(RequestKind::Follow), 1, "the log was requested before its files were known");
     assert_nothing_left(&mut source).await;
     assert_eq!(source.stats().snapshot().total.gaps, 0);
 }
