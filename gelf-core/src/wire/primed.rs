@@ -34,8 +34,8 @@ pub(super) const MAX_PAYLOAD: usize = 16 * 1024;
 const MAX_PREFIX: usize = 4 * 1024;
 const MAX_PRIMERS: usize = 512;
 
-/// The ends of prefixes, in the order in which they are sought. The encoder writes one of these members
-/// behind the host and the fields of a field set.
+/// The ends of prefixes; the first that a payload has counts. The encoder writes one of these members behind
+/// the host and the fields of a field set.
 const ENDS: [&[u8]; 2] = [br#","timestamp":"#, br#","short_message":"#];
 
 /// The price of a primer, and the income by a payload whose prefix has a primer and by any other payload. If
@@ -115,7 +115,7 @@ impl Primed {
     fn insert(&mut self, payload: &[u8], mut at: usize) -> Option<usize> {
         let credit = self.credit.checked_sub(PRICE)?;
         let head = payload.get(..MAX_PREFIX).unwrap_or(payload);
-        let end = ENDS.iter().find_map(|end| Some(memmem::find(head, end)? + end.len()))?;
+        let end = ENDS.iter().filter_map(|end| Some(memmem::find(head, end)? + end.len())).min()?;
         self.credit = credit;
         if self.primers.len() >= MAX_PRIMERS {
             let primers = self.primers.iter().enumerate();
