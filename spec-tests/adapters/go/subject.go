@@ -16,6 +16,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"os"
 	"runtime/debug"
@@ -135,6 +136,24 @@ func VersionOf(path string) string {
 		}
 	}
 	return "unknown"
+}
+
+// Nanoseconds returns a timestamp in nanoseconds since 1970, and whether an int64 holds it exactly.
+func Nanoseconds(seconds json.Number) (int64, bool) {
+	exact, ok := new(big.Rat).SetString(seconds.String())
+	if !ok {
+		return 0, false
+	}
+	exact.Mul(exact, big.NewRat(1e9, 1))
+	return exact.Num().Int64(), exact.IsInt() && exact.Num().IsInt64()
+}
+
+// Capture calls CaptureUDP or CaptureTCP, as the request asks.
+func Capture(asked Request, send func(address string) error) Object {
+	if asked.Transport == "tcp" {
+		return CaptureTCP(send)
+	}
+	return CaptureUDP(send)
 }
 
 // CaptureUDP calls send with the address of a UDP socket. It returns the answer with the datagrams that were sent before

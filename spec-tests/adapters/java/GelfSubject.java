@@ -128,6 +128,28 @@ public final class GelfSubject {
         return value.isBoolean() ? value.booleanValue() : value.asText();
     }
 
+    /** Returns the timestamp of a message in milliseconds, for a library that has no finer ones. */
+    public static long millisOf(JsonNode message) {
+        try {
+            return message.path("timestamp").decimalValue().movePointRight(3).longValueExact();
+        } catch (ArithmeticException finer) {
+            throw new Unsupported("timestamps are whole milliseconds");
+        }
+    }
+
+    /** Calls the library, and then closes it. An exception of the library is its error. */
+    public static void refusing(Runnable call, Runnable close) {
+        try {
+            call.run();
+        } catch (Refused refused) {
+            throw refused;
+        } catch (RuntimeException thrown) {
+            throw new Refused(thrown.toString());
+        } finally {
+            close.run();
+        }
+    }
+
     /** Returns the answer with these datagrams. */
     public static ObjectNode datagrams(Iterable<byte[]> sent) {
         ObjectNode answer = JSON.createObjectNode();

@@ -36,6 +36,9 @@ type Version struct {
 	NewUDPWriter func(address string, compression gelf.CompressType) (Writer, error)
 	// NewTCPWriter creates a TCP writer; nil if the library has none.
 	NewTCPWriter func(address string) (Writer, error)
+	// Expires tells that its Reader drops incomplete messages after a time. The other Readers have no timeout, so the
+	// times of steps make no difference.
+	Expires bool
 }
 
 type object = subject.Object
@@ -51,14 +54,17 @@ func Serve(version Version) {
 		sends = append(sends, "tcp")
 		commands["send tcp"] = version.sendStream
 	}
+	can := []string{"datagrams", "send"}
+	if !version.Expires {
+		can = append(can, "clock")
+	}
 	subject.Serve(object{
 		"name":     version.Name,
 		"version":  subject.VersionOf(library),
 		"language": "Go",
-		// The Reader has no timeout, so the time of a step makes no difference.
-		"can":   []string{"datagrams", "send", "clock"},
-		"sends": sends,
-		"notes": "Zero values of its Message (level 0 equals a missing level) are omitted from messages.",
+		"can":      can,
+		"sends":    sends,
+		"notes":    "Zero values of its Message (level 0 equals a missing level) are omitted from messages.",
 	}, commands)
 }
 
