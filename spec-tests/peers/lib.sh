@@ -95,17 +95,19 @@ run_adapter() {
 # Builds the adapter with Maven and collects its libraries.
 install_java() {
   local helper=$here/../../adapters/java/GelfSubject.java
-  begin "$here"/{pom.xml,../java-peers.xml,Adapter.java} "$helper"
+  begin "$here"/{pom.xml,../java-peers.xml} "$here"/*.java "$helper"
   { has javac && has mvn; } || { can_install && install_packages openjdk-17-jdk-headless maven; } \
     || die "$peer needs a Java development kit, 17 or newer, and Maven"
   rm -rf "$home/build" "$home/sources"
   mkdir -p "$home/sources"
-  cp "$here/Adapter.java" "$helper" "$home/sources"
+  cp "$here"/*.java "$helper" "$home/sources"
   quietly mvn --batch-mode --quiet -Dstyle.color=never --file "$here/pom.xml" -Dpeer.home="$home" package
   finish
 }
 
+# run_java [CLASS ARGUMENT...]: runs the adapter, or another class.
 run_java() {
   installed
-  exec java -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$home/build/adapter.jar:$home/build/libraries/*" Adapter
+  local options=(-Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$home/build/adapter.jar:$home/build/libraries/*")
+  exec java "${options[@]}" "${@:-Adapter}"
 }
