@@ -6,7 +6,6 @@ import (
 	"time"
 
 	subject "gelf-subject"
-
 	"github.com/aphistic/golf"
 )
 
@@ -15,9 +14,7 @@ func toSend(logger *golf.Logger, asked subject.Message) (*golf.Message, string) 
 	message := logger.NewMessage()
 	message.Hostname, message.ShortMessage, message.FullMessage = asked.Host, asked.ShortMessage, asked.FullMessage
 	message.Level = golf.LEVEL_INFO
-	if asked.Level != "" {
-		level, err := asked.Level.Int64()
-		subject.Must(err)
+	if level, err := asked.Level.Int64(); err == nil {
 		message.Level = int(level)
 	}
 	if asked.Timestamp != "" {

@@ -27,7 +27,7 @@ public final class Adapter {
             throw new GelfSubject.Unsupported(datagrams ? "always gzip on UDP" : "never compressed on TCP");
         }
         GelfMessage message = message(request.path("message"));
-        GelfSubject.Send submit = port -> {
+        return GelfSubject.capture(request, port -> {
             GelfSender sender = datagrams
                     ? new GelfUDPSender(GelfSubject.LOOPBACK, port) : new GelfTCPSender(GelfSubject.LOOPBACK, port);
             GelfSubject.refusing(() -> {
@@ -36,8 +36,7 @@ public final class Adapter {
                     throw new GelfSubject.Refused(result.toString());
                 }
             }, sender::close);
-        };
-        return datagrams ? GelfSubject.captureUdp(submit) : GelfSubject.captureTcp(submit);
+        });
     }
 
     private static GelfMessage message(JsonNode asked) {

@@ -33,25 +33,20 @@ public final class Adapter {
         boolean datagrams = request.path("transport").asText().equals("udp");
         String compression = request.path("compression").asText("none");
         int level = request.path("message").path("level").asInt(6);
-        if (!LEVELS.containsKey(level)) {
-            throw new GelfSubject.Unsupported("no level of Log4j maps to severity " + level);
-        }
-        if (!datagrams && !compression.equals("none")) {
-            throw new GelfSubject.Unsupported("no compression on TCP");
-        }
+        GelfSubject.check(LEVELS.containsKey(level), "no such level of Log4j");
+        GelfSubject.check(datagrams || compression.equals("none"), "no compression on TCP");
         GelfLayout layout = GelfLayout.newBuilder()
                 .setHost(request.path("message").path("host").asText())
                 .setCompressionType(COMPRESSIONS.get(compression))
                 .setCompressionThreshold(0).setIncludeNullDelimiter(!datagrams).build();
         Log4jLogEvent event = event(request.path("message"), LEVELS.get(level));
-        GelfSubject.Send append = port -> {
+        return GelfSubject.capture(request, port -> {
             SocketAppender appender = SocketAppender.newBuilder().setName("peer").setLayout(layout)
                     .setProtocol(datagrams ? Protocol.UDP : Protocol.TCP).setHost(GelfSubject.LOOPBACK).setPort(port)
                     .setIgnoreExceptions(false).build();
             appender.start();
             GelfSubject.refusing(() -> appender.append(event), appender::stop);
-        };
-        return datagrams ? GelfSubject.captureUdp(append) : GelfSubject.captureTcp(append);
+        });
     }
 
     private static Log4jLogEvent event(JsonNode asked, Level level) {
