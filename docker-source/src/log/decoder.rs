@@ -6,6 +6,7 @@ use gelf_core::Timestamp;
 use super::error::LogFormatError;
 use super::frames;
 use super::framing::Framing;
+use super::json_file::JsonFileDecoder;
 use super::piece::Piece;
 use super::terminal::TerminalDecoder;
 use crate::dialect::Dialect;
@@ -14,6 +15,7 @@ use crate::dialect::Dialect;
 #[derive(Debug)]
 pub(crate) enum LogDecoder {
     Frames,
+    JsonFile(JsonFileDecoder),
     Terminal(TerminalDecoder),
 }
 
@@ -26,12 +28,28 @@ impl LogDecoder {
         }
     }
 
+    /// Creates a decoder for the files of a log.
+    pub(crate) fn of_files() -> Self {
+        Self::JsonFile(JsonFileDecoder::default())
+    }
+
+    /// Notes that the next bytes are those of another file.
+    ///
+    /// # Errors
+    /// Returns [`LogFormatError::DamagedRecord`] if the last file ended within a record.
+    pub(super) fn end_file(&mut self, input: &mut BytesMut) -> Result<(), LogFormatError> {
+        match self {
+            Self::JsonFile(decoder) => decoder.end_file(input),
+            Self::Frames | Self::Terminal(_) => Ok(()),
+        }
+    }
+
     /// Sets the latest time of the stamps that are recognized in the middle of a terminal's text. By default,
     /// stamps with any time are recognized there. At the start of a record, stamps with any time are always
     /// recognized.
     pub(crate) fn set_latest(&mut self, latest: Timestamp) {
         match self {
-            Self::Frames => {}
+            Self::Frames | Self::JsonFile(_) => {}
             Self::Terminal(decoder) => decoder.set_latest(latest),
         }
     }
@@ -50,6 +68,7 @@ impl LogDecoder {
     pub(crate) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
         match self {
             Self::Frames => frames::decode(input),
+            Self::JsonFile(decoder) => decoder.decode(input),
             Self::Terminal(decoder) => decoder.decode(input),
         }
     }
@@ -65,6 +84,8 @@ impl LogDecoder {
     pub(crate) fn finish(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
         match self {
             Self::Frames => frames::finish(input),
+            // A record without its newline is not whole yet.
+            Self::JsonFile(_) => Ok(None),
             Self::Terminal(decoder) => decoder.finish(input),
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::Args;
 use gelf_spec_tests::report::{self, Provenance};
-use gelf_spec_tests::{Builtin, Expectations, Nothing, Process, Results, Selection, Topic, Verdict};
+use gelf_spec_tests::{Builtin, Expectations, Nothing, Process, Results, Selection, Served, Topic, Verdict};
 
 use crate::output;
 use crate::run::with_progress;
@@ -56,7 +56,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
     let mut topics = arguments.vectors.load()?;
     let mut all = Vec::new();
-    all.push(with_progress(&topics, &mut Builtin::default(), None, Selection::default())?);
+    all.push(with_progress(&topics, &mut Served::new(Builtin::default()), None, Selection::default())?);
     let http_topics = arguments.vectors.load_http()?;
     all.extend(run_all(&folders(arguments)?, arguments.jobs, &topics, &http_topics)?);
     let mut good = true;
