@@ -349,7 +349,7 @@ impl<R> Client<R> {
         // A message that is sent while the thread's local values are dropped gets a buffer of its own.
         let mut buffer = ENCODED.try_with(Cell::take).unwrap_or_default();
         buffer.clear();
-        let encoder = match self.stamps {
+        let encoder = match self.stamps && message.timestamp().is_none() {
             true => self.encoder.with_default_timestamp(SystemTime::now()),
             false => self.encoder,
         };
