@@ -42,19 +42,20 @@
 //! * With Docker, two lines of one stream with the same stamp and the same text count as one line. Docker's
 //!   own stamps are distinct, but the stamps of the `journald` driver have only microseconds.
 
+mod identity;
 mod podman;
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
 use gelf_core::Timestamp;
 
 use crate::clock::later;
 use crate::dialect::Dialect;
-use crate::log::{ALWAYS_KEPT, Line, LogStream};
+use crate::log::{Line, LogStream};
 use crate::position::{Ahead, LinePosition, LogPosition, Origin, Place};
+use identity::Identity;
 use podman::ReadAgain;
 
 /// The time by which a request starts before the newest line. In measurements, the stamps of the two streams
@@ -195,7 +196,8 @@ impl Cursor {
         self.newest.is_some()
     }
 
-    /// Remembers a line and returns whether it was read before. `now` returns the Engine's clock.
+    /// Remembers a line and returns whether it was read before. `arrived` is the time of the Engine's clock at
+    /// which the line arrived.
     ///
     /// A line is new if it is newer than all other lines of its stream, or if it is not remembered. While the
     /// stream replays, there are two exceptions for lines that are not remembered:
@@ -208,7 +210,7 @@ impl Cursor {
     ///
     /// A line of a [stream](Origin::Stream) with the stamp of a remembered line is a part of that line: the
     /// stream repeats records from the middle of the line on.
-    pub(crate) fn accept(&mut self, line: &Line, origin: Origin, now: impl FnOnce() -> Timestamp) -> Novelty {
+    pub(crate) fn accept(&mut self, line: &Line, origin: Origin, arrived: Timestamp) -> Novelty {
         let stream = match line.stream {
             LogStream::Stdout => &mut self.stdout,
             LogStream::Stderr => &mut self.stderr,
@@ -239,7 +241,7 @@ impl Cursor {
             // read again, and the joiner of this request holds the lines that are still open.
             self.open = None;
             if Some(line.time) > self.newest {
-                self.newest = self.newest.max(Some(line.time.min(now())));
+                self.newest = self.newest.max(Some(line.time.min(arrived)));
             }
         }
         novelty
@@ -375,23 +377,6 @@ struct StreamCursor {
     remembered: VecDeque<Identity>,
     /// The newest forgotten stamp. Every accepted line with a later stamp is remembered.
     forgotten: Option<Timestamp>,
-}
-
-/// The identity of a line within its stream.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-struct Identity {
-    time: Timestamp,
-    /// The hash of the length and of the first 64 KiB, which are never cut off.
-    hash: u64,
-}
-
-impl Identity {
-    fn of(line: &Line) -> Self {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_usize(line.length);
-        hasher.write(line.bytes.get(..ALWAYS_KEPT).unwrap_or(&line.bytes));
-        Self { time: line.time, hash: hasher.finish() }
-    }
 }
 
 /// Returns the beginning of the second that contains `time`.

@@ -1,6 +1,6 @@
 //! Decodes a log response into pieces.
 
-use bytes::BytesMut;
+use bytes::Buf;
 use gelf_core::Timestamp;
 
 use super::error::LogFormatError;
@@ -47,10 +47,23 @@ impl LogDecoder {
     /// After an error that [ends the stream](LogFormatError::ends_stream), every further call returns the
     /// same error. After another error, the invalid bytes have been removed from `input`, and the next call
     /// goes on behind them.
-    pub(crate) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
+    pub(crate) fn decode(
+        &mut self,
+        input: &mut (impl Buf + AsRef<[u8]>),
+    ) -> Result<Option<Piece>, LogFormatError> {
         match self {
             Self::Frames => frames::decode(input),
             Self::Terminal(decoder) => decoder.decode(input),
+        }
+    }
+
+    /// Returns the number of bytes that have to be appended to `input` before [`decode`](Self::decode) can
+    /// return another piece, if this number is known, and otherwise [`usize::MAX`]. `input` must be the
+    /// beginning of a record for which `decode` has asked for more bytes.
+    pub(super) fn missing(&self, input: &[u8]) -> usize {
+        match self {
+            Self::Frames => frames::missing(input),
+            Self::Terminal(_) => usize::MAX,
         }
     }
 
@@ -62,7 +75,10 @@ impl LogDecoder {
     /// # Errors
     /// Returns the errors of [`decode`](Self::decode), and [`LogFormatError::Truncated`] if the body ends
     /// within a frame or a stamp.
-    pub(crate) fn finish(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
+    pub(crate) fn finish(
+        &mut self,
+        input: &mut (impl Buf + AsRef<[u8]>),
+    ) -> Result<Option<Piece>, LogFormatError> {
         match self {
             Self::Frames => frames::finish(input),
             Self::Terminal(decoder) => decoder.finish(input),
