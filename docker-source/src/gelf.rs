@@ -54,7 +54,7 @@ mod tag;
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use gelf_core::{FieldName, FieldSet, Level, Message};
@@ -95,7 +95,7 @@ pub struct GelfFormatter {
     format: GelfFormat,
     /// The field sets by the address of the [`Container`] in memory, which is unique as long as the `Weak`
     /// exists. A renamed container has another address.
-    containers: HashMap<usize, Formatted>,
+    containers: BTreeMap<usize, Formatted>,
     /// The position and the number of the last record of each container, by the id of the container.
     numbers: HashMap<Arc<str>, (Position, u64)>,
     /// The last warning about the labels of each container, by the id of the container. The field sets are
@@ -124,7 +124,7 @@ impl GelfFormatter {
         Self {
             has_instance: format.instance.is_none(),
             format,
-            containers: HashMap::new(),
+            containers: BTreeMap::new(),
             numbers: HashMap::new(),
             warnings: HashMap::new(),
             prune_at: Self::PRUNE_AT,

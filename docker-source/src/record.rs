@@ -191,8 +191,15 @@ impl RecordQueue {
     /// Cancel safe: the line is counted only when it is put into the slot.
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<QueueSlot<'_>, QueueClosed> {
         let cost = u32::try_from(bytes + RECORD_OVERHEAD).unwrap_or(BUDGET_BYTES).min(BUDGET_BYTES);
-        let slot = self.sender.reserve().await.map_err(|_| QueueClosed)?;
-        let budget = self.budget.clone().acquire_many_owned(cost).await.map_err(|_| QueueClosed)?;
+        // Usually there is room, and no future that waits for room is needed.
+        let slot = match self.sender.try_reserve() {
+            Ok(slot) => slot,
+            Err(_) => self.sender.reserve().await.map_err(|_| QueueClosed)?,
+        };
+        let budget = match self.budget.clone().try_acquire_many_owned(cost) {
+            Ok(budget) => budget,
+            Err(_) => self.budget.clone().acquire_many_owned(cost).await.map_err(|_| QueueClosed)?,
+        };
         Ok(QueueSlot { slot, budget })
     }
 }
