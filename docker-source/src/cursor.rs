@@ -69,8 +69,8 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(2);
 /// some lines when it rotates its files.
 const REMEMBERED_AT_LEAST: usize = 4096;
 
-/// The maximum number of lines that are remembered of a stream. Each line takes 24 bytes, so a stream takes
-/// at most 1.5 MiB. An Engine sends at most about 180,000 lines a second for all its containers together.
+/// The maximum number of lines that are remembered of a stream. Each line takes 16 bytes, so a stream takes
+/// at most 1 MiB. An Engine sends at most about 180,000 lines a second for all its containers together.
 const REMEMBERED_AT_MOST: usize = 65_536;
 
 /// The novelty of a line.
@@ -262,8 +262,8 @@ impl Cursor {
     /// Returns the newest stamp of the remembered lines that is older than `time`.
     pub(crate) fn newest_before(&self, time: Timestamp) -> Option<Timestamp> {
         let newest = |stream: &StreamCursor| {
-            let before = stream.remembered.partition_point(|known| known.time < time);
-            Some(stream.remembered.get(before.checked_sub(1)?)?.time)
+            let before = stream.remembered.partition_point(|known| known.time() < time);
+            Some(stream.remembered.get(before.checked_sub(1)?)?.time())
         };
         newest(&self.stdout).max(newest(&self.stderr))
     }
@@ -432,9 +432,9 @@ impl StreamCursor {
         if self.replaying && !is_last && Some(line.time) <= self.forgotten {
             return Novelty::TooOld;
         }
-        let first = self.remembered.partition_point(|known| known.time < line.time);
+        let first = self.remembered.partition_point(|known| known.time() < line.time);
         let mut same_time =
-            self.remembered.range(first..).take_while(|known| known.time == line.time).peekable();
+            self.remembered.range(first..).take_while(|known| known.time() == line.time).peekable();
         let may_share_its_time = same_time.peek().is_none()
             || (origin != Origin::Stream && (!self.replaying || (is_last && Some(line.time) >= since)));
         let identity = Identity::of(line);
@@ -468,38 +468,58 @@ impl StreamCursor {
             self.settled = forgotten.filter(is_behind).or(self.settled);
             return is_newest;
         }
-        // The oldest line is removed before the new line is added. Otherwise, the buffer would double for one
-        // more line.
         if self.remembered.len() == REMEMBERED_AT_MOST {
-            self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));
+            self.forgotten = self.forgotten.max(self.remembered.pop_front().map(Identity::time));
         }
+        self.make_room();
         if is_newest {
             self.last = Some(line.time);
             self.replaying = false;
             self.remembered.push_back(identity);
         } else {
-            let place = self.remembered.partition_point(|known| known.time <= line.time);
+            let place = self.remembered.partition_point(|known| known.time() <= line.time);
             self.remembered.insert(place, identity);
         }
         self.forget();
         is_newest
     }
 
+    /// Makes room for one more line.
+    fn make_room(&mut self) {
+        let length = self.remembered.len();
+        if length < self.remembered.capacity() {
+            return;
+        }
+        // One line more than the minimum is kept until the oldest line is forgotten.
+        let limit = match length <= REMEMBERED_AT_LEAST {
+            true => REMEMBERED_AT_LEAST + 1,
+            false => REMEMBERED_AT_MOST,
+        };
+        self.remembered.reserve_exact(step(length).min(limit - length));
+    }
+
     fn forget(&mut self) {
         let horizon = self.last.map(|last| last.saturating_sub(REMEMBERED_FOR));
         while self.remembered.len() > REMEMBERED_AT_LEAST {
-            let Some(oldest) = self.remembered.front() else { break };
-            if Some(oldest.time) >= horizon {
+            let Some(oldest) = self.remembered.front().map(|oldest| oldest.time()) else { break };
+            if Some(oldest) >= horizon {
                 break;
             }
-            self.forgotten = self.forgotten.max(Some(oldest.time));
+            self.forgotten = self.forgotten.max(Some(oldest));
             self.remembered.pop_front();
         }
         // Free the memory that a burst of lines has taken.
-        if self.remembered.capacity() / 4 > self.remembered.len().max(REMEMBERED_AT_LEAST) {
-            self.remembered.shrink_to(self.remembered.len() * 2);
+        let length = self.remembered.len().max(REMEMBERED_AT_LEAST);
+        if self.remembered.capacity() > length + 2 * step(length) {
+            self.remembered.shrink_to(length + step(length));
         }
     }
+}
+
+/// Returns the number of lines by which the memory for `length` remembered lines grows. Each container has
+/// such memory, so it does not double.
+fn step(length: usize) -> usize {
+    (length / 4).max(256)
 }
 
 #[cfg(test)]

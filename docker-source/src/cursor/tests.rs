@@ -177,8 +177,7 @@ fn the_cursor_remembers_4096_lines_of_a_slow_stream() {
     // after the clock was set back.
     assert_eq!(accept(&mut cursor, Stdout, 2 * SECOND, "x"), Repeated);
     assert_eq!(accept(&mut cursor, Stdout, SECOND, "x"), New);
-    assert_eq!(cursor.stdout.remembered.len(), 4_096);
-    assert_eq!(size_of::<Identity>(), 24);
+    assert_eq!((cursor.stdout.remembered.len(), cursor.stdout.remembered.capacity()), (4_096, 4_097));
 }
 
 #[test]
@@ -186,6 +185,7 @@ fn the_cursor_remembers_two_seconds_of_a_fast_stream() {
     let each = SECOND / 10_000;
     let mut cursor = cursor((1..=50_000).map(|line| line * each));
     assert_eq!(cursor.stdout.remembered.len(), 20_001);
+    assert!(cursor.stdout.remembered.capacity() <= 26_000, "{}", cursor.stdout.remembered.capacity());
     // Lines that the previous request left out are new in the next request, even a whole second of lines.
     cursor.begin_request(Docker, None, None);
     let left_out = (40_000..50_000).map(|line| accept(&mut cursor, Stdout, line * each + 1, "x"));
@@ -198,7 +198,7 @@ fn the_cursor_remembers_65536_lines_of_the_fastest_stream() {
     assert_eq!((cursor.stdout.remembered.len(), cursor.stdout.remembered.capacity()), (65_536, 65_536));
     assert_eq!(accept(&mut cursor, Stdout, 10 * SECOND, "later"), New);
     assert_eq!(cursor.stdout.remembered.len(), 4_096);
-    assert!(cursor.stdout.remembered.capacity() <= 4 * 4_096, "{}", cursor.stdout.remembered.capacity());
+    assert!(cursor.stdout.remembered.capacity() <= 6_143, "{}", cursor.stdout.remembered.capacity());
 }
 
 #[test]
