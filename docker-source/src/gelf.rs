@@ -53,7 +53,7 @@ mod orchestrators;
 mod tag;
 
 use std::borrow::Cow;
-use std::collections::hash_map::Entry;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
@@ -97,7 +97,7 @@ pub struct GelfFormatter {
     /// exists. A renamed container has another address.
     containers: BTreeMap<usize, Formatted>,
     /// The position and the number of the last record of each container, by the id of the container.
-    numbers: HashMap<Arc<str>, (Position, u64)>,
+    numbers: BTreeMap<Arc<str>, (Position, u64)>,
     /// The last warning about the labels of each container, by the id of the container. The field sets are
     /// made anew whenever the metadata change. The same warning is then not logged again.
     warnings: HashMap<Arc<str>, String>,
@@ -125,7 +125,7 @@ impl GelfFormatter {
             has_instance: format.instance.is_none(),
             format,
             containers: BTreeMap::new(),
-            numbers: HashMap::new(),
+            numbers: BTreeMap::new(),
             warnings: HashMap::new(),
             prune_at: Self::PRUNE_AT,
         }
