@@ -14,6 +14,7 @@
 //! | `decoder` | `LogDecoder`: bytes to pieces, with either framing |
 //! | `framing` | [`Framing`]: detection of the framing |
 //! | `frames` | the framing of a container without a terminal |
+//! | `json_file` | the records of the log files of the `json-file` driver |
 //! | `terminal` | the framing of a container with a terminal |
 //! | `stamp` | the timestamp in front of each record |
 //! | `piece` | `Piece`: a record of the Engine |
@@ -26,6 +27,7 @@ mod decoder;
 mod error;
 mod frames;
 mod framing;
+mod json_file;
 mod line;
 mod long_lines;
 mod piece;
@@ -37,6 +39,7 @@ mod undecoded;
 
 pub(crate) use error::LogFormatError;
 pub(crate) use framing::Framing;
+pub(crate) use json_file::parse as parse_json_file_record;
 pub(crate) use line::Line;
 pub(crate) use long_lines::{ALWAYS_KEPT, LongLines};
 pub(crate) use reader::{Decoded, LogReader};

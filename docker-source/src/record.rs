@@ -18,7 +18,8 @@ pub use builder::RecordBuilder;
 pub(crate) use gap::text as time_text;
 pub use gap::{Gap, GapReason};
 
-/// The maximum number of lines that wait to be yielded. When this number is reached, reading pauses, and
+/// The maximum number of lines in the queue. A source takes up to 64 lines out of the queue before it yields the
+/// first of them. When this number is reached, reading pauses, and
 /// further lines stay in the Engine's log files.
 pub(crate) const QUEUE_RECORDS: usize = 1024;
 /// The maximum number of bytes of all records that are in the queue, or were yielded and are not dropped yet.

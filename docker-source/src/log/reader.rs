@@ -60,6 +60,26 @@ impl LogReader {
         Self { content_type, has_terminal, input, latest, dialect, budget, decoding: None }
     }
 
+    /// Creates a reader of log files instead of a response. `has_terminal` is true if the container has a
+    /// terminal.
+    pub(crate) fn of_files(has_terminal: bool, dialect: Dialect, budget: LongLines) -> Self {
+        let framing = if has_terminal { Framing::Terminal } else { Framing::Frames };
+        let joiner = LineJoiner::new(framing, dialect, budget.clone());
+        let decoding = Decoding { framing, decoder: LogDecoder::of_files(), joiner };
+        Self { decoding: Some(decoding), ..Self::new(None, Some(has_terminal), dialect, budget) }
+    }
+
+    /// Notes that the next part is the start of another log file.
+    ///
+    /// # Errors
+    /// Returns an error if the last file ended within a record.
+    pub(crate) fn end_file(&mut self) -> Result<(), LogFormatError> {
+        match &mut self.decoding {
+            Some(decoding) => self.input.end_file(&mut decoding.decoder),
+            None => Ok(()),
+        }
+    }
+
     /// Appends the next part of the response, which arrived at the time `now` of the Engine's clock.
     pub(crate) fn push(&mut self, part: Bytes, now: Timestamp) {
         self.latest = clock::later(now, CLOCK_TOLERANCE);

@@ -43,7 +43,7 @@ impl UndecodedBytes {
             if let Some(piece) = decoder.decode(&mut self.begun)? {
                 return Ok(Some(piece));
             }
-            let more = decoder.missing(&self.begun).min(self.part.len());
+            let more = decoder.missing(&self.begun, &self.part);
             if more == 0 {
                 return Ok(None);
             }
@@ -63,6 +63,15 @@ impl UndecodedBytes {
     pub(crate) fn finish(&mut self, decoder: &mut LogDecoder) -> Result<Option<Piece>, LogFormatError> {
         self.keep();
         decoder.finish(&mut self.begun)
+    }
+
+    /// Removes the rest of a log file; see [`LogDecoder::end_file`].
+    ///
+    /// # Errors
+    /// Returns the errors of [`LogDecoder::end_file`].
+    pub(super) fn end_file(&mut self, decoder: &mut LogDecoder) -> Result<(), LogFormatError> {
+        self.keep();
+        decoder.end_file(&mut self.begun)
     }
 
     /// Returns the number of bytes that are not decoded.

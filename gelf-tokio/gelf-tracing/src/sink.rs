@@ -22,13 +22,21 @@ thread_local! {
 }
 
 /// Returns whether an event with this target, on this thread, must not become a message.
+#[inline]
 pub(crate) fn is_own(target: &str) -> bool {
-    let of_a_crate =
+    // This function is called for each event, and most targets differ in the first bytes.
+    (target.starts_with("gelf_t") && is_of_own_crate(target)) || is_sender()
+}
+
+#[cold]
+fn is_of_own_crate(target: &str) -> bool {
+    let is_in =
         |name: &str| target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
-    of_a_crate("gelf_tokio") || of_a_crate("gelf_tracing") || is_sender()
+    is_in("gelf_tokio") || is_in("gelf_tracing")
 }
 
 /// Returns whether the current thread sends the messages.
+#[inline]
 pub(crate) fn is_sender() -> bool {
     // A thread whose thread-local values are gone is not the sender.
     IS_SENDER.try_with(Cell::get).unwrap_or(false)

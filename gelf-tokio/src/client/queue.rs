@@ -8,11 +8,13 @@
 //! queued  = delivered by outcome + dropped by reason + waiting + in flight
 //! ```
 
+mod thread_counter;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem::take;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -25,6 +27,7 @@ use crate::outcome::{DropReason, NotQueued, NotQueuedReason, Outcome};
 use crate::stats::ClientStats;
 
 use super::state::ClientState;
+use thread_counter::ThreadCounter;
 
 /// A message that has no outcome yet.
 pub(crate) struct QueuedMessage<R> {
@@ -54,7 +57,7 @@ pub(crate) struct Queue<R> {
     /// `true` if a message was refused since there was last room. Changes only while `state` is locked.
     is_full: AtomicBool,
     /// Messages that `refuse_if_full` refused.
-    refused_unmade: AtomicU64,
+    refused_unmade: ThreadCounter,
     /// Wakes the driver when a message waits, or when no further message can come.
     work: Notify,
     /// Wakes the driver when the queue is closed or aborted.
@@ -123,7 +126,7 @@ impl<R> Queue<R> {
             options,
             state: Mutex::new(state),
             is_full: AtomicBool::new(false),
-            refused_unmade: AtomicU64::new(0),
+            refused_unmade: ThreadCounter::new(),
             work: Notify::new(),
             ending: Notify::new(),
             room: Notify::new(),
@@ -157,7 +160,7 @@ impl<R> Queue<R> {
         let state = self.state();
         let mut stats =
             ClientStats { waiting: state.waiting.len(), in_flight: state.in_flight, ..state.stats };
-        stats.not_queued.full += self.refused_unmade.load(Ordering::Relaxed);
+        stats.not_queued.full += self.refused_unmade.get();
         stats
     }
 
@@ -289,7 +292,7 @@ impl<R> Queue<R> {
         if !self.is_full.load(Ordering::Relaxed) {
             return Ok(());
         }
-        self.refused_unmade.fetch_add(1, Ordering::Relaxed);
+        self.refused_unmade.increment();
         Err(NotQueued { receipt: (), reason: NotQueuedReason::Full })
     }
 

@@ -19,6 +19,7 @@ pub(crate) const PROGRAMS: &[(&str, Program)] = &[
     ("panics", panics),
     ("panics_in_a_task", panics_in_a_task),
     ("exits", exits),
+    ("exits_without_close", exits_without_close),
     ("is_terminated", is_terminated),
     ("logs_in_drops", logs_in_drops),
     ("logs_one_event", logs_one_event),
@@ -76,6 +77,15 @@ fn exits(uri: &str) {
     log_a_hundred();
     guard.close_blocking(Duration::from_secs(5)).unwrap();
     std::process::exit(3);
+}
+
+/// Prints the number of events that are still queued, and exits.
+fn exits_without_close(uri: &str) {
+    let guard = start(uri);
+    log_a_hundred();
+    let stats = guard.client().stats();
+    println!("{}", stats.waiting + stats.in_flight);
+    std::process::exit(4);
 }
 
 /// Handles SIGTERM as the README shows it.

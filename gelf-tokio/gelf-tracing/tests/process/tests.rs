@@ -19,6 +19,7 @@ const TESTS: &[(&str, fn())] = &[
     ("a_panic_in_main_is_sent_behind_all_events", a_panic_in_main_is_sent_behind_all_events),
     ("a_panic_in_a_task_is_sent_with_its_span", a_panic_in_a_task_is_sent_with_its_span),
     ("a_program_that_closes_and_exits_sends_all", a_program_that_closes_and_exits_sends_all),
+    ("an_exit_without_close_loses_queued_events", an_exit_without_close_loses_queued_events),
     ("a_program_that_handles_sigterm_sends_all", a_program_that_handles_sigterm_sends_all),
     ("drops_may_log", drops_may_log),
     #[cfg(feature = "log")]
@@ -108,6 +109,18 @@ fn a_panic_in_a_task_is_sent_with_its_span() {
 fn a_program_that_closes_and_exits_sends_all() {
     let (status, sent) = run("exits", 100);
     assert_eq!((status, &sent[99]["_number"]), (Some(3), &99.into()));
+}
+
+fn an_exit_without_close_loses_queued_events() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let output = start("exits_without_close", &format!("gelf+tcp://{address}")).wait_with_output().unwrap();
+    // The exit neither waits for the destination nor leaves a process that sends the events later.
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(4), &b"100\n"[..]));
+    let listener = TcpListener::bind(address).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }
 
 fn a_program_that_handles_sigterm_sends_all() {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use gelf_spec_tests::{Builtin, Expectations, Nothing, Process, Results, Selection, Verdict, report};
+use gelf_spec_tests::{Builtin, Expectations, Nothing, Process, Results, Selection, Served, Verdict, report};
 
 use crate::output;
 use crate::run::with_progress;
@@ -41,7 +41,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
     let topics = arguments.vectors.load()?;
     let mut all = Vec::new();
-    all.push(with_progress(&topics, &mut Builtin::default(), None, Selection::default())?);
+    all.push(with_progress(&topics, &mut Served::new(Builtin::default()), None, Selection::default())?);
     for folder in folders(arguments)? {
         let run = folder.join("run");
         let mut subject = Process::start(&format!("'{}'", run.display()), TIMEOUT)?;

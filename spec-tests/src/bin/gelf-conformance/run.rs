@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use gelf_spec_tests::{
-    Builtin, Description, Expectations, Mode, Outcome, Process, Results, Selection, Subject, Topic, Vector,
-    Verdict, report, run as run_vectors, run_parallel,
+    Builtin, Description, Expectations, Mode, Outcome, Process, Results, Selection, Served, Subject, Topic,
+    Vector, Verdict, report, run as run_vectors, run_parallel,
 };
 
 use crate::output;
@@ -162,7 +162,7 @@ pub(crate) fn judged(
 
 pub(crate) fn subject(command: &str, timeout: Duration) -> Result<Box<dyn Subject + Send>, String> {
     match command {
-        "builtin" => Ok(Box::new(Builtin::default())),
+        "builtin" => Ok(Box::new(Served::new(Builtin::default()))),
         command => Ok(Box::new(Process::start(command, timeout)?)),
     }
 }

@@ -25,11 +25,12 @@ pub struct Bench {
     engine: Engine,
     repository: PathBuf,
     router: PathBuf,
+    read: Option<String>,
     image: Option<String>,
     /// Folder that is mounted into the containers of writers. It has the writer program, and files that are
     /// signals to writers.
     folder: PathBuf,
-    runs: Option<u32>,
+    amount: Amount,
     streams: AtomicU32,
 }
 
@@ -48,6 +49,19 @@ pub struct Programs {
     pub writer: PathBuf,
     /// The root of the repository.
     pub repository: PathBuf,
+    /// The way in which routers read logs, `files` or `auto`. Without it, they read through the Engine.
+    pub read: Option<String>,
+}
+
+/// The amount of work of a row, as far as the command line sets it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Amount {
+    /// Number of repetitions.
+    pub runs: Option<u32>,
+    /// Duration of a long row, in hours.
+    pub hours: Option<f64>,
+    /// Seed of the random choices of a long row.
+    pub seed: Option<u64>,
 }
 
 impl Bench {
@@ -55,7 +69,7 @@ impl Bench {
     ///
     /// # Errors
     /// Returns the reason if the Engine does not start.
-    pub fn start(programs: &Programs, runs: Option<u32>) -> Result<Self, String> {
+    pub fn start(programs: &Programs, amount: Amount) -> Result<Self, String> {
         let folder = programs.data.join("mounted");
         let describe = |error: std::io::Error| format!("{}: {error}", folder.display());
         fs::create_dir_all(&folder).map_err(describe)?;
@@ -67,16 +81,27 @@ impl Bench {
             engine,
             repository: programs.repository.clone(),
             router: programs.router.clone(),
+            read: programs.read.clone(),
             image: None,
             folder,
-            runs,
+            amount,
             streams: AtomicU32::new(0),
         })
     }
 
     /// Returns the number of repetitions from the command line, or this default.
     pub fn runs(&self, default: u32) -> u32 {
-        self.runs.unwrap_or(default)
+        self.amount.runs.unwrap_or(default)
+    }
+
+    /// Returns the duration of a long row in hours, from the command line.
+    pub fn hours(&self) -> Option<f64> {
+        self.amount.hours
+    }
+
+    /// Returns the seed of the random choices from the command line.
+    pub fn seed(&self) -> Option<u64> {
+        self.amount.seed
     }
 
     /// Returns the Engine's process.
@@ -97,6 +122,12 @@ impl Bench {
     /// Returns the path of the router.
     pub fn router(&self) -> &Path {
         &self.router
+    }
+
+    /// Returns the option of the router for the way of reading, if it is not the default.
+    pub fn read(&self) -> Option<String> {
+        let read = self.read.as_ref()?;
+        Some(format!("--read={read}={}", self.daemon.containers().display()))
     }
 
     /// Returns the name of the agent's image, which is built at the first call.

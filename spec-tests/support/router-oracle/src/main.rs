@@ -5,20 +5,22 @@ use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use router_oracle::bench::{Bench, Programs};
-use router_oracle::rows::{Outcome, ROWS, Row};
+use router_oracle::bench::{Amount, Bench, Programs};
+use router_oracle::rows::{LONG_ROWS, Outcome, ROWS, Row};
 
 /// The parsed command line.
 struct Options {
     rows: Vec<Row>,
-    runs: Option<u32>,
+    amount: Amount,
+    /// Indicates that only the requirements are judged that do not depend on the speed of the machine.
+    laws: bool,
     programs: Programs,
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--list") {
-        for row in ROWS {
+        for row in ROWS.iter().chain(LONG_ROWS) {
             println!("  {:<18}{}", row.name, row.about);
         }
         return ExitCode::SUCCESS;
@@ -34,8 +36,9 @@ fn main() -> ExitCode {
     for row in &options.rows {
         // Each row gets a new Engine. A panic counts as the result of its row.
         let outcome = catch_unwind(|| {
-            let mut bench = Bench::start(&options.programs, options.runs).expect("the Engine starts");
-            (row.run)(&mut bench)
+            let mut bench = Bench::start(&options.programs, options.amount).expect("the Engine starts");
+            let outcome = (row.run)(&mut bench);
+            if options.laws { outcome.reduced_to_law() } else { outcome }
         });
         let shown =
             outcome.as_ref().map_or_else(|_| "the row failed; falls short".to_owned(), Outcome::to_string);
@@ -46,7 +49,8 @@ fn main() -> ExitCode {
 }
 
 fn parse(arguments: Vec<String>) -> Result<Options, String> {
-    let (mut rows, mut runs) = (Vec::new(), None);
+    let (mut rows, mut amount, mut laws) = (Vec::new(), Amount::default(), false);
+    let mut read = None;
     let [mut engine, mut data, mut run, mut router, mut writer, mut repository] = [const { None }; 6];
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -55,8 +59,19 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
             "--runs" => {
                 let text = value()?;
                 let number = text.parse().ok().filter(|number| *number > 0);
-                runs = Some(number.ok_or_else(|| format!("--runs {text}: not a positive number"))?);
+                amount.runs = Some(number.ok_or_else(|| format!("--runs {text}: not a positive number"))?);
             }
+            "--hours" => {
+                let text = value()?;
+                let number = text.parse().ok().filter(|number| (0.0..=24.0).contains(number));
+                amount.hours = Some(number.ok_or_else(|| format!("--hours {text}: not from 0 to 24"))?);
+            }
+            "--seed" => {
+                let text = value()?;
+                amount.seed = Some(text.parse().map_err(|_| format!("--seed {text}: not a number"))?);
+            }
+            "--laws" => laws = true,
+            "--read" => read = Some(value()?),
             "--engine" => engine = Some(PathBuf::from(value()?)),
             "--data" => data = Some(PathBuf::from(value()?)),
             "--run" => run = Some(PathBuf::from(value()?)),
@@ -64,7 +79,7 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
             "--writer" => writer = Some(PathBuf::from(value()?)),
             "--repository" => repository = Some(PathBuf::from(value()?)),
             name => {
-                let row = ROWS.iter().find(|row| row.name == name);
+                let row = ROWS.iter().chain(LONG_ROWS).find(|row| row.name == name);
                 rows.push(*row.ok_or_else(|| format!("unknown row {name:?}"))?);
             }
         }
@@ -80,6 +95,7 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         router: path(router, "--router")?,
         writer: path(writer, "--writer")?,
         repository: path(repository, "--repository")?,
+        read,
     };
-    Ok(Options { rows, runs, programs })
+    Ok(Options { rows, amount, laws, programs })
 }

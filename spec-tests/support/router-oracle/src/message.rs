@@ -82,20 +82,20 @@ impl Messages {
 }
 
 /// Reproducible random numbers by key: SplitMix64 (Steele, Lea and Flood, 2014).
-struct Random {
+pub(crate) struct Random {
     state: u64,
 }
 
 impl Random {
     const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
-    fn of(key: [u64; 4]) -> Self {
+    pub(crate) fn of(key: [u64; 4]) -> Self {
         Self {
             state: key.iter().fold(0, |state: u64, part| mix(state.wrapping_add(Self::STEP) ^ mix(*part))),
         }
     }
 
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(Self::STEP);
         mix(self.state)
     }

@@ -38,6 +38,7 @@ pub struct Receiver {
     port: u16,
     tally: Arc<Mutex<Tally>>,
     stalled: Arc<AtomicBool>,
+    closed: Arc<AtomicBool>,
 }
 
 impl Receiver {
@@ -45,49 +46,20 @@ impl Receiver {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let receiver = Self { port, tally: Arc::default(), stalled: Arc::default() };
+        let receiver = Self { port, tally: Arc::default(), stalled: Arc::default(), closed: Arc::default() };
         let serving = receiver.clone();
-        thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                let serving = serving.clone();
-                thread::spawn(move || serving.serve(connection));
-            }
-        });
+        thread::spawn(move || serving.accept(listener));
         receiver
     }
 
-    /// Starts a receiver that alternates between two phases of this length. In the first phase, the receiver
-    /// takes connections. Then it ends these connections, and refuses new connections during the second
-    /// phase. It reads all data that arrives on its connections.
+    /// Starts a receiver that is closed and opened again in turn, each time after this period.
     pub fn start_flapping(period: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let receiver = Self { port, tally: Arc::default(), stalled: Arc::default() };
-        let serving = receiver.clone();
+        let receiver = Self::start();
+        let flapping = receiver.clone();
         thread::spawn(move || {
-            let mut listener = Some(listener);
-            loop {
-                let listening =
-                    listener.take().unwrap_or_else(|| TcpListener::bind(("127.0.0.1", port)).unwrap());
-                listening.set_nonblocking(true).unwrap();
-                let mut connections = Vec::new();
-                let end = Instant::now() + period;
-                while Instant::now() < end {
-                    let Ok((connection, _)) = listening.accept() else {
-                        sleep(Duration::from_millis(5));
-                        continue;
-                    };
-                    connection.set_nonblocking(false).unwrap();
-                    connections.push(connection.try_clone().unwrap());
-                    let serving = serving.clone();
-                    thread::spawn(move || serving.serve(connection));
-                }
-                drop(listening);
-                for connection in connections {
-                    // An error only means that the router has already ended the connection.
-                    let _ = connection.shutdown(Shutdown::Write);
-                }
+            for closed in [true, false].into_iter().cycle() {
                 sleep(period);
+                flapping.close(closed);
             }
         });
         receiver
@@ -101,6 +73,12 @@ impl Receiver {
     /// Stops reading from the connections if `stalled` is true, and otherwise resumes reading.
     pub fn stall(&self, stalled: bool) {
         self.stalled.store(stalled, Ordering::Relaxed);
+    }
+
+    /// Ends all connections and refuses new ones if `closed` is true, and otherwise takes connections again.
+    /// The receiver reads all data that arrives on the connections that it ends.
+    pub fn close(&self, closed: bool) {
+        self.closed.store(closed, Ordering::Relaxed);
     }
 
     /// Returns the arrivals so far.
@@ -141,6 +119,34 @@ impl Receiver {
             sleep(Duration::from_millis(5));
         }
         false
+    }
+
+    fn accept(&self, listener: TcpListener) {
+        let mut listener = Some(listener);
+        loop {
+            let listening =
+                listener.take().unwrap_or_else(|| TcpListener::bind(("127.0.0.1", self.port)).unwrap());
+            listening.set_nonblocking(true).unwrap();
+            let mut connections: Vec<TcpStream> = Vec::new();
+            while !self.closed.load(Ordering::Relaxed) {
+                let Ok((connection, _)) = listening.accept() else {
+                    sleep(Duration::from_millis(5));
+                    continue;
+                };
+                connection.set_nonblocking(false).unwrap();
+                connections.push(connection.try_clone().unwrap());
+                let serving = self.clone();
+                thread::spawn(move || serving.serve(connection));
+            }
+            drop(listening);
+            for connection in connections {
+                // An error only means that the router has already ended the connection.
+                let _ = connection.shutdown(Shutdown::Write);
+            }
+            while self.closed.load(Ordering::Relaxed) {
+                sleep(Duration::from_millis(5));
+            }
+        }
     }
 
     fn serve(&self, mut connection: TcpStream) {

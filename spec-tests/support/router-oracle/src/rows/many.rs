@@ -43,7 +43,7 @@ pub(super) fn exit(bench: &mut Bench) -> Outcome {
 
 /// Creates a container through the API, because the `docker` command takes more time. Returns the id of the
 /// container, and its lines.
-fn create(bench: &Bench, name: &str, lines: u64, seconds: f64, remove: bool) -> (String, Written) {
+pub(super) fn create(bench: &Bench, name: &str, lines: u64, seconds: f64, remove: bool) -> (String, Written) {
     let (mount, command, written) = bench.command(lines, 0, seconds);
     let body = serde_json::json!({
         "Image": bench.engine().image(),
@@ -59,7 +59,7 @@ fn create(bench: &Bench, name: &str, lines: u64, seconds: f64, remove: bool) -> 
     (answer["Id"].as_str().unwrap().to_owned(), written)
 }
 
-fn start(socket: &Path, id: &str) {
+pub(super) fn start(socket: &Path, id: &str) {
     let (status, answer) = api::request(socket, "POST", &format!("/containers/{id}/start"), "");
     assert_eq!(status, 204, "{answer}");
 }
@@ -97,6 +97,9 @@ pub(super) fn short(bench: &mut Bench) -> Outcome {
         "median at least 35, least at least 33, the missing counted",
         median >= 35 && least >= 33 && said >= missing,
     )
+    // An Engine that has to start 36 containers at once on a busy machine removes some logs before any request
+    // can reach it.
+    .with_law("the missing counted", said >= missing)
 }
 
 /// Returns the number of containers whose log could not be read to the end, from the router's last report.
