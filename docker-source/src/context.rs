@@ -8,6 +8,7 @@ use crate::clock::EngineClock;
 use crate::container::Container;
 use crate::descriptors::Descriptors;
 use crate::engine::EngineClient;
+use crate::files::{HeldBytes, LogFiles};
 use crate::own_container::OwnContainer;
 use crate::position::Positions;
 use crate::record::RecordQueue;
@@ -38,6 +39,10 @@ pub(crate) struct Context {
     pub(crate) own_container: OwnContainer,
     pub(crate) select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
     pub(crate) timing: Timing,
+    /// The files of the logs, if they are to be read instead of the Engine's responses.
+    pub(crate) log_files: Option<LogFiles>,
+    /// The bytes of the removed files that are still open.
+    pub(crate) held_bytes: Arc<HeldBytes>,
     pub(crate) queue: RecordQueue,
     pub(crate) stats: Arc<Stats>,
     pub(crate) unavailable_logs: UnavailableLogs,

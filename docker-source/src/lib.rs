@@ -12,6 +12,7 @@ mod dedup;
 mod descriptors;
 mod dialect;
 mod engine;
+mod files;
 mod filter;
 mod follow;
 mod follow_state;
@@ -47,6 +48,7 @@ pub use container::{Container, ContainerBuilder};
 #[cfg(feature = "tls")]
 pub use engine::EngineCertificates;
 pub use engine::{EngineAddress, EngineError, InvalidEngineAddress};
+pub use files::{LogFileError, LogFiles};
 pub use filter::{ContainerFilter, InvalidFilter, Property, StreamFilter};
 pub use follow_state::FollowState;
 pub use gelf_core;

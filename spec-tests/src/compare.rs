@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use gelf_core::Timestamp;
-
 use crate::difference::{Difference, Weight};
 use crate::observed::{Answered, JsonText, ObservedAnswer, ObservedMessage};
 use crate::text::shortened;
@@ -146,10 +144,7 @@ fn number(what: &str, expected: Option<String>, seen: Option<&JsonText>) -> Opti
 /// the microsecond. An error below a millisecond is a small difference.
 fn timestamp(expected: Option<&str>, seen: Option<&JsonText>) -> Option<Difference> {
     let seen = seen.filter(|seen| !seen.is_null());
-    let nanos = |text: &str| {
-        let (seconds, nanos) = Timestamp::from_decimal(text).ok()?.as_unix();
-        Some(i128::from(seconds) * 1_000_000_000 + i128::from(nanos))
-    };
+    let nanos = |text: &str| scaled(text, 9);
     let apart = match (expected, seen) {
         (None, None) => 0,
         (Some(expected), Some(seen)) => match (nanos(expected), nanos(seen.json())) {
@@ -223,6 +218,30 @@ pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
     Some((negative, trimmed.to_owned(), power))
 }
 
+/// Returns a JSON number as an integer, or `None` if it has a fraction.
+pub(crate) fn integer(text: &str) -> Option<i128> {
+    let (_, _, power) = decimal(text)?;
+    if power < 0 { None } else { scaled(text, 0) }
+}
+
+/// Returns a JSON number multiplied by a power of ten, without its fraction. Returns `None` for other text,
+/// and beyond 128 bits.
+pub(crate) fn scaled(text: &str, power: i64) -> Option<i128> {
+    let (negative, digits, exponent) = decimal(text)?;
+    let power = exponent.checked_add(power)?;
+    let whole = match usize::try_from(power) {
+        _ if digits.is_empty() => "0".to_owned(),
+        // More zeros are beyond 128 bits.
+        Ok(zeros) => digits + &"0".repeat(zeros.min(40)),
+        Err(_) => {
+            let len = digits.len().saturating_sub(usize::try_from(power.unsigned_abs()).ok()?);
+            format!("0{}", digits.get(..len).unwrap_or_default())
+        }
+    };
+    let whole: i128 = whole.parse().ok()?;
+    Some(if negative { -whole } else { whole })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,5 +303,10 @@ mod tests {
         }
         assert_ne!(decimal("1"), decimal("-1"));
         assert_eq!(decimal("\"1\""), None);
+        assert_eq!(
+            [integer("30e-1"), integer("-7"), integer("1.5"), integer("1e99")],
+            [Some(3), Some(-7), None, None]
+        );
+        assert_eq!([scaled("-1.5e0", 9), scaled("0.0000000019", 9)], [Some(-1_500_000_000), Some(1)]);
     }
 }

@@ -20,6 +20,7 @@ pub(super) const ATTEMPTS_AT_DAMAGE: u32 = 3;
 /// A problem of a container's log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Problem {
+    NoFiles,
     SkippedPart,
     SkippedRecord,
     Unavailable,

@@ -106,6 +106,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     let sources = Sources::default();
     let shared = Shared {
         address,
+        log_files: options.reading.open().map_err(Failure::usage)?,
         stop: stop.clone(),
         sources: sources.clone(),
         route_started: Arc::default(),

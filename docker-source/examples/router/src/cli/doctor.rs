@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::reading::Reading;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The destinations, separated by commas
@@ -15,4 +17,8 @@ pub(super) struct Arguments {
     /// Examine this state folder
     #[arg(long, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
+
+    /// Examine the log files for this way of reading
+    #[arg(long, value_name = "api|files|auto[=DIR]")]
+    pub(super) read: Option<Reading>,
 }
