@@ -196,7 +196,8 @@ impl Cursor {
         self.newest.is_some()
     }
 
-    /// Remembers a line and returns whether it was read before. `now` returns the Engine's clock.
+    /// Remembers a line and returns whether it was read before. `arrived` is the time of the Engine's clock at
+    /// which the line arrived.
     ///
     /// A line is new if it is newer than all other lines of its stream, or if it is not remembered. While the
     /// stream replays, there are two exceptions for lines that are not remembered:
@@ -209,7 +210,7 @@ impl Cursor {
     ///
     /// A line of a [stream](Origin::Stream) with the stamp of a remembered line is a part of that line: the
     /// stream repeats records from the middle of the line on.
-    pub(crate) fn accept(&mut self, line: &Line, origin: Origin, now: impl FnOnce() -> Timestamp) -> Novelty {
+    pub(crate) fn accept(&mut self, line: &Line, origin: Origin, arrived: Timestamp) -> Novelty {
         let stream = match line.stream {
             LogStream::Stdout => &mut self.stdout,
             LogStream::Stderr => &mut self.stderr,
@@ -240,7 +241,7 @@ impl Cursor {
             // read again, and the joiner of this request holds the lines that are still open.
             self.open = None;
             if Some(line.time) > self.newest {
-                self.newest = self.newest.max(Some(line.time.min(now())));
+                self.newest = self.newest.max(Some(line.time.min(arrived)));
             }
         }
         novelty

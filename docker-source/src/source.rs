@@ -31,6 +31,10 @@ use crate::timing::Timing;
 use crate::unavailable_logs::UnavailableLogs;
 use crate::warnings::Warnings;
 
+/// The maximum number of records that are taken out of the queue at once. These records count as in flight until
+/// they are yielded.
+const TAKEN_AT_ONCE: usize = 64;
+
 /// The file that lists the mounts of this process.
 pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
 
@@ -61,6 +65,8 @@ pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
 #[derive(Debug)]
 pub struct Source {
     records: mpsc::Receiver<QueuedRecord>,
+    /// Records that were taken out of the queue together, the first record last.
+    taken: Vec<QueuedRecord>,
     stats: Arc<Stats>,
     engine_host: Arc<str>,
     start: Positions,
@@ -101,7 +107,12 @@ impl Source {
         &mut self,
         context: &mut std::task::Context<'_>,
     ) -> Poll<Option<Result<Record, SourceError>>> {
-        if let Some(record) = ready!(self.records.poll_recv(context)) {
+        if self.taken.is_empty()
+            && ready!(self.records.poll_recv_many(context, &mut self.taken, TAKEN_AT_ONCE)) > 0
+        {
+            self.taken.reverse();
+        }
+        if let Some(record) = self.taken.pop() {
             return Poll::Ready(Some(Ok(record.into_record())));
         }
         let Some(supervisor) = &mut self.supervisor else { return Poll::Ready(None) };
@@ -113,6 +124,14 @@ impl Source {
             // The source was stopped.
             Ok(None) | Err(_) => None,
         })
+    }
+
+    /// Returns the next line if it was read already. Together with [`next`](Self::next), a program can handle
+    /// several lines at once, such as all lines that arrived while it waited for its destination.
+    ///
+    /// `None` has no meaning: the line of a later call may be read at any time.
+    pub fn try_next(&mut self) -> Option<Record> {
+        self.taken.pop().map(QueuedRecord::into_record)
     }
 
     /// Stops reading, within 4 s. [`next`](Self::next) yields the lines that were read, then `None`. Logs
@@ -344,7 +363,7 @@ impl SourceBuilder {
                 never = log_shortage(context.stats.waiting()) => match never {},
             }
         }));
-        Ok(Source { records, stats, engine_host, start, supervisor, stopping })
+        Ok(Source { records, taken: Vec::new(), stats, engine_host, start, supervisor, stopping })
     }
 }
 

@@ -322,7 +322,13 @@ async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Sha
             () = until(due), if due.is_some() => None,
         };
         match record {
-            Some(Some(record)) => route(&Arc::new(record), routes, shared),
+            Some(Some(record)) => {
+                route(&Arc::new(record), routes, shared);
+                // The lines that have been read already are sent together.
+                for record in std::iter::from_fn(|| source.try_next()) {
+                    route(&Arc::new(record), routes, shared);
+                }
+            }
             Some(None) if stopping => return Ok(()),
             Some(None) => return Err(Failure::refused("reading from the Engine ended early")),
             None => {}
