@@ -84,7 +84,7 @@ fn hello(program: &Path) -> Result<(Description, Vec<String>), String> {
 
 /// Returns the command line that starts the receiver in this setup.
 fn command(program: &Path, setup: &LiveHttp) -> String {
-    let mut command = format!("exec '{}' {}", program.display(), setup.address);
+    let mut command = format!("'{}' {}", program.display(), setup.address);
     if setup.bulk {
         command += " --bulk";
     }
