@@ -11,6 +11,7 @@ mod begin;
 mod catch_up;
 mod commands;
 mod files;
+mod opening;
 mod pace;
 mod poll;
 mod problems;
@@ -41,6 +42,7 @@ use crate::stats::{ContainerStats, WaitingContainer};
 use crate::stopping::Unproved;
 pub(crate) use commands::{ExitReason, FollowCommands, StartReason};
 use files::FilesUse;
+use opening::Opening;
 use pace::Pace;
 use problems::{Problem, past_damage};
 use read::{Ending, Silence};
@@ -257,7 +259,7 @@ impl Following {
             if let Some(step) = self.decide_to_follow().await {
                 return Ok(step);
             }
-            if let Some(step) = self.follow_files(&mut None::<()>).await? {
+            if let Some(step) = self.follow_files(&mut None).await? {
                 return Ok(step);
             }
         }
@@ -266,33 +268,36 @@ impl Following {
             return self.resume().await;
         }
         let (query, scan) = self.opening(tail);
-        let context = self.context.clone();
+        let (context, id) = (self.context.clone(), self.id.clone());
+        let mut opening = Opening::new(&context.client, &id, query);
         // The first inspection and the request run at the same time, since the container and its log can be
         // removed before the inspection is answered. An open log can be read to its end even after the
         // removal.
-        let opened = match self.metadata.is_inspected() {
-            true => context.client.logs(&self.id, query).await,
-            false => {
-                let (opened, inspected) =
-                    tokio::join!(context.client.logs(&self.id, query), self.metadata.inspect());
-                if !self.inspected(inspected) {
-                    return Ok(self.not_selected());
-                }
-                opened
+        if !self.metadata.is_inspected() {
+            let inspected = opening.beside(self.metadata.inspect()).await;
+            if !self.inspected(inspected) {
+                return Ok(self.not_selected());
             }
-        };
+        }
+        let mut opening = Some(opening);
+        if self.wants_files() {
+            if let Some(step) = self.select() {
+                return Ok(step);
+            }
+            self.announce(true);
+            if let Some(step) = self.follow_files(&mut opening).await? {
+                return Ok(step);
+            }
+        }
+        let Some(opening) = opening else { return Ok(Step::Follow { tail: None }) };
+        let opened = opening.answer().await;
         if let Some(step) = self.select() {
             return Ok(step);
         }
         self.announce(opened.is_ok());
-        let mut opened = Some(opened);
-        if let Some(step) = self.follow_files(&mut opened).await? {
-            return Ok(step);
-        }
         let (content_type, body) = match opened {
-            Some(Ok(opened)) => opened,
-            Some(Err(error)) => return self.not_opened(&error).await,
-            None => return Ok(Step::Follow { tail: None }),
+            Ok(opened) => opened,
+            Err(error) => return self.not_opened(&error).await,
         };
         // If the first inspection failed, the next inspection can succeed: the Engine has just answered a
         // request.

@@ -4,13 +4,14 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use gelf_core::Timestamp;
+use tokio::sync::oneshot;
 use tokio::task;
 use tokio::time::{Instant, sleep_until};
 
@@ -138,8 +139,7 @@ impl FileStream {
     }
 
     /// Waits for the future, and meanwhile opens the files that the driver creates.
-    pub(crate) async fn watching<T>(&mut self, future: impl Future<Output = T>) -> T {
-        let mut future = pin!(future);
+    pub(crate) async fn watching<T>(&mut self, mut future: Pin<&mut (dyn Future<Output = T> + Send)>) -> T {
         // Usually, the future is ready at once.
         let ready = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
         if let Poll::Ready(output) = ready {
@@ -202,5 +202,9 @@ impl FileStream {
 async fn in_thread<T: Send + 'static>(
     read: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    let (result, received) = oneshot::channel();
+    // A box, so that the code of the task exists once.
+    let run: Box<dyn FnOnce() + Send> = Box::new(move || drop(result.send(read())));
+    task::spawn_blocking(run);
+    received.await.unwrap_or_else(|_| Err(io::Error::other("the thread has ended")))
 }

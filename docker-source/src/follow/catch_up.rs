@@ -200,7 +200,7 @@ impl Following {
         response: &mut Option<Response>,
     ) -> Result<Result<Ending, EngineError>, QueueClosed> {
         let silence = Silence::AtMost(self.context.timing.catch_up);
-        if let Some(ending) = self.read_from_files(response, silence, &mut None::<()>).await? {
+        if let Some(ending) = self.read_from_files(response, silence, &mut None).await? {
             return Ok(Ok(ending));
         }
         let tail = past_damage(self.stuck);

@@ -6,11 +6,13 @@
 //! run.
 
 use std::io;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use gelf_core::Timestamp;
 use tokio::time::Instant;
 
+use super::opening::Opening;
 use super::problems::Problem;
 use super::read::{Ending, Input, Response, Silence};
 use super::window::{Known, Reach, Scan};
@@ -57,32 +59,36 @@ impl Following {
     /// be read through the Engine. [`Silence::UntilRemoval`] reads up to the end of the run, and another
     /// value reads up to the present end of the log. `spare` is a stream of the Engine that is dropped once
     /// files are open.
-    pub(super) async fn read_from_files(
-        &mut self,
-        response: &mut Option<Response>,
+    ///
+    /// The future is boxed because it is large, and most sources read no files.
+    pub(super) fn read_from_files<'a>(
+        &'a mut self,
+        response: &'a mut Option<Response>,
         silence: Silence,
-        spare: &mut Option<impl Sized>,
-    ) -> Result<Option<Ending>, QueueClosed> {
-        let mut attempt = Attempt::default();
-        loop {
-            let Some((opened, is_beginning)) = self.open_files(attempt).await else {
-                return Ok(None);
-            };
-            if silence == Silence::UntilRemoval {
-                self.unproved.get_or_insert_with(|| self.context.stopping.unproved());
-            }
-            *spare = None;
-            (self.left, self.is_behind) = (None, false);
-            self.note(Some(FollowState::Followed));
-            match self.read(response.insert(opened), silence).await? {
-                Ending::Lost => attempt = Attempt::default(),
-                Ending::TooShort if attempt.is_whole => return Ok(Some(Ending::Broken)),
-                Ending::TooShort => {
-                    attempt = Attempt { number: attempt.number + 1, is_whole: is_beginning };
+        spare: &'a mut Option<Opening<'_>>,
+    ) -> Pin<Box<dyn Future<Output = Result<Option<Ending>, QueueClosed>> + Send + 'a>> {
+        Box::pin(async move {
+            let mut attempt = Attempt::default();
+            loop {
+                let Some((opened, is_beginning)) = self.open_files(attempt).await else {
+                    return Ok(None);
+                };
+                if silence == Silence::UntilRemoval {
+                    self.unproved.get_or_insert_with(|| self.context.stopping.unproved());
                 }
-                ending => return Ok(Some(ending)),
+                *spare = None;
+                (self.left, self.is_behind) = (None, false);
+                self.note(Some(FollowState::Followed));
+                match self.read(response.insert(opened), silence).await? {
+                    Ending::Lost => attempt = Attempt::default(),
+                    Ending::TooShort if attempt.is_whole => return Ok(Some(Ending::Broken)),
+                    Ending::TooShort => {
+                        attempt = Attempt { number: attempt.number + 1, is_whole: is_beginning };
+                    }
+                    ending => return Ok(Some(ending)),
+                }
             }
-        }
+        })
     }
 
     /// Returns whether the log is to be read from its files, as far as is known before the inspection.
@@ -101,7 +107,7 @@ impl Following {
     /// was not dropped.
     pub(super) async fn follow_files(
         &mut self,
-        spare: &mut Option<impl Sized>,
+        spare: &mut Option<Opening<'_>>,
     ) -> Result<Option<Step>, QueueClosed> {
         let mut response = None;
         let ending = self.read_from_files(&mut response, Silence::UntilRemoval, spare).await?;
@@ -285,7 +291,11 @@ impl Following {
             self.asked_after = (commands.ended_at, commands.checks);
         }
         let context = self.context.clone();
-        match response.watching(context.client.inspect(&self.id)).await {
+        let inspected = {
+            let inspecting = pin!(context.client.inspect(&self.id));
+            response.watching(inspecting).await
+        };
+        match inspected {
             Ok(inspect) => {
                 self.refusals = 0;
                 Some(inspect.state.is_running())

@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending};
 use std::io;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,7 +57,7 @@ impl Input {
     }
 
     /// Waits for the future. If the input is files, opens those that the driver creates meanwhile.
-    async fn watching<T>(&mut self, future: impl Future<Output = T>) -> T {
+    async fn watching<T>(&mut self, future: Pin<&mut (dyn Future<Output = T> + Send)>) -> T {
         match self {
             Self::Engine(_) => future.await,
             Self::Files(files) => files.watching(future).await,
@@ -104,7 +105,7 @@ impl Response {
     }
 
     /// Waits for the future, and opens the files that the driver creates meanwhile.
-    pub(super) async fn watching<T>(&mut self, future: impl Future<Output = T>) -> T {
+    pub(super) async fn watching<T>(&mut self, future: Pin<&mut (dyn Future<Output = T> + Send)>) -> T {
         self.input.watching(future).await
     }
 
@@ -348,7 +349,7 @@ impl Following {
                         if self.needs_window(&line, &response.scan) && self.prove().await? {
                             continue;
                         }
-                        let taken = self.take(line, oldest_open, response.arrived, &mut response.scan);
+                        let taken = pin!(self.take(line, oldest_open, response.arrived, &mut response.scan));
                         response.input.watching(taken).await?;
                     }
                     response.untaken = None;

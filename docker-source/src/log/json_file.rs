@@ -8,10 +8,11 @@
 //! {"log":"text\n","stream":"stdout","attrs":{"tag":"web"},"time":"2026-11-22T22:44:18.123456789Z"}
 //! ```
 
+use std::collections::BTreeMap;
+
 use bytes::{Buf, Bytes};
 use gelf_core::Timestamp;
 use memchr::{memchr, memchr2, memmem};
-use serde::Deserialize;
 
 use super::error::LogFormatError;
 use super::piece::Piece;
@@ -98,9 +99,10 @@ fn parse_usual(record: &[u8]) -> Option<Piece> {
     let time = match rest.strip_prefix(TIME) {
         Some(time) => time,
         None => {
+            // The time is the last member.
             let attributes = rest.strip_prefix(b",\"attrs\":{")?;
-            let (_, time) = attributes.split_at(memmem::rfind(attributes, TIME)?);
-            time.strip_prefix(TIME)?
+            let at = attributes.windows(TIME.len()).rposition(|bytes| bytes == TIME)?;
+            attributes.get(at + TIME.len()..)?
         }
     };
     let time = std::str::from_utf8(time.strip_suffix(b"\"}")?).ok()?;
@@ -152,23 +154,16 @@ fn unescape(json: &[u8]) -> Option<(Bytes, bool, &[u8])> {
     }
 }
 
-/// Parses a record of any form of JSON.
+/// Parses a record of any form of JSON whose members are texts.
 fn parse_any(record: &[u8]) -> Option<Piece> {
-    #[derive(Deserialize)]
-    struct Record {
-        #[serde(default)]
-        log: String,
-        #[serde(default)]
-        stream: String,
-        time: String,
-    }
-
-    let Record { log, stream, time } = serde_json::from_slice(record).ok()?;
-    let stream = match &*stream {
-        "stderr" => LogStream::Stderr,
+    let members: BTreeMap<String, String> = serde_json::from_slice(record).ok()?;
+    let stream = match members.get("stream").map(String::as_str) {
+        Some("stderr") => LogStream::Stderr,
         _ => LogStream::Stdout,
     };
-    Some(Piece::copy(stream, Timestamp::from_rfc3339(&time).ok()?, log.as_bytes()))
+    let time = Timestamp::from_rfc3339(members.get("time")?).ok()?;
+    let log = members.get("log").map(String::as_bytes).unwrap_or_default();
+    Some(Piece::copy(stream, time, log))
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ struct Arguments {
                      the folder, if it is mounted at another path than the Engine's. All other logs are read \
                      through the Engine"
     )]
-    read: Option<Reading>,
+    read: Option<String>,
 
     /// Read further options, and routes if the command line has none, from this TOML file
     #[arg(long, value_name = "FILE")]
@@ -281,7 +281,8 @@ pub(crate) fn parse(
     let no_seq = arguments.no_seq || config.no_seq;
     let state = arguments.state.or(config.state);
     let backlog = arguments.backlog.or(config.backlog).or(environment.backlog);
-    let read = arguments.read.or(config.read);
+    let read = arguments.read.map(|text| text.parse()).transpose();
+    let read = read.map_err(|mistake| Exit::Mistake(format!("--read: {mistake}")))?.or(config.read);
     if arguments.print_config {
         let routes = routes.iter().map(|route| route.uri().clone()).collect();
         let config =

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::reading::Reading;
-
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The destinations, separated by commas
@@ -20,5 +18,5 @@ pub(super) struct Arguments {
 
     /// Examine the log files for this way of reading
     #[arg(long, value_name = "api|files|auto[=DIR]")]
-    pub(super) read: Option<Reading>,
+    pub(super) read: Option<String>,
 }
