@@ -4,8 +4,8 @@ use arbitrary::{Result, Unstructured};
 use gelf_core::wire::{Compressor, Decompressor};
 use gelf_core::{Compression, CompressionLevel};
 
-/// Checks that each payload of a sequence inflates to itself, whatever was compressed before, and that no output
-/// is more than 23 bytes longer than its payload. miniz_oxide inflates the bare deflate data, too.
+/// Checks that each payload of a sequence inflates to itself, whatever was compressed before, and that no
+/// output is more than 23 bytes longer than its payload. miniz_oxide inflates the bare deflate data, too.
 ///
 /// The payloads begin with one of three prefixes as messages have them, or with none.
 pub fn compressed(data: &[u8]) {

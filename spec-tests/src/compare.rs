@@ -195,6 +195,9 @@ fn nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
     !is_integer && float(number).is_some() && float(number) == float(seen.json())
 }
 
+/// Maximum exponent of a number. Larger ones count as this one.
+const MAX_POWER: i64 = 1 << 40;
+
 /// Splits a JSON number into its sign, its digits, and the power of ten that multiplies the digits. The
 /// digits have no leading or trailing zeros. Returns `None` for other text.
 pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
@@ -207,7 +210,16 @@ pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
     if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let exponent: i64 = exponent.trim_start_matches('+').parse().ok()?;
+    let (is_small, power) = match exponent.strip_prefix('-') {
+        Some(power) => (true, power),
+        None => (false, exponent.strip_prefix('+').unwrap_or(exponent)),
+    };
+    if power.is_empty() || !power.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Only an exponent beyond 64 bits cannot be read.
+    let power = power.parse().unwrap_or(i64::MAX).min(MAX_POWER);
+    let exponent = if is_small { -power } else { power };
     let digits = format!("{whole}{fraction}");
     let digits = digits.trim_start_matches('0');
     let trimmed = digits.trim_end_matches('0');
@@ -308,5 +320,6 @@ mod tests {
             [Some(3), Some(-7), None, None]
         );
         assert_eq!([scaled("-1.5e0", 9), scaled("0.0000000019", 9)], [Some(-1_500_000_000), Some(1)]);
+        assert_eq!(scaled("1e-99999999999999999999", 0), Some(0));
     }
 }

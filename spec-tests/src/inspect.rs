@@ -303,8 +303,7 @@ fn inspect_payload(inspection: &mut Inspection) {
         let text = far.clone().filter(|_| name == "TimestampRange").unwrap_or_default();
         inspection.note_at(rule_of(&name), name, text, &payload, at);
     }
-    let is_noted =
-        |violation: &Violation| matches!(&*violation.name, "TimestampRange" | "WrongType timestamp");
+    let is_noted = |violation: &Violation| violation.name == "TimestampRange";
     if let Some(text) = far.filter(|_| !inspection.violations.iter().any(is_noted)) {
         inspection.odd("R6", "TimestampTooLarge", text);
     }

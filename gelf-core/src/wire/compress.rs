@@ -195,7 +195,8 @@ fn deflate(level: CompressionLevel, format: Format) -> Compress {
     Compress::new(flate2::Compression::new(level.0.into()), format == Format::Zlib)
 }
 
-/// Clears the buffer and compresses the payload into it. Returns the length, or `None` if the compression fails.
+/// Clears the buffer and compresses the payload into it. Returns the length, or `None` if the compression
+/// fails.
 fn fill(
     deflate: &mut Compress,
     compression: Compression,

@@ -5,8 +5,8 @@
 //! messages. A message is then the copied form of the prefix, and the symbols of the rest, whose matches may
 //! reach back into the prefix. No message needs a deflate state, a search in its prefix, or codes of its own.
 //!
-//! The files have the order `bits`, `symbols`, `matcher`, `histogram`, `huffman`, `block`, `format`, `primer`,
-//! and this file. No file imports a later file.
+//! The files have the order `bits`, `symbols`, `matcher`, `histogram`, `huffman`, `block`, `format`,
+//! `primer`, and this file. No file imports a later file.
 
 mod bits;
 mod block;
@@ -29,12 +29,12 @@ pub(super) use format::Format;
 /// The length of the longest payload in bytes. Longer payloads are compressed better with codes of their own.
 pub(super) const MAX_PAYLOAD: usize = 16 * 1024;
 
-/// The length of the longest prefix in bytes, and the number of prefixes. With a prefix of 1 KiB, a primer takes
-/// about 10 KiB. The limits stop senders whose prefixes are long or never repeat.
+/// The length of the longest prefix in bytes, and the number of prefixes. With a prefix of 1 KiB, a primer
+/// takes about 10 KiB. The limits stop senders whose prefixes are long or never repeat.
 const MAX_PREFIX: usize = 4 * 1024;
 const MAX_PRIMERS: usize = 512;
 
-/// The ends of prefixes, in the order in which they are sought. The encoder writes one of these members behind
+/// The ends of prefixes; the first that a payload has counts. The encoder writes one of these members behind
 /// the host and the fields of a field set.
 const ENDS: [&[u8]; 2] = [br#","timestamp":"#, br#","short_message":"#];
 
@@ -47,8 +47,8 @@ const MAX_CREDIT: u32 = 64 * PRICE;
 /// Compresses payloads of up to [`MAX_PAYLOAD`] bytes.
 pub(super) struct Primed {
     format: Format,
-    /// The primers in the order of their prefixes. No prefix begins with another one, since each ends with its
-    /// first member of [`ENDS`].
+    /// The primers in the order of their prefixes. No prefix begins with another one, since each ends with
+    /// its first member of [`ENDS`].
     primers: Vec<Primer>,
     /// The index of the primer that was used last.
     last: usize,
@@ -115,7 +115,7 @@ impl Primed {
     fn insert(&mut self, payload: &[u8], mut at: usize) -> Option<usize> {
         let credit = self.credit.checked_sub(PRICE)?;
         let head = payload.get(..MAX_PREFIX).unwrap_or(payload);
-        let end = ENDS.iter().find_map(|end| Some(memmem::find(head, end)? + end.len()))?;
+        let end = ENDS.iter().filter_map(|end| Some(memmem::find(head, end)? + end.len())).min()?;
         self.credit = credit;
         if self.primers.len() >= MAX_PRIMERS {
             let primers = self.primers.iter().enumerate();

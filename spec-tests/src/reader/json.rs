@@ -269,6 +269,8 @@ impl Reader<'_> {
         self.eat("-");
         if !self.eat("0") {
             self.digits()?;
+        } else if self.peek().is_some_and(|next| next.is_ascii_digit()) {
+            return self.syntax();
         }
         if self.eat(".") {
             self.digits()?;

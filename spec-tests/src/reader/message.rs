@@ -268,8 +268,9 @@ impl Members {
                 FieldValue::Bool(value) => value.to_string(),
                 FieldValue::Number { number: text } | FieldValue::Text(text) => text,
             });
-            let first_line = |text: &String| text.lines().find(|line| !is_blank(line)).map(str::to_owned);
-            let full = || self.read.message.full_message.as_ref().and_then(first_line);
+            let first_line =
+                |text: &String| text.lines().find(|line| !is_blank(line)).unwrap_or_default().to_owned();
+            let full = || self.read.message.full_message.as_ref().map(first_line);
             let text = message.or(short).or_else(full);
             self.read.message.short_message = text.ok_or_else(|| Fault::new("Missing short_message", end))?;
         } else {

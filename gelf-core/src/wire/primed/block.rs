@@ -40,8 +40,8 @@ impl CodeLengths {
         Self { literals, distances: [5; DISTANCES], is_fixed: true }
     }
 
-    /// Returns the lengths that make a block shortest: the best lengths, or the fixed ones if the description of
-    /// the best lengths takes more than it saves. `weight` is the weight of one block in the histogram.
+    /// Returns the lengths that make a block shortest: the best lengths, or the fixed ones if the description
+    /// of the best lengths takes more than it saves. `weight` is the weight of one block in the histogram.
     pub(super) fn shortest(expected: &Histogram, weight: u64) -> Self {
         let (best, fixed) = (Self::best(expected), Self::fixed());
         let head = |lengths: &Self| {

@@ -4,8 +4,8 @@
 use super::matcher::Sink;
 use super::symbols::{DISTANCES, END, LITERALS, distance_symbol, length_symbol};
 
-/// The weight of an occurrence in a message. The weights of text of any kind are smaller, so that few messages
-/// outweigh them.
+/// The weight of an occurrence in a message. The weights of text of any kind are smaller, so that few
+/// messages outweigh them.
 const UNIT: u32 = 64;
 
 /// The weights of the letters `a` to `z` in lines of text of any kind.
@@ -29,9 +29,9 @@ impl Histogram {
         self.literals.iter_mut().chain(&mut self.distances).for_each(|count| *count /= 2);
     }
 
-    /// Returns the frequencies expected in `messages` messages, in units of 1/64: each message has the symbols
-    /// of `prefix`, their lines together have those of `lines`, and one further line is text of any kind. Without
-    /// `is_complete`, no bytes beyond ASCII are expected.
+    /// Returns the frequencies expected in `messages` messages, in units of 1/64: each message has the
+    /// symbols of `prefix`, their lines together have those of `lines`, and one further line is text of any
+    /// kind. Without `is_complete`, no bytes beyond ASCII are expected.
     pub(super) fn expected(prefix: &Self, lines: &Self, messages: u32, is_complete: bool) -> Self {
         let mut expected = Self::new();
         expected.add(prefix, UNIT * messages);

@@ -18,8 +18,8 @@ const TRAINED_LINES: u32 = 16;
 
 /// A prefix in compressed form, and the codes for what follows it.
 ///
-/// The codes are trained on the prefix, on the lines of a few payloads, and on text of any kind. The intervals
-/// between trainings are 1, 4, 16, 64, and then always 256 payloads.
+/// The codes are trained on the prefix, on the lines of a few payloads, and on text of any kind. The
+/// intervals between trainings are 1, 4, 16, 64, and then always 256 payloads.
 pub(super) struct Primer {
     prefix: Box<[u8]>,
     /// The checksum of the prefix.
