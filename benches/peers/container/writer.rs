@@ -13,6 +13,7 @@ fn main() {
     let mut lines = text.lines().cycle();
     let (go, count) = (Path::new(&folder).join("go"), Path::new(&folder).join(number));
     let (mut stdout, mut written) = (std::io::stdout().lock(), 0_u64);
+    std::fs::write(&count, "0").expect("a writable folder");
     loop {
         sleep(Duration::from_millis(20));
         let (begun, first) = (Instant::now(), written);

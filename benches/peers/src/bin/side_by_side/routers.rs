@@ -142,6 +142,14 @@ impl Writers {
             ]);
             writers.ids.push(docker(&arguments)?);
         }
+        // Each writer makes its file when it runs.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while fs::read_dir(&writers.folder).map_or(0, Iterator::count) < containers {
+            if Instant::now() > deadline {
+                return Err("the containers do not start".to_owned());
+            }
+            sleep(Duration::from_millis(50));
+        }
         Ok(writers)
     }
 
@@ -160,19 +168,22 @@ impl Writers {
         fs::write(&go, "").map_err(|error| error.to_string())?;
         sleep(WRITING);
         fs::remove_file(&go).map_err(|error| error.to_string())?;
-        // A writer that is blocked ends its round when the driver has read.
-        let (mut lines, deadline) = (0, Instant::now() + Duration::from_secs(30));
+        // A writer that is blocked continues when the driver has read.
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut lines = u64::MAX;
         while lines != self.written() - before.2 && Instant::now() < deadline {
             lines = self.written() - before.2;
-            sleep(Duration::from_millis(400));
+            sleep(Duration::from_millis(500));
+        }
+        if lines == 0 {
+            return Err("the containers wrote nothing".to_owned());
         }
         let (messages, bytes) = sink.take(lines);
-        let used =
-            |process: i32, before: f64| (processor::of_threads(process) - before) / lines.max(1) as f64;
+        let used = |process: i32, before: f64| (processor::of_threads(process) - before) / lines as f64;
         let measured = Measured {
             engine: used(engine, before.0),
             process: used(process, before.1),
-            received: messages as f64 / lines.max(1) as f64,
+            received: messages as f64 / lines as f64,
             bytes: bytes as f64 / messages.max(1) as f64,
         };
         if let Some(running) = &mut running {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt;
 
 /// The time without a message after which no further message is expected.
-const QUIET: Duration = Duration::from_millis(700);
+const QUIET: Duration = Duration::from_secs(2);
 
 /// The longest time that a caller waits for messages.
 const PATIENCE: Duration = Duration::from_secs(30);
