@@ -1,5 +1,5 @@
-//! Writes the lines of /bench/lines to stdout in turn, at a steady rate, while the file FOLDER/go exists. Keeps the
-//! number of written lines in FOLDER/NUMBER. Runs in a container: `writer FOLDER NUMBER WRITERS RATE`.
+//! Writes the lines of /bench/lines to stdout in turn, at a steady rate, while the file FOLDER/go exists.
+//! Keeps the number of written lines in FOLDER/NUMBER. Runs in a container: `writer FOLDER NUMBER WRITERS RATE`.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,7 +7,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 fn main() {
-    let [folder, number, writers, rate] = std::env::args().skip(1).collect::<Vec<_>>().try_into().expect("four arguments");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [folder, number, writers, rate] = arguments.try_into().expect("four arguments");
     let rate = rate.parse::<f64>().expect("a rate") / writers.parse::<f64>().expect("a number");
     let text = std::fs::read_to_string("/bench/lines").expect("a file of lines");
     let mut lines = text.lines().cycle();

@@ -19,16 +19,12 @@ func must[T any](value T, err error) T {
 }
 
 func main() {
-	content := struct {
-		Host   string
-		Fields map[string]string
-		Lines  []string
-	}{}
+	content, extra := map[string]interface{}{}, map[string]interface{}{}
 	must(0, json.Unmarshal(must(os.ReadFile(os.Args[3])), &content))
-	extra := map[string]interface{}{}
-	for name, value := range content.Fields {
+	for name, value := range content["fields"].(map[string]interface{}) {
 		extra["_"+name] = value
 	}
+	host, lines := content["host"].(string), content["lines"].([]interface{})
 	address := "127.0.0.1:" + os.Args[1]
 	send := must(v2.NewUDPWriter(address)).WriteMessage
 	if os.Args[4] == "v1" {
@@ -36,7 +32,8 @@ func main() {
 		send = func(message *v2.Message) error { return writer.WriteMessage((*v1.Message)(message)) }
 	}
 	for i := 0; i < must(strconv.Atoi(os.Args[2])); i++ {
-		line, now := content.Lines[i%len(content.Lines)], float64(time.Now().UnixNano())/1e9
-		must(0, send(&v2.Message{Version: "1.1", Host: content.Host, Short: line, TimeUnix: now, Level: 6, Extra: extra}))
+		line, now := lines[i%len(lines)].(string), float64(time.Now().UnixNano())/1e9
+		message := v2.Message{Version: "1.1", Host: host, Short: line, TimeUnix: now, Level: 6, Extra: extra}
+		must(0, send(&message))
 	}
 }

@@ -16,7 +16,8 @@ public final class Send {
         GelfEncoder encoder = new GelfEncoder();
         encoder.setContext(context);
         encoder.setOriginHost(content.get("host").asText());
-        content.get("fields").fields().forEachRemaining(one -> encoder.addStaticField(one.getKey(), one.getValue().asText()));
+        var fields = content.get("fields").fields();
+        fields.forEachRemaining(one -> encoder.addStaticField(one.getKey(), one.getValue().asText()));
         encoder.start();
         GelfUdpAppender appender = new GelfUdpAppender();
         appender.setContext(context);

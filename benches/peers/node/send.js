@@ -7,7 +7,8 @@ const log = require('gelf-pro');
 
 const [port, count, path] = process.argv.slice(2);
 const { host, fields, lines } = JSON.parse(fs.readFileSync(path, 'utf8'));
-log.setConfig({ fields, adapterName: 'udp', adapterOptions: { host: '127.0.0.1', port: Number(port), protocol: 'udp4' } });
+const adapterOptions = { host: '127.0.0.1', port: Number(port), protocol: 'udp4' };
+log.setConfig({ fields, adapterName: 'udp', adapterOptions });
 
 async function main() {
   for (let sent = 0; sent < Number(count); sent += 1) {

@@ -12,12 +12,13 @@ fields, extra = content["fields"], None
 if library == "pygelf":
     from pygelf import GelfUdpHandler
 
-    handler = GelfUdpHandler("127.0.0.1", int(port), **{"_" + name: value for name, value in fields.items()})
+    constant = {"_" + name: value for name, value in fields.items()}
+    handler = GelfUdpHandler("127.0.0.1", int(port), static_fields=constant)
     handler.domain = content["host"]
 else:
     from graypy import GELFUDPHandler
 
-    # The handler has no constant fields. Further fields, such as the name of the source file, are on by default.
+    # The handler has no constant fields. Fields about the source are on by default.
     handler = GELFUDPHandler("127.0.0.1", int(port), localname=content["host"], debugging_fields=False)
     extra = fields
 

@@ -1,4 +1,4 @@
-//! Sends messages over UDP to the loopback with one of the Rust libraries, for the comparison of whole programs.
+//! Sends messages over UDP to the loopback with one of the Rust libraries.
 //!
 //! `send PORT COUNT MESSAGES.json LIBRARY [OPTIONS]`; OPTIONS are the options of a gelf-tokio endpoint.
 

@@ -23,8 +23,8 @@ struct Library {
 /// The commands are relative to the repository. `SENDERS` is the folder of built senders.
 const LIBRARIES: [Library; 13] = [
     rust(OURS, "gzip", "udp-sender", 20_000),
-    rust("gelf-tokio UdpSender, compression=zlib", "zlib", "udp-sender compression=zlib", 20_000),
-    rust("gelf-tokio UdpSender, compression=none", "none", "udp-sender compression=none", 80_000),
+    rust("gelf-tokio UdpSender, zlib", "zlib", "udp-sender compression=zlib", 20_000),
+    rust("gelf-tokio UdpSender, none", "none", "udp-sender compression=none", 80_000),
     rust("gelf-tokio Client", "gzip", "client", 20_000),
     rust("gelf 0.5", "gzip", "gelf", 10_000),
     rust("tracing-gelf 0.9", "none", "tracing-gelf", 30_000),
@@ -67,7 +67,8 @@ const fn rust(name: &'static str, compression: &'static str, arguments: &'static
     }
 }
 
-/// Measures all libraries that are installed, in turns, with a quarter of the messages if `quick`. Returns the series, and the names of the missing ones.
+/// Measures all libraries that are installed, in turns, with a quarter of the messages if `quick`. Returns the
+/// series, and the names of the missing ones.
 ///
 /// # Errors
 /// Returns the reason if a sender fails.

@@ -99,6 +99,7 @@ fn run(options: &Options) -> Result<(), String> {
     note("processor", cpu());
     note("system", command("uname", &["-srm"]));
     note("rounds", options.rounds.to_string());
+    note("messages", if options.quick { "a quarter (--quick)" } else { "all" }.to_owned());
     note("load average at the start", load());
     if options.libraries {
         let (measured, missing) = libraries::measure(&options.repository, options.rounds, options.quick)?;

@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
-const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#1f2328}.title{font-weight:600;font-size:15px}\
-    .paper{fill:#fff}.grid{stroke:#d1d9e0}.line{fill:none;stroke:#818b98;stroke-width:1.5}.dot,.bar{fill:#818b98}\
-    .ours.line{stroke:#0969da;stroke-width:2.5}.ours.dot,.ours.bar{fill:#0969da}text.ours{fill:#0969da;font-weight:600}\
-    .leader{stroke:#818b98;stroke-width:.6}\
+const STYLE: &str = "\
+    text{font:13px system-ui,sans-serif;fill:#1f2328}.title{font-weight:600;font-size:15px}\
+    .paper{fill:#fff}.grid{stroke:#d1d9e0}.line{fill:none;stroke:#818b98;stroke-width:1.5}\
+    .dot,.bar{fill:#818b98}.ours.line{stroke:#0969da;stroke-width:2.5}.ours.dot,.ours.bar{fill:#0969da}\
+    text.ours{fill:#0969da;font-weight:600}.leader{stroke:#818b98;stroke-width:.6}\
     @media(prefers-color-scheme:dark){text{fill:#f0f6fc}.paper{fill:#0d1117}.grid{stroke:#3d444d}\
     .ours.line{stroke:#4493f8}.ours.dot,.ours.bar{fill:#4493f8}text.ours{fill:#4493f8}}";
 
@@ -24,7 +25,7 @@ pub(crate) struct Curve {
 
 /// Draws curves on two logarithmic axes. The names are at the right end.
 pub(crate) fn curves(title: &str, x_name: &str, ticks: &[f64], curves: &[Curve]) -> String {
-    let (width, left, right, top) = (960.0, 70.0, 620.0, 60.0);
+    let (width, left, right, top) = (960.0, 70.0, 610.0, 60.0);
     let bottom = top + (LABEL * curves.len() as f64).max(380.0);
     let mut svg = start(title, width, bottom + 60.0);
     let (low, high) = decades(curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.1)));
@@ -32,11 +33,11 @@ pub(crate) fn curves(title: &str, x_name: &str, ticks: &[f64], curves: &[Curve])
     let x = |value: f64| left + (value / first).log10() / (last / first).log10() * (right - left);
     let y = |value: f64| bottom - (value / low).log10() / (high / low).log10() * (bottom - top);
     for tick in ticks {
-        text(&mut svg, x(*tick), bottom + 20.0, "middle", "", &number(*tick));
+        text(&mut svg, x(*tick), bottom + 20.0, "middle", "", &tick_number(*tick));
         line(&mut svg, "grid", [x(*tick), top, x(*tick), bottom]);
     }
     for tick in powers(low, high) {
-        text(&mut svg, left - 8.0, y(tick) + 4.0, "end", "", &number(tick));
+        text(&mut svg, left - 8.0, y(tick) + 4.0, "end", "", &tick_number(tick));
         line(&mut svg, "grid", [left, y(tick), right, y(tick)]);
     }
     text(&mut svg, (left + right) / 2.0, bottom + 44.0, "middle", "", x_name);
@@ -78,7 +79,7 @@ pub(crate) fn bars(title: &str, curves: &[Curve]) -> String {
     let x = |value: f64| left + (value / low).log10() / (high / low).log10() * (right - left);
     for tick in powers(low, high) {
         line(&mut svg, "grid", [x(tick), top - 6.0, x(tick), bottom]);
-        text(&mut svg, x(tick), bottom + 18.0, "middle", "", &number(tick));
+        text(&mut svg, x(tick), bottom + 18.0, "middle", "", &tick_number(tick));
     }
     text(&mut svg, (left + right) / 2.0, bottom + 40.0, "middle", "", "processor time in µs, logarithmic");
     for (at, curve) in curves.iter().enumerate() {
@@ -148,19 +149,25 @@ fn spread(positions: impl Iterator<Item = f64>, top: f64, bottom: f64) -> Vec<f6
     places
 }
 
-/// Formats a figure with two or three significant digits.
+/// Formats a figure with at least three digits.
 pub(crate) fn number(value: f64) -> String {
     match value {
-        value if value >= 1000.0 => {
-            let text = format!("{value:.0}");
-            let (head, tail) = text.split_at(text.len() - 3);
-            format!("{head},{tail}")
-        }
+        value if value >= 1000.0 => thousands(value),
         value if value >= 100.0 => format!("{value:.0}"),
-        value if value >= 10.0 && value.fract() > 0.0 => format!("{value:.1}"),
-        value if value >= 1.0 && value.fract() < 1e-9 => format!("{value:.0}"),
+        value if value >= 10.0 => format!("{value:.1}"),
         value => format!("{value:.2}"),
     }
+}
+
+/// Formats the number at a tick of an axis.
+fn tick_number(value: f64) -> String {
+    if value >= 1000.0 { thousands(value) } else { value.to_string() }
+}
+
+fn thousands(value: f64) -> String {
+    let text = format!("{value:.0}");
+    let (head, tail) = text.split_at(text.len() - 3);
+    format!("{head},{tail}")
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use rustix::net::sockopt::socket_peercred;
 
-/// Runs a command to its end, and returns the processor time of the process and of the processes that it waited
-/// for, in microseconds. The source is getrusage, through `time` of bash, whose unit is a millisecond.
+/// Runs a command to its end, and returns the processor time of the process and of the processes that it
+/// waited for, in microseconds. The source is getrusage, through `time` of bash, whose unit is a millisecond.
 ///
 /// # Errors
 /// Returns the exit status and the end of stderr if the command fails.
@@ -27,8 +27,8 @@ pub(crate) fn run(command: &[String], environment: &[(&str, String)]) -> Result<
     Ok(seconds * 1e6)
 }
 
-/// Returns the processor time of the running threads of a process, in microseconds. The time of threads that have
-/// ended is missing.
+/// Returns the processor time of the running threads of a process, in microseconds. The time of threads that
+/// have ended is missing.
 pub(crate) fn of_threads(process: i32) -> f64 {
     let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let nanos = threads.filter_map(|thread| {

@@ -112,7 +112,8 @@ fn collect(
 /// Returns the whole report.
 pub(crate) fn markdown(results: &Results) -> String {
     let mut text = String::from(
-        "# Side by side\n\nThe processor time of this project and of other implementations of GELF, measured in one run by \
+        "# Side by side\n\nThe processor time of this project and of other implementations of GELF, measured in \
+         one run by \
          `scripts/bench-peers all --write`. The figures of each round are in [results.tsv](results.tsv); \
          `scripts/bench-peers draw` makes this page and its plots from that file.\n\n| | |\n|---|---|\n",
     );
@@ -136,18 +137,19 @@ pub(crate) fn markdown(results: &Results) -> String {
 const METHOD: &str = "
 ## Libraries
 
-Each library sends over UDP to the loopback from a small program of its language ([peers](peers)), with its default
-compression. A message has the same host, twelve fields of a container (about 750 bytes) and a line of the given
-length; 64 lines of the benches' corpus take turns. Constant fields are given to the library once if its API has
-constant fields. The time is user and system time of the process by `getrusage`. A sender runs with two numbers of
-messages, and the figure is the difference of the times divided by the difference of the numbers, so that starting
-does not count. The senders take turns in each round. A figure is the median of the rounds, with the 10th and the
-90th percentile in parentheses; a ratio is the median of the ratios in the same round. *At the same compression*
-compares with gelf-tokio's UdpSender at gzip, zlib or none. *Asked* is the project's own goal.
+Each library sends over UDP to the loopback from a small program of its language ([peers](peers)), with its
+default compression. A message has the same host, twelve fields of a container (about 750 bytes) and a line
+of the given length; 64 lines of the benches' corpus take turns. Constant fields are given to the library
+once if its API has constant fields. The time is user and system time of the process by `getrusage`. A
+sender runs with two numbers of messages, and the figure is the difference of the times divided by the
+difference of the numbers, so that starting does not count. The senders take turns in each round. A figure
+is the median of the rounds, with the 10th and the 90th percentile in parentheses; a ratio is the median of
+the ratios in the same round. *At the same compression* compares with gelf-tokio's UdpSender at gzip, zlib
+or none. *Asked* is the project's own goal.
 
-gelf_logger has no UDP and sends over TCP. Over UDP, tracing-gelf does not compress, and does not send a message
-longer than one datagram. logback-gelf sends the line a second time as `full_message`; the first 20,000
-messages of its two runs warm the Java runtime up (5,000 in a quick run).
+gelf_logger has no UDP and sends over TCP. tracing-gelf sends each message as one datagram, without
+compression. logback-gelf sends the line a second time as `full_message`; the first 20,000 messages of its
+two runs warm the Java runtime up (5,000 in a quick run).
 
 ![Processor time by length of the line](plots/by-length.svg)
 ";
@@ -155,13 +157,13 @@ messages of its two runs warm the Java runtime up (5,000 in a quick run).
 const ROUTERS: &str = "
 ## Routers
 
-Containers write lines at a steady rate for two seconds, and the sink is a UDP socket on the loopback. The figure is
-the processor time per written line of the router's process, plus the processor time of dockerd above its time for
-the same containers without a reader, all with the json-file driver. For Docker's gelf driver, the figure is the time
-of dockerd above the json-file driver without a reader. The time is that of the running threads
-(`/proc/PID/task/*/schedstat`), from before the first line until the sink has received the last. Each router starts
-two seconds before the first line. The routers take turns in each round. *Received* is the share of the written lines
-that the sink received.
+Containers write lines at a steady rate for two seconds, and the sink is a UDP socket on the loopback. The
+figure is the processor time per written line of the router's process, plus the processor time of dockerd
+above its time for the same containers without a reader, all with the json-file driver. For Docker's gelf
+driver, the figure is the time of dockerd above the json-file driver without a reader. The time is that of
+the running threads (`/proc/PID/task/*/schedstat`), from before the first line until the sink has received
+the last. Each router starts two seconds before the first line. The routers take turns in each round.
+*Received* is the share of the written lines that the sink received.
 
 ![Processor time of routers](plots/routers.svg)
 
@@ -174,8 +176,8 @@ fn libraries(text: &mut String, results: &Results, length: usize) {
     let Some(ours) = all.iter().find(|one| one.name == OURS) else { return };
     let _ = write!(
         text,
-        "\n### A line of {length} bytes\n\n| library | compression | bytes on the wire | received | µs per message | × {OURS} | × ours at the \
-         same compression | asked |\n|---|---|---|---|---|---|---|---|\n"
+        "\n### A line of {length} bytes\n\n| library | compression | bytes on the wire | received | \
+         µs per message | × {OURS} | × ours at the same compression | asked |\n|---|---|---|---|---|---|---|---|\n"
     );
     for one in &all {
         let same = all.iter().find(|other| {
@@ -206,8 +208,9 @@ fn routers(text: &mut String, results: &Results, (length, containers): (usize, u
     let noun = if containers == 1 { "container" } else { "containers" };
     let _ = write!(
         text,
-        "\n### {containers} {noun}, lines of {length} bytes\n\n| router | compression | bytes on the wire | received | its process, µs per line | \
-         with dockerd, µs per line | × {ROUTER} | asked |\n|---|---|---|---|---|---|---|---|\n"
+        "\n### {containers} {noun}, lines of {length} bytes\n\n| router | compression | bytes on the wire | \
+         received | its process, µs per line | with dockerd, µs per line | × {ROUTER} | \
+         asked |\n|---|---|---|---|---|---|---|---|\n"
     );
     let processes = results.of("process", length, containers);
     for one in &all {

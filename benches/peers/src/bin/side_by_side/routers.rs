@@ -48,8 +48,8 @@ struct Measured {
     bytes: f64,
 }
 
-/// Measures all routers, and Docker's driver, in turns, with at most ten containers if `quick`. Calls `each` with the
-/// series of each condition. `folder` has the writer program.
+/// Measures all routers, and Docker's driver, in turns, with at most ten containers if `quick`. Calls `each`
+/// with the series of each condition. `folder` has the writer program.
 ///
 /// # Errors
 /// Returns the reason if there is no usable Engine, or a router does not start.
@@ -186,10 +186,10 @@ impl Writers {
             received: messages as f64 / lines as f64,
             bytes: bytes as f64 / messages.max(1) as f64,
         };
-        if let Some(running) = &mut running {
-            if let Ok(Some(status)) = running.0.try_wait() {
-                return Err(format!("the router ended: {status}"));
-            }
+        if let Some(running) = &mut running
+            && let Ok(Some(status)) = running.0.try_wait()
+        {
+            return Err(format!("the router ended: {status}"));
         }
         Ok(measured)
     }
@@ -230,8 +230,8 @@ impl Drop for Running {
 
 /// Makes an image without files.
 fn empty_image() -> Result<String, String> {
-    let script = "tar -c --files-from /dev/null | docker import - gelf-bench-empty:1 >/dev/null && echo gelf-bench-empty:1";
-    output(Command::new("sh").args(["-c", script]))
+    let script = "tar -c --files-from /dev/null | docker import - gelf-bench-empty:1 >/dev/null";
+    output(Command::new("sh").args(["-c", script])).map(|_| "gelf-bench-empty:1".to_owned())
 }
 
 fn docker(arguments: &[String]) -> Result<String, String> {

@@ -70,8 +70,8 @@ impl Sink {
         sink
     }
 
-    /// Waits for a number of messages, or until none has come for [`QUIET`]. Returns the numbers of messages and of
-    /// bytes since the last call.
+    /// Waits for a number of messages, or until none has come for [`QUIET`]. Returns the numbers of messages
+    /// and of bytes since the last call.
     pub(crate) fn take(&self, expected: u64) -> (u64, u64) {
         let started = Instant::now();
         let (mut last, mut since) = (self.counts.messages.load(Relaxed), Instant::now());
