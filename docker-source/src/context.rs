@@ -15,6 +15,7 @@ use crate::record::RecordQueue;
 use crate::stats::Stats;
 use crate::stopping::Stopping;
 use crate::timing::Timing;
+use crate::unavailable_logs::UnavailableLogs;
 use crate::warnings::Warnings;
 
 /// The maximum number of logs that are read up to their present end at the same time. For each of these logs,
@@ -44,6 +45,7 @@ pub(crate) struct Context {
     pub(crate) held_bytes: Arc<HeldBytes>,
     pub(crate) queue: RecordQueue,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) unavailable_logs: UnavailableLogs,
     pub(crate) catch_ups: Semaphore,
     pub(crate) descriptors: Descriptors,
     pub(crate) stopping: Arc<Stopping>,

@@ -41,6 +41,7 @@ mod stats;
 mod stopping;
 mod supervise;
 mod timing;
+mod unavailable_logs;
 mod warnings;
 
 pub use container::{Container, ContainerBuilder};
@@ -62,3 +63,4 @@ pub use source::{Source, SourceBuilder, SourceError};
 pub use start::Start;
 pub use stats::{ContainerStatus, LineCounts, Stats, StatsSnapshot};
 pub use timing::Timing;
+pub use unavailable_logs::UnavailableLogs;

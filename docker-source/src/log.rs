@@ -10,6 +10,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `reader` | [`LogReader`]: one response, from bytes to lines |
+//! | `undecoded` | `UndecodedBytes`: the bytes of a response that are not decoded yet |
 //! | `decoder` | `LogDecoder`: bytes to pieces, with either framing |
 //! | `framing` | [`Framing`]: detection of the framing |
 //! | `frames` | the framing of a container without a terminal |
@@ -34,6 +35,7 @@ mod reader;
 mod stamp;
 mod stream;
 mod terminal;
+mod undecoded;
 
 pub(crate) use error::LogFormatError;
 pub(crate) use framing::Framing;
@@ -50,3 +52,5 @@ pub(crate) use line::LineJoiner;
 pub(crate) use piece::PIECE_LENGTH;
 #[cfg(feature = "fuzzing")]
 pub(crate) use piece::Piece;
+#[cfg(feature = "fuzzing")]
+pub(crate) use undecoded::UndecodedBytes;

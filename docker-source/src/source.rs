@@ -28,7 +28,12 @@ use crate::stats::Stats;
 use crate::stopping::Stopping;
 use crate::supervise::Supervisor;
 use crate::timing::Timing;
+use crate::unavailable_logs::UnavailableLogs;
 use crate::warnings::Warnings;
+
+/// The maximum number of records that are taken out of the queue at once. These records count as in flight until
+/// they are yielded.
+const TAKEN_AT_ONCE: usize = 64;
 
 /// The file that lists the mounts of this process.
 pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
@@ -60,6 +65,8 @@ pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
 #[derive(Debug)]
 pub struct Source {
     records: mpsc::Receiver<QueuedRecord>,
+    /// Records that were taken out of the queue together, the first record last.
+    taken: Vec<QueuedRecord>,
     stats: Arc<Stats>,
     engine_host: Arc<str>,
     start: Positions,
@@ -76,6 +83,7 @@ impl Source {
             select: Box::new(|_| true),
             start: Start::default(),
             timing: Timing::default(),
+            unavailable_logs: UnavailableLogs::default(),
             log_files: None,
             mountinfo: MOUNTINFO.into(),
             descriptors: Descriptors::of_process,
@@ -99,7 +107,12 @@ impl Source {
         &mut self,
         context: &mut std::task::Context<'_>,
     ) -> Poll<Option<Result<Record, SourceError>>> {
-        if let Some(record) = ready!(self.records.poll_recv(context)) {
+        if self.taken.is_empty()
+            && ready!(self.records.poll_recv_many(context, &mut self.taken, TAKEN_AT_ONCE)) > 0
+        {
+            self.taken.reverse();
+        }
+        if let Some(record) = self.taken.pop() {
             return Poll::Ready(Some(Ok(record.into_record())));
         }
         let Some(supervisor) = &mut self.supervisor else { return Poll::Ready(None) };
@@ -111,6 +124,14 @@ impl Source {
             // The source was stopped.
             Ok(None) | Err(_) => None,
         })
+    }
+
+    /// Returns the next line if it was read already. Together with [`next`](Self::next), a program can handle
+    /// several lines at once, such as all lines that arrived while it waited for its destination.
+    ///
+    /// `None` has no meaning: the line of a later call may be read at any time.
+    pub fn try_next(&mut self) -> Option<Record> {
+        self.taken.pop().map(QueuedRecord::into_record)
     }
 
     /// Stops reading, within 4 s. [`next`](Self::next) yields the lines that were read, then `None`. Logs
@@ -190,6 +211,7 @@ pub struct SourceBuilder {
     select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
     start: Start,
     timing: Timing,
+    unavailable_logs: UnavailableLogs,
     log_files: Option<LogFiles>,
     pub(crate) mountinfo: PathBuf,
     pub(crate) descriptors: fn() -> Descriptors,
@@ -226,6 +248,13 @@ impl SourceBuilder {
     /// Sets the timeouts and intervals.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
+        self
+    }
+
+    /// Counts a run whose log cannot be read only if no other source with the same value has counted it. By
+    /// default, the source counts all such runs.
+    pub fn unavailable_logs(mut self, shared: UnavailableLogs) -> Self {
+        self.unavailable_logs = shared;
         self
     }
 
@@ -314,6 +343,7 @@ impl SourceBuilder {
             held_bytes: Arc::default(),
             queue,
             stats: stats.clone(),
+            unavailable_logs: self.unavailable_logs,
             catch_ups: Semaphore::new(CATCH_UPS),
             descriptors: (self.descriptors)(),
             stopping: stopping.clone(),
@@ -333,7 +363,7 @@ impl SourceBuilder {
                 never = log_shortage(context.stats.waiting()) => match never {},
             }
         }));
-        Ok(Source { records, stats, engine_host, start, supervisor, stopping })
+        Ok(Source { records, taken: Vec::new(), stats, engine_host, start, supervisor, stopping })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Receivers, payloads and errors.
 
 mod counter;
+mod datagrams;
 mod delivery;
 #[cfg(feature = "http")]
 mod http;

@@ -227,7 +227,7 @@ impl Following {
             };
             match part {
                 Ok(FilePart::Bytes(bytes)) => {
-                    if !self.take_part(response, &bytes).await? {
+                    if !self.take_part(response, bytes).await? {
                         return Ok(Ending::TooShort);
                     }
                     self.note_place(response);

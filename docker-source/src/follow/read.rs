@@ -21,6 +21,9 @@ use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader, PIECE_LENGTH
 use crate::position::Origin;
 use crate::record::QueueClosed;
 
+/// The maximum number of parts of a response that are taken in a row without a look at the timers and commands.
+const PARTS_AT_ONCE: u32 = 64;
+
 /// The bytes of a log.
 pub(super) enum Input {
     /// The body of a response of the Engine.
@@ -34,6 +37,14 @@ impl Input {
     async fn next(&mut self) -> Option<Result<Bytes, EngineError>> {
         match self {
             Self::Engine(body) => body.next().await,
+            Self::Files(_) => None,
+        }
+    }
+
+    /// Returns the next part of the body if it has arrived already.
+    async fn next_at_once(&mut self) -> Option<Option<Result<Bytes, EngineError>>> {
+        match self {
+            Self::Engine(body) => body.next_at_once().await,
             Self::Files(_) => None,
         }
     }
@@ -61,13 +72,18 @@ pub(super) struct Response {
     scan: Scan,
     /// The time at which the first part arrived.
     began: Option<Instant>,
+    /// The time of the Engine's clock at which the last part arrived.
+    arrived: Timestamp,
     /// The oldest stamp of the decoded lines that are possibly not in the queue yet.
     untaken: Option<Timestamp>,
+    /// The lines of the last piece. The vector is kept, so that it is not allocated for each part.
+    lines: Vec<Line>,
 }
 
 impl Response {
     pub(super) fn new(input: Input, reader: LogReader, scan: Scan) -> Self {
-        Self { input, reader, scan, began: None, untaken: None }
+        let arrived = Timestamp::UNIX_EPOCH;
+        Self { input, reader, scan, began: None, arrived, untaken: None, lines: Vec::new() }
     }
 
     /// Returns the next part of the files.
@@ -172,7 +188,7 @@ impl Following {
         let mut lines = Vec::new();
         loop {
             let part = response.input.next_within(self.context.timing.catch_up).await?.ok()?;
-            response.reader.push(&part, self.context.clock.now());
+            response.reader.push(part, self.context.clock.now());
             loop {
                 match response.reader.decode(&mut lines) {
                     Ok(Decoded::Piece) => {
@@ -199,13 +215,21 @@ impl Following {
         silence: Silence,
     ) -> Result<Ending, QueueClosed> {
         let new_before = self.sink.new_lines();
+        let mut at_once = 0;
         let ending = loop {
             if matches!(response.input, Input::Files(_)) {
                 break self.read_files(response, silence).await?;
             }
-            let part = match silence {
-                Silence::AtMost(time) => response.input.next_within(time).await,
-                Silence::UntilRemoval => {
+            // Parts that have arrived are taken without a look at the timers and commands, but not for ever.
+            let next = match at_once < PARTS_AT_ONCE {
+                true => response.input.next_at_once().await,
+                false => None,
+            };
+            at_once = if next.is_some() { at_once + 1 } else { 0 };
+            let part = match (next, silence) {
+                (Some(part), _) => part,
+                (None, Silence::AtMost(time)) => response.input.next_within(time).await,
+                (None, Silence::UntilRemoval) => {
                     if self.pace.is_busy(Instant::now()) && self.can_poll() {
                         break Ending::Busy;
                     }
@@ -225,7 +249,8 @@ impl Following {
                     if response.scan.is_live() {
                         self.pace.bytes(part.len());
                     }
-                    response.reader.push(&part, self.context.clock.now());
+                    response.arrived = self.context.clock.now();
+                    response.reader.push(part, response.arrived);
                 }
             }
             response.began.get_or_insert_with(Instant::now);
@@ -278,7 +303,9 @@ impl Following {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
                 self.known = Known::Resume;
             }
-            let reading = ReadingState { floor: self.floor, oldest_open: None, origin: self.origin(false) };
+            let (floor, origin) = (self.floor, self.origin(false));
+            let reading =
+                ReadingState { floor, oldest_open: None, origin, arrived: self.context.clock.now() };
             if let Some(container) = self.writer(&line).cloned() {
                 self.sink.take(&container, line, reading).await?;
             }
@@ -291,9 +318,10 @@ impl Following {
     pub(super) async fn take_part(
         &mut self,
         response: &mut Response,
-        part: &Bytes,
+        part: Bytes,
     ) -> Result<bool, QueueClosed> {
-        response.reader.push(part, self.context.clock.now());
+        response.arrived = self.context.clock.now();
+        response.reader.push(part, response.arrived);
         Ok(!matches!(self.take_all(response).await?, Taken::Useless))
     }
 
@@ -306,7 +334,7 @@ impl Following {
 
     /// Decodes all bytes that arrived.
     async fn take_all(&mut self, response: &mut Response) -> Result<Taken, QueueClosed> {
-        let mut lines = Vec::new();
+        let mut lines = std::mem::take(&mut response.lines);
         loop {
             let begun = response.reader.oldest_open();
             match response.reader.decode(&mut lines) {
@@ -321,7 +349,7 @@ impl Following {
                         if self.needs_window(&line, &response.scan) && self.prove().await? {
                             continue;
                         }
-                        let taken = pin!(self.take(line, oldest_open, &mut response.scan));
+                        let taken = pin!(self.take(line, oldest_open, response.arrived, &mut response.scan));
                         response.input.watching(taken).await?;
                     }
                     response.untaken = None;
@@ -329,7 +357,10 @@ impl Following {
                         return Ok(Taken::Useless);
                     }
                 }
-                Ok(Decoded::NeedsMore) => return Ok(Taken::All),
+                Ok(Decoded::NeedsMore) => {
+                    response.lines = lines;
+                    return Ok(Taken::All);
+                }
                 Err(error) => {
                     self.invalid_format(&error, &response.scan);
                     if error.ends_stream() {
@@ -390,6 +421,7 @@ impl Following {
         &mut self,
         line: Line,
         oldest_open: Option<Timestamp>,
+        arrived: Timestamp,
         scan: &mut Scan,
     ) -> Result<(), QueueClosed> {
         let anchor = Anchor::at(&line);
@@ -402,7 +434,7 @@ impl Following {
             if origin == Origin::Stream {
                 self.unproved.get_or_insert_with(|| self.context.stopping.unproved());
             }
-            let reading = ReadingState { floor: self.floor, oldest_open, origin };
+            let reading = ReadingState { floor: self.floor, oldest_open, origin, arrived };
             self.sink.take(&container, line, reading).await?;
         }
         if oldest_open.is_none() {

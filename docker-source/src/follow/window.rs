@@ -282,9 +282,10 @@ impl Scan {
 }
 
 /// Returns the number of records to request if about `expected` records are new. Returns `None` if the whole
-/// log is to be requested.
+/// log is to be requested. Each record that was read before costs the Engine and this process as much as a new
+/// record.
 pub(super) fn first_limit(expected: u32) -> Option<u32> {
-    Some(expected.saturating_add(expected / 2).saturating_add(MARGIN_RECORDS))
+    Some(expected.saturating_add(expected / 4).saturating_add(MARGIN_RECORDS))
         .filter(|limit| *limit < RECORDS_MAX)
 }
 

@@ -89,7 +89,7 @@ pub(crate) fn parse(record: &[u8]) -> Option<Piece> {
 
 /// Parses a record of the form that Docker writes.
 fn parse_usual(record: &[u8]) -> Option<Piece> {
-    let (bytes, rest) = unescape(record.strip_prefix(START)?)?;
+    let (bytes, has_newline, rest) = unescape(record.strip_prefix(START)?)?;
     let rest = rest.strip_prefix(b",\"stream\":\"std")?;
     let (stream, rest) = match rest.strip_prefix(b"out\"") {
         Some(rest) => (LogStream::Stdout, rest),
@@ -106,25 +106,28 @@ fn parse_usual(record: &[u8]) -> Option<Piece> {
         }
     };
     let time = std::str::from_utf8(time.strip_suffix(b"\"}")?).ok()?;
-    Some(Piece { stream, time: Timestamp::from_rfc3339(time).ok()?, bytes })
+    Some(Piece { stream, time: Timestamp::from_rfc3339(time).ok()?, bytes, has_newline })
 }
 
-/// Returns the text of a JSON string without its escapes, and the bytes behind the closing quote. Returns
-/// `None` if the string has no end, or an escape that Docker does not write.
-fn unescape(json: &[u8]) -> Option<(Bytes, &[u8])> {
+/// Returns the text of a JSON string without its escapes and without a newline at its end, whether it has that
+/// newline, and the bytes behind the closing quote. Returns `None` if the string has no end, or an escape that
+/// Docker does not write.
+fn unescape(json: &[u8]) -> Option<(Bytes, bool, &[u8])> {
     let at = memchr2(b'"', b'\\', json)?;
     let (plain, escaped) = json.split_at(at);
-    let mut text = Vec::with_capacity(plain.len() + 1);
-    text.extend_from_slice(plain);
     if let Some(rest) = escaped.strip_prefix(b"\\n\"") {
         // The text of most records has no other escape.
-        text.push(b'\n');
-        return Some((text.into(), rest));
+        return Some((Bytes::copy_from_slice(plain), true, rest));
     }
+    let mut text = plain.to_vec();
     let mut rest = escaped;
     loop {
         rest = match rest {
-            [b'"', rest @ ..] => return Some((text.into_boxed_slice().into(), rest)),
+            [b'"', rest @ ..] => {
+                let has_newline = text.last() == Some(&b'\n');
+                text.truncate(text.len() - usize::from(has_newline));
+                return Some((text.into_boxed_slice().into(), has_newline, rest));
+            }
             [b'\\', b'u', hex @ ..] => {
                 let (digits, rest) = hex.split_at_checked(4)?;
                 let digits = std::str::from_utf8(digits).ok()?;
@@ -153,13 +156,13 @@ fn unescape(json: &[u8]) -> Option<(Bytes, &[u8])> {
 
 /// Parses a record of any form of JSON whose members are texts.
 fn parse_any(record: &[u8]) -> Option<Piece> {
-    let mut members: BTreeMap<String, String> = serde_json::from_slice(record).ok()?;
+    let members: BTreeMap<String, String> = serde_json::from_slice(record).ok()?;
     let stream = match members.get("stream").map(String::as_str) {
         Some("stderr") => LogStream::Stderr,
         _ => LogStream::Stdout,
     };
     let time = Timestamp::from_rfc3339(members.get("time")?).ok()?;
-    Some(Piece { stream, time, bytes: members.remove("log").unwrap_or_default().into() })
+    Some(Piece::copy(stream, time, members.get("log").map_or(&b""[..], String::as_bytes)))
 }
 
 #[cfg(test)]
@@ -182,7 +185,7 @@ mod tests {
             input.extend_from_slice(part);
             loop {
                 match decoder.decode(&mut input) {
-                    Ok(Some(piece)) => texts.push(String::from_utf8(piece.bytes.to_vec()).unwrap()),
+                    Ok(Some(piece)) => texts.push(String::from_utf8(piece.record()).unwrap()),
                     Ok(None) => break,
                     Err(_) => texts.push("!".to_owned()),
                 }
@@ -198,8 +201,8 @@ mod tests {
     #[test]
     fn a_record_has_its_stream_and_time_whatever_else_it_has() {
         let parsed = |record: &str| {
-            let Piece { stream, time, bytes } = parse(record.as_bytes()).unwrap();
-            (stream, time.to_rfc3339().unwrap(), String::from_utf8(bytes.to_vec()).unwrap())
+            let piece = parse(record.as_bytes()).unwrap();
+            (piece.stream, piece.time.to_rfc3339().unwrap(), String::from_utf8(piece.record()).unwrap())
         };
         let time = Timestamp::from_rfc3339(TIME).unwrap().to_rfc3339().unwrap();
         for (members, stream, text) in [

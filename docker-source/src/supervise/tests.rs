@@ -32,6 +32,7 @@ fn supervisor() -> Supervisor {
         held_bytes: Arc::default(),
         queue: RecordQueue::new().0,
         stats: Arc::new(Stats::new(client)),
+        unavailable_logs: crate::UnavailableLogs::default(),
         catch_ups: Semaphore::new(1),
         descriptors: Descriptors::of_process(),
 

@@ -12,11 +12,9 @@ use tokio::net::{ToSocketAddrs, UdpSocket};
 use tokio::task::coop;
 use tokio::time::{self, Instant};
 
+use super::datagrams::Datagrams;
 use super::{ReceiveError, Received, kernel};
 use crate::sys;
-
-/// The size of the read buffer. No datagram is cut, since the buffer is larger than any UDP datagram.
-const READ_BUFFER_BYTES: usize = 65_535;
 
 /// The size, in bytes, of the largest receive buffer that a system can be asked for. The size is an `int`,
 /// and Linux doubles it.
@@ -83,7 +81,7 @@ impl Default for UdpReceiverOptions {
 pub struct UdpReceiver {
     socket: UdpSocket,
     reader: DatagramReader<SocketAddr>,
-    buffer: Vec<u8>,
+    datagrams: Datagrams,
     /// The time at which reading ends, once the receiver is closed.
     read_until: Option<Instant>,
     socket_errors: u64,
@@ -136,7 +134,7 @@ impl UdpReceiver {
         let receiver = Self {
             socket,
             reader: DatagramReader::lenient(options.limits),
-            buffer: Vec::with_capacity(READ_BUFFER_BYTES),
+            datagrams: Datagrams::new(),
             read_until: None,
             socket_errors: 0,
             kernel_drops: AtomicU64::new(0),
@@ -162,16 +160,19 @@ impl UdpReceiver {
             if self.read_until.is_some_and(|end| end <= Instant::now()) {
                 return None;
             }
-            self.buffer.clear();
-            match self.socket.try_recv_buf_from(&mut self.buffer) {
-                Ok((_, from)) => match self.reader.read(Instant::now().into_std(), from, &self.buffer) {
+            if let Some((read_at, from, datagram)) = self.datagrams.take() {
+                match self.reader.read(read_at, from, datagram) {
                     Ok(Some(payload)) => {
                         return Some(Ok(Received { payload: Bytes::copy_from_slice(payload), from }));
                     }
                     // Health checks of load balancers send empty datagrams. The reader counts them.
                     Ok(None) | Err(DatagramError::Empty) => {}
                     Err(error) => return Some(Err(ReceiveError::Datagram { from, error })),
-                },
+                }
+                continue;
+            }
+            match self.datagrams.receive(&self.socket) {
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if self.read_until.is_some() && kernel::is_drained(&SockRef::from(&self.socket)) {
                         self.read_until = Some(Instant::now());
@@ -324,6 +325,24 @@ mod tests {
         assert_eq!(receiver.recv().await, None);
         let stats = receiver.stats().datagrams;
         assert_eq!((stats.datagrams, stats.payloads, stats.errors.empty, stats.errors.total()), (4, 1, 3, 3));
+    }
+
+    /// The burst takes several system calls, and has a datagram of the largest length.
+    #[tokio::test]
+    async fn a_burst_of_several_senders_is_received_in_order() {
+        let (mut receiver, first) = receiver_and_socket().await;
+        let second = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        second.connect(receiver.local_addr().unwrap()).await.unwrap();
+        let message = |number: usize| Bytes::from(vec![b'{'; if number == 20 { 65_507 } else { 2 + number }]);
+        for number in 0..50 {
+            let socket = if number % 3 == 0 { &second } else { &first };
+            socket.send(&message(number)).await.unwrap();
+        }
+        for number in 0..50 {
+            let from = if number % 3 == 0 { &second } else { &first }.local_addr().unwrap();
+            let expected = Received { payload: message(number), from };
+            assert_eq!(receiver.recv().await, Some(Ok(expected)), "{number}");
+        }
     }
 
     #[tokio::test]

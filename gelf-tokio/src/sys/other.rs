@@ -1,9 +1,11 @@
 //! Replaces the system calls of Linux on other systems.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::SockRef;
+use tokio::net::UdpSocket;
 
 /// Returns `None`: the number of bytes that the peer of a TCP socket has not acknowledged is unknown.
 pub(crate) fn unacknowledged_bytes<S>(_socket: &S) -> io::Result<Option<u64>> {
@@ -37,6 +39,22 @@ pub(crate) fn may_be_of_an_earlier_datagram(error: &io::Error) -> bool {
 /// Returns an error: the receive buffer cannot be set beyond the system's limit.
 pub(crate) fn force_receive_buffer<S>(_socket: &S, _bytes: usize) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The maximum number of datagrams that one system call receives.
+pub(crate) const RECEIVE_BATCH: usize = 1;
+
+/// Receives one datagram to the first `size` bytes of `buffers`. Its sender and length are added to `received`.
+pub(crate) fn receive_datagrams(
+    socket: &UdpSocket,
+    buffers: &mut [u8],
+    size: usize,
+    received: &mut Vec<(SocketAddr, usize)>,
+) -> io::Result<()> {
+    let buffer = buffers.get_mut(..size).ok_or(io::ErrorKind::InvalidInput)?;
+    let (len, from) = socket.try_recv_from(buffer)?;
+    received.push((from, len));
+    Ok(())
 }
 
 /// Returns `None`: the number of received datagrams that the system has dropped is unknown.

@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use docker_source::{EngineAddress, LineCounts, LogFiles, Record, Source, Start, Stats, Timing};
+use docker_source::{
+    EngineAddress, LineCounts, LogFiles, Record, Source, Start, Stats, Timing, UnavailableLogs,
+};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
@@ -121,6 +123,7 @@ pub(crate) struct Sources {
     unrouted: Arc<AtomicU64>,
     copies: Arc<AtomicU64>,
     gaps: Gaps,
+    unavailable_logs: UnavailableLogs,
 }
 
 /// The counters of one source.
@@ -274,6 +277,7 @@ async fn connect(
         .address(shared.address.clone())
         .timing(timing)
         .start(start)
+        .unavailable_logs(shared.sources.unavailable_logs.clone())
         .select(move |container| selecting.iter().any(|route| route.takes(container)));
     if let Some(files) = shared.log_files.clone() {
         source = source.log_files(files);
@@ -318,7 +322,13 @@ async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Sha
             () = until(due), if due.is_some() => None,
         };
         match record {
-            Some(Some(record)) => route(&Arc::new(record), routes, shared),
+            Some(Some(record)) => {
+                route(&Arc::new(record), routes, shared);
+                // The lines that have been read already are sent together.
+                for record in std::iter::from_fn(|| source.try_next()) {
+                    route(&Arc::new(record), routes, shared);
+                }
+            }
             Some(None) if stopping => return Ok(()),
             Some(None) => return Err(Failure::refused("reading from the Engine ended early")),
             None => {}
