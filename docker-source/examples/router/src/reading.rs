@@ -42,7 +42,7 @@ impl Reading {
     /// Returns a text of one line if files are required and their folder cannot be read.
     pub(crate) fn open(&self) -> Result<Option<LogFiles>, String> {
         let (Self::Files(mount) | Self::Auto(mount)) = self else { return Ok(None) };
-        let folder = mount.as_deref().unwrap_or(Path::new(FOLDER));
+        let folder = mount.as_deref().unwrap_or_else(|| Path::new(FOLDER));
         match (fs::read_dir(folder), self) {
             (Ok(_), _) => {
                 tracing::info!("json-file logs are read from their files in {}", folder.display());
