@@ -190,7 +190,7 @@ impl Container {
             tty: inspect.config.tty,
             log_driver: inspect.host_config.log_config.r#type,
             log_options: inspect.host_config.log_config.config,
-            log_path: inspect.log_path,
+            log_path: inspect.log_path.unwrap_or_default(),
             published_ports: inspect.network_settings.published_ports(),
         }
     }
