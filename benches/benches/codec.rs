@@ -96,9 +96,11 @@ fn compressing(criterion: &mut Criterion) {
     let plain: usize = payloads.iter().map(Vec::len).sum();
     let mut group = criterion.benchmark_group("compress");
     group.throughput(Throughput::Bytes(plain as u64));
-    for level in 1..=9 {
-        let mut compressor = Compressor::new(Compression::Gzip(CompressionLevel::new(level).unwrap()));
+    let levels = (1..=9).filter_map(CompressionLevel::new);
+    for level in std::iter::once(CompressionLevel::DEFAULT).chain(levels) {
+        let mut compressor = Compressor::new(Compression::Gzip(level));
         let small: usize = payloads.iter().map(|payload| compressor.compress(payload).len()).sum();
+        let level = level.number().map_or_else(|| "default".to_owned(), |number| number.to_string());
         let name = format!("gzip {level}, {:.2} times smaller", plain as f64 / small as f64);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {

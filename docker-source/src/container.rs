@@ -19,8 +19,9 @@ const MAX_COMMAND_BYTES: usize = 8 * 1024;
 /// The metadata come from an inspection. If the container is gone before it can be inspected, the metadata
 /// come from an event or from the list of containers. In this case, [`command`](Self::command),
 /// [`created`](Self::created), [`env`](Self::env), [`log_driver`](Self::log_driver),
-/// [`log_options`](Self::log_options) and [`published_ports`](Self::published_ports) are empty. If the
-/// metadata come from an event, [`image_id`](Self::image_id) is empty, too.
+/// [`log_options`](Self::log_options), [`log_path`](Self::log_path) and
+/// [`published_ports`](Self::published_ports) are empty. If the metadata come from an event,
+/// [`image_id`](Self::image_id) is empty, too.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Container {
     id: Arc<str>,
@@ -37,6 +38,7 @@ pub struct Container {
     tty: Option<bool>,
     log_driver: String,
     log_options: BTreeMap<String, String>,
+    log_path: String,
     published_ports: Vec<u16>,
 }
 
@@ -144,6 +146,12 @@ impl Container {
         &self.log_options
     }
 
+    /// Returns the path of the log file on the Engine's machine; empty if unknown, or if the log driver has no
+    /// such file.
+    pub fn log_path(&self) -> &str {
+        &self.log_path
+    }
+
     /// Returns the TCP ports of the container that the Engine publishes on the host, in increasing order.
     pub fn published_ports(&self) -> &[u16] {
         &self.published_ports
@@ -182,6 +190,7 @@ impl Container {
             tty: inspect.config.tty,
             log_driver: inspect.host_config.log_config.r#type,
             log_options: inspect.host_config.log_config.config,
+            log_path: inspect.log_path,
             published_ports: inspect.network_settings.published_ports(),
         }
     }
@@ -204,6 +213,7 @@ impl Container {
             tty: None,
             log_driver: String::new(),
             log_options: BTreeMap::new(),
+            log_path: String::new(),
             published_ports: Vec::new(),
         }
     }

@@ -8,12 +8,14 @@ use crate::clock::EngineClock;
 use crate::container::Container;
 use crate::descriptors::Descriptors;
 use crate::engine::EngineClient;
+use crate::files::{HeldBytes, LogFiles};
 use crate::own_container::OwnContainer;
 use crate::position::Positions;
 use crate::record::RecordQueue;
 use crate::stats::Stats;
 use crate::stopping::Stopping;
 use crate::timing::Timing;
+use crate::unavailable_logs::UnavailableLogs;
 use crate::warnings::Warnings;
 
 /// The maximum number of logs that are read up to their present end at the same time. For each of these logs,
@@ -37,8 +39,13 @@ pub(crate) struct Context {
     pub(crate) own_container: OwnContainer,
     pub(crate) select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
     pub(crate) timing: Timing,
+    /// The files of the logs, if they are to be read instead of the Engine's responses.
+    pub(crate) log_files: Option<LogFiles>,
+    /// The bytes of the removed files that are still open.
+    pub(crate) held_bytes: Arc<HeldBytes>,
     pub(crate) queue: RecordQueue,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) unavailable_logs: UnavailableLogs,
     pub(crate) catch_ups: Semaphore,
     pub(crate) descriptors: Descriptors,
     pub(crate) stopping: Arc<Stopping>,

@@ -42,19 +42,20 @@
 //! * With Docker, two lines of one stream with the same stamp and the same text count as one line. Docker's
 //!   own stamps are distinct, but the stamps of the `journald` driver have only microseconds.
 
+mod identity;
 mod podman;
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
 use gelf_core::Timestamp;
 
 use crate::clock::later;
 use crate::dialect::Dialect;
-use crate::log::{ALWAYS_KEPT, Line, LogStream};
+use crate::log::{Line, LogStream};
 use crate::position::{Ahead, LinePosition, LogPosition, Origin, Place};
+use identity::Identity;
 use podman::ReadAgain;
 
 /// The time by which a request starts before the newest line. In measurements, the stamps of the two streams
@@ -68,8 +69,8 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(2);
 /// some lines when it rotates its files.
 const REMEMBERED_AT_LEAST: usize = 4096;
 
-/// The maximum number of lines that are remembered of a stream. Each line takes 24 bytes, so a stream takes
-/// at most 1.5 MiB. An Engine sends at most about 180,000 lines a second for all its containers together.
+/// The maximum number of lines that are remembered of a stream. Each line takes 16 bytes, so a stream takes
+/// at most 1 MiB. An Engine sends at most about 180,000 lines a second for all its containers together.
 const REMEMBERED_AT_MOST: usize = 65_536;
 
 /// The novelty of a line.
@@ -195,7 +196,8 @@ impl Cursor {
         self.newest.is_some()
     }
 
-    /// Remembers a line and returns whether it was read before. `now` returns the Engine's clock.
+    /// Remembers a line and returns whether it was read before. `arrived` is the time of the Engine's clock at
+    /// which the line arrived.
     ///
     /// A line is new if it is newer than all other lines of its stream, or if it is not remembered. While the
     /// stream replays, there are two exceptions for lines that are not remembered:
@@ -208,7 +210,7 @@ impl Cursor {
     ///
     /// A line of a [stream](Origin::Stream) with the stamp of a remembered line is a part of that line: the
     /// stream repeats records from the middle of the line on.
-    pub(crate) fn accept(&mut self, line: &Line, origin: Origin, now: impl FnOnce() -> Timestamp) -> Novelty {
+    pub(crate) fn accept(&mut self, line: &Line, origin: Origin, arrived: Timestamp) -> Novelty {
         let stream = match line.stream {
             LogStream::Stdout => &mut self.stdout,
             LogStream::Stderr => &mut self.stderr,
@@ -239,7 +241,7 @@ impl Cursor {
             // read again, and the joiner of this request holds the lines that are still open.
             self.open = None;
             if Some(line.time) > self.newest {
-                self.newest = self.newest.max(Some(line.time.min(now())));
+                self.newest = self.newest.max(Some(line.time.min(arrived)));
             }
         }
         novelty
@@ -260,8 +262,8 @@ impl Cursor {
     /// Returns the newest stamp of the remembered lines that is older than `time`.
     pub(crate) fn newest_before(&self, time: Timestamp) -> Option<Timestamp> {
         let newest = |stream: &StreamCursor| {
-            let before = stream.remembered.partition_point(|known| known.time < time);
-            Some(stream.remembered.get(before.checked_sub(1)?)?.time)
+            let before = stream.remembered.partition_point(|known| known.time() < time);
+            Some(stream.remembered.get(before.checked_sub(1)?)?.time())
         };
         newest(&self.stdout).max(newest(&self.stderr))
     }
@@ -377,23 +379,6 @@ struct StreamCursor {
     forgotten: Option<Timestamp>,
 }
 
-/// The identity of a line within its stream.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-struct Identity {
-    time: Timestamp,
-    /// The hash of the length and of the first 64 KiB, which are never cut off.
-    hash: u64,
-}
-
-impl Identity {
-    fn of(line: &Line) -> Self {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_usize(line.length);
-        hasher.write(line.bytes.get(..ALWAYS_KEPT).unwrap_or(&line.bytes));
-        Self { time: line.time, hash: hasher.finish() }
-    }
-}
-
 /// Returns the beginning of the second that contains `time`.
 fn whole_second(time: Timestamp) -> Timestamp {
     Timestamp::from_unix(time.as_unix().0, 0).unwrap_or(time)
@@ -447,9 +432,9 @@ impl StreamCursor {
         if self.replaying && !is_last && Some(line.time) <= self.forgotten {
             return Novelty::TooOld;
         }
-        let first = self.remembered.partition_point(|known| known.time < line.time);
+        let first = self.remembered.partition_point(|known| known.time() < line.time);
         let mut same_time =
-            self.remembered.range(first..).take_while(|known| known.time == line.time).peekable();
+            self.remembered.range(first..).take_while(|known| known.time() == line.time).peekable();
         let may_share_its_time = same_time.peek().is_none()
             || (origin != Origin::Stream && (!self.replaying || (is_last && Some(line.time) >= since)));
         let identity = Identity::of(line);
@@ -483,38 +468,58 @@ impl StreamCursor {
             self.settled = forgotten.filter(is_behind).or(self.settled);
             return is_newest;
         }
-        // The oldest line is removed before the new line is added. Otherwise, the buffer would double for one
-        // more line.
         if self.remembered.len() == REMEMBERED_AT_MOST {
-            self.forgotten = self.forgotten.max(self.remembered.pop_front().map(|oldest| oldest.time));
+            self.forgotten = self.forgotten.max(self.remembered.pop_front().map(Identity::time));
         }
+        self.make_room();
         if is_newest {
             self.last = Some(line.time);
             self.replaying = false;
             self.remembered.push_back(identity);
         } else {
-            let place = self.remembered.partition_point(|known| known.time <= line.time);
+            let place = self.remembered.partition_point(|known| known.time() <= line.time);
             self.remembered.insert(place, identity);
         }
         self.forget();
         is_newest
     }
 
+    /// Makes room for one more line.
+    fn make_room(&mut self) {
+        let length = self.remembered.len();
+        if length < self.remembered.capacity() {
+            return;
+        }
+        // One line more than the minimum is kept until the oldest line is forgotten.
+        let limit = match length <= REMEMBERED_AT_LEAST {
+            true => REMEMBERED_AT_LEAST + 1,
+            false => REMEMBERED_AT_MOST,
+        };
+        self.remembered.reserve_exact(step(length).min(limit - length));
+    }
+
     fn forget(&mut self) {
         let horizon = self.last.map(|last| last.saturating_sub(REMEMBERED_FOR));
         while self.remembered.len() > REMEMBERED_AT_LEAST {
-            let Some(oldest) = self.remembered.front() else { break };
-            if Some(oldest.time) >= horizon {
+            let Some(oldest) = self.remembered.front().map(|oldest| oldest.time()) else { break };
+            if Some(oldest) >= horizon {
                 break;
             }
-            self.forgotten = self.forgotten.max(Some(oldest.time));
+            self.forgotten = self.forgotten.max(Some(oldest));
             self.remembered.pop_front();
         }
         // Free the memory that a burst of lines has taken.
-        if self.remembered.capacity() / 4 > self.remembered.len().max(REMEMBERED_AT_LEAST) {
-            self.remembered.shrink_to(self.remembered.len() * 2);
+        let length = self.remembered.len().max(REMEMBERED_AT_LEAST);
+        if self.remembered.capacity() > length + 2 * step(length) {
+            self.remembered.shrink_to(length + step(length));
         }
     }
+}
+
+/// Returns the number of lines by which the memory for `length` remembered lines grows. Each container has
+/// such memory, so it does not double.
+fn step(length: usize) -> usize {
+    (length / 4).max(256)
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub(crate) struct ReadingState {
     /// The stamp of the oldest line that is open in this request.
     pub(crate) oldest_open: Option<Timestamp>,
     pub(crate) origin: Origin,
+    /// The time of the Engine's clock at which the end of the line arrived.
+    pub(crate) arrived: Timestamp,
 }
 
 /// Receives the lines of one container from all requests for its log.
@@ -117,9 +119,8 @@ impl DedupSink {
             true => None,
             false => Some(self.context.queue.reserve(line.bytes.len()).await?),
         };
-        let clock = self.context.clock;
         let mut cursor = lock(&self.cursor);
-        match cursor.accept(&line, reading.origin, || clock.now()) {
+        match cursor.accept(&line, reading.origin, reading.arrived) {
             Novelty::Repeated => self.stats.skipped_repeated(),
             Novelty::TooOld => {
                 self.stats.skipped_old();
@@ -133,7 +134,7 @@ impl DedupSink {
                 self.new_lines += 1;
                 match slot {
                     Some(slot) => {
-                        let ReadingState { floor, oldest_open, origin } = reading;
+                        let ReadingState { floor, oldest_open, origin, .. } = reading;
                         let place = cursor.place(&line, oldest_open, floor, origin);
                         slot.put(container.clone(), line, place, &self.stats);
                     }

@@ -10,6 +10,8 @@
 mod begin;
 mod catch_up;
 mod commands;
+mod files;
+mod opening;
 mod pace;
 mod poll;
 mod problems;
@@ -39,6 +41,8 @@ use crate::record::QueueClosed;
 use crate::stats::{ContainerStats, WaitingContainer};
 use crate::stopping::Unproved;
 pub(crate) use commands::{ExitReason, FollowCommands, StartReason};
+use files::FilesUse;
+use opening::Opening;
 use pace::Pace;
 use problems::{Problem, past_damage};
 use read::{Ending, Silence};
@@ -95,6 +99,9 @@ impl Follower {
             waiting: None,
             unproved: self.unproved,
             seen: FollowCommands::default(),
+            files: FilesUse::Wanted,
+            failures: 0,
+            asked_after: (None, 0),
             context: self.context,
             id: self.id,
             commands: self.commands,
@@ -154,6 +161,12 @@ struct Following {
     unproved: Option<Unproved>,
     /// The commands that have been executed.
     seen: FollowCommands,
+    files: FilesUse,
+    /// The number of times in a row that the next line was not in the files.
+    failures: u32,
+    /// The last end of a run and the number of orders to check that were known at the last inspection for the
+    /// files.
+    asked_after: (Option<Timestamp>, u64),
     /// The problems that were logged. Each problem is logged once for each container.
     warned: Vec<Problem>,
     /// The permit for the file descriptor of the stream that follows the log. It is kept for the next stream
@@ -240,26 +253,44 @@ impl Following {
         if self.descriptor.is_none() {
             return Ok(Step::Turn);
         }
-        let is_behind = self.is_behind && self.stuck == 0;
+        // The log of a container that was just started is requested at once: the container and its log can be
+        // removed before the inspection names the files.
+        if self.wants_files() && (self.metadata.is_inspected() || !self.is_first_run) {
+            if let Some(step) = self.decide_to_follow().await {
+                return Ok(step);
+            }
+            if let Some(step) = self.follow_files(&mut None).await? {
+                return Ok(step);
+            }
+        }
+        let is_behind = (self.is_behind || self.files == FilesUse::AfterWindow) && self.stuck == 0;
         if is_behind || (self.known == Known::Resume && self.sink.resumes()) {
             return self.resume().await;
         }
         let (query, scan) = self.opening(tail);
-        let context = self.context.clone();
+        let (context, id) = (self.context.clone(), self.id.clone());
+        let mut opening = Opening::new(&context.client, &id, query);
         // The first inspection and the request run at the same time, since the container and its log can be
         // removed before the inspection is answered. An open log can be read to its end even after the
         // removal.
-        let opened = match self.metadata.is_inspected() {
-            true => context.client.logs(&self.id, query).await,
-            false => {
-                let (opened, inspected) =
-                    tokio::join!(context.client.logs(&self.id, query), self.metadata.inspect());
-                if !self.inspected(inspected) {
-                    return Ok(self.not_selected());
-                }
-                opened
+        if !self.metadata.is_inspected() {
+            let inspected = opening.beside(self.metadata.inspect()).await;
+            if !self.inspected(inspected) {
+                return Ok(self.not_selected());
             }
-        };
+        }
+        let mut opening = Some(opening);
+        if self.wants_files() {
+            if let Some(step) = self.select() {
+                return Ok(step);
+            }
+            self.announce(true);
+            if let Some(step) = self.follow_files(&mut opening).await? {
+                return Ok(step);
+            }
+        }
+        let Some(opening) = opening else { return Ok(Step::Follow { tail: None }) };
+        let opened = opening.answer().await;
         if let Some(step) = self.select() {
             return Ok(step);
         }
@@ -313,7 +344,7 @@ impl Following {
                 let _ = self.read_rest(&mut None).await?;
             }
             return Ok(match ending {
-                Ending::Broken | Ending::Complete | Ending::Invalid => Step::Decide(reader),
+                Ending::Broken | Ending::Complete | Ending::Invalid | Ending::Lost => Step::Decide(reader),
                 Ending::Busy | Ending::Due | Ending::TooShort => {
                     Step::Poll { left: Some(reader), lines_behind }
                 }

@@ -1,7 +1,7 @@
 //! Gives the fuzz targets of this workspace access to the decoders. This module is not part of the public
 //! API.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use gelf_core::Timestamp;
 
 use crate::dialect::Dialect;
@@ -64,16 +64,16 @@ pub struct Decoded {
 /// Decodes a log that arrives in parts.
 pub fn decode_log<'a>(framing: Framing, parts: impl IntoIterator<Item = &'a [u8]>) -> Decoded {
     let mut decoder = log::LogDecoder::new(framing.into(), Dialect::Docker);
-    let mut input = BytesMut::new();
+    let mut input = log::UndecodedBytes::default();
     let mut decoded = Decoded::default();
     for part in parts {
-        input.extend_from_slice(part);
-        if !drain(&mut decoded, || decoder.decode(&mut input)) {
+        input.push(Bytes::copy_from_slice(part));
+        if !drain(&mut decoded, || input.decode(&mut decoder)) {
             return decoded;
         }
         decoded.buffered = decoded.buffered.max(input.len());
     }
-    drain(&mut decoded, || decoder.finish(&mut input));
+    drain(&mut decoded, || input.finish(&mut decoder));
     decoded
 }
 
@@ -84,8 +84,9 @@ fn drain(
 ) -> bool {
     loop {
         match next() {
-            Ok(Some(log::Piece { stream, time, bytes })) => {
-                decoded.items.push(Ok(Piece { stream, time, bytes }));
+            Ok(Some(piece)) => {
+                let bytes = piece.record().into();
+                decoded.items.push(Ok(Piece { stream: piece.stream, time: piece.time, bytes }));
             }
             Ok(None) => return true,
             Err(error) => {
@@ -106,7 +107,7 @@ pub fn join_lines(framing: Framing, max_line: usize, pieces: impl IntoIterator<I
         lines.push(Line { stream, time, bytes, length, ended });
     };
     for Piece { stream, time, bytes } in pieces {
-        joiner.push(log::Piece { stream, time, bytes }, &mut add);
+        joiner.push(log::Piece::copy(stream, time, &bytes), &mut add);
     }
     joiner.finish(&mut add);
     lines

@@ -53,8 +53,8 @@ mod orchestrators;
 mod tag;
 
 use std::borrow::Cow;
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use gelf_core::{FieldName, FieldSet, Level, Message};
@@ -95,9 +95,9 @@ pub struct GelfFormatter {
     format: GelfFormat,
     /// The field sets by the address of the [`Container`] in memory, which is unique as long as the `Weak`
     /// exists. A renamed container has another address.
-    containers: HashMap<usize, Formatted>,
+    containers: BTreeMap<usize, Formatted>,
     /// The position and the number of the last record of each container, by the id of the container.
-    numbers: HashMap<Arc<str>, (Position, u64)>,
+    numbers: BTreeMap<Arc<str>, (Position, u64)>,
     /// The last warning about the labels of each container, by the id of the container. The field sets are
     /// made anew whenever the metadata change. The same warning is then not logged again.
     warnings: HashMap<Arc<str>, String>,
@@ -124,8 +124,8 @@ impl GelfFormatter {
         Self {
             has_instance: format.instance.is_none(),
             format,
-            containers: HashMap::new(),
-            numbers: HashMap::new(),
+            containers: BTreeMap::new(),
+            numbers: BTreeMap::new(),
             warnings: HashMap::new(),
             prune_at: Self::PRUNE_AT,
         }

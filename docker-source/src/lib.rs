@@ -12,6 +12,7 @@ mod dedup;
 mod descriptors;
 mod dialect;
 mod engine;
+mod files;
 mod filter;
 mod follow;
 mod follow_state;
@@ -40,12 +41,14 @@ mod stats;
 mod stopping;
 mod supervise;
 mod timing;
+mod unavailable_logs;
 mod warnings;
 
 pub use container::{Container, ContainerBuilder};
 #[cfg(feature = "tls")]
 pub use engine::EngineCertificates;
 pub use engine::{EngineAddress, EngineError, InvalidEngineAddress};
+pub use files::{LogFileError, LogFiles};
 pub use filter::{ContainerFilter, InvalidFilter, Property, StreamFilter};
 pub use follow_state::FollowState;
 pub use gelf_core;
@@ -60,3 +63,4 @@ pub use source::{Source, SourceBuilder, SourceError};
 pub use start::Start;
 pub use stats::{ContainerStatus, LineCounts, Stats, StatsSnapshot};
 pub use timing::Timing;
+pub use unavailable_logs::UnavailableLogs;

@@ -10,9 +10,11 @@
 //! | module | contents |
 //! |---|---|
 //! | `reader` | [`LogReader`]: one response, from bytes to lines |
+//! | `undecoded` | `UndecodedBytes`: the bytes of a response that are not decoded yet |
 //! | `decoder` | `LogDecoder`: bytes to pieces, with either framing |
 //! | `framing` | [`Framing`]: detection of the framing |
 //! | `frames` | the framing of a container without a terminal |
+//! | `json_file` | the records of the log files of the `json-file` driver |
 //! | `terminal` | the framing of a container with a terminal |
 //! | `stamp` | the timestamp in front of each record |
 //! | `piece` | `Piece`: a record of the Engine |
@@ -25,6 +27,7 @@ mod decoder;
 mod error;
 mod frames;
 mod framing;
+mod json_file;
 mod line;
 mod long_lines;
 mod piece;
@@ -32,9 +35,11 @@ mod reader;
 mod stamp;
 mod stream;
 mod terminal;
+mod undecoded;
 
 pub(crate) use error::LogFormatError;
 pub(crate) use framing::Framing;
+pub(crate) use json_file::parse as parse_json_file_record;
 pub(crate) use line::Line;
 pub(crate) use long_lines::{ALWAYS_KEPT, LongLines};
 pub(crate) use reader::{Decoded, LogReader};
@@ -47,3 +52,5 @@ pub(crate) use line::LineJoiner;
 pub(crate) use piece::PIECE_LENGTH;
 #[cfg(feature = "fuzzing")]
 pub(crate) use piece::Piece;
+#[cfg(feature = "fuzzing")]
+pub(crate) use undecoded::UndecodedBytes;

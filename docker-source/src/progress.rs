@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use gelf_core::Timestamp;
 
-use crate::position::{LogPosition, Position, Positions};
+use crate::log::LogStream;
+use crate::position::{LogPosition, Place, Position, Positions};
 
 /// The account of the lines that a consumer has read and of the lines that it has settled. A line is settled
 /// once it is delivered or given up for good.
@@ -72,11 +73,17 @@ struct Settled {
     proofs: u64,
 }
 
+/// A line that was read, without its container.
 #[derive(Clone, Debug)]
 struct ReadLine {
-    position: Position,
+    stream: LogStream,
+    place: Place,
+    is_gap: bool,
     is_settled: bool,
 }
+
+/// The capacity up to which the memory for the lines of a container is kept when its lines are settled.
+const KEPT_CAPACITY: usize = 64;
 
 impl Progress {
     /// Creates the progress of a source that starts at these positions.
@@ -93,15 +100,14 @@ impl Progress {
 
     /// Adds a line. Lines of one container have to be added in the order in which the source yields them.
     pub fn read(&mut self, position: Position) -> Ticket {
-        let container = position.container.clone();
+        let Position { container, stream, place, is_gap } = position;
         let progress = self.containers.entry(container.clone()).or_default();
-        if !position.is_gap {
+        if !is_gap {
             // Until a line is settled, the position is in front of the first line.
-            let first = || LogPosition::from_time(position.place.since);
-            progress.settled.position.get_or_insert_with(first);
+            progress.settled.position.get_or_insert_with(|| LogPosition::from_time(place.since));
         }
         let number = progress.removed + progress.read.len() as u64;
-        progress.read.push_back(ReadLine { position, is_settled: false });
+        progress.read.push_back(ReadLine { stream, place, is_gap, is_settled: false });
         self.unsettled += 1;
         Ticket { container, number }
     }
@@ -148,7 +154,7 @@ impl Progress {
         let containers = self.containers.iter().filter_map(|(id, progress)| {
             let mut settled = progress.settled.clone();
             for line in &progress.read {
-                settled.advance(&line.position);
+                settled.advance(line);
             }
             Some((id.to_string(), settled.position?))
         });
@@ -158,7 +164,7 @@ impl Progress {
 
 impl Settled {
     /// Moves the position behind a settled line.
-    fn advance(&mut self, to: &Position) {
+    fn advance(&mut self, to: &ReadLine) {
         let Some(position) = self.position.as_mut().filter(|_| !to.is_gap) else { return };
         if to.place.proofs > self.proofs {
             self.proofs = to.place.proofs;
@@ -174,7 +180,12 @@ impl ContainerProgress {
         while self.read.front().is_some_and(|line| line.is_settled) {
             let Some(line) = self.read.pop_front() else { break };
             self.removed += 1;
-            self.settled.advance(&line.position);
+            self.settled.advance(&line);
+        }
+        // The many containers of a host are busy at different times, so they do not keep their memory.
+        let (length, capacity) = (self.read.len(), self.read.capacity());
+        if capacity > KEPT_CAPACITY && length < capacity / 4 {
+            self.read.shrink_to(KEPT_CAPACITY.max(2 * length));
         }
     }
 }
@@ -250,6 +261,16 @@ mod tests {
         assert_eq!(settled(&progress), Some(102));
         progress.retain(|_| false);
         assert!(progress.positions().is_empty());
+    }
+
+    #[test]
+    fn settled_lines_keep_no_memory() {
+        let mut progress = progress();
+        let read = |second| position("a", LogStream::Stdout, second);
+        let tickets: Vec<_> = (0..10_000).map(|second| progress.read(read(second))).collect();
+        tickets.into_iter().for_each(|ticket| progress.settle(ticket));
+        let lines = &progress.containers["a"].read;
+        assert_eq!((lines.len(), lines.capacity()), (0, KEPT_CAPACITY));
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub use builder::RecordBuilder;
 pub(crate) use gap::text as time_text;
 pub use gap::{Gap, GapReason};
 
-/// The maximum number of lines that wait to be yielded. When this number is reached, reading pauses, and
+/// The maximum number of lines in the queue. A source takes up to 64 lines out of the queue before it yields the
+/// first of them. When this number is reached, reading pauses, and
 /// further lines stay in the Engine's log files.
 pub(crate) const QUEUE_RECORDS: usize = 1024;
 /// The maximum number of bytes of all records that are in the queue, or were yielded and are not dropped yet.
@@ -191,8 +192,15 @@ impl RecordQueue {
     /// Cancel safe: the line is counted only when it is put into the slot.
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<QueueSlot<'_>, QueueClosed> {
         let cost = u32::try_from(bytes + RECORD_OVERHEAD).unwrap_or(BUDGET_BYTES).min(BUDGET_BYTES);
-        let slot = self.sender.reserve().await.map_err(|_| QueueClosed)?;
-        let budget = self.budget.clone().acquire_many_owned(cost).await.map_err(|_| QueueClosed)?;
+        // Usually there is room, and no future that waits for room is needed.
+        let slot = match self.sender.try_reserve() {
+            Ok(slot) => slot,
+            Err(_) => self.sender.reserve().await.map_err(|_| QueueClosed)?,
+        };
+        let budget = match self.budget.clone().try_acquire_many_owned(cost) {
+            Ok(budget) => budget,
+            Err(_) => self.budget.clone().acquire_many_owned(cost).await.map_err(|_| QueueClosed)?,
+        };
         Ok(QueueSlot { slot, budget })
     }
 }

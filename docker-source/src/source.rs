@@ -17,6 +17,7 @@ use crate::container::Container;
 use crate::context::{CATCH_UPS, Context};
 use crate::descriptors::{Descriptors, log_shortage};
 use crate::engine::{EngineAddress, EngineClient, EngineError, Limits};
+use crate::files::LogFiles;
 use crate::identity::Identity;
 use crate::outage::Outage;
 use crate::own_container::OwnContainer;
@@ -27,7 +28,12 @@ use crate::stats::Stats;
 use crate::stopping::Stopping;
 use crate::supervise::Supervisor;
 use crate::timing::Timing;
+use crate::unavailable_logs::UnavailableLogs;
 use crate::warnings::Warnings;
+
+/// The maximum number of records that are taken out of the queue at once. These records count as in flight until
+/// they are yielded.
+const TAKEN_AT_ONCE: usize = 64;
 
 /// The file that lists the mounts of this process.
 pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
@@ -59,6 +65,8 @@ pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
 #[derive(Debug)]
 pub struct Source {
     records: mpsc::Receiver<QueuedRecord>,
+    /// Records that were taken out of the queue together, the first record last.
+    taken: Vec<QueuedRecord>,
     stats: Arc<Stats>,
     engine_host: Arc<str>,
     start: Positions,
@@ -75,6 +83,8 @@ impl Source {
             select: Box::new(|_| true),
             start: Start::default(),
             timing: Timing::default(),
+            unavailable_logs: UnavailableLogs::default(),
+            log_files: None,
             mountinfo: MOUNTINFO.into(),
             descriptors: Descriptors::of_process,
         }
@@ -97,7 +107,12 @@ impl Source {
         &mut self,
         context: &mut std::task::Context<'_>,
     ) -> Poll<Option<Result<Record, SourceError>>> {
-        if let Some(record) = ready!(self.records.poll_recv(context)) {
+        if self.taken.is_empty()
+            && ready!(self.records.poll_recv_many(context, &mut self.taken, TAKEN_AT_ONCE)) > 0
+        {
+            self.taken.reverse();
+        }
+        if let Some(record) = self.taken.pop() {
             return Poll::Ready(Some(Ok(record.into_record())));
         }
         let Some(supervisor) = &mut self.supervisor else { return Poll::Ready(None) };
@@ -111,10 +126,18 @@ impl Source {
         })
     }
 
+    /// Returns the next line if it was read already. Together with [`next`](Self::next), a program can handle
+    /// several lines at once, such as all lines that arrived while it waited for its destination.
+    ///
+    /// `None` has no meaning: the line of a later call may be read at any time.
+    pub fn try_next(&mut self) -> Option<Record> {
+        self.taken.pop().map(QueuedRecord::into_record)
+    }
+
     /// Stops reading, within 4 s. [`next`](Self::next) yields the lines that were read, then `None`. Logs
     /// that have had lines lately are first read up to their present end: a stream may have omitted some
-    /// lines, and busy logs are read only at intervals, see [`Timing::latency`]. Logs that are not read up to the
-    /// present by then are counted, see [`LineCounts::unread_logs`](crate::LineCounts::unread_logs).
+    /// lines, and busy logs are read only at intervals, see [`Timing::latency`]. Logs that are not read up to
+    /// the present by then are counted, see [`LineCounts::unread_logs`](crate::LineCounts::unread_logs).
     pub fn stop(&mut self) {
         let has_unproved_logs = self.stopping.request();
         if !has_unproved_logs {
@@ -188,6 +211,8 @@ pub struct SourceBuilder {
     select: Box<dyn Fn(&Container) -> bool + Send + Sync>,
     start: Start,
     timing: Timing,
+    unavailable_logs: UnavailableLogs,
+    log_files: Option<LogFiles>,
     pub(crate) mountinfo: PathBuf,
     pub(crate) descriptors: fn() -> Descriptors,
 }
@@ -223,6 +248,30 @@ impl SourceBuilder {
     /// Sets the timeouts and intervals.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
+        self
+    }
+
+    /// Counts a run whose log cannot be read only if no other source with the same value has counted it. By
+    /// default, the source counts all such runs.
+    pub fn unavailable_logs(mut self, shared: UnavailableLogs) -> Self {
+        self.unavailable_logs = shared;
+        self
+    }
+
+    /// Reads the logs of the `json-file` driver from their files. By default, the source reads all logs
+    /// through the Engine.
+    ///
+    /// Files cost the Engine nothing, and this process much less than responses. A line is read within
+    /// [`Timing::latency`], or sooner if the options of the driver let it keep few bytes. Files that the
+    /// driver removes before they are read stay open, so that no line is lost: up to 128 files of a log, and
+    /// up to 256 MiB of all logs, which take room on the Engine's disk. The events, the metadata and the
+    /// [positions](crate::Position) are the same: a source with files can resume from the positions of a
+    /// source without files, and the other way round.
+    ///
+    /// The source reads a log through the Engine if its files cannot be opened, if it has another driver, or
+    /// if its next lines are in compressed files. A warning names each log whose files cannot be opened.
+    pub fn log_files(mut self, files: LogFiles) -> Self {
+        self.log_files = Some(files);
         self
     }
 
@@ -290,8 +339,11 @@ impl SourceBuilder {
             own_container,
             select: self.select,
             timing,
+            log_files: self.log_files,
+            held_bytes: Arc::default(),
             queue,
             stats: stats.clone(),
+            unavailable_logs: self.unavailable_logs,
             catch_ups: Semaphore::new(CATCH_UPS),
             descriptors: (self.descriptors)(),
             stopping: stopping.clone(),
@@ -311,7 +363,7 @@ impl SourceBuilder {
                 never = log_shortage(context.stats.waiting()) => match never {},
             }
         }));
-        Ok(Source { records, stats, engine_host, start, supervisor, stopping })
+        Ok(Source { records, taken: Vec::new(), stats, engine_host, start, supervisor, stopping })
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::container::Container;
 use crate::engine::{ContainerId, EngineClient};
 use crate::follow_state::FollowState;
+use crate::unavailable_logs::UnavailableLogs;
 
 /// The counters of one container, or their sum over all containers.
 ///
@@ -65,6 +66,8 @@ pub struct LineCounts {
     ///
     /// In the last two cases, the log is requested again as long as the container exists. If a later request
     /// succeeds, the lines are read.
+    ///
+    /// Sources that share [`UnavailableLogs`] count each run once in all.
     pub unavailable_logs: u64,
     /// Logs that were not read up to the present when the source was [stopped](crate::Source::stop). Their last
     /// lines are unread.
@@ -333,6 +336,8 @@ struct Lines {
     last_yielded: Option<Timestamp>,
     /// The stamp of the first line in flight since no line was in flight.
     busy_since: Option<Timestamp>,
+    /// The number of the last run that is in [`UnavailableLogs`].
+    last_unavailable: Option<u64>,
 }
 
 impl ContainerStats {
@@ -351,7 +356,7 @@ impl ContainerStats {
 
     fn status(&self) -> Option<ContainerStatus> {
         let (container, state) = lock(&self.reading).clone()?;
-        let Lines { counts, last: last_line, last_yielded, busy_since } = *lock(&self.lines);
+        let Lines { counts, last: last_line, last_yielded, busy_since, .. } = *lock(&self.lines);
         let waiting_since = busy_since.max(last_yielded).filter(|_| counts.in_flight > 0);
         Some(ContainerStatus { container, state, counts, last_line, last_yielded, waiting_since })
     }
@@ -372,8 +377,11 @@ impl ContainerStats {
         lock(&self.lines).counts.bad_frames += 1;
     }
 
-    pub(crate) fn unavailable_log(&self) {
-        lock(&self.lines).counts.unavailable_logs += 1;
+    /// Counts a run of the container `id` whose log cannot be read, unless another source has counted it.
+    pub(crate) fn unavailable_log(&self, id: &ContainerId, shared: &UnavailableLogs) {
+        let lines = &mut *lock(&self.lines);
+        let is_new = shared.count(id, &mut lines.last_unavailable);
+        lines.counts.unavailable_logs += u64::from(is_new);
     }
 
     pub(crate) fn gap(&self) {

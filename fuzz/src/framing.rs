@@ -3,6 +3,8 @@
 use bytes::BytesMut;
 use gelf_core::{Delimiter, Framer};
 
+use crate::parts::parts;
+
 const MAX_FRAME_LEN: usize = 32;
 
 /// Checks that a stream has the same frames however it is split into reads, and that a framer keeps at most
@@ -10,17 +12,10 @@ const MAX_FRAME_LEN: usize = 32;
 ///
 /// The first byte selects the delimiter. The next four bytes determine the lengths of the reads, in rotation.
 pub fn framer(data: &[u8]) {
-    let Some((head, stream)) = data.split_first_chunk::<5>() else { return };
-    let delimiter = if head[0] % 2 == 0 { Delimiter::Nul } else { Delimiter::Newline };
-    let lengths = head[1..].iter().map(|length| usize::from(*length) + 1).cycle();
+    let Some(([selected, a, b, c, d], stream)) = data.split_first_chunk() else { return };
+    let delimiter = if selected % 2 == 0 { Delimiter::Nul } else { Delimiter::Newline };
     let whole = read(delimiter, [stream].into_iter());
-    let mut rest = stream;
-    let parts = lengths.map_while(|length| {
-        let (part, tail) = rest.split_at_checked(length.min(rest.len()))?;
-        rest = tail;
-        (!part.is_empty()).then_some(part)
-    });
-    assert_eq!(read(delimiter, parts), whole);
+    assert_eq!(read(delimiter, parts([*a, *b, *c, *d], 1, stream)), whole);
     if delimiter == Delimiter::Nul {
         // Frames that were read can be written again, and the written frames are read as the same frames.
         let mut written = BytesMut::new();

@@ -11,6 +11,7 @@
     reason = "a fuzz target reports a violated property by a panic"
 )]
 
+mod compressing;
 mod container_logs;
 mod engine_events;
 mod framing;
@@ -21,6 +22,7 @@ mod parts;
 mod reassembly;
 mod vectors;
 
+pub use compressing::compressed;
 pub use container_logs::{line_joiner, log_frames, log_terminal};
 pub use engine_events::event_stream;
 pub use framing::framer;

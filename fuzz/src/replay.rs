@@ -61,6 +61,7 @@ macro_rules! replays {
     )*};
 }
 replays!(
+    compressed,
     datagram_decode,
     event_stream,
     framer,

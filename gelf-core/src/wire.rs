@@ -13,6 +13,7 @@ mod decompress;
 mod encoding;
 pub(crate) mod frame;
 mod inflate;
+mod primed;
 mod reassemble;
 
 pub use chunk::{ChunkHeader, Chunker, Datagram, Datagrams, InvalidChunk, MessageId};

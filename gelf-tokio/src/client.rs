@@ -44,8 +44,8 @@ pub use state::ClientState;
 const RETAINED_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// The buffer into which a message is encoded first. The queue then gets a copy of exactly the message's
-    /// length.
+    /// The buffer into which a message is encoded if the queue has no spare buffer. The queue then gets a copy of
+    /// exactly the message's length.
     static ENCODED: Cell<BytesMut> = Cell::default();
 }
 
@@ -345,16 +345,20 @@ impl<R> Client<R> {
         }
     }
 
-    fn encode(&self, message: &Message<'_>) -> Box<[u8]> {
-        // A message that is sent while the thread's local values are dropped gets a buffer of its own.
-        let mut buffer = ENCODED.try_with(Cell::take).unwrap_or_default();
-        buffer.clear();
-        let encoder = match self.stamps {
+    fn encode(&self, message: &Message<'_>) -> BytesMut {
+        let encoder = match self.stamps && message.timestamp().is_none() {
             true => self.encoder.with_default_timestamp(SystemTime::now()),
             false => self.encoder,
         };
+        if let Some(mut payload) = self.queue.spare() {
+            encoder.encode(message, &mut payload);
+            return payload;
+        }
+        // A message that is sent while the thread's local values are dropped gets a buffer of its own.
+        let mut buffer = ENCODED.try_with(Cell::take).unwrap_or_default();
+        buffer.clear();
         encoder.encode(message, &mut buffer);
-        let payload = Box::from(&buffer[..]);
+        let payload = BytesMut::from(&buffer[..]);
         if buffer.capacity() <= RETAINED_BYTES {
             let _ = ENCODED.try_with(|retained| retained.set(buffer));
         }

@@ -79,6 +79,11 @@ fn decode(mode: Mode, payload: &[u8], answer: &mut Answer) {
     }
 }
 
+/// Decodes a payload leniently. Returns `None` if it is not a message.
+pub(crate) fn decoded(payload: &[u8]) -> Option<MessageText> {
+    Decoder::lenient().decode(payload).ok().map(|decoded| text_of(&decoded.message))
+}
+
 /// Converts a message to the types of the vectors.
 pub fn text_of(message: &Message<'_>) -> MessageText {
     MessageText {
@@ -142,7 +147,7 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Answer {
 }
 
 /// Returns how often each deviation was tolerated between two states of a reader's counters.
-pub(crate) fn deviations_since(before: DatagramStats, after: DatagramStats) -> [(DatagramDeviation, u64); 3] {
+fn deviations_since(before: DatagramStats, after: DatagramStats) -> [(DatagramDeviation, u64); 3] {
     [
         (DatagramDeviation::LegacyHeader, after.legacy_headers - before.legacy_headers),
         (DatagramDeviation::SmallWindow, after.small_windows - before.small_windows),
@@ -246,7 +251,7 @@ fn cut(size: u16, payload: &[u8], answer: &mut Answer) {
 }
 
 /// Splits a payload into datagrams. Returns `None` if there would be too many datagrams.
-pub(crate) fn chunks(size: DatagramSize, payload: &[u8]) -> Option<Vec<Vec<u8>>> {
+fn chunks(size: DatagramSize, payload: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut chunker = Chunker::new(size);
     let wires = chunker.split(payload).ok()?.map(|datagram| {
         let mut wire = Vec::new();

@@ -5,8 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use gelf_core::Timestamp;
-
 use crate::difference::{Difference, Weight};
 use crate::observed::{Answered, JsonText, ObservedAnswer, ObservedMessage};
 use crate::text::shortened;
@@ -146,10 +144,7 @@ fn number(what: &str, expected: Option<String>, seen: Option<&JsonText>) -> Opti
 /// the microsecond. An error below a millisecond is a small difference.
 fn timestamp(expected: Option<&str>, seen: Option<&JsonText>) -> Option<Difference> {
     let seen = seen.filter(|seen| !seen.is_null());
-    let nanos = |text: &str| {
-        let (seconds, nanos) = Timestamp::from_decimal(text).ok()?.as_unix();
-        Some(i128::from(seconds) * 1_000_000_000 + i128::from(nanos))
-    };
+    let nanos = |text: &str| scaled(text, 9);
     let apart = match (expected, seen) {
         (None, None) => 0,
         (Some(expected), Some(seen)) => match (nanos(expected), nanos(seen.json())) {
@@ -200,6 +195,9 @@ fn nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
     !is_integer && float(number).is_some() && float(number) == float(seen.json())
 }
 
+/// Maximum exponent of a number. Larger ones count as this one.
+const MAX_POWER: i64 = 1 << 40;
+
 /// Splits a JSON number into its sign, its digits, and the power of ten that multiplies the digits. The
 /// digits have no leading or trailing zeros. Returns `None` for other text.
 pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
@@ -212,7 +210,16 @@ pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
     if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let exponent: i64 = exponent.trim_start_matches('+').parse().ok()?;
+    let (is_small, power) = match exponent.strip_prefix('-') {
+        Some(power) => (true, power),
+        None => (false, exponent.strip_prefix('+').unwrap_or(exponent)),
+    };
+    if power.is_empty() || !power.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Only an exponent beyond 64 bits cannot be read.
+    let power = power.parse().unwrap_or(i64::MAX).min(MAX_POWER);
+    let exponent = if is_small { -power } else { power };
     let digits = format!("{whole}{fraction}");
     let digits = digits.trim_start_matches('0');
     let trimmed = digits.trim_end_matches('0');
@@ -221,6 +228,30 @@ pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
     }
     let power = exponent - fraction.len() as i64 + (digits.len() - trimmed.len()) as i64;
     Some((negative, trimmed.to_owned(), power))
+}
+
+/// Returns a JSON number as an integer, or `None` if it has a fraction.
+pub(crate) fn integer(text: &str) -> Option<i128> {
+    let (_, _, power) = decimal(text)?;
+    if power < 0 { None } else { scaled(text, 0) }
+}
+
+/// Returns a JSON number multiplied by a power of ten, without its fraction. Returns `None` for other text,
+/// and beyond 128 bits.
+pub(crate) fn scaled(text: &str, power: i64) -> Option<i128> {
+    let (negative, digits, exponent) = decimal(text)?;
+    let power = exponent.checked_add(power)?;
+    let whole = match usize::try_from(power) {
+        _ if digits.is_empty() => "0".to_owned(),
+        // More zeros are beyond 128 bits.
+        Ok(zeros) => digits + &"0".repeat(zeros.min(40)),
+        Err(_) => {
+            let len = digits.len().saturating_sub(usize::try_from(power.unsigned_abs()).ok()?);
+            format!("0{}", digits.get(..len).unwrap_or_default())
+        }
+    };
+    let whole: i128 = whole.parse().ok()?;
+    Some(if negative { -whole } else { whole })
 }
 
 #[cfg(test)]
@@ -284,5 +315,11 @@ mod tests {
         }
         assert_ne!(decimal("1"), decimal("-1"));
         assert_eq!(decimal("\"1\""), None);
+        assert_eq!(
+            [integer("30e-1"), integer("-7"), integer("1.5"), integer("1e99")],
+            [Some(3), Some(-7), None, None]
+        );
+        assert_eq!([scaled("-1.5e0", 9), scaled("0.0000000019", 9)], [Some(-1_500_000_000), Some(1)]);
+        assert_eq!(scaled("1e-99999999999999999999", 0), Some(0));
     }
 }

@@ -3,18 +3,14 @@
 mod http;
 mod values;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Instant;
-
-use gelf_core::{
-    DatagramDeviation, DatagramReader, DecodeErrorKind, Decoder, DeviationKind, Framer, Message,
-    wire::{ChunkHeader, Encoding, InvalidChunk},
-};
 
 use serde::Serialize;
 
-use crate::builtin::deviations_since;
-use crate::names;
+use crate::compare;
+use crate::reader::{self, CHUNK_BYTES, Chunk, Encoding, Frame, Frames, encoding, is_chunk};
+use crate::vector::MessageText;
 pub use http::{GRAYLOG_BODY_BYTES, HttpInspection, request, request_fault};
 pub use values::bulk_values;
 
@@ -88,11 +84,12 @@ impl Inspection {
         &mut self,
         (rule, severity): (&'static str, Severity),
         name: String,
+        text: String,
         payload: &[u8],
         offset: usize,
     ) {
         let excerpt = format!("at byte {offset}: {}", excerpt(payload, offset));
-        self.violations.push(Violation { rule, name, severity, text: String::new(), excerpt });
+        self.violations.push(Violation { rule, name, severity, text, excerpt });
     }
 
     fn broken(&mut self, rule: &'static str, name: impl Into<String>, text: impl Into<String>) {
@@ -103,15 +100,13 @@ impl Inspection {
         self.violations.push(Violation::odd(rule, name, text));
     }
 
-    /// Decodes the message leniently.
+    /// Reads the message.
     ///
     /// # Errors
-    /// Returns the name of the decoding error.
-    pub fn message(&self) -> Result<Message<'_>, String> {
+    /// Returns the name of the error.
+    pub(crate) fn message(&self) -> Result<MessageText, String> {
         let payload = self.payload.as_deref().ok_or("no payload")?;
-        let decoded =
-            Decoder::lenient().decode(payload).map_err(|error| names::of_decode_error(error.kind()))?;
-        Ok(decoded.message)
+        reader::message(payload).map(|read| read.message).map_err(|fault| fault.name)
     }
 }
 
@@ -120,7 +115,7 @@ const LOGSTASH_DATAGRAM_BYTES: usize = 8192;
 
 /// First second of the year 10000 in Unix time. A message with this or a later timestamp ends the process of
 /// Seq. The usual cause of such timestamps is milliseconds instead of seconds.
-const YEAR_10000: i64 = 253_402_300_800;
+const YEAR_10000: i128 = 253_402_300_800;
 
 /// Inspects the datagrams of one message, in the order in which they were sent. `size` is the maximum
 /// datagram size that the sender was asked to use, if any.
@@ -134,9 +129,9 @@ pub fn datagrams(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
 /// Inspects the datagrams of a payload, except for its zlib header. The payload need not be a message.
 pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     let mut inspection = Inspection::default();
-    let mut chunks: Vec<(ChunkHeader, usize)> = Vec::new();
-    let mut reader = DatagramReader::<()>::lenient(Default::default());
-    let now = Instant::now();
+    let mut chunks: Vec<Chunk<'_>> = Vec::new();
+    // The payloads of the chunks of each message, by sequence number.
+    let mut pending: BTreeMap<[u8; 8], BTreeMap<u8, &[u8]>> = BTreeMap::new();
     let mut complete = 0;
     for (at, datagram) in sent.iter().enumerate() {
         let len = datagram.len();
@@ -146,34 +141,46 @@ pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
             let text = format!("datagram {at} has {len} bytes; Logstash reads {LOGSTASH_DATAGRAM_BYTES}");
             inspection.odd("R39", "DatagramSize", text);
         }
-        if datagram.starts_with(&ChunkHeader::MAGIC) {
-            match ChunkHeader::parse(datagram) {
-                Ok((header, payload)) => chunks.push((header, payload.len())),
-                Err(error) => {
-                    let rule =
-                        if matches!(error, InvalidChunk::CountTooLarge { .. }) { "R17" } else { "R15" };
-                    inspection.broken(rule, names::of_chunk_error(error), format!("datagram {at}: {error}"));
+        let message = if is_chunk(datagram) {
+            match Chunk::read(datagram) {
+                Ok(chunk) => {
+                    chunks.push(chunk);
+                    let parts = pending.entry(chunk.id).or_default();
+                    parts.entry(chunk.number).or_insert(chunk.payload);
+                    if parts.len() < usize::from(chunk.count) {
+                        continue;
+                    }
+                    pending.remove(&chunk.id).unwrap_or_default().into_values().flatten().copied().collect()
+                }
+                Err(fault) => {
+                    let rule = if fault.name == "ChunkCountTooLarge" { "R17" } else { "R15" };
+                    let text = match datagram.get(10..CHUNK_BYTES) {
+                        Some([number, count]) => {
+                            format!("datagram {at}: chunk {number} of {count}, counted from 0")
+                        }
+                        _ => format!("datagram {at}: {len} bytes, fewer than a header"),
+                    };
+                    inspection.broken(rule, fault.name, text);
+                    continue;
                 }
             }
+        } else {
+            datagram.clone()
+        };
+        if message.is_empty() && !is_chunk(datagram) {
+            inspection.broken("R13", "EmptyDatagram", format!("datagram {at}"));
+            continue;
         }
-        let before = reader.stats();
-        match reader.read(now, (), datagram) {
-            Ok(None) => {}
-            Ok(Some(payload)) => {
+        match reader::payload(&message) {
+            Ok((payload, names)) => {
                 complete += 1;
-                inspection.payload = Some(payload.to_vec());
+                inspection.payload = Some(payload);
+                for name in names {
+                    let rule = if name == "SmallWindow" { "R24" } else { "R13" };
+                    inspection.broken(rule, name, format!("datagram {at}"));
+                }
             }
-            // Chunk headers are checked above, and the counts in them below.
-            Err(gelf_core::DatagramError::Chunk(_)) => {}
-            Err(error) => {
-                inspection.broken("R13", names::of_datagram_error(error), format!("datagram {at}: {error}"));
-            }
-        }
-        for (deviation, count) in deviations_since(before, reader.stats()) {
-            let rule = if deviation == DatagramDeviation::SmallWindow { "R24" } else { "R13" };
-            if count > 0 {
-                inspection.broken(rule, names::of_datagram_deviation(deviation), format!("datagram {at}"));
-            }
+            Err(fault) => inspection.broken("R13", fault.name, format!("datagram {at}")),
         }
     }
     inspect_chunks(&mut inspection, &chunks);
@@ -194,13 +201,12 @@ pub(crate) fn cut(sent: &[Vec<u8>], size: usize) -> Inspection {
     inspection
 }
 
-fn inspect_chunks(inspection: &mut Inspection, chunks: &[(ChunkHeader, usize)]) {
-    let Some((first, _)) = chunks.first() else { return };
-    let count = first.sequence_count();
-    if chunks.iter().any(|(header, _)| header.id() != first.id()) {
+fn inspect_chunks(inspection: &mut Inspection, chunks: &[Chunk<'_>]) {
+    let Some(Chunk { id, count, .. }) = chunks.first().copied() else { return };
+    if chunks.iter().any(|chunk| chunk.id != id) {
         inspection.broken("R16", "ChunkId", "the chunks of one message have several ids");
     }
-    if chunks.iter().any(|(header, _)| header.sequence_count() != count) {
+    if chunks.iter().any(|chunk| chunk.count != count) {
         inspection.broken("R15", "ChunkCountMismatch", "the chunks of one message have several counts");
     }
     if chunks.len() != usize::from(count) {
@@ -209,7 +215,7 @@ fn inspect_chunks(inspection: &mut Inspection, chunks: &[(ChunkHeader, usize)]) 
     }
     if count == 1 {
         inspection.odd("R21", "SingleChunk", "a single chunk instead of a plain datagram");
-    } else if chunks.iter().any(|(_, len)| *len == 0) {
+    } else if chunks.iter().any(|chunk| chunk.payload.is_empty()) {
         inspection.odd(
             "R22",
             "EmptyChunk",
@@ -222,15 +228,15 @@ fn inspect_chunks(inspection: &mut Inspection, chunks: &[(ChunkHeader, usize)]) 
 fn inspect_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
     let joined: Vec<u8> = sent
         .iter()
-        .flat_map(|datagram| match ChunkHeader::parse(datagram) {
-            Ok((_, payload)) => payload,
-            Err(_) => datagram,
+        .flat_map(|datagram| match Chunk::read(datagram) {
+            Ok(chunk) if is_chunk(datagram) => chunk.payload,
+            _ => datagram,
         })
         .take(2)
         .copied()
         .collect();
     match joined[..] {
-        [first @ 0x78, second] if second != 0x9c && Encoding::sniff(&joined) == Encoding::Zlib => {
+        [first @ 0x78, second] if second != 0x9c && encoding(&joined) == Encoding::Zlib => {
             let text = format!("zlib header {first:02x} {second:02x}; Logstash accepts only 78 9c");
             inspection.odd("R40", "CompressionHeader", text);
         }
@@ -238,35 +244,41 @@ fn inspect_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
     }
 }
 
+/// Maximum length of an inspected frame in bytes: 64 MiB.
+const MAX_STREAM_BYTES: usize = 64 << 20;
+
 /// Inspects the bytes of one message on a TCP stream.
 pub fn stream(sent: &[u8]) -> Inspection {
     let mut inspection = Inspection::default();
-    if sent.starts_with(&ChunkHeader::MAGIC) {
+    if is_chunk(sent) {
         inspection.broken("R25", "ChunkedOnStream", "chunks, which exist over UDP only");
         return inspection;
     }
-    let mut framer = Framer::new(64 << 20);
-    let mut buffer = sent.into();
-    let mut frames = 0;
-    while let Some(frame) = framer.next_frame(&mut buffer) {
-        if let Ok(frame) = frame {
-            frames += 1;
-            inspection.payload.get_or_insert_with(|| frame.to_vec());
+    let mut stream = Frames::new(MAX_STREAM_BYTES);
+    let (mut frames, mut empty) = (0, 0);
+    for frame in stream.push(sent) {
+        match frame {
+            Frame::Whole(frame) => {
+                frames += 1;
+                inspection.payload.get_or_insert(frame);
+            }
+            Frame::Empty => empty += 1,
+            Frame::TooLong => {}
         }
     }
-    if let Some(frame) = framer.finish(&mut buffer) {
+    if let Some(frame) = stream.finish() {
         frames += 1;
         inspection.broken("R25", "UnterminatedFrame", "no null byte at the end");
-        inspection.payload.get_or_insert_with(|| frame.to_vec());
+        inspection.payload.get_or_insert(frame);
     }
-    if framer.empty_frames() > 0 {
-        let text = format!("{} empty frames; Graylog closes the connection", framer.empty_frames());
+    if empty > 0 {
+        let text = format!("{empty} empty frames; Graylog closes the connection");
         inspection.broken("R36", "EmptyFrame", text);
     }
     if frames > 1 {
         inspection.broken("R25", "SeveralMessages", format!("{frames} frames for one message"));
     }
-    if inspection.payload.as_deref().is_some_and(|payload| Encoding::sniff(payload) != Encoding::Plain) {
+    if inspection.payload.as_deref().is_some_and(|payload| encoding(payload) != Encoding::Plain) {
         inspection.broken("R25", "CompressedOnStream", "compressed, but frames are never compressed");
         return inspection;
     }
@@ -274,31 +286,40 @@ pub fn stream(sent: &[u8]) -> Inspection {
     inspection
 }
 
-/// Decodes the payload and records its violations.
+/// Reads the payload and records its violations.
 fn inspect_payload(inspection: &mut Inspection) {
     let Some(payload) = inspection.payload.take() else { return };
-    match Decoder::lenient().decode(&payload) {
-        Ok(decoded) => {
-            for deviation in &decoded.deviations {
-                let name = names::of_deviation(deviation.kind);
-                inspection.note_at(rule_of(deviation.kind), name, &payload, deviation.offset);
-            }
-            if let Some(timestamp) = decoded.message.timestamp() {
-                if timestamp.as_unix().0 >= YEAR_10000 {
-                    let text = format!("{timestamp} is beyond the year 9999, probably milliseconds");
-                    inspection.odd("R6", "TimestampTooLarge", text);
-                }
-            }
-        }
-        Err(error) => {
-            let rule = match error.kind() {
-                DecodeErrorKind::Deviation(kind) => rule_of(kind),
-                _ => ("R1", Severity::Broken),
-            };
-            inspection.note_at(rule, names::of_decode_error(error.kind()), &payload, error.offset());
-        }
+    let (faults, message) = match reader::message(&payload) {
+        Ok(read) => (read.faults, Some(read.message)),
+        Err(fault) => (vec![fault], None),
+    };
+    let timestamp = message.and_then(|message| {
+        // A timestamp out of range is kept as a field.
+        let field = message.fields.into_iter().find(|(name, _)| name == "timestamp");
+        message.timestamp.or_else(|| field.map(|(_, value)| value.to_string()))
+    });
+    let far = timestamp.as_deref().and_then(far_future);
+    for reader::Fault { name, at } in faults {
+        let text = far.clone().filter(|_| name == "TimestampRange").unwrap_or_default();
+        inspection.note_at(rule_of(&name), name, text, &payload, at);
+    }
+    let is_noted = |violation: &Violation| violation.name == "TimestampRange";
+    if let Some(text) = far.filter(|_| !inspection.violations.iter().any(is_noted)) {
+        inspection.odd("R6", "TimestampTooLarge", text);
     }
     inspection.payload = Some(payload);
+}
+
+/// Describes a timestamp beyond the year 9999 with the unit that the sender probably used. Returns `None` for
+/// another timestamp.
+fn far_future(timestamp: &str) -> Option<String> {
+    let unit = match compare::scaled(timestamp, 0)? {
+        ..YEAR_10000 => return None,
+        YEAR_10000..100_000_000_000_000 => "milliseconds",
+        100_000_000_000_000..100_000_000_000_000_000 => "microseconds",
+        _ => "nanoseconds",
+    };
+    Some(format!("{timestamp} is beyond the year 9999, probably {unit}"))
 }
 
 /// Returns part of a payload around an offset, as quoted text.
@@ -309,30 +330,29 @@ fn excerpt(payload: &[u8], offset: usize) -> String {
 }
 
 /// Returns the rule that a deviation breaks. Deviations that the specification does not forbid are odd.
-pub(crate) fn rule_of(kind: DeviationKind) -> (&'static str, Severity) {
-    use gelf_core::Member;
-    let broken = |rule| (rule, Severity::Broken);
-    match kind {
-        DeviationKind::UnprefixedField => ("R31", Severity::Odd),
-        DeviationKind::UnsupportedVersion => broken("R2"),
-        DeviationKind::Blank(_) => broken("R35"),
-        DeviationKind::Missing(member) | DeviationKind::WrongType(member) => broken(match member {
-            Member::Version => "R2",
-            Member::Host => "R3",
-            Member::ShortMessage => "R4",
-            Member::FullMessage => "R5",
-            Member::Timestamp => "R34",
-            Member::Level => "R7",
-            _ => "R8",
-        }),
-        DeviationKind::TimestampRange => broken("R6"),
-        DeviationKind::LevelRange => broken("R7"),
-        DeviationKind::NumberRange => broken("R33"),
-        DeviationKind::FieldName => broken("R10"),
-        DeviationKind::ReservedField => ("R11", Severity::Odd),
-        DeviationKind::FieldValue => broken("R9"),
-        DeviationKind::DuplicateKey => broken("R32"),
-        DeviationKind::TrailingNul => broken("R27"),
-        _ => broken("R1"),
-    }
+fn rule_of(name: &str) -> (&'static str, Severity) {
+    let rule = match name.split_once(' ') {
+        Some(("Blank", _)) => "R35",
+        Some((_, "version")) => "R2",
+        Some((_, "host")) => "R3",
+        Some((_, "short_message")) => "R4",
+        Some((_, "full_message")) => "R5",
+        Some((_, "timestamp")) => "R34",
+        Some((_, "level")) => "R7",
+        Some(_) => "R8",
+        None => match name {
+            "UnprefixedField" => return ("R31", Severity::Odd),
+            "ReservedField" => return ("R11", Severity::Odd),
+            "UnsupportedVersion" => "R2",
+            "TimestampRange" => "R6",
+            "LevelRange" => "R7",
+            "NumberRange" => "R33",
+            "FieldName" => "R10",
+            "FieldValue" => "R9",
+            "DuplicateKey" => "R32",
+            "TrailingNul" => "R27",
+            _ => "R1",
+        },
+    };
+    (rule, Severity::Broken)
 }

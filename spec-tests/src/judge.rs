@@ -3,18 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use gelf_core::Decoder;
-
 use serde::Serialize;
 
-use crate::builtin::text_of;
 use crate::compare;
 use crate::difference::{Difference, Weight};
 use crate::inspect::{self, Inspection, Severity, Violation};
 use crate::observed::{JsonText, Observed, ObservedMessage, Sent};
+use crate::reader;
 use crate::subject::{Answer, Description, Reply};
 use crate::text::shortened;
-use crate::vector::{Expected, FieldValue, Input, Mode, SendRequest, Vector};
+use crate::vector::{Expected, FieldValue, Input, MessageText, Mode, SendRequest, Vector};
 
 /// Judgement of a reply to a vector.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -278,10 +276,11 @@ fn compare_with_request(
     inspection: &Inspection,
 ) -> Result<Vec<Difference>, String> {
     let Some(payload) = &expected.payload else { return Ok(Vec::new()) };
-    let wanted = Decoder::lenient().decode(payload).map(|decoded| text_of(&decoded.message));
-    let mut wanted = wanted.map_err(|error| format!("the expected payload is not a message: {error}"))?;
+    let wanted = reader::message(payload).map(|read| read.message);
+    let mut wanted =
+        wanted.map_err(|fault| format!("the expected payload is not a message: {}", fault.name))?;
     let mut found = match inspection.message() {
-        Ok(message) => text_of(&message),
+        Ok(message) => message,
         Err(name) => return Ok(vec![Difference::new("sent", "a message", name)]),
     };
     let asked = &request.message;
@@ -370,7 +369,7 @@ fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Di
             differences.push(Difference::new(what, expected, found));
         }
     };
-    compare("messages", &expected.messages, &answer.messages);
+    compare("messages", &in_order(&expected.messages), &in_order(&answer.messages));
     compare("errors", &expected.errors, &answer.errors);
     compare("deviations", &expected.deviations, &answer.deviations);
     compare("events", &expected.events, &answer.events);
@@ -395,6 +394,13 @@ fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Di
         compare("payload", &readable(payload), &readable(&found.unwrap_or_default()));
     }
     Ok(differences)
+}
+
+/// Sorts the fields of each message, since their order has no meaning.
+fn in_order(messages: &[MessageText]) -> Vec<MessageText> {
+    let mut messages = messages.to_vec();
+    messages.iter_mut().for_each(|message| message.fields.sort_by(|(one, _), (other, _)| one.cmp(other)));
+    messages
 }
 
 fn readable(bytes: &[u8]) -> String {

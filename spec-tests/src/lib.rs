@@ -3,7 +3,8 @@
 //! A [`Vector`] is an input, or a message to send, with the expected results of a strict and of a lenient
 //! implementation. The vectors are JSON files in `vectors/`, documented in its README and usable from any
 //! language. A [`Subject`] is an implementation under test: [`Builtin`] is gelf-core, a [`Process`] is any
-//! program that speaks the protocol of `PROTOCOL.md`. [`run`] runs every vector on a subject and
+//! program that speaks the protocol of `PROTOCOL.md`, and [`Served`] asks a subject of this process over the
+//! same protocol. [`run`] runs every vector on a subject and
 //! [judges](judge) the replies; [`inspect`] checks the bytes of a sender against the rules. [`Live`] is a
 //! running receiver, tested over the network; the HTTP vectors ([`embedded_http`]) are only for such
 //! receivers. The program `gelf-conformance` offers all of this on the command line.
@@ -32,6 +33,7 @@ mod observed;
 mod process;
 mod program;
 mod protocol;
+mod reader;
 mod receivers;
 mod recipe;
 pub mod report;
@@ -60,7 +62,7 @@ pub use receivers::{Delivery, Effect, Receiver, ReceiverRule, Transport, receive
 pub use recipe::{Content, hex};
 pub use rules::{Decision, Rule, decision, decisions, rules, rules_of};
 pub use run::{Outcome, Results, Score, Selection, run, run_parallel};
-pub use serve::serve;
+pub use serve::{Served, serve};
 pub use smoke::{Check, Mistake, check_subject};
 pub use subject::{Answer, Description, Reply, Request, Subject};
 pub use throughput::{Measured, Workload, measure};

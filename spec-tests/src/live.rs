@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::numbers::Numbers;
 use crate::observed::{Answered, JsonText, Observed, ObservedMessage};
+use crate::reader::deflated;
 use crate::receivers::Transport;
 use crate::subject::{Description, Reply, Request, Subject};
 use crate::vector::HttpExchange;
@@ -72,7 +73,9 @@ impl Default for LiveOptions {
 /// A running receiver as a subject.
 ///
 /// After each vector, a sentinel message with a unique `short_message` is sent. The messages observed before
-/// the sentinel belong to the vector.
+/// the sentinel belong to the vector. Over UDP, a compressed sentinel is sent, too, if the receiver has delivered
+/// one at the start: a receiver that inflates in the background delivers it after the messages of the vector,
+/// however long inflation takes.
 #[derive(Debug)]
 pub struct Live {
     options: LiveOptions,
@@ -82,6 +85,8 @@ pub struct Live {
     description: Description,
     senders: BTreeMap<String, UdpSocket>,
     sentinels: String,
+    /// True if the receiver delivers compressed sentinels; `None` if it has not been asked.
+    inflates: Option<bool>,
     numbers: Numbers,
     sent: u64,
     late: usize,
@@ -89,6 +94,17 @@ pub struct Live {
 
 /// Interval at which a missing sentinel is sent again, because the network can lose a datagram.
 const SENTINEL_AGAIN: Duration = Duration::from_secs(1);
+
+/// Maximum time until the first compressed sentinel is observed. After this time, the receiver is taken for one
+/// that does not inflate.
+const INFLATION_WAIT: Duration = Duration::from_secs(3);
+
+/// A message that marks the end of a vector's messages.
+#[derive(Debug)]
+struct Sentinel {
+    short_message: String,
+    is_compressed: bool,
+}
 
 /// Maximum time for the receiver to close a finished connection. By then, a receiver that keeps the
 /// connection open has read all bytes.
@@ -156,6 +172,7 @@ impl Live {
             description,
             senders: BTreeMap::new(),
             sentinels: format!("gelf-conformance sentinel {run:016x}-"),
+            inflates: None,
             numbers: Numbers::new(run, 0),
             sent: 0,
             late: 0,
@@ -181,7 +198,7 @@ impl Live {
             self.observe.as_ref().map_or_else(|| "its output".to_owned(), |observe| format!("'{observe}'"));
         for transport in transports.into_iter().flatten() {
             let deadline = Instant::now() + self.options.ready_timeout;
-            let sentinel = self.next_sentinel();
+            let sentinel = self.next_sentinel(false);
             let mut refused = None;
             'sending: loop {
                 // The receiver possibly does not listen yet.
@@ -221,27 +238,56 @@ impl Live {
                 }
             }
         }
+        if self.options.udp.is_some() && self.inflates.is_none() {
+            self.inflates = Some(self.delivers_compressed_sentinel()?);
+        }
         Ok(())
     }
 
-    fn next_sentinel(&mut self) -> String {
-        self.sent += 1;
-        format!("{}{}", self.sentinels, self.sent)
+    fn delivers_compressed_sentinel(&mut self) -> Result<bool, String> {
+        let sentinel = self.next_sentinel(true);
+        let deadline = Instant::now() + INFLATION_WAIT;
+        while Instant::now() < deadline {
+            self.send_sentinel(Transport::Udp, &sentinel)?;
+            let again = Instant::now() + SENTINEL_AGAIN;
+            while Instant::now() < again {
+                match self.observer.next(again.saturating_duration_since(Instant::now())) {
+                    Some(OutputEvent::Message(message)) if self.is_sentinel(&message, &sentinel) => {
+                        return Ok(true);
+                    }
+                    // The next vector finds out that the output has ended.
+                    Some(OutputEvent::Ended(_)) => return Ok(false),
+                    _ => {}
+                }
+            }
+        }
+        Ok(false)
     }
 
-    fn is_sentinel(&self, message: &ObservedMessage, sentinel: &str) -> bool {
-        short_message(message).as_deref() == Some(sentinel)
+    fn next_sentinel(&mut self, is_compressed: bool) -> Sentinel {
+        self.sent += 1;
+        Sentinel { short_message: format!("{}{}", self.sentinels, self.sent), is_compressed }
+    }
+
+    fn is_sentinel(&self, message: &ObservedMessage, sentinel: &Sentinel) -> bool {
+        short_message(message).as_ref() == Some(&sentinel.short_message)
     }
 
     /// Sends a sentinel. Returns the connection, if the transport has one. The caller keeps the connection
     /// open until the sentinel is observed.
-    fn send_sentinel(&mut self, transport: Transport, sentinel: &str) -> Result<Option<TcpStream>, String> {
+    fn send_sentinel(
+        &mut self,
+        transport: Transport,
+        Sentinel { short_message, is_compressed }: &Sentinel,
+    ) -> Result<Option<TcpStream>, String> {
         let payload = format!(
-            "{{\"version\":\"1.1\",\"host\":\"gelf-conformance\",\"short_message\":\"{sentinel}\",\"level\":7}}"
+            "{{\"version\":\"1.1\",\"host\":\"gelf-conformance\",\"short_message\":\"{short_message}\",\"level\":7}}"
         );
         match transport {
             Transport::Udp => {
-                self.send_datagram("sentinel", payload.as_bytes())?;
+                let payload = payload.into_bytes();
+                let datagram = if *is_compressed { deflated(&payload, true) } else { payload };
+                self.send_datagram("sentinel", &datagram)?;
                 Ok(None)
             }
             Transport::Tcp => {
@@ -327,18 +373,21 @@ impl Live {
         http::exchange(http, exchange, self.options.timeout)
     }
 
-    /// Collects the output up to the sentinel.
+    /// Collects the output up to the last sentinel.
     fn observe_up_to_sentinel(
         &mut self,
         transport: Transport,
         answered: Option<Answered>,
     ) -> Result<Reply, String> {
         sleep(self.options.settle);
-        let sentinel = self.next_sentinel();
+        let mut sentinels = vec![self.next_sentinel(false)];
+        if transport == Transport::Udp && self.inflates == Some(true) {
+            sentinels.push(self.next_sentinel(true));
+        }
         let mut observed = Observed { answered, ..Default::default() };
         let deadline = Instant::now() + self.options.timeout;
-        let mut connection = self.send_sentinel(transport, &sentinel);
-        let mut again = Instant::now() + SENTINEL_AGAIN;
+        let mut connection = Ok(None);
+        let mut again = Instant::now();
         loop {
             let now = Instant::now();
             if now >= deadline {
@@ -348,15 +397,19 @@ impl Live {
                 });
             }
             if now >= again {
-                connection = self.send_sentinel(transport, &sentinel);
+                for sentinel in &sentinels {
+                    connection = self.send_sentinel(transport, sentinel);
+                }
                 again = now + SENTINEL_AGAIN;
             }
             match self.observer.next(again.min(deadline).saturating_duration_since(now)) {
-                Some(OutputEvent::Message(message)) if self.is_sentinel(&message, &sentinel) => {
-                    return Ok(Reply::Observed(observed));
+                // The message can also be a repeated sentinel.
+                Some(OutputEvent::Message(message)) if self.is_any_sentinel(&message) => {
+                    sentinels.retain(|sentinel| !self.is_sentinel(&message, sentinel));
+                    if sentinels.is_empty() {
+                        return Ok(Reply::Observed(observed));
+                    }
                 }
-                // The message is a repeated sentinel.
-                Some(OutputEvent::Message(message)) if self.is_any_sentinel(&message) => {}
                 Some(OutputEvent::Message(message)) if observed.messages.len() < MAX_KEPT => {
                     observed.messages.push(self.without_own_members(message));
                 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::observed::{Observed, ObservedMessage, Sent};
 use crate::recipe::{Content, hex, unhex};
-use crate::subject::{Description, Reply, Request};
+use crate::subject::{Answer, Description, Reply, Request};
 use crate::text::shortened;
 use crate::vector::{Input, Mode};
 
@@ -162,10 +162,10 @@ struct AnswerLine {
     messages: Vec<ObservedMessage>,
     #[serde(default)]
     errors: Vec<ErrorLine>,
-    #[serde(default, rename = "deviations")]
-    _deviations: IgnoredAny,
-    #[serde(default, rename = "events")]
-    _events: IgnoredAny,
+    #[serde(default)]
+    deviations: Names,
+    #[serde(default)]
+    events: Names,
     pending: Option<usize>,
     crashed: Option<String>,
     unsupported: Option<String>,
@@ -179,17 +179,61 @@ struct AnswerLine {
 struct ErrorLine {
     #[serde(default)]
     text: String,
-    #[serde(default, rename = "name")]
-    _name: IgnoredAny,
+    #[serde(default)]
+    name: Names,
 }
 
-/// Parses an answer.
-pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
+/// Names in an answer. Only the names of a subject that uses those of the vectors are read.
+#[derive(Default, Deserialize)]
+#[serde(untagged)]
+enum Names {
+    One(String),
+    Many(Vec<String>),
+    #[default]
+    None,
+    Other(IgnoredAny),
+}
+
+impl Names {
+    fn all(self) -> Vec<String> {
+        match self {
+            Self::One(name) => vec![name],
+            Self::Many(names) => names,
+            Self::None | Self::Other(_) => Vec::new(),
+        }
+    }
+}
+
+fn parse(id: &str, line: &str) -> Result<AnswerLine, String> {
     let answer: AnswerLine = serde_json::from_str(line)
         .map_err(|error| format!("invalid answer to {id}: {error}: {}", shortened(line)))?;
     if answer.id != id {
         return Err(format!("answer to {} instead of {id}", answer.id));
     }
+    Ok(answer)
+}
+
+/// Parses the answer of a subject that uses the names of the vectors.
+pub(crate) fn named(id: &str, line: &str) -> Result<Reply, String> {
+    let answer = parse(id, line)?;
+    if let Some(unsupported) = answer.unsupported {
+        return Ok(Reply::Unsupported(unsupported));
+    }
+    let sent = answer.stream.map(|stream| vec![stream]).or(answer.datagrams).unwrap_or_default();
+    let errors = answer.errors.into_iter().chain(answer.error);
+    Ok(Reply::Named(Answer {
+        messages: answer.messages.iter().map(ObservedMessage::to_text).collect::<Result<_, _>>()?,
+        errors: errors.flat_map(|error| error.name.all()).collect(),
+        deviations: answer.deviations.all(),
+        events: answer.events.all(),
+        pending: answer.pending.unwrap_or_default(),
+        sent: sent.iter().map(|bytes| unhex(bytes)).collect::<Result<_, _>>()?,
+    }))
+}
+
+/// Parses an answer.
+pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
+    let answer = parse(id, line)?;
     if let Some(crashed) = answer.crashed {
         return Ok(Reply::Crashed(crashed));
     }

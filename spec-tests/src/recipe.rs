@@ -2,8 +2,9 @@
 
 use std::ops::Deref;
 
-use gelf_core::{Compression, CompressionLevel, wire::Compressor};
 use serde::{Deserialize, Serialize};
+
+use crate::reader::deflated;
 
 /// Bytes that a file defines by a recipe. `vectors/README.md` has a table of recipes.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -112,8 +113,8 @@ impl Made {
                 let cut = whole.get(*from..*to).map(<[u8]>::to_vec);
                 cut.ok_or_else(|| format!("a cut at byte {to} of {}", whole.len()))
             }
-            Self::Gzip(part) => Ok(compress(Compression::Gzip(LEVEL), &part.bytes()?)),
-            Self::Zlib(part) => Ok(compress(Compression::Zlib(LEVEL), &part.bytes()?)),
+            Self::Gzip(part) => Ok(deflated(&part.bytes()?, true)),
+            Self::Zlib(part) => Ok(deflated(&part.bytes()?, false)),
             Self::Chunk { id, number, count, payload } => {
                 let bytes = unhex(id).ok().filter(|bytes| bytes.len() == 8);
                 let id = bytes.ok_or_else(|| format!("{id:?} is not the hexadecimal id of a chunk"))?;
@@ -121,17 +122,6 @@ impl Made {
             }
         }
     }
-}
-
-/// Compression level of recipes.
-#[allow(clippy::panic, reason = "evaluated at compile time")]
-const LEVEL: CompressionLevel = match CompressionLevel::new(6) {
-    Some(level) => level,
-    None => panic!("levels are from 1 to 9"),
-};
-
-fn compress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
-    Compressor::new(compression).compress(bytes).to_vec()
 }
 
 /// Encodes bytes in lower-case hexadecimal.
@@ -175,7 +165,7 @@ mod tests {
             b"\x1e\x0f\x01\x02\x03\x04\x05\x06\x07\x08\x01\x02x"
         );
         let gzip = bytes(r#"{"gzip":"abc"}"#).unwrap();
-        assert_eq!(gelf_core::wire::Decompressor::default().decompress(&gzip).unwrap(), b"abc");
+        assert_eq!(crate::reader::inflated(&gzip).unwrap(), (b"abc".to_vec(), 0));
         let zlib = bytes(r#"{"zlib":"abc"}"#).unwrap();
         assert_eq!(zlib[..2], [0x78, 0x9c]);
     }

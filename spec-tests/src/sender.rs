@@ -7,6 +7,7 @@
 
 mod event;
 mod gather;
+mod graylog;
 mod http_tally;
 mod judged;
 mod requests;
@@ -18,6 +19,7 @@ use std::time::Instant;
 use crate::receivers::Receiver;
 pub use event::{Event, HttpEvent, HttpEventKind};
 use gather::Gatherer;
+pub use graylog::GraylogConnection;
 pub(crate) use http_tally::HttpTally;
 use judged::Judged;
 use requests::Requests;
@@ -32,6 +34,9 @@ pub struct HttpSetup {
     pub bulk: bool,
     /// Status of the answer to the first delivery of each message. A repeated delivery gets 202.
     pub status: u16,
+    /// True if requests that Graylog refuses are answered as Graylog answers them: 404 to another target than
+    /// `/gelf`, 405 to another method than POST, and 413 to a body above 65,536 bytes after inflation.
+    pub as_graylog: bool,
 }
 
 /// Judges the messages of senders.
@@ -52,7 +57,11 @@ impl<'r> Judge<'r> {
         Self {
             gatherer: Gatherer::default(),
             streams: Streams::default(),
-            requests: Requests::new(http.unwrap_or(HttpSetup { bulk: false, status: 202 })),
+            requests: Requests::new(http.unwrap_or(HttpSetup {
+                bulk: false,
+                status: 202,
+                as_graylog: false,
+            })),
             has_http: http.is_some(),
             tally: Tally::new(receivers),
             max_messages: max_messages.unwrap_or(u64::MAX),
@@ -79,7 +88,7 @@ impl<'r> Judge<'r> {
             Event::Datagram { source, bytes } => self.gatherer.datagram(at, source, bytes),
             Event::Read { connection, source, bytes } => self.streams.read(connection, source, &bytes),
             Event::Closed { connection } => self.streams.close(connection),
-            Event::Opened { .. } | Event::Refused | Event::Dropped(_) => Vec::new(),
+            Event::Opened { .. } | Event::Refused | Event::Ended | Event::Dropped(_) => Vec::new(),
             Event::Http(event) => self.requests.handle(at, event),
         };
         for judged in judged {

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::observed::ObservedMessage;
-use crate::protocol::{Line, StepLine};
+use crate::protocol::{self, Line, StepLine};
 use crate::recipe::{Content, hex, unhex};
-use crate::subject::{Answer, Reply, Request, Subject};
+use crate::subject::{Answer, Description, Reply, Request, Subject};
 use crate::vector::{ChunkRequest, Input, Limits, Mode, SendRequest, Step};
 
 /// Answers requests line by line until the input ends.
@@ -23,6 +23,41 @@ pub fn serve(subject: &mut dyn Subject, input: impl BufRead, mut output: impl Wr
         writeln!(output, "{answer}").and_then(|()| output.flush()).map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+/// A subject in this process that is asked over the subject protocol, as the subjects in other processes are.
+///
+/// If the subject uses the names of the vectors, its answers are read with these names. Only requests with
+/// limits, which the protocol does not have, are passed on as they are.
+#[derive(Clone, Debug, Default)]
+pub struct Served<S>(S);
+
+impl<S: Subject> Served<S> {
+    /// Creates the subject.
+    pub fn new(subject: S) -> Self {
+        Self(subject)
+    }
+}
+
+impl<S: Subject> Subject for Served<S> {
+    fn description(&self) -> &Description {
+        self.0.description()
+    }
+
+    fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
+        if request.limits != Limits::default() {
+            return self.0.ask(request);
+        }
+        let line = match protocol::line(&request, self.0.description())? {
+            Ok(line) => answer(&mut self.0, &line)?,
+            Err(why) => return Ok(Reply::Unsupported(why)),
+        };
+        if self.0.description().can("names") {
+            protocol::named(request.id, &line)
+        } else {
+            protocol::reply(request.id, &line)
+        }
+    }
 }
 
 /// The message of a `send` request.

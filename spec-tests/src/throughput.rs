@@ -6,14 +6,13 @@
 
 use std::time::{Duration, Instant};
 
-use gelf_core::{Compression, DatagramSize, wire::Compressor};
-
-use crate::builtin::chunks;
 use crate::corpus;
 use crate::observed::{Observed, Sent};
 use crate::protocol::ONLY_MODE;
+use crate::reader::{deflated, split};
 use crate::recipe::Content;
 use crate::subject::{Reply, Request, Subject};
+use crate::text::shortened;
 use crate::vector::{Input, Limits, MessageText, SendRequest, Step};
 
 /// Kind of request that is measured.
@@ -78,7 +77,7 @@ const MESSAGES: usize = 512;
 const MESSAGES_IN_REQUEST: usize = 16;
 
 /// Maximum size of a chunk in bytes, as in a sender with small datagrams.
-const CHUNK_BYTES: u16 = 512;
+const CHUNK_BYTES: usize = 512;
 
 /// Duration of the requests before the measurement. Programs with a just-in-time compiler need this warm-up.
 const WARM_UP: Duration = Duration::from_millis(500);
@@ -89,7 +88,7 @@ enum Prepared {
     Send(SendRequest),
 }
 
-/// Makes requests of one kind for some time. Returns `None` if the subject does not support such requests.
+/// Makes requests of one kind for some time. Returns the reason if the subject does not support such requests.
 ///
 /// # Errors
 /// Returns an error if the subject violates the protocol, crashes, does not answer, or delivers a wrong
@@ -98,12 +97,12 @@ pub fn measure(
     subject: &mut dyn Subject,
     workload: Workload,
     time: Duration,
-) -> Result<Option<Measured>, String> {
+) -> Result<Result<Measured, String>, String> {
     let requests = prepare(workload, subject.description().can("datagrams"))?;
-    if ask_for(subject, workload, &requests, WARM_UP.min(time))?.is_none() {
-        return Ok(None);
+    match ask_for(subject, workload, &requests, WARM_UP.min(time))? {
+        Ok(_) => ask_for(subject, workload, &requests, time),
+        Err(why) => Ok(Err(why)),
     }
-    ask_for(subject, workload, &requests, time)
 }
 
 fn ask_for(
@@ -111,7 +110,7 @@ fn ask_for(
     workload: Workload,
     requests: &[(Prepared, u64, u64)],
     time: Duration,
-) -> Result<Option<Measured>, String> {
+) -> Result<Result<Measured, String>, String> {
     let mut measured = Measured { requests: 0, messages: 0, payload_bytes: 0, time: Duration::ZERO };
     let started = Instant::now();
     for (request, messages, payload_bytes) in requests.iter().cycle() {
@@ -124,7 +123,7 @@ fn ask_for(
             subject.ask(Request { id: "bench", input, limits: Limits::default(), mode: ONLY_MODE })?;
         let is_send = workload == Workload::Send;
         let done = match &reply {
-            Reply::Unsupported(_) => return Ok(None),
+            Reply::Unsupported(why) => return Ok(Err(why.clone())),
             Reply::Named(answer) if is_send => u64::from(!answer.sent.is_empty()),
             Reply::Named(answer) => answer.messages.len() as u64,
             Reply::Observed(Observed { sent: Some(Sent::Datagrams(datagrams)), .. }) if is_send => {
@@ -137,7 +136,9 @@ fn ask_for(
             Reply::NoAnswer(time) => return Err(format!("{}: no answer within {time:?}", workload.words())),
         };
         if done != *messages {
-            return Err(format!("{}: {done} of {messages} messages were delivered", workload.words()));
+            let what = if is_send { "sent" } else { "delivered" };
+            let error = error_of(&reply).map(|error| format!(": {}", shortened(error))).unwrap_or_default();
+            return Err(format!("{}: {done} of {messages} messages were {what}{error}", workload.words()));
         }
         measured.requests += 1;
         measured.messages += messages;
@@ -147,7 +148,17 @@ fn ask_for(
             break;
         }
     }
-    Ok(Some(measured))
+    Ok(Ok(measured))
+}
+
+/// Returns the first error in a reply.
+fn error_of(reply: &Reply) -> Option<&String> {
+    match reply {
+        Reply::Named(answer) => answer.errors.first(),
+        Reply::Observed(Observed { sent: Some(Sent::Refused(error)), .. }) => Some(error),
+        Reply::Observed(observed) => observed.errors.first(),
+        _ => None,
+    }
 }
 
 /// Returns the requests, each with its number of messages and its number of payload bytes.
@@ -173,14 +184,8 @@ fn prepare(workload: Workload, takes_datagrams: bool) -> Result<Vec<(Prepared, u
         }
         Workload::Empty => vec![(Prepared::Stream(Vec::new()), 0, 0)],
         Workload::Plain => in_datagrams(&|payload| vec![payload.clone()]),
-        Workload::Gzip => {
-            let gzip = Compression::Gzip(Default::default());
-            in_datagrams(&|payload| vec![Compressor::new(gzip).compress(payload).to_vec()])
-        }
-        Workload::Chunked => {
-            let size = DatagramSize::new(CHUNK_BYTES).ok_or("the chunks are too small")?;
-            in_datagrams(&|payload| chunks(size, payload).unwrap_or_default())
-        }
+        Workload::Gzip => in_datagrams(&|payload| vec![deflated(payload, true)]),
+        Workload::Chunked => in_datagrams(&|payload| split(payload, CHUNK_BYTES).unwrap_or_default()),
         Workload::Stream => in_batches(&|batch| {
             Prepared::Stream(batch.iter().map(|payload| [payload, &b"\0"[..]].concat().into()).collect())
         }),
@@ -198,7 +203,36 @@ fn prepare(workload: Workload, takes_datagrams: bool) -> Result<Vec<(Prepared, u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Builtin;
+    use crate::{Builtin, Description};
+
+    /// A subject that gives the same reply to every request.
+    struct Same(Description, Reply);
+
+    impl Subject for Same {
+        fn description(&self) -> &Description {
+            &self.0
+        }
+
+        fn ask(&mut self, _: Request<'_>) -> Result<Reply, String> {
+            Ok(self.1.clone())
+        }
+    }
+
+    #[test]
+    fn the_reason_of_a_subject_that_handles_no_message_is_returned() {
+        let measured = |reply, workload| {
+            let mut subject = Same(Description::default(), reply);
+            measure(&mut subject, workload, Duration::ZERO).map(|measured| measured.map(|_| ()))
+        };
+        let observed = |sent, errors| Reply::Observed(Observed { sent, errors, ..Default::default() });
+        let unsupported = Reply::Unsupported("no sockets".to_owned());
+        assert_eq!(measured(unsupported, Workload::Plain), Ok(Err("no sockets".to_owned())));
+        let lost = measured(observed(None, vec!["no level".to_owned()]), Workload::Plain);
+        assert_eq!(lost.unwrap_err(), "receive, plain: 0 of 16 messages were delivered: no level");
+        let refused =
+            measured(observed(Some(Sent::Refused("no host".to_owned())), Vec::new()), Workload::Send);
+        assert_eq!(refused.unwrap_err(), "send: 0 of 1 messages were sent: no host");
+    }
 
     #[test]
     fn each_kind_of_request_handles_all_messages() {

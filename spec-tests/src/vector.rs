@@ -415,6 +415,14 @@ const EMBEDDED: [(&str, &str); 11] = files![
     "timestamp.json"
 ];
 
+/// Returns the line of the id of a vector in the embedded file of a topic, counted from 1.
+pub(crate) fn line_of(topic: &str, id: &str) -> Option<usize> {
+    let mut files = EMBEDDED.iter().copied().chain([http::EMBEDDED]);
+    let (_, text) = files.find(|(name, _)| name.strip_suffix(".json") == Some(topic))?;
+    let member = format!("\"id\": \"{id}\"");
+    Some(text.lines().position(|line| line.contains(&member))? + 1)
+}
+
 /// Reads all vector files of a folder, sorted by name, except the HTTP vectors. [`load_http`] reads the HTTP
 /// vectors.
 ///

@@ -7,13 +7,13 @@
     reason = "tests may panic"
 )]
 
-use gelf_spec_tests::{Builtin, Demand, Nothing, Score, Selection, embedded, run};
+use gelf_spec_tests::{Builtin, Demand, Nothing, Score, Selection, Served, embedded, run};
 
 #[test]
 fn gelf_core_passes_every_vector() {
     let topics = embedded().unwrap();
     let count: usize = topics.iter().map(|topic| topic.vectors.len()).sum();
-    let mut subject = Builtin::default();
+    let mut subject = Served::new(Builtin::default());
     let results = run(&topics, &mut subject, None, Selection::default(), &mut |_, _| ()).unwrap();
     let failures: Vec<String> = results
         .unexpected()

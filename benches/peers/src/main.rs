@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use gelf_benches::{Corpus, ShortMessageLength, interleaved_chunks};
+use gelf_benches::{Corpus, Sample, ShortMessageLength, interleaved_chunks};
 use gelf_core::wire::{ChunkHeader, Compressor, Decompressor, Reassembler};
 use gelf_core::{Compression, CompressionLevel, Decoder, Encoder};
 use measure::Table;
@@ -21,8 +21,9 @@ fn main() {
     let rounds = std::env::args().nth(1).and_then(|rounds| rounds.parse().ok()).unwrap_or(25);
     let only = std::env::args().nth(2);
     let corpus = Corpus::new(MESSAGES);
-    let tables: [(&str, fn(&Corpus, usize)); 5] = [
+    let tables: [(&str, fn(&Corpus, usize)); 6] = [
         ("encode", encoding),
+        ("packed", encoding_and_compressing),
         ("free", free_fields),
         ("decode", decoding),
         ("compress", |corpus, rounds| compressing(corpus, rounds.div_ceil(5))),
@@ -43,18 +44,7 @@ fn encoding(corpus: &Corpus, rounds: usize) {
     let mut dst = BytesMut::with_capacity(1 << 20);
     let mut vector = Vec::with_capacity(1 << 20);
 
-    let loggers: Vec<_> = corpus
-        .containers
-        .iter()
-        .map(|(host, fields)| {
-            let mut logger = gelf::Logger::new(Box::new(gelf::NullBackend::new())).unwrap();
-            logger.set_hostname(host.as_str());
-            for (name, value) in fields {
-                logger.set_default_metadata(name.trim_start_matches('_').to_owned(), value.clone());
-            }
-            logger
-        })
-        .collect();
+    let loggers = gelf_loggers(corpus);
     let maps: Vec<gelf_logger::Map<String, gelf_logger::Value>> = corpus
         .containers
         .iter()
@@ -104,13 +94,7 @@ fn encoding(corpus: &Corpus, rounds: usize) {
         })
         .variant("gelf 0.5", || {
             for sample in &corpus.samples {
-                let level =
-                    if sample.level.as_u8() == 3 { gelf::Level::Error } else { gelf::Level::Informational };
-                let mut message = gelf::Message::new_with_level(sample.text.as_str(), level);
-                let (seconds, nanos) = sample.timestamp.as_unix();
-                message.set_timestamp(chrono::DateTime::from_timestamp(seconds, nanos).unwrap());
-                let wire = gelf::WireMessage::new(message, &loggers[sample.container]);
-                black_box(wire.to_gelf().unwrap());
+                black_box(gelf_message(sample, &loggers).to_gelf().unwrap());
             }
         })
         .variant("gelf_logger 0.3", || {
@@ -128,6 +112,58 @@ fn encoding(corpus: &Corpus, rounds: usize) {
                 tracing::dispatcher::with_default(&dispatches[sample.container], || {
                     tracing::info!("{}", sample.text);
                 });
+            }
+        })
+        .run(rounds);
+}
+
+/// Returns a logger of gelf 0.5 for each container.
+fn gelf_loggers(corpus: &Corpus) -> Vec<gelf::Logger> {
+    let logger = |(host, fields): &(String, Vec<(&str, String)>)| {
+        let mut logger = gelf::Logger::new(Box::new(gelf::NullBackend::new())).unwrap();
+        logger.set_hostname(host.as_str());
+        for (name, value) in fields {
+            logger.set_default_metadata(name.trim_start_matches('_').to_owned(), value.clone());
+        }
+        logger
+    };
+    corpus.containers.iter().map(logger).collect()
+}
+
+fn gelf_message<'a>(sample: &'a Sample, loggers: &'a [gelf::Logger]) -> gelf::WireMessage<'a> {
+    let level = if sample.level.as_u8() == 3 { gelf::Level::Error } else { gelf::Level::Informational };
+    let mut message = gelf::Message::new_with_level(sample.text.as_str(), level);
+    let (seconds, nanos) = sample.timestamp.as_unix();
+    message.set_timestamp(chrono::DateTime::from_timestamp(seconds, nanos).unwrap());
+    gelf::WireMessage::new(message, &loggers[sample.container])
+}
+
+/// Compares encoding followed by gzip, each with the default level. gelf 0.5 compresses by libdeflate, which is
+/// written in C.
+fn encoding_and_compressing(corpus: &Corpus, rounds: usize) {
+    let loggers = gelf_loggers(corpus);
+    let mut default = Compressor::new(Compression::default());
+    let mut level_2 = Compressor::new(Compression::Gzip(CompressionLevel::new(2).unwrap()));
+    let (mut dst, mut payload) = (BytesMut::with_capacity(1 << 20), BytesMut::with_capacity(1 << 20));
+    Table::new("encode and compress, twelve constant fields", MESSAGES)
+        .variant("gelf-core, default level", || {
+            for sample in &corpus.samples {
+                dst.clear();
+                Encoder::new().encode(&corpus.message(sample), &mut dst);
+                black_box(default.compress(&dst));
+            }
+        })
+        .variant("gelf-core, level 2", || {
+            for sample in &corpus.samples {
+                payload.clear();
+                Encoder::new().encode(&corpus.message(sample), &mut payload);
+                black_box(level_2.compress(&payload));
+            }
+        })
+        .variant("gelf 0.5, default level", || {
+            for sample in &corpus.samples {
+                let message = gelf_message(sample, &loggers);
+                black_box(gelf::MessageCompression::default().compress(&message).unwrap());
             }
         })
         .run(rounds);
@@ -159,13 +195,16 @@ fn free_fields(corpus: &Corpus, rounds: usize) {
 fn compressing(corpus: &Corpus, rounds: usize) {
     let payloads = corpus.payloads();
     let plain: usize = payloads.iter().map(Vec::len).sum();
-    let compressor = |level| Compressor::new(Compression::Gzip(CompressionLevel::new(level).unwrap()));
-    let names: Vec<(u8, String)> = [2, 1, 3, 4, 6, 9]
+    let compressor = |level| Compressor::new(Compression::Gzip(level));
+    // 0 is not a number of a level, and stands for the default level.
+    let names: Vec<(CompressionLevel, String)> = [2, 0, 1, 3, 4, 6, 9]
         .into_iter()
-        .map(|level| {
+        .map(|number| {
+            let level = CompressionLevel::new(number).unwrap_or_default();
             let mut compressor = compressor(level);
             let small: usize = payloads.iter().map(|payload| compressor.compress(payload).len()).sum();
-            (level, format!("gzip {level}, {:.2} times smaller", plain as f64 / small as f64))
+            let name = level.number().map_or("default".to_owned(), |number| number.to_string());
+            (level, format!("gzip {name}, {:.2} times smaller", plain as f64 / small as f64))
         })
         .collect();
     let mut default = Compressor::new(Compression::default());

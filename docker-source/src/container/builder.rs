@@ -38,6 +38,7 @@ impl ContainerBuilder {
             tty: None,
             log_driver: String::new(),
             log_options: std::collections::BTreeMap::new(),
+            log_path: String::new(),
             published_ports: Vec::new(),
         };
         Self { container }
@@ -117,6 +118,12 @@ impl ContainerBuilder {
     /// Adds an option of the log driver.
     pub fn log_option(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.container.log_options.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets the path of the log file.
+    pub fn log_path(mut self, path: impl Into<String>) -> Self {
+        self.container.log_path = path.into();
         self
     }
 

@@ -27,7 +27,7 @@ pub(super) struct ReadAgain {
 impl ReadAgain {
     /// Begins a request for the lines from `since` on.
     pub(super) fn begin_request(&mut self, since: Option<Timestamp>) {
-        self.first = self.lines.iter().find(|line| Some(line.time) >= since).copied();
+        self.first = self.lines.iter().find(|line| Some(line.time()) >= since).copied();
         // A request also returns older lines of this stream if they follow newer lines of the other stream.
         self.awaited = HashMap::new();
         for line in &self.lines {
@@ -38,7 +38,7 @@ impl ReadAgain {
     /// Returns whether the line was accepted before. The first line of a request may be the end of an
     /// accepted line if the request began within that line. The request returns each accepted line once.
     pub(super) fn returns(&mut self, line: Identity) -> bool {
-        let first = self.first.take().filter(|first| first.time == line.time);
+        let first = self.first.take().filter(|first| first.time() == line.time());
         self.take(first.unwrap_or(line))
     }
 
@@ -65,8 +65,8 @@ impl ReadAgain {
         // The next request starts at this stamp, unless a line is open.
         let since = newest.map(|newest| whole_second(newest.saturating_sub(MARGIN)));
         let mut forgotten: Option<Timestamp> = None;
-        while let Some(oldest) = self.lines.front().filter(|oldest| Some(oldest.time) < since) {
-            forgotten = forgotten.max(Some(oldest.time));
+        while let Some(oldest) = self.lines.front().filter(|oldest| Some(oldest.time()) < since) {
+            forgotten = forgotten.max(Some(oldest.time()));
             self.lines.pop_front();
         }
         // All lines with this stamp count as read.

@@ -80,6 +80,7 @@ pub(super) const INSPECT: Keep = Keep::Members(&[
     ("Path", TEXT),
     ("Args", ARGUMENTS),
     ("Image", WORD),
+    ("LogPath", TEXT),
     (
         "State",
         Keep::Members(&[
@@ -248,6 +249,9 @@ pub(crate) struct Inspect {
     /// The id of the image: `sha256:...`.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) image: String,
+    /// The path of the log file on the Engine's machine. It is empty for drivers without such a file.
+    #[serde(deserialize_with = "null_is_default")]
+    pub(crate) log_path: String,
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) state: State,
     #[serde(deserialize_with = "null_is_default")]

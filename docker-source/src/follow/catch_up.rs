@@ -199,9 +199,17 @@ impl Following {
         &mut self,
         response: &mut Option<Response>,
     ) -> Result<Result<Ending, EngineError>, QueueClosed> {
+        let silence = Silence::AtMost(self.context.timing.catch_up);
+        if let Some(ending) = self.read_from_files(response, silence, &mut None).await? {
+            return Ok(Ok(ending));
+        }
         let tail = past_damage(self.stuck);
         if tail.is_none() && self.can_window() {
-            return self.window(response, 0).await;
+            let read = self.window(response, 0).await?;
+            if matches!(read, Ok(Ending::Complete)) {
+                self.note_window();
+            }
+            return Ok(read);
         }
         if tail.is_some() {
             self.sink.skip_damage();
@@ -213,7 +221,6 @@ impl Following {
             Ok((content_type, body)) => {
                 let scan = Scan::new(Reach::Nothing, None, false);
                 let response = response.insert(self.response(content_type, body, scan));
-                let silence = Silence::AtMost(self.context.timing.catch_up);
                 let ending = self.read(response, silence).await?;
                 if ending == Ending::Complete {
                     self.note_read_up_to(asked, was_stopping);

@@ -20,6 +20,7 @@ pub(super) const ATTEMPTS_AT_DAMAGE: u32 = 3;
 /// A problem of a container's log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Problem {
+    NoFiles,
     SkippedPart,
     SkippedRecord,
     Unavailable,
@@ -35,7 +36,7 @@ impl Following {
     /// Counts the log as unavailable, unless the log was read to its end or was counted before.
     pub(super) fn unavailable(&mut self, reason: impl fmt::Display) {
         if std::mem::take(&mut self.is_unread) {
-            self.sink.stats().unavailable_log();
+            self.count_unavailable();
             self.warn(
                 Problem::Unavailable,
                 format_args!("the log cannot be read; lines may be missing: {reason}"),
@@ -47,11 +48,15 @@ impl Following {
     /// log was read, or if the log was counted before. Only the gap causes a warning.
     pub(super) async fn removed(&mut self) -> Result<(), QueueClosed> {
         if std::mem::take(&mut self.is_unread) {
-            self.sink.stats().unavailable_log();
+            self.count_unavailable();
             let container = self.metadata.container().clone();
             self.sink.announce_removal(&container).await?;
         }
         Ok(())
+    }
+
+    fn count_unavailable(&self) {
+        self.sink.stats().unavailable_log(&self.id, &self.context.unavailable_logs);
     }
 
     /// Notes a temporary refusal. The supervisor handles an Engine that cannot be reached at all.

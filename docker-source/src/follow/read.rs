@@ -1,6 +1,8 @@
 //! Reads one response of the log endpoint, and puts its lines into the queue.
 
-use std::future::pending;
+use std::future::{Future, pending};
+use std::io;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,22 +16,99 @@ use crate::clock::later;
 use crate::dedup::ReadingState;
 use crate::dialect::Dialect;
 use crate::engine::{Body, EngineError};
+use crate::files::{FilePart, FileStream};
 use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader, PIECE_LENGTH};
 use crate::position::Origin;
 use crate::record::QueueClosed;
 
-/// A response of the log endpoint while it is read.
+/// The maximum number of parts of a response that are taken in a row without a look at the timers and commands.
+const PARTS_AT_ONCE: u32 = 64;
+
+/// The bytes of a log.
+pub(super) enum Input {
+    /// The body of a response of the Engine.
+    Engine(Box<Body>),
+    /// The files of the log. [`Following::read_files`] reads them.
+    Files(Box<FileStream>),
+}
+
+impl Input {
+    /// Returns the next part of the body.
+    async fn next(&mut self) -> Option<Result<Bytes, EngineError>> {
+        match self {
+            Self::Engine(body) => body.next().await,
+            Self::Files(_) => None,
+        }
+    }
+
+    /// Returns the next part of the body if it has arrived already.
+    async fn next_at_once(&mut self) -> Option<Option<Result<Bytes, EngineError>>> {
+        match self {
+            Self::Engine(body) => body.next_at_once().await,
+            Self::Files(_) => None,
+        }
+    }
+
+    async fn next_within(&mut self, wait: Duration) -> Option<Result<Bytes, EngineError>> {
+        match self {
+            Self::Engine(body) => body.next_within(wait).await,
+            Self::Files(_) => None,
+        }
+    }
+
+    /// Waits for the future. If the input is files, opens those that the driver creates meanwhile.
+    async fn watching<T>(&mut self, future: Pin<&mut (dyn Future<Output = T> + Send)>) -> T {
+        match self {
+            Self::Engine(_) => future.await,
+            Self::Files(files) => files.watching(future).await,
+        }
+    }
+}
+
+/// A response of the log endpoint while it is read, or the files of the log in its place.
 pub(super) struct Response {
-    body: Body,
+    input: Input,
     reader: LogReader,
     scan: Scan,
     /// The time at which the first part arrived.
     began: Option<Instant>,
+    /// The time of the Engine's clock at which the last part arrived.
+    arrived: Timestamp,
     /// The oldest stamp of the decoded lines that are possibly not in the queue yet.
     untaken: Option<Timestamp>,
+    /// The lines of the last piece. The vector is kept, so that it is not allocated for each part.
+    lines: Vec<Line>,
 }
 
 impl Response {
+    pub(super) fn new(input: Input, reader: LogReader, scan: Scan) -> Self {
+        let arrived = Timestamp::UNIX_EPOCH;
+        Self { input, reader, scan, began: None, arrived, untaken: None, lines: Vec::new() }
+    }
+
+    /// Returns the next part of the files.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no byte is lost.
+    pub(super) async fn next_of_files(&mut self) -> io::Result<FilePart> {
+        match &mut self.input {
+            Input::Engine(_) => Ok(FilePart::Lost),
+            Input::Files(files) => files.next().await,
+        }
+    }
+
+    /// Looks at the files, so that all bytes that have been written by now are read.
+    pub(super) fn look_again(&mut self) {
+        if let Input::Files(files) = &mut self.input {
+            files.look_again();
+        }
+    }
+
+    /// Waits for the future, and opens the files that the driver creates meanwhile.
+    pub(super) async fn watching<T>(&mut self, future: Pin<&mut (dyn Future<Output = T> + Send)>) -> T {
+        self.input.watching(future).await
+    }
+
     /// Returns the stamp of the oldest line that is incomplete or possibly not in the queue yet.
     pub(super) fn oldest_open(&self) -> Option<Timestamp> {
         self.untaken.into_iter().chain(self.reader.oldest_open()).min()
@@ -57,6 +136,8 @@ pub(super) enum Ending {
     Broken,
     Complete,
     Invalid,
+    /// Files of the log were removed or compressed before they were opened.
+    Lost,
     /// The response does not reach back to the place that it has to include.
     TooShort,
     /// The response goes on, and its lines come so fast that requests for the last lines are cheaper.
@@ -94,7 +175,7 @@ impl Following {
         let budget = self.context.queue.long_lines();
         let dialect = self.context.client.dialect();
         let reader = LogReader::new(content_type, self.metadata.container().tty(), dialect, budget);
-        Response { body, reader, scan, began: None, untaken: None }
+        Response::new(Input::Engine(Box::new(body)), reader, scan)
     }
 
     /// Returns the stamp of the first record of a response, or `None` if no record can be read.
@@ -106,8 +187,8 @@ impl Following {
         let mut response = self.response(content_type, body, Scan::new(Reach::Nothing, Some(0), false));
         let mut lines = Vec::new();
         loop {
-            let part = response.body.next_within(self.context.timing.catch_up).await?.ok()?;
-            response.reader.push(&part, self.context.clock.now());
+            let part = response.input.next_within(self.context.timing.catch_up).await?.ok()?;
+            response.reader.push(part, self.context.clock.now());
             loop {
                 match response.reader.decode(&mut lines) {
                     Ok(Decoded::Piece) => {
@@ -134,10 +215,21 @@ impl Following {
         silence: Silence,
     ) -> Result<Ending, QueueClosed> {
         let new_before = self.sink.new_lines();
+        let mut at_once = 0;
         let ending = loop {
-            let part = match silence {
-                Silence::AtMost(time) => response.body.next_within(time).await,
-                Silence::UntilRemoval => {
+            if matches!(response.input, Input::Files(_)) {
+                break self.read_files(response, silence).await?;
+            }
+            // Parts that have arrived are taken without a look at the timers and commands, but not for ever.
+            let next = match at_once < PARTS_AT_ONCE {
+                true => response.input.next_at_once().await,
+                false => None,
+            };
+            at_once = if next.is_some() { at_once + 1 } else { 0 };
+            let part = match (next, silence) {
+                (Some(part), _) => part,
+                (None, Silence::AtMost(time)) => response.input.next_within(time).await,
+                (None, Silence::UntilRemoval) => {
                     if self.pace.is_busy(Instant::now()) && self.can_poll() {
                         break Ending::Busy;
                     }
@@ -157,7 +249,8 @@ impl Following {
                     if response.scan.is_live() {
                         self.pace.bytes(part.len());
                     }
-                    response.reader.push(&part, self.context.clock.now());
+                    response.arrived = self.context.clock.now();
+                    response.reader.push(part, response.arrived);
                 }
             }
             response.began.get_or_insert_with(Instant::now);
@@ -210,7 +303,9 @@ impl Following {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
                 self.known = Known::Resume;
             }
-            let reading = ReadingState { floor: self.floor, oldest_open: None, origin: self.origin(false) };
+            let (floor, origin) = (self.floor, self.origin(false));
+            let reading =
+                ReadingState { floor, oldest_open: None, origin, arrived: self.context.clock.now() };
             if let Some(container) = self.writer(&line).cloned() {
                 self.sink.take(&container, line, reading).await?;
             }
@@ -218,9 +313,28 @@ impl Following {
         Ok(())
     }
 
+    /// Takes the lines of a part of the files. Returns false if the files do not reach back to the place that
+    /// they have to include.
+    pub(super) async fn take_part(
+        &mut self,
+        response: &mut Response,
+        part: Bytes,
+    ) -> Result<bool, QueueClosed> {
+        response.arrived = self.context.clock.now();
+        response.reader.push(part, response.arrived);
+        Ok(!matches!(self.take_all(response).await?, Taken::Useless))
+    }
+
+    /// Ends a file of the log.
+    pub(super) fn end_file(&mut self, response: &mut Response) {
+        if let Err(error) = response.reader.end_file() {
+            self.invalid_format(&error, &response.scan);
+        }
+    }
+
     /// Decodes all bytes that arrived.
     async fn take_all(&mut self, response: &mut Response) -> Result<Taken, QueueClosed> {
-        let mut lines = Vec::new();
+        let mut lines = std::mem::take(&mut response.lines);
         loop {
             let begun = response.reader.oldest_open();
             match response.reader.decode(&mut lines) {
@@ -235,16 +349,20 @@ impl Following {
                         if self.needs_window(&line, &response.scan) && self.prove().await? {
                             continue;
                         }
-                        self.take(line, oldest_open, &mut response.scan).await?;
+                        let taken = pin!(self.take(line, oldest_open, response.arrived, &mut response.scan));
+                        response.input.watching(taken).await?;
                     }
                     response.untaken = None;
                     if response.scan.is_useless() {
                         return Ok(Taken::Useless);
                     }
                 }
-                Ok(Decoded::NeedsMore) => return Ok(Taken::All),
+                Ok(Decoded::NeedsMore) => {
+                    response.lines = lines;
+                    return Ok(Taken::All);
+                }
                 Err(error) => {
-                    self.invalid_format(&error);
+                    self.invalid_format(&error, &response.scan);
                     if error.ends_stream() {
                         return Ok(Taken::Invalid);
                     }
@@ -291,7 +409,7 @@ impl Following {
                     self.take_name();
                 }
                 () = stopping.requested(), if is_unproved => return None,
-                part = response.body.next() => return Some(part),
+                part = response.input.next() => return Some(part),
                 () = silent => return Some(None),
                 () = is_due => return None,
             }
@@ -303,6 +421,7 @@ impl Following {
         &mut self,
         line: Line,
         oldest_open: Option<Timestamp>,
+        arrived: Timestamp,
         scan: &mut Scan,
     ) -> Result<(), QueueClosed> {
         let anchor = Anchor::at(&line);
@@ -315,7 +434,7 @@ impl Following {
             if origin == Origin::Stream {
                 self.unproved.get_or_insert_with(|| self.context.stopping.unproved());
             }
-            let reading = ReadingState { floor: self.floor, oldest_open, origin };
+            let reading = ReadingState { floor: self.floor, oldest_open, origin, arrived };
             self.sink.take(&container, line, reading).await?;
         }
         if oldest_open.is_none() {
@@ -333,8 +452,11 @@ impl Following {
         }
     }
 
-    fn invalid_format(&mut self, error: &LogFormatError) {
+    fn invalid_format(&mut self, error: &LogFormatError, scan: &Scan) {
         self.sink.stats().bad_frame();
+        if *error == LogFormatError::DamagedRecord && scan.is_behind() {
+            self.sink.skip_damage();
+        }
         if error.ends_stream() {
             // The next request resumes the log. A warning follows if several requests in a row return no
             // new line, or if the log is gone.

@@ -17,8 +17,9 @@ use crate::log::{Line, LogStream};
 
 /// The number of records that a window has in addition to the expected records.
 const MARGIN_RECORDS: u32 = 16;
-/// The factor by which the next window is longer if a window does not reach far enough.
-const GROWTH: u32 = 8;
+/// The factor by which the next window is longer if a window does not reach far enough. Most such windows are
+/// only a little too short, and each record beyond the known line is read again.
+const GROWTH: u32 = 3;
 /// The maximum number of records of a window that is read to its end although it does not reach far enough.
 const SHORT_RECORDS: u32 = 2048;
 /// The maximum number of records of a window. If more records are needed, the whole log is requested.
@@ -216,6 +217,20 @@ impl Scan {
         self.is_held = true;
     }
 
+    /// Returns whether a line was left for a later request.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Returns whether the next record is known to be behind the place that the response has to include.
+    pub(super) fn is_behind(&self) -> bool {
+        match self.reach {
+            Reach::Nothing | Reach::End => true,
+            Reach::Line(_) => self.is_reached,
+            Reach::Time(_) | Reach::Whole(_) => self.is_reached && (self.lines == 0 || self.lines_behind > 0),
+        }
+    }
+
     /// Returns the number of lines.
     pub(super) fn lines(&self) -> u32 {
         self.lines
@@ -268,9 +283,10 @@ impl Scan {
 }
 
 /// Returns the number of records to request if about `expected` records are new. Returns `None` if the whole
-/// log is to be requested.
+/// log is to be requested. Each record that was read before costs the Engine and this process as much as a new
+/// record.
 pub(super) fn first_limit(expected: u32) -> Option<u32> {
-    Some(expected.saturating_add(expected / 2).saturating_add(MARGIN_RECORDS))
+    Some(expected.saturating_add(expected / 4).saturating_add(MARGIN_RECORDS))
         .filter(|limit| *limit < RECORDS_MAX)
 }
 

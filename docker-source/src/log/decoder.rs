@@ -1,11 +1,13 @@
 //! Decodes a log response into pieces.
 
-use bytes::BytesMut;
+use bytes::Buf;
 use gelf_core::Timestamp;
+use memchr::memchr;
 
 use super::error::LogFormatError;
 use super::frames;
 use super::framing::Framing;
+use super::json_file::JsonFileDecoder;
 use super::piece::Piece;
 use super::terminal::TerminalDecoder;
 use crate::dialect::Dialect;
@@ -14,6 +16,7 @@ use crate::dialect::Dialect;
 #[derive(Debug)]
 pub(crate) enum LogDecoder {
     Frames,
+    JsonFile(JsonFileDecoder),
     Terminal(TerminalDecoder),
 }
 
@@ -26,12 +29,28 @@ impl LogDecoder {
         }
     }
 
+    /// Creates a decoder for the files of a log.
+    pub(crate) fn of_files() -> Self {
+        Self::JsonFile(JsonFileDecoder::default())
+    }
+
+    /// Notes that the next bytes are those of another file.
+    ///
+    /// # Errors
+    /// Returns [`LogFormatError::DamagedRecord`] if the last file ended within a record.
+    pub(super) fn end_file(&mut self, input: &mut impl Buf) -> Result<(), LogFormatError> {
+        match self {
+            Self::JsonFile(decoder) => decoder.end_file(input),
+            Self::Frames | Self::Terminal(_) => Ok(()),
+        }
+    }
+
     /// Sets the latest time of the stamps that are recognized in the middle of a terminal's text. By default,
     /// stamps with any time are recognized there. At the start of a record, stamps with any time are always
     /// recognized.
     pub(crate) fn set_latest(&mut self, latest: Timestamp) {
         match self {
-            Self::Frames => {}
+            Self::Frames | Self::JsonFile(_) => {}
             Self::Terminal(decoder) => decoder.set_latest(latest),
         }
     }
@@ -47,10 +66,25 @@ impl LogDecoder {
     /// After an error that [ends the stream](LogFormatError::ends_stream), every further call returns the
     /// same error. After another error, the invalid bytes have been removed from `input`, and the next call
     /// goes on behind them.
-    pub(crate) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
+    pub(crate) fn decode(
+        &mut self,
+        input: &mut (impl Buf + AsRef<[u8]>),
+    ) -> Result<Option<Piece>, LogFormatError> {
         match self {
             Self::Frames => frames::decode(input),
+            Self::JsonFile(decoder) => decoder.decode(input),
             Self::Terminal(decoder) => decoder.decode(input),
+        }
+    }
+
+    /// Returns the number of bytes at the start of `part` that have to be appended to `begun` before
+    /// [`decode`](Self::decode) can return another piece: the rest of the record, or all bytes if the end of the
+    /// record is not known. `begun` must be the beginning of a record for which `decode` has asked for more bytes.
+    pub(super) fn missing(&self, begun: &[u8], part: &[u8]) -> usize {
+        match self {
+            Self::Frames => frames::missing(begun).min(part.len()),
+            Self::JsonFile(_) => memchr(b'\n', part).map_or(part.len(), |newline| newline + 1),
+            Self::Terminal(_) => part.len(),
         }
     }
 
@@ -62,9 +96,14 @@ impl LogDecoder {
     /// # Errors
     /// Returns the errors of [`decode`](Self::decode), and [`LogFormatError::Truncated`] if the body ends
     /// within a frame or a stamp.
-    pub(crate) fn finish(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
+    pub(crate) fn finish(
+        &mut self,
+        input: &mut (impl Buf + AsRef<[u8]>),
+    ) -> Result<Option<Piece>, LogFormatError> {
         match self {
             Self::Frames => frames::finish(input),
+            // A record without its newline is not whole yet.
+            Self::JsonFile(_) => Ok(None),
             Self::Terminal(decoder) => decoder.finish(input),
         }
     }

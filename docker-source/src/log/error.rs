@@ -10,12 +10,14 @@ pub(super) const ENGINE_MESSAGE_MAX: usize = 512;
 /// An error in the format of a log response.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum LogFormatError {
+    /// A record of a log file is not JSON, or has no time. The record is skipped, and the file continues.
+    DamagedRecord,
     /// The Engine ended the response with a message, such as `Error grabbing logs: …`.
     Engine(EngineMessage),
     /// A record does not start with an RFC 3339 stamp and a space.
     ///
-    /// The record is skipped; in a terminal's log, the bytes up to the next newline are skipped. This is the
-    /// only error after which the stream continues.
+    /// The record is skipped; in a terminal's log, the bytes up to the next newline are skipped. The stream
+    /// continues.
     MissingTimestamp,
     /// The second to fourth bytes of a frame header are not zero, so the bytes are not a frame.
     Padding,
@@ -30,13 +32,14 @@ pub(crate) enum LogFormatError {
 impl LogFormatError {
     /// Returns whether the rest of the response is unreadable, so that the log must be requested again.
     pub(crate) const fn ends_stream(&self) -> bool {
-        !matches!(self, Self::MissingTimestamp)
+        !matches!(self, Self::DamagedRecord | Self::MissingTimestamp)
     }
 }
 
 impl fmt::Display for LogFormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::DamagedRecord => f.write_str("a record of the log file is damaged"),
             Self::Engine(message) => write!(f, "the Engine ended the log with an error: {message}"),
             Self::MissingTimestamp => f.write_str("a record of the log has no timestamp"),
             Self::Padding => f.write_str("a frame header of the log has padding bytes that are not zero"),

@@ -10,7 +10,7 @@
 //!
 //! Types 0 (stdin) and 1 are read as stdout, and type 2 as stderr. Type 3 is a message of the Engine itself.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Buf;
 
 use super::error::{ENGINE_MESSAGE_MAX, EngineMessage, LogFormatError};
 use super::piece::Piece;
@@ -28,18 +28,19 @@ const HEADER_LENGTH: usize = 8;
 
 /// Takes the next piece from the front of `input`; see
 /// [`LogDecoder::decode`](super::decoder::LogDecoder::decode).
-pub(super) fn decode(input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
-    let stream = match input.first() {
+pub(super) fn decode(input: &mut (impl Buf + AsRef<[u8]>)) -> Result<Option<Piece>, LogFormatError> {
+    let bytes = input.as_ref();
+    let stream = match bytes.first() {
         None => return Ok(None),
         Some(0 | 1) => Some(LogStream::Stdout),
         Some(2) => Some(LogStream::Stderr),
         Some(3) => None,
         Some(kind) => return Err(LogFormatError::UnknownStream { kind: *kind }),
     };
-    if input.iter().skip(1).take(3).any(|byte| *byte != 0) {
+    if bytes.iter().skip(1).take(3).any(|byte| *byte != 0) {
         return Err(LogFormatError::Padding);
     }
-    let Some((&[_, _, _, _, a, b, c, d], rest)) = input.split_first_chunk::<HEADER_LENGTH>() else {
+    let Some((&[_, _, _, _, a, b, c, d], rest)) = bytes.split_first_chunk::<HEADER_LENGTH>() else {
         return Ok(None);
     };
     let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
@@ -58,21 +59,30 @@ pub(super) fn decode(input: &mut BytesMut) -> Result<Option<Piece>, LogFormatErr
         return Ok(None);
     };
     let piece = match split_stamp(frame) {
-        Ok(Some(stamped)) => {
-            let bytes = Bytes::copy_from_slice(stamped.text);
-            Ok(Some(Piece { stream, time: stamped.time, bytes }))
-        }
+        Ok(Some(stamped)) => Ok(Some(Piece::copy(stream, stamped.time, stamped.text))),
         Ok(None) | Err(MissingTimestamp) => Err(LogFormatError::MissingTimestamp),
     };
     input.advance(HEADER_LENGTH + length);
     piece
 }
 
+/// Returns the number of bytes that are known to be missing until the frame at the front of `input` is whole.
+/// `input` must be the beginning of a frame that [`decode`] has found to be incomplete.
+pub(super) fn missing(input: &[u8]) -> usize {
+    let length = match input {
+        &[_, _, _, _, a, b, c, d, ..] => {
+            usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX)
+        }
+        _ => 0,
+    };
+    length.saturating_add(HEADER_LENGTH).saturating_sub(input.len())
+}
+
 /// Takes the next piece at the end of the body; see
 /// [`LogDecoder::finish`](super::decoder::LogDecoder::finish).
-pub(super) fn finish(input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
+pub(super) fn finish(input: &mut (impl Buf + AsRef<[u8]>)) -> Result<Option<Piece>, LogFormatError> {
     match decode(input)? {
-        None if !input.is_empty() => Err(LogFormatError::Truncated),
+        None if input.has_remaining() => Err(LogFormatError::Truncated),
         piece => Ok(piece),
     }
 }
@@ -81,6 +91,7 @@ pub(super) fn finish(input: &mut BytesMut) -> Result<Option<Piece>, LogFormatErr
 mod tests {
     use super::super::stamp::STAMP_MAX;
     use super::*;
+    use bytes::BytesMut;
     use gelf_core::Timestamp;
 
     const STAMP: &str = "2026-11-22T22:44:18.123456789Z";
@@ -102,7 +113,7 @@ mod tests {
 
     fn piece(stream: LogStream, text: &str) -> Piece {
         let time = Timestamp::from_rfc3339(STAMP).unwrap();
-        Piece { stream, time, bytes: Bytes::copy_from_slice(text.as_bytes()) }
+        Piece::copy(stream, time, text.as_bytes())
     }
 
     #[test]
@@ -223,6 +234,6 @@ mod tests {
         // capacity is then the size of this buffer.
         drop(input);
         assert!(piece.bytes.is_unique());
-        assert_eq!(BytesMut::from(piece.bytes).capacity(), 3);
+        assert_eq!(BytesMut::from(piece.bytes).capacity(), 2);
     }
 }

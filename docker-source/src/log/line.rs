@@ -91,10 +91,9 @@ impl LineJoiner {
         if let Some(other) = slot.take_if(|open| dialect == Dialect::Docker && open.time != piece.time) {
             out(other.close(framing, true));
         }
-        let has_newline = piece.bytes.ends_with(b"\n");
         // The pieces of a terminal and of Podman can end anywhere, so a short piece does not end its line.
         let may_be_short = framing == Framing::Terminal || dialect == Dialect::Podman;
-        let is_last = has_newline || (!may_be_short && piece.bytes.len() < PIECE_LENGTH);
+        let is_last = piece.has_newline || (!may_be_short && piece.length() < PIECE_LENGTH);
         match slot.take() {
             Some(mut open) => {
                 open.append(&piece, budget);
@@ -135,21 +134,22 @@ impl LineJoiner {
 
 /// Converts a piece that is a whole line to a line, which shares the piece's bytes.
 fn whole_line(piece: Piece, framing: Framing, max_line: usize) -> Line {
-    let length = length_without_ending(&piece.bytes, framing);
-    let kept = piece.bytes.slice(..length.min(max_line));
-    // Copy a line that is cut: a slice would keep the whole piece in memory.
-    let bytes = if length <= max_line { kept } else { Bytes::copy_from_slice(&kept) };
+    let Piece { stream, time, bytes, has_newline } = piece;
+    let length = bytes.len() - usize::from(has_carriage_return(bytes.last(), framing));
+    let bytes = match length {
+        _ if length == bytes.len() && length <= max_line => bytes,
+        _ if length <= max_line => bytes.slice(..length),
+        // Copy a line that is cut: a slice would keep the whole piece in memory.
+        _ => Bytes::copy_from_slice(&bytes.slice(..max_line)),
+    };
     // A driver omits the newline only of a line that it stores in several pieces.
-    let ended = piece.bytes.ends_with(b"\n");
-    Line { stream: piece.stream, time: piece.time, bytes, length, ended }
+    Line { stream, time, bytes, length, ended: has_newline }
 }
 
-fn length_without_ending(bytes: &[u8], framing: Framing) -> usize {
-    let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    match framing {
-        Framing::Frames => text.len(),
-        Framing::Terminal => text.strip_suffix(b"\r").unwrap_or(text).len(),
-    }
+/// Returns whether the last byte of a line, without the newline, is a part of the line's ending: a terminal
+/// writes `\r\n`.
+fn has_carriage_return(last: Option<&u8>, framing: Framing) -> bool {
+    framing == Framing::Terminal && last == Some(&b'\r')
 }
 
 /// A line whose end has not been seen.
@@ -164,31 +164,27 @@ struct OpenLine {
     kept: GrowingLine,
     /// The number of bytes of the line that have been seen, kept or not.
     length: usize,
-    /// The last two bytes of the line. They are needed because the ending can be split between two pieces, or
-    /// can lie behind the kept bytes.
-    last_two: [u8; 2],
+    /// The last byte of the line without its newline. It is needed because the ending can be split between
+    /// two pieces, or can lie behind the kept bytes.
+    last: Option<u8>,
 }
 
 impl OpenLine {
     const fn new(piece: &Piece, max_line: usize) -> Self {
         let kept = GrowingLine::new(max_line);
         let (stream, begun, time) = (piece.stream, piece.time, piece.time);
-        Self { stream, begun, time, kept, length: 0, last_two: [0; 2] }
+        Self { stream, begun, time, kept, length: 0, last: None }
     }
 
     fn append(&mut self, piece: &Piece, budget: &LongLines) {
         self.time = piece.time;
         self.kept.append(&piece.bytes, budget);
         self.length = self.length.saturating_add(piece.bytes.len());
-        self.last_two = match *piece.bytes {
-            [] => self.last_two,
-            [last] => [self.last_two[1], last],
-            [.., before, last] => [before, last],
-        };
+        self.last = piece.bytes.last().copied().or(self.last);
     }
 
     fn close(self, framing: Framing, ended: bool) -> Line {
-        let ending = self.last_two.len() - length_without_ending(&self.last_two, framing);
+        let ending = usize::from(has_carriage_return(self.last.as_ref(), framing));
         let length = self.length.saturating_sub(ending);
         let bytes = self.kept.into_bytes(length);
         Line { stream: self.stream, time: self.time, bytes, length, ended }
@@ -209,7 +205,7 @@ mod tests {
     }
 
     fn piece(stream: LogStream, nanos: i64, bytes: impl AsRef<[u8]>) -> Piece {
-        Piece { stream, time: at(nanos), bytes: Bytes::copy_from_slice(bytes.as_ref()) }
+        Piece::copy(stream, at(nanos), bytes.as_ref())
     }
 
     fn line(stream: LogStream, nanos: i64, bytes: impl AsRef<[u8]>) -> Line {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use gelf_core::Timestamp;
 
 use super::decoder::LogDecoder;
@@ -10,6 +10,7 @@ use super::error::LogFormatError;
 use super::framing::Framing;
 use super::line::{Line, LineJoiner};
 use super::long_lines::LongLines;
+use super::undecoded::UndecodedBytes;
 use crate::clock;
 use crate::dialect::Dialect;
 
@@ -22,7 +23,7 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 pub(crate) struct LogReader {
     content_type: Option<String>,
     has_terminal: Option<bool>,
-    input: BytesMut,
+    input: UndecodedBytes,
     /// The latest time that a stamp in the middle of a terminal's text can have.
     latest: Timestamp,
     dialect: Dialect,
@@ -55,31 +56,53 @@ impl LogReader {
         dialect: Dialect,
         budget: LongLines,
     ) -> Self {
-        let (input, latest) = (BytesMut::new(), Timestamp::UNIX_EPOCH);
+        let (input, latest) = (UndecodedBytes::default(), Timestamp::UNIX_EPOCH);
         Self { content_type, has_terminal, input, latest, dialect, budget, decoding: None }
     }
 
+    /// Creates a reader of log files instead of a response. `has_terminal` is true if the container has a
+    /// terminal.
+    pub(crate) fn of_files(has_terminal: bool, dialect: Dialect, budget: LongLines) -> Self {
+        let framing = if has_terminal { Framing::Terminal } else { Framing::Frames };
+        let joiner = LineJoiner::new(framing, dialect, budget.clone());
+        let decoding = Decoding { framing, decoder: LogDecoder::of_files(), joiner };
+        Self { decoding: Some(decoding), ..Self::new(None, Some(has_terminal), dialect, budget) }
+    }
+
+    /// Notes that the next part is the start of another log file.
+    ///
+    /// # Errors
+    /// Returns an error if the last file ended within a record.
+    pub(crate) fn end_file(&mut self) -> Result<(), LogFormatError> {
+        match &mut self.decoding {
+            Some(decoding) => self.input.end_file(&mut decoding.decoder),
+            None => Ok(()),
+        }
+    }
+
     /// Appends the next part of the response, which arrived at the time `now` of the Engine's clock.
-    pub(crate) fn push(&mut self, bytes: &[u8], now: Timestamp) {
+    pub(crate) fn push(&mut self, part: Bytes, now: Timestamp) {
         self.latest = clock::later(now, CLOCK_TOLERANCE);
-        self.input.extend_from_slice(bytes);
+        self.input.push(part);
     }
 
     /// Decodes the next piece, and adds the lines that the piece closes to `lines`: at most two lines.
     pub(crate) fn decode(&mut self, lines: &mut Vec<Line>) -> Result<Decoded, LogFormatError> {
         let Decoding { decoder, joiner, .. } = match &mut self.decoding {
             Some(decoding) => decoding,
-            empty => match Framing::detect(self.content_type.as_deref(), self.has_terminal, &self.input)? {
-                Some(framing) => empty.insert(Decoding {
-                    framing,
-                    decoder: LogDecoder::new(framing, self.dialect),
-                    joiner: LineJoiner::new(framing, self.dialect, self.budget.clone()),
-                }),
-                None => return Ok(Decoded::NeedsMore),
-            },
+            empty => {
+                match Framing::detect(self.content_type.as_deref(), self.has_terminal, self.input.bytes())? {
+                    Some(framing) => empty.insert(Decoding {
+                        framing,
+                        decoder: LogDecoder::new(framing, self.dialect),
+                        joiner: LineJoiner::new(framing, self.dialect, self.budget.clone()),
+                    }),
+                    None => return Ok(Decoded::NeedsMore),
+                }
+            }
         };
         decoder.set_latest(self.latest);
-        match decoder.decode(&mut self.input)? {
+        match self.input.decode(decoder)? {
             Some(piece) => {
                 joiner.push(piece, &mut |line| lines.push(line));
                 Ok(Decoded::Piece)
@@ -105,7 +128,7 @@ impl LogReader {
             return;
         };
         let mut input = self.input;
-        while let Ok(Some(piece)) = decoder.finish(&mut input) {
+        while let Ok(Some(piece)) = input.finish(&mut decoder) {
             joiner.push(piece, &mut |line| lines.push(line));
         }
         joiner.finish(&mut |line| lines.push(line));
@@ -134,15 +157,15 @@ mod tests {
     fn the_first_bytes_determine_the_framing_if_nothing_else_does() {
         let mut reader = LogReader::new(None, None, Dialect::Docker, LongLines::unlimited());
         assert_eq!(lines(&mut reader), []);
-        reader.push(b"2026-11-22T22:44:18.123456789Z hello\r\n", now());
+        reader.push(Bytes::from_static(b"2026-11-22T22:44:18.123456789Z hello\r\n"), now());
         assert_eq!(texts(&lines(&mut reader)), [(&b"hello"[..], true)]);
 
         let mut reader = LogReader::new(None, None, Dialect::Docker, LongLines::unlimited());
         for byte in b"\x02\0\0\0\0\0\0\x23" {
-            reader.push(&[*byte], now());
+            reader.push(Bytes::copy_from_slice(&[*byte]), now());
             assert_eq!(lines(&mut reader), []);
         }
-        reader.push(b"2026-11-22T22:44:18.123456789Z abc\n", now());
+        reader.push(Bytes::from_static(b"2026-11-22T22:44:18.123456789Z abc\n"), now());
         assert_eq!(texts(&lines(&mut reader)), [(&b"abc"[..], true)]);
     }
 
@@ -155,9 +178,9 @@ mod tests {
             let log = format!("{first}{long}{first}rest\r{later}next\r\n");
             // The log is split within the last stamp, so that stamp is recognized only when `end` arrives.
             let (start, end) = log.split_at(log.len() - 20);
-            reader.push(start.as_bytes(), now());
+            reader.push(Bytes::copy_from_slice(start.as_bytes()), now());
             let mut read = lines(&mut reader);
-            reader.push(end.as_bytes(), now());
+            reader.push(Bytes::copy_from_slice(end.as_bytes()), now());
             read.extend(lines(&mut reader));
             read.len()
         };

@@ -20,7 +20,7 @@
 //! is started again, the stamp of the next line directly follows the last line. The two lines are read as one
 //! line.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Buf;
 use gelf_core::Timestamp;
 use memchr::{memchr, memchr_iter, memmem};
 
@@ -74,10 +74,13 @@ impl TerminalDecoder {
         self.latest = Some(latest);
     }
 
-    pub(super) fn decode(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
+    pub(super) fn decode(
+        &mut self,
+        input: &mut (impl Buf + AsRef<[u8]>),
+    ) -> Result<Option<Piece>, LogFormatError> {
         loop {
             match &mut self.state {
-                State::Stamp { continues } => match split_stamp(input) {
+                State::Stamp { continues } => match split_stamp(input.as_ref()) {
                     Ok(None) => return Ok(None),
                     Ok(Some(Stamped { time, stamp, .. })) => {
                         self.stamp.clear();
@@ -93,7 +96,7 @@ impl TerminalDecoder {
                 },
                 State::Text(record) => {
                     let time = record.time;
-                    let found = record.find_end(input, &self.stamp, self.latest, self.dialect);
+                    let found = record.find_end(input.as_ref(), &self.stamp, self.latest, self.dialect);
                     let Some((end, length)) = found else {
                         return Ok(None);
                     };
@@ -108,8 +111,8 @@ impl TerminalDecoder {
                     return Ok(Some(take(input, time, length)));
                 }
                 State::Skip => {
-                    let Some(newline) = memchr(b'\n', input) else {
-                        input.clear();
+                    let Some(newline) = memchr(b'\n', input.as_ref()) else {
+                        input.advance(input.remaining());
                         return Ok(None);
                     };
                     input.advance(newline + 1);
@@ -119,27 +122,30 @@ impl TerminalDecoder {
         }
     }
 
-    pub(super) fn finish(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, LogFormatError> {
+    pub(super) fn finish(
+        &mut self,
+        input: &mut (impl Buf + AsRef<[u8]>),
+    ) -> Result<Option<Piece>, LogFormatError> {
         if let Some(piece) = self.decode(input)? {
             return Ok(Some(piece));
         }
         let state = std::mem::replace(&mut self.state, State::Stamp { continues: false });
-        if input.is_empty() {
+        if !input.has_remaining() {
             return Ok(None);
         }
         match state {
-            State::Text(record) => Ok(Some(take(input, record.time, input.len()))),
+            State::Text(record) => Ok(Some(take(input, record.time, input.remaining()))),
             State::Stamp { .. } | State::Skip => Err(LogFormatError::Truncated),
         }
     }
 }
 
 /// Takes a piece of `length` bytes from `input`, which has at least that many bytes.
-fn take(input: &mut BytesMut, time: Timestamp, length: usize) -> Piece {
+fn take(input: &mut (impl Buf + AsRef<[u8]>), time: Timestamp, length: usize) -> Piece {
     // Copy: a slice would keep the whole read buffer in memory.
-    let bytes = Bytes::copy_from_slice(input.split_at(length).0);
+    let piece = Piece::copy(LogStream::Stdout, time, input.as_ref().split_at(length).0);
     input.advance(length);
-    Piece { stream: LogStream::Stdout, time, bytes }
+    piece
 }
 
 #[derive(Debug)]
@@ -246,6 +252,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::BytesMut;
     use proptest::prelude::*;
 
     const T1: &str = "2026-11-22T22:44:18.123456781Z ";
@@ -264,7 +271,7 @@ mod tests {
         let mut decoder = TerminalDecoder::new(Dialect::Docker);
         let mut input = BytesMut::new();
         let mut read = Vec::new();
-        let mut push = |piece: Piece| read.push((piece.time, piece.bytes.to_vec()));
+        let mut push = |piece: Piece| read.push((piece.time, piece.record()));
         for part in bytes.chunks(step) {
             input.extend_from_slice(part);
             while let Some(piece) = decoder.decode(&mut input).unwrap() {
@@ -357,7 +364,7 @@ mod tests {
             let mut input = BytesMut::from(&*format!("{bad}{T1}one\r\n"));
             let mut decoder = TerminalDecoder::new(Dialect::Docker);
             assert_eq!(decoder.decode(&mut input), Err(LogFormatError::MissingTimestamp));
-            assert_eq!(decoder.decode(&mut input).unwrap().unwrap().bytes, "one\r\n");
+            assert_eq!(decoder.decode(&mut input).unwrap().unwrap().record(), b"one\r\n");
             assert_eq!(decoder.decode(&mut input), Ok(None));
         }
     }
@@ -419,11 +426,13 @@ mod tests {
             for part in log.as_bytes().chunks(step) {
                 input.extend_from_slice(part);
                 while let Some(piece) = decoder.decode(&mut input).unwrap() {
-                    text.push_str(std::str::from_utf8(&piece.bytes).unwrap());
+                    text.push_str(std::str::from_utf8(&piece.record()).unwrap());
                     stamps.push(piece.time);
                 }
             }
-            text.push_str(std::str::from_utf8(&decoder.finish(&mut input).unwrap().unwrap().bytes).unwrap());
+            text.push_str(
+                std::str::from_utf8(&decoder.finish(&mut input).unwrap().unwrap().record()).unwrap(),
+            );
             assert_eq!(text, format!("{own}\r\n$ ls\r\n{long}end\r\nrest"), "{step}");
             assert_eq!(stamps[..4], [S1, S1, S1, S2].map(time), "{step}");
         }

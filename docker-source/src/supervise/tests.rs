@@ -28,8 +28,11 @@ fn supervisor() -> Supervisor {
         own_container: OwnContainer::default(),
         select: Box::new(|_| true),
         timing,
+        log_files: None,
+        held_bytes: Arc::default(),
         queue: RecordQueue::new().0,
         stats: Arc::new(Stats::new(client)),
+        unavailable_logs: crate::UnavailableLogs::default(),
         catch_ups: Semaphore::new(1),
         descriptors: Descriptors::of_process(),
 

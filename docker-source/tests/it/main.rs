@@ -8,6 +8,7 @@
 )]
 
 mod discovery;
+mod files;
 mod followers;
 mod formatting;
 mod later_stamps;

@@ -406,7 +406,8 @@ async fn a_slow_reader_gets_every_line_and_lines_in_flight_are_bounded() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let total = stats.snapshot().total;
-        assert!(total.in_flight <= 1024, "{total:?}");
+        // Besides the queue of 1,024 lines, 64 lines are taken out of it together.
+        assert!(total.in_flight <= 1024 + 64, "{total:?}");
         assert_eq!(total.yielded, number + 1);
         assert_balanced(&stats);
     }

@@ -73,10 +73,11 @@ enum Step {
     Outage,
     LoseEvents(bool),
     EndEvents,
-    /// Replaces the source by another source that starts behind the lines that were read.
-    Restart,
+    /// Replaces the source by another source that starts behind the lines that were read. The other source
+    /// reads the logs from their files if the value is true and there are files.
+    Restart(bool),
     /// Drops the source. The next source starts behind the lines that were settled.
-    Kill,
+    Kill(bool),
 }
 
 #[derive(Clone, Debug)]
@@ -117,8 +118,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Outage),
         1 => any::<bool>().prop_map(Step::LoseEvents),
         1 => Just(Step::EndEvents),
-        1 => Just(Step::Restart),
-        1 => Just(Step::Kill),
+        1 => any::<bool>().prop_map(Step::Restart),
+        1 => any::<bool>().prop_map(Step::Kill),
     ]
 }
 
@@ -138,17 +139,21 @@ fn schedule() -> impl Strategy<Value = Schedule> {
         ..LogFiles::default()
     });
     let latency = prop_oneof![Just(0), Just(200)].prop_map(Duration::from_millis);
-    (options, any::<bool>(), log, latency, steps).prop_map(|(options, tty, log, latency, steps)| Schedule {
-        // Podman is not tested with terminals, because a source takes text that looks like a stamp in such a
-        // log for a stamp.
-        container: ContainerOptions {
-            tty: tty && !options.podman,
-            log: LogFiles { followers_skip_files: log.followers_skip_files && !options.podman, ..log },
-            ..ContainerOptions::default()
-        },
-        options: Options { clock_runs: true, ..options },
-        latency,
-        steps,
+    let modes = (any::<bool>(), any::<bool>());
+    (options, modes, log, latency, steps).prop_map(|(options, (tty, has_files), log, latency, steps)| {
+        Schedule {
+            // Podman is not tested with terminals, because a source takes text that looks like a stamp in
+            // such a log for a stamp.
+            container: ContainerOptions {
+                tty: tty && !options.podman,
+                has_files: has_files && !options.podman,
+                log: LogFiles { followers_skip_files: log.followers_skip_files && !options.podman, ..log },
+                ..ContainerOptions::default()
+            },
+            options: Options { clock_runs: true, ..options },
+            latency,
+            steps,
+        }
     })
 }
 
@@ -156,6 +161,7 @@ fn schedule() -> impl Strategy<Value = Schedule> {
 struct Reader {
     source: Source,
     latency: Duration,
+    has_files: bool,
     progress: Progress,
     /// The tickets and places of the last lines, which are read but not settled yet.
     unsettled: VecDeque<(Ticket, Place)>,
@@ -179,18 +185,34 @@ fn place(text: &[u8]) -> Place {
     (numbers[0], numbers[1] == 1, numbers[2])
 }
 
-async fn source(engine: &SimulatedEngine, start: Start, latency: Duration) -> Source {
+async fn source(engine: &SimulatedEngine, start: Start, latency: Duration, reads_files: bool) -> Source {
     let mut often = timing();
     often.latency = latency;
     often.list_interval = Duration::from_secs(5);
-    ready(builder(engine).timing(often).start(start)).await
+    let builder = builder(engine).timing(often).start(start);
+    match reads_files {
+        true => ready(builder.log_files(docker_source::LogFiles::default())).await,
+        false => ready(builder).await,
+    }
 }
 
 impl Reader {
-    fn new(source: Source, latency: Duration, has_terminal: bool, is_ordered: bool) -> Self {
+    fn new(source: Source, latency: Duration, container: &ContainerOptions, is_ordered: bool) -> Self {
+        let (has_files, has_terminal) = (container.has_files, container.tty);
         let progress = Progress::new(source.start().clone());
         let (unsettled, read, last) = (VecDeque::new(), BTreeSet::new(), BTreeMap::new());
-        Self { source, latency, progress, unsettled, read, last, gaps: 0, has_terminal, is_ordered }
+        Self {
+            source,
+            latency,
+            has_files,
+            progress,
+            unsettled,
+            read,
+            last,
+            gaps: 0,
+            has_terminal,
+            is_ordered,
+        }
     }
 
     fn take(&mut self, record: &Record) {
@@ -219,7 +241,7 @@ impl Reader {
         }
     }
 
-    async fn restart(&mut self, engine: &SimulatedEngine) {
+    async fn restart(&mut self, engine: &SimulatedEngine, reads_files: bool) {
         self.source.stop();
         while let Some(record) = self.source.next().await.unwrap() {
             self.take(&record);
@@ -227,25 +249,26 @@ impl Reader {
         for (ticket, _) in self.unsettled.drain(..) {
             self.progress.settle(ticket);
         }
-        self.replace(engine).await;
+        self.replace(engine, reads_files).await;
     }
 
-    async fn kill(&mut self, engine: &SimulatedEngine) {
+    async fn kill(&mut self, engine: &SimulatedEngine, reads_files: bool) {
         for (_, place @ (container, is_stderr, number)) in self.unsettled.drain(..) {
             self.read.remove(&place);
             let last = self.last.get_mut(&(container, is_stderr)).unwrap();
             *last = (*last).min(number - 1);
         }
-        self.replace(engine).await;
+        self.replace(engine, reads_files).await;
     }
 
     fn gaps(&self) -> u64 {
         self.gaps + self.source.stats().snapshot().total.gaps
     }
 
-    async fn replace(&mut self, engine: &SimulatedEngine) {
+    async fn replace(&mut self, engine: &SimulatedEngine, reads_files: bool) {
         self.gaps = self.gaps();
-        self.source = source(engine, Start::At(self.progress.positions()), self.latency).await;
+        let reads_files = reads_files && self.has_files;
+        self.source = source(engine, Start::At(self.progress.positions()), self.latency, reads_files).await;
         self.progress = Progress::new(self.source.start().clone());
     }
 }
@@ -283,8 +306,8 @@ async fn run(schedule: Schedule) {
     let omits = |step: &Step| matches!(step, Step::FollowersSkip { .. } | Step::Rotate { .. });
     let is_ordered = schedule.container.log.max_size.is_none() && !schedule.steps.iter().any(omits);
     let latency = schedule.latency;
-    let first = source(&engine, Start::Now, latency).await;
-    let mut reader = Reader::new(first, latency, has_terminal, is_ordered);
+    let first = source(&engine, Start::Now, latency, schedule.container.has_files).await;
+    let mut reader = Reader::new(first, latency, &schedule.container, is_ordered);
     let mut numbers = Numbers::new();
     let containers: Vec<_> = (0..CONTAINERS)
         .map(|number| {
@@ -355,15 +378,15 @@ async fn run(schedule: Schedule) {
             }
             Step::LoseEvents(lost) => engine.lose_events(lost),
             Step::EndEvents => engine.end_events(),
-            Step::Restart if !is_away => {
+            Step::Restart(reads_files) if !is_away => {
                 repeatable = [0; CONTAINERS];
-                reader.restart(&engine).await;
+                reader.restart(&engine, reads_files).await;
             }
-            Step::Kill if !is_away => {
+            Step::Kill(reads_files) if !is_away => {
                 repeatable = [0; CONTAINERS];
-                reader.kill(&engine).await;
+                reader.kill(&engine, reads_files).await;
             }
-            Step::Restart | Step::Kill => {}
+            Step::Restart(_) | Step::Kill(_) => {}
         }
         assert_balanced(&reader.source.stats());
     }

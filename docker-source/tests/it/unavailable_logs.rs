@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{Logged, assert_nothing_left, builder, connect, eventually, next, ready, texts, timing};
-use docker_source::GapReason;
+use docker_source::{GapReason, UnavailableLogs};
 use simulated_engine::{ContainerOptions, Fault, SimulatedEngine, Stream};
 
 #[tokio::test]
@@ -119,6 +119,30 @@ async fn the_log_of_a_log_driver_without_support_for_reading_is_requested_once_p
     mute.wait_for_log_requests(2).await;
     eventually(&stats, |stats| stats.snapshot().total.unavailable_logs == 2).await;
     assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sources_that_share_their_unavailable_logs_count_each_run_once() {
+    let engine = SimulatedEngine::start().await;
+    let mute = engine.create(ContainerOptions::named("mute"));
+    mute.unreadable();
+    mute.start();
+    let shared = UnavailableLogs::default();
+    let connect = async || ready(builder(&engine).unavailable_logs(shared.clone())).await;
+    let [mut one, mut two] = [connect().await, connect().await];
+    let stats = [one.stats(), two.stats()];
+    let counted =
+        || stats.each_ref().map(|stats| stats.snapshot().total.unavailable_logs).iter().sum::<u64>();
+    mute.wait_for_log_requests(2).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(counted(), 1);
+    mute.die();
+    mute.start();
+    mute.wait_for_log_requests(4).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_nothing_left(&mut one).await;
+    assert_nothing_left(&mut two).await;
+    assert_eq!(counted(), 2);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::number::{behind_digits, is_zero, without_zeros};
 
-const NANOS_PER_SECOND: i128 = 1_000_000_000;
+const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
 /// A point in time, as whole seconds since the Unix epoch and nanoseconds after them.
 ///
@@ -67,12 +67,16 @@ impl Timestamp {
 
     /// Subtracts a duration. Returns the earliest timestamp if the difference would be before it.
     pub fn saturating_sub(self, duration: Duration) -> Self {
-        // A duration has at most 2^94 nanoseconds, which fit an `i128`.
-        let nanos = i128::from(self.seconds) * NANOS_PER_SECOND + i128::from(self.nanos)
-            - duration.as_nanos() as i128;
-        let (seconds, nanos) =
-            (nanos.div_euclid(NANOS_PER_SECOND), nanos.rem_euclid(NANOS_PER_SECOND) as u32);
-        let earlier = i64::try_from(seconds).ok().and_then(|seconds| Self::from_unix(seconds, nanos));
+        let seconds =
+            i64::try_from(duration.as_secs()).ok().and_then(|passed| self.seconds.checked_sub(passed));
+        let (seconds, nanos) = match self.nanos.checked_sub(duration.subsec_nanos()) {
+            Some(nanos) => (seconds, nanos),
+            None => {
+                let nanos = self.nanos + NANOS_PER_SECOND - duration.subsec_nanos();
+                (seconds.and_then(|seconds| seconds.checked_sub(1)), nanos)
+            }
+        };
+        let earlier = seconds.and_then(|seconds| Self::from_unix(seconds, nanos));
         earlier.unwrap_or(Self { seconds: -Self::MAX_SECONDS, nanos: 0 })
     }
 
@@ -415,8 +419,10 @@ mod tests {
         fn saturating_sub_is_exact_in_range(seconds in 0i64..4_000_000_000, nanos in 0u32..1_000_000_000, less in 0u64..5_000_000_000) {
             let timestamp = Timestamp::from_unix(seconds, nanos).unwrap();
             let earlier = timestamp.saturating_sub(Duration::from_nanos(less)).as_unix();
-            let expected = i128::from(seconds) * NANOS_PER_SECOND + i128::from(nanos) - i128::from(less);
-            prop_assert_eq!(i128::from(earlier.0) * NANOS_PER_SECOND + i128::from(earlier.1), expected);
+            let all = |seconds: i64, nanos: u32| {
+                i128::from(seconds) * i128::from(NANOS_PER_SECOND) + i128::from(nanos)
+            };
+            prop_assert_eq!(all(earlier.0, earlier.1), all(seconds, nanos) - i128::from(less));
         }
     }
 }

@@ -18,14 +18,14 @@ use super::queue::{Queue, QueuedMessage};
 pub(crate) struct InFlight<R> {
     queue: Arc<Queue<R>>,
     messages: VecDeque<QueuedMessage<R>>,
-    /// `true` if the operating system has taken the oldest message. The outcome of that message is then
+    /// The number of messages, counted from the oldest, that the operating system has taken. Their outcome is
     /// [`Outcome::Sent`], unless a refusal is received.
-    has_sent: bool,
+    sent: usize,
 }
 
 impl<R> InFlight<R> {
     pub(crate) fn new(queue: Arc<Queue<R>>) -> Self {
-        Self { queue, messages: VecDeque::new(), has_sent: false }
+        Self { queue, messages: VecDeque::new(), sent: 0 }
     }
 
     pub(crate) fn queue(&self) -> &Queue<R> {
@@ -44,7 +44,7 @@ impl<R> InFlight<R> {
 
     /// Gives the oldest `count` messages their outcome.
     pub(crate) fn settle(&mut self, count: usize, outcome: Outcome) {
-        self.has_sent &= count == 0;
+        self.sent = self.sent.saturating_sub(count);
         self.queue.settle(&mut self.messages, count, outcome);
     }
 
@@ -70,19 +70,19 @@ impl<R> InFlight<R> {
         self.messages.is_empty()
     }
 
-    /// Notes that the operating system has taken the oldest message.
-    pub(crate) fn sent(&mut self) {
-        self.has_sent = true;
+    /// Notes that the operating system has taken the next message.
+    pub(crate) fn note_sent(&mut self) {
+        self.sent += 1;
     }
 
-    /// Returns whether the operating system has taken the oldest message.
-    pub(crate) fn has_sent(&self) -> bool {
-        self.has_sent
+    /// Returns the number of messages without an outcome that the operating system has taken.
+    pub(crate) fn sent(&self) -> usize {
+        self.sent
     }
 
     /// Returns the payload of the oldest message that the operating system has not taken.
     pub(crate) fn next_to_send(&self) -> Option<&[u8]> {
-        self.messages.get(usize::from(self.has_sent)).map(|message| &*message.payload)
+        self.messages.get(self.sent).map(|message| &*message.payload)
     }
 
     /// Returns the messages in flight, oldest first, without the first `skipped` messages.
@@ -93,7 +93,7 @@ impl<R> InFlight<R> {
 
 impl<R> Drop for InFlight<R> {
     fn drop(&mut self) {
-        self.settle(usize::from(self.has_sent), Outcome::Sent);
+        self.settle(self.sent, Outcome::Sent);
         self.settle(self.messages.len(), Outcome::Dropped(DropReason::Ended));
         self.queue.end();
     }

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::sync::Notify;
 
 use crate::endpoint::{QueueOptions, WhenFull};
@@ -30,8 +31,9 @@ use thread_counter::ThreadCounter;
 
 /// A message that has no outcome yet.
 pub(crate) struct QueuedMessage<R> {
-    /// The JSON text, in an allocation of exactly its length.
-    pub(crate) payload: Box<[u8]>,
+    /// The JSON text. Its memory has exactly its length, unless it is the [spare buffer](Queue::spare) of an
+    /// earlier message.
+    pub(crate) payload: BytesMut,
     /// The receipt, which is taken when the message is settled, that is, gets its outcome.
     receipt: Option<R>,
     /// The number of the message: all queued messages are numbered from 0.
@@ -41,6 +43,12 @@ pub(crate) struct QueuedMessage<R> {
 /// The minimum number of unread receipts that are kept, so that a small queue loses none while the reader is
 /// slightly behind.
 const MIN_UNREAD_RECEIPTS: usize = 65_536;
+
+/// The maximum number of buffers that settled messages leave for further messages.
+const SPARE_BUFFERS: usize = 64;
+/// The maximum capacity of such a buffer in bytes, which is enough for a typical message. All buffers together
+/// take at most 128 KiB.
+const SPARE_CAPACITY: usize = 2048;
 
 /// The queue in front of a destination.
 pub(crate) struct Queue<R> {
@@ -61,6 +69,8 @@ pub(crate) struct Queue<R> {
 }
 
 struct State<R> {
+    /// The empty buffers of settled messages.
+    spare: Vec<BytesMut>,
     waiting: VecDeque<QueuedMessage<R>>,
     waiting_bytes: usize,
     in_flight: usize,
@@ -92,6 +102,7 @@ impl<R> Queue<R> {
     pub(crate) fn new(mut options: QueueOptions, has_receipts: bool) -> Self {
         options.max_messages = options.max_messages.max(1);
         let state = State {
+            spare: Vec::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             in_flight: 0,
@@ -200,13 +211,16 @@ impl<R> Queue<R> {
         }
     }
 
+    /// Returns the empty buffer of an earlier message, if there is one. While many messages wait, there is none,
+    /// so that waiting messages take no more memory than their texts.
+    pub(crate) fn spare(&self) -> Option<BytesMut> {
+        let mut state = self.state();
+        if state.waiting.len() < SPARE_BUFFERS { state.spare.pop() } else { None }
+    }
+
     /// Queues a message and counts it. If the message cannot be queued, returns it with the reason, and
     /// counts the reason. With `WhenFull::Wait`, [`NotQueuedReason::Full`] is not counted.
-    pub(crate) fn offer(
-        &self,
-        payload: Box<[u8]>,
-        receipt: R,
-    ) -> Result<(), (Box<[u8]>, R, NotQueuedReason)> {
+    pub(crate) fn offer(&self, payload: BytesMut, receipt: R) -> Result<(), (BytesMut, R, NotQueuedReason)> {
         let mut guard = self.state();
         let state = &mut *guard;
         if let Err(reason) = state.make_room(&self.options, payload.len()) {
@@ -240,7 +254,7 @@ impl<R> Queue<R> {
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, nothing is queued.
-    pub(crate) async fn queue(&self, payload: Box<[u8]>, receipt: R) -> Result<(), NotQueued<R>> {
+    pub(crate) async fn queue(&self, payload: BytesMut, receipt: R) -> Result<(), NotQueued<R>> {
         let mut offered = self.offer(payload, receipt);
         loop {
             let (payload, receipt) = match offered {
@@ -263,7 +277,7 @@ impl<R> Queue<R> {
     }
 
     /// Queues a message as [`queue`](Self::queue) does, but never waits.
-    pub(crate) fn try_queue(&self, payload: Box<[u8]>, receipt: R) -> Result<(), NotQueued<R>> {
+    pub(crate) fn try_queue(&self, payload: BytesMut, receipt: R) -> Result<(), NotQueued<R>> {
         self.offer(payload, receipt).map_err(|(_, receipt, reason)| {
             if reason == NotQueuedReason::Full && self.options.when_full == WhenFull::Wait {
                 self.count_not_queued(reason);
@@ -419,6 +433,11 @@ impl<R> Queue<R> {
             state.in_flight -= 1;
             state.in_flight_bytes -= message.payload.len();
             state.settle(message, outcome);
+            if message.payload.capacity() <= SPARE_CAPACITY && state.spare.len() < SPARE_BUFFERS {
+                let mut buffer = take(&mut message.payload);
+                buffer.clear();
+                state.spare.push(buffer);
+            }
         }
         state.oldest_in_flight = in_flight.get(count).map(|message| message.number);
         self.is_full.store(false, Ordering::Relaxed);

@@ -26,7 +26,7 @@ pub enum Transport {
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub struct UdpOptions {
-    /// The compression of payloads; gzip at level 2 by default.
+    /// The compression of payloads; gzip at [`CompressionLevel::DEFAULT`] by default.
     pub compression: Compression,
     /// The maximum length of a datagram, in bytes; 1,420 by default. A longer payload is cut into chunks.
     pub datagram_size: DatagramSize,

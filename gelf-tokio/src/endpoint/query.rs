@@ -93,7 +93,9 @@ mod tests {
 
     #[test]
     fn udp_compresses_by_gzip_zlib_or_not_at_all() {
-        assert_eq!(udp("").compression, Compression::Gzip(level(2)));
+        assert_eq!(udp("").compression, Compression::Gzip(CompressionLevel::DEFAULT));
+        assert_eq!(udp("compression=zlib").compression, Compression::Zlib(CompressionLevel::DEFAULT));
+        assert_eq!(udp("level=2").compression, Compression::Gzip(level(2)));
         assert_eq!(udp("level=3").compression, Compression::Gzip(level(3)));
         assert_eq!(udp("compression=gzip&level=9").compression, Compression::Gzip(level(9)));
         assert_eq!(udp("level=1&compression=zlib").compression, Compression::Zlib(level(1)));

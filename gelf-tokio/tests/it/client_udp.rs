@@ -7,6 +7,7 @@ use bytes::Bytes;
 use gelf_tokio::gelf_core::{Decoder, Encoder, Message, Timestamp};
 use gelf_tokio::{Client, DropReason, Endpoint, Outcome, UdpReceiver};
 use tokio::net::UdpSocket;
+use tokio::time::Instant;
 
 use crate::support::outages::{Sending, receipt_of, within};
 
@@ -114,6 +115,20 @@ async fn each_message_is_refused_without_a_listener_and_later_messages_arrive_at
     assert_eq!(ledger.with(REFUSED), (0..101).collect::<Vec<_>>());
     assert_eq!((stats.sent, stats.dropped.refused, stats.refused_datagrams), (49, 101, 101));
     assert_eq!((stats.connections, stats.failed_connects, stats.broken_connections), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn outcomes_come_while_further_messages_wait_for_the_rate() {
+    let (_receiver, address) = bound().await;
+    let builder = Client::builder(&endpoint(address, "rate=10"));
+    let (client, mut receipts) = builder.connect_with_receipts().unwrap();
+    for number in 0..5 {
+        client.send_with_receipt(&Message::new("h", "m"), number).await.unwrap();
+    }
+    let start = Instant::now();
+    assert_eq!(receipts.recv().await, Some((0, Outcome::Sent)));
+    // The second message leaves after 100 ms, and the last one after 400 ms.
+    assert!(start.elapsed() < Duration::from_millis(200), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

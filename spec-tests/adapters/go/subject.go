@@ -16,9 +16,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"math/big"
 	"net"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -135,6 +138,170 @@ func VersionOf(path string) string {
 		}
 	}
 	return "unknown"
+}
+
+// Next returns the next message that a receiver delivers, or its error. Like any caller, it may panic.
+type Next func() (message Object, err error)
+
+// Two sentinels follow the datagrams of a request. A receiver that waits for chunks may give up at the first; it always
+// delivers the second, and has then read everything.
+const (
+	firstSentinel  = "the first sentinel of the adapter"
+	secondSentinel = "the second sentinel of the adapter"
+)
+
+// largestDatagram is the maximum size of a UDP datagram over IPv4.
+const largestDatagram = 65507
+
+// heard holds the results of a receiver.
+type heard struct {
+	messages, errors []Object
+	pending          int
+	crashed          string
+}
+
+func (h *heard) answer() Object {
+	answer := Object{"messages": append([]Object{}, h.messages...), "errors": append([]Object{}, h.errors...), "pending": h.pending}
+	if h.crashed != "" {
+		answer["crashed"] = h.crashed
+	}
+	return answer
+}
+
+// ReceiveUDP sends the datagrams of the steps to a receiver at this address of the loopback, and returns the answer with
+// what it delivers.
+func ReceiveUDP(steps []Step, address string, next Next) Object {
+	result := make(chan *heard, 1)
+	go func() { result <- listen(next) }()
+	senders := map[string]net.Conn{}
+	defer func() {
+		for _, sender := range senders {
+			sender.Close()
+		}
+	}()
+	send := func(from string, datagram []byte) *heard {
+		if senders[from] == nil {
+			sender, err := net.Dial("udp", address)
+			Must(err)
+			senders[from] = sender
+		}
+		_, err := senders[from].Write(datagram)
+		Must(err)
+		return awaitRead(address, result)
+	}
+	for _, step := range steps {
+		if step.Hex == nil {
+			continue
+		}
+		datagram := BytesOf(*step.Hex)
+		if len(datagram) > largestDatagram {
+			return Unsupported(fmt.Sprintf("a datagram of %d bytes", len(datagram)))
+		}
+		if ended := send("from "+step.From, datagram); ended != nil {
+			return ended.answer()
+		}
+	}
+	for _, text := range []string{firstSentinel, secondSentinel} {
+		sentinel, err := json.Marshal(Object{"short_message": text})
+		Must(err)
+		if ended := send("adapter", sentinel); ended != nil {
+			return ended.answer()
+		}
+	}
+	return (<-result).answer()
+}
+
+// listen calls next until it returns a sentinel, or panics.
+func listen(next Next) (all *heard) {
+	all = &heard{}
+	defer func() {
+		// This would have ended the program.
+		if reason := recover(); reason != nil {
+			all.crashed = fmt.Sprint(reason)
+		}
+	}()
+	wasError := false
+	for {
+		message, err := next()
+		switch {
+		case err != nil:
+			all.errors = append(all.errors, Object{"text": err.Error()})
+		case message["short_message"] == firstSentinel:
+			return all
+		case message["short_message"] == secondSentinel:
+			// The result before it belongs to the first sentinel, not to the request.
+			if wasError {
+				all.errors = all.errors[:len(all.errors)-1]
+			} else {
+				all.messages = all.messages[:len(all.messages)-1]
+			}
+			all.pending = 1
+			return all
+		default:
+			all.messages = append(all.messages, message)
+		}
+		wasError = err != nil
+	}
+}
+
+// awaitRead waits until the receiver's socket is empty, so that no datagram of a long request is lost. It returns the
+// results if the receiver has ended.
+func awaitRead(address string, result chan *heard) *heard {
+	_, port, err := net.SplitHostPort(address)
+	Must(err)
+	var number int
+	fmt.Sscan(port, &number)
+	local := fmt.Sprintf(":%04X", number)
+	for {
+		select {
+		case ended := <-result:
+			result <- ended
+			return ended
+		default:
+		}
+		table, err := os.ReadFile("/proc/net/udp")
+		if err != nil {
+			time.Sleep(time.Millisecond) // Without this file, wait briefly.
+			return nil
+		}
+		waiting := false
+		for _, line := range bytes.Split(table, []byte("\n")) {
+			if columns := strings.Fields(string(line)); len(columns) > 4 && strings.HasSuffix(columns[1], local) {
+				waiting = waiting || !strings.HasSuffix(columns[4], ":00000000")
+			}
+		}
+		if !waiting {
+			return nil
+		}
+		time.Sleep(20 * time.Microsecond)
+	}
+}
+
+// Number returns a float64 as the JSON number with all its digits. encoding/json would shorten a large integer to the
+// digits that distinguish it from the next float64. Other values are returned as they are.
+func Number(value interface{}) interface{} {
+	if number, ok := value.(float64); ok && number == math.Trunc(number) {
+		return json.Number(strconv.FormatFloat(number, 'f', 0, 64))
+	}
+	return value
+}
+
+// Nanoseconds returns a timestamp in nanoseconds since 1970, and whether an int64 holds it exactly.
+func Nanoseconds(seconds json.Number) (int64, bool) {
+	exact, ok := new(big.Rat).SetString(seconds.String())
+	if !ok {
+		return 0, false
+	}
+	exact.Mul(exact, big.NewRat(1e9, 1))
+	return exact.Num().Int64(), exact.IsInt() && exact.Num().IsInt64()
+}
+
+// Capture calls CaptureUDP or CaptureTCP, as the request asks.
+func Capture(asked Request, send func(address string) error) Object {
+	if asked.Transport == "tcp" {
+		return CaptureTCP(send)
+	}
+	return CaptureUDP(send)
 }
 
 // CaptureUDP calls send with the address of a UDP socket. It returns the answer with the datagrams that were sent before

@@ -18,8 +18,10 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Properties;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
 
 /**
  * The subject protocol of the GELF conformance suite (spec-tests/PROTOCOL.md), for adapters in Java. It needs Jackson.
@@ -72,6 +74,20 @@ public final class GelfSubject {
 
     private GelfSubject() {}
 
+    /** Refuses a request that the library does not support. */
+    public static void check(boolean supported, String why) {
+        if (!supported) {
+            throw new Unsupported(why);
+        }
+    }
+
+    /** Answers with the error of the library, if there is one. */
+    public static void refuse(Optional<String> error) {
+        error.ifPresent(text -> {
+            throw new Refused(text);
+        });
+    }
+
     /** Returns an answer to "hello", to which sends, fixed and notes can be added. */
     public static ObjectNode hello(String name, String version, String... can) {
         ObjectNode hello = JSON.createObjectNode();
@@ -86,6 +102,12 @@ public final class GelfSubject {
         Properties properties = new Properties();
         properties.load(of.getResourceAsStream("/META-INF/maven/" + group + "/" + artifact + "/pom.properties"));
         return properties.getProperty("version");
+    }
+
+    /** Returns the version of a library, from the name of the file with this class of it. */
+    public static String versionOfFile(Class<?> of) {
+        String file = of.getProtectionDomain().getCodeSource().getLocation().getPath();
+        return file.replaceAll(".*/[^/]*?-([0-9][^/]*)\\.jar", "$1");
     }
 
     /** Answers the requests on standard input until it ends. */
@@ -128,6 +150,35 @@ public final class GelfSubject {
         return value.isBoolean() ? value.booleanValue() : value.asText();
     }
 
+    /** Returns the timestamp of a message in milliseconds, for a library that has no finer ones. */
+    public static long millisOf(JsonNode message) {
+        try {
+            return message.path("timestamp").decimalValue().movePointRight(3).longValueExact();
+        } catch (ArithmeticException finer) {
+            throw new Unsupported("timestamps are whole milliseconds");
+        }
+    }
+
+    /** Passes a member of a message to the library, if the message has it. */
+    public static void ifGiven(JsonNode message, String name, Consumer<JsonNode> pass) {
+        if (message.has(name)) {
+            pass.accept(message.get(name));
+        }
+    }
+
+    /** Calls the library, and then closes it. An exception of the library is its error. */
+    public static void refusing(Runnable call, Runnable close) {
+        try {
+            call.run();
+        } catch (Refused refused) {
+            throw refused;
+        } catch (RuntimeException thrown) {
+            throw new Refused(thrown.toString());
+        } finally {
+            close.run();
+        }
+    }
+
     /** Returns the answer with these datagrams. */
     public static ObjectNode datagrams(Iterable<byte[]> sent) {
         ObjectNode answer = JSON.createObjectNode();
@@ -139,6 +190,11 @@ public final class GelfSubject {
     /** Returns the answer with these bytes of a connection. */
     public static ObjectNode stream(byte[] sent) {
         return JSON.createObjectNode().put("stream", HexFormat.of().formatHex(sent));
+    }
+
+    /** Captures what the library sends as the request asks: datagrams, or the bytes of a connection. */
+    public static ObjectNode capture(JsonNode request, Send send) throws Exception {
+        return request.path("transport").asText().equals("udp") ? captureUdp(send) : captureTcp(send);
     }
 
     /** Returns the answer with the datagrams that the library has sent before the call of it returns. */

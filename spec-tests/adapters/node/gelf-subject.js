@@ -14,9 +14,11 @@ const dgram = require('dgram');
 const { once } = require('events');
 const net = require('net');
 const readline = require('readline');
+const zlib = require('zlib');
 
 const LOOPBACK = '127.0.0.1';
 const CHUNK_HEADER = 12;
+const MEMBERS = ['version', 'host', 'short_message', 'full_message', 'timestamp', 'level'];
 
 // A request that the library does not support.
 class Unsupported extends Error {}
@@ -78,6 +80,64 @@ async function captureTcp(send) {
   }
 }
 
+// Number of tracked calls that have not called back yet.
+let unfinished = 0;
+
+// Functions of Node.js that end in the background.
+const TRACKED = [[zlib, 'deflate', 'gzip', 'inflate', 'gunzip'], [crypto, 'randomBytes'], [dgram.Socket.prototype, 'send']];
+
+// Counts the unfinished calls of these functions, for a library that does not say when it is done. To be called before
+// the library is loaded.
+function track() {
+  for (const [module, ...names] of TRACKED) {
+    for (const name of names) {
+      const original = module[name];
+      module[name] = function tracked(...given) {
+        // Without a callback, send works in the background, and the others at once.
+        if (typeof given.at(-1) !== 'function' && name !== 'send') return original.apply(this, given);
+        const done = typeof given.at(-1) === 'function' ? given.pop() : () => {};
+        unfinished += 1;
+        return original.call(this, ...given, (...results) => {
+          unfinished -= 1;
+          done.apply(this, results);
+        });
+      };
+    }
+  }
+}
+
+// Returns when no tracked call is unfinished.
+async function idle() {
+  do {
+    await new Promise((resolve) => { setTimeout(resolve, 1); });
+  } while (unfinished > 0);
+}
+
+// Returns the text of the exception that `call`, or a tracked call which it makes, throws at its caller.
+async function crashOf(call) {
+  let crash;
+  const note = (error) => { crash = String(error); };
+  process.once('uncaughtException', note);
+  try {
+    call();
+  } catch (error) {
+    note(error);
+  }
+  await idle();
+  process.removeListener('uncaughtException', note);
+  return crash;
+}
+
+// Returns a message of an answer, of the members that a library has decoded.
+function messageOf(decoded) {
+  const message = { fields: {} };
+  for (const [name, value] of Object.entries(decoded)) {
+    if (MEMBERS.includes(name)) message[name] = value;
+    else message.fields[name.replace(/^_/, '')] = value;
+  }
+  return message;
+}
+
 async function answer(request, commands) {
   try {
     const command = commands[request.do];
@@ -100,4 +160,17 @@ async function serve(hello, commands) {
   }
 }
 
-module.exports = { CHUNK_HEADER, LOOPBACK, Refused, Unsupported, captureTcp, captureUdp, checkNumbers, serve };
+module.exports = {
+  CHUNK_HEADER,
+  LOOPBACK,
+  Refused,
+  Unsupported,
+  captureTcp,
+  captureUdp,
+  checkNumbers,
+  crashOf,
+  idle,
+  messageOf,
+  serve,
+  track,
+};

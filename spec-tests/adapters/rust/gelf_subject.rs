@@ -64,6 +64,29 @@ pub fn refused(error: impl Display) -> Value {
     json!({"error": {"text": error.to_string()}})
 }
 
+/// Refuses a compression that the crate does not support.
+pub fn check_compression(request: &Value, supported: &[&str]) -> Result<(), Value> {
+    let asked = request["compression"].as_str().unwrap_or("none");
+    if supported.contains(&asked) { Ok(()) } else { Err(unsupported(&format!("compression {asked}"))) }
+}
+
+/// Returns a member of the message as an integer of this type. Refuses a number that is none.
+pub fn integer<N: TryFrom<i64>>(message: &Value, name: &str) -> Result<Option<N>, Value> {
+    let Some(value) = message.get(name) else { return Ok(None) };
+    let integer = value.as_i64().and_then(|value| N::try_from(value).ok());
+    integer.map(Some).ok_or_else(|| unsupported(&format!("{name} {value}")))
+}
+
+/// Returns the names and values of the message's additional fields.
+pub fn fields(message: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    message["fields"].as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
+}
+
+/// Captures what the crate sends as the request asks, by [`capture_udp`] or [`capture_tcp`].
+pub fn capture(request: &Value, send: impl FnOnce(SocketAddr) -> Result<(), Value>) -> Answer {
+    if request["transport"] == "tcp" { capture_tcp(send) } else { capture_udp(send) }
+}
+
 /// Returns the answer with these datagrams.
 pub fn datagrams<D: AsRef<[u8]>>(sent: impl IntoIterator<Item = D>) -> Value {
     let sent: Vec<String> = sent.into_iter().map(|datagram| hexadecimal(datagram.as_ref())).collect();

@@ -89,6 +89,30 @@ public final class Adapter {
         }
     }
 
+    /** Returns a message of an answer. */
+    static ObjectNode told(Message message) {
+        Map<String, Object> fields = new HashMap<>(message.getFields());
+        ObjectNode told = JSON.createObjectNode();
+        fields.remove(Message.FIELD_ID);
+        fields.remove(Message.FIELD_TIMESTAMP);
+        if (message.getTimestamp().getMillis() != DateTimeUtils.currentTimeMillis()) {
+            told.put("timestamp", BigDecimal.valueOf(message.getTimestamp().getMillis(), 3));
+        }
+        move(fields, Message.FIELD_SOURCE, told, "host");
+        move(fields, Message.FIELD_MESSAGE, told, "short_message");
+        move(fields, Message.FIELD_FULL_MESSAGE, told, "full_message");
+        move(fields, Message.FIELD_LEVEL, told, "level");
+        told.set("fields", JSON.valueToTree(fields));
+        return told;
+    }
+
+    private static void move(Map<String, Object> fields, String field, ObjectNode message, String member) {
+        Object value = fields.remove(field);
+        if (value != null) {
+            message.set(member, JSON.valueToTree(value));
+        }
+    }
+
     /** A GELF input with nothing pending. */
     private static final class Receiver {
         private final ObjectNode answer = JSON.createObjectNode();
@@ -198,7 +222,7 @@ public final class Adapter {
             try {
                 Message message = codec.decodeSafe(rawMessage).orElseThrow();
                 if (message.isComplete()) {
-                    addMessage(message);
+                    messages.add(told(message));
                 } else {
                     addError("dropped, counted as incomplete");
                 }
@@ -209,28 +233,6 @@ public final class Adapter {
             } catch (RuntimeException unexpected) {
                 // The server catches these, too: "Unable to decode raw message due to an unexpected error."
                 addError(unexpected.toString());
-            }
-        }
-
-        private void addMessage(Message message) {
-            Map<String, Object> fields = new HashMap<>(message.getFields());
-            ObjectNode decoded = messages.addObject();
-            fields.remove(Message.FIELD_ID);
-            fields.remove(Message.FIELD_TIMESTAMP);
-            if (message.getTimestamp().getMillis() != DateTimeUtils.currentTimeMillis()) {
-                decoded.put("timestamp", BigDecimal.valueOf(message.getTimestamp().getMillis(), 3));
-            }
-            move(fields, Message.FIELD_SOURCE, decoded, "host");
-            move(fields, Message.FIELD_MESSAGE, decoded, "short_message");
-            move(fields, Message.FIELD_FULL_MESSAGE, decoded, "full_message");
-            move(fields, Message.FIELD_LEVEL, decoded, "level");
-            decoded.set("fields", JSON.valueToTree(fields));
-        }
-
-        private static void move(Map<String, Object> fields, String field, ObjectNode message, String member) {
-            Object value = fields.remove(field);
-            if (value != null) {
-                message.set(member, JSON.valueToTree(value));
             }
         }
 

@@ -1,11 +1,9 @@
 //! Checks the HTTP requests of a sender.
 
-use gelf_core::wire::{DecompressError, Decompressor, Encoding};
-
 use super::values::{Form, Values};
-use super::{Inspection, Severity, Violation, inspect_payload};
+use super::{Inspection, Violation, inspect_payload};
 use crate::http::{self, Fault, Request};
-use crate::names;
+use crate::reader::{self, Encoding, encoding};
 use crate::recipe::first_bytes;
 
 /// Path of requests that send GELF messages.
@@ -108,7 +106,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
     let codings: Vec<_> = request.headers("content-encoding").collect();
     let coding = codings.join(",");
     let body = &request.body;
-    let found = Encoding::sniff(body);
+    let found = encoding(body);
     let shown = || {
         let header =
             if coding.is_empty() { String::new() } else { format!("\"Content-Encoding: {coding}\" ") };
@@ -139,24 +137,23 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         let text = "the body has another encoding than the header";
         inspection.add(Violation::broken("R28", "EncodingMismatch", text).at(shown()));
     }
-    let mut decompressor = Decompressor::default();
     match found {
-        Encoding::Plain => Some(body.clone()),
-        Encoding::Gzip | Encoding::Zlib => match decompressor.decompress(body).map(<[u8]>::to_vec) {
-            Ok(inflated) => {
-                if decompressor.trailing() > 0 {
-                    let text = format!("{} bytes after the compressed data", decompressor.trailing());
+        Encoding::Plain | Encoding::SmallZlib => Some(body.clone()),
+        Encoding::Gzip | Encoding::Zlib => match reader::inflated(body) {
+            Ok((inflated, trailing)) => {
+                if trailing > 0 {
+                    let text = format!("{trailing} bytes after the compressed data");
                     inspection.add(Violation::broken("R13", "TrailingAfterCompressed", text).at(shown()));
                 }
                 Some(inflated)
             }
-            Err(error) => {
-                let name = names::of_datagram_error(gelf_core::DatagramError::Decompress(error));
-                let (rule, severity) = match error {
-                    DecompressError::LimitExceeded { .. } => ("R41", Severity::Odd),
-                    _ => ("R28", Severity::Broken),
+            Err(fault) => {
+                let violation = if fault.name == "CompressionLimit" {
+                    Violation::odd("R41", fault.name, format!("more than {} bytes", fault.at))
+                } else {
+                    Violation::broken("R28", fault.name, "a body that cannot be inflated")
                 };
-                inspection.add(Violation::new(rule, name, severity, error.to_string()).at(shown()));
+                inspection.add(violation.at(shown()));
                 None
             }
         },
@@ -212,10 +209,9 @@ fn inspect_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
 
 #[cfg(test)]
 mod tests {
-    use gelf_core::{Compression, CompressionLevel, wire::Compressor};
-
     use super::*;
     use crate::http::RequestReader;
+    use crate::reader::deflated;
 
     const MESSAGE: &str = r#"{"version":"1.1","host":"h","short_message":"m"}"#;
 
@@ -250,11 +246,11 @@ mod tests {
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
-        Compressor::new(Compression::Gzip(CompressionLevel::DEFAULT)).compress(bytes).to_vec()
+        deflated(bytes, true)
     }
 
     fn zlib(bytes: &[u8]) -> Vec<u8> {
-        Compressor::new(Compression::Zlib(CompressionLevel::DEFAULT)).compress(bytes).to_vec()
+        deflated(bytes, false)
     }
 
     #[test]

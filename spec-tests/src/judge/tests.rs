@@ -40,3 +40,24 @@ fn the_same_violation_of_many_datagrams_is_one_difference() {
     assert_eq!(sizes.len(), 1, "{differences:?}");
     assert!(sizes[0].contains("DatagramSize (3 times, first "), "{sizes:?}");
 }
+
+#[test]
+fn a_timestamp_in_another_unit_than_seconds_is_named() {
+    let of = |timestamp: &str| {
+        let sent = format!(r#"{{"version":"1.1","host":"h","short_message":"m","timestamp":{timestamp}}}"#);
+        let violations = inspect::datagrams(&[sent.into_bytes()], None).violations;
+        violations
+            .iter()
+            .map(|violation| format!("{} {}", violation.name, violation.text))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("1700000000.123"), [""; 0]);
+    let named = |name: &str, timestamp: &str, unit: &str| {
+        let text = format!("{name} {timestamp} is beyond the year 9999, probably {unit}");
+        assert_eq!(of(timestamp), [text]);
+    };
+    named("TimestampTooLarge", "1700000000123", "milliseconds");
+    named("TimestampTooLarge", "1.700000000123e12", "milliseconds");
+    named("TimestampRange", "1700000000123456", "microseconds");
+    named("TimestampRange", "1700000000123456789", "nanoseconds");
+}

@@ -8,11 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use gelf_core::Decoder;
-
 use super::line;
 use crate::accept::accept;
-use crate::builtin::text_of;
+use crate::builtin::decoded;
 use crate::observed::ObservedMessage;
 use crate::program::{MAX_LINES, Program, read_lines};
 
@@ -150,10 +148,10 @@ impl Drop for Observer {
     }
 }
 
-/// Decodes a payload leniently. Returns [`OutputEvent::Other`] if the payload is not a message.
+/// Decodes a payload with gelf-core, which belongs to the receiver under test. Returns [`OutputEvent::Other`] if
+/// the payload is not a message.
 fn of_payload(payload: &[u8]) -> OutputEvent {
-    let text = Decoder::lenient().decode(payload).map(|decoded| text_of(&decoded.message)).ok();
-    let message = text.and_then(|text| ObservedMessage::of(&text).ok());
+    let message = decoded(payload).and_then(|text| ObservedMessage::of(&text).ok());
     message.map_or(OutputEvent::Other, OutputEvent::Message)
 }
 

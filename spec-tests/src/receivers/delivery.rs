@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use gelf_core::wire::{ChunkHeader, Encoding};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Transport, Way};
 use crate::inspect::{Inspection, Violation};
+use crate::reader::{Chunk, Encoding, encoding, is_chunk};
 
 /// Members that GELF defines.
 pub(super) const OWN_MEMBERS: [&str; 9] =
@@ -31,15 +31,15 @@ impl Delivery {
     /// arrived between them.
     pub fn datagrams(sent: &[Vec<u8>], interleaved: bool, inspection: &Inspection) -> Self {
         let mut ways = BTreeSet::new();
-        let chunks: Vec<(ChunkHeader, &[u8])> =
-            sent.iter().filter_map(|datagram| ChunkHeader::parse(datagram).ok()).collect();
+        let read = sent.iter().filter(|datagram| is_chunk(datagram));
+        let mut chunks: Vec<Chunk<'_>> = read.filter_map(|datagram| Chunk::read(datagram).ok()).collect();
         if !chunks.is_empty() {
             ways.insert(Way::Chunked);
         }
-        if matches!(chunks[..], [(header, [])] if header.sequence_count() == 1) {
+        if matches!(chunks[..], [Chunk { count: 1, payload: [], .. }]) {
             ways.insert(Way::EmptySingleChunk);
         }
-        if chunks.is_sorted_by(|(_, one), (_, next)| one.len() >= next.len()) {
+        if chunks.is_sorted_by(|one, next| one.payload.len() >= next.payload.len()) {
             // This is the usual order, in which only the last chunk is shorter.
         } else {
             ways.insert(Way::ShorterFirst);
@@ -50,9 +50,8 @@ impl Delivery {
         let whole: Vec<u8> = if chunks.is_empty() {
             sent.first().into_iter().flatten().take(2).copied().collect()
         } else {
-            let mut in_order = chunks;
-            in_order.sort_by_key(|(header, _)| header.sequence_number());
-            in_order.iter().flat_map(|(_, payload)| *payload).take(2).copied().collect()
+            chunks.sort_by_key(|chunk| chunk.number);
+            chunks.iter().flat_map(|chunk| chunk.payload).take(2).copied().collect()
         };
         add_compression(&whole, &mut ways);
         Self::new(Transport::Udp, ways, sent.iter().map(Vec::len).max().unwrap_or(0), inspection)
@@ -104,7 +103,7 @@ impl Delivery {
 }
 
 fn add_compression(bytes: &[u8], ways: &mut BTreeSet<Way>) {
-    match Encoding::sniff(bytes) {
+    match encoding(bytes) {
         Encoding::Zlib => {
             ways.insert(Way::Compressed);
             if bytes.get(1) != Some(&0x9c) {

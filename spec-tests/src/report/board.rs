@@ -2,17 +2,21 @@
 
 use std::fmt::Write;
 
+use super::provenance::Provenance;
 use crate::judge::Verdict;
-use crate::run::{Results, Score};
-use crate::vector::{Demand, Topic};
+use crate::run::{Outcome, Results, Score};
+use crate::vector::{Demand, Topic, line_of};
 
-/// Returns the tables, followed by the known reasons for failures and crashes of each subject.
-pub fn markdown(topics: &[Topic], results: &[Results]) -> String {
+/// Returns the tables, followed by the known reasons for failures, crashes and deviations of each subject. Ids link to
+/// their vectors in the folder `vectors`.
+pub fn markdown(topics: &[Topic], results: &[Results], provenance: &Provenance) -> String {
+    let made = provenance.markdown();
     let vectors: usize = topics.iter().map(|topic| topic.vectors.len()).sum();
     let mut out = format!(
         "# Results\n\n\
          Results of the {vectors} [vectors](vectors) for implementations of GELF, as published in their package \
          registries.\n[RESULTS.html](RESULTS.html) shows every vector; `scripts/board` writes both files.\n\n\
+         {made}\n\n\
          *Takes* is the score for what every implementation has to take or send, *refuses* for what none may take \
          or send as it is.\n*Free* are choices, listed in [DECISIONS.md](vectors/DECISIONS.md) or between a strict \
          and a lenient implementation; they count\nin no score. Each is passed/asked. *Nothing* is a program that \
@@ -58,7 +62,18 @@ pub fn markdown(topics: &[Topic], results: &[Results]) -> String {
         out.push('\n');
     }
     for results in results {
-        failures(&mut out, results);
+        let is_failure = |outcome: &Outcome| outcome.verdict != Verdict::Deviates;
+        let failures = reasons(topics, results, is_failure);
+        let deviations = reasons(topics, results, |outcome| !is_failure(outcome));
+        if failures.is_empty() && deviations.is_empty() {
+            continue;
+        }
+        let _ = writeln!(out, "\n## {}", results.subject.name);
+        for (heading, list) in [("Fails", failures), ("Deviates", deviations)] {
+            if !list.is_empty() {
+                let _ = write!(out, "\n{heading}:\n\n{list}");
+            }
+        }
     }
     out
 }
@@ -69,22 +84,53 @@ fn named(results: &Results) -> String {
     format!("{} {} ({})", subject.name, subject.version, subject.language)
 }
 
-/// Lists the known failures of a subject, by reason.
-fn failures(out: &mut String, results: &Results) {
-    let mut reasons: Vec<(&str, Option<&str>, Vec<&str>)> = Vec::new();
-    for outcome in &results.outcomes {
-        let (Some(reason), false) = (&outcome.reason, outcome.verdict == Verdict::Deviates) else { continue };
+/// Lists the reasons of the outcomes of one kind, each with its vectors.
+fn reasons(topics: &[Topic], results: &Results, is_of_kind: impl Fn(&Outcome) -> bool) -> String {
+    let mut reasons: Vec<(&str, Option<&str>, Vec<String>)> = Vec::new();
+    for outcome in results.outcomes.iter().filter(|outcome| is_of_kind(outcome)) {
+        let Some(reason) = &outcome.reason else { continue };
+        let id = linked(topics, &outcome.id);
         match reasons.iter_mut().find(|(known, ..)| known == reason) {
-            Some((.., ids)) => ids.push(&outcome.id),
-            None => reasons.push((reason, outcome.report.as_deref(), vec![&outcome.id])),
+            Some((.., ids)) => ids.push(id),
+            None => reasons.push((reason, outcome.report.as_deref(), vec![id])),
         }
     }
-    if reasons.is_empty() {
-        return;
-    }
-    let _ = writeln!(out, "\n## {}\n", results.subject.name);
+    let mut out = String::new();
     for (reason, report, ids) in reasons {
         let report = report.map(|report| format!(" ({report})")).unwrap_or_default();
         let _ = writeln!(out, "- {}{report}: {}", reason.trim_end_matches('.'), ids.join(", "));
+    }
+    out
+}
+
+/// Returns the id of a vector as a link to its line.
+fn linked(topics: &[Topic], id: &str) -> String {
+    let topic = topics.iter().find(|topic| topic.vectors.iter().any(|vector| vector.id == id));
+    match topic.and_then(|topic| Some((&topic.topic, line_of(&topic.topic, id)?))) {
+        Some((topic, line)) => format!("[{id}](vectors/{topic}.json#L{line})"),
+        None => id.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// The board is written by a command of its own. This test finds links that later changes of the vectors broke.
+    #[test]
+    fn each_id_of_the_board_links_to_its_vector() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let board = std::fs::read_to_string(folder.join("RESULTS.md")).unwrap();
+        let links: Vec<_> =
+            board.split("](vectors/").skip(1).filter(|link| link.contains(".json#L")).collect();
+        assert!(links.len() > 100, "{}", links.len());
+        for (before, link) in board.split("](vectors/").zip(board.split("](vectors/").skip(1)) {
+            let Some((file, rest)) = link.split_once("#L") else { continue };
+            let id = before.rsplit('[').next().unwrap_or_default();
+            let line: usize = rest.split(')').next().unwrap().parse().unwrap();
+            let text = std::fs::read_to_string(folder.join("vectors").join(file)).unwrap();
+            let found = text.lines().nth(line - 1).unwrap_or_default();
+            assert!(found.contains(&format!("\"{id}\"")), "{id} links to {file}, line {line}: {found}");
+        }
     }
 }

@@ -2,29 +2,30 @@
 
 use serde_json::Value;
 
+use super::provenance::Provenance;
 use crate::run::Results;
 use crate::vector::Topic;
 
 /// Returns the page with these results.
-pub fn html(topics: &[Topic], results: &[Results]) -> String {
+pub fn html(topics: &[Topic], results: &[Results], provenance: &Provenance) -> String {
     // Tags in a string would end the script element. In JSON, `<` occurs in strings only.
-    let data = super::json(topics, results).to_string().replace('<', "\\u003c");
+    let data = super::json(topics, results, provenance).to_string().replace('<', "\\u003c");
     include_str!("page.html").replacen("__RESULTS__", &data, 1)
 }
 
 /// Returns whether a page has the same vectors, subjects, verdicts and reasons as a new page.
 ///
-/// Versions are ignored, because the versions of distribution packages change. Differences are ignored,
-/// because some differences contain times and process ids.
+/// The provenance is ignored. Versions are ignored, because the versions of distribution packages change.
+/// Differences are ignored, because some differences contain times and process ids.
 pub fn is_current(topics: &[Topic], results: &[Results], page: &str) -> bool {
     let Some((_, rest)) = page.split_once("<script type=\"application/json\" id=\"results\">") else {
         return false;
     };
     let data = rest.split_once("</script>").map(|(data, _)| data).unwrap_or_default();
     let Ok(mut written) = serde_json::from_str::<Value>(data) else { return false };
-    let mut now = super::json(topics, results);
+    let mut now = super::json(topics, results, &Provenance::here());
     for data in [&mut written, &mut now] {
-        leave_out(data, &["version", "differences", "notes"]);
+        leave_out(data, &["made", "version", "differences", "notes"]);
     }
     written == now
 }
@@ -56,7 +57,7 @@ mod tests {
             run(&topics, &mut subject, None, Selection::new(Some(filter), None), &mut |_, _| ()).unwrap()
         };
         let results = [all("C2")];
-        let page = html(&topics, &results);
+        let page = html(&topics, &results, &Provenance::here());
         assert!(is_current(&topics, &results, &page));
         assert!(is_current(&topics, &results, &page.replace("\"version\":\"0.", "\"version\":\"9.")));
         assert!(!is_current(&topics, &[all("C3")], &page));

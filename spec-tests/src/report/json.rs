@@ -2,15 +2,16 @@
 
 use serde_json::{Value, json};
 
+use super::provenance::Provenance;
 use crate::judge::Verdict;
 use crate::rules::{decision, rules};
 use crate::run::{Outcome, Results};
 use crate::subject::Description;
-use crate::vector::{Mode, Topic};
+use crate::vector::{Input, Mode, Topic, line_of};
 use crate::{describe_expected, describe_input};
 
 /// Returns the results of subjects, with the vectors and rules that they refer to.
-pub fn json(topics: &[Topic], results: &[Results]) -> Value {
+pub fn json(topics: &[Topic], results: &[Results], provenance: &Provenance) -> Value {
     let vectors: Vec<Value> = topics
         .iter()
         .flat_map(|topic| topic.vectors.iter().map(move |vector| (topic, vector)))
@@ -19,6 +20,8 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
             let entry = json!({
                 "id": vector.id,
                 "topic": topic.topic,
+                "asks": if matches!(vector.input(), Some(Input::Send(_) | Input::Chunk(_))) { "send" } else { "receive" },
+                "line": line_of(&topic.topic, &vector.id),
                 "title": vector.title,
                 "rule": vector.rule,
                 "demand": vector.demand(),
@@ -60,7 +63,7 @@ pub fn json(topics: &[Topic], results: &[Results]) -> Value {
             })
         })
         .collect();
-    json!({"schema": 2, "rules": rules, "vectors": vectors, "subjects": subjects})
+    json!({"schema": 2, "made": provenance.json(), "rules": rules, "vectors": vectors, "subjects": subjects})
 }
 
 /// Rules that only HTTP vectors test.

@@ -38,6 +38,11 @@ pub fn sender_text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String
     for (count, what) in [
         (tally.left, "messages not judged: incomplete when the requested number of messages was reached"),
         (tally.not_judged, "messages not judged: evicted while incomplete, or beyond a limit"),
+        (
+            tally.ended_connections,
+            "connections closed after a frame of less than two bytes, or of more than 2 MiB, as Graylog closes them; \
+             the rest was not read",
+        ),
         (tally.refused_connections, "connections closed by this program, because too many were open"),
         (
             tally.dropped_datagrams,

@@ -34,6 +34,8 @@ pub enum Event {
         /// Number of the connection.
         connection: usize,
     },
+    /// This program closed a TCP connection, because Graylog would close it.
+    Ended,
     /// A connection was closed because there were too many connections.
     Refused,
     /// The kernel of this machine dropped this number of datagrams, because they arrived faster than they were

@@ -5,10 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use gelf_core::wire::ChunkHeader;
-
 use super::judged::Judged;
 use crate::inspect::Violation;
+use crate::reader::{Chunk, is_chunk};
 use crate::receivers::Transport;
 
 /// Maximum time from the first chunk of a message to its last chunk (R18).
@@ -67,16 +66,15 @@ impl Gatherer {
     /// Adds a datagram. Returns the messages that the datagram completes.
     pub(super) fn datagram(&mut self, at: Instant, source: SocketAddr, datagram: Vec<u8>) -> Vec<Judged> {
         self.datagrams += 1;
-        if !datagram.starts_with(&ChunkHeader::MAGIC) {
+        if !is_chunk(&datagram) {
             return vec![Judged::datagrams(source, vec![datagram], false, Vec::new(), true)];
         }
         let id = datagram.get(2..10).and_then(|id| <[u8; 8]>::try_from(id).ok());
-        let Ok((header, payload)) = ChunkHeader::parse(&datagram) else {
+        let Ok(Chunk { id, number, count, payload }) = Chunk::read(&datagram) else {
             let is_first = id.is_none_or(|id| self.is_first_unreadable(at, (source, id)));
             return vec![Judged::datagrams(source, vec![datagram], false, Vec::new(), is_first)];
         };
-        let key = (source, header.id().0);
-        let (number, count, hash) = (header.sequence_number(), header.sequence_count(), hash_of(payload));
+        let (key, hash) = ((source, id), hash_of(payload));
         let mut judged = Vec::new();
         if let Some(group) = self.pending.get_mut(&key) {
             match group.hashes.get(&number) {

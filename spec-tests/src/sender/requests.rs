@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::HttpSetup;
 use super::event::{HttpEvent, HttpEventKind};
+use super::graylog;
 use super::http_tally::HttpTally;
 use super::judged::Judged;
 use super::tally::encoding_word;
@@ -29,6 +30,7 @@ pub(super) struct Requests {
     bulk: bool,
     /// Status of the answer to the first delivery of a message. A repeated message gets 202.
     status: u16,
+    as_graylog: bool,
     refused: HashMap<u64, Refused>,
     /// Number of connections with a single request, by sender.
     short_connections: HashMap<IpAddr, u64>,
@@ -50,10 +52,11 @@ struct Refused {
 
 impl Requests {
     /// Creates the state for a receiver with this setup.
-    pub(super) fn new(HttpSetup { bulk, status }: HttpSetup) -> Self {
+    pub(super) fn new(HttpSetup { bulk, status, as_graylog }: HttpSetup) -> Self {
         Self {
             bulk,
             status,
+            as_graylog,
             refused: HashMap::new(),
             short_connections: HashMap::new(),
             tally: HttpTally::new(status),
@@ -101,6 +104,10 @@ impl Requests {
             return (200, Vec::new());
         }
         self.not_judged += inspection.not_judged as u64;
+        let refusal = graylog::refusal(request, &inspection).filter(|_| self.as_graylog);
+        if let Some(status) = refusal {
+            return (status, judge(source, request, inspection));
+        }
         if self.tally.accepts() || !self.is_repeated(at, source, &inspection) {
             return (self.status, judge(source, request, inspection));
         }
@@ -246,7 +253,7 @@ mod tests {
     }
 
     fn requests(bulk: bool, status: u16) -> Requests {
-        Requests::new(HttpSetup { bulk, status })
+        Requests::new(HttpSetup { bulk, status, as_graylog: false })
     }
 
     fn event(kind: HttpEventKind) -> HttpEvent {

@@ -3,15 +3,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use bytes::BytesMut;
-use gelf_core::{
-    Framer,
-    wire::{ChunkHeader, Encoding},
-};
 use serde::de::IgnoredAny;
 
 use super::judged::Judged;
 use crate::inspect::Violation;
+use crate::reader::{Encoding, Frame, Frames, encoding, is_chunk};
 use crate::receivers::Transport;
 
 /// The open connections.
@@ -23,12 +19,9 @@ pub(super) struct Streams {
 #[derive(Debug)]
 struct Connection {
     source: SocketAddr,
-    framer: Framer,
-    /// The bytes that were read and not framed yet: at most one frame of maximum length and one read.
-    buffer: BytesMut,
-    /// The number of bytes that were read.
-    read: usize,
-    empty_frames: u64,
+    frames: Frames,
+    /// True until bytes have been read.
+    is_new: bool,
     /// True if the connection began with bytes of another protocol. The rest is ignored.
     is_foreign: bool,
     /// True if the last frame was compressed. Null bytes split compressed data into pieces, which are not
@@ -41,36 +34,38 @@ impl Streams {
     pub(super) fn read(&mut self, connection: usize, source: SocketAddr, bytes: &[u8]) -> Vec<Judged> {
         let connection = self.open.entry(connection).or_insert_with(|| Connection {
             source,
-            framer: Framer::default(),
-            buffer: BytesMut::new(),
-            read: 0,
-            empty_frames: 0,
+            frames: Frames::new(Frames::MAX_BYTES),
+            is_new: true,
             is_foreign: false,
             in_pieces: false,
         });
         if connection.is_foreign {
             return Vec::new();
         }
-        let is_first = connection.buffer.is_empty() && connection.read == 0;
-        connection.read += bytes.len();
+        let is_first = std::mem::take(&mut connection.is_new);
         if let Some(violation) = foreign(bytes).filter(|_| is_first) {
             connection.is_foreign = true;
             return vec![connection.violation(violation, true)];
         }
-        connection.buffer.extend_from_slice(bytes);
         let mut judged = Vec::new();
-        while let Some(frame) = connection.framer.next_frame(&mut connection.buffer) {
-            judged.extend(connection.empty());
+        let mut empty = 0;
+        for frame in connection.frames.push(bytes) {
+            if frame == Frame::Empty {
+                empty += 1;
+                continue;
+            }
+            judged.extend(connection.empty(std::mem::take(&mut empty)));
             match frame {
-                Ok(frame) => judged.extend(connection.frames(frame.to_vec(), true)),
-                Err(error) => {
-                    let text = format!("{error}; the rest is ignored");
+                Frame::Whole(frame) => judged.extend(connection.whole(frame, true)),
+                Frame::Empty => {}
+                Frame::TooLong => {
+                    let text = format!("more than {} bytes; the rest is ignored", Frames::MAX_BYTES);
                     let violation = Violation::odd("R25", "FrameTooLong", text);
                     judged.push(connection.violation(violation, true));
                 }
             }
         }
-        judged.extend(connection.empty());
+        judged.extend(connection.empty(empty));
         judged
     }
 
@@ -91,8 +86,8 @@ impl Streams {
 
 impl Connection {
     fn end(mut self, more: &str) -> Vec<Judged> {
-        let Some(frame) = self.framer.finish(&mut self.buffer) else { return Vec::new() };
-        let mut judged = self.frames(frame.to_vec(), false);
+        let Some(frame) = self.frames.finish() else { return Vec::new() };
+        let mut judged = self.whole(frame, false);
         let violations = judged.iter_mut().flat_map(|judged| &mut judged.inspection.violations);
         for violation in violations.filter(|violation| violation.name == "UnterminatedFrame") {
             violation.text.push_str(more);
@@ -102,8 +97,8 @@ impl Connection {
 
     /// Judges a frame. If each line of the frame is a JSON object, each line after the first counts as a
     /// further message, because the sender meant it as a message.
-    fn frames(&mut self, frame: Vec<u8>, is_terminated: bool) -> Vec<Judged> {
-        let is_compressed = Encoding::sniff(&frame) != Encoding::Plain;
+    fn whole(&mut self, frame: Vec<u8>, is_terminated: bool) -> Vec<Judged> {
+        let is_compressed = encoding(&frame) != Encoding::Plain;
         if !is_compressed && self.in_pieces && !frame.trim_ascii_start().starts_with(b"{") {
             return Vec::new();
         }
@@ -119,10 +114,8 @@ impl Connection {
         judged
     }
 
-    /// Returns a violation if there are new empty frames.
-    fn empty(&mut self) -> Option<Judged> {
-        let empty = self.framer.empty_frames() - self.empty_frames;
-        self.empty_frames += empty;
+    /// Returns the violation of this number of empty frames.
+    fn empty(&self, empty: usize) -> Option<Judged> {
         // While `in_pieces` is true, an empty frame is probably made by a null byte of compressed data.
         if empty == 0 || self.in_pieces {
             return None;
@@ -144,7 +137,7 @@ fn foreign(first: &[u8]) -> Option<Violation> {
         [0x16, 0x03, 0..=4, ..] => {
             Some(Violation::broken("R25", "TlsHandshake", "this is TLS, and the port is plain".to_owned()))
         }
-        _ if first.starts_with(&ChunkHeader::MAGIC) => {
+        _ if is_chunk(first) => {
             let text = "chunks, which exist over UDP only; the rest of the connection is ignored";
             Some(Violation::broken("R25", "ChunkedOnStream", text.to_owned()))
         }
@@ -238,7 +231,7 @@ mod tests {
 
     #[test]
     fn an_oversized_frame_is_not_buffered() {
-        let long = vec![b'a'; Framer::DEFAULT_MAX_FRAME_LEN + 1];
+        let long = vec![b'a'; Frames::MAX_BYTES + 1];
         let stream = [&long, b"\0".as_slice(), PAYLOAD.as_bytes(), b"\0"].concat();
         let too_long = vec!["R25 FrameTooLong".to_owned()];
         assert_eq!(judged(&[&stream]), (vec![too_long, vec![]], 2));

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use gelf_core::wire::{ChunkHeader, Encoding};
 use serde::Serialize;
 
 use super::event::{Event, HttpEvent, HttpEventKind};
 use super::http_tally::HttpTally;
 use super::judged::Judged;
 use crate::inspect::{Severity, Violation};
+use crate::reader::{CHUNK_BYTES, Chunk, Encoding, encoding, is_chunk};
 use crate::receivers::{Effect, Receiver, ReceiverRule, Transport};
 use crate::recipe::first_bytes;
 
@@ -33,6 +33,8 @@ pub struct Tally<'r> {
     pub(crate) datagrams: u64,
     pub(crate) bytes: u64,
     pub(crate) connections: u64,
+    /// Number of connections that were closed because Graylog would close them.
+    pub(crate) ended_connections: u64,
     /// Number of connections that were closed because of the limit on open connections.
     pub(crate) refused_connections: u64,
     /// Number of datagrams that the kernel of this machine dropped.
@@ -161,6 +163,7 @@ impl<'r> Tally<'r> {
                 self.sender(Transport::Tcp, *source).bytes += bytes.len() as u64;
             }
             Event::Closed { .. } => {}
+            Event::Ended => self.ended_connections += 1,
             Event::Refused => self.refused_connections += 1,
             Event::Dropped(datagrams) => self.dropped_datagrams += datagrams,
             Event::Http(event) => self.http_received(event),
@@ -192,8 +195,8 @@ impl<'r> Tally<'r> {
             let compression = judged.compression.unwrap_or_else(|| compression(&judged.parts));
             *self.compressions.entry(compression).or_default() += 1;
             if judged.delivery.transport == Transport::Udp {
-                let is_chunk = |part: &&Vec<u8>| part.starts_with(&ChunkHeader::MAGIC);
-                *self.chunks.entry(judged.parts.iter().filter(is_chunk).count()).or_default() += 1;
+                let chunks = judged.parts.iter().filter(|part| is_chunk(part)).count();
+                *self.chunks.entry(chunks).or_default() += 1;
             }
         }
         self.violations_of(judged);
@@ -248,7 +251,7 @@ fn bytes_of(judged: &Judged, violation: &Violation) -> String {
         return violation.excerpt.clone();
     }
     let shown = match violation.name.as_str() {
-        "EmptyChunk" => judged.parts.iter().find(|part| part.len() == ChunkHeader::LEN),
+        "EmptyChunk" => judged.parts.iter().find(|part| part.len() == CHUNK_BYTES),
         _ => judged.parts.first(),
     };
     let Some(shown) = shown else { return String::new() };
@@ -261,9 +264,9 @@ fn bytes_of(judged: &Judged, violation: &Violation) -> String {
 
 /// Returns the compression, recognised by the first bytes.
 pub(super) fn encoding_word(bytes: &[u8]) -> &'static str {
-    match Encoding::sniff(bytes) {
+    match encoding(bytes) {
         Encoding::Gzip => "gzip",
-        Encoding::Plain => "none",
+        Encoding::Plain | Encoding::SmallZlib => "none",
         Encoding::Zlib => "zlib",
         _ => "unknown",
     }
@@ -271,11 +274,11 @@ pub(super) fn encoding_word(bytes: &[u8]) -> &'static str {
 
 /// Returns the compression of a message, or "unknown" if its first bytes are missing.
 fn compression(parts: &[Vec<u8>]) -> &'static str {
-    let mut chunks = parts.iter().filter_map(|part| ChunkHeader::parse(part).ok());
-    let first = chunks.find(|(header, _)| header.sequence_number() == 0);
+    let mut chunks = parts.iter().filter(|part| is_chunk(part)).filter_map(|part| Chunk::read(part).ok());
+    let first = chunks.find(|chunk| chunk.number == 0);
     let head: &[u8] = match (first, parts.first()) {
-        (Some((_, payload)), _) => payload,
-        (None, Some(part)) if !part.starts_with(&ChunkHeader::MAGIC) => part,
+        (Some(chunk), _) => chunk.payload,
+        (None, Some(part)) if !is_chunk(part) => part,
         _ => return "unknown",
     };
     encoding_word(head)

@@ -78,9 +78,10 @@ pub(super) fn sent(seen: &Observed, compression: &str, of: &Description) -> Resu
     let Ok(Value::Object(message)) = serde_json::from_slice(bytes.strip_suffix(&[0]).unwrap_or(&bytes))
     else {
         return match compression {
-            "none" => mistake(
+            // Some libraries send other bytes than a message.
+            "none" => doubt(
                 format!("no JSON object: {}", shortened(&String::from_utf8_lossy(&bytes))),
-                "answer with the bytes of the wire in hexadecimal, and nothing else",
+                "if these are not the bytes of the wire, answer with those in hexadecimal, and nothing else",
             ),
             _ => Ok(bytes.len()),
         };

@@ -142,8 +142,12 @@ pub enum Afterwards {
 /// # Errors
 /// Returns an error if the file has a mistake. A test ensures that there is no mistake.
 pub fn embedded_http() -> Result<Vec<Topic>, String> {
-    read([(PathBuf::from(FILE), include_bytes!("../../vectors/http.json").to_vec())])
+    let (name, text) = EMBEDDED;
+    read([(PathBuf::from(name), text.as_bytes().to_vec())])
 }
+
+/// The file, embedded at build time.
+pub(super) const EMBEDDED: (&str, &str) = (FILE, include_str!("../../vectors/http.json"));
 
 /// Reads the HTTP vectors of a folder from its file `http.json`, if present.
 ///

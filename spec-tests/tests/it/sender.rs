@@ -217,7 +217,7 @@ fn violations_are_counted_by_rule() {
 
 #[test]
 fn a_run_without_messages_fails() {
-    let said = Listening::start("nothing", "--tcp 127.0.0.1:0 --for 100ms").end();
+    let said = Listening::start("nothing", "--tcp localhost:0 --for 100ms").end();
     assert_eq!(said.status.code(), Some(1));
     assert_eq!(said.report["messages"], 0);
     assert!(said.text.contains("no messages received"), "{}", said.text);
@@ -406,6 +406,39 @@ fn retries_and_missing_retries_are_reported() {
     assert_eq!((&retries["messages"], &retries["came_again"]), (&json!(2), &json!(1)));
     assert_eq!(said.report["messages"], 2, "a retried message is not counted again");
     assert!(said.text.contains("of 2 messages answered with 503, 1 retried"), "{}", said.text);
+}
+
+#[test]
+fn messages_are_answered_as_graylog_answers_them() {
+    let arguments = "--tcp 127.0.0.1:0 --http 127.0.0.1:0 --as graylog --messages 6 --for 60s";
+    let listening = Listening::start("graylog", arguments);
+    let mut stream = TcpStream::connect(listening.tcp.unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(format!("{MESSAGE}\0\0{MESSAGE}\0").as_bytes()).unwrap();
+    // The connection ends at the empty frame, although this side has not ended it. With unread bytes, the kernel
+    // resets it.
+    assert!(!matches!(stream.read(&mut [0]), Ok(1)));
+    let answer = |request: Vec<u8>| {
+        let answers = listening.posts(&request);
+        (answers.lines().next().unwrap().to_owned(), answers.contains("Connection: close"))
+    };
+    let changed = |from: &str, to: &str| {
+        String::from_utf8(post("", MESSAGE.as_bytes())).unwrap().replacen(from, to, 1).into_bytes()
+    };
+    let long = MESSAGE.replace("\"m\"", &format!("\"{}\"", "m".repeat(65_536)));
+    let gzip = Compressor::new(Compression::default()).compress(long.as_bytes()).to_vec();
+    for (request, status) in [
+        (post("", MESSAGE.as_bytes()), "202 Accepted"),
+        (post("", b"not JSON"), "202 Accepted"),
+        (changed("/gelf", "/gelf?a"), "404 Not Found"),
+        (changed("POST", "PUT"), "405 Method Not Allowed"),
+        (post("Content-Encoding: gzip\r\n", &gzip), "413 Content Too Large"),
+    ] {
+        assert_eq!(answer(request), (format!("HTTP/1.1 {status}"), status.starts_with("413")));
+    }
+    let said = listening.end();
+    assert_eq!((&said.report["messages"], &said.report["ended_connections"]), (&json!(6), &json!(1)));
+    assert!(said.text.contains("1 connections closed after a frame of less than two bytes"), "{}", said.text);
 }
 
 #[test]

@@ -28,6 +28,7 @@ use crate::host::{self, Host};
 use crate::http_options::HttpOptions;
 use crate::log_level::LogLevel;
 use crate::logspout::{Environment, Variable};
+use crate::reading::Reading;
 use crate::route::{Route, RouteUri, list};
 
 /// Ships the lines of every container of a Docker host as GELF.
@@ -82,6 +83,18 @@ struct Arguments {
                      ship lines again"
     )]
     backlog: Option<Backlog>,
+
+    /// Read json-file logs through the Engine, or from the files in DIR or in /var/lib/docker/containers
+    #[arg(
+        long,
+        value_name = "api|files|auto[=DIR]",
+        long_help = "Read the logs of the json-file driver through the Engine (api, the default) or from their \
+                     files, which costs less and loses no line at rotations. With files, the folder of the \
+                     Engine's containers must be readable; with auto, the Engine is used if it is not. DIR is \
+                     the folder, if it is mounted at another path than the Engine's. All other logs are read \
+                     through the Engine"
+    )]
+    read: Option<String>,
 
     /// Read further options, and routes if the command line has none, from this TOML file
     #[arg(long, value_name = "FILE")]
@@ -177,6 +190,7 @@ pub(crate) struct Options {
     /// Selects the lines from before the first start that are shipped. Without a value, the router ships the
     /// lines since shortly before the end of the previous agent.
     pub(crate) backlog: Option<Backlog>,
+    pub(crate) reading: Reading,
     /// The HTTP API, if it is asked for.
     pub(crate) http: Option<HttpOptions>,
     /// The folder of the routes of the HTTP API.
@@ -220,9 +234,9 @@ pub(crate) fn parse(
             let within = Duration::from_secs(within.into());
             task = Task::Check { address: http, within, is_liveness: liveness };
         }
-        Some(Subcommand::Doctor(doctor::Arguments { routes, config, state })) => {
+        Some(Subcommand::Doctor(doctor::Arguments { routes, config, state, read })) => {
             (task, arguments.routes, arguments.config) = (Task::Doctor, routes, config);
-            arguments.state = state;
+            (arguments.state, arguments.read) = (state, read);
         }
         Some(Subcommand::Explain(explain::Arguments { routes, config })) => {
             (task, arguments.routes, arguments.config) = (Task::Explain, routes, config);
@@ -267,10 +281,12 @@ pub(crate) fn parse(
     let no_seq = arguments.no_seq || config.no_seq;
     let state = arguments.state.or(config.state);
     let backlog = arguments.backlog.or(config.backlog).or(environment.backlog);
+    let read = arguments.read.map(|text| text.parse()).transpose();
+    let read = read.map_err(|mistake| Exit::Mistake(format!("--read: {mistake}")))?.or(config.read);
     if arguments.print_config {
         let routes = routes.iter().map(|route| route.uri().clone()).collect();
         let config =
-            Config { backlog, drop_root, http: address, http_names, log_level, no_seq, state, routes };
+            Config { backlog, drop_root, http: address, http_names, log_level, no_seq, read, state, routes };
         return Err(Exit::Help(config.to_toml()));
     }
     // `explain` prints the variables itself, so they cause no warnings.
@@ -287,6 +303,7 @@ pub(crate) fn parse(
         task,
         state,
         backlog,
+        reading: read.unwrap_or_default(),
         http,
         routes_path: environment.routes_path.clone(),
         log_level: log_level.unwrap_or(LogLevel::Info).level(),

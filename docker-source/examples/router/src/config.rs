@@ -21,12 +21,13 @@ use toml::de::{DeTable, DeValue};
 
 use crate::backlog::Backlog;
 use crate::log_level::LogLevel;
+use crate::reading::Reading;
 use crate::route::RouteUri;
 
 /// The maximum length of a file: 1 MiB.
 pub(crate) const MAX_BYTES: u64 = 1024 * 1024;
 
-const KEYS: &str = "backlog, drop-root, http, http-names, log-level, no-seq, state";
+const KEYS: &str = "backlog, drop-root, http, http-names, log-level, no-seq, read, state";
 
 /// The contents of a configuration file, or the effective configuration.
 #[derive(Debug, Default)]
@@ -39,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) http_names: Vec<String>,
     pub(crate) log_level: Option<LogLevel>,
     pub(crate) no_seq: bool,
+    pub(crate) read: Option<Reading>,
     pub(crate) state: Option<PathBuf>,
     pub(crate) routes: Vec<RouteUri>,
 }
@@ -88,6 +90,10 @@ impl Config {
                 self.log_level = Some(level.map_err(|mistake| (None, mistake.to_owned()))?);
             }
             ("no-seq", DeValue::Boolean(value)) => self.no_seq = *value,
+            ("read", DeValue::String(value)) => {
+                let read = value.parse().map_err(|mistake| (None, format!("read: {mistake}")))?;
+                self.read = Some(read);
+            }
             ("state", DeValue::String(value)) => self.state = Some(PathBuf::from(value.as_ref())),
             ("route", DeValue::Array(routes)) => {
                 for route in routes.iter() {
@@ -97,7 +103,7 @@ impl Config {
             }
             ("drop-root" | "no-seq", _) => return Err((None, format!("{key} is true or false"))),
             ("http-names", _) => return Err((None, "http-names is a list of texts".to_owned())),
-            ("backlog" | "http" | "log-level" | "state", _) => {
+            ("backlog" | "http" | "log-level" | "read" | "state", _) => {
                 return Err((None, format!("{key} is a text in quotes")));
             }
             ("route", _) => return Err((None, "write a route as a table [[route]]".to_owned())),
@@ -120,6 +126,9 @@ impl Config {
         }
         if let Some(backlog) = self.backlog {
             line("backlog", quoted(&backlog.to_string()));
+        }
+        if let Some(read) = &self.read {
+            line("read", quoted(&read.to_string()));
         }
         if let Some(address) = self.http {
             line("http", quoted(&address.to_string()));
@@ -252,6 +261,7 @@ mod tests {
     const FILE: &str = r#"
 state = "/state"
 backlog = "100"
+read = "auto=/c"
 log-level = "debug"
 no-seq = true
 http = "127.0.0.1:8000"
@@ -321,7 +331,7 @@ label = "ship:false"
             routes
         };
         assert_eq!(sorted(&again), sorted(&config));
-        assert_eq!(again.backlog, config.backlog);
+        assert_eq!((again.backlog, again.read), (config.backlog, config.read));
         assert_eq!((again.http, &again.http_names), (config.http, &config.http_names));
         let odd = RouteUri::parse("gelf://h?field.a%0Ab=%1b[&host=%C3%A4").unwrap();
         let config = Config { routes: vec![odd.clone()], ..Config::default() };
@@ -343,6 +353,7 @@ label = "ship:false"
             ("\nstate = 7", "line 2: state is a text"),
             ("backlog = \"some\"", "line 1: backlog: write none, all or a number"),
             ("backlog = 7", "line 1: backlog is a text in quotes"),
+            ("read = \"file\"", "line 1: read: write api, files"),
             ("\n\nlog-level = \"loud\"", "line 3: log-level is one of error"),
             ("drop-root = \"yes\"", "line 1: drop-root is true or false"),
             ("http = \"localhost\"", "line 1: http is an address"),

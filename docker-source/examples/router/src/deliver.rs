@@ -8,9 +8,9 @@
 //! host without a listener refuses datagrams. The lines in these datagrams are dropped and counted, since
 //! nothing indicates when the host would accept them.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{io, iter};
 
 use docker_source::Container;
 use docker_source::content::{ContainerContent, ContentLifter};
@@ -134,14 +134,17 @@ impl Destination {
                     }
                     heard = receipts.recv() => heard,
                 };
-                let Some((line, outcome)) = heard else { break };
-                tally.settled(line.time);
-                match outcome {
-                    Outcome::Dropped(DropReason::Ended) => continue,
-                    Outcome::Dropped(reason) if is_due_to_line(reason) => dropped.add(&line, reason),
-                    _ => {}
+                let Some(first) = heard else { break };
+                // The receipts of a batch come together.
+                for (line, outcome) in iter::once(first).chain(iter::from_fn(|| receipts.try_recv())) {
+                    tally.settled(line.time);
+                    match outcome {
+                        Outcome::Dropped(DropReason::Ended) => continue,
+                        Outcome::Dropped(reason) if is_due_to_line(reason) => dropped.add(&line, reason),
+                        _ => {}
+                    }
+                    line.settle();
                 }
-                line.settle();
             }
             dropped.log(&name);
         };

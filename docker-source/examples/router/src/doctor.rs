@@ -6,6 +6,7 @@
 mod access;
 mod containers;
 mod engine;
+mod files;
 mod network;
 mod rate;
 mod routes;
@@ -14,15 +15,16 @@ mod state;
 use std::fmt;
 use std::fs;
 use std::io::Write;
-use std::path::Path;
 use std::time::Duration;
 
 use docker_source::{EngineAddress, ping, running_containers};
 
 use self::access::Process;
 use self::engine::SocketFile;
+use crate::cli::Options;
 use crate::failure::Failure;
 use crate::privileges;
+use crate::reading::Reading;
 use crate::route::{Route, is_agent};
 use crate::terminal::push_safe;
 
@@ -81,15 +83,14 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Runs all checks and prints the findings to stdout. `state` is the folder of `--state`. The checks of the
+/// Runs all checks and prints the findings to stdout. The checks of the
 /// containers are left out if the Engine cannot be used.
 ///
 /// # Errors
 /// Returns an error with status 1 if a finding is a failure.
 pub(crate) async fn run(
     address: EngineAddress,
-    routes: &[Route],
-    state: Option<&Path>,
+    Options { routes, state, reading, .. }: &Options,
 ) -> Result<(), Failure> {
     let mut report = Report::default();
     let process = Process::current();
@@ -97,7 +98,7 @@ pub(crate) async fn run(
         report.add(state::judge(folder, &state::Folder::at(folder), &process));
     }
     if let Some(version) = examine_engine(&address, &process, &mut report).await {
-        examine_containers(&address, &version, routes, &mut report).await;
+        examine_containers(&address, &version, routes, reading, &mut report).await;
     }
     if routes.is_empty() {
         report.add(Finding::ok("routes", "none is given, so no destination is examined"));
@@ -129,13 +130,20 @@ async fn examine_engine(address: &EngineAddress, process: &Process, report: &mut
 }
 
 /// Examines the running containers, and measures for 2 s how much they write.
-async fn examine_containers(address: &EngineAddress, version: &str, routes: &[Route], report: &mut Report) {
+async fn examine_containers(
+    address: &EngineAddress,
+    version: &str,
+    routes: &[Route],
+    reading: &Reading,
+    report: &mut Report,
+) {
     let containers = match running_containers(address.clone()).await {
         Ok(containers) => containers,
         Err(error) => return report.add(Finding::fail("containers", error.to_string(), "")),
     };
     report.add(containers::judge_descriptors(containers.len(), privileges::descriptor_limit()));
     report.add(containers::judge_agents(&containers));
+    files::judge(reading, &containers).into_iter().for_each(|finding| report.add(finding));
     let rates = rate::measure(address.clone()).await.unwrap_or_else(|error| {
         report.add(Finding::warn("containers", format!("their rates are not known: {error}"), ""));
         rate::Rates::default()

@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use docker_source::{EngineAddress, LineCounts, Record, Source, Start, Stats, Timing};
+use docker_source::{
+    EngineAddress, LineCounts, LogFiles, Record, Source, Start, Stats, Timing, UnavailableLogs,
+};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
@@ -28,6 +30,7 @@ use crate::route::{Decisions, Route};
 use crate::settlement::SharedProgress;
 use crate::stop::Stop;
 use crate::tally::Tally;
+use crate::task::task;
 
 /// The time after which the router ends if a mounted socket file refuses connections. If Docker has answered
 /// at this socket earlier, the router ends at once. The restart of the container then mounts the new socket
@@ -101,6 +104,8 @@ async fn send(lines: &mut LineStage, delivery: &mut Delivery, tally: &Tally) {
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) address: EngineAddress,
+    /// The files of the logs, if they are to be read instead of the Engine's responses.
+    pub(crate) log_files: Option<LogFiles>,
     pub(crate) stop: Stop,
     pub(crate) sources: Sources,
     /// Notifies a task that the progress of a route has started.
@@ -119,6 +124,7 @@ pub(crate) struct Sources {
     unrouted: Arc<AtomicU64>,
     copies: Arc<AtomicU64>,
     gaps: Gaps,
+    unavailable_logs: UnavailableLogs,
 }
 
 /// The counters of one source.
@@ -268,13 +274,16 @@ async fn connect(
         timing.latency = latency;
     }
     let selecting: Vec<_> = routes.iter().map(|queue| queue.route.clone()).collect();
-    let source = Source::builder()
+    let mut source = Source::builder()
         .address(shared.address.clone())
         .timing(timing)
         .start(start)
-        .select(move |container| selecting.iter().any(|route| route.takes(container)))
-        .connect();
-    let source = match shared.stop.unless_asked(source).await? {
+        .unavailable_logs(shared.sources.unavailable_logs.clone())
+        .select(move |container| selecting.iter().any(|route| route.takes(container)));
+    if let Some(files) = shared.log_files.clone() {
+        source = source.log_files(files);
+    }
+    let source = match shared.stop.unless_asked(source.connect()).await? {
         Ok(source) => source,
         Err(error) => return Some(Err(Failure::refused(error))),
     };
@@ -314,7 +323,13 @@ async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Sha
             () = until(due), if due.is_some() => None,
         };
         match record {
-            Some(Some(record)) => route(&Arc::new(record), routes, shared),
+            Some(Some(record)) => {
+                route(&Arc::new(record), routes, shared);
+                // The lines that have been read already are sent together.
+                for record in std::iter::from_fn(|| source.try_next()) {
+                    route(&Arc::new(record), routes, shared);
+                }
+            }
             Some(None) if stopping => return Ok(()),
             Some(None) => return Err(Failure::refused("reading from the Engine ended early")),
             None => {}
@@ -336,7 +351,7 @@ fn remove(routes: &mut Vec<RouteQueue>) {
     let (removed, kept): (Vec<_>, _) =
         std::mem::take(routes).into_iter().partition(|queue| queue.removal.is_asked());
     *routes = kept;
-    removed.into_iter().for_each(|queue| drop(tokio::spawn(queue.drain())));
+    removed.into_iter().for_each(|queue| drop(tokio::spawn(task(queue.drain()))));
 }
 
 /// Returns the time by tokio's clock, which tests can move.

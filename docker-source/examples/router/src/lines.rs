@@ -1,6 +1,6 @@
 //! Joins a route's lines into messages, and keeps the messages until the destination takes them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -144,7 +144,7 @@ struct Containers {
     /// True if the content of any container is read. Only then, each message costs a lookup.
     reads_content: bool,
     /// The settings by the address of the container in memory, which is unique as long as the `Weak` exists.
-    known: HashMap<usize, Known>,
+    known: BTreeMap<usize, Known>,
     /// The length of `known` at which the settings of dropped containers are removed.
     prune_at: usize,
 }
@@ -167,7 +167,7 @@ impl Containers {
             warned,
             last: None,
             reads_content: false,
-            known: HashMap::new(),
+            known: BTreeMap::new(),
             prune_at: Self::PRUNE_AT,
         }
     }

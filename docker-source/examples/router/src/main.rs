@@ -10,7 +10,8 @@
 //! that `http` adds. `condition` notes lasting problems, `stop` waits for signals, and `print` is the receiver
 //! of `--print`. `doctor` examines the host, `tail` prints lines without a destination, `check` asks an agent
 //! for its health, `published` warns of published ports, and `proxy` stands between agents and the Engine.
-//! `client` and `server` speak HTTP.
+//! `client` and `server` speak HTTP, and `task` boxes the futures of tasks. `reading` selects the way in
+//! which logs are read.
 
 mod account;
 mod audit;
@@ -38,6 +39,7 @@ mod print;
 mod privileges;
 mod proxy;
 mod published;
+mod reading;
 mod receipt;
 mod registry;
 mod route;
@@ -49,6 +51,7 @@ mod state;
 mod stop;
 mod tail;
 mod tally;
+mod task;
 mod terminal;
 
 use std::fs::File;
@@ -93,7 +96,8 @@ fn main() -> ExitCode {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
     if options.drop_root {
-        match privileges::drop_root(&engine, options.state.as_deref()) {
+        match privileges::drop_root(&engine, options.state.as_deref(), options.reading.log_files().is_some())
+        {
             privileges::Root::Absent => {}
             privileges::Root::Dropped { user, group } => {
                 tracing::info!("running as user {user}, group {group}");
@@ -117,7 +121,7 @@ fn main() -> ExitCode {
         Task::Check { address, within, is_liveness } => {
             runtime.block_on(check::run(address, within, is_liveness, read_file)).map(print)
         }
-        Task::Doctor => runtime.block_on(doctor::run(engine, &options.routes, options.state.as_deref())),
+        Task::Doctor => runtime.block_on(doctor::run(engine, &options)),
         Task::Explain => {
             let Options { mut routes, variables, warnings, numbers_messages, .. } = options;
             if numbers_messages {

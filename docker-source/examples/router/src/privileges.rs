@@ -26,11 +26,12 @@ pub(crate) enum Root {
 
 /// Changes from root to the user `nobody` in the group of the Engine's socket. The process stays root if
 /// `nobody` could not use the socket. The user `nobody` becomes the owner of the state folder, if there is
-/// one.
+/// one. If `reads_files` is true, the process keeps the capability to read the files of other users, if it has
+/// this capability.
 ///
 /// Call this function before other threads exist: it affects only the calling thread, and the threads that
 /// the calling thread starts later.
-pub(crate) fn drop_root(engine: &EngineAddress, state: Option<&Path>) -> Root {
+pub(crate) fn drop_root(engine: &EngineAddress, state: Option<&Path>, reads_files: bool) -> Root {
     if !is_root() {
         return Root::Absent;
     }
@@ -45,7 +46,7 @@ pub(crate) fn drop_root(engine: &EngineAddress, state: Option<&Path>) -> Root {
         if let Some(folder) = state {
             give_away(folder, group).map_err(|error| format!("{}: {error}", folder.display()))?;
         }
-        match become_nobody(group) {
+        match become_nobody(group, reads_files) {
             Ok(()) => Ok(Root::Dropped { user: NOBODY, group }),
             Err(error) => Err(format!("cannot become user {NOBODY} with group {group}: {error}")),
         }
@@ -107,14 +108,27 @@ fn is_root() -> bool {
 }
 
 #[cfg(target_os = "linux")]
-fn become_nobody(group: u32) -> io::Result<()> {
+fn become_nobody(group: u32, reads_files: bool) -> io::Result<()> {
+    use rustix::thread::{
+        CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
+    };
     use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
     use rustix::{process::Gid, process::Uid};
+
+    let permitted = capabilities(None)?.permitted;
+    // Docker gives a container DAC_OVERRIDE, which includes the right to write, unless told otherwise.
+    let wanted = [CapabilitySet::DAC_READ_SEARCH, CapabilitySet::DAC_OVERRIDE];
+    let kept = wanted.into_iter().find(|wanted| reads_files && permitted.contains(*wanted));
+    set_keep_capabilities(kept.is_some())?;
 
     // The user is set last, since only root can change the groups.
     set_thread_groups(&[])?;
     set_thread_gid(Gid::from_raw(group))?;
     set_thread_uid(Uid::from_raw(NOBODY))?;
+    if let Some(kept) = kept {
+        let inheritable = CapabilitySet::empty();
+        set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;
+    }
     Ok(())
 }
 
@@ -124,7 +138,7 @@ fn is_root() -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn become_nobody(_group: u32) -> io::Result<()> {
+fn become_nobody(_group: u32, _reads_files: bool) -> io::Result<()> {
     Err(io::Error::other("not supported on this system"))
 }
 

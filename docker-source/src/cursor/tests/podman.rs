@@ -53,7 +53,7 @@ fn podmans_lines_beyond_the_remembered_ones_are_told_apart_by_their_count() {
 #[test]
 fn a_request_to_podman_starts_at_a_whole_second_or_the_floor() {
     let mut cursor = cursor([5 * SECOND]);
-    cursor.accept(&line(Stdout, 9 * SECOND, "x"), Origin::Unprovable, || at(8 * SECOND + 7));
+    cursor.accept(&line(Stdout, 9 * SECOND, "x"), Origin::Unprovable, at(8 * SECOND + 7));
     assert_eq!(cursor.begin_request(Podman, None, None), Some(at(7 * SECOND)));
     let floor = Some(at(7 * SECOND + 1));
     assert_eq!(cursor.begin_request(Podman, floor, None), floor);
@@ -65,7 +65,7 @@ fn an_unfinished_line_that_podman_continues_is_new_each_time() {
     let mut read = |text, ended| {
         cursor.begin_request(Podman, None, None);
         let lines = [line(Stdout, SECOND, "x"), Line { ended, ..line(Stdout, SECOND, text) }];
-        lines.map(|line| cursor.accept(&line, Origin::Unprovable, || at(SECOND)) == New)
+        lines.map(|line| cursor.accept(&line, Origin::Unprovable, at(SECOND)) == New)
     };
     assert_eq!(read("end", false), [true, true]);
     assert_eq!(read("end", false), [false, false]);

@@ -12,7 +12,15 @@ impl Timestamp {
     /// # Errors
     /// Returns [`InvalidTimestamp::Syntax`] for any other text, including a day that is not in the calendar.
     pub fn from_rfc3339(text: &str) -> Result<Self, InvalidTimestamp> {
-        parse_rfc3339(text.as_bytes()).ok_or(InvalidTimestamp::Syntax)
+        Self::from_rfc3339_bytes(text.as_bytes())
+    }
+
+    /// Parses the bytes of a text as [`from_rfc3339`](Self::from_rfc3339) does, without a check of their UTF-8.
+    ///
+    /// # Errors
+    /// Returns the errors of [`from_rfc3339`](Self::from_rfc3339).
+    pub fn from_rfc3339_bytes(text: &[u8]) -> Result<Self, InvalidTimestamp> {
+        parse_rfc3339(text).ok_or(InvalidTimestamp::Syntax)
     }
 
     /// Formats the timestamp as RFC 3339 in UTC without trailing zeros, as Go's `time.RFC3339Nano` does:
@@ -44,6 +52,45 @@ impl Timestamp {
 }
 
 fn parse_rfc3339(text: &[u8]) -> Option<Timestamp> {
+    text.try_into().ok().and_then(parse_usual).or_else(|| parse_any(text))
+}
+
+/// Parses the form that Docker writes: nine decimals and `Z`. Returns `None` for any other text. Each line of
+/// a container has such a timestamp, so the digits are read eight at a time.
+fn parse_usual(text: &[u8; 30]) -> Option<Timestamp> {
+    let &[y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', rest @ ..] = text else { return None };
+    let [h0, h1, b':', i0, i1, b':', s0, s1, b'.', n0, n1, decimals @ .., b'Z'] = rest else { return None };
+    let [n2, n3, n4, n5, n6, n7, n8] = decimals;
+    let date = eight_digits([y0, y1, y2, y3, m0, m1, d0, d1])?;
+    let time = eight_digits([h0, h1, i0, i1, s0, s1, n0, n1])?;
+    let nanos = time % 100 * 10_000_000 + eight_digits([b'0', n2, n3, n4, n5, n6, n7, n8])?;
+    let (year, month, day) = (date / 10_000, date / 100 % 100, date % 100);
+    let (hour, minute, second) = (time / 1_000_000, time / 10_000 % 100, time / 100 % 100);
+    if day < 1 || day > days_in_month(year, month)? || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let seconds = days_from_epoch(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    Timestamp::from_unix(seconds, u32::try_from(nanos).ok()?)
+}
+
+/// Returns the number that eight digits stand for.
+fn eight_digits(digits: [u8; 8]) -> Option<i64> {
+    const ONES: u64 = u64::MAX / 0xff;
+    let word = u64::from_le_bytes(digits);
+    // Adding 0x46 sets the high bit of a byte above `9`. Subtracting 0x30 sets the high bit of a byte below `0`.
+    if (word.wrapping_add(ONES * 0x46) | word.wrapping_sub(ONES * 0x30)) & (ONES << 7) != 0 {
+        return None;
+    }
+    // Each step joins neighbours: digits to numbers below 100, then below 10,000, then all.
+    let word = word - ONES * 0x30;
+    let word = (word * 10 + (word >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let word = (word * 100 + (word >> 16)) & 0x0000_ffff_0000_ffff;
+    let word = (word * 10_000 + (word >> 32)) & 0xffff_ffff;
+    i64::try_from(word).ok()
+}
+
+/// Parses every form.
+fn parse_any(text: &[u8]) -> Option<Timestamp> {
     let number = |from: usize, len: usize| -> Option<i64> {
         text.get(from..from + len)?
             .iter()
@@ -196,6 +243,20 @@ mod tests {
         ) {
             let timestamp = Timestamp::from_unix(seconds, nanos).unwrap();
             prop_assert_eq!(Timestamp::from_rfc3339(&timestamp.to_rfc3339().unwrap()), Ok(timestamp));
+        }
+
+        #[test]
+        fn the_form_that_docker_writes_is_read_like_every_other_form(
+            seconds in -62_167_219_200_i64..=253_402_300_799,
+            nanos in 100_000_000u32..1_000_000_000,
+            at in 0usize..30,
+            byte in prop_oneof![b'/'..=b':', any::<u8>()],
+        ) {
+            let usual = Timestamp::from_unix(seconds, nanos - nanos % 10 + 1).unwrap();
+            let mut text = usual.to_rfc3339().unwrap().into_bytes();
+            prop_assert_eq!(parse_usual(text.as_slice().try_into().unwrap()), Some(usual));
+            text[at] = byte;
+            prop_assert_eq!(parse_rfc3339(&text), parse_any(&text));
         }
 
         #[test]

@@ -10,7 +10,7 @@ fn queue(max_messages: usize, max_bytes: usize, when_full: WhenFull) -> Queue<u6
 }
 
 fn offer(queue: &Queue<u64>, len: usize, receipt: u64) -> Result<(), NotQueuedReason> {
-    queue.try_queue(vec![b'x'; len].into(), receipt).map_err(|error| {
+    queue.try_queue(BytesMut::from(&*vec![b'x'; len]), receipt).map_err(|error| {
         assert_eq!(error.receipt, receipt);
         error.reason
     })
@@ -186,9 +186,29 @@ fn a_closed_queue_refuses_messages_and_the_driver_settles_those_in_flight() {
 }
 
 #[test]
+fn settled_messages_leave_their_buffers_while_few_messages_wait() {
+    let queue = queue(1000, usize::MAX, WhenFull::DropNewest);
+    let settled = |len, messages| {
+        let mut in_flight = VecDeque::new();
+        fill(&queue, len, 0..messages);
+        queue.take(&mut in_flight, usize::MAX, usize::MAX);
+        queue.settle(&mut in_flight, usize::MAX, Outcome::Sent);
+    };
+    settled(SPARE_CAPACITY + 1, 1);
+    assert_eq!(queue.spare(), None, "a long message");
+    settled(SPARE_CAPACITY, 2 * SPARE_BUFFERS as u64);
+    let spare = queue.spare().unwrap();
+    assert_eq!((spare.len(), spare.capacity()), (0, SPARE_CAPACITY));
+    fill(&queue, 1, 0..SPARE_BUFFERS as u64);
+    assert_eq!(queue.spare(), None, "many messages wait");
+    queue.take(&mut VecDeque::new(), 1, 1);
+    assert_eq!(std::iter::from_fn(|| queue.spare()).count(), SPARE_BUFFERS - 1);
+}
+
+#[test]
 fn debug_shows_no_payload() {
     let queue = queue(10, 1000, WhenFull::Wait);
-    queue.try_queue(Box::from(*b"s3cret"), 0).unwrap();
+    queue.try_queue(BytesMut::from("s3cret"), 0).unwrap();
     let mut in_flight = VecDeque::new();
     queue.take(&mut in_flight, 1, 1000);
     let shown = format!("{queue:?} {in_flight:?}");
@@ -212,7 +232,7 @@ fn the_end_drops_waiting_messages_and_refuses_further_ones() {
 /// Spawns a task that queues a message of one byte. If the queue is full, the task waits for room.
 fn sender(queue: &Arc<Queue<u64>>, receipt: u64) -> JoinHandle<Result<(), NotQueued<u64>>> {
     let queue = Arc::clone(queue);
-    tokio::spawn(async move { queue.queue(Box::from(*b"x"), receipt).await })
+    tokio::spawn(async move { queue.queue(BytesMut::from("x"), receipt).await })
 }
 
 #[tokio::test]

@@ -2,14 +2,15 @@
 //!
 //! The destination's host refuses a datagram if no program listens on the port. The sender learns of the
 //! refusal when it sends the next datagram, or when it asks the socket a little later. A message gets its
-//! outcome only then.
+//! outcome only then. The messages of a batch get their outcomes together, so that the reader of the receipts
+//! is woken once for all of them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Transport, UdpOptions};
 use crate::outcome::{DropReason, Outcome};
 use crate::resolve::Resolve;
 use crate::send::SendError;
@@ -20,6 +21,10 @@ use super::super::link_state::LinkState;
 
 /// The maximum number of messages taken from the queue at once.
 const BATCH_MESSAGES: usize = 64;
+
+/// The divisor of the rate for the number of messages taken at once: a batch takes about 10 ms, so that a
+/// rate delays no outcome for longer.
+const BATCHES_PER_SECOND: u32 = 100;
 
 /// The maximum number of bytes taken from the queue at once.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -58,9 +63,10 @@ pub(crate) async fn run<R>(
     };
     link.connected();
     in_flight.queue().set_local_addr(sender.local_addr().ok());
-    let mut reroutes = 0;
+    let batch = batch_messages(endpoint);
+    let mut before = sender.stats();
     loop {
-        if in_flight.has_sent() {
+        if in_flight.sent() > 0 {
             let more = timeout(HEAR_REFUSAL, in_flight.queue().has_work()).await;
             if more == Ok(false) {
                 sleep(HEAR_REFUSAL).await;
@@ -70,17 +76,18 @@ pub(crate) async fn run<R>(
                 // refusal.
                 let is_refused = sender.take_refusal();
                 settle_sent(in_flight, link, u64::from(is_refused));
+                before = sender.stats();
             }
         }
-        if !in_flight.has_sent() && !in_flight.queue().has_work().await {
+        if in_flight.sent() == 0 && !in_flight.queue().has_work().await {
             return;
         }
-        in_flight.take(BATCH_MESSAGES, BATCH_BYTES);
+        in_flight.take(batch, BATCH_BYTES);
         while let Some(payload) = in_flight.next_to_send() {
-            let before = sender.stats();
             let result = sender.send_payload(payload).await;
             let stats = sender.stats();
-            if stats.reroutes != std::mem::replace(&mut reroutes, stats.reroutes) {
+            let before = std::mem::replace(&mut before, stats);
+            if stats.reroutes != before.reroutes {
                 in_flight.queue().set_local_addr(sender.local_addr().ok());
             }
             match result {
@@ -88,12 +95,12 @@ pub(crate) async fn run<R>(
                     if stats.truncated > before.truncated {
                         in_flight.queue().count(|stats| stats.truncated += 1);
                     }
-                    let refused = settle_sent(in_flight, link, stats.refused - before.refused);
-                    if refused > 0 {
+                    let refused = stats.refused - before.refused;
+                    if refused > 0 && settle_sent(in_flight, link, refused) > 0 {
                         // A chunk of this message was refused while its other chunks were sent.
                         in_flight.settle(1, REFUSED);
                     } else {
-                        in_flight.sent();
+                        in_flight.note_sent();
                     }
                 }
                 Err(SendError::Io(error)) if is_unreachable(&error) => {
@@ -112,18 +119,39 @@ pub(crate) async fn run<R>(
                 }
             }
         }
+        settle_arrived(in_flight, link);
     }
 }
 
-/// Gives an outcome to the message that was sent before, if there is such a message. `refused` is the number
-/// of refusals received after that message was sent. Returns the number of refusals that belong to other
+/// Returns the number of messages taken from the queue at once.
+fn batch_messages(endpoint: &Endpoint) -> usize {
+    match endpoint.transport() {
+        Transport::Udp(UdpOptions { rate: Some(rate), .. }) => {
+            (rate.get() / BATCHES_PER_SECOND).clamp(1, BATCH_MESSAGES as u32) as usize
+        }
+        _ => BATCH_MESSAGES,
+    }
+}
+
+/// Gives an outcome to all messages that were sent except the last one, which may still be refused.
+fn settle_arrived<R>(in_flight: &mut InFlight<R>, link: &mut LinkState<R>) {
+    if in_flight.sent() > 1 {
+        link.arrived();
+        link.up();
+        in_flight.settle(in_flight.sent() - 1, Outcome::Sent);
+    }
+}
+
+/// Gives an outcome to the messages that were sent, if there are such messages. `refused` is the number of
+/// refusals received after the last of them was sent. Returns the number of refusals that belong to other
 /// messages.
 fn settle_sent<R>(in_flight: &mut InFlight<R>, link: &mut LinkState<R>, refused: u64) -> u64 {
+    settle_arrived(in_flight, link);
     if refused > 0 {
         in_flight.queue().count(|stats| stats.refused_datagrams += refused);
         link.down(&"the datagrams are refused");
     }
-    if !in_flight.has_sent() {
+    if in_flight.sent() == 0 {
         return refused;
     }
     if refused > 0 {

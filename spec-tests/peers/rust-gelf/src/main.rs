@@ -3,66 +3,40 @@
 #[path = "../../../adapters/rust/gelf_subject.rs"]
 mod gelf_subject;
 
-use std::io;
-
 use chrono::DateTime;
-use gelf::{
-    Backend, ChunkSize, Level, Logger, Message, MessageCompression, NullBackend, TcpBackend, WireMessage,
-};
+use gelf::{Backend, ChunkSize, Level, Logger, Message, MessageCompression};
+use gelf::{NullBackend, TcpBackend, WireMessage};
+use gelf_subject::{Answer, CHUNK_HEADER, capture_tcp, check_compression, datagrams};
+use gelf_subject::{fields, integer, refused, serve, unsupported};
 use serde_json::{Value, json};
 
-use gelf_subject::{Answer, CHUNK_HEADER, capture_tcp, datagrams, refused, serve, unsupported};
-
-fn main() -> io::Result<()> {
-    let hello = json!({
-        "sends": ["udp", "tcp"],
-        "notes": "Datagrams come from WireMessage::to_chunked_message; UdpBackend sends them unchanged.",
-    });
+fn main() -> std::io::Result<()> {
+    let notes = "Datagrams come from WireMessage::to_chunked_message; UdpBackend sends them unchanged.";
+    let hello = json!({"sends": ["udp", "tcp"], "notes": notes});
     serve(include_str!("../Cargo.lock"), "gelf", hello, send)
-}
-
-/// Builds an answer with the texts of the library's error and of all its causes.
-macro_rules! error {
-    ($error:expr) => {{
-        let words: Vec<String> = $error.iter_chain().map(|cause| cause.to_string()).collect();
-        refused(words.join(": "))
-    }};
 }
 
 fn send(request: &Value) -> Answer {
     let compression = match request["compression"].as_str() {
-        None | Some("none") => MessageCompression::None,
         Some("gzip") => MessageCompression::Gzip { level: 1 }, // The crate's default level.
         Some("zlib") => MessageCompression::Zlib { level: 1 },
-        Some(_) => return Err(unsupported("the compression")),
+        _ => MessageCompression::None,
     };
     let message = message(&request["message"])?;
-    let host = request["message"]["host"].as_str();
+    let host = request["message"]["host"].as_str().unwrap_or_default();
+    let logger = Logger::new_with_hostname(Box::new(NullBackend::new()), host);
     if request["transport"] == "tcp" {
-        if compression != MessageCompression::None {
-            return Err(unsupported("TcpBackend has no compression"));
-        }
+        check_compression(request, &["none"])?;
         return capture_tcp(|address| {
-            let backend = TcpBackend::new(address).map_err(|error| error!(error))?;
-            let logger = logger(Box::new(NullBackend::new()), host)?;
+            let backend = TcpBackend::new(address).map_err(refused)?;
             // Logger::log_message makes the same call, but discards the error.
-            backend.log_message(WireMessage::new(message, &logger)).map_err(|error| error!(error))
+            backend.log_message(WireMessage::new(message, &logger)).map_err(refused)
         });
     }
-    let size = request["datagram_size"].as_u64().unwrap_or(1420).saturating_sub(CHUNK_HEADER);
-    let size = ChunkSize::Custom(size.try_into().map_err(|_| unsupported("ChunkSize is a u16"))?);
-    let logger = logger(Box::new(NullBackend::new()), host)?;
-    let chunked = WireMessage::new(message, &logger)
-        .to_chunked_message(size, compression)
-        .map_err(|error| error!(error))?;
-    Ok(datagrams(chunked.iter()))
-}
-
-fn logger(backend: Box<dyn Backend>, host: Option<&str>) -> Result<Logger, Value> {
-    match host {
-        Some(host) => Ok(Logger::new_with_hostname(backend, host)),
-        None => Logger::new(backend).map_err(|error| error!(error)),
-    }
+    let size = integer::<u16>(request, "datagram_size")?.unwrap_or(1420).saturating_sub(CHUNK_HEADER as u16);
+    let size = ChunkSize::Custom(size);
+    let chunked = WireMessage::new(message, &logger).to_chunked_message(size, compression);
+    Ok(datagrams(chunked.map_err(refused)?.iter()))
 }
 
 fn message(asked: &Value) -> Result<Message<'_>, Value> {
@@ -70,17 +44,17 @@ fn message(asked: &Value) -> Result<Message<'_>, Value> {
     if let Some(full) = asked["full_message"].as_str() {
         message.set_full_message(full);
     }
-    if let Some(level) = asked.get("level") {
-        message.set_level(Level::from(level.as_i64().ok_or_else(|| unsupported("Level is made of an i64"))?));
+    if let Some(level) = integer::<i64>(asked, "level")? {
+        message.set_level(Level::from(level));
     }
     if let Some(seconds) = asked["timestamp"].as_f64() {
         // Rounding to microseconds loses nothing, because the library sends milliseconds.
         let timestamp = DateTime::from_timestamp_micros((seconds * 1e6).round() as i64);
         message.set_timestamp(timestamp.ok_or_else(|| unsupported("chrono has no such time"))?);
     }
-    for (name, value) in asked["fields"].as_object().into_iter().flatten() {
+    for (name, value) in fields(asked) {
         let value = value.as_str().ok_or_else(|| unsupported("additional fields are strings"))?;
-        message.set_metadata(name.as_str(), value).map_err(|error| error!(error))?;
+        message.set_metadata(name, value).map_err(refused)?;
     }
     Ok(message)
 }

@@ -4,68 +4,50 @@
 #[path = "../../../adapters/rust/gelf_subject.rs"]
 mod gelf_subject;
 
-use std::io;
-
+use gelf_subject::{Answer, capture, check_compression, fields, integer, refused, serve, unsupported};
 use serde_json::{Value, json};
 use tracing::{Dispatch, dispatcher, field};
 use tracing_gelf::{ConnectionErrors, Logger};
 use tracing_subscriber::layer::SubscriberExt;
 
-use gelf_subject::{Answer, capture_tcp, capture_udp, refused, serve, unsupported};
-
-fn main() -> io::Result<()> {
-    let hello = json!({
-        "sends": ["udp", "tcp"],
-        "fixed": ["datagram_size"],
-        "notes": "Additional fields are set on the builder, because field names of an event are fixed at compile \
-            time. \
-            The other members are fields of an event of level INFO; by its documentation, they override the \
-            crate's own.",
-    });
+fn main() -> std::io::Result<()> {
+    let notes = "Additional fields are set on the builder, because field names of an event are fixed at compile time. \
+        The other members are fields of an event of level INFO; by its documentation, they override the crate's own.";
+    let hello = json!({"sends": ["udp", "tcp"], "fixed": ["datagram_size"], "notes": notes});
     serve(include_str!("../Cargo.lock"), "tracing-gelf", hello, send)
 }
 
 fn send(request: &Value) -> Answer {
-    if !matches!(request["compression"].as_str(), None | Some("none")) {
-        return Err(unsupported("no compression"));
-    }
+    check_compression(request, &["none"])?;
     let message = &request["message"];
-    if message.get("level").is_some_and(|level| !level.is_i64()) {
-        return Err(unsupported("the level is an integer"));
-    }
-    let mut builder = Logger::builder();
-    if let Some(host) = message["host"].as_str() {
-        builder = builder.host(host);
-    }
-    for (name, value) in message["fields"].as_object().into_iter().flatten() {
+    integer::<i64>(message, "level")?;
+    let mut builder = Logger::builder().host(message["host"].as_str().unwrap_or_default());
+    for (name, value) in fields(message) {
         builder = builder.additional_field(name, value.clone());
     }
-    match request["transport"].as_str() {
-        Some("udp") if request["datagram_size"].as_u64().is_some_and(|size| size != 1420) => {
-            Err(unsupported("the datagram size is fixed"))
-        }
-        Some("udp") => capture_udp(|address| {
+    let is_udp = request["transport"] == "udp";
+    if is_udp && request["datagram_size"].as_u64().is_some_and(|size| size != 1420) {
+        return Err(unsupported("the datagram size is fixed"));
+    }
+    capture(request, |address| {
+        if is_udp {
             let (logger, mut handle) = builder.connect_udp(address).map_err(refused)?;
             log(logger, message);
             run(handle.connect())
-        }),
-        _ => capture_tcp(|address| {
+        } else {
             let (logger, mut handle) = builder.connect_tcp(address).map_err(refused)?;
             log(logger, message);
             run(handle.connect())
-        }),
-    }
+        }
+    })
 }
 
 /// Logs the message. Dropping the logger ends the connection.
 fn log(logger: Logger, message: &Value) {
-    let text = message["short_message"].as_str();
-    let full_message = message["full_message"].as_str();
+    let [text, full_message] = ["short_message", "full_message"].map(|name| message[name].as_str());
     let level = message["level"].as_i64();
-    let timestamp: Option<Box<dyn field::Value>> = match &message["timestamp"] {
-        Value::Number(number) if number.is_i64() => number.as_i64().map(|seconds| Box::new(seconds) as _),
-        number => number.as_f64().map(|seconds| Box::new(seconds) as _),
-    };
+    let whole = message["timestamp"].as_i64().map(|seconds| Box::new(seconds) as Box<dyn field::Value>);
+    let timestamp = whole.or(message["timestamp"].as_f64().map(|seconds| Box::new(seconds) as _));
     let dispatch = Dispatch::new(tracing_subscriber::registry().with(logger));
     dispatcher::with_default(&dispatch, || tracing::info!(full_message, level, timestamp, message = text));
 }

@@ -55,10 +55,11 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
         let of_floor = measure(&mut floor, way, arguments.time)?;
         let of_subject = match &mut subject {
             Some(subject) => measure(subject, way, arguments.time),
-            None => Ok(of_floor),
+            None => Ok(of_floor.clone()),
         };
         match of_subject {
-            Ok(measured) => output::line!("{}", line(way, measured.as_ref(), of_floor.as_ref())),
+            Ok(Ok(measured)) => output::line!("{}", line(way, &measured, of_floor.as_ref().ok())),
+            Ok(Err(why)) => output::line!("{}: not asked: {why}", way.words()),
             // The run continues, because a subject that loses messages in one measurement can pass the next.
             Err(why) => output::line!("{why}: not measured"),
         }
@@ -67,23 +68,17 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(way: Workload, measured: Option<&Measured>, floor: Option<&Measured>) -> String {
+fn line(way: Workload, measured: &Measured, floor: Option<&Measured>) -> String {
     let none = || "-".to_owned();
     let micros = |measured: &Measured| format!("{:.1}", 1e6 / measured.rate(measured.requests));
-    let floor = floor.map_or_else(none, micros);
-    let cells = match measured {
-        None => ["not asked".to_owned(), none(), none(), none(), floor],
-        Some(measured) => {
-            let rate = |count| format!("{:.0}", measured.rate(count));
-            let megabytes = format!("{:.1}", measured.rate(measured.payload_bytes) / 1e6);
-            let (messages, bytes) = match way {
-                Workload::Empty => (none(), none()),
-                _ => (rate(measured.messages), megabytes),
-            };
-            [rate(measured.requests), messages, bytes, micros(measured), floor]
-        }
+    let rate = |count| format!("{:.0}", measured.rate(count));
+    let megabytes = format!("{:.1}", measured.rate(measured.payload_bytes) / 1e6);
+    let (messages, bytes) = match way {
+        Workload::Empty => (none(), none()),
+        _ => (rate(measured.messages), megabytes),
     };
-    row(way.words(), &cells)
+    let floor = floor.map_or_else(none, micros);
+    row(way.words(), &[rate(measured.requests), messages, bytes, micros(measured), floor])
 }
 
 fn row(name: &str, [requests, messages, bytes, micros, floor]: &[String; 5]) -> String {

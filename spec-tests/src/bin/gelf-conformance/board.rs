@@ -1,11 +1,17 @@
 //! `board`: runs all peers and writes the score board.
 
+mod http;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
-use gelf_spec_tests::{Builtin, Expectations, Nothing, Process, Results, Selection, Verdict, report};
+use gelf_spec_tests::report::{self, Provenance};
+use gelf_spec_tests::{Builtin, Expectations, Nothing, Process, Results, Selection, Served, Topic, Verdict};
 
 use crate::output;
 use crate::run::with_progress;
@@ -13,19 +19,28 @@ use crate::{VectorsArguments, write};
 
 #[derive(Args)]
 pub(crate) struct BoardArguments {
-    /// Folder of the peers. Each peer is a folder with a program `run` and, optionally, a file
-    /// `expectations.json`
+    /// Folder of the peers. Each peer is a folder with a program `run`, a program `http` or both and, optionally, the
+    /// files `expectations.json` and `http-expectations.json`
     #[arg(value_name = "DIR")]
     peers: PathBuf,
     /// Run only peers whose folder name contains this text
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
+    /// Number of peers that run at the same time
+    #[arg(short, long, default_value_t = 3, value_name = "NUMBER")]
+    jobs: usize,
     /// Write the Markdown table to this file
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
     /// Write the HTML page to this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Write a badge in SVG for each peer, and for each topic that it was asked, to this folder
+    #[arg(long, value_name = "DIR")]
+    badges: Option<PathBuf>,
+    /// Commit of the repository that is tested, for the reports
+    #[arg(long, value_name = "COMMIT")]
+    commit: Option<String>,
     /// Write nothing; fail if the verdicts in the page are not up to date. The peers' versions and the
     /// details of the verdicts are not compared
     #[arg(long)]
@@ -39,19 +54,11 @@ pub(crate) struct BoardArguments {
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
-    let topics = arguments.vectors.load()?;
+    let mut topics = arguments.vectors.load()?;
     let mut all = Vec::new();
-    all.push(with_progress(&topics, &mut Builtin::default(), None, Selection::default())?);
-    for folder in folders(arguments)? {
-        let run = folder.join("run");
-        let mut subject = Process::start(&format!("'{}'", run.display()), TIMEOUT)?;
-        let known = folder.join("expectations.json");
-        let known = known.exists().then(|| Expectations::load(&known)).transpose()?;
-        all.push(with_progress(&topics, &mut subject, known.as_ref(), Selection::default())?);
-        if let Some(results) = all.last() {
-            output::line!("{}", line(results));
-        }
-    }
+    all.push(with_progress(&topics, &mut Served::new(Builtin::default()), None, Selection::default())?);
+    let http_topics = arguments.vectors.load_http()?;
+    all.extend(run_all(&folders(arguments)?, arguments.jobs, &topics, &http_topics)?);
     let mut good = true;
     for results in &all {
         for outcome in results.unexpected() {
@@ -66,6 +73,7 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
     }
     // No result of this subject is a surprise.
     all.push(with_progress(&topics, &mut Nothing::default(), None, Selection::default())?);
+    topics.extend(http_topics);
     if arguments.check {
         if let Some(path) = &arguments.html {
             let page = std::fs::read_to_string(path);
@@ -76,20 +84,91 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
             }
         }
     } else {
+        let made = Provenance::here().with_commit(arguments.commit.clone()).with_vectors_at("vectors");
         if let Some(path) = &arguments.markdown {
-            write(path, &report::markdown(&topics, &all))?;
+            write(path, &report::markdown(&topics, &all, &made))?;
         }
         if let Some(path) = &arguments.html {
-            write(path, &report::html(&topics, &all))?;
+            write(path, &report::html(&topics, &all, &made))?;
+        }
+        if let Some(folder) = &arguments.badges {
+            badges(folder, &topics, &all)?;
         }
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Writes the badges of all subjects.
+fn badges(folder: &Path, topics: &[Topic], all: &[Results]) -> Result<(), String> {
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for results in all {
+        let was_asked = |topic: &&Topic| {
+            results.of_topic(topic).iter().any(|outcome| outcome.verdict != Verdict::Skipped)
+        };
+        for topic in std::iter::once(None).chain(topics.iter().filter(was_asked).map(Some)) {
+            write(&folder.join(report::badge_file(results, topic)), &report::badge(results, topic))?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the results of the peers, in the order of their folders. Some peers mostly wait, so several run at the same
+/// time.
+fn run_all(
+    folders: &[PathBuf],
+    jobs: usize,
+    topics: &[Topic],
+    http_topics: &[Topic],
+) -> Result<Vec<Results>, String> {
+    let (next, done) = (&AtomicUsize::new(0), &Mutex::new(Vec::new()));
+    let work = || -> Result<(), String> {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(folder) = folders.get(index) else { return Ok(()) };
+            let Some(results) = run_one(folder, topics, http_topics)? else { continue };
+            output::line!("{}", line(&results));
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, results));
+        }
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().map_err(|_| "a thread of the board has panicked")?)
+    })?;
+    let mut done = std::mem::take(&mut *done.lock().unwrap_or_else(PoisonError::into_inner));
+    done.sort_by_key(|(index, _)| *index);
+    Ok(done.into_iter().map(|(_, results)| results).collect())
+}
+
+/// Returns the results of a peer, or `None` if its folder has no program.
+fn run_one(folder: &Path, topics: &[Topic], http_topics: &[Topic]) -> Result<Option<Results>, String> {
+    Ok(match (run(folder, topics)?, http::results(folder, http_topics)?) {
+        (Some(mut results), Some(http)) => {
+            results.outcomes.extend(http.outcomes);
+            results.stale.extend(http.stale);
+            Some(results)
+        }
+        (results, http) => results.or(http),
+    })
+}
+
+/// Returns the results of the program `run` in the folder of a peer, or `None` if there is no such program.
+fn run(folder: &Path, topics: &[Topic]) -> Result<Option<Results>, String> {
+    let program = folder.join("run");
+    if !program.exists() {
+        return Ok(None);
+    }
+    let mut subject = Process::start(&format!("'{}'", program.display()), TIMEOUT)?;
+    let known = folder.join("expectations.json");
+    let known = known.exists().then(|| Expectations::load(&known)).transpose()?;
+    with_progress(topics, &mut subject, known.as_ref(), Selection::default()).map(Some)
+}
+
 fn folders(arguments: &BoardArguments) -> Result<Vec<PathBuf>, String> {
     let wanted = |path: &Path| {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        path.join("run").exists() && arguments.only.as_ref().is_none_or(|only| name.contains(only))
+        path.is_dir() && arguments.only.as_ref().is_none_or(|only| name.contains(only))
     };
     let entries = std::fs::read_dir(&arguments.peers)
         .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, _>>());

@@ -7,9 +7,10 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use gelf_spec_tests::report::{self, Provenance};
 use gelf_spec_tests::{
-    Builtin, Description, Expectations, Mode, Outcome, Process, Results, Selection, Subject, Topic, Vector,
-    Verdict, report, run as run_vectors, run_parallel,
+    Builtin, Description, Expectations, Mode, Outcome, Process, Results, Selection, Served, Subject, Topic,
+    Vector, Verdict, run as run_vectors, run_parallel,
 };
 
 use crate::output;
@@ -51,7 +52,7 @@ pub(crate) struct RunArguments {
 #[derive(Args)]
 pub(crate) struct OutputArguments {
     /// Also write a report; can be repeated
-    #[arg(long, value_name = "json|junit|html=FILE")]
+    #[arg(long, value_name = "json|junit|html|badge=FILE")]
     report: Vec<Report>,
     /// Explain every unexpected result, instead of the first five
     #[arg(long)]
@@ -77,6 +78,7 @@ pub(crate) struct Report {
 
 #[derive(Clone, Copy, Debug)]
 enum Form {
+    Badge,
     Html,
     Json,
     Junit,
@@ -86,12 +88,14 @@ impl FromStr for Report {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (form, path) = text.split_once('=').ok_or("expected json=FILE, junit=FILE or html=FILE")?;
+        let (form, path) =
+            text.split_once('=').ok_or("expected json=FILE, junit=FILE, html=FILE or badge=FILE")?;
         let form = match form {
+            "badge" => Form::Badge,
             "html" => Form::Html,
             "json" => Form::Json,
             "junit" => Form::Junit,
-            other => return Err(format!("unknown report '{other}', expected json, junit or html")),
+            other => return Err(format!("unknown report '{other}', expected json, junit, html or badge")),
         };
         Ok(Self { form, path: path.into() })
     }
@@ -146,10 +150,12 @@ pub(crate) fn judged(
     let explained = if output.all { usize::MAX } else { EXPLAINED };
     output::print(format_args!("{}", report::summary(topics, results, explained, style())));
     output::line!("{:.1} s", started.elapsed().as_secs_f64());
+    let made = Provenance::here();
     for Report { form, path } in &output.report {
         let text = match form {
-            Form::Html => report::html(topics, std::slice::from_ref(results)),
-            Form::Json => format!("{:#}\n", report::json(topics, std::slice::from_ref(results))),
+            Form::Badge => report::badge(results, None),
+            Form::Html => report::html(topics, std::slice::from_ref(results), &made),
+            Form::Json => format!("{:#}\n", report::json(topics, std::slice::from_ref(results), &made)),
             Form::Junit => report::junit(topics, results),
         };
         write(path, &text)?;
@@ -162,7 +168,7 @@ pub(crate) fn judged(
 
 pub(crate) fn subject(command: &str, timeout: Duration) -> Result<Box<dyn Subject + Send>, String> {
     match command {
-        "builtin" => Ok(Box::new(Builtin::default())),
+        "builtin" => Ok(Box::new(Served::new(Builtin::default()))),
         command => Ok(Box::new(Process::start(command, timeout)?)),
     }
 }

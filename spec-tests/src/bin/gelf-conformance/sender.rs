@@ -4,7 +4,7 @@ mod listen;
 mod listen_http;
 mod reading;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use gelf_spec_tests::sender::{Event, HttpSetup, Judge};
 use gelf_spec_tests::{receivers, report};
 
@@ -32,14 +32,20 @@ const TICK: Duration = Duration::from_millis(50);
 pub(crate) struct SenderArguments {
     /// Listen for datagrams on this address; port 0 chooses a free port. Without --udp, --tcp and --http, the
     /// program listens for UDP and TCP on 127.0.0.1:12201
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     udp: Option<SocketAddr>,
     /// Listen for TCP connections on this address
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     tcp: Option<SocketAddr>,
     /// Listen for HTTP/1.1 requests on this address, by default 127.0.0.1:12201
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:12201")]
+    #[arg(value_parser = address)]
     http: Option<SocketAddr>,
+    /// Answer as this receiver does. Graylog answers 404 to another target than /gelf, 405 to another method than
+    /// POST, and 413 to a body above 65,536 bytes after inflation, and closes a TCP connection after an empty
+    /// frame or a frame above 2 MiB. Without this option, every message is accepted
+    #[arg(long = "as", value_enum, value_name = "RECEIVER")]
+    answers: Option<Answers>,
     /// Accept several messages in a body, one per line, like a receiver in bulk mode
     #[arg(long, requires = "http")]
     bulk: bool,
@@ -66,6 +72,18 @@ pub(crate) struct SenderArguments {
     report: Vec<PathBuf>,
 }
 
+/// A receiver whose answers can be given.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum Answers {
+    Graylog,
+}
+
+/// Parses an address. Of the addresses of a name, the first IPv4 address is preferred, as in the default.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
+    addresses.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| "the name has no address".to_owned())
+}
+
 fn json_file(text: &str) -> Result<PathBuf, &'static str> {
     match text.split_once('=') {
         Some(("json", path)) if !path.is_empty() => Ok(path.into()),
@@ -83,10 +101,11 @@ pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
         // A report that cannot be written is an error before the run, not after it.
         write(path, "")?;
     }
-    let events = listen::bind(udp, tcp, arguments.http, &stop)?;
+    let as_graylog = arguments.answers == Some(Answers::Graylog);
+    let events = listen::bind(udp, tcp, arguments.http, as_graylog, &stop)?;
     on_interrupt(&stop)?;
     let started = Instant::now();
-    let http = HttpSetup { bulk: arguments.bulk, status: arguments.status };
+    let http = HttpSetup { bulk: arguments.bulk, status: arguments.status, as_graylog };
     let mut judge = Judge::new(&receivers, arguments.messages, arguments.http.map(|_| http));
     let end = arguments.time.and_then(|time| started.checked_add(time));
     listen(&mut judge, events, end, &stop);

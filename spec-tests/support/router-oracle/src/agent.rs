@@ -27,7 +27,7 @@ impl Agent {
     /// Starts the router and waits until it is ready.
     pub fn start(bench: &Bench, arguments: &[&str]) -> Self {
         let mut command = Command::new(bench.router());
-        command.args(arguments);
+        command.args(bench.read()).args(arguments);
         let agent = Self::spawn(bench, command);
         agent.wait_for("ready: ");
         agent
@@ -37,7 +37,7 @@ impl Agent {
     pub fn start_with_open_files(bench: &Bench, limit: u32, arguments: &[&str]) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]);
-        command.arg(bench.router()).args(arguments);
+        command.arg(bench.router()).args(bench.read()).args(arguments);
         let agent = Self::spawn(bench, command);
         agent.wait_for("ready: ");
         agent
@@ -139,8 +139,12 @@ pub fn container(
 ) -> RunningContainer {
     let image = bench.image();
     let volume = format!("--volume={}:{at}", mount.display());
-    let docker = options.iter().copied().chain([volume.as_str()]);
-    let options = RunOptions::new("agent", arguments.iter().copied()).image(&image).network("host");
+    let read = bench.read();
+    let containers = bench.daemon().containers();
+    let logs = format!("--volume={0}:{0}:ro", containers.display());
+    let docker = options.iter().copied().chain([volume.as_str()]).chain(read.as_ref().map(|_| logs.as_str()));
+    let arguments = read.as_deref().into_iter().chain(arguments.iter().copied());
+    let options = RunOptions::new("agent", arguments).image(&image).network("host");
     let agent = bench.engine().run(options.docker_arguments(docker));
     let deadline = Instant::now() + PATIENCE;
     while !agent.logs_with_timestamps().1.contains("ready: ") {

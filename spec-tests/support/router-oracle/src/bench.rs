@@ -25,6 +25,7 @@ pub struct Bench {
     engine: Engine,
     repository: PathBuf,
     router: PathBuf,
+    read: Option<String>,
     image: Option<String>,
     /// Folder that is mounted into the containers of writers. It has the writer program, and files that are
     /// signals to writers.
@@ -48,6 +49,8 @@ pub struct Programs {
     pub writer: PathBuf,
     /// The root of the repository.
     pub repository: PathBuf,
+    /// The way in which routers read logs, `files` or `auto`. Without it, they read through the Engine.
+    pub read: Option<String>,
 }
 
 /// The amount of work of a row, as far as the command line sets it.
@@ -78,6 +81,7 @@ impl Bench {
             engine,
             repository: programs.repository.clone(),
             router: programs.router.clone(),
+            read: programs.read.clone(),
             image: None,
             folder,
             amount,
@@ -118,6 +122,12 @@ impl Bench {
     /// Returns the path of the router.
     pub fn router(&self) -> &Path {
         &self.router
+    }
+
+    /// Returns the option of the router for the way of reading, if it is not the default.
+    pub fn read(&self) -> Option<String> {
+        let read = self.read.as_ref()?;
+        Some(format!("--read={read}={}", self.daemon.containers().display()))
     }
 
     /// Returns the name of the agent's image, which is built at the first call.

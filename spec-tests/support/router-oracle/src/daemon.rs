@@ -50,6 +50,11 @@ impl Daemon {
         &self.run
     }
 
+    /// Returns the folder of the logs of Docker's containers.
+    pub fn containers(&self) -> PathBuf {
+        self.data.join("data/containers")
+    }
+
     /// Returns the address in the form of `DOCKER_HOST`.
     pub fn host(&self) -> String {
         format!("unix://{}", self.socket().display())

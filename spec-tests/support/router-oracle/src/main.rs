@@ -50,6 +50,7 @@ fn main() -> ExitCode {
 
 fn parse(arguments: Vec<String>) -> Result<Options, String> {
     let (mut rows, mut amount, mut laws) = (Vec::new(), Amount::default(), false);
+    let mut read = None;
     let [mut engine, mut data, mut run, mut router, mut writer, mut repository] = [const { None }; 6];
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -70,6 +71,7 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
                 amount.seed = Some(text.parse().map_err(|_| format!("--seed {text}: not a number"))?);
             }
             "--laws" => laws = true,
+            "--read" => read = Some(value()?),
             "--engine" => engine = Some(PathBuf::from(value()?)),
             "--data" => data = Some(PathBuf::from(value()?)),
             "--run" => run = Some(PathBuf::from(value()?)),
@@ -93,6 +95,7 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         router: path(router, "--router")?,
         writer: path(writer, "--writer")?,
         repository: path(repository, "--repository")?,
+        read,
     };
     Ok(Options { rows, amount, laws, programs })
 }

@@ -5,6 +5,7 @@ mod destinations;
 mod limits;
 mod lines;
 mod many;
+mod memory;
 mod outage;
 mod reading;
 mod restarts;
@@ -170,6 +171,11 @@ pub const ROWS: &[Row] = &[
         name: "hostile",
         about: "a line of 100 MB, binary output, and forged headers in a terminal",
         run: limits::hostile,
+    },
+    Row {
+        name: "memory",
+        about: "the router's memory: 50 containers that write nothing, then 51 that write as fast as they can",
+        run: memory::memory,
     },
     Row {
         name: "descriptors",

@@ -1,6 +1,7 @@
 //! A container of an Engine, and the lines that it has written.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::options::{Fault, Stream};
@@ -33,6 +34,11 @@ impl Container {
     /// Returns the id: 64 hexadecimal digits.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Returns the path of the newest log file, if the log is in [files](crate::ContainerOptions::has_files).
+    pub fn log_path(&self) -> Option<PathBuf> {
+        self.shared.look(|state| Some(state.container(&self.id).files.as_ref()?.path().to_owned()))
     }
 
     /// Starts the container and sends the event `start`.

@@ -88,6 +88,7 @@
 struct Readme;
 
 mod container;
+mod files;
 mod http;
 mod log;
 mod logs;
@@ -151,7 +152,12 @@ impl SimulatedEngine {
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
         let socket = folder.join("docker.sock");
-        Self { shared: Arc::new(Shared::new(options)), folder, socket, server: Mutex::new(None) }
+        Self {
+            shared: Arc::new(Shared::new(options, folder.join("containers"))),
+            folder,
+            socket,
+            server: Mutex::new(None),
+        }
     }
 
     /// Returns the path of the socket.

@@ -86,9 +86,11 @@ impl Log {
         }
     }
 
-    pub(crate) fn write(&mut self, stream: Stream, stamp: i64, bytes: &[u8], run: u64) {
+    /// Adds a record. Returns whether the record begins a new file, so that the other files are renamed.
+    pub(crate) fn write(&mut self, stream: Stream, stamp: i64, bytes: &[u8], run: u64) -> bool {
         let is_due = self.is_rotation_due || self.limits.max_size.is_some_and(|max| self.size >= max);
-        if is_due && self.files.last() != Some(&self.records.len()) {
+        let rotates = is_due && self.files.last() != Some(&self.records.len());
+        if rotates {
             self.is_rotation_due = false;
             self.files.push(self.records.len());
             self.size = 0;
@@ -105,6 +107,7 @@ impl Log {
         }
         self.size += bytes.len();
         self.records.push(Record { stream, stamp, bytes: bytes.into(), run, sent });
+        rotates
     }
 
     pub(crate) fn rotate(&mut self) {

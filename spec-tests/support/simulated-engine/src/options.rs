@@ -174,6 +174,8 @@ pub struct ContainerOptions {
     pub log_driver: Option<String>,
     /// The files of the log.
     pub log: LogFiles,
+    /// True if the log is also in [files](crate::Container::log_path) of the `json-file` driver.
+    pub has_files: bool,
     /// True if inspections show that the container is removed when it ends, as with `docker run --rm`. The
     /// removal itself is left to the caller.
     pub is_removed_at_end: bool,
@@ -241,6 +243,12 @@ impl ContainerOptions {
     /// Compresses rotated files.
     pub fn compressed(mut self) -> Self {
         self.log.compress = true;
+        self
+    }
+
+    /// Writes the log to files, too.
+    pub fn in_files(mut self) -> Self {
+        self.has_files = true;
         self
     }
 

@@ -1,12 +1,14 @@
 //! The state of the Engine, and notifications of its changes.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::files::JsonFiles;
 use crate::log::Log;
 use crate::request::Request;
 use crate::stamp::rfc3339;
@@ -22,8 +24,8 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(options: Options) -> Self {
-        Self { state: Mutex::new(State::new(options)), changes: watch::Sender::new(0) }
+    pub(crate) fn new(options: Options, folder: PathBuf) -> Self {
+        Self { state: Mutex::new(State::new(options, folder)), changes: watch::Sender::new(0) }
     }
 
     pub(crate) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
@@ -52,6 +54,8 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) options: Options,
+    /// The folder of the log files.
+    folder: PathBuf,
     /// The time that the clock showed at `clock_set`, in nanoseconds since the Unix epoch.
     clock: i64,
     clock_set: Instant,
@@ -80,6 +84,7 @@ pub(crate) struct ContainerState {
     pub(crate) runs: u64,
     pub(crate) finished: Option<i64>,
     pub(crate) log: Log,
+    pub(crate) files: Option<JsonFiles>,
     pub(crate) log_faults: VecDeque<Fault>,
     pub(crate) inspect_faults: VecDeque<Fault>,
     pub(crate) unreadable: bool,
@@ -98,9 +103,10 @@ pub(crate) struct Event {
 }
 
 impl State {
-    fn new(options: Options) -> Self {
+    fn new(options: Options, folder: PathBuf) -> Self {
         Self {
             options,
+            folder,
             clock: START,
             clock_set: Instant::now(),
             requests: Vec::new(),
@@ -180,6 +186,7 @@ impl State {
         self.containers.push(ContainerState {
             id: id.clone(),
             log: Log::new(options.log.clone()),
+            files: options.has_files.then(|| JsonFiles::create(&self.folder, &id, options.log.clone())),
             options,
             created,
             is_running: false,
@@ -233,7 +240,9 @@ impl State {
             self.die(id);
         }
         self.tick();
-        self.container_mut(id).is_removed = true;
+        let container = self.container_mut(id);
+        container.is_removed = true;
+        container.files.iter().for_each(JsonFiles::remove);
         self.event(id, "destroy", &[]);
     }
 
@@ -241,7 +250,10 @@ impl State {
         let container = self.container_mut(id);
         assert!(container.is_running, "the container is not running");
         let stream = if container.options.tty { Stream::Stdout } else { stream };
-        container.log.write(stream, stamp, bytes, container.runs);
+        let rotates = container.log.write(stream, stamp, bytes, container.runs);
+        if let Some(files) = &container.files {
+            files.append(stream, stamp, bytes, rotates);
+        }
     }
 
     fn event(&mut self, id: &str, action: &str, more: &[(&str, &str)]) {
@@ -335,6 +347,7 @@ impl ContainerState {
             "Id": self.id, "Name": format!("/{}", self.options.name), "Created": rfc3339(self.created),
             "Path": self.options.program.as_deref().unwrap_or("/bin/sh"), "Args": ["-c", "true"],
             "Image": "sha256:abcd",
+            "LogPath": self.files.as_ref().map_or_else(Default::default, |files| files.path().to_string_lossy()),
             "State": {"Running": self.is_running, "Restarting": false, "FinishedAt": finished},
             "Config": {
                 "Env": self.options.env, "Labels": self.labels(), "Tty": self.options.tty,

@@ -15,4 +15,8 @@ pub(super) struct Arguments {
     /// Examine this state folder
     #[arg(long, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
+
+    /// Examine the log files for this way of reading
+    #[arg(long, value_name = "api|files|auto[=DIR]")]
+    pub(super) read: Option<String>,
 }

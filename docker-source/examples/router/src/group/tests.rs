@@ -27,6 +27,7 @@ fn queue(uri: &str) -> (RouteQueue, Destination) {
 fn shared() -> (Shared, UnboundedReceiver<LeavingRoute>) {
     let (leaving, left) = unbounded_channel();
     let shared = Shared {
+        log_files: None,
         address: "unix:///nowhere.sock".parse().unwrap(),
         stop: Stop::new().unwrap(),
         sources: Sources::default(),

@@ -1,6 +1,6 @@
 //! Keeps the decision of a route about each container.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
 use docker_source::{Container, Record};
@@ -13,14 +13,14 @@ use super::Route;
 pub(crate) struct Decisions {
     /// The decisions by the address of the [`Container`], which is unique as long as the `Weak` exists. A
     /// container has another address once its metadata change.
-    known: HashMap<usize, (Weak<Container>, bool)>,
+    known: BTreeMap<usize, (Weak<Container>, bool)>,
     /// The length of `known` at which the decisions of dropped containers are removed.
     prune_at: usize,
 }
 
 impl Default for Decisions {
     fn default() -> Self {
-        Self { known: HashMap::new(), prune_at: Self::PRUNE_AT }
+        Self { known: BTreeMap::new(), prune_at: Self::PRUNE_AT }
     }
 }
 

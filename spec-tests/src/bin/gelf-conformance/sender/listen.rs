@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use gelf_spec_tests::accept;
 use gelf_spec_tests::http::is_time_out;
-use gelf_spec_tests::sender::Event;
+use gelf_spec_tests::sender::{Event, GraylogConnection};
 use socket2::SockRef;
 
 use super::listen_http;
@@ -28,11 +28,13 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_EVENTS: usize = 1024;
 
 /// Binds the sockets, prints their addresses to standard error, and starts reading. Returns the channel of
-/// the events. After the stop flag is set, the threads end, and the channel is closed.
+/// the events. After the stop flag is set, the threads end, and the channel is closed. `as_graylog` tells whether
+/// TCP connections are closed as Graylog closes them.
 pub(super) fn bind(
     udp: Option<SocketAddr>,
     tcp: Option<SocketAddr>,
     http: Option<SocketAddr>,
+    as_graylog: bool,
     stop: &Arc<AtomicBool>,
 ) -> Result<Receiver<TimedEvent>, String> {
     let (sender, events) = sync_channel(MAX_EVENTS);
@@ -48,6 +50,7 @@ pub(super) fn bind(
         let (sender, stop) = (sender.clone(), Arc::clone(stop));
         thread::spawn(move || read_datagrams(&socket, &sender, &stop));
     }
+    let read_stream: Serve = if as_graylog { read_as_graylog } else { read_whole };
     let listeners: [(_, _, Serve); 2] = [("tcp", tcp, read_stream), ("http", http, listen_http::serve)];
     for (name, address, serve) in listeners {
         let Some(address) = address else { continue };
@@ -114,12 +117,35 @@ fn dropped_datagrams(port: u16) -> u64 {
 /// A function that reads a connection to its end. Its third argument is the number of the connection, from 0.
 type Serve = fn(TcpStream, SocketAddr, usize, &SyncSender<TimedEvent>, &AtomicBool);
 
+fn read_whole(
+    stream: TcpStream,
+    source: SocketAddr,
+    connection: usize,
+    events: &SyncSender<TimedEvent>,
+    stop: &AtomicBool,
+) {
+    read_stream(stream, source, connection, events, stop, |_| None);
+}
+
+fn read_as_graylog(
+    stream: TcpStream,
+    source: SocketAddr,
+    connection: usize,
+    events: &SyncSender<TimedEvent>,
+    stop: &AtomicBool,
+) {
+    let mut graylog = GraylogConnection::default();
+    read_stream(stream, source, connection, events, stop, |bytes| graylog.end(bytes));
+}
+
+/// Reads a connection to its end. If `end` returns a number of bytes, the connection is closed after these.
 fn read_stream(
     mut stream: TcpStream,
     source: SocketAddr,
     connection: usize,
     events: &SyncSender<TimedEvent>,
     stop: &AtomicBool,
+    mut end: impl FnMut(&[u8]) -> Option<usize>,
 ) {
     if events.send((Instant::now(), Event::Opened { source })).is_err() {
         return;
@@ -129,7 +155,22 @@ fn read_stream(
     while !grace.is_over(stop) {
         let event = match stream.read(&mut buffer) {
             Ok(0) => Event::Closed { connection },
-            Ok(len) => Event::Read { connection, source, bytes: buffer.split_at(len).0.to_vec() },
+            Ok(len) => {
+                let (mut bytes, _) = buffer.split_at(len);
+                let end = end(bytes);
+                (bytes, _) = bytes.split_at(end.unwrap_or(len));
+                let read = Event::Read { connection, source, bytes: bytes.to_vec() };
+                if end.is_none() {
+                    read
+                } else if [read, Event::Ended]
+                    .into_iter()
+                    .all(|event| events.send((Instant::now(), event)).is_ok())
+                {
+                    Event::Closed { connection }
+                } else {
+                    return;
+                }
+            }
             Err(error) if is_time_out(&error) => {
                 if grace.has_begun() {
                     return;

@@ -110,6 +110,8 @@ impl Connection {
                     self.send(HttpEventKind::Request { request: Box::new(request), number, answer });
                     // After the end of the run, requests are not judged but accepted.
                     let status = answered.recv_timeout(JUDGE_TIMEOUT).unwrap_or(202);
+                    // As Graylog, this program reads no further request after a body that is too long.
+                    let keeps_alive = keeps_alive && status != 413;
                     match self.answer(status, keeps_alive) {
                         Ok(()) if keeps_alive => {}
                         Ok(()) => return Next::Drain,

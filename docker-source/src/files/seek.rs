@@ -1,0 +1,71 @@
+//! Finds the place in the files of a log behind which all lines of a time are.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use gelf_core::Timestamp;
+
+use super::chain::OpenFile;
+use crate::log::parse_json_file_record;
+
+/// The number of bytes that are read at each place, and the distance of the first place from the end.
+const BLOCK: u64 = 64 * 1024;
+/// The maximum number of records whose stamps are compared at each place. One record is not enough: the rest
+/// of a long line has the stamp of the start of the line.
+const RECORDS: usize = 16;
+/// The time by which the records at the place are older. The stamps of the two streams are not in order.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// A place in the files of a log.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct FilePlace {
+    /// The number of files before the file.
+    pub(super) file: usize,
+    pub(super) offset: u64,
+}
+
+/// Returns a place whose records are older than `before`, or `None` if the log begins behind such records.
+/// The search begins near the end and doubles the distance. Each attempt begins 16 times as far from the
+/// end as the attempt before it.
+pub(super) fn seek(
+    files: &VecDeque<OpenFile>,
+    before: Timestamp,
+    attempt: u32,
+) -> io::Result<Option<FilePlace>> {
+    let before = before.saturating_sub(MARGIN);
+    let lengths: Vec<u64> =
+        files.iter().map(|open| Ok(open.file.metadata()?.len())).collect::<io::Result<_>>()?;
+    let total: u64 = lengths.iter().sum();
+    let mut distance = BLOCK << (4 * attempt).min(40);
+    while distance < total {
+        let (mut file, mut offset) = (0, total - distance);
+        while let Some(length) = lengths.get(file).filter(|length| offset >= **length) {
+            (file, offset) = (file + 1, offset - length);
+        }
+        if let Some(open) = files.get(file) {
+            if let Some(skipped) = is_older(open, offset, before)? {
+                return Ok(Some(FilePlace { file, offset: offset + skipped }));
+            }
+        }
+        distance = distance.saturating_mul(2);
+    }
+    Ok(None)
+}
+
+/// Returns the distance from `offset` to the next record, if this record and the following records are older
+/// than `before`.
+fn is_older(open: &OpenFile, offset: u64, before: Timestamp) -> io::Result<Option<u64>> {
+    let mut block = vec![0; BLOCK as usize];
+    let length = open.file.read_at(&mut block, offset)?;
+    block.truncate(length);
+    let mut lines = block.split_inclusive(|byte| *byte == b'\n');
+    let skipped = match offset {
+        0 => 0,
+        _ => lines.next().map_or(0, <[u8]>::len),
+    };
+    let records = lines.filter_map(|line| parse_json_file_record(line.strip_suffix(b"\n")?));
+    let newest = records.take(RECORDS).map(|record| record.time).max();
+    Ok(newest.is_some_and(|newest| newest < before).then_some(skipped as u64))
+}

@@ -1,0 +1,79 @@
+//! Writes deflate's bits, the lowest first.
+#![allow(clippy::indexing_slicing, reason = "the buffer is as long as the longest output and 8 bytes")]
+
+/// A code and its extra bits, ready to be written: the bits in the lower 24 bits, their number above.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Code(u32);
+
+impl Code {
+    /// Creates a code of up to 24 bits.
+    pub(super) const fn new(bits: u32, count: u32) -> Self {
+        Self(bits | count << 24)
+    }
+
+    /// Returns the code followed by extra bits.
+    pub(super) const fn followed_by(self, extra: u32, extra_bits: u32) -> Self {
+        Self::new(self.bits() | extra << self.count(), self.count() + extra_bits)
+    }
+
+    pub(super) const fn bits(self) -> u32 {
+        self.0 & 0xff_ffff
+    }
+
+    pub(super) const fn count(self) -> u32 {
+        self.0 >> 24
+    }
+}
+
+/// Writes bits to a buffer, which has to be 8 bytes longer than the output.
+#[derive(Debug)]
+pub(super) struct BitWriter<'a> {
+    dst: &'a mut [u8],
+    /// The number of whole bytes that are written.
+    at: usize,
+    /// Bits that are not in the buffer yet: fewer than 8 after [`flush`](Self::flush).
+    pending: u64,
+    count: u32,
+}
+
+impl<'a> BitWriter<'a> {
+    /// Creates a writer that continues at the byte `at` with up to 7 bits, which are given with their number.
+    pub(super) fn new(dst: &'a mut [u8], at: usize, (bits, count): (u8, u32)) -> Self {
+        Self { dst, at, pending: u64::from(bits), count }
+    }
+
+    /// Adds a code. At most 56 bits may be added between two calls of [`flush`](Self::flush).
+    #[inline(always)]
+    pub(super) fn put(&mut self, code: Code) {
+        self.pending |= u64::from(code.bits()) << self.count;
+        self.count += code.count();
+    }
+
+    /// Adds plain bits.
+    #[inline(always)]
+    pub(super) fn put_bits(&mut self, bits: u32, count: u32) {
+        self.pending |= u64::from(bits) << self.count;
+        self.count += count;
+    }
+
+    /// Moves the whole bytes into the buffer.
+    #[inline(always)]
+    pub(super) fn flush(&mut self) {
+        self.dst[self.at..self.at + 8].copy_from_slice(&self.pending.to_le_bytes());
+        self.at += (self.count >> 3) as usize;
+        self.pending >>= self.count & !7;
+        self.count &= 7;
+    }
+
+    /// Returns the number of whole bytes, and the bits behind them with their number.
+    pub(super) fn position(mut self) -> (usize, (u8, u32)) {
+        self.flush();
+        (self.at, (self.pending as u8, self.count))
+    }
+
+    /// Fills the last byte with zeros, and returns the number of bytes.
+    pub(super) fn finish(mut self) -> usize {
+        self.flush();
+        self.at + usize::from(self.count > 0)
+    }
+}

@@ -1,0 +1,110 @@
+//! Finds repetitions (LZ77) by a table of the last position of each hash.
+//!
+//! The search is greedy, compares one earlier position, and enters every eighth position of a match. Sparse
+//! entries make equal lines repeat at equal distances, which have short codes.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "positions are below the length of the payload, slots below SLOTS"
+)]
+
+use super::symbols::MAX_LENGTH;
+
+/// The number of bits of a hash. A table of 2,048 positions takes 4 KiB.
+const SLOT_BITS: u32 = 11;
+
+const SLOTS: usize = 1 << SLOT_BITS;
+
+/// The last position of each hash of four bytes. A slot that was never set has the position 0.
+pub(super) type Table = [u16; SLOTS];
+
+/// The table of no bytes.
+pub(super) const EMPTY: Table = [0; SLOTS];
+
+/// The length of the shortest match in bytes.
+const MIN_LENGTH: usize = 4;
+
+/// The distance of the positions that are entered within a match.
+const STEP: usize = 8;
+
+/// Receives the literals and matches of a payload in order.
+pub(super) trait Sink {
+    /// Receives bytes without a match.
+    fn literals(&mut self, bytes: &[u8]);
+
+    /// Receives a match: `length` bytes that also stand `distance` bytes before.
+    fn matched(&mut self, length: usize, distance: usize);
+}
+
+/// Finds the matches of `payload[start..]`, which may begin before `start`, and enters the positions into the
+/// table. The table has the positions before `start`. The payload has at most 32 KiB, the longest distance of
+/// deflate.
+#[inline]
+pub(super) fn find_matches(payload: &[u8], start: usize, table: &mut Table, sink: &mut impl Sink) {
+    let (mut at, mut literals) = (start, start);
+    let end = payload.len().saturating_sub(MIN_LENGTH);
+    while at < end {
+        let here = word(payload, at);
+        let slot = slot(here);
+        let earlier = usize::from(table[slot]);
+        table[slot] = at as u16;
+        if earlier >= at || word(payload, earlier) != here {
+            at += 1;
+            continue;
+        }
+        let length = match_length(payload, earlier, at);
+        sink.literals(&payload[literals..at]);
+        sink.matched(length, at - earlier);
+        enter(payload, at + 1, (at + length).min(end), table);
+        at += length;
+        literals = at;
+    }
+    sink.literals(&payload[literals..]);
+}
+
+/// Enters positions into the table.
+#[inline(always)]
+fn enter(payload: &[u8], mut at: usize, end: usize, table: &mut Table) {
+    while at < end {
+        table[slot(word(payload, at))] = at as u16;
+        at += STEP;
+    }
+}
+
+/// Returns the length of the match of `at` with an earlier position, where the first four bytes are equal.
+#[inline(always)]
+fn match_length(payload: &[u8], earlier: usize, at: usize) -> usize {
+    let most = MAX_LENGTH.min(payload.len() - at);
+    let (here, before) = (&payload[at..at + most], &payload[earlier..earlier + most]);
+    let mut length = MIN_LENGTH;
+    while length + 8 <= most {
+        let different = eight(here, length) ^ eight(before, length);
+        if different != 0 {
+            return length + (different.trailing_zeros() / 8) as usize;
+        }
+        length += 8;
+    }
+    while length < most && here[length] == before[length] {
+        length += 1;
+    }
+    length
+}
+
+#[inline(always)]
+fn word(payload: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&payload[at..at + 4]);
+    u32::from_le_bytes(word)
+}
+
+#[inline(always)]
+fn eight(bytes: &[u8], at: usize) -> u64 {
+    let mut eight = [0; 8];
+    eight.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(eight)
+}
+
+/// Returns the slot of four bytes. The factor is 2^32 divided by the golden ratio.
+#[inline(always)]
+fn slot(word: u32) -> usize {
+    (word.wrapping_mul(0x9e37_79b1) >> (u32::BITS - SLOT_BITS)) as usize
+}

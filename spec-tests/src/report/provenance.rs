@@ -1,0 +1,128 @@
+//! States when, with what and how results were made.
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::VERSION;
+
+/// When, with what and how results were made. A report shows it, and a comparison of reports ignores it.
+#[derive(Clone, Debug)]
+pub struct Provenance {
+    date: String,
+    command: String,
+    commit: Option<String>,
+    vectors_at: Option<&'static str>,
+}
+
+/// Options whose value is a secret or may be one.
+const SECRETS: [&str; 1] = ["--http-header"];
+
+impl Provenance {
+    /// Returns today's date, in UTC, and the command line of this process, without its secrets.
+    pub fn here() -> Self {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Self {
+            date: date(seconds / 86_400),
+            command: command(std::env::args()),
+            commit: None,
+            vectors_at: None,
+        }
+    }
+
+    /// Adds the commit of the repository that was tested.
+    #[must_use]
+    pub fn with_commit(self, commit: Option<String>) -> Self {
+        Self { commit, ..self }
+    }
+
+    /// Tells that the files of the vectors are in this folder, relative to the report, so that ids link to them.
+    #[must_use]
+    pub fn with_vectors_at(self, folder: &'static str) -> Self {
+        Self { vectors_at: Some(folder), ..self }
+    }
+
+    /// Returns the members of a report in JSON.
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "date": self.date,
+            "suite": env!("CARGO_PKG_VERSION"),
+            "vectors": VERSION,
+            "vectors_at": self.vectors_at,
+            "commit": self.commit,
+            "command": self.command,
+        })
+    }
+
+    /// Returns a sentence in Markdown.
+    pub(super) fn markdown(&self) -> String {
+        let Self { date, command, .. } = self;
+        let commit = self.commit.as_ref().map(|commit| format!(", commit {commit}")).unwrap_or_default();
+        let suite = env!("CARGO_PKG_VERSION");
+        format!(
+            "Made on {date} by version {suite} of the suite{commit}, with version {VERSION} of the vectors:\n`{command}`."
+        )
+    }
+}
+
+/// Returns the command line, with the file name of the program and with secret values replaced.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    for (at, argument) in arguments.enumerate() {
+        let is_secret = shown.last().is_some_and(|before| SECRETS.contains(&before.as_str()));
+        let assigned = argument.split_once('=').filter(|(option, _)| SECRETS.contains(option));
+        shown.push(match (at, assigned) {
+            (0, _) => Path::new(&argument).file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            (_, Some((option, _))) => format!("{option}=…"),
+            _ if is_secret => "…".to_owned(),
+            _ if argument.contains([' ', '\'', '"']) => format!("'{}'", argument.replace('\'', r"'\''")),
+            _ => argument,
+        });
+    }
+    shown.join(" ")
+}
+
+/// Returns the date of a day since 1970-01-01, in the proleptic Gregorian calendar.
+fn date(day: u64) -> String {
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let (mut year, mut left) = (1970, day);
+    while left >= 365 + u64::from(is_leap(year)) {
+        left -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let months = [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while left >= months[month] {
+        left -= months[month];
+        month += 1;
+    }
+    format!("{year}-{:02}-{:02}", month + 1, left + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_that_of_the_calendar() {
+        let days =
+            [(0, "1970-01-01"), (11_016, "2000-02-29"), (20_787, "2026-11-30"), (47_541, "2100-03-01")];
+        days.iter().for_each(|(day, expected)| assert_eq!(date(*day), *expected));
+    }
+
+    #[test]
+    fn a_command_is_shown_without_its_secrets() {
+        let given = [
+            "/x/gelf-conformance",
+            "receiver",
+            "--http-header",
+            "T: secret",
+            "--http-header=T: secret",
+            "a b",
+        ];
+        let shown = command(given.iter().map(ToString::to_string));
+        assert_eq!(shown, "gelf-conformance receiver --http-header … --http-header=… 'a b'");
+    }
+}
