@@ -132,14 +132,22 @@ fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
+/// Returns gelf-router with its defaults, without compression, and reading log files where these are reachable.
 fn own_routers(program: &str) -> Vec<Router> {
-    let own = [(report::ROUTER, "gzip", ""), ("gelf-router, compression=none", "none", "?compression=none")];
-    let router = |(name, compression, query): (&str, &str, &str)| Router {
+    let logs = command("docker", &["info", "--format", "{{.DockerRootDir}}"]) + "/containers";
+    let mut own = vec![
+        (report::ROUTER, "gzip", format!("{program} 'gelf://{{address}}'")),
+        ("gelf-router, compression=none", "none", format!("{program} 'gelf://{{address}}?compression=none'")),
+    ];
+    if fs::read_dir(&logs).is_ok() {
+        own.push((report::FILES, "gzip", format!("{program} '--read=files={logs}' 'gelf://{{address}}'")));
+    }
+    let router = |(name, compression, command): (&str, &str, String)| Router {
         name: name.to_owned(),
         compression: compression.to_owned(),
-        command: format!("{program} 'gelf://{{address}}{query}'"),
+        command,
     };
-    own.map(router).into()
+    own.into_iter().map(router).collect()
 }
 
 fn cpu() -> String {
