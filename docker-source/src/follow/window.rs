@@ -17,8 +17,9 @@ use crate::log::{Line, LogStream};
 
 /// The number of records that a window has in addition to the expected records.
 const MARGIN_RECORDS: u32 = 16;
-/// The factor by which the next window is longer if a window does not reach far enough.
-const GROWTH: u32 = 8;
+/// The factor by which the next window is longer if a window does not reach far enough. Most such windows are
+/// only a little too short, and each record beyond the known line is read again.
+const GROWTH: u32 = 3;
 /// The maximum number of records of a window that is read to its end although it does not reach far enough.
 const SHORT_RECORDS: u32 = 2048;
 /// The maximum number of records of a window. If more records are needed, the whole log is requested.

@@ -105,8 +105,8 @@ fn parse_usual(record: &[u8]) -> Option<Piece> {
             attributes.get(at + TIME.len()..)?
         }
     };
-    let time = std::str::from_utf8(time.strip_suffix(b"\"}")?).ok()?;
-    Some(Piece { stream, time: Timestamp::from_rfc3339(time).ok()?, bytes, has_newline })
+    let time = Timestamp::from_rfc3339_bytes(time.strip_suffix(b"\"}")?).ok()?;
+    Some(Piece { stream, time, bytes, has_newline })
 }
 
 /// Returns the text of a JSON string without its escapes and without a newline at its end, whether it has that

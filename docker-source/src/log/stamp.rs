@@ -33,8 +33,7 @@ pub(super) fn split_stamp(text: &[u8]) -> Result<Option<Stamped<'_>>, MissingTim
     let (stamp, text) = text.split_at(end + 1);
     let time = stamp
         .strip_suffix(b" ")
-        .and_then(|stamp| std::str::from_utf8(stamp).ok())
-        .and_then(|stamp| Timestamp::from_rfc3339(stamp).ok())
+        .and_then(|stamp| Timestamp::from_rfc3339_bytes(stamp).ok())
         .ok_or(MissingTimestamp)?;
     Ok(Some(Stamped { time, stamp, text }))
 }

@@ -74,7 +74,8 @@ fn compressing_allocates_nothing() {
             }
         };
         compress_all();
-        assert_eq!(allocations(&mut compress_all), 0, "{compression:?}");
+        // The default level trains its codes again meanwhile.
+        assert_eq!(allocations(|| (0..4).for_each(|_| compress_all())), 0, "{compression:?}");
     }
 }
 

@@ -14,6 +14,7 @@ const dgram = require('dgram');
 const { once } = require('events');
 const net = require('net');
 const readline = require('readline');
+const zlib = require('zlib');
 
 const LOOPBACK = '127.0.0.1';
 const CHUNK_HEADER = 12;
@@ -82,20 +83,26 @@ async function captureTcp(send) {
 // Number of tracked calls that have not called back yet.
 let unfinished = 0;
 
-// Counts the unfinished calls of functions of a module of Node.js, for a library that does not say when it is done.
-function track(module, ...names) {
-  for (const name of names) {
-    const original = module[name];
-    module[name] = function tracked(...given) {
-      // Without a callback, send works in the background, and the others at once.
-      if (typeof given.at(-1) !== 'function' && name !== 'send') return original.apply(this, given);
-      const done = typeof given.at(-1) === 'function' ? given.pop() : () => {};
-      unfinished += 1;
-      return original.call(this, ...given, (...results) => {
-        unfinished -= 1;
-        done.apply(this, results);
-      });
-    };
+// Functions of Node.js that end in the background.
+const TRACKED = [[zlib, 'deflate', 'gzip', 'inflate', 'gunzip'], [crypto, 'randomBytes'], [dgram.Socket.prototype, 'send']];
+
+// Counts the unfinished calls of these functions, for a library that does not say when it is done. To be called before
+// the library is loaded.
+function track() {
+  for (const [module, ...names] of TRACKED) {
+    for (const name of names) {
+      const original = module[name];
+      module[name] = function tracked(...given) {
+        // Without a callback, send works in the background, and the others at once.
+        if (typeof given.at(-1) !== 'function' && name !== 'send') return original.apply(this, given);
+        const done = typeof given.at(-1) === 'function' ? given.pop() : () => {};
+        unfinished += 1;
+        return original.call(this, ...given, (...results) => {
+          unfinished -= 1;
+          done.apply(this, results);
+        });
+      };
+    }
   }
 }
 

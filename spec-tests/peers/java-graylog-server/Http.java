@@ -32,11 +32,12 @@ public final class Http {
             ObjectNode hello = GelfSubject.hello(
                     "Graylog", GelfSubject.versionOf(GelfCodec.class, "org.graylog2", "graylog2-server"));
             hello.remove("can");
-            hello.putArray("setups").add("plain").add("header").add("bulk");
+            hello.putArray("setups").add("plain");
             System.out.println(hello);
             return;
         }
-        Map<String, Object> settings = new HashMap<>();
+        // With one thread, messages are printed in the order of their requests.
+        Map<String, Object> settings = new HashMap<>(Map.of("number_worker_threads", 1));
         for (Iterator<String> rest = List.of(arguments).iterator(); rest.hasNext(); ) {
             String option = rest.next();
             switch (option) {

@@ -2,18 +2,12 @@
 
 // Adapter of the subject protocol for graygelf: its server, and its client, which only supports a UDP socket.
 
-const crypto = require('crypto');
-const dgram = require('dgram');
-const zlib = require('zlib');
-
 const {
   CHUNK_HEADER, LOOPBACK, Unsupported, captureUdp, checkNumbers, crashOf, idle, messageOf, serve, track,
 } = require('../../adapters/node/gelf-subject');
 
 // The library does not say when it is done.
-track(zlib, 'deflate', 'gzip', 'inflate', 'gunzip');
-track(crypto, 'randomBytes');
-track(dgram.Socket.prototype, 'send');
+track();
 
 const graygelf = require('graygelf');
 const { version } = require('graygelf/package.json');
@@ -26,9 +20,8 @@ const HELLO = {
   can: ['datagrams', 'send'],
   sends: ['udp'],
   fixed: ['timestamp'],
-  notes:
-    'Datagrams are handed to the method to which the server\'s socket hands them. Messages are sent with the functions '
-    + 'of the levels, info if there is no level. A message shorter than a chunk is sent without compression.',
+  notes: 'Datagrams are handed to the method to which the server\'s socket hands them. Messages are sent with the '
+    + 'functions of the levels, info if there is no level, and with alwaysCompress.',
 };
 const LEVELS = ['emerg', 'alert', 'crit', 'error', 'warn', 'notice', 'info', 'debug'];
 

@@ -83,22 +83,16 @@ fn command(arguments: impl Iterator<Item = String>) -> String {
     shown.join(" ")
 }
 
-/// Returns the date of a day since 1970-01-01, in the proleptic Gregorian calendar.
+/// Returns the date of a day since 1970-01-01, in the proleptic Gregorian calendar (Hinnant, "chrono-compatible
+/// low-level date algorithms"). A year of the calculation begins in March.
 fn date(day: u64) -> String {
-    let is_leap =
-        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let (mut year, mut left) = (1970, day);
-    while left >= 365 + u64::from(is_leap(year)) {
-        left -= 365 + u64::from(is_leap(year));
-        year += 1;
-    }
-    let months = [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut month = 0;
-    while left >= months[month] {
-        left -= months[month];
-        month += 1;
-    }
-    format!("{year}-{:02}-{:02}", month + 1, left + 1)
+    let (era, day_of_era) = ((day + 719_468) / 146_097, (day + 719_468) % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    format!("{}-{month:02}-{day:02}", year_of_era + 400 * era + next)
 }
 
 #[cfg(test)]

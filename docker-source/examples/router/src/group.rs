@@ -30,6 +30,7 @@ use crate::route::{Decisions, Route};
 use crate::settlement::SharedProgress;
 use crate::stop::Stop;
 use crate::tally::Tally;
+use crate::task::task;
 
 /// The time after which the router ends if a mounted socket file refuses connections. If Docker has answered
 /// at this socket earlier, the router ends at once. The restart of the container then mounts the new socket
@@ -350,7 +351,7 @@ fn remove(routes: &mut Vec<RouteQueue>) {
     let (removed, kept): (Vec<_>, _) =
         std::mem::take(routes).into_iter().partition(|queue| queue.removal.is_asked());
     *routes = kept;
-    removed.into_iter().for_each(|queue| drop(tokio::spawn(queue.drain())));
+    removed.into_iter().for_each(|queue| drop(tokio::spawn(task(queue.drain()))));
 }
 
 /// Returns the time by tokio's clock, which tests can move.

@@ -48,6 +48,7 @@ use crate::logspout::Environment;
 use crate::registry::Registry;
 use crate::routes_folder::RoutesFolder;
 use crate::stop::Stop;
+use crate::task::task;
 
 use self::history::History;
 use self::idle::IdleRoutes;
@@ -121,10 +122,10 @@ impl Api {
 pub(crate) fn start(api: Api) -> JoinSet<()> {
     let api = Arc::new(api);
     let mut tasks = JoinSet::new();
-    tasks.spawn(engine::watch(api.address.clone(), api.engine.clone()));
-    tasks.spawn(progress::watch(api.clone()));
-    tasks.spawn(idle::watch(api.clone()));
-    tasks.spawn(history::watch(api.clone()));
-    tasks.spawn(serve::run(api));
+    tasks.spawn(task(engine::watch(api.address.clone(), api.engine.clone())));
+    tasks.spawn(task(progress::watch(api.clone())));
+    tasks.spawn(task(idle::watch(api.clone())));
+    tasks.spawn(task(history::watch(api.clone())));
+    tasks.spawn(task(serve::run(api)));
     tasks
 }

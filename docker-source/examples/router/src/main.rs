@@ -10,7 +10,8 @@
 //! that `http` adds. `condition` notes lasting problems, `stop` waits for signals, and `print` is the receiver
 //! of `--print`. `doctor` examines the host, `tail` prints lines without a destination, `check` asks an agent
 //! for its health, `published` warns of published ports, and `proxy` stands between agents and the Engine.
-//! `client` and `server` speak HTTP. `reading` selects the way in which logs are read.
+//! `client` and `server` speak HTTP, and `task` boxes the futures of tasks. `reading` selects the way in
+//! which logs are read.
 
 mod account;
 mod audit;
@@ -50,6 +51,7 @@ mod state;
 mod stop;
 mod tail;
 mod tally;
+mod task;
 mod terminal;
 
 use std::fs::File;

@@ -27,6 +27,7 @@ use crate::client;
 use crate::failure::Failure;
 use crate::server::{self, Answer, Handler};
 use crate::stop::Stop;
+use crate::task::task;
 
 /// The maximum number of open connections. An agent has one connection for each log that it follows. Further
 /// connections wait in the kernel.
@@ -82,7 +83,7 @@ async fn serve_all(listener: &Listener, proxy: &Arc<Proxy>) -> Infallible {
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok(socket) => {
-                    connections.spawn(server::serve(socket, handler.clone()));
+                    connections.spawn(task(server::serve(socket, handler.clone())));
                 }
                 Err(error) => {
                     tracing::warn!("cannot accept a connection: {error}");

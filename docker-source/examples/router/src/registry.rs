@@ -16,6 +16,7 @@ use crate::deliver::Closer;
 use crate::route::{Route, RouteUri};
 use crate::settlement::RouteProgress;
 use crate::tally::Tally;
+use crate::task::task;
 
 /// The time within which a removed route has to deliver its lines.
 const GRACE: Duration = Duration::from_secs(8);
@@ -136,7 +137,7 @@ impl Registry {
         self.progress().remove(&entry.route.name);
         entry.route.removal.0.store(true, Ordering::Release);
         self.0.removals.send_modify(|number| *number += 1);
-        tokio::spawn(drain(entry));
+        tokio::spawn(task(drain(entry)));
         true
     }
 

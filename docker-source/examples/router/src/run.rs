@@ -31,6 +31,7 @@ use crate::routes_folder::RoutesFolder;
 use crate::settlement::SharedProgress;
 use crate::state::{Keeper, SavedPositions, StateFolder};
 use crate::stop::Stop;
+use crate::task::task;
 
 /// The name that the state folder uses for the route to the embedded receiver. The URI of the route cannot be
 /// the name, since the port changes with each start.
@@ -58,9 +59,9 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     let numbering = options.numbers_messages.then(milliseconds_since_1970);
     let instance = instance::is_wanted(|name| std::env::var(name).ok()).then(Arc::default);
     if let Some(id) = instance.clone() {
-        tokio::spawn(instance::find(METADATA_SERVICE, id));
+        tokio::spawn(task(instance::find(METADATA_SERVICE, id)));
     }
-    tokio::spawn(published::check(address.clone(), options.http.clone()));
+    tokio::spawn(task(published::check(address.clone(), options.http.clone())));
     let (routes_folder, kept) = match &options.routes_path {
         Some(path) => load_routes(path, &options.environment),
         None => (None, Vec::new()),
@@ -123,7 +124,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     });
     let mut groups = JoinSet::new();
     for (start, queues) in by_start(queues, saved, options.backlog) {
-        groups.spawn(group::run(queues, start, shared.clone()));
+        groups.spawn(task(group::run(queues, start, shared.clone())));
     }
     let requests = Requests { left: &mut left, additions: &mut additions, waits: serving.is_some() };
     let (routed, is_unread) = route_until_stopped(&mut groups, requests, &shared, &mut outputs).await;
@@ -235,12 +236,12 @@ async fn route_until_stopped(
             biased;
             () = stop.asked(), if groups.is_empty() => break,
             Some(route) = left.recv() => {
-                groups.spawn(route.run(shared.clone()));
+                groups.spawn(task(route.run(shared.clone())));
                 continue;
             }
             Some(addition) = additions.recv() => {
                 if let Some(queue) = outputs.add_requested(addition) {
-                    groups.spawn(group::run(vec![queue], Start::Now, shared.clone()));
+                    groups.spawn(task(group::run(vec![queue], Start::Now, shared.clone())));
                 }
                 continue;
             }
@@ -385,7 +386,7 @@ impl Keeping {
         let (end, ended) = oneshot::channel();
         let (sources, route_started) = (shared.sources.clone(), Arc::clone(&shared.route_started));
         let keeper = Keeper { writer, routes, sources, route_started };
-        Ok(Self { has_folder, end, task: tokio::spawn(keeper.run(ended)) })
+        Ok(Self { has_folder, end, task: tokio::spawn(task(keeper.run(ended))) })
     }
 
     /// Writes the last positions. Returns whether the state folder has them.
@@ -444,7 +445,7 @@ impl Outputs {
     ) -> Self {
         let printer = printer.map(|printer| {
             let (finish, finished) = oneshot::channel();
-            (tokio::spawn(printer.run(finished)), finish)
+            (tokio::spawn(task(printer.run(finished))), finish)
         });
         let (deliveries, warned) = (JoinSet::new(), WarnedContainers::default());
         Self { registry, deliveries, printer, numbering, instance, warned }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
+use crate::task::task;
+
 /// The time within which the router has to deliver the lines that it has read before a signal. ECS kills a
 /// container 30 s after the signal, and Docker 10 s after the signal.
 const GRACE: Duration = Duration::from_secs(8);
@@ -41,7 +43,7 @@ impl Stop {
         let (sender, stage) = watch::channel(Stage::Running);
         let from_within = Arc::new(Notify::new());
         let asked_within = from_within.clone();
-        tokio::spawn(async move {
+        tokio::spawn(task(async move {
             tokio::select! {
                 () = signals.next() => {}
                 () = asked_within.notified() => {}
@@ -52,7 +54,7 @@ impl Stop {
                 Ok(()) => Stage::AskedAgain,
                 Err(_) => Stage::GraceOver,
             });
-        });
+        }));
         Ok(Self { stage, from_within })
     }
 

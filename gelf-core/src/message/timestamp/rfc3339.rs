@@ -12,7 +12,15 @@ impl Timestamp {
     /// # Errors
     /// Returns [`InvalidTimestamp::Syntax`] for any other text, including a day that is not in the calendar.
     pub fn from_rfc3339(text: &str) -> Result<Self, InvalidTimestamp> {
-        parse_rfc3339(text.as_bytes()).ok_or(InvalidTimestamp::Syntax)
+        Self::from_rfc3339_bytes(text.as_bytes())
+    }
+
+    /// Parses the bytes of a text as [`from_rfc3339`](Self::from_rfc3339) does, without a check of their UTF-8.
+    ///
+    /// # Errors
+    /// Returns the errors of [`from_rfc3339`](Self::from_rfc3339).
+    pub fn from_rfc3339_bytes(text: &[u8]) -> Result<Self, InvalidTimestamp> {
+        parse_rfc3339(text).ok_or(InvalidTimestamp::Syntax)
     }
 
     /// Formats the timestamp as RFC 3339 in UTC without trailing zeros, as Go's `time.RFC3339Nano` does:

@@ -53,5 +53,8 @@ fn log(logger: &GelfLogger, gelf_level: Option<GelfLevel>, message: &Value) {
     let text = message["short_message"].as_str().unwrap_or_default();
     let level = gelf_level.map_or(Level::Info, Into::into);
     let arguments = format_args!("{text}");
-    logger.log(&Record::builder().args(arguments).level(level).target("adapter").key_values(&pairs).build());
+    let mut record = Record::builder();
+    record.target(module_path!()).module_path_static(Some(module_path!()));
+    record.file_static(Some(file!())).line(Some(line!()));
+    logger.log(&record.args(arguments).level(level).key_values(&pairs).build());
 }

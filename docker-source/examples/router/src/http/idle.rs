@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use super::Api;
 use crate::condition::{Condition, Problem};
 use crate::registry::RunningRoute;
+use crate::task::task;
 
 /// The pause between two attempts. A problem is known after at most 8 s: the sum of this pause and
 /// [`WITHIN`].
@@ -48,13 +49,13 @@ pub(super) async fn watch(api: Arc<Api>) {
         for (route, condition) in idle.into_iter().zip(conditions) {
             let endpoint = &route.route.endpoint;
             let connecting = TcpStream::connect((endpoint.host().to_owned(), endpoint.port()));
-            tokio::spawn(async move {
+            tokio::spawn(task(async move {
                 match timeout(WITHIN, connecting).await {
                     Ok(Ok(_)) => condition.holds(),
                     Ok(Err(error)) => condition.failed(error),
                     Err(_) => condition.failed("the attempt to connect timed out"),
                 }
-            });
+            }));
         }
         sleep(INTERVAL).await;
     }

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use super::stall::StallLimit;
 use super::{Api, dispatch};
 use crate::server::{self, Handler};
+use crate::task::task;
 
 /// The maximum number of open connections. Further connections wait in the kernel.
 const MAX_CONNECTIONS: usize = 64;
@@ -33,7 +34,8 @@ pub(super) async fn run(api: Arc<Api>) {
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(server::serve(Box::new(StallLimit::new(stream)), handler.clone()));
+                    let stream = Box::new(StallLimit::new(stream));
+                    connections.spawn(task(server::serve(stream, handler.clone())));
                 }
                 Err(error) => {
                     tracing::debug!("the HTTP API cannot accept a connection: {error}");

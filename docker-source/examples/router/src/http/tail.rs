@@ -14,6 +14,7 @@ use super::tail_buffer::TailBuffer;
 use super::tail_text::Form;
 use crate::route::is_agent;
 use crate::stop::Stop;
+use crate::task::task;
 
 /// The containers of a live tail.
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ impl Tail {
     ) -> Self {
         let buffer = TailBuffer::default();
         let mut reading = JoinSet::new();
-        reading.spawn(read(address, request, filter, stop, buffer.clone()));
+        reading.spawn(task(read(address, request, filter, stop, buffer.clone())));
         Self { buffer, _reading: reading, _permit: permit }
     }
 

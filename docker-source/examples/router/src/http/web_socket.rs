@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::answer::{Answer, Body};
 use super::tail::Tail;
+use crate::task::task;
 
 /// The maximum length of a message of the client, in bytes. A client needs to send only pings and the message
 /// that closes the connection.
@@ -43,12 +44,12 @@ pub(super) fn key(headers: &HeaderMap) -> Result<Option<HeaderValue>, &'static s
 
 /// Switches the connection of the request to a WebSocket, over which the lines of the tail are sent.
 pub(super) fn upgrade(key: &HeaderValue, request: Request<Incoming>, tail: Tail) -> Answer {
-    tokio::spawn(async move {
+    tokio::spawn(task(async move {
         match hyper::upgrade::on(request).await {
             Ok(upgraded) => show(tail, TokioIo::new(upgraded)).await,
             Err(error) => tracing::debug!("a WebSocket of the HTTP API has failed: {error}"),
         }
-    });
+    }));
     let mut answer = Response::new(Body::Whole(None));
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = answer.headers_mut();

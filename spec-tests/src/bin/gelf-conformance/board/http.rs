@@ -49,7 +49,9 @@ pub(super) fn results(folder: &Path, topics: &[Topic]) -> Result<Option<Results>
     for vector in topics.iter().flat_map(|topic| &topic.vectors) {
         let found = of_vectors.remove(&vector.id).unwrap_or_default();
         let asked = found.iter().filter(|outcome| outcome.verdict != Verdict::Skipped);
-        let Some(worst) = asked.max_by_key(|outcome| outcome.verdict).or(found.first()) else { continue };
+        let Some(worst) = asked.max_by_key(|outcome| outcome.verdict).or_else(|| found.first()) else {
+            continue;
+        };
         let expected = known.as_ref().and_then(|known| known.of(&vector.id, None, worst.verdict));
         outcomes.push(Outcome {
             reason: expected.map(|expected| expected.reason.clone()),
@@ -70,13 +72,14 @@ const SETTLE: Duration = Duration::from_millis(20);
 fn hello(program: &Path) -> Result<(Description, Vec<String>), String> {
     let output = Command::new(program).arg("hello").output().map_err(|error| error.to_string())?;
     let hello: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("hello: {error}"))?;
-    let text = |name| hello[name].as_str().map(str::to_owned).ok_or_else(|| format!("hello has no {name}"));
-    let setups = hello["setups"].as_array().into_iter().flatten();
+    let text = |name: &str| hello.get(name).and_then(Value::as_str).map(str::to_owned);
+    let required = |name: &str| text(name).ok_or_else(|| format!("hello has no {name}"));
+    let setups = hello.get("setups").and_then(Value::as_array).into_iter().flatten();
     let description = Description {
-        name: text("name")?,
-        version: text("version")?,
-        language: text("language")?,
-        notes: hello["notes"].as_str().unwrap_or_default().to_owned(),
+        name: required("name")?,
+        version: required("version")?,
+        language: required("language")?,
+        notes: text("notes").unwrap_or_default(),
         ..Description::default()
     };
     Ok((description, setups.filter_map(|word| word.as_str().map(str::to_owned)).collect()))
@@ -84,7 +87,7 @@ fn hello(program: &Path) -> Result<(Description, Vec<String>), String> {
 
 /// Returns the command line that starts the receiver in this setup.
 fn command(program: &Path, setup: &LiveHttp) -> String {
-    let mut command = format!("exec '{}' {}", program.display(), setup.address);
+    let mut command = format!("'{}' {}", program.display(), setup.address);
     if setup.bulk {
         command += " --bulk";
     }
