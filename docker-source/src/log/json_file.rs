@@ -162,8 +162,7 @@ fn parse_any(record: &[u8]) -> Option<Piece> {
         _ => LogStream::Stdout,
     };
     let time = Timestamp::from_rfc3339(members.get("time")?).ok()?;
-    let log = members.get("log").map(String::as_bytes).unwrap_or_default();
-    Some(Piece::copy(stream, time, log))
+    Some(Piece::copy(stream, time, members.get("log").map_or(&b""[..], String::as_bytes)))
 }
 
 #[cfg(test)]
