@@ -142,7 +142,7 @@ impl Tally {
         runs.iter().flat_map(|run| (run.first..run.end).map(|number| (run.stream, number))).collect()
     }
 
-    /// Describes the first twelve runs of consecutive missing lines. Each line of the text describes one run.
+    /// Describes the first hundred runs of consecutive missing lines. Each line of the text describes one run.
     pub fn describe_missing(&self, written: &Written) -> String {
         let runs = self.runs(written);
         let describe = |run: &Run| {
@@ -150,33 +150,55 @@ impl Tally {
             let number = end - first;
             format!("stream {stream}: {number} lines from number {first} on, between {from:.3} and {to:.3}\n")
         };
-        runs.iter().take(12).map(describe).collect()
+        runs.iter().take(100).map(describe).collect()
     }
 
     /// Compares the arrivals with the lines that were written.
     pub fn account(&self, written: &Written) -> Account {
         let runs = self.runs(written);
-        let of = |run: &Run, gap: &Gap| {
-            let same = self
-                .streams
-                .get(&run.stream)
-                .is_none_or(|stream| stream.container.is_empty() || stream.container == gap.container);
-            same && run.from.max(gap.from) <= run.to.min(gap.to) - SAME
-        };
-        let announced = |run: &&Run| self.gaps.iter().any(|gap| of(run, gap));
         let length = |run: &Run| run.end - run.first;
         let missing: u64 = runs.iter().map(length).sum();
-        let announced: u64 = runs.iter().filter(announced).map(length).sum();
+        let announced: u64 = runs.iter().filter(|run| self.is_announced(run)).map(length).sum();
         Account {
             written: written.values().sum(),
             lost: missing - announced,
             announced,
             repeated: self.repeated(),
             gaps: self.gaps.len() as u64,
-            empty_gaps: self.gaps.iter().filter(|gap| !runs.iter().any(|run| of(run, gap))).count() as u64,
+            empty_gaps: self.gaps.iter().filter(|gap| !runs.iter().any(|run| self.is_of(run, gap))).count()
+                as u64,
             others: self.others,
             first_lost: runs.first().map(|run| (run.stream, run.first)),
         }
+    }
+
+    /// Returns whether a gap was announced for the run.
+    fn is_announced(&self, run: &Run) -> bool {
+        self.gaps.iter().any(|gap| self.is_of(run, gap))
+    }
+
+    /// Returns whether a gap contains lines of the run.
+    fn is_of(&self, run: &Run, gap: &Gap) -> bool {
+        let same = self
+            .streams
+            .get(&run.stream)
+            .is_none_or(|stream| stream.container.is_empty() || stream.container == gap.container);
+        same && run.from.max(gap.from) <= run.to.min(gap.to) - SAME
+    }
+
+    /// Returns the number of missing lines that neither an announced gap nor a restart of the Engine explains.
+    /// `restarts` has the times of the restarts, in seconds since 1970. An Engine that ends loses the lines that it
+    /// has read from a container and not stored. No receiver has such a line, and the stamps of the lines
+    /// around it are those of lines before and after the restart.
+    pub fn unexplained(&self, other: &Self, written: &Written, restarts: &[f64]) -> u64 {
+        let never_stored = other.missing(written);
+        let runs = self.runs(written);
+        let is_restarted = |run: &Run| restarts.iter().any(|time| (run.from - 1.0..run.to).contains(time));
+        let unexplained = |run: &Run| {
+            let lines = (run.first..run.end).map(|number| (run.stream, number));
+            lines.filter(|line| !(is_restarted(run) && never_stored.contains(line))).count() as u64
+        };
+        runs.iter().filter(|run| !self.is_announced(run)).map(unexplained).sum()
     }
 
     fn repeated(&self) -> u64 {
@@ -323,6 +345,15 @@ mod tests {
         tally.gap(Gap { container: "other".to_owned(), ..gap(101.0, 104.0) });
         let account = tally.account(&Written::from([(4, 5)]));
         assert_eq!((account.lost, account.announced, account.empty_gaps), (2, 0, 3));
+    }
+
+    #[test]
+    fn only_lines_that_no_receiver_has_are_lost_by_a_restart_of_the_engine() {
+        let written = Written::from([(4, 10)]);
+        let (one, other) = (tally(4, &[0, 1, 4, 5, 8, 9]), tally(4, &[0, 1, 3, 4, 5, 8, 9]));
+        assert_eq!(one.unexplained(&other, &written, &[102.5]), 3);
+        assert_eq!(other.unexplained(&one, &written, &[102.5]), 2);
+        assert_eq!(one.unexplained(&other, &written, &[102.5, 107.5]), 1);
     }
 
     #[test]
