@@ -144,9 +144,10 @@ impl RunningContainer {
 impl Drop for RunningContainer {
     fn drop(&mut self) {
         if !self.removed {
-            // The name identifies the container, because the id of a container that could not start is
-            // unknown. A failure is ignored, so that it does not hide the failure of the test.
-            let arguments = ["rm", "--force", "--volumes", &self.name];
+            // The id of a container that could not start is unknown, and a test may have renamed a container
+            // that did. A failure is ignored, so that it does not hide the failure of the test.
+            let known = if self.id.is_empty() { &self.name } else { &self.id };
+            let arguments = ["rm", "--force", "--volumes", known];
             let _ = command::try_docker(self.engine.docker_host(), arguments, command::DEFAULT_LIMIT);
         }
     }
