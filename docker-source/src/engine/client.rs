@@ -30,8 +30,8 @@ use super::{ApiVersion, EngineAddress, EngineError};
 use crate::dialect::Dialect;
 
 /// The size of hyper's read buffer of a connection, in bytes. The buffer holds the headers of an answer, and
-/// bytes of the body that are read ahead. Each log that is read has such a buffer. A larger buffer saves no
-/// measurable processor time.
+/// bytes of the body that are read ahead. Each log that is read has such a buffer, so a larger one would cost memory
+/// for each container.
 const CONNECTION_BUFFER: usize = 16 * 1024;
 /// The maximum number of bytes that the client reads from the body of an error answer. Such a body usually
 /// has about 100 bytes.

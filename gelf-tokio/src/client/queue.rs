@@ -8,6 +8,7 @@
 //! queued  = delivered by outcome + dropped by reason + waiting + in flight
 //! ```
 
+mod spare_buffers;
 mod thread_counter;
 
 use std::collections::VecDeque;
@@ -27,6 +28,7 @@ use crate::outcome::{DropReason, NotQueued, NotQueuedReason, Outcome};
 use crate::stats::ClientStats;
 
 use super::state::ClientState;
+use spare_buffers::SpareBuffers;
 use thread_counter::ThreadCounter;
 
 /// A message that has no outcome yet.
@@ -43,12 +45,6 @@ pub(crate) struct QueuedMessage<R> {
 /// The minimum number of unread receipts that are kept, so that a small queue loses none while the reader is
 /// slightly behind.
 const MIN_UNREAD_RECEIPTS: usize = 65_536;
-
-/// The maximum number of buffers that settled messages leave for further messages.
-const SPARE_BUFFERS: usize = 64;
-/// The maximum capacity of such a buffer in bytes, which is enough for a typical message. All buffers together
-/// take at most 128 KiB.
-const SPARE_CAPACITY: usize = 2048;
 
 /// The queue in front of a destination.
 pub(crate) struct Queue<R> {
@@ -69,8 +65,7 @@ pub(crate) struct Queue<R> {
 }
 
 struct State<R> {
-    /// The empty buffers of settled messages.
-    spare: Vec<BytesMut>,
+    spare: SpareBuffers,
     waiting: VecDeque<QueuedMessage<R>>,
     waiting_bytes: usize,
     in_flight: usize,
@@ -102,7 +97,7 @@ impl<R> Queue<R> {
     pub(crate) fn new(mut options: QueueOptions, has_receipts: bool) -> Self {
         options.max_messages = options.max_messages.max(1);
         let state = State {
-            spare: Vec::new(),
+            spare: SpareBuffers::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             in_flight: 0,
@@ -211,11 +206,11 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Returns the empty buffer of an earlier message, if there is one. While many messages wait, there is none,
-    /// so that waiting messages take no more memory than their texts.
+    /// Returns the empty buffer of an earlier message, if there is one.
     pub(crate) fn spare(&self) -> Option<BytesMut> {
         let mut state = self.state();
-        if state.waiting.len() < SPARE_BUFFERS { state.spare.pop() } else { None }
+        let waiting = state.waiting.len();
+        state.spare.take(waiting)
     }
 
     /// Queues a message and counts it. If the message cannot be queued, returns it with the reason, and
@@ -433,11 +428,7 @@ impl<R> Queue<R> {
             state.in_flight -= 1;
             state.in_flight_bytes -= message.payload.len();
             state.settle(message, outcome);
-            if message.payload.capacity() <= SPARE_CAPACITY && state.spare.len() < SPARE_BUFFERS {
-                let mut buffer = take(&mut message.payload);
-                buffer.clear();
-                state.spare.push(buffer);
-            }
+            state.spare.put(&mut message.payload);
         }
         state.oldest_in_flight = in_flight.get(count).map(|message| message.number);
         self.is_full.store(false, Ordering::Relaxed);

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tokio::task::{JoinHandle, yield_now};
 
+use super::spare_buffers::{MAX_BUFFERS, MAX_CAPACITY};
 use super::*;
 
 fn queue(max_messages: usize, max_bytes: usize, when_full: WhenFull) -> Queue<u64> {
@@ -194,15 +195,15 @@ fn settled_messages_leave_their_buffers_while_few_messages_wait() {
         queue.take(&mut in_flight, usize::MAX, usize::MAX);
         queue.settle(&mut in_flight, usize::MAX, Outcome::Sent);
     };
-    settled(SPARE_CAPACITY + 1, 1);
+    settled(MAX_CAPACITY + 1, 1);
     assert_eq!(queue.spare(), None, "a long message");
-    settled(SPARE_CAPACITY, 2 * SPARE_BUFFERS as u64);
+    settled(MAX_CAPACITY, 2 * MAX_BUFFERS as u64);
     let spare = queue.spare().unwrap();
-    assert_eq!((spare.len(), spare.capacity()), (0, SPARE_CAPACITY));
-    fill(&queue, 1, 0..SPARE_BUFFERS as u64);
+    assert_eq!((spare.len(), spare.capacity()), (0, MAX_CAPACITY));
+    fill(&queue, 1, 0..MAX_BUFFERS as u64);
     assert_eq!(queue.spare(), None, "many messages wait");
     queue.take(&mut VecDeque::new(), 1, 1);
-    assert_eq!(std::iter::from_fn(|| queue.spare()).count(), SPARE_BUFFERS - 1);
+    assert_eq!(std::iter::from_fn(|| queue.spare()).count(), MAX_BUFFERS - 1);
 }
 
 #[test]
