@@ -9,7 +9,9 @@ use tokio::net::UdpSocket;
 use crate::sys;
 
 /// The size of the buffer of a datagram. No datagram is cut, since the buffer is larger than any UDP datagram.
-const DATAGRAM_BYTES: usize = 65_536;
+/// The size is not a power of two: the starts of buffers at multiples of 64 KiB would compete for the same few
+/// lines of the processor's caches.
+const DATAGRAM_BYTES: usize = 65_536 + 1_088;
 
 /// Datagrams that are read and not taken yet.
 ///

@@ -1,6 +1,7 @@
 //! The rows. Each row measures one property and compares the measured figure with the required figure.
 
 mod cost;
+mod crowd;
 mod destinations;
 mod limits;
 mod lines;
@@ -144,6 +145,16 @@ pub const ROWS: &[Row] = &[
         name: "cost-compress",
         about: "dockerd's processor time for a container with 5,000 lines/s and compressed files",
         run: cost::cost_compress,
+    },
+    Row {
+        name: "cost-200",
+        about: "processor time of router and dockerd for 10,000 lines/s: 200 containers and one",
+        run: crowd::cost_200,
+    },
+    Row {
+        name: "latency",
+        about: "the delay of lines of 50 containers with 200 lines/s each, by default and with latency=0",
+        run: crowd::latency,
     },
     Row {
         name: "exit",

@@ -11,10 +11,10 @@ use crate::bench::{Bench, Writer, Writing};
 use crate::receiver::Receiver;
 
 /// Time from the start of a reader to the start of a measurement.
-const SETTLING: Duration = Duration::from_secs(2);
+pub(super) const SETTLING: Duration = Duration::from_secs(2);
 
 /// Length of a measurement.
-const WINDOW: Duration = Duration::from_secs(5);
+pub(super) const WINDOW: Duration = Duration::from_secs(5);
 
 const ONE_MIB: [&str; 4] = ["--log-opt", "max-size=1m", "--log-opt", "max-file=3"];
 

@@ -79,7 +79,7 @@ pub(super) fn dead_route(bench: &mut Bench) -> Outcome {
 }
 
 /// Returns the 99th percentile.
-fn percentile(mut figures: Vec<f32>) -> f32 {
+pub(super) fn percentile(mut figures: Vec<f32>) -> f32 {
     figures.sort_by(f32::total_cmp);
     figures.get(figures.len() * 99 / 100).copied().unwrap_or(f32::INFINITY)
 }
