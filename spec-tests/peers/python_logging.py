@@ -4,7 +4,7 @@ import contextlib
 import logging
 import sys
 
-from gelf_subject import Refused, Unsupported, capture_tcp, capture_udp, describe, refusals
+from gelf_subject import Refused, Unsupported, capture, describe, refusals
 
 # Logging level for each severity. The libraries have no levels for the others.
 LEVELS = {7: logging.DEBUG, 6: logging.INFO, 4: logging.WARNING, 3: logging.ERROR, 2: logging.CRITICAL}
@@ -41,6 +41,4 @@ def sent(request, handler_of, call):
         if failures:
             raise Refused(failures[0])
 
-    if request.get("transport") == "tcp":
-        return {"stream": capture_tcp(log)}
-    return {"datagrams": capture_udp(log)}
+    return capture(request, log)

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Number of bytes that are kept from the end of standard error.
-const LAST_OUTPUT_BYTES: usize = 2000;
+const LAST_OUTPUT_BYTES: usize = 8 << 10;
 
 /// Maximum length of a line: 64 MiB. A longer line is split, and each part is taken as a line by itself.
 const MAX_LINE_BYTES: usize = 64 << 20;
@@ -15,11 +15,16 @@ const MAX_LINE_BYTES: usize = 64 << 20;
 /// Maximum number of lines in a queue. The program's output is blocked while the queue is full.
 pub(crate) const MAX_LINES: usize = 1024;
 
+/// Maximum time to read the rest of standard error after the program has ended.
+const ERRORS_WAIT: Duration = Duration::from_secs(2);
+
 /// A running program. Dropping this value kills the program.
 #[derive(Debug)]
 pub(crate) struct Program {
     child: Child,
     last_output: Arc<Mutex<Vec<u8>>>,
+    /// Is disconnected when standard error has been read to its end.
+    errors_read: Receiver<()>,
 }
 
 impl Program {
@@ -43,10 +48,14 @@ impl Program {
         let errors = child.stderr.take().ok_or_else(no_pipe)?;
         let last_output = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&last_output);
-        std::thread::spawn(move || keep_last(errors, &kept));
+        let (reading, errors_read) = sync_channel(0);
+        std::thread::spawn(move || {
+            keep_last(errors, &kept);
+            drop(reading);
+        });
         let (sender, lines) = sync_channel(MAX_LINES);
         std::thread::spawn(move || read_lines(output, &sender));
-        Ok((Self { child, last_output }, input, lines))
+        Ok((Self { child, last_output, errors_read }, input, lines))
     }
 
     /// Kills the program.
@@ -67,20 +76,45 @@ impl Program {
         true
     }
 
-    /// Ends a program whose pipes are closed. Returns its exit status and the last line of its standard
-    /// error.
+    /// Ends a program whose pipes are closed. Returns its exit status and the reason in its standard error.
     pub(crate) fn end(&mut self) -> String {
         // A program that has closed its pipes is of no use. If it does not end soon, it is killed.
         std::thread::sleep(Duration::from_millis(50));
         self.kill();
         let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+        // A child of the program can keep standard error open.
+        let _ = self.errors_read.recv_timeout(ERRORS_WAIT);
         let output = self.last_output.lock().unwrap_or_else(PoisonError::into_inner);
-        let output = String::from_utf8_lossy(&output);
-        match output.lines().rfind(|line| !line.trim().is_empty()) {
-            Some(last) => format!("{status}: {last}"),
+        match reason(&String::from_utf8_lossy(&output)) {
+            Some(reason) => format!("{status}: {reason}"),
             None => status,
         }
     }
+}
+
+/// Returns the line of a program's last output that names an exception or a panic, or else the last line. Some
+/// language runtimes write a stack trace or their version after it.
+fn reason(output: &str) -> Option<String> {
+    let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let named = lines.iter().rposition(|line| names_error(line)).and_then(|at| lines.get(at..));
+    match named.or_else(|| lines.last().map(std::slice::from_ref))? {
+        // Rust writes the message of a panic on the next line.
+        [panicked, message, ..] if panicked.contains(PANICKED) => Some(format!("{panicked} {message}")),
+        [line, ..] => Some((*line).to_owned()),
+        [] => None,
+    }
+}
+
+/// Words of Rust's runtime before the place of a panic.
+const PANICKED: &str = " panicked at ";
+
+/// Returns whether a line has the form of an uncaught exception or a panic, such as `java.lang.Error: text`.
+fn names_error(line: &str) -> bool {
+    let name = line.split(':').next().and_then(|start| start.split(' ').next_back()).unwrap_or(line);
+    // Ruby writes the class after the text.
+    let is_exception =
+        ["Error", "Exception"].iter().any(|end| name.ends_with(end)) || line.ends_with("Error)");
+    is_exception || name == "panic" || line.contains(PANICKED)
 }
 
 impl Drop for Program {
@@ -136,4 +170,43 @@ fn read_line(source: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<b
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_the_exception_and_not_the_end_of_its_trace() {
+        for (output, expected) in [
+            (
+                "<anonymous_script>:1\n{\n\nSyntaxError: Expected '}' in JSON\n    at JSON.parse (<anonymous>)\n\nNode.js v20\n",
+                "SyntaxError: Expected '}' in JSON",
+            ),
+            (
+                "Traceback:\n  File \"a.py\", line 1\njson.decoder.JSONDecodeError: Expecting value\n",
+                "json.decoder.JSONDecodeError: Expecting value",
+            ),
+            (
+                "Exception in thread \"main\" java.lang.IllegalStateException: no\n\tat A.main(A.java:3)\nCaused by: x\n",
+                "Exception in thread \"main\" java.lang.IllegalStateException: no",
+            ),
+            (
+                "panic: index out of range\n\ngoroutine 1 [running]:\nmain.main()\nexit status 2\n",
+                "panic: index out of range",
+            ),
+            (
+                "thread 'main' panicked at src/main.rs:2:5:\nno memory\nnote: run with RUST_BACKTRACE=1\n",
+                "thread 'main' panicked at src/main.rs:2:5: no memory",
+            ),
+            (
+                "a.rb:1:in `x': no (RuntimeError)\n\tfrom a.rb:3:in `<main>'\n",
+                "a.rb:1:in `x': no (RuntimeError)",
+            ),
+            ("starting\nno memory left\n\n", "no memory left"),
+        ] {
+            assert_eq!(reason(output).as_deref(), Some(expected));
+        }
+        assert_eq!(reason("\n"), None);
+    }
 }

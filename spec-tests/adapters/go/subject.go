@@ -5,7 +5,7 @@
 //	send := func(asked subject.Request) subject.Object {
 //		return subject.CaptureUDP(func(address string) error { return library.Send(address, asked.Message.ShortMessage) })
 //	}
-//	hello := subject.Object{"name": "library", "version": "1.0", "can": []string{"send"}, "sends": []string{"udp"}}
+//	hello := subject.Object{"name": "library", "version": "1.0"}
 //	subject.Serve(hello, map[string]func(subject.Request) subject.Object{"send udp": send})
 package subject
 
@@ -20,7 +20,9 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"reflect"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,10 +64,36 @@ type Message struct {
 // timeout is the maximum time to wait for bytes that the library has sent.
 const timeout = 2 * time.Second
 
+// Command answers a request. Its answer is without the id. If it panics, the library would crash its caller.
+type Command = func(Request) Object
+
+// abilities are the words of "can" for the names of commands.
+var abilities = [][2]string{
+	{"receive udp", "datagrams"}, {"receive payload", "payload"}, {"receive tcp", "stream"}, {"send udp", "send"},
+	{"send tcp", "send"}, {"chunk", "chunk"},
+}
+
 // Serve answers the requests on standard input until it ends. The names of the commands are those of the requests, with
-// the transport: "receive udp", "send tcp", "chunk". An answer is without the id. A command that panics crashes the
-// library's caller.
-func Serve(hello Object, commands map[string]func(Request) Object) {
+// the transport: "receive udp", "send tcp", "chunk". They are added to "can" and "sends" of the answer to "hello".
+func Serve(hello Object, commands map[string]Command) {
+	hello["language"] = "Go"
+	can, sends := []string{}, []string{}
+	if given, ok := hello["can"].([]string); ok {
+		can = given
+	}
+	for _, pair := range abilities {
+		name, ability := pair[0], pair[1]
+		if commands[name] == nil {
+			continue
+		}
+		if !slices.Contains(can, ability) {
+			can = append(can, ability)
+		}
+		if transport, ok := strings.CutPrefix(name, "send "); ok {
+			sends = append(sends, transport)
+		}
+	}
+	hello["can"], hello["sends"] = can, sends
 	requests := json.NewDecoder(os.Stdin)
 	requests.UseNumber()
 	answers := json.NewEncoder(os.Stdout)
@@ -85,7 +113,7 @@ func Serve(hello Object, commands map[string]func(Request) Object) {
 	}
 }
 
-func reply(asked Request, commands map[string]func(Request) Object) (answer Object) {
+func reply(asked Request, commands map[string]Command) (answer Object) {
 	name := strings.TrimSpace(asked.Do + " " + asked.Transport)
 	command, known := commands[name]
 	if !known {
@@ -284,6 +312,27 @@ func Number(value interface{}) interface{} {
 		return json.Number(strconv.FormatFloat(number, 'f', 0, 64))
 	}
 	return value
+}
+
+// MessageOf returns a message of an answer, of the members and the additional fields that the library has decoded. A
+// member with an underscore is a field, too. A member that is zero is left out, except for short_message.
+func MessageOf(members, fields Object) Object {
+	message, named := Object{}, Object{}
+	for name, value := range fields {
+		named[strings.TrimPrefix(name, "_")] = Number(value)
+	}
+	for name, value := range members {
+		field, isField := strings.CutPrefix(name, "_")
+		switch {
+		case name != "short_message" && reflect.ValueOf(value).IsZero():
+		case isField:
+			named[field] = value
+		default:
+			message[name] = value
+		}
+	}
+	message["fields"] = named
+	return message
 }
 
 // Nanoseconds returns a timestamp in nanoseconds since 1970, and whether an int64 holds it exactly.

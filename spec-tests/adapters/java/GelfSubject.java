@@ -15,12 +15,14 @@ import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.SocketTimeoutException;
 import java.nio.charset.StandardCharsets;
+import java.time.Instant;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 
 /**
@@ -29,10 +31,9 @@ import java.util.function.Consumer;
  * <p>An adapter calls {@link #serve} with its answer to "hello" and a command for each request that its library supports:
  *
  * <pre>{@code
- * ObjectNode hello = GelfSubject.hello("library", "1.0", "send");
- * hello.putArray("sends").add("udp");
- * GelfSubject.serve(hello, Map.of("send", request -> GelfSubject.captureUdp(
- *     port -> new Library("127.0.0.1", port).send(request.path("message").path("short_message").asText()))));
+ * ObjectNode hello = GelfSubject.sender("library", "1.0", "It has no levels.", "level");
+ * GelfSubject.serve(hello, Map.of("send", request -> GelfSubject.capture(
+ *     request, port -> new Library("127.0.0.1", port).send(request.path("message").path("short_message").asText()))));
  * }</pre>
  */
 public final class GelfSubject {
@@ -97,6 +98,15 @@ public final class GelfSubject {
         return hello;
     }
 
+    /** Returns the answer to "hello" of a library that sends over UDP and TCP, and sets the fixed members itself. */
+    public static ObjectNode sender(String name, String version, String notes, String... fixed) {
+        ObjectNode hello = hello(name, version, "send").put("notes", notes);
+        hello.putArray("sends").add("udp").add("tcp");
+        ArrayNode members = hello.putArray("fixed");
+        Arrays.stream(fixed).forEach(members::add);
+        return hello;
+    }
+
     /** Returns the version of a library, from the properties that Maven put beside this class of it. */
     public static String versionOf(Class<?> of, String group, String artifact) throws IOException {
         Properties properties = new Properties();
@@ -142,8 +152,7 @@ public final class GelfSubject {
         }
     }
 
-    /** Returns the value of a field as a Number, a Boolean or a String. */
-    public static Object valueOf(JsonNode value) {
+    private static Object valueOf(JsonNode value) {
         if (value.isNumber()) {
             return value.numberValue();
         }
@@ -157,6 +166,16 @@ public final class GelfSubject {
         } catch (ArithmeticException finer) {
             throw new Unsupported("timestamps are whole milliseconds");
         }
+    }
+
+    /** Returns the timestamp of a message, to the nanosecond. */
+    public static Instant instantOf(JsonNode message) {
+        return Instant.ofEpochSecond(0, message.path("timestamp").decimalValue().movePointRight(9).longValue());
+    }
+
+    /** Passes the name and the value of each field to the library, as a Number, a Boolean or a String. */
+    public static void fields(JsonNode message, BiConsumer<String, Object> pass) {
+        message.path("fields").fields().forEachRemaining(field -> pass.accept(field.getKey(), valueOf(field.getValue())));
     }
 
     /** Passes a member of a message to the library, if the message has it. */

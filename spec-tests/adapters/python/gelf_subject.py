@@ -6,7 +6,7 @@ An adapter calls `serve` with its answer to "hello" and a function for each requ
         def log(port):
             library.Sender("127.0.0.1", port).send(request["message"])
 
-        return {"datagrams": capture_udp(log)}
+        return capture(request, log)
 
     serve({"name": "library", "version": "1.0", "language": "Python", "can": ["send"], "sends": ["udp"]}, {"send": send})
 """
@@ -20,6 +20,9 @@ import threading
 
 LOOPBACK = "127.0.0.1"
 CHUNK_HEADER = 12
+
+#: Size of datagrams if a request has none.
+DATAGRAM_SIZE = 1420
 
 #: Seconds until a capture ends whose library sends nothing.
 SECONDS = 2
@@ -37,6 +40,12 @@ class Literal(str):
     """A number as its JSON text, with all its digits, or another JSON text to copy into an answer."""
 
 
+def check(supported, why):
+    """Refuses a request that the library does not support."""
+    if not supported:
+        raise Unsupported(why)
+
+
 def describe(error):
     return f"{type(error).__name__}: {error}"[:200]
 
@@ -50,7 +59,17 @@ def refusals():
         raise Refused(describe(error)) from error
 
 
-def capture_udp(send):
+def capture(request, send, seconds=SECONDS):
+    """Captures what `send` sends to a port, and returns the answer: datagrams, or the bytes of a connection.
+
+    A request of chunks has no transport, and is about datagrams.
+    """
+    if request.get("transport") == "tcp":
+        return {"stream": capture_tcp(send, seconds)}
+    return {"datagrams": capture_udp(send, seconds)}
+
+
+def capture_udp(send, seconds=SECONDS):
     """Calls `send` with the port of a UDP socket, and returns the datagrams that it sent before it returned."""
     received = []
     end = os.urandom(16)
@@ -62,7 +81,7 @@ def capture_udp(send):
     with socket.socket(type=socket.SOCK_DGRAM) as receiver, socket.socket(type=socket.SOCK_DGRAM) as marker:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         receiver.bind((LOOPBACK, 0))
-        receiver.settimeout(SECONDS)
+        receiver.settimeout(seconds)
         reader = threading.Thread(target=receive)
         reader.start()
         try:
@@ -74,7 +93,7 @@ def capture_udp(send):
     return [datagram.hex() for datagram in received]
 
 
-def capture_tcp(send):
+def capture_tcp(send, seconds=SECONDS):
     """Calls `send` with the port of a TCP server, and returns the bytes received until the connection is closed."""
     received = bytearray()
 
@@ -82,7 +101,7 @@ def capture_tcp(send):
         while True:
             connection, peer = server.accept()
             with connection:
-                connection.settimeout(SECONDS)
+                connection.settimeout(seconds)
                 if peer == marker.getsockname():
                     return
                 while part := connection.recv(65536):
@@ -90,7 +109,7 @@ def capture_tcp(send):
 
     with socket.create_server((LOOPBACK, 0)) as server, socket.socket() as marker:
         marker.bind((LOOPBACK, 0))
-        server.settimeout(SECONDS)
+        server.settimeout(seconds)
         reader = threading.Thread(target=receive)
         reader.start()
         try:
@@ -100,6 +119,14 @@ def capture_tcp(send):
             marker.connect(server.getsockname())
             reader.join()
     return received.hex()
+
+
+def message_of(decoded):
+    """Returns a message of an answer, of the members of an object that a library has decoded."""
+    known = ("version", "host", "short_message", "full_message", "timestamp", "level")
+    message = {name: value for name, value in decoded.items() if name in known}
+    message["fields"] = {name.removeprefix("_"): value for name, value in decoded.items() if name not in known}
+    return message
 
 
 def to_text(value):

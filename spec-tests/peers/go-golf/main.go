@@ -50,11 +50,8 @@ func send(asked subject.Request) subject.Object {
 
 func main() {
 	subject.Serve(subject.Object{
-		"name":     "golf",
-		"version":  subject.VersionOf("github.com/aphistic/golf"),
-		"language": "Go",
-		"can":      []string{"send"},
-		"sends":    []string{"udp", "tcp"},
-		"notes":    "Closes the client after each message, because it sends in the background. A message always has a level; here 6.",
-	}, map[string]func(subject.Request) subject.Object{"send udp": send, "send tcp": send})
+		"name":    "golf",
+		"version": subject.VersionOf("github.com/aphistic/golf"),
+		"notes":   "Closes the client after each message, because it sends in the background. A message always has a level; here 6.",
+	}, map[string]subject.Command{"send udp": send, "send tcp": send})
 }

@@ -39,8 +39,7 @@ public final class Adapter {
         GelfSubject.ifGiven(asked, "full_message", text -> message.fullMessage(text.asText()));
         GelfSubject.ifGiven(asked, "timestamp", seconds -> message.timestamp(seconds.doubleValue()));
         GelfSubject.ifGiven(asked, "level", level -> message.level(GelfMessageLevel.fromNumericLevel(level.intValue())));
-        asked.path("fields").fields().forEachRemaining(
-                field -> message.additionalField(field.getKey(), GelfSubject.valueOf(field.getValue())));
+        GelfSubject.fields(asked, message::additionalField);
         return message.build();
     }
 

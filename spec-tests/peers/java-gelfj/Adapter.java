@@ -12,12 +12,10 @@ public final class Adapter {
     private static final int DATAGRAM_SIZE = 1420 + GelfSubject.CHUNK_HEADER;
 
     public static void main(String[] arguments) throws Exception {
-        ObjectNode hello = GelfSubject.hello(
-                "gelfj", GelfSubject.versionOf(GelfMessage.class, "org.graylog2", "gelfj"), "send");
-        hello.putArray("sends").add("udp").add("tcp");
-        hello.putArray("fixed").add("datagram_size");
-        hello.put("notes", "Uses GelfMessage with GelfUDPSender and GelfTCPSender. A message needs a facility; it is the"
-                + " one that the library's handlers set. Datagrams have up to " + DATAGRAM_SIZE + " bytes, a fixed limit.");
+        String version = GelfSubject.versionOf(GelfMessage.class, "org.graylog2", "gelfj");
+        String notes = "Uses GelfMessage with GelfUDPSender and GelfTCPSender. A message needs a facility; it is the"
+                + " one that the library's handlers set. Datagrams have up to " + DATAGRAM_SIZE + " bytes, a fixed limit.";
+        ObjectNode hello = GelfSubject.sender("gelfj", version, notes, "datagram_size");
         GelfSubject.serve(hello, Map.of("send", Adapter::send));
     }
 
@@ -47,8 +45,7 @@ public final class Adapter {
         message.setFullMessage(asked.path("full_message").asText());
         message.setJavaTimestamp(asked.has("timestamp") ? GelfSubject.millisOf(asked) : System.currentTimeMillis());
         message.setLevel(asked.path("level").asText("6"));
-        asked.path("fields").fields()
-                .forEachRemaining(field -> message.addField(field.getKey(), GelfSubject.valueOf(field.getValue())));
+        GelfSubject.fields(asked, message::addField);
         return message;
     }
 }

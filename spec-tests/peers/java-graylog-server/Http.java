@@ -1,6 +1,5 @@
 import com.codahale.metrics.MetricRegistry;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import com.google.inject.Guice;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.nio.NioEventLoopGroup;
 import java.util.HashMap;
@@ -12,18 +11,12 @@ import org.graylog2.inputs.codecs.GelfChunkAggregator;
 import org.graylog2.inputs.codecs.GelfCodec;
 import org.graylog2.inputs.codecs.gelf.GELFBulkDroppedMsgService;
 import org.graylog2.inputs.diagnosis.InputDiagnosisMetrics;
-import org.graylog2.inputs.gelf.http.GELFHttpInput;
 import org.graylog2.inputs.transports.HttpTransport;
 import org.graylog2.inputs.transports.NettyTransportConfiguration;
 import org.graylog2.inputs.transports.netty.EventLoopGroupFactory;
 import org.graylog2.plugin.LocalMetricRegistry;
-import org.graylog2.plugin.Message;
-import org.graylog2.plugin.MessageBindings;
-import org.graylog2.plugin.MessageFactory;
 import org.graylog2.plugin.configuration.Configuration;
-import org.graylog2.plugin.inputs.MessageInput;
 import org.graylog2.plugin.inputs.util.ThroughputCounter;
-import org.graylog2.plugin.journal.RawMessage;
 
 /** The HTTP input of a Graylog server, for the HTTP vectors: its transport and its codec, without the journal. */
 public final class Http {
@@ -32,7 +25,7 @@ public final class Http {
             ObjectNode hello = GelfSubject.hello(
                     "Graylog", GelfSubject.versionOf(GelfCodec.class, "org.graylog2", "graylog2-server"));
             hello.remove("can");
-            hello.putArray("setups").add("plain");
+            hello.putArray("setups").add("plain").add("header").add("bulk");
             System.out.println(hello);
             return;
         }
@@ -60,33 +53,9 @@ public final class Http {
         Configuration configuration = new Configuration(settings);
         HttpTransport transport = new HttpTransport(configuration, loops, new EventLoopGroupFactory(netty), netty,
                 new ThroughputCounter(loops), local, new TLSProtocolsConfiguration());
-        MessageFactory messages = Guice.createInjector(new MessageBindings()).getInstance(MessageFactory.class);
-        GelfCodec codec = new GelfCodec(configuration, (GelfChunkAggregator) null, messages,
+        GelfCodec codec = new GelfCodec(configuration, (GelfChunkAggregator) null, Messages.FACTORY,
                 new GELFBulkDroppedMsgService(new InputDiagnosisMetrics(metrics)));
-        transport.launch(new MessageInput(metrics, configuration, transport, local, codec,
-                new MessageInput.Config(new HttpTransport.Config(), new GelfCodec.Config()) {}, new GELFHttpInput.Descriptor(), null) {
-            @Override
-            public void processRawMessage(RawMessage raw) {
-                print(codec, raw);
-            }
-
-            @Override
-            public String toIdentifier() {
-                return "GELF";
-            }
-        }, null);
+        transport.launch(new HttpInput(metrics, configuration, transport, local, codec), null);
         Thread.currentThread().join();
-    }
-
-    private static synchronized void print(GelfCodec codec, RawMessage raw) {
-        try {
-            Message message = codec.decodeSafe(raw).orElseThrow();
-            if (message.isComplete()) {
-                System.out.println(Adapter.told(message));
-                System.out.flush();
-            }
-        } catch (RuntimeException refused) {
-            System.err.println(refused);
-        }
     }
 }

@@ -21,11 +21,9 @@ public final class Adapter {
 
     public static void main(String[] arguments) throws Exception {
         String version = GelfSubject.versionOf(GelfLayout.class, "org.apache.logging.log4j", "log4j-core");
-        ObjectNode hello = GelfSubject.hello("Log4j GelfLayout", version, "send");
-        hello.putArray("sends").add("udp").add("tcp");
-        hello.putArray("fixed").add("full_message").add("datagram_size");
-        hello.put("notes", "The layout with a SocketAppender. Fields are the event's context, whose values are strings."
-                + " An event always has a level, by default 6. A datagram size cannot be set: the layout has no chunks.");
+        String notes = "The layout with a SocketAppender. Fields are the event's context, whose values are strings."
+                + " An event always has a level, by default 6. A datagram size cannot be set: the layout has no chunks.";
+        ObjectNode hello = GelfSubject.sender("Log4j GelfLayout", version, notes, "full_message", "datagram_size");
         GelfSubject.serve(hello, Map.of("send", Adapter::send));
     }
 

@@ -4,9 +4,7 @@ import ch.qos.logback.core.status.Status;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import de.siegmar.logbackgelf.*;
-import java.time.Instant;
 import java.util.*;
-import org.slf4j.LoggerFactory;
 import org.slf4j.event.KeyValuePair;
 
 /** Adapter of the subject protocol for the appenders of logback-gelf, over sockets on the loopback. */
@@ -16,12 +14,10 @@ public final class Adapter {
             Map.of(3, Level.ERROR, 4, Level.WARN, 6, Level.INFO, 7, Level.DEBUG);
 
     public static void main(String[] arguments) throws Exception {
-        ObjectNode hello = GelfSubject.hello("logback-gelf", GelfSubject.versionOfFile(GelfEncoder.class), "send");
-        hello.putArray("sends").add("udp").add("tcp");
-        hello.putArray("fixed").add("full_message");
-        hello.put("notes", "Uses its appenders with logging events: short_message is the text, fields are key-value pairs,"
-                + " full_message is the text with a line feed. An event always has a level, by default 6.");
-        GelfSubject.serve(hello, Map.of("send", Adapter::send));
+        String notes = "Uses its appenders with logging events: short_message is the text, fields are key-value pairs,"
+                + " full_message is the text with a line feed. An event always has a level, by default 6.";
+        String version = GelfSubject.versionOfFile(GelfEncoder.class);
+        GelfSubject.serve(GelfSubject.sender("logback-gelf", version, notes, "full_message"), Map.of("send", Adapter::send));
     }
 
     private static ObjectNode send(JsonNode request) throws Exception {
@@ -34,9 +30,8 @@ public final class Adapter {
         udp.setMaxChunkSize(request.path("datagram_size").asInt(1420));
         udp.setCompressionMethod(CompressionMethod.valueOf(compression.toUpperCase(Locale.ROOT)));
         AbstractGelfAppender appender = tcp ? new GelfTcpAppender() : udp;
-        LoggerContext context = (LoggerContext) LoggerFactory.getILoggerFactory();
-        context.reset();
-        context.getStatusManager().clear();
+        LoggerContext context = new LoggerContext();
+        context.setMDCAdapter(new ch.qos.logback.classic.util.LogbackMDCAdapter());
         GelfEncoder encoder = new GelfEncoder();
         encoder.setContext(context);
         encoder.setOriginHost(message.path("host").asText());
@@ -58,10 +53,8 @@ public final class Adapter {
     private static LoggingEvent event(JsonNode asked, LoggerContext context) {
         LoggingEvent event = new LoggingEvent(Adapter.class.getName(), context.getLogger("peer"),
                 LEVELS.get(asked.path("level").asInt(6)), asked.path("short_message").asText(), null, null);
-        GelfSubject.ifGiven(asked, "timestamp", seconds ->
-                event.setInstant(Instant.ofEpochSecond(0, seconds.decimalValue().movePointRight(9).longValue())));
-        asked.path("fields").fields().forEachRemaining(field ->
-                event.addKeyValuePair(new KeyValuePair(field.getKey(), GelfSubject.valueOf(field.getValue()))));
+        GelfSubject.ifGiven(asked, "timestamp", seconds -> event.setInstant(GelfSubject.instantOf(asked)));
+        GelfSubject.fields(asked, (name, value) -> event.addKeyValuePair(new KeyValuePair(name, value)));
         return event;
     }
 }

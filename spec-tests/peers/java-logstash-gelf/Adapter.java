@@ -10,12 +10,10 @@ import java.util.Map;
 public final class Adapter {
     public static void main(String[] arguments) throws Exception {
         String version = GelfSubject.versionOf(GelfMessage.class, "biz.paluch.logging", "logstash-gelf");
-        ObjectNode hello = GelfSubject.hello("logstash-gelf", version, "send");
-        hello.putArray("sends").add("udp").add("tcp");
-        hello.put("notes", "Configured for GELF 1.1. By default it sends 1.0: no version, timestamp and level as"
+        String notes = "Configured for GELF 1.1. By default it sends 1.0: no version, timestamp and level as"
                 + " strings. Datagrams have up to 8,204 bytes by default. Field values are strings in its"
-                + " interface; strings that parse as numbers become numbers.");
-        GelfSubject.serve(hello, Map.of("send", Adapter::send));
+                + " interface; strings that parse as numbers become numbers.";
+        GelfSubject.serve(GelfSubject.sender("logstash-gelf", version, notes), Map.of("send", Adapter::send));
     }
 
     private static ObjectNode send(JsonNode request) throws Exception {

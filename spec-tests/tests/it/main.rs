@@ -15,6 +15,7 @@ mod http_receiver;
 mod http_reference;
 mod http_vectors;
 mod interop_matrix;
+mod live_peers;
 mod receiver;
 mod sender;
 mod shapes;

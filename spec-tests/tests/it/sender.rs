@@ -216,6 +216,18 @@ fn violations_are_counted_by_rule() {
 }
 
 #[test]
+fn no_receiver_accepts_chunks_or_tls_on_a_plain_tcp_port() {
+    let listening = Listening::start("foreign", "--tcp 127.0.0.1:0 --for 1s");
+    listening.stream(b"\x1e\x0f12345678\0\x02{");
+    listening.stream(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03");
+    let said = listening.end();
+    assert_eq!(said.violations(), ["R25 ChunkedOnStream, broken 1", "R25 TlsHandshake, broken 1"]);
+    for receiver in said.report["receivers"].as_array().unwrap() {
+        assert_eq!(receiver["takes"], 0, "{receiver}");
+    }
+}
+
+#[test]
 fn a_run_without_messages_fails() {
     let said = Listening::start("nothing", "--tcp localhost:0 --for 100ms").end();
     assert_eq!(said.status.code(), Some(1));
