@@ -121,7 +121,8 @@ impl Decoder {
 
     /// The maximum number of escapes in the strings of a message: 524,288. The limit bounds the time to decode
     /// a payload, which may have nothing but escapes. Usual JSON in a string has fewer in 2 MiB, the limit of
-    /// Graylog's TCP input. A sequence of invalid UTF-8, which becomes U+FFFD, counts as an escape.
+    /// Graylog's TCP input. A sequence of invalid UTF-8, which becomes U+FFFD, counts as four
+    /// escapes.
     pub const MAX_ESCAPES: usize = 512 * 1024;
 
     /// The maximum number of deviations of a message that are reported one by one: 1,024. Further deviations
@@ -204,20 +205,20 @@ impl Decoder {
         }
         self.deviations.push(Deviation { kind, offset, count: 1 });
         let Corrected { text, replaced } =
-            corrected(payload, self.limits.max_payload_bytes, Self::MAX_ESCAPES, &mut self.buffer)
+            corrected(payload, self.limits.max_payload_bytes, Self::MAX_ESCAPES / 4, &mut self.buffer)
                 .map_err(|kind| DecodeError::new(kind, offset))?;
-        self.decode_text(&text, replaced, &mut Owning(visitor))
+        self.decode_text(&text, 4 * replaced, &mut Owning(visitor))
     }
 
-    /// Decodes text in which `replaced` sequences of invalid UTF-8 are replaced.
+    /// Decodes text in which the replaced sequences of invalid UTF-8 count as this number of escapes.
     fn decode_text<'t>(
         &mut self,
         text: &'t str,
-        replaced: usize,
+        escapes: usize,
         visitor: &mut impl Visitor<'t>,
     ) -> Result<(), DecodeError> {
         let Self { limits, names, deviations, buffer } = self;
-        let mut reader = Reader::new(text, replaced, *limits, deviations, buffer);
+        let mut reader = Reader::new(text, escapes, *limits, deviations, buffer);
         reader.begin()?;
         let mut members = Members::new(names);
         let (mut count, mut report) = (0, Report::default());

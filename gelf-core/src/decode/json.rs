@@ -54,7 +54,7 @@ pub(super) struct Reader<'a, 'd> {
     controls: usize,
     /// The number of values that the arrays and objects of the message may still have.
     nested_values: usize,
-    /// The number of escapes of the message, and of sequences of invalid UTF-8.
+    /// The number of escapes of the message, where a sequence of invalid UTF-8 counts as four.
     escapes: usize,
     /// The number of strings of the message that have escapes or control characters.
     escaped_strings: usize,
@@ -64,10 +64,10 @@ pub(super) struct Reader<'a, 'd> {
 }
 
 impl<'a, 'd> Reader<'a, 'd> {
-    /// Creates a reader for a text in which `replaced` sequences of invalid UTF-8 are replaced.
+    /// Creates a reader for a text in which replaced sequences of invalid UTF-8 count as `escapes`.
     pub(super) fn new(
         text: &'a str,
-        replaced: usize,
+        escapes: usize,
         limits: Limits,
         deviations: &'d mut Vec<Deviation>,
         buffer: &'d mut TextBuffer,
@@ -78,7 +78,7 @@ impl<'a, 'd> Reader<'a, 'd> {
             deviations,
             controls: 0,
             nested_values: Decoder::MAX_NESTED_VALUES,
-            escapes: replaced,
+            escapes,
             escaped_strings: 0,
             buffer,
             limits,

@@ -76,9 +76,9 @@ fn the_number_of_escapes_and_of_sequences_of_invalid_utf8_is_bounded() {
     };
     assert_eq!(lenient(&escapes(most)).0.field("a").unwrap().as_str().unwrap().len(), most - 2);
     refused(&escapes(most + 1), DecodeErrorKind::TooManyEscapes);
-    let invalid = |count: usize| [&escapes(3)[..], &b"\xff".repeat(count - 3)].concat();
+    let invalid = |count: usize| [&escapes(4)[..], &b"\xff".repeat((count - 4) / 4)].concat();
     assert_eq!(lenient(&invalid(most)).1, [D::InvalidUtf8, D::FieldValue, D::TrailingData]);
-    assert_eq!(lenient_error(&invalid(most + 1)), DecodeErrorKind::TooManyEscapes);
+    assert_eq!(lenient_error(&invalid(most + 4)), DecodeErrorKind::TooManyEscapes);
 }
 
 #[test]

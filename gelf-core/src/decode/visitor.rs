@@ -82,21 +82,24 @@ pub(super) struct Collector<'a> {
     further_deviations: usize,
     /// The places of the first `indexed` fields, once a name has occurred twice. A message may repeat hundreds
     /// of names that differ only in their last byte.
-    places: HashMap<FieldName<'a>, usize>,
+    places: Option<HashMap<FieldName<'a>, usize>>,
     indexed: usize,
 }
 
 impl<'a> Collector<'a> {
-    fn index_names(&mut self) {
+    /// Returns the places of all fields so far. A field that was left out has no place.
+    fn places(&mut self) -> &mut HashMap<FieldName<'a>, usize> {
+        let places = self.places.get_or_insert_default();
         let fields = self.message.fields.iter().enumerate().skip(self.indexed);
-        self.places.extend(fields.map(|(at, (name, _))| (name.clone(), at)));
+        places.extend(fields.map(|(at, (name, _))| (name.clone(), at)));
         self.indexed = self.message.fields.len();
+        places
     }
 
     /// Returns the decoded message and its deviations.
     pub(super) fn finish(self) -> Decoded<'a> {
         let Self { mut message, deviations, further_deviations, .. } = self;
-        if self.indexed > 0 {
+        if self.places.is_some() {
             // Fields whose repetition is left out are null until here.
             message.fields.retain(|(_, value)| !value.is_null());
         }
@@ -114,15 +117,10 @@ impl<'a> Visitor<'a> for Collector<'a> {
     }
 
     fn repeated_field(&mut self, name: FieldName<'a>, value: Value<'a>) {
-        self.index_names();
-        let known = self.places.get(&name).and_then(|at| self.message.fields.get_mut(*at));
-        match known {
-            Some((_, known)) => {
-                if value.is_null() {
-                    self.places.remove(&name);
-                }
-                *known = value;
-            }
+        let places = self.places();
+        let at = if value.is_null() { places.remove(&name) } else { places.get(&name).copied() };
+        match at.and_then(|at| self.message.fields.get_mut(at)) {
+            Some((_, known)) => *known = value,
             None if value.is_null() => {}
             None => self.field(name, value),
         }

@@ -8,7 +8,7 @@ const MAX_DEPTH: usize = 128;
 const MAX_MEMBERS: usize = 1024;
 /// Maximum number of arrays, objects and values in them.
 const MAX_VALUES: usize = 64 * 1024;
-/// Maximum number of escapes, and of sequences of invalid UTF-8.
+/// Maximum number of escapes. A sequence of invalid UTF-8 counts as four.
 const MAX_ESCAPES: usize = 512 * 1024;
 /// Maximum length of a member's name in bytes.
 const MAX_NAME_BYTES: usize = 1024;
@@ -48,13 +48,13 @@ pub(super) struct Object {
     pub(super) end: usize,
 }
 
-/// Reads an object from a text in which `replaced` sequences of invalid UTF-8 are replaced.
+/// Reads an object from a text in which replaced sequences of invalid UTF-8 count as `escapes`.
 ///
 /// # Errors
 /// Returns the reason why the text is not an object.
-pub(super) fn object(text: &str, replaced: usize) -> Result<Object, Fault> {
-    let mut reader = Reader { text, at: 0, faults: Vec::new(), values: 0, escapes: replaced };
-    if replaced > MAX_ESCAPES {
+pub(super) fn object(text: &str, escapes: usize) -> Result<Object, Fault> {
+    let mut reader = Reader { text, at: 0, faults: Vec::new(), values: 0, escapes };
+    if escapes > MAX_ESCAPES {
         return Err(Fault::new("TooManyEscapes", 0));
     }
     if reader.eat("\u{feff}") {

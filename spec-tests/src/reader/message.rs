@@ -32,7 +32,7 @@ pub(crate) fn message(payload: &[u8]) -> Result<Read, Fault> {
         members.note("InvalidUtf8", error.valid_up_to());
     }
     let replaced = payload.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
-    let object = object(&text, replaced)?;
+    let object = object(&text, 4 * replaced)?;
     members.read.faults.extend(object.before);
     for member in object.members {
         members.add(member);
