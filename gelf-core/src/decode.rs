@@ -28,7 +28,7 @@ mod white_space;
 use std::fmt;
 
 use crate::message::{FieldName, Message};
-use invalid_utf8::corrected;
+use invalid_utf8::{Corrected, corrected};
 use json::Reader;
 use members::Members;
 use names::Names;
@@ -113,11 +113,17 @@ impl Decoder {
     /// limit. The limit also applies to the text in which invalid UTF-8 is replaced.
     pub const DEFAULT_MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 
-    /// The maximum number of arrays, objects and values in them in a message: 262,144. GELF has no arrays and
+    /// The maximum number of arrays, objects and values in them in a message: 65,536. GELF has no arrays and
     /// objects, and a lenient decoder keeps them as text. The limit bounds the time to check their syntax: a
-    /// payload can contain millions of tiny values. Usual JSON has fewer in 2 MiB, the limit of Graylog's TCP
-    /// input.
-    pub const MAX_NESTED_VALUES: usize = 256 * 1024;
+    /// payload can contain millions of tiny values. As many values of 32 bytes are 2 MiB, the limit of Graylog's
+    /// TCP input.
+    pub const MAX_NESTED_VALUES: usize = 64 * 1024;
+
+    /// The maximum number of escapes in the strings of a message: 524,288. The limit bounds the time to decode
+    /// a payload, which may have nothing but escapes. Usual JSON in a string has fewer in 2 MiB, the limit of
+    /// Graylog's TCP input. A sequence of invalid UTF-8, which becomes U+FFFD, counts as four
+    /// escapes.
+    pub const MAX_ESCAPES: usize = 512 * 1024;
 
     /// The maximum number of deviations of a message that are reported one by one: 1,024. Further deviations
     /// are only counted.
@@ -171,8 +177,7 @@ impl Decoder {
     pub fn decode<'a>(&mut self, payload: &'a [u8]) -> Result<Decoded<'a>, DecodeError> {
         let mut collector = Collector::default();
         self.decode_with(payload, &mut collector)?;
-        let Collector { message, deviations, further_deviations } = collector;
-        Ok(Decoded { message, deviations, further_deviations })
+        Ok(collector.finish())
     }
 
     /// Decodes a payload and passes its parts to a [`Visitor`].
@@ -191,7 +196,7 @@ impl Decoder {
         }
         self.deviations.clear();
         let offset = match simdutf8::compat::from_utf8(payload) {
-            Ok(text) => return self.decode_text(text, visitor),
+            Ok(text) => return self.decode_text(text, 0, visitor),
             Err(error) => error.valid_up_to(),
         };
         let kind = DeviationKind::InvalidUtf8;
@@ -199,14 +204,21 @@ impl Decoder {
             return Err(DecodeError::new(DecodeErrorKind::Deviation(kind), offset));
         }
         self.deviations.push(Deviation { kind, offset, count: 1 });
-        let text = corrected(payload, self.limits.max_payload_bytes, &mut self.buffer);
-        let text = text.ok_or_else(|| DecodeError::new(DecodeErrorKind::PayloadTooLarge, offset))?;
-        self.decode_text(&text, &mut Owning(visitor))
+        let Corrected { text, replaced } =
+            corrected(payload, self.limits.max_payload_bytes, Self::MAX_ESCAPES / 4, &mut self.buffer)
+                .map_err(|kind| DecodeError::new(kind, offset))?;
+        self.decode_text(&text, 4 * replaced, &mut Owning(visitor))
     }
 
-    fn decode_text<'t>(&mut self, text: &'t str, visitor: &mut impl Visitor<'t>) -> Result<(), DecodeError> {
+    /// Decodes text in which the replaced sequences of invalid UTF-8 count as this number of escapes.
+    fn decode_text<'t>(
+        &mut self,
+        text: &'t str,
+        escapes: usize,
+        visitor: &mut impl Visitor<'t>,
+    ) -> Result<(), DecodeError> {
         let Self { limits, names, deviations, buffer } = self;
-        let mut reader = Reader::new(text, *limits, deviations, buffer);
+        let mut reader = Reader::new(text, escapes, *limits, deviations, buffer);
         reader.begin()?;
         let mut members = Members::new(names);
         let (mut count, mut report) = (0, Report::default());
@@ -374,6 +386,9 @@ pub enum DecodeErrorKind {
     PayloadTooLarge,
     /// Arrays and objects are nested more than 128 levels deep.
     TooDeep,
+    /// The strings of the message have more than [`Decoder::MAX_ESCAPES`] escapes and sequences of invalid
+    /// UTF-8.
+    TooManyEscapes,
     /// The message has more members than the decoder's limit.
     TooManyMembers,
     /// The arrays and objects of the message have more than [`Decoder::MAX_NESTED_VALUES`] values.
@@ -432,6 +447,7 @@ impl fmt::Display for DecodeError {
             DecodeErrorKind::PayloadTooLarge => f.write_str("the payload is too long")?,
             DecodeErrorKind::NotAnObject => f.write_str("the payload is not a JSON object")?,
             DecodeErrorKind::TooDeep => write!(f, "the payload is nested more than {MAX_DEPTH} levels deep")?,
+            DecodeErrorKind::TooManyEscapes => f.write_str("the strings have too many escapes")?,
             DecodeErrorKind::TooManyMembers => f.write_str("the message has too many members")?,
             DecodeErrorKind::TooManyValues => f.write_str("the arrays and objects have too many values")?,
         }

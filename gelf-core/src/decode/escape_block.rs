@@ -1,106 +1,149 @@
-//! Unescapes the escapes of two bytes in a block of a JSON string, without branches on the text.
+//! Unescapes a block of a JSON string, in a time that hardly depends on the text.
 //!
-//! The escapes are found by arithmetic on numbers that have a bit for each byte of the block.
+//! A payload may have many escapes in an order that no processor can predict, and a wrong prediction costs as
+//! much time as ten bytes. Therefore the escapes of a block are found by arithmetic on numbers that have a bit
+//! for each byte, and the bytes between two escapes are copied without a branch on their number.
 
-use super::unescape::ROOM;
+use super::unescape::{ROOM, Unescaped, code_unit, surrogates};
 
 /// The number of bytes in a block. A number of 64 bits has a bit for each byte.
-const BLOCK: usize = 64;
-/// The number of bytes that are copied at once.
-const PIECE: usize = 16;
-/// The length of a block with the bytes behind it that are copied together with bytes of the block.
-const WINDOW: usize = BLOCK + PIECE;
+pub(super) const BLOCK: usize = 64;
+/// The length of the longest escape, a pair of surrogates.
+const LONGEST: usize = 12;
+/// The length of a block with the bytes behind it that can be read together with bytes of the block.
+const WINDOW: usize = 2 * BLOCK + LONGEST;
 
 /// Unescapes the start of a string. Stops behind the block, at the end of the string or of the text, at a
-/// control character unless `RAW` accepts it, or at an escape that has more than two bytes or is invalid.
-/// Returns the number of bytes read and the number of bytes written. The content of the room behind the
+/// control character unless `raw` accepts it, or at an invalid escape. The content of the room behind the
 /// written bytes is undefined.
 #[inline(never)]
 #[allow(clippy::indexing_slicing, reason = "the text is shorter than the window")]
-pub(super) fn put_block<const RAW: bool>(text: &[u8], room: &mut [u8]) -> (usize, usize) {
-    let Some(room) = room.first_chunk_mut::<ROOM>() else { return (0, 0) };
+pub(super) fn put_block(text: &[u8], raw: bool, room: &mut [u8; ROOM]) -> Unescaped {
     match text.first_chunk::<WINDOW>() {
-        Some(window) => put_window::<RAW>(window, BLOCK, room),
+        Some(window) => put_window(window, BLOCK, raw, room),
         None => {
+            // The null bytes behind the text end an incomplete escape.
             let mut padded = [0; WINDOW];
             padded[..text.len()].copy_from_slice(text);
-            put_window::<RAW>(&padded, text.len().min(BLOCK), room)
+            put_window(&padded, text.len().min(BLOCK), raw, room)
         }
     }
 }
 
 /// Does the same as [`put_block`] for a block of this length and the bytes behind it.
 #[inline(always)]
-#[allow(clippy::indexing_slicing, reason = "the window and the room are longer than the block by a piece")]
-fn put_window<const RAW: bool>(window: &[u8; WINDOW], len: usize, room: &mut [u8; ROOM]) -> (usize, usize) {
-    let (backslashes, ends) = find::<RAW>(window);
-    let mut starts = escape_starts(backslashes);
-    let end = (ends & !(starts << 1)).trailing_zeros() as usize;
+#[allow(clippy::indexing_slicing, reason = "the window and the room are longer than the block by an escape")]
+fn put_window(window: &[u8; WINDOW], len: usize, raw: bool, room: &mut [u8; ROOM]) -> Unescaped {
+    let (mut starts, end) = find(window, raw);
     let mut end = end.min(len);
-    starts &= u64::MAX.checked_shr((BLOCK - end) as u32).unwrap_or_default();
+    if end < BLOCK {
+        starts &= (1 << end) - 1;
+    }
+    let mut result = Unescaped::default();
     let (mut read, mut written) = (0, 0);
     while starts != 0 {
         let start = starts.trailing_zeros() as usize;
-        let short = unescaped(window[start + 1]);
-        if short == 0 {
-            end = start;
-            break;
-        }
-        put_clean(window, read, start, room, written);
-        written += start - read;
-        room[written] = short;
-        (read, written) = (start + 2, written + 1);
         starts &= starts - 1;
+        put_clean(window, read, room, written);
+        written += start - read;
+        read = start;
+        let second = window[start + 1];
+        let short = unescaped(second);
+        if short != 0 {
+            room[written] = short;
+            written += 1;
+            read += 2;
+        } else {
+            let Some(mut unit) = code_unit(&window[start..]).filter(|_| second == b'u') else {
+                end = start;
+                break;
+            };
+            read += 6;
+            if (0xd800..0xe000).contains(&unit) {
+                match surrogates(unit, &window[read..]) {
+                    Some((character, _)) => {
+                        // The second half is not a start.
+                        starts &= u64::MAX.checked_shl(read as u32 + 1).unwrap_or_default();
+                        read += 6;
+                        unit = u32::from(character);
+                    }
+                    None => {
+                        result.note_lone_surrogate(start);
+                        unit = u32::from(char::REPLACEMENT_CHARACTER);
+                    }
+                }
+            }
+            let (bytes, len) = utf8(unit);
+            room[written..written + 4].copy_from_slice(&bytes);
+            written += len;
+        }
+        result.escapes += 1;
     }
     if read < end {
-        put_clean(window, read, end, room, written);
+        put_clean(window, read, room, written);
         (read, written) = (end, written + end - read);
     }
-    (read, written)
+    (result.read, result.written) = (read, written);
+    result
 }
 
-/// Copies the bytes between two offsets of the block.
+/// Copies the bytes from an offset of the block on. The next bytes overwrite those behind the clean ones.
 #[inline(always)]
-#[allow(clippy::indexing_slicing, reason = "a piece is visible behind the block, and there is room for it")]
-fn put_clean(window: &[u8; WINDOW], from: usize, to: usize, room: &mut [u8; ROOM], written: usize) {
-    room[written..written + PIECE].copy_from_slice(&window[from..from + PIECE]);
-    if to - from > PIECE {
-        room[written + PIECE..written + to - from].copy_from_slice(&window[from + PIECE..to]);
+#[allow(clippy::indexing_slicing, reason = "a block is visible behind the block, and there is room for it")]
+fn put_clean(window: &[u8; WINDOW], from: usize, room: &mut [u8; ROOM], written: usize) {
+    room[written..written + BLOCK].copy_from_slice(&window[from..from + BLOCK]);
+}
+
+/// Returns the UTF-8 of a character, and its length.
+#[inline(always)]
+const fn utf8(character: u32) -> ([u8; 4], usize) {
+    let last = 0x80 | character & 0x3f;
+    let third = 0x80 | character >> 6 & 0x3f;
+    let (word, len) = match character {
+        0..0x80 => (character, 1),
+        0x80..0x800 => (0xc0 | character >> 6 | last << 8, 2),
+        0x800..0x1_0000 => (0xe0 | character >> 12 | third << 8 | last << 16, 3),
+        _ => (0xf0 | character >> 18 | (0x80 | character >> 12 & 0x3f) << 8 | third << 16 | last << 24, 4),
+    };
+    (word.to_le_bytes(), len)
+}
+
+/// Returns a bit for each backslash with which an escape starts, and the offset of the first byte with which
+/// a string can end: a quotation mark, or a control character unless `raw` accepts it.
+#[inline(always)]
+fn find(window: &[u8; WINDOW], raw: bool) -> (u64, usize) {
+    let first_character = if raw { 0 } else { 0x20 };
+    let starts = escape_starts(bits(window, |byte| byte == b'\\'));
+    let ends = bits(window, |byte| (byte == b'"') | (byte < first_character));
+    (starts, (ends & !(starts << 1)).trailing_zeros() as usize)
+}
+
+/// Returns a bit for each byte of the block that is of a kind. Compilers can vectorize the comparisons.
+#[inline(always)]
+pub(super) fn bits(block: &[u8], is_of_kind: impl Fn(u8) -> bool) -> u64 {
+    // Each byte that is of the kind gets the bit of its place among eight bytes. The multiplication then adds
+    // the eight bytes in its highest byte.
+    let mut flags = [0; BLOCK];
+    for ((flag, byte), place) in flags.iter_mut().zip(block).zip(PLACES) {
+        *flag = if is_of_kind(*byte) { place } else { 0 };
     }
-}
-
-/// Returns a bit for each backslash of the block, and a bit for each byte with which a string can end: a
-/// quotation mark, or a control character unless `RAW` accepts it.
-#[inline(always)]
-fn find<const RAW: bool>(window: &[u8; WINDOW]) -> (u64, u64) {
-    let (mut backslashes, mut ends) = (0, 0);
-    for (place, word) in window.chunks_exact(8).take(BLOCK / 8).enumerate() {
+    let words = flags.chunks_exact(8).enumerate().map(|(at, word)| {
         let word = word.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-        let control = if RAW { 0 } else { !(((word & LOW_BITS) + ONES * 0x60) | word) };
-        backslashes |= high_bits(equal(word, b'\\')) << (8 * place);
-        ends |= high_bits(equal(word, b'"') | control) << (8 * place);
+        (word.wrapping_mul(u64::MAX / 0xff) >> 56) << (8 * at)
+    });
+    words.fold(0, |all, word| all | word)
+}
+
+/// The bit of each byte of a block among eight bytes.
+const PLACES: [u8; BLOCK] = {
+    let mut places = [1; BLOCK];
+    let mut rest: &mut [u8] = &mut places;
+    while let [_, b, c, d, e, f, g, h, tail @ ..] = rest {
+        (*b, *c, *d, *e, *f, *g, *h) = (2, 4, 8, 16, 32, 64, 128);
+        rest = tail;
     }
-    (backslashes, ends)
-}
-
-/// A word with 1 in each byte.
-const ONES: u64 = u64::MAX / 0xff;
-/// A word with all bits but the highest one of each byte.
-const LOW_BITS: u64 = ONES * 0x7f;
-
-/// Sets the highest bit of each byte of the word that equals this ASCII character. The other bits are
-/// undefined.
-#[inline(always)]
-const fn equal(word: u64, character: u8) -> u64 {
-    let difference = word ^ (ONES * character as u64);
-    !(((difference & LOW_BITS) + LOW_BITS) | difference)
-}
-
-/// Collects the highest bits of the bytes of a word.
-#[inline(always)]
-pub(super) const fn high_bits(word: u64) -> u64 {
-    (word >> 7 & ONES).wrapping_mul(0x0102_0408_1020_4080) >> 56
-}
+    places
+};
 
 /// Returns a bit for each backslash with which an escape starts: every other one of adjacent backslashes.
 #[inline(always)]
@@ -143,40 +186,62 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Does the same as [`put_block`], byte by byte.
-    fn naive<const RAW: bool>(text: &[u8]) -> (usize, Vec<u8>) {
-        let (mut read, mut written) = (0, Vec::new());
+    /// Does the same as [`put_block`], one character after another. Returns the number of bytes read, the
+    /// bytes written, the number of escapes, and the offsets of the escapes that are half of a pair.
+    fn naive(text: &[u8], raw: bool) -> (usize, Vec<u8>, usize, Vec<usize>) {
+        let (mut read, mut written, mut escapes, mut lone) = (0, Vec::new(), 0, Vec::new());
         while read < text.len().min(BLOCK) {
-            match text[read] {
-                b'"' => break,
-                0..0x20 if !RAW => break,
-                b'\\' => match text.get(read + 1).map_or(0, |second| unescaped(*second)) {
-                    0 => break,
-                    short => (read, written) = (read + 2, [&written[..], &[short]].concat()),
-                },
-                byte => (read, written) = (read + 1, [&written[..], &[byte]].concat()),
+            let rest = &text[read..];
+            match rest {
+                [b'"', ..] => break,
+                [0..0x20, ..] if !raw => break,
+                [b'\\', b'u', tail @ ..] => {
+                    let Some(unit) = code_unit(rest) else { break };
+                    let (character, len) = match (char::from_u32(unit), surrogates(unit, &tail[4..])) {
+                        (Some(character), _) => (character, 6),
+                        (None, Some((character, _))) => (character, 12),
+                        (None, None) => {
+                            lone.push(read);
+                            (char::REPLACEMENT_CHARACTER, 6)
+                        }
+                    };
+                    written.extend(character.to_string().bytes());
+                    (read, escapes) = (read + len, escapes + 1);
+                }
+                [b'\\', second, ..] if unescaped(*second) != 0 => {
+                    written.push(unescaped(*second));
+                    (read, escapes) = (read + 2, escapes + 1);
+                }
+                [b'\\', ..] | [] => break,
+                [byte, ..] => {
+                    written.push(*byte);
+                    read += 1;
+                }
             }
         }
-        (read, written)
+        (read, written, escapes, lone)
     }
 
     proptest! {
         #[test]
-        fn a_block_is_read_as_byte_by_byte(
+        fn a_block_is_read_as_one_character_after_another(
             tokens in prop::collection::vec(prop::sample::select(vec![
-                "a", "more than a piece", "é", "\\n", "\\\\", "\\\"", "\\", "\"", "\u{1}", "\\u0041", "\\x",
+                "a", "more than a piece", "é", "\\n", "\\\\", "\\\"", "\\u0041", "\\u00e9", "\\u20AC",
+                "\\ud83d\\ude00", "\\ud800", "\\udc00", "\\", "\"", "\u{1}", "\\u00g0", "\\x",
             ]), 0..60),
             with_ends: bool,
-            len in 0usize..100,
+            len in 0usize..200,
+            raw: bool,
         ) {
-            let ends = |token: &str| matches!(token, "\\" | "\"" | "\u{1}" | "\\u0041" | "\\x");
+            let ends = |token: &str| matches!(token, "\\" | "\"" | "\u{1}" | "\\u00g0" | "\\x");
             let text: String = tokens.into_iter().filter(|token| with_ends || !ends(token)).collect();
             let text = &text.as_bytes()[..text.len().min(len)];
             let mut room = [0; ROOM];
-            let (read, written) = put_block::<false>(text, &mut room);
-            prop_assert_eq!((read, room[..written].to_vec()), naive::<false>(text));
-            let (read, written) = put_block::<true>(text, &mut room);
-            prop_assert_eq!((read, room[..written].to_vec()), naive::<true>(text));
+            let block = put_block(text, raw, &mut room);
+            let (read, written, escapes, lone) = naive(text, raw);
+            prop_assert_eq!((block.read, &room[..block.written]), (read, &written[..]));
+            prop_assert_eq!((block.escapes, block.lone_surrogates), (escapes, lone.len()));
+            prop_assert_eq!(block.before_first, lone.first().copied().unwrap_or_default());
         }
     }
 }

@@ -3,7 +3,8 @@
 //! A payload may have millions of invalid bytes in an order that no processor can predict. Therefore text
 //! with invalid bytes is read by a table of states, without branches on the text.
 
-use super::escape_block::high_bits;
+use super::DecodeErrorKind;
+use super::escape_block::bits;
 use super::text_buffer::{TextBuffer, whole_characters};
 
 /// The length, in bytes, of the windows in which long valid parts are checked.
@@ -17,32 +18,53 @@ const PIECE: usize = 16;
 /// The number of free bytes for a block: each byte may become U+FFFD.
 const ROOM: usize = 4 * BLOCK;
 
+/// A text in which invalid UTF-8 is replaced.
+#[derive(Debug, PartialEq)]
+pub(super) struct Corrected {
+    pub(super) text: String,
+    /// The number of invalid sequences.
+    pub(super) replaced: usize,
+}
+
 /// Replaces invalid UTF-8 by U+FFFD. The result is the same as that of [`String::from_utf8_lossy`], but this
-/// function is faster for text with many invalid bytes. Returns `None` if the result has more than `limit`
-/// bytes.
+/// function is faster for text with many invalid bytes. Refuses a result of more than `max_bytes`, and a
+/// payload with more than `max_replaced` sequences.
 #[allow(clippy::indexing_slicing, reason = "the text is shorter than the window")]
-pub(super) fn corrected(payload: &[u8], limit: usize, buffer: &mut TextBuffer) -> Option<String> {
+pub(super) fn corrected(
+    payload: &[u8],
+    max_bytes: usize,
+    max_replaced: usize,
+    buffer: &mut TextBuffer,
+) -> Result<Corrected, DecodeErrorKind> {
     buffer.clear();
-    let mut rest = payload;
-    let mut valid_blocks = MANY;
-    while !rest.is_empty() && buffer.len() <= limit {
+    let (mut rest, mut valid_blocks, mut replaced) = (payload, MANY, 0);
+    while !rest.is_empty() && buffer.len() <= max_bytes && replaced <= max_replaced {
         if valid_blocks >= MANY {
             rest = push_valid_windows(rest, buffer);
             valid_blocks = 0;
         }
-        let block = match rest.first_chunk::<{ BLOCK + PIECE }>() {
-            Some(window) => push_block(window, BLOCK, buffer),
+        let most = max_bytes.saturating_sub(buffer.len()).saturating_add(ROOM);
+        let Some(room) = buffer.room(most).first_chunk_mut() else { break };
+        let (block, written) = match rest.first_chunk::<{ BLOCK + PIECE }>() {
+            Some(window) => put_block(window, BLOCK, room),
             None => {
                 // The null bytes behind the text end an invalid sequence.
                 let mut padded = [0; BLOCK + PIECE];
                 padded[..rest.len()].copy_from_slice(rest);
-                push_block(&padded, rest.len().min(BLOCK), buffer)
+                put_block(&padded, rest.len().min(BLOCK), room)
             }
         };
+        buffer.advance(written);
+        replaced += block.invalid.count_ones() as usize;
         valid_blocks = if block.invalid == 0 { valid_blocks + 1 } else { 0 };
         rest = rest.get(block.len..).unwrap_or_default();
     }
-    buffer.take().filter(|text| text.len() <= limit)
+    if replaced > max_replaced {
+        return Err(DecodeErrorKind::TooManyEscapes);
+    }
+    let text =
+        buffer.take().filter(|text| text.len() <= max_bytes).ok_or(DecodeErrorKind::PayloadTooLarge)?;
+    Ok(Corrected { text, replaced })
 }
 
 /// Adds valid text to the buffer, a window at a time, and returns the rest, which may begin with valid text.
@@ -58,12 +80,13 @@ fn push_valid_windows<'a>(mut text: &'a [u8], buffer: &mut TextBuffer) -> &'a [u
     }
 }
 
-/// Adds the corrected text of a block of this length, behind which the window has further bytes.
+/// Writes the corrected text of a block of this length, behind which the window has further bytes. Returns the
+/// block and the number of bytes written.
 #[inline(never)]
-fn push_block(window: &[u8; BLOCK + PIECE], len: usize, buffer: &mut TextBuffer) -> Block {
+fn put_block(window: &[u8; BLOCK + PIECE], len: usize, room: &mut [u8; ROOM]) -> (Block, usize) {
     let block = Block::read(window.first_chunk().unwrap_or(&[0; BLOCK]), len);
-    block.push(window, buffer);
-    block
+    let written = block.put(window, room);
+    (block, written)
 }
 
 /// The sequences at the start of a text, up to [`BLOCK`] bytes.
@@ -89,12 +112,8 @@ impl Block {
             state = TRANSITIONS[usize::from(*byte)] >> (state % 64);
             *place = state as u8;
         }
-        let mut incomplete = 0;
-        for (place, states) in states.chunks_exact(8).enumerate() {
-            let states = states.first_chunk().map_or(0, |states| u64::from_le_bytes(*states));
-            block.starts |= high_bits(states << 1) << (8 * place);
-            incomplete |= high_bits(states) << (8 * place);
-        }
+        let incomplete = bits(&states, |state| u64::from(state) & INCOMPLETE != 0);
+        block.starts = bits(&states, |state| u64::from(state) & START != 0);
         block.invalid = block.starts & incomplete << 1;
         if incomplete >> (BLOCK - 1) == 1 {
             // The last sequence belongs to the next block.
@@ -103,14 +122,13 @@ impl Block {
         block
     }
 
-    /// Adds the block to the buffer, with U+FFFD in place of invalid sequences.
+    /// Writes the block, with U+FFFD in place of invalid sequences. Returns the number of bytes written.
     #[allow(
         clippy::indexing_slicing,
         reason = "behind the block, a piece is visible and there is room for it"
     )]
     #[inline(always)]
-    fn push(&self, window: &[u8; BLOCK + PIECE], buffer: &mut TextBuffer) {
-        let Some(room) = buffer.room(ROOM).first_chunk_mut::<ROOM>() else { return };
+    fn put(&self, window: &[u8; BLOCK + PIECE], room: &mut [u8; ROOM]) -> usize {
         let (mut read, mut written, mut invalid) = (0, 0, self.invalid);
         let mut put = |from: usize, to: usize, written: usize| {
             room[written..written + PIECE].copy_from_slice(&window[from..from + PIECE]);
@@ -128,8 +146,7 @@ impl Block {
             read = behind as usize;
             invalid &= invalid - 1;
         }
-        written = put(read, self.len, written);
-        buffer.advance(written);
+        put(read, self.len, written)
     }
 }
 

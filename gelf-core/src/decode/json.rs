@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::text_buffer::TextBuffer;
-use super::unescape::unescape;
+use super::unescape::{unescape, unescape_in_blocks};
 use super::{DecodeError, DecodeErrorKind, Decoder, Deviation, DeviationKind, Limits, MAX_DEPTH};
 use crate::encode::escape::{behind_clean, clean_prefix};
 use crate::message::number::{behind_number, json_number_len};
@@ -16,8 +16,9 @@ use crate::message::number::{behind_number, json_number_len};
 /// called. A string can have millions of texts that are shorter than this number.
 const SHORT: usize = 16;
 
-/// The number of [`escape_bytes`](Reader::escape_bytes) from which a message has many escapes.
-const MANY_ESCAPE_BYTES: usize = 8 * 1024;
+/// The number of escapes, and of strings with escapes or control characters, from which a message is read in
+/// blocks.
+const MANY: usize = 1024;
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,16 +54,20 @@ pub(super) struct Reader<'a, 'd> {
     controls: usize,
     /// The number of values that the arrays and objects of the message may still have.
     nested_values: usize,
-    /// The number of bytes by which the escapes of the message are longer than their characters.
-    escape_bytes: usize,
+    /// The number of escapes of the message, where a sequence of invalid UTF-8 counts as four.
+    escapes: usize,
+    /// The number of strings of the message that have escapes or control characters.
+    escaped_strings: usize,
     /// The buffer for strings with escapes.
     buffer: &'d mut TextBuffer,
     limits: Limits,
 }
 
 impl<'a, 'd> Reader<'a, 'd> {
+    /// Creates a reader for a text in which replaced sequences of invalid UTF-8 count as `escapes`.
     pub(super) fn new(
         text: &'a str,
+        escapes: usize,
         limits: Limits,
         deviations: &'d mut Vec<Deviation>,
         buffer: &'d mut TextBuffer,
@@ -73,7 +78,8 @@ impl<'a, 'd> Reader<'a, 'd> {
             deviations,
             controls: 0,
             nested_values: Decoder::MAX_NESTED_VALUES,
-            escape_bytes: 0,
+            escapes,
+            escaped_strings: 0,
             buffer,
             limits,
         }
@@ -143,9 +149,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         if self.peek().is_some_and(|byte| byte > b' ') {
             return;
         }
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
+        self.at = self.offset_of(behind_white_space(self.rest()));
     }
 
     /// Reads up to the first member of the object.
@@ -214,7 +218,9 @@ impl<'a, 'd> Reader<'a, 'd> {
         if rest.is_empty() {
             return Ok(());
         }
-        let only_nul = rest.iter().all(|byte| matches!(byte, 0 | b' ' | b'\t' | b'\n' | b'\r'));
+        let mut blocks = rest.chunks(64);
+        let only_nul = blocks
+            .all(|block| block.iter().fold(true, |all, byte| all & ((*byte == 0) | is_white_space(*byte))));
         self.deviate(if only_nul { DeviationKind::TrailingNul } else { DeviationKind::TrailingData }, offset)
     }
 
@@ -408,16 +414,22 @@ impl<'a, 'd> Reader<'a, 'd> {
     fn escaped<const KEEP: bool>(&mut self) -> Result<(), DecodeError> {
         // The offset behind the first control character.
         let mut controls = None;
+        self.escaped_strings += 1;
         loop {
             let (rest, at) = (self.rest(), self.at);
             let room = self.buffer.room(rest.len());
-            let step = match (controls.is_some(), self.escape_bytes >= MANY_ESCAPE_BYTES) {
-                (false, false) => unescape::<false, false>(rest, room),
-                (false, true) => unescape::<false, true>(rest, room),
-                (true, false) => unescape::<true, false>(rest, room),
-                (true, true) => unescape::<true, true>(rest, room),
+            let raw = controls.is_some();
+            let step = if self.escapes + self.escaped_strings >= MANY {
+                unescape_in_blocks(rest, raw, room)
+            } else if raw {
+                unescape::<true>(rest, room)
+            } else {
+                unescape::<false>(rest, room)
             };
-            self.escape_bytes += step.read - step.written;
+            self.escapes += step.escapes;
+            if self.escapes > Decoder::MAX_ESCAPES {
+                return self.error(DecodeErrorKind::TooManyEscapes);
+            }
             self.at += step.read;
             if KEEP {
                 self.buffer.advance(step.written);
@@ -489,13 +501,31 @@ impl<'a, 'd> Reader<'a, 'd> {
 
 /// Returns the text behind the white space at its start.
 #[inline(always)]
-fn skip_white_space(mut text: &[u8]) -> &[u8] {
+fn skip_white_space(text: &[u8]) -> &[u8] {
     // Most senders write no white space.
     if text.first().is_some_and(|byte| *byte > b' ') {
         return text;
     }
-    while let [b' ' | b'\t' | b'\n' | b'\r', tail @ ..] = text {
-        text = tail;
+    behind_white_space(text)
+}
+
+fn behind_white_space(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    while let [b' ' | b'\t' | b'\n' | b'\r', tail @ ..] = rest {
+        rest = tail;
+        // A text can have millions of spaces. After 32 spaces, a few vector instructions check each block.
+        if text.len() - rest.len() == 32 {
+            while let Some((block, tail)) = rest.split_first_chunk::<32>() {
+                if !block.iter().fold(true, |all, byte| all & is_white_space(*byte)) {
+                    break;
+                }
+                rest = tail;
+            }
+        }
     }
-    text
+    rest
+}
+
+const fn is_white_space(byte: u8) -> bool {
+    (byte == b' ') | (byte == b'\t') | (byte == b'\n') | (byte == b'\r')
 }

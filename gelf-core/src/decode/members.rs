@@ -6,7 +6,7 @@ use super::json::{Json, Reader};
 use super::names::Names;
 use super::white_space::{is_blank, trim};
 use super::{DecodeError, DecodeErrorKind, DeviationKind, Member, Visitor};
-use crate::message::number::{exact_integer, json_number_len};
+use crate::message::number::{exact_integer, is_plain, json_number_len};
 use crate::message::{FieldName, InvalidFieldName, InvalidTimestamp, Level, Number, Timestamp, Value};
 
 /// The members that GELF defines. Additional fields are passed on as they are found.
@@ -177,13 +177,15 @@ impl<'a, 'n> Members<'a, 'n> {
             }
             "timestamp" => {
                 self.timestamp.see(reader, offset)?;
-                self.timestamp.value = timestamp(reader, &value, offset)?;
-                self.stand_in(reader, "timestamp", unread(self.timestamp.value, value), offset)
+                let read = timestamp(reader, &value, offset)?;
+                self.timestamp.value = read.ok();
+                self.stand_in(reader, "timestamp", Some(value).filter(|_| read == Err(Unread::Kept)), offset)
             }
             "level" => {
                 self.level.see(reader, offset)?;
-                self.level.value = level(reader, &value, offset)?;
-                self.stand_in(reader, "level", unread(self.level.value, value), offset)
+                let read = level(reader, &value, offset)?;
+                self.level.value = read.ok();
+                self.stand_in(reader, "level", Some(value).filter(|_| read == Err(Unread::Kept)), offset)
             }
             "facility" | "file" | "line" => {
                 let value = legacy(reader, &name, value, offset)?;
@@ -381,7 +383,7 @@ fn converted(value: Json<'_>) -> (Value<'_>, Option<DeviationKind>) {
 /// Converts a JSON number. Returns `None` if the number is beyond the range of a float, since several readers
 /// would convert it to infinity.
 fn finite(text: Cow<'_, str>) -> Option<Number<'_>> {
-    Some(Number::from_valid(text)).filter(|number| number.as_f64().is_finite())
+    Some(Number::from_valid(text)).filter(Number::is_finite)
 }
 
 /// Returns the first line that is not blank.
@@ -428,9 +430,13 @@ fn text<'a>(
     }
 }
 
-/// Returns the value if it could not be read and is not [empty](is_empty).
-fn unread<T>(read: Option<T>, value: Json<'_>) -> Option<Json<'_>> {
-    Some(value).filter(|value| read.is_none() && !is_empty(value))
+/// The reason why a level or timestamp has no value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Unread {
+    /// Null or a blank text, which is left out.
+    Empty,
+    /// A value that cannot be read, and is kept as a field.
+    Kept,
 }
 
 /// Converts a number of seconds. In lenient mode, also converts a number in quotes or a date.
@@ -438,54 +444,53 @@ fn timestamp(
     reader: &mut Reader<'_, '_>,
     value: &Json<'_>,
     offset: usize,
-) -> Result<Option<Timestamp>, DecodeError> {
+) -> Result<Result<Timestamp, Unread>, DecodeError> {
+    if !matches!(value, Json::Number(_)) {
+        reader.deviate(DeviationKind::WrongType(Member::Timestamp), offset)?;
+    }
     let read = match value {
         Json::Number(text) => Timestamp::from_decimal(text),
-        other => {
-            reader.deviate(DeviationKind::WrongType(Member::Timestamp), offset)?;
-            match other {
-                Json::Str(text) => {
-                    let text = trim(text);
-                    match Timestamp::from_decimal(text) {
-                        Err(InvalidTimestamp::Syntax) => Timestamp::from_rfc3339(text),
-                        read => read,
-                    }
-                }
-                _ => Err(InvalidTimestamp::Syntax),
-            }
-        }
+        Json::Null => return Ok(Err(Unread::Empty)),
+        Json::Str(text) => match trim(text) {
+            "" => return Ok(Err(Unread::Empty)),
+            text => match Timestamp::from_decimal(text) {
+                Err(InvalidTimestamp::Syntax) => Timestamp::from_rfc3339(text),
+                read => read,
+            },
+        },
+        Json::Bool(_) | Json::Container(_) => Err(InvalidTimestamp::Syntax),
     };
     if read == Err(InvalidTimestamp::Range) {
         reader.deviate(DeviationKind::TimestampRange, offset)?;
     }
-    Ok(read.ok())
+    Ok(read.map_err(|_| Unread::Kept))
 }
 
 /// Converts a number from 0 to 7. In lenient mode, also converts a number in quotes or a keyword.
-fn level(reader: &mut Reader<'_, '_>, value: &Json<'_>, offset: usize) -> Result<Option<Level>, DecodeError> {
+fn level(
+    reader: &mut Reader<'_, '_>,
+    value: &Json<'_>,
+    offset: usize,
+) -> Result<Result<Level, Unread>, DecodeError> {
     let of_number = |number: Option<i64>| {
         number.and_then(|number| u8::try_from(number).ok()).and_then(|number| Level::try_from(number).ok())
     };
-    let level = match value {
-        Json::Number(text) => {
-            let level = of_number(exact_integer(text));
-            if level.is_none() {
-                reader.deviate(DeviationKind::LevelRange, offset)?;
-            }
-            level
+    if let Json::Number(text) = value {
+        let level = of_number(exact_integer(text));
+        if level.is_none() {
+            reader.deviate(DeviationKind::LevelRange, offset)?;
         }
-        other => {
-            reader.deviate(DeviationKind::WrongType(Member::Level), offset)?;
-            match other {
-                Json::Str(text) => {
-                    let text = trim(text);
-                    of_number(json_integer(text)).or_else(|| text.parse().ok())
-                }
-                _ => None,
-            }
-        }
-    };
-    Ok(level)
+        return Ok(level.ok_or(Unread::Kept));
+    }
+    reader.deviate(DeviationKind::WrongType(Member::Level), offset)?;
+    Ok(match value {
+        Json::Null => Err(Unread::Empty),
+        Json::Str(text) => match trim(text) {
+            "" => Err(Unread::Empty),
+            text => of_number(json_integer(text)).or_else(|| text.parse().ok()).ok_or(Unread::Kept),
+        },
+        Json::Bool(_) | Json::Container(_) | Json::Number(_) => Err(Unread::Kept),
+    })
 }
 
 /// Returns whether a value is null or a blank text. Such a value is not kept.
@@ -524,17 +529,11 @@ fn legacy<'a>(
             Ok(match (name, is_number) {
                 ("line", true) => finite(text).map_or(Value::Null, Value::Number),
                 ("line", false) => {
-                    let number = Number::parse(text.clone()).filter(|number| number.as_f64().is_finite());
+                    let number = Number::parse(text.clone()).filter(Number::is_finite);
                     number.map_or(Value::Str(text), Value::Number)
                 }
                 _ => Value::Str(text),
             })
         }
     }
-}
-
-/// Returns whether a JSON number has neither a fraction nor an exponent. Such a number is an integer of any
-/// size.
-fn is_plain(text: &str) -> bool {
-    !text.contains(['.', 'e', 'E'])
 }

@@ -68,6 +68,37 @@ fn the_number_of_values_in_arrays_and_objects_is_bounded() {
 }
 
 #[test]
+fn the_number_of_escapes_and_of_sequences_of_invalid_utf8_is_bounded() {
+    let most = Decoder::MAX_ESCAPES;
+    // A pair of surrogates is one escape.
+    let escapes = |count: usize| {
+        with(&format!(r#","_a":"{}","_b":"\ud83d\ude00","_c":["\"",1]"#, "\\n".repeat(count - 2)))
+    };
+    assert_eq!(lenient(&escapes(most)).0.field("a").unwrap().as_str().unwrap().len(), most - 2);
+    refused(&escapes(most + 1), DecodeErrorKind::TooManyEscapes);
+    let invalid = |count: usize| [&escapes(4)[..], &b"\xff".repeat((count - 4) / 4)].concat();
+    assert_eq!(lenient(&invalid(most)).1, [D::InvalidUtf8, D::FieldValue, D::TrailingData]);
+    assert_eq!(lenient_error(&invalid(most + 4)), DecodeErrorKind::TooManyEscapes);
+}
+
+#[test]
+fn the_last_of_many_repeated_names_counts() {
+    // Names of the maximum length that differ only in their last bytes.
+    let name = |at: usize| format!("{}{at:03}", "n".repeat(FieldName::MAX_BYTES - 3));
+    let members = |from: usize, to: usize, value: &str| -> String {
+        (from..to).map(|at| format!(r#","_{}":{value}"#, name(at))).collect()
+    };
+    let payload = [members(0, 300, "1"), members(100, 200, "null"), members(0, 150, "2")].concat();
+    let payload = with(&payload);
+    let message = Decoder::lenient().decode(&payload).unwrap().message;
+    let fields: Vec<_> = message.fields().map(|(name, value)| (name.as_str(), value.as_i64())).collect();
+    let right =
+        (0..100).map(|at| (at, 2)).chain((200..300).map(|at| (at, 1))).chain((100..150).map(|at| (at, 2)));
+    let right: Vec<_> = right.map(|(at, value)| (name(at), Some(value))).collect();
+    assert_eq!(fields, right.iter().map(|(name, value)| (name.as_str(), *value)).collect::<Vec<_>>());
+}
+
+#[test]
 fn empty_arrays_and_objects_become_text_and_malformed_values_are_refused() {
     for empty in ["[]", "{}", "[ ]", "{ }", "[[],{}]", r#"{"a":{},"":[]}"#] {
         let payload = with(&format!(r#","_a":{empty},"_b":1"#));
@@ -300,9 +331,16 @@ proptest! {
         let bytes = parts.join(between.repeat(times).as_bytes());
         let expected = String::from_utf8_lossy(&bytes);
         let mut buffer = TextBuffer::default();
-        prop_assert_eq!(corrected(&bytes, expected.len(), &mut buffer), Some(expected.clone().into_owned()));
+        let replaced = bytes.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
+        let right = Corrected { text: expected.clone().into_owned(), replaced };
+        prop_assert_eq!(corrected(&bytes, expected.len(), replaced, &mut buffer), Ok(right));
         if let Some(limit) = expected.len().checked_sub(1) {
-            prop_assert_eq!(corrected(&bytes, limit, &mut buffer), None);
+            let refused = corrected(&bytes, limit, replaced, &mut buffer);
+            prop_assert_eq!(refused, Err(DecodeErrorKind::PayloadTooLarge));
+        }
+        if let Some(limit) = replaced.checked_sub(1) {
+            let refused = corrected(&bytes, expected.len(), limit, &mut buffer);
+            prop_assert_eq!(refused, Err(DecodeErrorKind::TooManyEscapes));
         }
     }
 

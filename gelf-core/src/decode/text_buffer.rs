@@ -6,6 +6,9 @@ use super::unescape::ROOM;
 /// length stays in the processor's first-level cache.
 const BLOCK: usize = 8 * 1024;
 
+/// The length in bytes from which a text gets all the memory that it may need.
+const LARGE: usize = 1024 * 1024;
+
 /// A buffer for text whose pieces may begin and end inside a character.
 ///
 /// The memory that the buffer keeps for the next text is at most 2 * [`BLOCK`] + [`ROOM`] bytes.
@@ -30,7 +33,7 @@ impl TextBuffer {
     #[allow(clippy::indexing_slicing, reason = "the block is extended beyond its written part")]
     pub(super) fn room(&mut self, wanted: usize) -> &mut [u8] {
         if self.end >= BLOCK {
-            self.flush();
+            self.flush(wanted);
         }
         let len = self.end + wanted.min(BLOCK) + ROOM;
         if self.block.len() < len {
@@ -52,15 +55,19 @@ impl TextBuffer {
             self.room(text.len())[..text.len()].copy_from_slice(text.as_bytes());
             self.end += text.len();
         } else {
-            self.flush();
+            self.flush(text.len());
             self.text.push_str(text);
         }
     }
 
-    /// Moves the complete characters of the block to the string.
+    /// Moves the complete characters of the block to the string. At most `wanted` bytes follow.
     #[cold]
     #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the block")]
-    fn flush(&mut self) {
+    fn flush(&mut self, wanted: usize) {
+        if self.text.len() >= LARGE {
+            // Growing step by step would copy a text of megabytes several times.
+            self.text.reserve_exact(self.end + wanted);
+        }
         let whole = whole_characters(&self.block[..self.end]);
         match simdutf8::basic::from_utf8(&self.block[..whole]) {
             Ok(text) => self.text.push_str(text),

@@ -1,37 +1,69 @@
 //! Unescapes JSON strings (RFC 8259, section 7).
 //!
-//! A payload may have millions of escapes in an order that no processor can predict, and a wrong prediction
-//! costs as much time as ten bytes. Therefore, in a message with many escapes, short escapes are read a block
-//! at a time, without branches on the text. In other messages, reading one by one is faster.
+//! A message with few escapes is read fastest one escape after another. In a message with many escapes, the
+//! time has to be bounded whatever their order is: such a message is read in [blocks](super::escape_block).
 
-use super::escape_block::{put_block, unescaped};
+use super::escape_block::{BLOCK, put_block, unescaped};
 use crate::encode::escape::{escapes, put, put_clean_blocks};
 
 /// The number of clean bytes in front of an escape above which the following bytes are probably clean.
 const LONG: usize = 32;
-/// The number of characters that are read one by one behind an escape that has more than two bytes.
-const STEPS: usize = 16;
 /// The number of free bytes that [`unescape`] needs.
 pub(super) const ROOM: usize = 256;
 
-/// The result of [`unescape`].
-#[derive(Default)]
+/// The result of [`unescape`] and [`unescape_in_blocks`].
+#[derive(Clone, Copy, Default)]
 pub(super) struct Unescaped {
     /// The number of bytes read.
     pub(super) read: usize,
     /// The number of bytes written.
     pub(super) written: usize,
+    /// The number of escapes. A pair of surrogates counts once.
+    pub(super) escapes: usize,
     /// The number of escapes that are half of a surrogate pair. Each one is replaced by U+FFFD.
     pub(super) lone_surrogates: usize,
     /// The number of bytes in front of the first of these escapes.
     pub(super) before_first: usize,
 }
 
+impl Unescaped {
+    /// Counts an escape that is half of a surrogate pair, with this number of bytes in front of it.
+    #[inline]
+    pub(super) fn note_lone_surrogate(&mut self, before: usize) {
+        if self.lone_surrogates == 0 {
+            self.before_first = before;
+        }
+        self.lone_surrogates += 1;
+    }
+}
+
+/// Unescapes the text into the room, block by block. Stops as [`unescape`] does, and accepts control
+/// characters if `raw` is true.
+#[allow(clippy::indexing_slicing, reason = "a block reads and writes what it has seen and has room for")]
+pub(super) fn unescape_in_blocks(text: &[u8], raw: bool, room: &mut [u8]) -> Unescaped {
+    let mut result = Unescaped::default();
+    while let Some(room) = room[result.written..].first_chunk_mut() {
+        let rest = &text[result.read..];
+        let block = put_block(rest, raw, room);
+        if block.lone_surrogates > 0 && result.lone_surrogates == 0 {
+            result.before_first = result.read + block.before_first;
+        }
+        result.lone_surrogates += block.lone_surrogates;
+        result.escapes += block.escapes;
+        result.read += block.read;
+        result.written += block.written;
+        if block.read < BLOCK {
+            break;
+        }
+    }
+    result
+}
+
 /// Unescapes the text into the room. Stops at the end of the string or of the text, at an invalid escape, at
 /// a control character unless `RAW` accepts it, or when the room has fewer than [`ROOM`] bytes. The content
-/// of the room behind the written bytes is undefined. `MANY` tells whether the message has many escapes.
+/// of the room behind the written bytes is undefined.
 #[allow(clippy::indexing_slicing, reason = "each step reads bytes that it has seen, and has room")]
-pub(super) fn unescape<const RAW: bool, const MANY: bool>(text: &[u8], room: &mut [u8]) -> Unescaped {
+pub(super) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8]) -> Unescaped {
     let mut result = Unescaped::default();
     let len = room.len();
     let (mut rest, mut room) = (text, room);
@@ -59,32 +91,18 @@ pub(super) fn unescape<const RAW: bool, const MANY: bool>(text: &[u8], room: &mu
         }
         run = run_from - rest.len();
         run_from = rest.len();
-        if MANY && run < LONG && !rest.starts_with(b"\\u") {
-            let (read, written) = put_block::<RAW>(rest, room);
-            rest = &rest[read..];
-            room = &mut room[written..];
-            if read > 0 && !rest.starts_with(b"\\u") {
-                run_from = rest.len();
-                continue;
-            }
-        }
-        // The number of characters since the last long escape.
-        let mut steps = 0;
-        while (!MANY || steps < STEPS) && room.len() >= 8 {
+        while room.len() >= 8 {
             match rest {
-                [b'\\', b'u', a, b, c, d, tail @ ..] => {
-                    let Some(unit) = hexadecimal([*a, *b, *c, *d]) else { break };
+                [b'\\', b'u', _, _, _, _, tail @ ..] => {
+                    let Some(unit) = code_unit(rest) else { break };
                     let (character, tail) = match char::from_u32(unit) {
                         Some(character) => (character, tail),
                         None => surrogates(unit, tail).unwrap_or_else(|| {
-                            if result.lone_surrogates == 0 {
-                                result.before_first = text.len() - rest.len();
-                            }
-                            result.lone_surrogates += 1;
+                            result.note_lone_surrogate(text.len() - rest.len());
                             (char::REPLACEMENT_CHARACTER, tail)
                         }),
                     };
-                    steps = 0;
+                    result.escapes += 1;
                     let mut bytes = [0; 4];
                     let len = character.encode_utf8(&mut bytes).len();
                     room = put(room, bytes, len);
@@ -104,6 +122,7 @@ pub(super) fn unescape<const RAW: bool, const MANY: bool>(text: &[u8], room: &mu
                     if short == 0 {
                         break;
                     }
+                    result.escapes += 1;
                     room = put(room, [short], 1);
                     rest = tail;
                 }
@@ -113,7 +132,6 @@ pub(super) fn unescape<const RAW: bool, const MANY: bool>(text: &[u8], room: &mu
                 }
                 _ => break,
             }
-            steps += 1;
         }
         if rest.len() == run_from {
             break;
@@ -134,16 +152,17 @@ const fn is_clean<const RAW: bool>(byte: u8) -> bool {
 /// Reads the second half of a surrogate pair at the start of the text. Returns the character and the rest of
 /// the text.
 #[inline(always)]
-fn surrogates(high: u32, text: &[u8]) -> Option<(char, &[u8])> {
-    let (0xd800..0xdc00, [b'\\', b'u', a, b, c, d, tail @ ..]) = (high, text) else { return None };
-    let low @ 0xdc00..0xe000 = hexadecimal([*a, *b, *c, *d])? else { return None };
+pub(super) fn surrogates(high: u32, text: &[u8]) -> Option<(char, &[u8])> {
+    let (0xd800..0xdc00, [b'\\', b'u', _, _, _, _, tail @ ..]) = (high, text) else { return None };
+    let low @ 0xdc00..0xe000 = code_unit(text)? else { return None };
     Some((char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00))?, tail))
 }
 
-/// Returns the number that four hexadecimal digits stand for.
+/// Returns the number of the four hexadecimal digits behind the first two bytes of an escape.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
-fn hexadecimal(digits: [u8; 4]) -> Option<u32> {
+pub(super) fn code_unit(escape: &[u8]) -> Option<u32> {
+    let [_, _, digits @ ..] = escape.first_chunk::<6>()?;
     let [a, b, c, d] = digits.map(|digit| u32::from(HEX[usize::from(digit)]));
     ((a | b | c | d) <= 0xf).then_some(a << 12 | b << 8 | c << 4 | d)
 }
@@ -172,20 +191,25 @@ mod tests {
     use proptest::prelude::*;
 
     /// Unescapes a string that ends with a quotation mark, in rooms of this length.
-    fn whole<const MANY: bool>(text: &str, room: usize) -> (String, usize) {
-        let (mut rest, mut written, mut lone) = (text.as_bytes(), Vec::new(), 0);
+    fn whole(
+        text: &str,
+        room: usize,
+        unescape: impl Fn(&[u8], &mut [u8]) -> Unescaped,
+    ) -> (String, usize, usize) {
+        let (mut rest, mut written, mut lone, mut escapes) = (text.as_bytes(), Vec::new(), 0, 0);
         while rest != b"\"" {
             let mut room = vec![0; room];
-            let step = unescape::<false, MANY>(rest, &mut room);
+            let step = unescape(rest, &mut room);
             assert!(step.read > 0, "stopped at {:?}", String::from_utf8_lossy(rest));
             written.extend_from_slice(&room[..step.written]);
             if step.lone_surrogates > 0 {
                 assert!(rest[step.before_first..].starts_with(b"\\ud"));
             }
             lone += step.lone_surrogates;
+            escapes += step.escapes;
             rest = &rest[step.read..];
         }
-        (String::from_utf8(written).unwrap(), lone)
+        (String::from_utf8(written).unwrap(), lone, escapes)
     }
 
     proptest! {
@@ -213,8 +237,12 @@ mod tests {
             let text: String = tokens.iter().map(|token| token.0).chain(["\""]).collect();
             let expected: String = tokens.iter().map(|token| token.1).collect();
             let lone = text.matches("\\udc00").count() + text.matches("\\ud800").count();
-            prop_assert_eq!(whole::<false>(&text, room), (expected.clone(), lone));
-            prop_assert_eq!(whole::<true>(&text, room), (expected, lone));
+            let escapes = tokens.iter().map(|token| token.0.matches('\\').count()).sum::<usize>();
+            // A pair and two backslashes are one escape.
+            let twice = ["\\ud83d", "\\\\"].map(|twice| text.matches(twice).count());
+            let right = (expected, lone, escapes - twice.iter().sum::<usize>());
+            prop_assert_eq!(&whole(&text, room, unescape::<false>), &right);
+            prop_assert_eq!(&whole(&text, room, |text, room| unescape_in_blocks(text, false, room)), &right);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Defines visitors, which receive the parts of a message.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
-use super::Deviation;
+use super::{Decoded, Deviation};
 use crate::message::{FieldName, Head, Level, Message, Timestamp, Value};
 
 /// Receives the parts of a message as a [`Decoder`](super::Decoder) finds them, for programs that need only
@@ -76,9 +77,34 @@ pub trait Visitor<'a> {
 /// Collects the parts as a message.
 #[derive(Default)]
 pub(super) struct Collector<'a> {
-    pub(super) message: Message<'a>,
-    pub(super) deviations: Vec<Deviation>,
-    pub(super) further_deviations: usize,
+    message: Message<'a>,
+    deviations: Vec<Deviation>,
+    further_deviations: usize,
+    /// The places of the first `indexed` fields, once a name has occurred twice. A message may repeat hundreds
+    /// of names that differ only in their last byte.
+    places: Option<HashMap<FieldName<'a>, usize>>,
+    indexed: usize,
+}
+
+impl<'a> Collector<'a> {
+    /// Returns the places of all fields so far. A field that was left out has no place.
+    fn places(&mut self) -> &mut HashMap<FieldName<'a>, usize> {
+        let places = self.places.get_or_insert_default();
+        let fields = self.message.fields.iter().enumerate().skip(self.indexed);
+        places.extend(fields.map(|(at, (name, _))| (name.clone(), at)));
+        self.indexed = self.message.fields.len();
+        places
+    }
+
+    /// Returns the decoded message and its deviations.
+    pub(super) fn finish(self) -> Decoded<'a> {
+        let Self { mut message, deviations, further_deviations, .. } = self;
+        if self.places.is_some() {
+            // Fields whose repetition is left out are null until here.
+            message.fields.retain(|(_, value)| !value.is_null());
+        }
+        Decoded { message, deviations, further_deviations }
+    }
 }
 
 impl<'a> Visitor<'a> for Collector<'a> {
@@ -91,12 +117,11 @@ impl<'a> Visitor<'a> for Collector<'a> {
     }
 
     fn repeated_field(&mut self, name: FieldName<'a>, value: Value<'a>) {
-        if value.is_null() {
-            self.message.fields.retain(|(known, _)| *known != name);
-            return;
-        }
-        match self.message.fields.iter_mut().find(|(known, _)| *known == name) {
+        let places = self.places();
+        let at = if value.is_null() { places.remove(&name) } else { places.get(&name).copied() };
+        match at.and_then(|at| self.message.fields.get_mut(at)) {
             Some((_, known)) => *known = value,
+            None if value.is_null() => {}
             None => self.field(name, value),
         }
     }

@@ -5,6 +5,8 @@
 
 /// The number of bytes in a block.
 const BLOCK: usize = 32;
+/// The length of a block with the two bytes in front of it, on which the kind of its first byte depends.
+const WINDOW: usize = 2 + BLOCK;
 
 /// Returns whether the text has only white space.
 pub(super) fn is_blank(text: &str) -> bool {
@@ -21,13 +23,18 @@ fn trim_start(text: &str) -> &str {
     if !text.starts_with(char::is_whitespace) {
         return text;
     }
-    let (mut rest, mut before) = (text.as_bytes(), [0; 2]);
-    while let Some((block, tail)) = rest.split_first_chunk::<BLOCK>() {
-        if !is_white(before, block) {
+    let mut rest = text.as_bytes();
+    // The first two bytes are not in a block. The first one is white space.
+    if let [first, second, ..] = rest {
+        if !is_part(0, *first, *second) {
+            return text.trim_start();
+        }
+    }
+    while let Some(window) = rest.first_chunk::<WINDOW>() {
+        if !is_white(window) {
             break;
         }
-        let [.., first, second] = *block;
-        (rest, before) = (tail, [first, second]);
+        rest = rest.get(BLOCK..).unwrap_or_default();
     }
     // The last character of the block may end behind the block.
     let start = start_of_character(text, text.len() - rest.len());
@@ -39,12 +46,11 @@ fn trim_end(text: &str) -> &str {
         return text;
     }
     let mut rest = text.as_bytes();
-    while let Some((head, block)) = rest.split_last_chunk::<BLOCK>() {
-        let before = head.last_chunk().copied().unwrap_or_default();
-        if !is_white(before, block) {
+    while let Some(window) = rest.last_chunk::<WINDOW>() {
+        if !is_white(window) {
             break;
         }
-        rest = head;
+        rest = rest.get(..rest.len() - BLOCK).unwrap_or_default();
     }
     // The first character of the block may begin in front of the block.
     text.get(..start_of_character(text, rest.len())).unwrap_or_default().trim_end()
@@ -54,16 +60,16 @@ fn start_of_character(text: &str, at: usize) -> usize {
     (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
 }
 
-/// Returns whether all bytes are parts of white space. `before` is the two bytes in front of the block.
+/// Returns whether all bytes of a block are parts of white space.
+#[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "there are two bytes more than places")]
-fn is_white(before: [u8; 2], block: &[u8; BLOCK]) -> bool {
+fn is_white(window: &[u8; WINDOW]) -> bool {
+    let block = &window[2..];
     if block.iter().fold(true, |all, byte| all & is_part(0, 0, *byte) & byte.is_ascii()) {
         return true;
     }
-    let mut bytes = [0; BLOCK + 2];
-    bytes[..2].copy_from_slice(&before);
-    bytes[2..].copy_from_slice(block);
-    (0..BLOCK).fold(true, |all, at| all & is_part(bytes[at], bytes[at + 1], bytes[at + 2]))
+    let places = window.iter().zip(&window[1..]).zip(block);
+    places.fold(true, |all, ((first, second), byte)| all & is_part(*first, *second, *byte))
 }
 
 /// Returns whether a byte of UTF-8 may be a part of white space, by the two bytes in front of it.

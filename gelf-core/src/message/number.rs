@@ -1,6 +1,7 @@
 //! JSON numbers, kept exactly.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 
 /// A JSON number. Integers within `i64` and `u64` are kept as integers, any other number as its text, so that
@@ -93,7 +94,15 @@ impl<'a> Number<'a> {
         match &self.0 {
             Repr::Int(_) => false,
             Repr::Uint(_) => true,
-            Repr::Text(text) => text != "-0" && !text.contains(['.', 'e', 'E']),
+            Repr::Text(text) => text != "-0" && is_plain(text),
+        }
+    }
+
+    /// Returns whether [`as_f64`](Self::as_f64) is finite, in a time that does not depend on the digits.
+    pub(crate) fn is_finite(&self) -> bool {
+        match &self.0 {
+            Repr::Int(_) | Repr::Uint(_) => true,
+            Repr::Text(text) => is_finite(text),
         }
     }
 
@@ -197,22 +206,8 @@ pub(crate) fn exact_integer(number: &str) -> Option<i64> {
     if let [digit @ b'0'..=b'9'] = number.as_bytes() {
         return Some(i64::from(digit - b'0'));
     }
-    let unsigned = number.strip_prefix('-').unwrap_or(number).as_bytes();
-    let sign = if unsigned.len() < number.len() { -1 } else { 1 };
-    let (mantissa, exponent) = split_once(unsigned, memchr::memchr2(b'e', b'E', unsigned));
-    let (whole, fraction) = split_once(mantissa, memchr::memchr(b'.', mantissa));
-    // Remove the leading zeros. `before` is the number of remaining digits in front of the decimal point. If
-    // there are none, `before` is 0 or negative: -2 means that two zeros stood behind the point.
-    let (whole, fraction, before) = match without_zeros(whole) {
-        [] => {
-            let significant = without_zeros(fraction);
-            (&[][..], significant, i64::try_from(fraction.len() - significant.len()).ok()?.checked_neg()?)
-        }
-        whole => (whole, fraction, i64::try_from(whole.len()).ok()?),
-    };
-    if whole.is_empty() && fraction.is_empty() {
-        return Some(0);
-    }
+    let sign = if number.starts_with('-') { -1 } else { 1 };
+    let Some(Magnitude { whole, fraction, before, exponent }) = Magnitude::of(number) else { return Some(0) };
     let places = usize::try_from(before + i64::from(small_exponent(exponent)?)).ok()?;
     // An integer within `i64` has at most 19 digits.
     if !(1..=19).contains(&places) {
@@ -226,6 +221,65 @@ pub(crate) fn exact_integer(number: &str) -> Option<i64> {
     }
     let behind = |digits: &[u8], places: usize| digits.get(places..).is_none_or(is_zero);
     (behind(whole, places) && behind(fraction, places.saturating_sub(whole.len()))).then_some(integer)
+}
+
+/// Returns whether the number has neither a fraction nor an exponent. Such a number is an integer of any size.
+pub(crate) fn is_plain(number: &str) -> bool {
+    memchr::memchr3(b'.', b'e', b'E', number.as_bytes()).is_none()
+}
+
+/// The digits of the smallest number that a 64-bit float rounds to infinity, 2^1024 - 2^970.
+const INFINITE: &[u8; 309] = b"\
+1797693134862315807937289714053034150799341327100378269361737789804449682927647509466490179775872070\
+9633028641669288791094655554785194040263065748867150582068190890200070838367627385484581771153176447\
+5730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904\
+174497792";
+
+/// Returns whether a JSON number is within the range of a 64-bit float. Converting the number would take long
+/// if it has many digits: some need arithmetic with hundreds of digits to find the nearest float.
+fn is_finite(number: &str) -> bool {
+    if number.len() < INFINITE.len() && memchr::memchr2(b'e', b'E', number.as_bytes()).is_none() {
+        return true;
+    }
+    let Some(Magnitude { whole, fraction, before, exponent }) = Magnitude::of(number) else { return true };
+    let Some(exponent) = small_exponent(exponent) else { return exponent.starts_with(b"-") };
+    match (before + i64::from(exponent)).cmp(&(INFINITE.len() as i64)) {
+        Ordering::Less => true,
+        Ordering::Greater => false,
+        Ordering::Equal => {
+            let digits = whole.iter().chain(fraction).chain(std::iter::repeat(&b'0'));
+            digits.take(INFINITE.len()).lt(INFINITE)
+        }
+    }
+}
+
+/// The parts of a number that is not 0, without its sign.
+struct Magnitude<'a> {
+    /// The digits in front of the decimal point and behind it, without the zeros in front of the first other
+    /// digit.
+    whole: &'a [u8],
+    fraction: &'a [u8],
+    /// The number of digits in front of the decimal point. If there are none, the number is 0 or negative: -2
+    /// means that two zeros stood behind the point.
+    before: i64,
+    exponent: &'a [u8],
+}
+
+impl<'a> Magnitude<'a> {
+    /// Splits a JSON number. Returns `None` if the number is 0.
+    fn of(number: &'a str) -> Option<Self> {
+        let unsigned = number.strip_prefix('-').unwrap_or(number).as_bytes();
+        let (mantissa, exponent) = split_once(unsigned, memchr::memchr2(b'e', b'E', unsigned));
+        let (whole, fraction) = split_once(mantissa, memchr::memchr(b'.', mantissa));
+        let (whole, fraction, before) = match without_zeros(whole) {
+            [] => {
+                let significant = without_zeros(fraction);
+                (&[][..], significant, -((fraction.len() - significant.len()) as i64))
+            }
+            whole => (whole, fraction, whole.len() as i64),
+        };
+        (!whole.is_empty() || !fraction.is_empty()).then_some(Self { whole, fraction, before, exponent })
+    }
 }
 
 /// Returns the parts of a text in front of and behind the byte at this offset.
@@ -312,6 +366,34 @@ mod tests {
                 assert_eq!(exact_integer(&text), integer, "{text}");
                 assert_eq!(json_number_len(text.as_bytes()), Some(text.len()), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn a_number_is_finite_if_its_nearest_float_is() {
+        let limit = std::str::from_utf8(INFINITE).unwrap();
+        let below = format!("{}79.9", &limit[..307]);
+        assert_eq!((below.parse::<f64>(), limit.parse::<f64>()), (Ok(f64::MAX), Ok(f64::INFINITY)));
+        let zeros = "0".repeat(400);
+        for text in [
+            below.clone(),
+            limit.to_owned(),
+            format!("{limit}.{zeros}1"),
+            format!("-0.{zeros}{below}").replacen(".9", "9e400", 1),
+            format!("0.{zeros}{limit}e400"),
+            format!("0.{zeros}{limit}e709"),
+            format!("{limit}{zeros}e-400"),
+            format!("{below}e{zeros}"),
+            format!("1{zeros}"),
+            format!("0.{zeros}e{zeros}9999"),
+            "1.7976931348623157e308".to_owned(),
+            "-1.7976931348623159e308".to_owned(),
+            "1e99999999999".to_owned(),
+            "1e-99999999999".to_owned(),
+            "0e99999999999".to_owned(),
+        ] {
+            let float: f64 = text.parse().unwrap();
+            assert_eq!(Number::parse(&*text).unwrap().is_finite(), float.is_finite(), "{text}");
         }
     }
 

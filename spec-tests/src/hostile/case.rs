@@ -46,7 +46,7 @@ impl Datagram {
 
 /// Names of results that are a choice in `DECISIONS.md` or a limit of gelf-core. If the result of a subject
 /// differs, the subject deviates but does not fail.
-const CHOICES: [&str; 11] = [
+const CHOICES: [&str; 12] = [
     "Conflict",
     "LevelRange",
     "NameTooLong",
@@ -55,6 +55,7 @@ const CHOICES: [&str; 11] = [
     "SmallWindow",
     "TimestampRange",
     "TooDeep",
+    "TooManyEscapes",
     "TooManyMembers",
     "TooManyValues",
     "UnterminatedFrame",

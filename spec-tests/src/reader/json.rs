@@ -7,7 +7,9 @@ const MAX_DEPTH: usize = 128;
 /// Maximum number of members of a message.
 const MAX_MEMBERS: usize = 1024;
 /// Maximum number of arrays, objects and values in them.
-const MAX_VALUES: usize = 256 * 1024;
+const MAX_VALUES: usize = 64 * 1024;
+/// Maximum number of escapes. A sequence of invalid UTF-8 counts as four.
+const MAX_ESCAPES: usize = 512 * 1024;
 /// Maximum length of a member's name in bytes.
 const MAX_NAME_BYTES: usize = 1024;
 
@@ -46,12 +48,15 @@ pub(super) struct Object {
     pub(super) end: usize,
 }
 
-/// Reads an object.
+/// Reads an object from a text in which replaced sequences of invalid UTF-8 count as `escapes`.
 ///
 /// # Errors
 /// Returns the reason why the text is not an object.
-pub(super) fn object(text: &str) -> Result<Object, Fault> {
-    let mut reader = Reader { text, at: 0, faults: Vec::new(), values: 0 };
+pub(super) fn object(text: &str, escapes: usize) -> Result<Object, Fault> {
+    let mut reader = Reader { text, at: 0, faults: Vec::new(), values: 0, escapes };
+    if escapes > MAX_ESCAPES {
+        return Err(Fault::new("TooManyEscapes", 0));
+    }
     if reader.eat("\u{feff}") {
         reader.note("ByteOrderMark", 0);
     }
@@ -98,6 +103,7 @@ struct Reader<'t> {
     at: usize,
     faults: Vec<Fault>,
     values: usize,
+    escapes: usize,
 }
 
 impl Reader<'_> {
@@ -227,6 +233,10 @@ impl Reader<'_> {
 
     /// Reads an escape at this offset, after its backslash.
     fn escaped(&mut self, at: usize) -> Result<char, Fault> {
+        self.escapes += 1;
+        if self.escapes > MAX_ESCAPES {
+            return Err(Fault::new("TooManyEscapes", at));
+        }
         Ok(match self.next() {
             Some(character @ ('"' | '\\' | '/')) => character,
             Some('b') => '\u{8}',

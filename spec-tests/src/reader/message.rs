@@ -31,7 +31,8 @@ pub(crate) fn message(payload: &[u8]) -> Result<Read, Fault> {
     if let Err(error) = std::str::from_utf8(payload) {
         members.note("InvalidUtf8", error.valid_up_to());
     }
-    let object = object(&text)?;
+    let replaced = payload.utf8_chunks().filter(|chunk| !chunk.invalid().is_empty()).count();
+    let object = object(&text, 4 * replaced)?;
     members.read.faults.extend(object.before);
     for member in object.members {
         members.add(member);
