@@ -121,9 +121,10 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
     /// this chunk had arrived before.
     ///
     /// # Errors
-    /// See [`DatagramError`]. If a message of several chunks fails, its last chunk returns the error. If the
-    /// chunks themselves are invalid, as in a message of more than 128 chunks, the first chunk returns the
-    /// error, and the other chunks with the same id are counted as
+    /// See [`DatagramError`]. If the payload of a chunked message is invalid, the chunk that completes the
+    /// message returns the error. If the chunks themselves are invalid, as in a message of more than 128
+    /// chunks, the first chunk to arrive returns the error, and further chunks with the same id are counted
+    /// as
     /// [`refused_chunks`](DatagramStats::refused_chunks).
     pub fn read<'a>(
         &'a mut self,

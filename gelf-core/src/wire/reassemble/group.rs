@@ -11,8 +11,8 @@ pub(super) struct Group {
     list: List,
     /// The number of messages with one chunk.
     singles: usize,
-    /// The oldest message that can have only one chunk: all older messages have several chunks. `None` if all
-    /// messages have several chunks.
+    /// A message such that all older messages have several chunks. The oldest message with one chunk is this
+    /// message or a younger one. `None` if all messages have several chunks.
     oldest_single: Option<u32>,
 }
 
@@ -57,8 +57,8 @@ impl Group {
         if self.singles * 2 > self.len() { self.oldest_single(slots) } else { self.first() }
     }
 
-    /// Finds the oldest message with one chunk. The search skips each message with several chunks only once,
-    /// since no message becomes younger or loses a chunk.
+    /// Finds the oldest message with one chunk. The search passes each message with several chunks only once,
+    /// since no message loses a chunk, and each new message is younger than all others.
     fn oldest_single<S>(&mut self, slots: &Slots<S>) -> Option<u32> {
         while let Some(slot) = self.oldest_single {
             let place = slots.get(slot);
