@@ -256,7 +256,7 @@ impl Flattener {
         Ok(())
     }
 
-    /// Serializes the value of the member that was entered, or leaves it out.
+    /// Serializes the value of the member that was entered, or leaves the member out.
     fn content<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
         let depth = self.depth;
         match self.value(value) {
@@ -271,7 +271,8 @@ impl Flattener {
         }
     }
 
-    /// Serializes the value of the member that was entered.
+    /// Serializes the value of the member that was entered. A struct or map beyond [`MAX_DEPTH`] becomes JSON
+    /// text.
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
         if self.depth > MAX_DEPTH {
             let text = serde_json::to_string(value)?;
@@ -426,6 +427,7 @@ impl<'f> ser::Serializer for &'f mut Flattener {
 struct Array<'f> {
     flattener: &'f mut Flattener,
     text: String,
+    /// True if the array is the content of an enum's variant, which was entered as a member.
     of_variant: bool,
 }
 
@@ -478,6 +480,7 @@ serialize_elements!(
 /// Serializes a struct or map, whose members become fields.
 struct Map<'f> {
     flattener: &'f mut Flattener,
+    /// True if the map is the content of an enum's variant, which was entered as a member.
     of_variant: bool,
     /// True if the last key could not be serialized, so that its value is left out, too.
     key_is_left_out: bool,
