@@ -3,10 +3,14 @@
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml --bin layers [TABLE...]`
 //!
-//! The tables are `arrives` (the message of an event with a value of each kind), `cpu` (processor time of the
-//! whole process for an event with 8 fields in two spans), `outages` (events that are lost in outages of 1, 5
-//! and 30 s), and `stuck` (16 threads that log at full speed while the destination does not read). The binary
-//! `layer_allocations` counts allocations.
+//! The tables are:
+//!
+//! - `arrives`: the message of an event with a value of each kind
+//! - `cpu`: the processor time of the whole process for an event with 8 fields in two spans
+//! - `outages`: the number of events that are lost in outages of 1, 5 and 30 s
+//! - `stuck`: the speed and memory of 16 threads that log at full speed while the destination does not read
+//!
+//! The binary `layer_allocations` counts allocations.
 
 mod receiver;
 mod subject;
@@ -109,7 +113,7 @@ fn child(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) {
                 }
                 _ => println!("unknown"),
             }
-            // The exit skips the drop of `running`, which could wait for a destination that is down.
+            // Exit without dropping `running`, since the drop could wait for a destination that is down.
             std::process::exit(0);
         }
         ("stuck", [seconds, work_bytes]) => {
@@ -137,7 +141,8 @@ fn child(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) {
             let status = std::fs::read_to_string("/proc/self/status").unwrap();
             let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
             let kib: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
-            // Processor time, since other programs on the machine take a share of the wall time that varies.
+            // The rate is per second of processor time: other programs on the machine take a varying share of
+            // the wall time.
             let used = (cpu_time() - before).as_secs_f64();
             println!("{:.0} {}", iterations.into_inner() as f64 / used, kib / 1024);
             std::process::exit(0);

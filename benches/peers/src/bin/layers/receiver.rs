@@ -1,4 +1,4 @@
-//! Defines a receiver of frames over TCP that can go down.
+//! A receiver of frames over TCP that can go down.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -45,11 +45,11 @@ impl Counts {
 /// The end of the connections of a receiver that goes down.
 #[derive(Clone, Copy)]
 pub(crate) enum End {
-    /// The receiver ends its direction of the connection, and reads for 300 ms the bytes that are on their
-    /// way.
+    /// The receiver shuts down its sending direction, and reads for another 300 ms, so that bytes that are on
+    /// their way still arrive.
     Orderly,
-    /// The connections are reset. Bytes that the system has acknowledged but the receiver has not read are
-    /// lost. A sender over TCP cannot notice which bytes these are.
+    /// The connections are reset. The bytes that the system has acknowledged but the receiver has not read
+    /// are lost. A sender over TCP cannot find out which bytes these are.
     Reset,
 }
 

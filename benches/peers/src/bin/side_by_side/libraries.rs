@@ -7,16 +7,16 @@ use crate::processor;
 use crate::results::Series;
 use crate::sink::Sink;
 
-/// The series to which the others are compared.
+/// The name of the series with which all others are compared.
 pub(crate) const OURS: &str = "gelf-tokio UdpSender";
 
 /// A library with its sender program.
 struct Library {
     name: &'static str,
     compression: &'static str,
-    /// The command without PORT COUNT MESSAGES.json, and the arguments after these.
+    /// The beginning of the command, and its end. PORT COUNT MESSAGES.json stand between them.
     command: (&'static str, &'static str),
-    /// The two numbers of messages, whose difference is measured.
+    /// The numbers of messages of the short and of the long run. The difference of the runs is the result.
     counts: (u64, u64),
 }
 
@@ -49,7 +49,7 @@ const LIBRARIES: [Library; 13] = [
         command: ("node benches/peers/node/send.js", ""),
         counts: (200, 3_200),
     },
-    // The runtime compiles the code during the first messages.
+    // Both runs are long, since the Java runtime compiles the code during the first messages.
     Library {
         name: "logback-gelf 6.1",
         compression: "gzip",
@@ -67,8 +67,8 @@ const fn rust(name: &'static str, compression: &'static str, arguments: &'static
     }
 }
 
-/// Measures all libraries that are installed, in turns, with a quarter of the messages if `quick`. Returns the
-/// series, and the names of the missing ones.
+/// Measures all libraries that are installed, in turns. If `quick` is true, sends a quarter of the messages.
+/// Returns the series, and the names of the libraries that are not installed.
 ///
 /// # Errors
 /// Returns the reason if a sender fails.

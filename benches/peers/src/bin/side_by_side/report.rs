@@ -10,8 +10,10 @@ use crate::plot::{self, Curve, number};
 use crate::results::{Results, Series, Spread};
 use crate::routers::{CONDITIONS, DRIVER, RATE};
 
-/// The files of a report, beside each other in the folder `benches`.
+/// The file with the data, in the folder `benches`.
 const DATA: &str = "results.tsv";
+
+/// The file with the report, in the folder `benches`.
 const REPORT: &str = "RESULTS.md";
 
 /// The series of gelf-router with its default options.
