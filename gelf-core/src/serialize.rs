@@ -160,6 +160,7 @@ struct Flattener {
     fields: Fields,
     /// The name of the current member, including the names of the members around it.
     name: String,
+    /// The number of members in `name`.
     depth: usize,
     /// The lengths that `name` had when the current member and the members around it were entered.
     outer: Vec<usize>,

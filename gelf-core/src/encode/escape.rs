@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_at_every_place_of_a_word_is_classified_alike() {
+    fn a_byte_is_classified_alike_at_every_place() {
         for byte in 0..=u8::MAX {
             let needs_escape = byte < 0x20 || byte == b'"' || byte == b'\\';
             for place in 0..80 {
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_only_escapes_has_room() {
+    fn a_text_of_only_control_characters_fits_the_buffer() {
         let text = "\0".repeat(10_000);
         assert_eq!(written(&text), "\\u0000".repeat(10_000));
     }

@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_of_any_number_change_no_integer() {
+    fn any_number_of_zeros_is_read() {
         for count in [1, 31, 32, 33, 64, 1000] {
             let zeros = "0".repeat(count);
             for (text, integer) in [

@@ -241,8 +241,8 @@ impl fmt::Display for InvalidTimestamp {
 
 impl std::error::Error for InvalidTimestamp {}
 
-/// Returns the number of nanoseconds that the digit 1 stands for at a decimal place; place 0 is right behind
-/// the point. Returns `None` if the place is below a nanosecond.
+/// Returns the number of nanoseconds that the digit 1 at a decimal place stands for. Place 0 is the first
+/// place behind the point. Returns `None` if the place is below a nanosecond.
 fn nano_weight(place: u32) -> Option<i64> {
     8u32.checked_sub(place).map(|power| 10i64.pow(power))
 }
@@ -394,7 +394,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_timestamp_survives_its_text(
+        fn every_timestamp_is_parsed_back_from_its_text(
             seconds in -Timestamp::MAX_SECONDS..=Timestamp::MAX_SECONDS,
             nanos in 0u32..1_000_000_000,
         ) {

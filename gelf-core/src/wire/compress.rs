@@ -172,7 +172,7 @@ impl Compressor {
     }
 
     /// Discards the compressed payload, so that `output` returns the plain payload.
-    pub(crate) fn skip(&mut self) {
+    pub(crate) fn discard(&mut self) {
         self.filled = None;
     }
 
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_payload_does_not_pin_its_buffer() {
+    fn the_buffer_of_a_huge_payload_is_freed() {
         let mut compressor = Compressor::new(Compression::default());
         let mut random = 1u64;
         let noise: Vec<u8> = std::iter::repeat_with(|| {

@@ -98,7 +98,7 @@ impl DatagramWriter {
     /// [truncated](Self::with_overflow). Send the datagrams back to back from one socket, since readers
     /// identify the sender by the address of the socket.
     ///
-    /// Nothing is allocated for a message that is no longer than earlier ones.
+    /// In the steady state, the call allocates no memory.
     ///
     /// # Errors
     /// See [`MessageTooLarge`]. The writer can still be used.
@@ -154,7 +154,7 @@ impl DatagramWriter {
         // Without compression, a payload of `limit` bytes always fits.
         self.payload.clear();
         let _ = self.encoder.encode_within(message, limit, &mut self.payload)?;
-        self.compressor.skip();
+        self.compressor.discard();
         Ok(())
     }
 }
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_message_does_not_pin_its_buffer() {
+    fn the_buffer_of_a_huge_message_is_freed() {
         let mut writer = DatagramWriter::new(Compression::default(), DatagramSize::WAN);
         let _ = writer.write(&Message::new("h", "a".repeat(4 << 20))).unwrap();
         assert!(writer.payload.capacity() > 4 << 20);

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_exact_and_an_error() {
+    fn a_payload_beyond_the_limit_is_an_error() {
         let mut compressor = Compressor::new(Compression::default());
         let mut decompressor = Decompressor::new(1000);
         assert_eq!(decompressor.decompress(compressor.compress(&[b'a'; 1000])).unwrap().len(), 1000);

@@ -246,9 +246,9 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         self.bytes += grown;
         let complete = pending.is_complete();
         if pending.chunks.received() == 2 {
-            self.by_age.has_second_chunk();
+            self.by_age.count_second_chunk();
             if let Some(of_source) = pending.key.as_ref().and_then(|key| self.sources.get_mut(&key.1)) {
-                of_source.has_second_chunk();
+                of_source.count_second_chunk();
             }
         }
         if complete {

@@ -239,7 +239,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn formatted_timestamps_parse_to_the_same(
+        fn every_formatted_timestamp_is_parsed_back(
             seconds in -62_167_219_200_i64..=253_402_300_799,
             nanos in 0u32..1_000_000_000,
         ) {

@@ -69,6 +69,7 @@ fn lengths_of_tree(sorted: &[(u32, u16)]) -> [usize; 64] {
     for node in (0..leaves - 2).rev() {
         depth[node] = depth[usize::from(parent[leaves + node])] + 1;
     }
+    // The weights have 32 bits, so no leaf is deeper than the array allows.
     for parent in &parent[..leaves] {
         per_length[usize::from(depth[usize::from(*parent)]).min(62) + 1] += 1;
     }
@@ -126,7 +127,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn codes_are_complete_within_the_limit_and_no_longer_for_more_frequent_symbols(
+        fn codes_are_complete_and_limited_and_frequent_symbols_have_the_shorter_codes(
             weights in prop::collection::vec(prop_oneof![0..3u32, 0..1000u32, Just(1 << 24)], 19..284),
             limit in prop::sample::select(vec![9, MAX_BITS]),
         ) {

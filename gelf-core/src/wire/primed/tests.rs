@@ -111,7 +111,7 @@ fn codes_adapt_to_lines_of_another_kind() {
 }
 
 #[test]
-fn no_prefix_begins_with_another_one() {
+fn no_prefix_begins_with_another_prefix() {
     let (mut primed, mut dst) = (Primed::new(Format::Gzip), Vec::new());
     for at in 0..100 {
         let time = if at % 2 == 0 { format!(r#","timestamp":{at}"#) } else { String::new() };

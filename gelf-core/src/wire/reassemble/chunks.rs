@@ -58,10 +58,10 @@ impl Chunks {
             return None;
         }
         let at = self.parts.iter().position(|part| part.number == number)?;
-        self.payload(at)
+        self.payload_at(at)
     }
 
-    fn payload(&self, at: usize) -> Option<&[u8]> {
+    fn payload_at(&self, at: usize) -> Option<&[u8]> {
         let start = match at.checked_sub(1) {
             Some(before) => self.parts.get(before)?.end as usize,
             None => 0,

@@ -37,7 +37,7 @@ impl Group {
     }
 
     /// Counts the second chunk of a message.
-    pub(super) fn has_second_chunk(&mut self) {
+    pub(super) fn count_second_chunk(&mut self) {
         self.singles -= 1;
     }
 
@@ -51,8 +51,8 @@ impl Group {
         self.list.remove(self.kind, slot, slots);
     }
 
-    /// Returns the message to drop. If more than half of the messages have only one chunk, this is the oldest
-    /// of these messages. Otherwise it is the oldest message.
+    /// Returns the message to drop: the oldest message with one chunk if more than half of the messages have
+    /// only one chunk, otherwise the oldest message.
     pub(super) fn evictable<S>(&mut self, slots: &Slots<S>) -> Option<u32> {
         if self.singles * 2 > self.len() { self.oldest_single(slots) } else { self.first() }
     }
