@@ -223,20 +223,20 @@ fn outages() {
     }
 }
 
-fn outage(subject: &str, events: u64, seconds: u64, (end_of, end_name): (End, &str)) -> String {
+fn outage(subject: &str, events: u64, seconds: u64, (ending, ending_name): (End, &str)) -> String {
     let counts = Arc::new(Counts::default());
-    let (receiver, address) = Receiver::up(ANY, &counts, true, end_of);
+    let (receiver, address) = Receiver::up(ANY, &counts, true, ending);
     let process = spawn("outages", subject, address, &[events, (seconds + 4) * 1000]);
     thread::sleep(Duration::from_secs(2));
     drop(receiver);
     thread::sleep(Duration::from_secs(seconds));
-    let _receiver = Receiver::up(address, &counts, true, end_of);
+    let _receiver = Receiver::up(address, &counts, true, ending);
     thread::sleep(Duration::from_secs(3));
     settle(&counts, events as usize);
     let counted = end(process);
     let received = counts.distinct() as u64;
     let lost = events - received;
-    format!("{subject:<28} {events:>8} {seconds:>6} s {end_name:>8} {received:>9} {lost:>7} {counted:>28}")
+    format!("{subject:<28} {events:>8} {seconds:>6} s {ending_name:>8} {received:>9} {lost:>7} {counted:>28}")
 }
 
 fn stuck() {

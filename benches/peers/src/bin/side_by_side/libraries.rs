@@ -16,7 +16,8 @@ struct Library {
     compression: &'static str,
     /// The beginning of the command, and its end. PORT COUNT MESSAGES.json stand between them.
     command: (&'static str, &'static str),
-    /// The numbers of messages of the short and of the long run. The difference of the runs is the result.
+    /// The numbers of messages of the short and of the long run. The result is the difference of the two
+    /// runs.
     counts: (u64, u64),
 }
 
