@@ -163,6 +163,7 @@ impl Encoder {
         Ok(Fit::Truncated)
     }
 
+    /// Appends the message to `dst`, with `texts` in place of its own texts.
     fn write(&self, message: &Message<'_>, texts: Texts<'_>, dst: &mut BytesMut) {
         match &message.head {
             Head::Host(Some(host)) => write_head(host, dst),

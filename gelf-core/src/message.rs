@@ -276,6 +276,7 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// Returns whether the message has a field with this name outside of its field set.
     pub(crate) fn has_own(&self, name: &FieldName<'_>) -> bool {
         self.fields.iter().any(|(own, _)| own.as_str() == name.as_str())
     }

@@ -149,12 +149,14 @@ impl From<serde_json::Error> for SerializeError {
 
 type Fields = Vec<(String, Value<'static>)>;
 
+/// Returns the fields of a value, or the first error.
 fn flattened(value: &impl Serialize) -> Result<Fields, SerializeError> {
     let mut flattener = Flattener::default();
     value.serialize(&mut flattener)?;
     Ok(flattener.fields)
 }
 
+/// A serializer that adds the members of a value to a list of fields.
 #[derive(Default)]
 struct Flattener {
     fields: Fields,
@@ -217,6 +219,7 @@ impl Flattener {
         }
     }
 
+    /// Adds a field with the name of the current member.
     fn field(&mut self, value: impl Into<Value<'static>>) -> Result<(), SerializeError> {
         if self.depth == 0 {
             return Err(SerializeError::NotAMap);
@@ -228,6 +231,7 @@ impl Flattener {
         Ok(())
     }
 
+    /// Adds a field with a number, if the text is a JSON number.
     fn number(&mut self, text: String) -> Result<(), SerializeError> {
         // NaN and the infinities are not JSON numbers, and are left out.
         Number::parse(text).map_or(Ok(()), |number| self.field(number))
@@ -250,6 +254,7 @@ impl Flattener {
         }
     }
 
+    /// Enters a member, serializes its value, and leaves the member.
     fn member<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), SerializeError> {
         self.enter(key);
         self.content(value)?;

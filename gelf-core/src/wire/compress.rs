@@ -181,6 +181,7 @@ impl Compressor {
         self.filled.and_then(|len| self.buffer.get(..len)).unwrap_or(payload)
     }
 
+    /// Returns the format and the level, or `None` for [`Compression::None`].
     fn method(&self) -> Option<(Format, CompressionLevel)> {
         match self.compression {
             Compression::None => None,

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 const A: char = 'A';
 const B: char = 'B';
 
+/// A reassembler whose tables are checked after each chunk.
 struct Harness {
     reassembler: Reassembler<char>,
     start: Instant,
@@ -20,6 +21,7 @@ impl Harness {
         Self { reassembler: Reassembler::new(limits), start: Instant::now() }
     }
 
+    /// Handles a chunk that arrives `millis` milliseconds after the start.
     fn at(
         &mut self,
         millis: u64,
@@ -44,6 +46,7 @@ impl Harness {
         joined
     }
 
+    /// Handles a valid chunk that arrives at the start.
     fn chunk(&mut self, source: char, id: u8, number: u8, count: u8, payload: &[u8]) -> Option<Vec<u8>> {
         self.at(0, source, id, number, count, payload).unwrap()
     }
