@@ -48,6 +48,7 @@ fn main() {
     }
 }
 
+/// Starts this program as a child process that does the work of a role.
 fn spawn(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["child", role, subject, &address.to_string()])
@@ -79,6 +80,7 @@ fn wait_for_a_line() {
     let _ = std::io::stdin().lock().read_line(&mut String::new());
 }
 
+/// Does the work of a role, and prints the measured values.
 fn child(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) {
     match (role, numbers) {
         ("arrives", []) => {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The interval in which the threads check whether the receiver is down.
 const POLL: Duration = Duration::from_millis(5);
 
 /// Counts the frames, and the distinct values of their field `number`.
@@ -99,18 +100,19 @@ impl Drop for Receiver {
     }
 }
 
+/// Counts the frames of a connection until the connection ends, or until the receiver is down.
 fn read(mut stream: TcpStream, is_down: &AtomicBool, counts: &Counts, reads: bool, end: End) {
     stream.set_nonblocking(false).unwrap();
     stream.set_read_timeout(Some(POLL)).unwrap();
     let (mut buffer, mut pending) = (vec![0; 64 * 1024], Vec::new());
-    let mut until = None;
+    let mut deadline = None;
     loop {
-        if until.is_none() && is_down.load(Ordering::Relaxed) {
+        if deadline.is_none() && is_down.load(Ordering::Relaxed) {
             let End::Orderly = end else { return };
             let _ = stream.shutdown(std::net::Shutdown::Write);
-            until = Some(Instant::now() + Duration::from_millis(300));
+            deadline = Some(Instant::now() + Duration::from_millis(300));
         }
-        if until.is_some_and(|until| Instant::now() > until) {
+        if deadline.is_some_and(|deadline| Instant::now() > deadline) {
             return;
         }
         if !reads {

@@ -126,6 +126,7 @@ fn node_modules(repository: &Path) -> PathBuf {
 }
 
 impl Library {
+    /// Returns the words of the command's beginning, with absolute paths.
     fn words(&self, repository: &Path, senders: &Path) -> Vec<String> {
         let (senders, repository) = (senders.display().to_string(), repository.display().to_string());
         let place = |word: &str| {

@@ -36,7 +36,9 @@ pub(crate) struct Router {
 
 /// The containers of one condition and one log driver. Dropping this value removes the containers.
 struct Writers {
+    /// The ids of the containers.
     ids: Vec<String>,
+    /// The folder in which each container keeps the number of its written lines.
     folder: PathBuf,
 }
 
@@ -85,7 +87,7 @@ pub(crate) fn measure(
         }
         fs::write(folder.join("lines"), content::lines(length).join("\n"))
             .map_err(|error| error.to_string())?;
-        let start = |driver: &[String]| Writers::start(folder, &image, containers, driver);
+        let start = |log_options: &[String]| Writers::start(folder, &image, containers, log_options);
         let files = start(&["--log-driver=json-file", "--log-opt=max-size=50m"].map(str::to_owned))?;
         let address = format!("--log-opt=gelf-address=udp://127.0.0.1:{}", sink.port);
         let labels = "--log-opt=labels=gelf_service,gelf_team,gelf_stage,gelf_region,gelf_release".to_owned();
@@ -117,12 +119,13 @@ pub(crate) fn measure(
 }
 
 impl Writers {
-    fn start(folder: &Path, image: &str, containers: usize, driver: &[String]) -> Result<Self, String> {
-        let name = if driver[0].ends_with("gelf") { "driven" } else { "files" };
+    /// Starts the containers, and waits until all of them run. `log_options` selects the log driver.
+    fn start(folder: &Path, image: &str, containers: usize, log_options: &[String]) -> Result<Self, String> {
+        let name = if log_options[0].ends_with("gelf") { "driven" } else { "files" };
         let folder = folder.join(name);
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         let mut writers = Self { ids: Vec::new(), folder };
-        let above = writers.folder.parent().unwrap_or(&writers.folder).display().to_string();
+        let parent = writers.folder.parent().unwrap_or(&writers.folder).display().to_string();
         for at in 0..containers {
             let mut arguments = vec![
                 "run".to_owned(),
@@ -134,9 +137,9 @@ impl Writers {
                 ["gelf_service", "gelf_team", "gelf_stage", "gelf_region", "gelf_release"]
                     .map(|key| format!("--label={key}=bench-{at}")),
             );
-            arguments.extend(driver.iter().cloned());
+            arguments.extend(log_options.iter().cloned());
             arguments.extend([
-                format!("--volume={above}:/bench"),
+                format!("--volume={parent}:/bench"),
                 image.to_owned(),
                 "/bench/writer".to_owned(),
             ]);
@@ -159,6 +162,7 @@ impl Writers {
         Ok(writers)
     }
 
+    /// Returns the number of lines that the containers have written.
     fn written(&self) -> u64 {
         let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         files.filter_map(|file| fs::read_to_string(file.path()).ok()?.trim().parse::<u64>().ok()).sum()
