@@ -1,7 +1,8 @@
 //! Benchmarks of encoding, decoding, compressing and inflating.
 //!
-//! Encoding and decoding process a corpus of 1,000 messages, and compressing and inflating process 200
-//! messages. Throughput is in bytes of JSON. The benchmark `memcpy` shows the upper limit of encoding.
+//! The corpus has 1,000 messages for encoding and decoding, and 200 messages for compressing and inflating.
+//! Throughput is in bytes of JSON. The benchmark `memcpy` shows the upper limit of the throughput of
+//! encoding.
 #![allow(missing_docs, clippy::unwrap_used, reason = "benchmarks may panic")]
 
 use std::hint::black_box;
@@ -36,7 +37,8 @@ fn encoding(criterion: &mut Criterion) {
             }
         });
     });
-    // The messages are created before the measurement, because serde_json also encodes existing values.
+    // The messages are created before the measurement, because the values that serde_json encodes exist
+    // before the measurement, too.
     let free: Vec<_> = corpus.samples.iter().map(|sample| corpus.free_message(sample)).collect();
     group.bench_function("free fields", |bencher| {
         bencher.iter(|| {

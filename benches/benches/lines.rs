@@ -26,9 +26,9 @@ impl Lines {
         )
     }
 
-    /// Returns the lines of all messages of the corpus whose text satisfies `has`.
-    fn of(corpus: &Corpus, has: impl Fn(&str) -> bool) -> Self {
-        let texts = corpus.samples.iter().map(|sample| sample.text.as_str()).filter(|text| has(text));
+    /// Returns the lines of all messages of the corpus for whose text `is_wanted` returns true.
+    fn of(corpus: &Corpus, is_wanted: impl Fn(&str) -> bool) -> Self {
+        let texts = corpus.samples.iter().map(|sample| sample.text.as_str()).filter(|text| is_wanted(text));
         Self::new(texts.flat_map(str::lines))
     }
 }

@@ -31,11 +31,11 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::codec::{Encoder, FramedWrite};
 
-/// The number of datagrams that are sent before the receive queue is emptied. By default, the queue holds
-/// twice as many datagrams.
+/// The number of datagrams that are sent before the receiving socket's queue is emptied. By default, this
+/// queue holds twice as many datagrams.
 const BURST_DATAGRAMS: u64 = 32;
 
-/// The number of buffered bytes at which frames are written.
+/// The number of buffered bytes at which the buffered frames are written to the socket.
 const BOUNDARY: usize = 64 * 1024;
 
 /// The number of measurements of each method. The methods take turns.
@@ -107,17 +107,20 @@ impl Udp {
     }
 }
 
-/// A connection to a thread that reads everything and then waits.
+/// A connection to a reader, a thread that reads everything and then waits for more.
 ///
-/// A write that wakes a waiting reader costs three times as much as a write while the reader is busy. In a
-/// free-running loop, chance decides whether the reader waits, so [`Pace`] has a case in which the reader
-/// always waits. In practice, the receiver of a log sender mostly waits.
+/// A write that wakes a waiting reader costs three times as much as a write while the reader is busy. If the
+/// next write follows at once, chance decides whether the reader waits. Therefore, with
+/// [`Pace::ReaderWaits`], each write finds a waiting reader. In practice, the receiver of a log sender mostly
+/// waits.
 struct Tcp {
     runtime: Runtime,
     framed: FramedWrite<TcpStream, GelfCodec>,
     /// The payloads are encoded in advance, so that only the path to the kernel is measured.
     payloads: Vec<Bytes>,
+    /// The number of bytes that were written.
     written: u64,
+    /// The number of bytes that the reader has read.
     read: Arc<AtomicU64>,
 }
 
@@ -219,38 +222,38 @@ impl Pace {
 #[derive(Default)]
 struct Cost {
     sum: Duration,
-    stretches: u32,
+    intervals: u32,
 }
 
 impl Cost {
     fn add(&mut self, before: Duration) {
         self.sum += processor_time() - before;
-        self.stretches += 1;
+        self.intervals += 1;
     }
 
     fn total(self) -> Duration {
-        const LOOKS: u32 = 1000;
-        let nothing = (0..LOOKS).fold(Duration::ZERO, |sum, _| {
+        const EMPTY_INTERVALS: u32 = 1000;
+        let overhead = (0..EMPTY_INTERVALS).fold(Duration::ZERO, |sum, _| {
             let before = processor_time();
             sum + (processor_time() - before)
         });
-        self.sum.saturating_sub(nothing * self.stretches / LOOKS)
+        self.sum.saturating_sub(overhead * self.intervals / EMPTY_INTERVALS)
     }
 }
 
-/// Compares two methods in turns, and prints the ratio of the medians.
+/// Measures two methods in turns. Prints the median time of each method, and the ratio of the medians.
 fn compare(
     what: &str,
     messages: u32,
-    mut less: impl FnMut() -> Duration,
-    mut more: impl FnMut() -> Duration,
+    mut first: impl FnMut() -> Duration,
+    mut second: impl FnMut() -> Duration,
 ) {
-    let (mut few, mut many): (Vec<_>, Vec<_>) = (0..ROUNDS).map(|_| (less(), more())).unzip();
-    few.sort();
-    many.sort();
-    let (few, many) = (few[ROUNDS / 2], many[ROUNDS / 2]);
-    let ratio = many.as_secs_f64() / few.as_secs_f64();
-    println!("{what}: {:?} and {:?} per message, {ratio:.2} times", few / messages, many / messages);
+    let (mut first, mut second): (Vec<_>, Vec<_>) = (0..ROUNDS).map(|_| (first(), second())).unzip();
+    first.sort();
+    second.sort();
+    let (first, second) = (first[ROUNDS / 2], second[ROUNDS / 2]);
+    let ratio = second.as_secs_f64() / first.as_secs_f64();
+    println!("{what}: {:?} and {:?} per message, {ratio:.2} times", first / messages, second / messages);
 }
 
 fn transports(criterion: &mut Criterion) {

@@ -1,6 +1,6 @@
 //! Writes 20,000 messages of the corpus to a folder: as JSON to `messages.json`, and compressed one by one at
-//! the default level to `messages.json.gz` and `messages.json.zlib`. `scripts/check-inflaters` reads them by
-//! other implementations.
+//! the default level to `messages.json.gz` and `messages.json.zlib`. `scripts/check-inflaters` inflates the
+//! compressed messages with other implementations.
 //!
 //! `cargo run -p gelf-benches --example compressed-messages FOLDER`
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a broken check may panic")]

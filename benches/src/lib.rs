@@ -1,9 +1,9 @@
 //! A reproducible corpus that resembles the output of containers, and work that several benchmarks share.
 //!
-//! Of a thousand messages, 550 are access lines (1,010 bytes as GELF), 320 are JSON application logs (1,530
-//! bytes), 124 are stack traces (4.7 kB), and 6 are large stack traces (20 to 90 kB). Each message has twelve
-//! additional fields from the metadata of its container, with about 800 bytes in total. In the JSON logs, one
-//! in eight bytes needs escaping. In the other texts, one in thirty bytes needs escaping.
+//! Of a thousand messages, about 550 are access lines (1,010 bytes as GELF), 320 are JSON application logs
+//! (1,530 bytes), 124 are stack traces (4.7 kB), and 6 are large stack traces (20 to 90 kB). Each message has
+//! twelve additional fields from the metadata of its container, with about 800 bytes in total. In the JSON
+//! logs, one byte in eight needs an escape. In the other texts, one byte in thirty needs an escape.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -107,7 +107,7 @@ impl Corpus {
         Self { containers, field_sets, samples }
     }
 
-    /// Returns a sample as a message that is based on the field set of its container.
+    /// Returns a sample as a message with the field set of its container.
     pub fn message<'a>(&'a self, sample: &'a Sample) -> Message<'a> {
         self.field_sets[sample.container]
             .message(sample.text.as_str())
@@ -115,7 +115,7 @@ impl Corpus {
             .with_level(sample.level)
     }
 
-    /// Returns a sample as a message that has the fields of its container one by one, without a field set.
+    /// Returns a sample as a message without a field set. The fields of the container are the message's own.
     pub fn free_message<'a>(&'a self, sample: &'a Sample) -> Message<'a> {
         let (host, fields) = &self.containers[sample.container];
         let message = Message::new(host.as_str(), sample.text.as_str());

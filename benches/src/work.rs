@@ -1,4 +1,4 @@
-//! Work that several benchmarks measure or prepare.
+//! Work that several benchmarks measure, or do before they measure.
 
 use std::borrow::Cow;
 

@@ -4,10 +4,11 @@ use arbitrary::{Result, Unstructured};
 use gelf_core::wire::{Compressor, Decompressor};
 use gelf_core::{Compression, CompressionLevel};
 
-/// Checks that each payload of a sequence inflates to itself, whatever was compressed before, and that no
-/// output is more than 23 bytes longer than its payload. miniz_oxide inflates the bare deflate data, too.
+/// Compresses a sequence of payloads. Checks that gelf-core and miniz_oxide inflate each output to its
+/// payload, and that no output is more than 23 bytes longer than its payload.
 ///
-/// The payloads begin with one of three prefixes as messages have them, or with none.
+/// Each payload begins with one of three prefixes, or with none. Two of the prefixes end like the prefixes of
+/// messages.
 pub fn compressed(data: &[u8]) {
     let _ = compress_all(&mut Unstructured::new(data));
 }
@@ -27,12 +28,13 @@ fn compress_all(input: &mut Unstructured<'_>) -> Result<()> {
     while !input.is_empty() {
         let mut payload = input.choose(&prefixes)?.clone();
         let line: &[u8] = input.arbitrary()?;
-        // A long line repeats a short one.
+        // A long line is a repeated short line.
         for _ in 0..input.int_in_range(1..=40)? {
             payload.extend_from_slice(line);
         }
         let compressed = compressor.compress(&payload);
-        assert!(compressed.len() <= payload.len() + 23, "{} {}", compressed.len(), payload.len());
+        let (len, plain) = (compressed.len(), payload.len());
+        assert!(len <= plain + 23, "{plain} bytes are compressed to {len} bytes");
         let (head, tail) = if is_zlib { (2, 4) } else { (10, 8) };
         let bare = &compressed[head..compressed.len() - tail];
         assert_eq!(miniz_oxide::inflate::decompress_to_vec(bare).expect("deflate data"), payload);

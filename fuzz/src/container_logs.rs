@@ -12,8 +12,9 @@ use crate::parts::parts;
 /// decoder's window of 64 KiB.
 const TERMINAL_LOG_MAX: usize = 100 * 1024;
 
-/// Checks that a log in frames is decoded to the same pieces (the parts of its lines) however the log is
-/// split into reads. Also encodes these pieces, and checks that the result is decoded to the same pieces.
+/// Checks that a log in frames is decoded to the same pieces however the log is split into reads. A piece is
+/// a part of a line. Also encodes the pieces as frames again, and checks that these frames are decoded to the
+/// same pieces.
 ///
 /// The first four bytes determine the lengths of the reads, in rotation.
 pub fn log_frames(data: &[u8]) {
@@ -56,7 +57,7 @@ pub fn log_terminal(data: &[u8]) {
 /// Checks that the split log and the whole log are decoded to the same pieces, and that the decoder buffers
 /// at most `LOG_BUFFER_MAX` bytes. Returns the pieces.
 fn decode(framing: Framing, lengths: [u8; 4], log: &[u8]) -> Vec<Piece> {
-    // The log of a terminal is longer than the input of the target, so the reads are longer, too.
+    // `log_terminal` creates a log that is longer than its input, so the reads are longer, too.
     let scale = if framing == Framing::Frames { 1 } else { 16 };
     let whole = decode_log(framing, [log]);
     let split = decode_log(framing, parts(lengths, scale, log));
@@ -69,8 +70,8 @@ fn decode(framing: Framing, lengths: [u8; 4], log: &[u8]) -> Vec<Piece> {
     pieces
 }
 
-/// Checks that joined lines have all letters of their pieces, and that a maximum line length only shortens
-/// lines.
+/// Checks that the joined lines have all letters of the pieces. Also checks that a maximum line length cuts
+/// lines and has no other effect.
 pub fn line_joiner(data: &[u8]) {
     // An error only means that the input has ended.
     let _ = join(&mut Unstructured::new(data));

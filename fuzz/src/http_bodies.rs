@@ -4,8 +4,8 @@ use gelf_tokio::fuzzing::{Item, Refusal, read_first, read_values, unpack};
 
 use crate::parts::parts;
 
-/// The maximum length of an inflated body in bytes. A body of this length is longer than the block that the
-/// receiver inflates at once.
+/// The maximum length of an inflated body in bytes. The receiver inflates a body of this length in several
+/// blocks.
 const MAX_BODY_LEN: usize = 40_000;
 const MAX_VALUE_LEN: usize = 64;
 const CODINGS: [&str; 4] = ["", "gzip", "deflate", "gzip,deflate"];
@@ -40,12 +40,12 @@ pub fn http_body(data: &[u8]) {
     if let Some((value, surplus)) = read_first(&text) {
         assert!(!value.is_empty());
         let surplus = usize::try_from(surplus).expect("fewer than the bytes of the text");
-        assert!(value.len() + surplus <= text.len(), "{surplus} behind {value:?}");
+        assert!(value.len() + surplus <= text.len(), "{surplus} bytes behind {value:?}");
     }
 }
 
-/// Checks that both slices are equal. If the body is refused, one slice is allowed to be the beginning of the
-/// other.
+/// Checks that both slices are equal. If the body is refused, the shorter slice may also be the beginning of
+/// the longer slice.
 fn assert_same<T: std::fmt::Debug + PartialEq>(whole: &[T], split: &[T], is_refused: bool) {
     if is_refused {
         assert!(whole.starts_with(split) || split.starts_with(whole), "{whole:?} and {split:?}");

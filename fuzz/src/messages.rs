@@ -19,7 +19,7 @@ fn decode(payload: &[u8]) {
             assert_eq!(strict.message, lenient.message);
             assert_eq!(lenient.deviations, []);
         }
-        (Ok(_), Err(error)) => panic!("only a strict decoder accepts it: {error}"),
+        (Ok(_), Err(error)) => panic!("only a strict decoder accepts the payload: {error}"),
         (Err(_), Ok(lenient)) => assert!(!lenient.deviations.is_empty()),
         (Err(_), Err(_)) => {}
     }
@@ -34,8 +34,8 @@ fn decode(payload: &[u8]) {
             // The encoder adds missing members, so the encoded message can exceed a limit of the decoder.
             Err(error) => {
                 let kind = error.kind();
-                let longer = matches!(kind, DecodeErrorKind::TooManyMembers | DecodeErrorKind::NameTooLong);
-                assert!(longer, "the encoded message is refused: {error}");
+                let is_limit = matches!(kind, DecodeErrorKind::TooManyMembers | DecodeErrorKind::NameTooLong);
+                assert!(is_limit, "the encoded message is refused: {error}");
             }
         }
         assert!(!sent_on.contains(&0));
@@ -49,17 +49,17 @@ pub fn json_decode(data: &[u8]) {
     let theirs = serde_json::from_slice::<serde_json::Value>(data);
     if let (Err(error), Ok(_)) = (Decoder::lenient().decode(data), &theirs) {
         let is_json = !matches!(error.kind(), DecodeErrorKind::JsonSyntax | DecodeErrorKind::EmptyPayload);
-        assert!(is_json, "only serde_json accepts it: {error}");
+        assert!(is_json, "only serde_json accepts the payload: {error}");
     }
     if Decoder::strict().decode(data).is_ok() {
-        assert!(theirs.is_ok(), "only gelf-core accepts it: {theirs:?}");
+        assert!(theirs.is_ok(), "only gelf-core accepts the payload: {theirs:?}");
     }
 }
 
 /// Checks that the counters of a reader add up after any datagrams, and checks the decoding of the payloads.
 ///
-/// The byte before each datagram is the length of the datagram. The byte also determines the source of the
-/// datagram, and the time that passes before the datagram arrives.
+/// The byte before each datagram is the length of the datagram in bytes. This byte also determines the source
+/// of the datagram, and the time that passes before the datagram arrives.
 pub fn datagram_decode(data: &[u8]) {
     let mut reader = DatagramReader::<u8>::default();
     let start = Instant::now();

@@ -6,16 +6,18 @@ use std::time::{Duration, Instant};
 use arbitrary::{Result, Unstructured};
 use gelf_core::wire::{ChunkHeader, InvalidChunk, Reassembler};
 
-/// A message in the naive reassembler (the model): the arrival time of its first chunk in milliseconds, its
-/// number of chunks, and the payload of each chunk that has arrived.
+/// A pending message of the naive reassembler.
 struct Model {
+    /// The arrival time of the first chunk in milliseconds.
     first_at: u64,
+    /// The number of chunks of the message.
     count: u8,
+    /// The payload of each chunk that has arrived, by its number.
     parts: HashMap<u8, Vec<u8>>,
 }
 
-/// Checks that any chunks from any sources at any times have the same results as with a naive reassembler,
-/// and that the counters add up after each chunk.
+/// Passes chunks to a [`Reassembler`] and to a naive reassembler, and checks that both have the same results.
+/// Also checks that the counters add up after each chunk.
 pub fn reassembler_operations(data: &[u8]) {
     // An error only means that the input has ended.
     let _ = run(&mut Unstructured::new(data));

@@ -39,14 +39,14 @@ fn replay(name: &str, target: fn(&[u8])) {
 #[test]
 fn no_vector_violates_a_property_of_its_target() {
     let inputs = crate::vector_inputs();
-    assert!(inputs.len() > 400, "{}", inputs.len());
+    assert!(inputs.len() > 400, "only {} inputs", inputs.len());
     for (target, id, bytes) in inputs {
         let target: fn(&[u8]) = match target {
             "datagram_decode" => crate::datagram_decode,
             "framer" => crate::framer,
             "inflate_capped" => crate::inflate_capped,
             "json_decode" => crate::json_decode,
-            other => panic!("{id} is for an unknown target, {other}"),
+            other => panic!("the vector {id} is for an unknown target, {other}"),
         };
         target(&bytes);
     }

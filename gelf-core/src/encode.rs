@@ -12,9 +12,9 @@
 //! | a blank `host` or `short_message` | `-` | Graylog refuses the whole message |
 //! | a boolean | the string `"true"` or `"false"` ([by default](crate::Encoder::with_json_booleans)) | Graylog drops booleans |
 //! | an integer outside of `i64` | a string of its digits | Graylog reads it modulo 2^64 |
-//! | a foreign field name (decoded leniently) | the name [sanitized](crate::FieldName::sanitize) | readers drop the field, or the message |
-//! | names that sanitizing makes equal | `_2`, `_3`, ... appended to all but the first | readers keep one of a repeated name |
-//! | a field also in its field set | the message's value, once | readers disagree about a repeated name |
+//! | a field name that GELF does not allow (from a lenient decoder) | the name [sanitized](crate::FieldName::sanitize) | readers drop the field, or the message |
+//! | names that sanitizing makes equal | `_2`, `_3`, ... appended to all but the first | readers keep one field of several with the same name |
+//! | a field that its field set has, too | the message's value, once | readers disagree about a repeated name |
 
 mod display;
 pub(crate) mod escape;
@@ -118,16 +118,16 @@ impl Encoder {
     /// to grow `dst`, and for a table of names if the message has names that must be
     /// [sanitized](crate::FieldName::sanitize).
     ///
-    /// The payload never contains a NUL byte, so a NUL byte can delimit it.
+    /// The payload never contains a NUL byte, so a NUL byte can mark the end of the payload.
     pub fn encode(&self, message: &Message<'_>, dst: &mut BytesMut) {
         self.write(message, Texts::of(message), dst);
     }
 
     /// Appends the message in at most `limit` bytes. If the message is longer, its texts are truncated at a
     /// character boundary. First, `full_message` is truncated or left out. `short_message` is truncated only
-    /// if the message is too long even without `full_message`. In a truncated message, the field `_truncated`
-    /// has the original length of both texts together in bytes, unless the message already has a field with
-    /// this name.
+    /// if the message is too long even without `full_message`. A truncated message gets the field
+    /// `_truncated`: the original length of both texts together, in bytes. If the message has a field with
+    /// this name already, it keeps that field instead.
     ///
     /// ```
     /// use gelf_core::{Encoder, Fit, Message, bytes::BytesMut};
@@ -163,6 +163,7 @@ impl Encoder {
         Ok(Fit::Truncated)
     }
 
+    /// Appends the message to `dst`, with `texts` in place of its own texts.
     fn write(&self, message: &Message<'_>, texts: Texts<'_>, dst: &mut BytesMut) {
         match &message.head {
             Head::Host(Some(host)) => write_head(host, dst),
@@ -230,7 +231,8 @@ pub enum Fit {
 struct Texts<'m> {
     short_message: &'m str,
     full_message: Option<&'m str>,
-    /// The original length of both texts in bytes, if `_truncated` is added.
+    /// The value of the field `_truncated`: the original length of both texts in bytes. `None` if the field
+    /// is not added.
     truncated: Option<u64>,
 }
 
@@ -251,13 +253,14 @@ impl<'m> Texts<'m> {
         let full_len = self.full_message.map_or(0, |text| escaped_len(text) + FULL_MESSAGE);
         let texts_len = (self.short_message.len() + self.full_message.map_or(0, str::len)) as u64;
         let truncated = message.field(TRUNCATED).is_none().then_some(texts_len);
-        let marker = truncated.map_or(0, |len| r#","_truncated":"#.len() + decimal_digits(len));
-        let rest = len - short_len - full_len + marker;
+        let marker = truncated.map_or(0, |len| r#","_truncated":"#.len() + digit_count(len));
+        let without_texts = len - short_len - full_len + marker;
         // A short message has at least one byte.
-        if limit < rest + PLACEHOLDER.len() {
-            return Err(MessageTooLarge::Fields { len: rest + PLACEHOLDER.len(), max: limit });
+        let least = without_texts + PLACEHOLDER.len();
+        if limit < least {
+            return Err(MessageTooLarge::Fields { len: least, max: limit });
         }
-        let room = limit - rest;
+        let room = limit - without_texts;
         let (short_message, full_message) = match room.checked_sub(short_len) {
             Some(room) => {
                 let full = room.checked_sub(FULL_MESSAGE).zip(self.full_message);
@@ -272,22 +275,25 @@ impl<'m> Texts<'m> {
     }
 }
 
-fn decimal_digits(integer: u64) -> usize {
+/// Returns the number of decimal digits of an integer.
+fn digit_count(integer: u64) -> usize {
     integer.checked_ilog10().map_or(1, |power| power as usize + 1)
 }
 
 /// Returns the names of the message's own fields as they are sent, in order.
 ///
 /// Sanitizing makes `a/b` and `a b` both `a_b`, and readers would keep one of the two values. Therefore only
-/// the first field is sent as `a_b`, and `_2`, `_3` and so on are appended to the names of the others. A
-/// number that would give an existing name is skipped. A name that needs no sanitizing is never changed.
+/// the first of these fields is sent as `a_b`, and `_2`, `_3` and so on are appended to the names of the
+/// other fields. A number that would give an existing name is skipped. A name that needs no sanitizing is
+/// never changed.
 ///
-/// The function is called only if a name is foreign. It remembers the last number that it has appended to
-/// each name, since a message may have a thousand names that sanitizing makes equal.
+/// The caller calls this function only if a name is foreign.
 fn sent_names<'m>(message: &'m Message<'_>) -> Vec<Cow<'m, str>> {
     let set = message.field_set().into_iter().flat_map(FieldSet::fields).map(|(name, _)| name.as_str());
     let own = message.fields.iter().filter(|(name, _)| !name.is_foreign()).map(|(name, _)| name.as_str());
     let mut taken: HashSet<Cow<'_, str>> = set.chain(own).map(Cow::Borrowed).collect();
+    // The last number that was appended to each name. Without this map, each of a thousand equal names would
+    // try all numbers from 2 on.
     let mut numbers: HashMap<String, u32> = HashMap::new();
     let sent = message.fields.iter().map(|(name, _)| {
         if !name.is_foreign() {
@@ -497,14 +503,14 @@ mod tests {
                 }
                 Ok((Fit::Truncated, text)) => {
                     prop_assert!(whole.len() > limit);
-                    prop_assert!(text.len() <= limit, "{} {}", text.len(), limit);
+                    prop_assert!(text.len() <= limit, "{} bytes, but the limit is {limit}", text.len());
                     let decoded = Decoder::strict().decode(text.as_bytes()).unwrap().message;
                     let cut = decoded.short_message();
                     prop_assert!(cut == "-" || short.starts_with(cut));
                     let texts = short.len() + full.as_deref().map_or(0, str::len);
                     prop_assert_eq!(decoded.field("truncated").unwrap().as_i64(), Some(texts as i64));
-                    // A character of these texts has at most two bytes. So at most one byte of room is
-                    // unused, unless there is no full message.
+                    // A character of these texts has at most two bytes in JSON. So at most one byte of room
+                    // is unused, unless there is no full message.
                     prop_assert!(text.len() + 2 > limit || decoded.full_message().is_none());
                 }
                 Err(MessageTooLarge::Fields { len, max }) => {

@@ -1,7 +1,7 @@
 //! Messages and the types that they consist of.
 //!
-//! The files have the order `level`, `timestamp`, `number`, `value`, `field`, `field_set`, and this file. No
-//! file imports a later file.
+//! The files build on one another in this order: `level`, `timestamp`, `number`, `value`, `field`,
+//! `field_set`, this file. No file imports a later file.
 
 pub(crate) mod field;
 pub(crate) mod field_set;
@@ -24,8 +24,8 @@ pub use value::Value;
 /// A GELF message, which an [`Encoder`](crate::Encoder) writes and a [`Decoder`](crate::Decoder) reads.
 ///
 /// A message borrows its texts if it can; [`into_owned`](Self::into_owned) copies them. Each property can be
-/// set on a value (`with_level`) and in place (`set_level`). [`Display`](std::fmt::Display) writes the
-/// message as JSON.
+/// set in a chain of calls (`with_level`) and in place (`set_level`). [`Display`](std::fmt::Display) writes
+/// the message as JSON.
 ///
 /// ```
 /// use gelf_core::{Level, Message, Timestamp};
@@ -48,7 +48,7 @@ pub struct Message<'a> {
     pub(crate) fields: Vec<(FieldName<'a>, Value<'a>)>,
 }
 
-/// The origin of the host, and of fields that are shared with other messages.
+/// The host, alone or with the fields that the message shares with other messages.
 #[derive(Clone, Debug)]
 pub(crate) enum Head<'a> {
     Host(Option<Cow<'a, str>>),
@@ -75,8 +75,8 @@ impl FieldSet {
 impl<'a> Message<'a> {
     /// Creates a message with the members that GELF requires. `version` is always "1.1".
     ///
-    /// Graylog refuses messages with a blank `host` or `short_message`, so either is sent as `-` if it is
-    /// blank.
+    /// Graylog refuses messages with a blank `host` or `short_message`. Therefore a blank text is sent as `-`
+    /// in either place.
     pub fn new(host: impl Into<Cow<'a, str>>, short_message: impl Into<Cow<'a, str>>) -> Self {
         Self { head: Head::Host(Some(host.into())), short_message: short_message.into(), ..Self::default() }
     }
@@ -88,7 +88,8 @@ impl<'a> Message<'a> {
         self
     }
 
-    /// Sets `timestamp`. A receiver gives a message without a timestamp the time of its arrival.
+    /// Sets `timestamp`. If a message has no timestamp, the receiver uses the time at which the message
+    /// arrives.
     ///
     /// ```
     /// use gelf_core::Message;
@@ -110,8 +111,8 @@ impl<'a> Message<'a> {
         self
     }
 
-    /// Adds an additional field, or replaces the value of the field with this name. A field of the message
-    /// replaces the field of its [`FieldSet`] with the same name; a null value removes both.
+    /// Adds an additional field, or replaces the value of the field with this name. The field also replaces
+    /// the field of the message's [`FieldSet`] with this name. A null value removes both fields.
     #[must_use]
     pub fn with_field(mut self, name: FieldName<'a>, value: impl Into<Value<'a>>) -> Self {
         self.set_field(name, value);
@@ -120,7 +121,7 @@ impl<'a> Message<'a> {
 
     /// Adds an additional field under a [sanitized](FieldName::sanitize) name, and never replaces another
     /// field. If the message already has a field with this name, the name gets the suffix `_2`, or the first
-    /// higher number that is free.
+    /// higher number that is free. A null value adds no field.
     ///
     /// ```
     /// use gelf_core::Message;
@@ -218,8 +219,8 @@ impl<'a> Message<'a> {
         Some(self.fields.remove(at).1)
     }
 
-    /// Returns `host`. The result is `None` for a decoded message whose host is missing or blank, and for a
-    /// message that was collected from fields, until the host is set.
+    /// Returns `host`. Returns `None` if the message was decoded and its host was missing or blank, or if the
+    /// message was collected from fields and its host is not set yet.
     pub fn host(&self) -> Option<&str> {
         match &self.head {
             Head::Host(host) => host.as_deref(),
@@ -275,6 +276,7 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// Returns whether the message has a field with this name outside of its field set.
     pub(crate) fn has_own(&self, name: &FieldName<'_>) -> bool {
         self.fields.iter().any(|(own, _)| own.as_str() == name.as_str())
     }
@@ -311,7 +313,8 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Compares the content of two messages, wherever their host and fields are stored: in a [`FieldSet`] or not.
+/// Compares the content of two messages, including the order of their fields. Host and fields may be in a
+/// [`FieldSet`] or in the message itself.
 impl<'b> PartialEq<Message<'b>> for Message<'_> {
     fn eq(&self, other: &Message<'b>) -> bool {
         self.host() == other.host()
@@ -337,8 +340,8 @@ impl<'a, V: Into<Value<'a>>> Extend<(FieldName<'a>, V)> for Message<'a> {
     }
 }
 
-/// Collects fields into a message that has no host and no short message yet. Each of these is sent as `-`
-/// unless it is set.
+/// Collects fields into a message that has no host and no short message yet. A host or short message that is
+/// never set is sent as `-`.
 impl<'a, V: Into<Value<'a>>> FromIterator<(FieldName<'a>, V)> for Message<'a> {
     fn from_iter<I: IntoIterator<Item = (FieldName<'a>, V)>>(fields: I) -> Self {
         let mut message = Self::default();

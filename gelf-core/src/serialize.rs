@@ -149,17 +149,20 @@ impl From<serde_json::Error> for SerializeError {
 
 type Fields = Vec<(String, Value<'static>)>;
 
+/// Returns the fields of a value, or the first error.
 fn flattened(value: &impl Serialize) -> Result<Fields, SerializeError> {
     let mut flattener = Flattener::default();
     value.serialize(&mut flattener)?;
     Ok(flattener.fields)
 }
 
+/// A serializer that adds the members of a value to a list of fields.
 #[derive(Default)]
 struct Flattener {
     fields: Fields,
     /// The name of the current member, including the names of the members around it.
     name: String,
+    /// The number of members in `name`.
     depth: usize,
     /// The lengths that `name` had when the current member and the members around it were entered.
     outer: Vec<usize>,
@@ -216,6 +219,7 @@ impl Flattener {
         }
     }
 
+    /// Adds a field with the name of the current member.
     fn field(&mut self, value: impl Into<Value<'static>>) -> Result<(), SerializeError> {
         if self.depth == 0 {
             return Err(SerializeError::NotAMap);
@@ -227,6 +231,7 @@ impl Flattener {
         Ok(())
     }
 
+    /// Adds a field with a number, if the text is a JSON number.
     fn number(&mut self, text: String) -> Result<(), SerializeError> {
         // NaN and the infinities are not JSON numbers, and are left out.
         Number::parse(text).map_or(Ok(()), |number| self.field(number))
@@ -249,6 +254,7 @@ impl Flattener {
         }
     }
 
+    /// Enters a member, serializes its value, and leaves the member.
     fn member<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), SerializeError> {
         self.enter(key);
         self.content(value)?;
@@ -256,7 +262,7 @@ impl Flattener {
         Ok(())
     }
 
-    /// Serializes the value of the member that was entered, or leaves it out.
+    /// Serializes the value of the member that was entered, or leaves the member out.
     fn content<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
         let depth = self.depth;
         match self.value(value) {
@@ -271,7 +277,8 @@ impl Flattener {
         }
     }
 
-    /// Serializes the value of the member that was entered.
+    /// Serializes the value of the member that was entered. A struct or map beyond [`MAX_DEPTH`] becomes JSON
+    /// text.
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SerializeError> {
         if self.depth > MAX_DEPTH {
             let text = serde_json::to_string(value)?;
@@ -426,6 +433,7 @@ impl<'f> ser::Serializer for &'f mut Flattener {
 struct Array<'f> {
     flattener: &'f mut Flattener,
     text: String,
+    /// True if the array is the content of an enum's variant, which was entered as a member.
     of_variant: bool,
 }
 
@@ -478,6 +486,7 @@ serialize_elements!(
 /// Serializes a struct or map, whose members become fields.
 struct Map<'f> {
     flattener: &'f mut Flattener,
+    /// True if the map is the content of an enum's variant, which was entered as a member.
     of_variant: bool,
     /// True if the last key could not be serialized, so that its value is left out, too.
     key_is_left_out: bool,

@@ -1,5 +1,8 @@
 //! Writes the lines of /bench/lines to stdout in turn, at a steady rate, while the file FOLDER/go exists.
-//! Keeps the number of written lines in FOLDER/NUMBER. Runs in a container: `writer FOLDER NUMBER WRITERS RATE`.
+//! Keeps the number of written lines in the file FOLDER/NUMBER.
+//!
+//! Runs in a container: `writer FOLDER NUMBER WRITERS RATE`. NUMBER is the number of this writer, WRITERS is
+//! the number of all writers, and RATE is the rate of all writers together in lines per second.
 
 use std::io::Write;
 use std::path::Path;
@@ -20,7 +23,8 @@ fn main() {
         let (begun, first) = (Instant::now(), written);
         while go.exists() {
             let due = first + (begun.elapsed().as_secs_f64() * rate) as u64;
-            // Few lines at a time, so that the number is current when the Engine does not read for long.
+            // Write few lines before each update of the number, so that the number is nearly right while the
+            // Engine does not read the output.
             let step = due.min(written + 20);
             while written < step {
                 let line = format!("{}\n", lines.next().expect("a line"));

@@ -52,8 +52,8 @@ fn encoding(corpus: &Corpus, rounds: usize) {
             fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect()
         })
         .collect();
-    // Nothing reads the channel of a logger. After 512 messages the channel is full, so the logger encodes
-    // and then drops each further message.
+    // Nothing reads the channel of a logger of tracing-gelf. After 512 messages, the channel is full. From
+    // then on, the logger still encodes each message, and then drops it.
     let handles: Vec<_> = corpus
         .containers
         .iter()
@@ -138,8 +138,8 @@ fn gelf_message<'a>(sample: &'a Sample, loggers: &'a [gelf::Logger]) -> gelf::Wi
     gelf::WireMessage::new(message, &loggers[sample.container])
 }
 
-/// Compares encoding followed by gzip, each with the default level. gelf 0.5 compresses by libdeflate, which is
-/// written in C.
+/// Compares encoding followed by gzip, at the default level of each crate. gelf 0.5 compresses with
+/// libdeflate, which is written in C.
 fn encoding_and_compressing(corpus: &Corpus, rounds: usize) {
     let loggers = gelf_loggers(corpus);
     let mut default = Compressor::new(Compression::default());
@@ -196,7 +196,7 @@ fn compressing(corpus: &Corpus, rounds: usize) {
     let payloads = corpus.payloads();
     let plain: usize = payloads.iter().map(Vec::len).sum();
     let compressor = |level| Compressor::new(Compression::Gzip(level));
-    // 0 is not a number of a level, and stands for the default level.
+    // No level has the number 0, so 0 gives the default level.
     let names: Vec<(CompressionLevel, String)> = [2, 0, 1, 3, 4, 6, 9]
         .into_iter()
         .map(|number| {

@@ -1,5 +1,5 @@
-//! Measures the processor time of this thread. The variants take turns, so that other load affects all of
-//! them equally.
+//! Measures the processor time of this thread. The variants take turns, so that other load on the machine
+//! affects all variants equally.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -11,7 +11,7 @@ pub(crate) struct Variant<'a> {
     rounds: Vec<f64>,
 }
 
-/// Variants of the same work, which are compared with the first variant.
+/// Variants of the same work. Each variant is compared with the first variant.
 pub(crate) struct Table<'a> {
     title: &'a str,
     /// The number of messages in one round of one variant.

@@ -1,8 +1,8 @@
-//! Does one piece of work of the libraries, whose instructions `scripts/check-bench` counts.
+//! Does one piece of the libraries' work. `scripts/check-bench` counts the instructions of this work.
 //!
-//! Usage: `instructions NAME`, where NAME is one of the names that `instructions` prints without an argument.
-//! Only the instructions within `measured` count. The work was done once before, so that tables and buffers
-//! exist.
+//! Usage: `instructions NAME`. Without an argument, `instructions` prints the possible names. Only the
+//! instructions within the function `measured` count. The program does the work once before, so that tables
+//! and buffers exist.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "benchmarks may panic")]
 
 use std::hint::black_box;

@@ -9,10 +9,10 @@ use crate::message::Message;
 
 /// Writes the message as one line of JSON, with the default [`Encoder`](crate::Encoder).
 ///
-/// The line cannot control a terminal, even if the sender is not trusted. JSON permits some characters that
-/// control a terminal or reorder its text, and `Display` escapes them, too: DEL, the C1 controls, the line
-/// and paragraph separators, and the controls of bidirectional text. [`Message::to_vec`] does not escape
-/// them.
+/// The line cannot control a terminal, even if the sender of the message is not trusted. Some characters that
+/// JSON allows without an escape control a terminal or reorder its text: DEL, the C1 controls, the line and
+/// paragraph separators, and the controls of bidirectional text. `Display` escapes these characters, and
+/// [`Message::to_vec`] does not.
 impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut dst = BytesMut::new();

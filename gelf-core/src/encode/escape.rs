@@ -6,20 +6,22 @@
 
 use bytes::BytesMut;
 
-/// The number of free bytes after the written part of a buffer. A block of text, an escape and a piece of
-/// JSON syntax fit into these bytes, so the writer checks the capacity once for all three.
+/// The minimum number of free bytes behind the written part of a buffer. Each block of text, each escape and
+/// each piece of JSON syntax is shorter.
 pub(crate) const SLACK: usize = 64;
 
 /// Writes the escaped text, without quotation marks, to `dst` at the offset `at`. Returns the offset of the
-/// end of the escaped text. After this offset, `dst` has at least [`SLACK`] bytes.
+/// end of the escaped text. Behind this offset, `dst` has at least [`SLACK`] bytes.
 #[allow(clippy::indexing_slicing, reason = "the line before makes the buffer longer than `at`")]
 pub(crate) fn write_escaped(text: &str, dst: &mut BytesMut, mut at: usize) -> usize {
     let mut rest = text.as_bytes();
+    // The room for escapes is an eighth of the text at first. If it is too small, it grows to the length of
+    // the text that is left.
     let mut extra = rest.len() / 8;
     let last = rest.last_chunk().map(|word| u64::from_le_bytes(*word));
     loop {
-        // Extend the buffer before writing, so that the compiler stores pieces of a constant length directly
-        // instead of calling a copy function.
+        // The buffer is extended before pieces are written. The compiler can then store a piece of a constant
+        // length directly, without a call of a copy function.
         reserve(dst, at + rest.len() + extra + 2 * SLACK);
         let (unread, room) = fill(rest, last, &mut dst[at..]);
         let left = room.len();
@@ -48,7 +50,8 @@ pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
 )]
 fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
     // `long` tells whether the last run of clean bytes had 32 bytes or more. The next run is probably like
-    // the last one: most runs are long in prose, and short in JSON text.
+    // the last run: most runs are long in prose, and short in JSON text. `run_from` is the number of bytes
+    // that were left when the current run began.
     let (mut long, mut run_from) = (true, text.len());
     loop {
         if long {
@@ -84,7 +87,8 @@ fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -
     }
 }
 
-/// Writes the clean blocks of 32 bytes at the start of the text. A few vector instructions check each block.
+/// Writes the clean blocks of 32 bytes at the start of the text. If `RAW` is true, control characters count
+/// as clean. A few vector instructions check each block.
 #[inline(always)]
 pub(crate) fn put_clean_blocks<'t, 'r, const RAW: bool>(
     mut text: &'t [u8],
@@ -100,8 +104,8 @@ pub(crate) fn put_clean_blocks<'t, 'r, const RAW: bool>(
     (text, room)
 }
 
-/// Writes the escape of a byte that needs one. Nearly all escapes have two bytes; a branch on the length lets
-/// the processor continue before the bytes are loaded.
+/// Writes the escape of a byte that needs an escape. Nearly all escapes have two bytes, so the processor
+/// predicts the branch on the length, and continues before the escape is loaded from the table.
 #[inline(always)]
 fn put_escape(room: &mut [u8], byte: u8) -> &mut [u8] {
     let (word, len) = word_of(byte);
@@ -147,7 +151,7 @@ pub(crate) fn put<const N: usize>(room: &mut [u8], bytes: [u8; N], len: usize) -
     &mut room[len..]
 }
 
-/// Returns whether no byte of the block needs an escape. If `RAW` is true, control characters need none.
+/// Returns whether no byte of the block needs an escape. If `RAW` is true, control characters count as clean.
 /// Compilers can vectorize this form of the check.
 #[inline(always)]
 fn is_clean<const RAW: bool>(block: &[u8; 32]) -> bool {
@@ -224,15 +228,21 @@ const fn written(byte: u8) -> [u8; 8] {
     [b'\\', short, 0, 0, 0, 0, 0, 2]
 }
 
-/// Returns a word whose lowest set bit is the high bit of the lowest byte that needs an escape, or 0 if no
-/// byte needs one. Higher bits may be wrong because of a borrow, and must not be used. If `RAW` is true,
-/// control characters need no escape.
+/// Finds the first byte of a word that needs an escape. The first byte of the text is the lowest byte of the
+/// word.
+///
+/// The lowest set bit of the result is the high bit of the byte that was found. The result is 0 if no byte
+/// needs an escape. Only the lowest set bit is reliable: the subtraction for a lower byte can borrow from a
+/// higher byte, and so set the bit of that byte by mistake. If `RAW` is true, control characters count as
+/// clean.
 #[inline(always)]
 pub(crate) const fn escapes<const RAW: bool>(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH_BITS: u64 = ONES << 7;
     let quote = word ^ (ONES * b'"' as u64);
     let backslash = word ^ (ONES * b'\\' as u64);
+    // The bytes of `quote` and `backslash` are 0 where the word has the character. `x - 1` sets the high bit
+    // of a byte that was 0, and `& !x` leaves out the bytes whose high bit was set before.
     let control = if RAW { 0 } else { word.wrapping_sub(ONES * 0x20) & !word };
     (control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & HIGH_BITS
 }
@@ -291,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_at_every_place_of_a_word_is_classified_alike() {
+    fn a_byte_is_classified_alike_at_every_place() {
         for byte in 0..=u8::MAX {
             let needs_escape = byte < 0x20 || byte == b'"' || byte == b'\\';
             for place in 0..80 {
@@ -307,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_only_escapes_has_room() {
+    fn a_text_of_only_control_characters_fits_the_buffer() {
         let text = "\0".repeat(10_000);
         assert_eq!(written(&text), "\\u0000".repeat(10_000));
     }

@@ -1,7 +1,7 @@
 //! Writes the pieces of a message one behind the other.
 //!
-//! The writer extends the buffer ahead of the written part and truncates it at the end. One store of a
-//! constant length then writes a small piece, without a call that checks the capacity.
+//! The writer extends the buffer ahead of the written part, and truncates the buffer at the end. Thus one
+//! store of a constant length writes a small piece, without a call that checks the capacity.
 
 use bytes::BytesMut;
 
@@ -32,12 +32,12 @@ impl Default for ValueOptions {
 }
 
 /// The text that marks the end of a value that was cut off.
-const CUT_OFF: &str = "…";
+const ELLIPSIS: &str = "…";
 
-/// Returns the part of a text that leaves room for [`CUT_OFF`], and ends between characters.
+/// Returns the longest beginning of a text that ends between characters and leaves room for [`ELLIPSIS`].
 #[cold]
 fn cut_off(text: &str, max_bytes: usize) -> &str {
-    let room = max_bytes.saturating_sub(CUT_OFF.len());
+    let room = max_bytes.saturating_sub(ELLIPSIS.len());
     let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
     text.get(..end).unwrap_or_default()
 }
@@ -91,17 +91,17 @@ impl<'a> Writer<'a> {
         let room = put(self.room(), *br#","_"#, 3);
         let (place, room) = room.split_at_mut(name.len());
         copy_name(name.as_bytes(), place);
+        // A string keeps this `":"`. Any other value overwrites it.
         put(room, *br#"":""#, 3);
         self.at += 3 + name.len();
         match value {
             Value::Str(text) => {
-                // Skip the `":"`, which has been written.
                 self.at += 3;
                 if text.len() <= options.max_bytes {
                     self.escaped(text);
                 } else {
                     self.escaped(cut_off(text, options.max_bytes));
-                    self.escaped(CUT_OFF);
+                    self.escaped(ELLIPSIS);
                 }
                 self.json(br#"""#);
             }
@@ -116,7 +116,7 @@ impl<'a> Writer<'a> {
                 match number.digits() {
                     Digits::Text(text) if text.len() > options.max_bytes => {
                         self.plain(cut_off(text, options.max_bytes).as_bytes());
-                        self.plain(CUT_OFF.as_bytes());
+                        self.plain(ELLIPSIS.as_bytes());
                     }
                     _ => self.number(number),
                 }

@@ -259,17 +259,17 @@ const fn is_name_byte(byte: u8) -> bool {
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
 fn is_foreign(name: &str) -> bool {
-    let other = name.bytes().fold(0, |other, byte| other | OTHER_BYTES[usize::from(byte)]);
-    other != 0 || matches!(name, "" | "id") || name.len() > FieldName::MAX_BYTES
+    let forbidden = name.bytes().fold(0, |found, byte| found | FORBIDDEN_BYTES[usize::from(byte)]);
+    forbidden != 0 || matches!(name, "" | "id") || name.len() > FieldName::MAX_BYTES
 }
 
-/// Contains 0 for each byte that a name may contain, and 1 for each other byte.
-static OTHER_BYTES: [u8; 256] = {
+/// Contains 0 for each byte that is allowed in a name, and 1 for each other byte.
+static FORBIDDEN_BYTES: [u8; 256] = {
     let mut bytes = [0; 256];
     let mut rest: &mut [u8] = &mut bytes;
     let mut byte = 0_u8;
-    while let [other, tail @ ..] = rest {
-        *other = !is_name_byte(byte) as u8;
+    while let [entry, tail @ ..] = rest {
+        *entry = !is_name_byte(byte) as u8;
         byte = byte.wrapping_add(1);
         rest = tail;
     }

@@ -39,7 +39,7 @@ struct Inner {
     encoded: Bytes,
     /// True if a field is a boolean, which `encoded` contains as a string.
     booleans: bool,
-    /// The length of the longest encoded field, in bytes. No value is longer on the wire.
+    /// The length of the longest encoded field in bytes, which no value exceeds.
     longest: usize,
 }
 
@@ -72,7 +72,8 @@ impl FieldSet {
         self.inner.fields.iter().map(|field| (&field.name, &field.value))
     }
 
-    /// Writes the set without the fields for which `overridden` is true.
+    /// Writes the set without the fields for which `overridden` returns true. Copies the encoded fields if
+    /// the options would not change them.
     pub(crate) fn write(
         &self,
         options: ValueOptions,
@@ -150,7 +151,7 @@ impl FieldSetBuilder {
 
     /// Adds a field under a [sanitized](FieldName::sanitize) name, and never replaces another field. If the
     /// set already has a field with this name, the name gets the suffix `_2`, or the first higher number that
-    /// is free.
+    /// is free. A null value adds no field.
     ///
     /// ```
     /// use gelf_core::FieldSet;

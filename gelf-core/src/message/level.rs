@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_parsed_in_any_case_and_numbers_too() {
+    fn numbers_and_names_in_any_case_are_parsed() {
         assert_eq!("INFO".parse(), Ok(Level::Informational));
         assert_eq!("Warning".parse(), Ok(Level::Warning));
         assert_eq!("3".parse(), Ok(Level::Error));

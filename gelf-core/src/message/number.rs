@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// A JSON number. Integers within `i64` and `u64` are kept as integers, any other number as its text, so that
-/// nothing is rounded.
+/// A JSON number, which is never rounded: an integer within `i64` or `u64` is kept as an integer, and any
+/// other number is kept as its text.
 ///
 /// ```
 /// use gelf_core::Number;
@@ -88,8 +88,8 @@ impl<'a> Number<'a> {
         }
     }
 
-    /// Returns whether this is an integer in plain digits outside of `i64`. Graylog reads such a number
-    /// modulo 2^64.
+    /// Returns whether this is an integer outside of `i64` that is written without a decimal point and an
+    /// exponent. Graylog reads such a number modulo 2^64.
     pub fn is_beyond_i64(&self) -> bool {
         match &self.0 {
             Repr::Int(_) => false,
@@ -208,6 +208,7 @@ pub(crate) fn exact_integer(number: &str) -> Option<i64> {
     }
     let sign = if number.starts_with('-') { -1 } else { 1 };
     let Some(Magnitude { whole, fraction, before, exponent }) = Magnitude::of(number) else { return Some(0) };
+    // The number of digits of the integer. All digits behind them must be zeros.
     let places = usize::try_from(before + i64::from(small_exponent(exponent)?)).ok()?;
     // An integer within `i64` has at most 19 digits.
     if !(1..=19).contains(&places) {
@@ -290,8 +291,9 @@ fn split_once(text: &[u8], at: Option<usize>) -> (&[u8], &[u8]) {
     }
 }
 
-/// Parses an exponent with its optional sign. Returns `None` for an exponent outside of `i32`: a number of up
-/// to 2 GiB with such an exponent is 0, or not an integer within `i64`.
+/// Parses an exponent with its optional sign. Returns `None` for an exponent outside of `i32`. A text of up
+/// to 2 GiB with such an exponent stands for an integer within `i64` only if this integer is 0, and the
+/// caller has handled 0.
 fn small_exponent(text: &[u8]) -> Option<i32> {
     let (sign, digits) = match text {
         [b'-', digits @ ..] => (-1, digits),
@@ -351,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_of_any_number_change_no_integer() {
+    fn any_number_of_zeros_is_read() {
         for count in [1, 31, 32, 33, 64, 1000] {
             let zeros = "0".repeat(count);
             for (text, integer) in [

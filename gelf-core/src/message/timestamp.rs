@@ -16,8 +16,8 @@ const NANOS_PER_SECOND: u32 = 1_000_000_000;
 
 /// A point in time, as whole seconds since the Unix epoch and nanoseconds after them.
 ///
-/// Before the epoch the seconds are negative and the nanoseconds still count forward: -1.5 s is (-2,
-/// 500,000,000). A [`SystemTime`] converts to a timestamp and back.
+/// Before the epoch, the seconds are negative, and the nanoseconds still count forward: -1.5 s has the
+/// seconds -2 and the nanoseconds 500,000,000. A [`SystemTime`] converts to a timestamp and back.
 ///
 /// ```
 /// use gelf_core::Timestamp;
@@ -97,7 +97,8 @@ impl Timestamp {
         if is_zero(number.whole.as_bytes()) && is_zero(number.fraction.as_bytes()) {
             return Ok(Self::UNIX_EPOCH);
         }
-        // The number of digits before the decimal point. It can be negative, or more than there are digits.
+        // The number of digits in front of the decimal point, after the exponent has moved the point. It is
+        // negative for `1e-3`, and for `1e3` it is larger than the number of digits in the text.
         let point = i64::try_from(number.whole.len()).unwrap_or(i64::MAX).saturating_add(number.exponent);
         let mut seconds: i64 = 0;
         let mut nanos: i64 = 0;
@@ -130,10 +131,10 @@ impl Timestamp {
     }
 
     /// Writes the decimal into `buffer` and returns the written text. The text has no exponent, and has 0, 3,
-    /// 6 or 9 decimals: the smallest number that is exact.
+    /// 6 or 9 decimals: as few as are exact.
     #[allow(clippy::indexing_slicing, reason = "TEXT_MAX is a sign, 13 digits, a point and 9 decimals")]
     pub(crate) fn write(self, buffer: &mut [u8; Self::TEXT_MAX]) -> &[u8] {
-        // Convert the time to a sign and a magnitude: (-2, 500,000,000) is written as -1.500.
+        // Convert the time to a sign and a magnitude: -2 seconds and 500,000,000 nanoseconds are -1.500.
         let (negative, seconds, nanos) = if self.seconds < 0 {
             match self.nanos {
                 0 => (true, self.seconds.unsigned_abs(), 0),
@@ -240,16 +241,18 @@ impl fmt::Display for InvalidTimestamp {
 
 impl std::error::Error for InvalidTimestamp {}
 
-/// Returns the number of nanoseconds that the digit 1 stands for at a decimal place; place 0 is right behind
-/// the point. Returns `None` if the place is below a nanosecond.
+/// Returns the number of nanoseconds that the digit 1 at a decimal place stands for. Place 0 is the first
+/// place behind the point. Returns `None` if the place is below a nanosecond.
 fn nano_weight(place: u32) -> Option<i64> {
     8u32.checked_sub(place).map(|power| 10i64.pow(power))
 }
 
 /// Parses the form that nearly all senders write: up to twelve digits, with at most nine decimals behind a
-/// point.
+/// point. Returns `None` for any other text.
 fn usual_decimal(text: &[u8]) -> Option<Timestamp> {
     let mut rest = text;
+    // Reads up to `most` digits and the point behind them. Returns the number, its length in digits, and
+    // whether there was a point.
     let mut digits = |most: usize| {
         let (mut number, mut len) = (0_i64, 0);
         while let [digit @ b'0'..=b'9', tail @ ..] = rest {
@@ -329,8 +332,8 @@ fn parse_exponent(text: &str) -> Option<i64> {
     if !all_digits(digits) {
         return None;
     }
-    // Clamp the exponent to 1,000,000. A larger exponent has the same effect, unless the number has about a
-    // million digits. Adding a clamped exponent to a length does not overflow.
+    // Clamp the exponent to 1,000,000, so that the sum of the exponent and a length does not overflow. A
+    // larger exponent has the same effect, unless the number has about a million digits.
     let magnitude = match without_zeros(digits.as_bytes()) {
         digits if digits.len() <= 7 => {
             digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')).min(1_000_000)
@@ -391,7 +394,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_timestamp_survives_its_text(
+        fn every_timestamp_is_parsed_back_from_its_text(
             seconds in -Timestamp::MAX_SECONDS..=Timestamp::MAX_SECONDS,
             nanos in 0u32..1_000_000_000,
         ) {
@@ -404,9 +407,10 @@ mod tests {
         #[test]
         fn the_fast_path_and_the_general_parser_agree(text in "0?[0-9]{0,14}[.]?[0-9]{0,11}[.e]?") {
             // The fast path reads no exponent.
-            let (usual, long) = (Timestamp::from_decimal(&text), Timestamp::from_decimal(&format!("{text}e0")));
+            let fast = Timestamp::from_decimal(&text);
+            let general = Timestamp::from_decimal(&format!("{text}e0"));
             if !text.contains('e') {
-                prop_assert_eq!(usual, long);
+                prop_assert_eq!(fast, general);
             }
         }
 

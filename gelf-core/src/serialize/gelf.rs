@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn levels_are_numbers_and_are_read_as_names_too() {
+    fn levels_are_written_as_numbers_and_read_as_numbers_or_names() {
         assert_eq!(serde_json::to_string(&Level::Warning).unwrap(), "4");
         assert_eq!(serde_json::from_str::<Level>("4").unwrap(), Level::Warning);
         assert_eq!(serde_json::from_str::<Level>("0.4e1").unwrap(), Level::Warning);

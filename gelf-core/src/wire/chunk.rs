@@ -235,9 +235,9 @@ impl Chunker {
         datagrams(payload, self.size, || self.ids.next_id())
     }
 
-    /// Returns the datagrams that carry the payload, as [`split`](Self::split) does, but gives the chunks the
-    /// id `id`. The caller ensures that no other message of any sender has this id while a reader waits for
-    /// chunks, usually 5 s.
+    /// Returns the datagrams that carry the payload, as [`split`](Self::split) does, but with the id `id` in
+    /// the chunks. The caller must ensure that no other message, from any sender, has this id while a reader
+    /// waits for chunks, which is usually 5 s.
     ///
     /// # Errors
     /// Returns the same errors as [`split`](Self::split).
@@ -394,9 +394,9 @@ mod tests {
     }
 
     #[test]
-    fn ids_do_not_repeat_and_two_sources_differ() {
-        let (mut one, mut other) = (RandomIds::default(), RandomIds::default());
-        let ids: HashSet<_> = (0..10_000).flat_map(|_| [one.next_id(), other.next_id()]).collect();
+    fn ids_of_two_generators_do_not_repeat() {
+        let (mut first, mut second) = (RandomIds::default(), RandomIds::default());
+        let ids: HashSet<_> = (0..10_000).flat_map(|_| [first.next_id(), second.next_id()]).collect();
         assert_eq!(ids.len(), 20_000);
     }
 

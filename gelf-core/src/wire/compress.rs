@@ -74,12 +74,13 @@ impl CompressionLevel {
     /// The level for messages. It takes less than a sixth of the processor time of level 2, and its output is
     /// about a twentieth longer.
     ///
-    /// A [`Compressor`] keeps the compressed form of the constant parts at the beginning of messages, such as
-    /// those of a [`FieldSet`](crate::FieldSet), and codes that fit the messages before. The output for a
-    /// payload therefore depends on the earlier ones. Payloads of more than 16 KiB are compressed at level 2.
+    /// Many messages begin alike, such as those of one [`FieldSet`](crate::FieldSet). At this level, a
+    /// [`Compressor`] keeps the compressed form of these beginnings, and Huffman codes that fit earlier
+    /// messages. The output for a payload therefore depends on the payloads before it. A payload of more than
+    /// 16 KiB is compressed at level 2.
     pub const DEFAULT: Self = Self(0);
 
-    /// The level of payloads that are too long for the default level.
+    /// The level for payloads that are too long for the default level.
     const LONG_PAYLOADS: Self = Self(2);
 
     /// Returns the level with this number, 1 to 9. Returns `None` for any other number.
@@ -116,20 +117,20 @@ pub struct Compressor {
     compression: Compression,
     /// The state of the default level.
     primed: Option<Box<Primed>>,
-    /// The state of the levels with a number. At the default level, the first long payload makes it.
+    /// The state of a level with a number. At the default level, the first long payload creates this state.
     deflate: Option<Compress>,
     buffer: Vec<u8>,
-    /// The length of the last payload in compressed form, at the beginning of the buffer. If `None`, the
-    /// payload is sent plain.
+    /// The length of the compressed payload at the beginning of the buffer. `None` if the payload is sent
+    /// plain.
     filled: Option<usize>,
 }
 
 impl Compressor {
     /// Creates a compressor. [`Compression::None`] needs no state.
     ///
-    /// The deflate state of a level with a number takes about 300 KiB. The default level takes this memory
-    /// only once a payload is longer than 16 KiB. It takes about 10 KiB for each constant part of messages;
-    /// the parts have at most 4 KiB, and at most 512 are kept.
+    /// A level with a number takes about 300 KiB of memory for its deflate state. The default level takes
+    /// this memory only if a payload is longer than 16 KiB. In addition, the default level takes about 10 KiB
+    /// for each beginning of messages that it keeps. It keeps at most 512 beginnings of at most 4 KiB each.
     pub fn new(compression: Compression) -> Self {
         let mut new = Self { compression, primed: None, deflate: None, buffer: Vec::new(), filled: None };
         match new.method() {
@@ -154,7 +155,7 @@ impl Compressor {
         self.output(payload)
     }
 
-    /// Compresses into the buffer.
+    /// Compresses the payload into the buffer.
     pub(crate) fn fill(&mut self, payload: &[u8]) {
         self.filled = None;
         let Some((format, _)) = self.method() else { return };
@@ -166,13 +167,12 @@ impl Compressor {
             return;
         }
         let state = self.deflate.get_or_insert_with(|| deflate(CompressionLevel::LONG_PAYLOADS, format));
-        // Compression in memory does not fail. If it did, the plain payload would be a valid message,
-        // too.
+        // Compression in memory does not fail. If it failed, the plain payload would be a valid message, too.
         self.filled = fill(state, self.compression, payload, &mut self.buffer);
     }
 
-    /// Selects the plain payload for sending.
-    pub(crate) fn skip(&mut self) {
+    /// Discards the compressed payload, so that `output` returns the plain payload.
+    pub(crate) fn discard(&mut self) {
         self.filled = None;
     }
 
@@ -181,6 +181,7 @@ impl Compressor {
         self.filled.and_then(|len| self.buffer.get(..len)).unwrap_or(payload)
     }
 
+    /// Returns the format and the level, or `None` for [`Compression::None`].
     fn method(&self) -> Option<(Format, CompressionLevel)> {
         match self.compression {
             Compression::None => None,
@@ -226,7 +227,8 @@ fn fill(
             buffer.extend_from_slice(&(payload.len() as u32).to_le_bytes());
         }
         Compression::Zlib(_) => {
-            // The second byte has the level, for information only, and a checksum over both header bytes.
+            // The second byte of the header has the level, which no reader needs, and a checksum of the
+            // header. Logstash's input accepts only 9c.
             let [_, flags, ..] = buffer.as_mut_slice() else { return None };
             *flags = 0x9c;
         }
@@ -234,7 +236,8 @@ fn fill(
     Some(buffer.len())
 }
 
-/// Returns a gzip header: magic, deflate, no flags, no time, a hint at the level, system unknown.
+/// Returns a gzip header: the magic bytes, the method deflate, no flags, no time, a hint at the level, and
+/// the operating system "unknown".
 fn gzip_header(level: CompressionLevel) -> [u8; 10] {
     let hint = match level.0 {
         1 => 4,
@@ -311,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_payload_does_not_pin_its_buffer() {
+    fn the_buffer_of_a_huge_payload_is_freed() {
         let mut compressor = Compressor::new(Compression::default());
         let mut random = 1u64;
         let noise: Vec<u8> = std::iter::repeat_with(|| {
@@ -322,7 +325,8 @@ mod tests {
         .collect();
         assert!(compressor.compress(&noise).len() > 4 << 20);
         assert!(compressor.compress(PAYLOAD).len() < 100);
-        assert!(compressor.buffer.capacity() <= RETAINED_BYTES, "{}", compressor.buffer.capacity());
+        let kept = compressor.buffer.capacity();
+        assert!(kept <= RETAINED_BYTES, "the buffer has {kept} bytes");
     }
 
     proptest! {

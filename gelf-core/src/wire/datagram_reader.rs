@@ -121,10 +121,11 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
     /// this chunk had arrived before.
     ///
     /// # Errors
-    /// See [`DatagramError`]. If a message of several chunks fails, its last chunk returns the error. If the
-    /// chunks themselves are invalid, as in a message of more than 128 chunks, the first chunk returns the
-    /// error, and the other chunks with the same id are counted as
-    /// [`refused_chunks`](DatagramStats::refused_chunks).
+    /// See [`DatagramError`]. If the payload of a chunked message is invalid, the chunk that completes the
+    /// message returns the error. If the chunks themselves are invalid, as in a message of more than 128
+    /// chunks, the first chunk to arrive returns the error. Further chunks with the same id return `None`,
+    /// and
+    /// [`refused_chunks`](DatagramStats::refused_chunks) counts them.
     pub fn read<'a>(
         &'a mut self,
         now: Instant,

@@ -64,7 +64,7 @@ pub struct DatagramWriter {
 }
 
 impl DatagramWriter {
-    /// Creates a writer of compressed datagrams of up to `size` bytes.
+    /// Creates a writer that compresses messages and splits them into datagrams of up to `size` bytes.
     pub fn new(compression: Compression, size: DatagramSize) -> Self {
         Self {
             encoder: Encoder::new(),
@@ -98,7 +98,7 @@ impl DatagramWriter {
     /// [truncated](Self::with_overflow). Send the datagrams back to back from one socket, since readers
     /// identify the sender by the address of the socket.
     ///
-    /// Nothing is allocated for a message that is no longer than earlier ones.
+    /// In the steady state, the call allocates no memory.
     ///
     /// # Errors
     /// See [`MessageTooLarge`]. The writer can still be used.
@@ -136,8 +136,9 @@ impl DatagramWriter {
             if packed <= limit {
                 return Ok(());
             }
-            // The shorter message should compress like the whole message. The guess leaves 1/16 of the room
-            // free, in case the shorter message compresses worse.
+            // The guess assumes that the shorter message compresses as well as the message before, and leaves
+            // 1/16 of the room free in case it compresses worse. A payload of half the limit fits even
+            // without compression, so no guess needs to be lower.
             let guess = self.payload.len() as u128 * limit as u128 / packed as u128 * 15 / 16;
             let guess = usize::try_from(guess).unwrap_or(limit).max(limit.min(self.payload.len()) / 2);
             self.payload.clear();
@@ -150,10 +151,10 @@ impl DatagramWriter {
         if self.compressor.output(&self.payload).len() <= limit && !self.payload.is_empty() {
             return Ok(());
         }
-        // A plain payload of `limit` bytes always fits.
+        // Without compression, a payload of `limit` bytes always fits.
         self.payload.clear();
         let _ = self.encoder.encode_within(message, limit, &mut self.payload)?;
-        self.compressor.skip();
+        self.compressor.discard();
         Ok(())
     }
 }
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_message_does_not_pin_its_buffer() {
+    fn the_buffer_of_a_huge_message_is_freed() {
         let mut writer = DatagramWriter::new(Compression::default(), DatagramSize::WAN);
         let _ = writer.write(&Message::new("h", "a".repeat(4 << 20))).unwrap();
         assert!(writer.payload.capacity() > 4 << 20);

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::inflate::{DecompressError, InflateFormat, Inflater};
 
-/// The maximum size of a buffer that is kept for the next payload. A larger buffer is freed.
+/// The maximum size, in bytes, of a buffer that is kept for the next payload. A larger buffer is freed.
 const RETAINED_BYTES: usize = 256 * 1024;
 
 /// Inflates gzip and zlib payloads one after another, with one state and one buffer for all of them.
@@ -26,7 +26,7 @@ impl Default for Decompressor {
 
 impl Decompressor {
     /// The default limit: 8 MiB, the same as Graylog's `decompress_size_limit`. A decompression bomb takes at
-    /// most this much memory, plus 1/32 of it while the buffer grows for the last time.
+    /// most 8 MiB of memory, and 1/32 more while the buffer grows for the last time.
     pub const DEFAULT_LIMIT: usize = 8 * 1024 * 1024;
 
     /// Creates a decompressor that fails on a payload if the inflated payload has more than `limit` bytes.
@@ -84,15 +84,17 @@ impl Decompressor {
     }
 }
 
-/// Extends a full buffer in proportion to the output so far, never to a size that a header claims.
+/// Extends a full buffer in proportion to the output so far and to the rest of the input. The size that a
+/// header claims has no influence.
 fn grow(buffer: &mut Vec<u8>, rest: usize, limit: usize) {
     let len = buffer.len();
     // The buffer can exceed the limit by one byte. This byte shows that there is more output.
     let room = limit.saturating_add(1).saturating_sub(len);
     let more = len.max(rest.saturating_mul(2)).max(4096).min(room);
     if buffer.capacity() - len < more {
-        // An allocator may copy the buffer, and then both copies take memory. Therefore a large buffer grows
-        // to many times its size at once. The system provides the memory only when it is written.
+        // An allocator may copy a buffer that grows, and then both copies take memory. Therefore a large
+        // buffer grows by up to 64 times its size at once, so that the old copy is small. The system provides
+        // memory only when it is written.
         let by_far = if len < RETAINED_BYTES / 2 { 0 } else { len.saturating_mul(64).min(room) };
         // Reserve exactly, since a vector that doubles would exceed the limit.
         buffer.reserve_exact(more.max(by_far));
@@ -112,7 +114,6 @@ mod tests {
     use super::*;
     use crate::wire::compress::{Compression, Compressor};
 
-    /// `{"version":"1.1","host":"h","short_message":"m"}`
     const PAYLOAD: &[u8] = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
     const ZLIB_BODY: &str =
         "ab562a4b2d2acecccf53b25232d43354d251cac82f2e01723280cce28cfca292f8dcd4e2e2c4f454a058ae522d00";
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_exact_and_an_error() {
+    fn a_payload_beyond_the_limit_is_an_error() {
         let mut compressor = Compressor::new(Compression::default());
         let mut decompressor = Decompressor::new(1000);
         assert_eq!(decompressor.decompress(compressor.compress(&[b'a'; 1000])).unwrap().len(), 1000);
@@ -175,6 +176,7 @@ mod tests {
         let mut decompressor = Decompressor::default();
         let limit = Decompressor::DEFAULT_LIMIT;
         assert_eq!(decompressor.decompress(&bomb), Err(DecompressError::LimitExceeded { limit }));
-        assert!(decompressor.buffer.capacity() <= limit + 1, "{}", decompressor.buffer.capacity());
+        let taken = decompressor.buffer.capacity();
+        assert!(taken <= limit + 1, "the buffer has {taken} bytes");
     }
 }

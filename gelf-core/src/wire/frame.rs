@@ -64,7 +64,7 @@ impl Default for Framer {
 
 impl Framer {
     /// The default maximum length of a frame: 2 MiB, the same as Graylog's `max_message_size`. A stream
-    /// without a delimiter occupies no more memory than this.
+    /// without a delimiter occupies no more memory than a frame of this length.
     pub const DEFAULT_MAX_FRAME_LEN: usize = 2 * 1024 * 1024;
 
     /// Creates a framer for frames of up to `max_frame_len` bytes without the delimiter.
@@ -78,7 +78,8 @@ impl Framer {
         Self { delimiter, ..self }
     }
 
-    /// Takes the next frame out of `src`, without its delimiter. Returns `None` if more must be read first.
+    /// Takes the next frame out of `src`, without its delimiter. Returns `None` if `src` has no complete
+    /// frame.
     ///
     /// Frames of only white space are skipped and [counted](Self::empty_frames), since some senders write a
     /// newline in addition to the null byte of each message. Graylog closes the connection at a frame of only
@@ -117,6 +118,8 @@ impl Framer {
         }
     }
 
+    /// Handles a buffer that contains no delimiter: waits for more, or discards a frame that is too long.
+    /// Only the first call for such a frame returns the error.
     fn without_delimiter(&mut self, src: &mut BytesMut) -> Option<Result<Bytes, FrameError>> {
         if self.skipping || src.len() > self.max_frame_len {
             src.clear();

@@ -68,7 +68,8 @@ enum State {
     Comment,
     HeaderChecksum(Part<2>),
     GzipTrailer(Part<8>),
-    /// The position is behind a gzip member. The first byte of the next member may have been read.
+    /// The position is behind a gzip member. The part has the magic bytes of the next member, as far as they
+    /// have been read.
     BetweenMembers(Part<2>),
     Data,
     End,
@@ -103,6 +104,7 @@ impl<const N: usize> Part<N> {
     }
 }
 
+// The flags of a gzip header (RFC 1952, section 2.3.1).
 const HEADER_CHECKSUM: u8 = 0x02;
 const EXTRA: u8 = 0x04;
 const NAME: u8 = 0x08;
@@ -282,7 +284,7 @@ impl Inflater {
     /// Inflates a part of a deflate stream. Returns the length of the output and whether the stream has
     /// ended.
     fn data(&mut self, input: &mut &[u8], output: &mut [u8]) -> Result<(usize, bool), DecompressError> {
-        // The room is one byte beyond the limit, so that a longer output is noticed.
+        // The room is one byte larger than the limit allows, so that a longer output is noticed.
         let room = self.limit.saturating_add(1).saturating_sub(self.produced).min(output.len());
         let (output, _) = output.split_at_mut(room);
         if output.is_empty() {
@@ -332,8 +334,8 @@ impl Inflater {
         Ok(self.header_part(EXTRA))
     }
 
-    /// Returns the state for the next optional part of the header. The parts from `first` on are searched for
-    /// a part whose flag is set. If there is none, the data follows.
+    /// Returns the state for the next optional part of the header: the first part from `first` on whose flag
+    /// is set. If there is no such part, the data follows.
     fn header_part(&self, first: u8) -> State {
         // The parts are not in the order of the flags' bits.
         let mut skipped = true;

@@ -1,12 +1,14 @@
-//! Deflate for payloads that have prefixes in common.
+//! Deflate for payloads that share prefixes.
 //!
-//! The messages of a [`FieldSet`](crate::FieldSet) begin with the same bytes, often a third of a message. A
-//! `Primer` has the compressed form of such a prefix, its checksum, and codes that are trained on a few
-//! messages. A message is then the copied form of the prefix, and the symbols of the rest, whose matches may
-//! reach back into the prefix. No message needs a deflate state, a search in its prefix, or codes of its own.
+//! The messages of a [`FieldSet`](crate::FieldSet) begin with the same bytes, the prefix, which is often a
+//! third of a message. The rest of a message is called its line. A `Primer` keeps the compressed form of one
+//! prefix, the checksum of the prefix, and Huffman codes that are trained on the lines of a few messages. To
+//! compress a message, the primer copies the compressed prefix, and encodes the line with its codes. The
+//! matches of the line may reach back into the prefix. Thus no message needs a deflate state, a search for
+//! matches in its prefix, or codes of its own.
 //!
-//! The files have the order `bits`, `symbols`, `matcher`, `histogram`, `huffman`, `block`, `format`,
-//! `primer`, and this file. No file imports a later file.
+//! The files build on one another in this order: `bits`, `symbols`, `matcher`, `histogram`, `huffman`,
+//! `block`, `format`, `primer`, this file. No file imports a later file.
 
 mod bits;
 mod block;
@@ -26,38 +28,48 @@ use primer::Primer;
 
 pub(super) use format::Format;
 
-/// The length of the longest payload in bytes. Longer payloads are compressed better with codes of their own.
+/// The maximum length of a payload in bytes. A longer payload is compressed better with codes of its own.
 pub(super) const MAX_PAYLOAD: usize = 16 * 1024;
 
-/// The length of the longest prefix in bytes, and the number of prefixes. With a prefix of 1 KiB, a primer
-/// takes about 10 KiB. The limits stop senders whose prefixes are long or never repeat.
+/// The maximum length of a prefix in bytes. This limit stops senders whose prefixes are long.
 const MAX_PREFIX: usize = 4 * 1024;
+
+/// The maximum number of primers. With a prefix of 1 KiB, a primer takes about 10 KiB. This limit stops
+/// senders whose prefixes never repeat.
 const MAX_PRIMERS: usize = 512;
 
-/// The ends of prefixes; the first that a payload has counts. The encoder writes one of these members behind
-/// the host and the fields of a field set.
+/// The texts that end a prefix. The prefix of a payload ends with the first of these texts in the payload.
+/// The encoder writes one of these texts behind the host and the fields of a field set.
 const ENDS: [&[u8]; 2] = [br#","timestamp":"#, br#","short_message":"#];
 
-/// The price of a primer, and the income by a payload whose prefix has a primer and by any other payload. If
-/// no prefix repeats, a new primer is therefore made at every 32nd payload only.
+/// The credit that a new primer costs. Each payload earns credit. If no prefix repeats, only every 32nd
+/// payload therefore gets a new primer.
 const PRICE: u32 = 32;
-const INCOME: (u32, u32) = (4, 1);
+
+/// The credit that a payload earns if its prefix has a primer.
+const INCOME_WITH_PRIMER: u32 = 4;
+
+/// The credit that a payload earns if its prefix has no primer.
+const INCOME_WITHOUT_PRIMER: u32 = 1;
+
+/// The maximum credit, which is enough for 64 primers.
 const MAX_CREDIT: u32 = 64 * PRICE;
 
 /// Compresses payloads of up to [`MAX_PAYLOAD`] bytes.
 pub(super) struct Primed {
     format: Format,
-    /// The primers in the order of their prefixes. No prefix begins with another one, since each ends with
-    /// its first member of [`ENDS`].
+    /// The primers, sorted by prefix. No prefix begins with another prefix, since each prefix ends with the
+    /// first text of [`ENDS`] that it contains.
     primers: Vec<Primer>,
     /// The index of the primer that was used last.
     last: usize,
-    /// The primer for all other payloads, without a prefix.
+    /// The primer for payloads whose prefix has no primer. Its own prefix is empty.
     general: Primer,
     /// The number of payloads so far.
     number: u64,
-    /// The number of primers that may be made, in units of 1/[`PRICE`].
+    /// The credit for new primers; each costs [`PRICE`].
     credit: u32,
+    /// The match table of the current payload.
     scratch: Box<Table>,
 }
 
@@ -79,7 +91,7 @@ impl Primed {
     pub(super) fn compress(&mut self, payload: &[u8], dst: &mut Vec<u8>) -> usize {
         self.number += 1;
         let found = self.find(payload);
-        let income = if found.is_ok() { INCOME.0 } else { INCOME.1 };
+        let income = if found.is_ok() { INCOME_WITH_PRIMER } else { INCOME_WITHOUT_PRIMER };
         self.credit = (self.credit + income).min(MAX_CREDIT);
         let primer = match found {
             Ok(at) => Some(at),
@@ -94,8 +106,8 @@ impl Primed {
         if len > stored_len(payload, self.format) { store(payload, self.format, dst) } else { len }
     }
 
-    /// Returns the index of the primer whose prefix the payload has. If there is none, returns the index at
-    /// which it belongs.
+    /// Returns the index of the primer whose prefix the payload has. If there is no such primer, the error is
+    /// the index at which a primer for the payload belongs.
     fn find(&self, payload: &[u8]) -> Result<usize, usize> {
         let is_of = |at: usize| {
             self.primers.get(at).is_some_and(|primer: &Primer| payload.starts_with(primer.prefix()))
@@ -103,6 +115,8 @@ impl Primed {
         if is_of(self.last) {
             return Ok(self.last);
         }
+        // The prefix of the payload, if it has a primer, is the last prefix that is not greater than the
+        // payload.
         let behind = self.primers.partition_point(|primer| primer.prefix() <= payload);
         match behind.checked_sub(1) {
             Some(at) if is_of(at) => Ok(at),
@@ -110,8 +124,9 @@ impl Primed {
         }
     }
 
-    /// Makes a primer at an index, if the payload has a prefix and there is credit. If there are too many
-    /// primers, the one that was not used for the longest time is removed. Returns the index of the primer.
+    /// Inserts a primer for the payload at the index `at`, if the payload has a prefix and there is enough
+    /// credit. If there are too many primers, removes the primer that has not been used for the longest time.
+    /// Returns the index of the new primer.
     fn insert(&mut self, payload: &[u8], mut at: usize) -> Option<usize> {
         let credit = self.credit.checked_sub(PRICE)?;
         let head = payload.get(..MAX_PREFIX).unwrap_or(payload);
@@ -128,12 +143,13 @@ impl Primed {
     }
 }
 
-/// Returns the length of a payload in a stored block with its header and trailer.
+/// Returns the length of the output of [`store`] for a payload.
 fn stored_len(payload: &[u8], format: Format) -> usize {
     format.header().len() + 5 + payload.len() + format.trailer_len()
 }
 
-/// Writes a payload without compression, in one stored block (RFC 1951, section 3.2.4).
+/// Writes a payload without compression, in one stored block (RFC 1951, section 3.2.4) with the header and
+/// the trailer of the format. Returns the length of the output.
 fn store(payload: &[u8], format: Format, dst: &mut Vec<u8>) -> usize {
     dst.clear();
     dst.extend_from_slice(format.header());

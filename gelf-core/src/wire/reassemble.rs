@@ -83,10 +83,12 @@ pub struct Reassembler<S> {
     free_bytes: usize,
     /// The free slot that keeps the last completed message until the next call.
     finished: Option<u32>,
+    /// The pending messages of all sources.
     by_age: Group,
     /// The deadline of the oldest message. With this copy, the handling of a chunk need not look at the slot
     /// of that message.
     first_deadline: Option<Instant>,
+    /// The pending messages of each source.
     sources: Table<S, Group>,
     /// The memory of the slots and of the chunks in them, including free slots.
     bytes: usize,
@@ -172,8 +174,9 @@ impl<S: Clone + Eq + Hash> Default for Reassembler<S> {
 }
 
 impl<S: Clone + Eq + Hash> Reassembler<S> {
-    /// The memory of a slot without its chunks, in bytes: the slot itself, and its entries in the tables.
-    /// Each entry counts twice, since up to half of a table may be empty.
+    /// The memory of a slot without its chunks, in bytes: the slot itself, and its entries in the tables
+    /// `index` and `sources` and in the list `free`. An entry of a table counts twice, since up to half of a
+    /// table may be empty.
     const SLOT_BYTES: usize = size_of::<Slot<S>>()
         + 2 * (size_of::<(Key<S>, u32)>() + size_of::<(S, Group)>() + 2)
         + size_of::<u32>();
@@ -201,8 +204,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     /// completes it. Returns `None` if chunks are missing or if this chunk had arrived before.
     ///
     /// # Errors
-    /// Returns [`InvalidChunk::CountMismatch`] if the chunk does not belong to the earlier chunks of its
-    /// message. The message is not changed.
+    /// Returns [`InvalidChunk::CountMismatch`] if the sequence count of the chunk differs from the count in
+    /// the earlier chunks of its message. The message is not changed.
     pub fn handle_chunk<'a>(
         &'a mut self,
         now: Instant,
@@ -243,9 +246,9 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         self.bytes += grown;
         let complete = pending.is_complete();
         if pending.chunks.received() == 2 {
-            self.by_age.has_second_chunk();
+            self.by_age.count_second_chunk();
             if let Some(of_source) = pending.key.as_ref().and_then(|key| self.sources.get_mut(&key.1)) {
-                of_source.has_second_chunk();
+                of_source.count_second_chunk();
             }
         }
         if complete {
@@ -314,8 +317,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         place.deadline = now.checked_add(self.limits.timeout);
         place.count = count;
         place.chunks.clear();
-        // Without this step, the first chunks of a flood would take over the memory of each completed
-        // message, until the first chunks hold all the memory.
+        // Without this step, each first chunk of a flood could take over the large memory of a completed
+        // message, until the flood holds all the memory.
         let is_flood = self.index.len() >= FEW_PENDING;
         if is_flood && place.chunks.memory() > RETAINED_IN_A_FLOOD.max(2 * Chunks::needed(first, count)) {
             self.bytes -= place.chunks.memory();

@@ -22,6 +22,7 @@ thread_local! {
 
 struct Counting;
 
+/// Counts an allocation of `more` bytes, and then a deallocation of `less` bytes.
 fn change(more: usize, less: usize) {
     let mut account = ACCOUNT.get();
     account.peak_with_copies = account.peak_with_copies.max(account.live + more);

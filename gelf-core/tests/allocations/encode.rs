@@ -74,7 +74,7 @@ fn compressing_allocates_nothing() {
             }
         };
         compress_all();
-        // The default level trains its codes again meanwhile.
+        // The counted payloads include some with which the default level trains its codes again.
         assert_eq!(allocations(|| (0..4).for_each(|_| compress_all())), 0, "{compression:?}");
     }
 }

@@ -17,7 +17,7 @@ fn a_bomb_costs_no_more_memory_than_the_limit() {
         let mut compressor = Compressor::new(compression);
         let bomb = compressor.compress(&vec![b' '; 16 << 20]).to_vec();
         drop(compressor);
-        assert!(bomb.len() <= 17 * 1024, "{}", bomb.len());
+        assert!(bomb.len() <= 17 * 1024, "the bomb has {} bytes", bomb.len());
 
         reset_peak();
         let before = account();
@@ -26,18 +26,18 @@ fn a_bomb_costs_no_more_memory_than_the_limit() {
         let limit = Decompressor::DEFAULT_LIMIT;
         assert_eq!(error, DatagramError::Decompress(DecompressError::LimitExceeded { limit }));
         let peak = account().peak - before.live;
-        assert!(peak <= limit + 256 * 1024, "{peak}");
-        // The peak is hardly higher if each reallocation copies the buffer.
+        assert!(peak <= limit + 256 * 1024, "{peak} bytes at the peak");
+        // The peak is hardly higher if each reallocation copies the buffer while the old buffer still exists.
         let peak_with_copies = account().peak_with_copies - before.live;
-        assert!(peak_with_copies <= limit + limit / 32 + 256 * 1024, "{peak_with_copies}");
+        assert!(peak_with_copies <= limit + limit / 32 + 256 * 1024, "{peak_with_copies} bytes with copies");
         // The reader inflates the bomb up to the limit before it returns the error.
-        assert!(peak >= limit, "{peak}");
+        assert!(peak >= limit, "only {peak} bytes at the peak");
         // The memory is freed with the next datagram.
         assert!(reader.read(Instant::now(), (), b"{}").is_ok());
         let small = Compressor::new(compression).compress(b"{}").to_vec();
         assert_eq!(reader.read(Instant::now(), (), &small), Ok(Some(&b"{}"[..])));
         let held = account().live - before.live;
-        assert!(held < 512 * 1024, "{held}");
+        assert!(held < 512 * 1024, "{held} bytes are held");
     }
 }
 

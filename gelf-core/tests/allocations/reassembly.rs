@@ -31,8 +31,8 @@ fn memory_is_bounded_under_a_flood() {
     let peak = account().peak_with_copies - before;
     let held = reassembler.stats().held_bytes;
     assert_eq!(reassembler.stats().pending, 8192);
-    assert!(peak <= 2 * held, "{peak} at the peak, {held} accounted for");
-    assert!(peak <= ReassemblyLimits::default().max_bytes + (1 << 20), "{peak}");
+    assert!(peak <= 2 * held, "{peak} bytes at the peak, but `held_bytes` is {held}");
+    assert!(peak <= ReassemblyLimits::default().max_bytes + (1 << 20), "{peak} bytes at the peak");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `Debug` omits the payloads that a type holds.
+//! Tests that `Debug` omits the payloads that a type holds.
 
 use std::time::Instant;
 

@@ -15,7 +15,7 @@ impl Timestamp {
         Self::from_rfc3339_bytes(text.as_bytes())
     }
 
-    /// Parses the bytes of a text as [`from_rfc3339`](Self::from_rfc3339) does, without a check of their UTF-8.
+    /// Parses bytes as [`from_rfc3339`](Self::from_rfc3339) parses text. The bytes need not be UTF-8.
     ///
     /// # Errors
     /// Returns the errors of [`from_rfc3339`](Self::from_rfc3339).
@@ -73,7 +73,7 @@ fn parse_usual(text: &[u8; 30]) -> Option<Timestamp> {
     Timestamp::from_unix(seconds, u32::try_from(nanos).ok()?)
 }
 
-/// Returns the number that eight digits stand for.
+/// Returns the number that eight digits stand for. Returns `None` if a byte is not a digit.
 fn eight_digits(digits: [u8; 8]) -> Option<i64> {
     const ONES: u64 = u64::MAX / 0xff;
     let word = u64::from_le_bytes(digits);
@@ -81,7 +81,8 @@ fn eight_digits(digits: [u8; 8]) -> Option<i64> {
     if (word.wrapping_add(ONES * 0x46) | word.wrapping_sub(ONES * 0x30)) & (ONES << 7) != 0 {
         return None;
     }
-    // Each step joins neighbours: digits to numbers below 100, then below 10,000, then all.
+    // Each step joins pairs of neighbours: digits to numbers below 100, these to numbers below 10,000, and
+    // these to the result.
     let word = word - ONES * 0x30;
     let word = (word * 10 + (word >> 8)) & 0x00ff_00ff_00ff_00ff;
     let word = (word * 100 + (word >> 16)) & 0x0000_ffff_0000_ffff;
@@ -166,10 +167,11 @@ fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
 /// Returns the year, month and day of a number of days since 1970-01-01. This is the inverse of
 /// [`days_from_epoch`].
 fn date(days: i64) -> (i64, i64, i64) {
-    // The leap day is the last day of a year that begins in March. The calendar repeats every 400 years, or
-    // 146,097 days.
+    // Count years from March, so that the leap day is the last day of its year. The calendar repeats every
+    // 400 years, or 146,097 days.
     let days = days + 719_468;
     let (cycle, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    // Without the leap days before this day, each year has 365 days.
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (year * 365 + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;
@@ -237,7 +239,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn formatted_timestamps_parse_to_the_same(
+        fn every_formatted_timestamp_is_parsed_back(
             seconds in -62_167_219_200_i64..=253_402_300_799,
             nanos in 0u32..1_000_000_000,
         ) {

@@ -1,7 +1,8 @@
 //! Writes deflate's bits, the lowest first.
 #![allow(clippy::indexing_slicing, reason = "the buffer is as long as the longest output and 8 bytes")]
 
-/// A code and its extra bits, ready to be written: the bits in the lower 24 bits, their number above.
+/// A code with its extra bits, ready to be written. The lower 24 bits of the word are these bits, and the
+/// upper 8 bits are their number.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Code(u32);
 
@@ -25,19 +26,21 @@ impl Code {
     }
 }
 
-/// Writes bits to a buffer, which has to be 8 bytes longer than the output.
+/// Writes bits to a buffer, which must be 8 bytes longer than the output.
 #[derive(Debug)]
 pub(super) struct BitWriter<'a> {
     dst: &'a mut [u8],
     /// The number of whole bytes that are written.
     at: usize,
-    /// Bits that are not in the buffer yet: fewer than 8 after [`flush`](Self::flush).
+    /// The bits that are not in the buffer yet. There are fewer than 8 of them after [`flush`](Self::flush).
     pending: u64,
+    /// The number of pending bits.
     count: u32,
 }
 
 impl<'a> BitWriter<'a> {
-    /// Creates a writer that continues at the byte `at` with up to 7 bits, which are given with their number.
+    /// Creates a writer that continues behind `at` whole bytes and up to 7 further bits. The tuple has these
+    /// bits and their number.
     pub(super) fn new(dst: &'a mut [u8], at: usize, (bits, count): (u8, u32)) -> Self {
         Self { dst, at, pending: u64::from(bits), count }
     }
@@ -65,7 +68,7 @@ impl<'a> BitWriter<'a> {
         self.count &= 7;
     }
 
-    /// Returns the number of whole bytes, and the bits behind them with their number.
+    /// Returns the number of whole bytes, and the bits behind these bytes with their number.
     pub(super) fn position(mut self) -> (usize, (u8, u32)) {
         self.flush();
         (self.at, (self.pending as u8, self.count))

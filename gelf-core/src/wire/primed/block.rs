@@ -6,10 +6,10 @@ use super::histogram::Histogram;
 use super::huffman::{MAX_BITS, code_lengths, codes};
 use super::symbols::{DISTANCES, LITERALS};
 
-/// The number of literals and lengths of the fixed codes. No symbol stands for the last two.
+/// The number of fixed codes for literals and lengths. The last two of these codes are never used.
 const FIXED_LITERALS: usize = 288;
 
-/// The order in which a head has the lengths of the codes for code lengths.
+/// The order of the 19 code length symbols in a head (RFC 1951, section 3.2.7).
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
 /// The length of the longest head in bytes, with room for the bit writer.
@@ -32,7 +32,7 @@ impl CodeLengths {
         lengths
     }
 
-    /// Returns the lengths that need no description in the head.
+    /// Returns the fixed lengths, which need no description in the head.
     fn fixed() -> Self {
         let mut literals = [8; FIXED_LITERALS];
         literals[144..256].fill(9);
@@ -40,8 +40,9 @@ impl CodeLengths {
         Self { literals, distances: [5; DISTANCES], is_fixed: true }
     }
 
-    /// Returns the lengths that make a block shortest: the best lengths, or the fixed ones if the description
-    /// of the best lengths takes more than it saves. `weight` is the weight of one block in the histogram.
+    /// Returns the lengths that make a block shortest: the best lengths, or the fixed lengths if the
+    /// description of the best lengths takes more bits than it saves. `weight` is the weight that the
+    /// histogram gives to a symbol that occurs once in each block.
     pub(super) fn shortest(expected: &Histogram, weight: u64) -> Self {
         let (best, fixed) = (Self::best(expected), Self::fixed());
         let head = |lengths: &Self| {
@@ -65,6 +66,7 @@ impl CodeLengths {
     /// Writes the head of a block that is the last one of its stream.
     pub(super) fn write_head(&self, bits: &mut BitWriter<'_>) {
         if self.is_fixed {
+            // The lowest bit marks the last block. The bits above it are the type: 01 for fixed codes.
             bits.put_bits(0b011, 3);
             bits.flush();
             return;
@@ -78,6 +80,7 @@ impl CodeLengths {
         code_lengths(&weights, 7, &mut lengths);
         let last = ORDER.iter().rposition(|symbol| lengths[*symbol] > 0);
         let count = last.map_or(4, |last| (last + 1).max(4));
+        // The type 10 announces codes that the head describes.
         bits.put_bits(0b101, 3);
         bits.put_bits((LITERALS - 257) as u32, 5);
         bits.put_bits((DISTANCES - 1) as u32, 5);
@@ -95,13 +98,13 @@ impl CodeLengths {
     }
 }
 
-/// A code length, or a repetition of code lengths: the symbol, the extra bits, and their number.
+/// A code length, or a repetition of code lengths: the symbol, the value of its extra bits, and their number.
 type Step = (usize, u32, u32);
 
 /// Returns code lengths with their repetitions replaced by the symbols 16, 17 and 18.
 fn run_lengths(lengths: impl Iterator<Item = u8>) -> impl Iterator<Item = Step> {
     let mut lengths = lengths.peekable();
-    // A length, and how often it is still to be written.
+    // A length, and the number of times that it still has to be written.
     let (mut length, mut run) = (0, 0_u32);
     std::iter::from_fn(move || {
         if run == 0 {
@@ -111,7 +114,7 @@ fn run_lengths(lengths: impl Iterator<Item = u8>) -> impl Iterator<Item = Step> 
                 run += 1;
             }
             if length > 0 {
-                // The symbol 16 repeats a length that was written before.
+                // The first length is written as it is: the symbol 16 can only repeat the length before it.
                 run -= 1;
                 return Some((usize::from(length), 0, 0));
             }

@@ -37,37 +37,38 @@ impl Format {
         }
     }
 
-    /// Returns the checksum of a payload whose first `prefix_len` bytes have the checksum `prefix`.
-    fn continued(self, payload: &[u8], prefix_len: usize, prefix: u32) -> u32 {
+    /// Returns the checksum of a payload whose first `prefix_len` bytes have the checksum `prefix_checksum`.
+    fn continued(self, payload: &[u8], prefix_len: usize, prefix_checksum: u32) -> u32 {
         let Some(line) = payload.get(prefix_len..) else { return self.checksum(payload) };
         match (self, line.split_first_chunk()) {
             (Self::Gzip, Some((first, rest))) => {
-                // A CRC adds its state to the next four bytes. A new CRC therefore continues another one if
-                // the state is in these bytes already.
+                // A CRC combines its state with the next four bytes by XOR. If these bytes are combined with
+                // the checksum of the prefix first, a new CRC continues as if it had read the prefix.
                 let mut checksum = Crc::new();
-                checksum.update(&(u32::from_le_bytes(*first) ^ prefix).to_le_bytes());
+                checksum.update(&(u32::from_le_bytes(*first) ^ prefix_checksum).to_le_bytes());
                 checksum.update(rest);
                 checksum.sum()
             }
+            // The line has fewer than four bytes.
             (Self::Gzip, None) => self.checksum(payload),
             (Self::Zlib, _) => {
-                let mut checksum = Adler32::from_checksum(prefix);
+                let mut checksum = Adler32::from_checksum(prefix_checksum);
                 checksum.write_slice(line);
                 checksum.checksum()
             }
         }
     }
 
-    /// Writes the bytes behind the deflate stream of a payload to `dst`, which has to have room for them.
-    /// Returns their number.
+    /// Writes the trailer, which follows the deflate stream of a payload, to `dst`, which must have room for
+    /// it. Returns the length of the trailer in bytes.
     pub(super) fn write_trailer(
         self,
         payload: &[u8],
         prefix_len: usize,
-        prefix: u32,
+        prefix_checksum: u32,
         dst: &mut [u8],
     ) -> usize {
-        let checksum = self.continued(payload, prefix_len, prefix);
+        let checksum = self.continued(payload, prefix_len, prefix_checksum);
         let trailer = match self {
             // gzip's ISIZE is the length modulo 2^32.
             Self::Gzip => u64::from(checksum) | (payload.len() as u64) << 32,
@@ -80,7 +81,7 @@ impl Format {
         len
     }
 
-    /// Returns the number of bytes behind the deflate stream.
+    /// Returns the length of the trailer in bytes.
     pub(super) const fn trailer_len(self) -> usize {
         match self {
             Self::Gzip => 8,

@@ -1,14 +1,14 @@
-//! The frequencies of symbols, and those expected in the next message.
+//! Counts symbols, and estimates the frequencies of the symbols in the next messages.
 #![allow(clippy::indexing_slicing, reason = "symbols are below the lengths of the arrays")]
 
 use super::matcher::Sink;
 use super::symbols::{DISTANCES, END, LITERALS, distance_symbol, length_symbol};
 
-/// The weight of an occurrence in a message. The weights of text of any kind are smaller, so that few
-/// messages outweigh them.
+/// The weight of one occurrence of a symbol in a message. The weights of typical text are smaller, so that
+/// the symbols of a few messages outweigh them.
 const UNIT: u32 = 64;
 
-/// The weights of the letters `a` to `z` in lines of text of any kind.
+/// The weights of the letters `a` to `z` in typical text.
 const LETTERS: [u32; 26] =
     [20, 6, 10, 10, 26, 6, 6, 6, 16, 2, 4, 12, 9, 17, 16, 8, 2, 16, 17, 20, 8, 4, 3, 2, 4, 1];
 
@@ -29,9 +29,12 @@ impl Histogram {
         self.literals.iter_mut().chain(&mut self.distances).for_each(|count| *count /= 2);
     }
 
-    /// Returns the frequencies expected in `messages` messages, in units of 1/64: each message has the
-    /// symbols of `prefix`, their lines together have those of `lines`, and one further line is text of any
-    /// kind. Without `is_complete`, no bytes beyond ASCII are expected.
+    /// Returns the weights of the symbols that are expected in a number of messages. An occurrence of a
+    /// symbol has the weight [`UNIT`].
+    ///
+    /// The symbols of `prefix` and the end of the block occur once in each message. `lines` has the symbols
+    /// of the lines of all messages together. Typical text adds small weights, so that symbols get codes
+    /// before they occur. If `is_complete` is false, typical text has no bytes beyond ASCII.
     pub(super) fn expected(prefix: &Self, lines: &Self, messages: u32, is_complete: bool) -> Self {
         let mut expected = Self::new();
         expected.add(prefix, UNIT * messages);
@@ -42,7 +45,7 @@ impl Histogram {
                 *weight += 1 + in_text(byte);
             }
         }
-        // Short matches and long distances are frequent.
+        // Short matches and long distances are more frequent than others.
         for (weight, frequency) in expected.literals[END + 1..].iter_mut().rev().zip(0..) {
             *weight += 1 + frequency;
         }
@@ -52,7 +55,8 @@ impl Histogram {
         expected
     }
 
-    /// Returns the weight of one message in the result of [`expected`](Self::expected).
+    /// Returns the weight that [`expected`](Self::expected) gives to a symbol that occurs once in each
+    /// message.
     pub(super) fn message_weight(messages: u32) -> u64 {
         u64::from(UNIT * messages)
     }
@@ -65,7 +69,7 @@ impl Histogram {
     }
 }
 
-/// Returns the weight of a byte in lines of text of any kind.
+/// Returns the weight of a byte in typical text.
 fn in_text(byte: u8) -> u32 {
     let letter = |first: u8| LETTERS.get(usize::from(byte - first)).copied().unwrap_or_default();
     match byte {

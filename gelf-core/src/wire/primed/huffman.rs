@@ -4,7 +4,8 @@
 use super::bits::Code;
 use super::symbols::LITERALS;
 
-/// The longest code in bits: four literals fit between two flushes of the bit writer. Deflate allows 15.
+/// The length of the longest code in bits. Deflate allows 15. With 14, the codes of four literals fit between
+/// two flushes of the bit writer.
 pub(super) const MAX_BITS: usize = 14;
 
 /// Sets the length of the code of each symbol. Symbols without weight get no code. There are at most
@@ -40,8 +41,10 @@ fn lengths_of_tree(sorted: &[(u32, u16)]) -> [usize; 64] {
         per_length[1] = leaves;
         return per_length;
     }
-    // Nodes are numbered in the order of their weights: both queues, of leaves and of joined nodes, are
-    // sorted.
+    // Each step joins the two lightest nodes to a new node. There are two queues: the leaves, and the joined
+    // nodes. Both are sorted by weight, since each joined node is at least as heavy as the joined node before
+    // it. `leaf` and `node` are the heads of the queues. In `parent`, the leaves come before the joined
+    // nodes.
     let mut joined = [0u64; LITERALS];
     let mut parent = [0u16; 2 * LITERALS];
     let (mut leaf, mut node) = (0, 0);
@@ -66,6 +69,7 @@ fn lengths_of_tree(sorted: &[(u32, u16)]) -> [usize; 64] {
     for node in (0..leaves - 2).rev() {
         depth[node] = depth[usize::from(parent[leaves + node])] + 1;
     }
+    // The weights have 32 bits, so no leaf is deeper than the array allows.
     for parent in &parent[..leaves] {
         per_length[usize::from(depth[usize::from(*parent)]).min(62) + 1] += 1;
     }
@@ -79,9 +83,12 @@ fn limit_lengths(per_length: &mut [usize; 64], limit: usize) {
         return;
     }
     per_length[limit] += too_long;
+    // The space that the codes take, where a code of `limit` bits takes 1. A complete code takes 2^limit.
     let space = |per_length: &[usize; 64]| -> usize {
         (1..=limit).map(|length| per_length[length] << (limit - length)).sum()
     };
+    // Each round reduces the space by 1: a shorter code becomes one bit longer, and a code of `limit` bits
+    // becomes its neighbour.
     for _ in 1 << limit..space(per_length) {
         per_length[limit] -= 1;
         if let Some(length) = (1..limit).rev().find(|length| per_length[*length] > 0) {
@@ -91,7 +98,7 @@ fn limit_lengths(per_length: &mut [usize; 64], limit: usize) {
     }
 }
 
-/// Returns the code of each symbol, with the first bit lowest.
+/// Returns the code of each symbol. The first bit of a code is its lowest bit.
 pub(super) fn codes<const N: usize>(lengths: &[u8; N]) -> [Code; N] {
     let mut per_length = [0_u32; 16];
     for length in lengths.iter().filter(|length| **length > 0) {
@@ -120,7 +127,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn codes_are_complete_within_the_limit_and_no_longer_for_more_frequent_symbols(
+        fn codes_are_complete_and_limited_and_frequent_symbols_have_the_shorter_codes(
             weights in prop::collection::vec(prop_oneof![0..3u32, 0..1000u32, Just(1 << 24)], 19..284),
             limit in prop::sample::select(vec![9, MAX_BITS]),
         ) {

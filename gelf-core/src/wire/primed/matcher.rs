@@ -1,7 +1,8 @@
 //! Finds repetitions (LZ77) by a table of the last position of each hash.
 //!
-//! The search is greedy, compares one earlier position, and enters every eighth position of a match. Sparse
-//! entries make equal lines repeat at equal distances, which have short codes.
+//! The search is greedy: it compares each position with only one earlier position, and takes every match that
+//! it finds. Within a match, it enters only every eighth position into the table. Therefore, similar lines
+//! mostly match at the same few distances, and the codes of frequent distances are short.
 #![allow(
     clippy::indexing_slicing,
     reason = "positions are below the length of the payload, slots below SLOTS"
@@ -14,16 +15,17 @@ const SLOT_BITS: u32 = 11;
 
 const SLOTS: usize = 1 << SLOT_BITS;
 
-/// The last position of each hash of four bytes. A slot that was never set has the position 0.
+/// The last position of each hash of four bytes. A slot that was never set has the position 0. Such a slot
+/// causes no wrong match, since the search compares the bytes.
 pub(super) type Table = [u16; SLOTS];
 
-/// The table of no bytes.
+/// The table before any position is entered.
 pub(super) const EMPTY: Table = [0; SLOTS];
 
 /// The length of the shortest match in bytes.
 const MIN_LENGTH: usize = 4;
 
-/// The distance of the positions that are entered within a match.
+/// The distance between two positions of a match that are entered into the table.
 const STEP: usize = 8;
 
 /// Receives the literals and matches of a payload in order.
@@ -35,9 +37,9 @@ pub(super) trait Sink {
     fn matched(&mut self, length: usize, distance: usize);
 }
 
-/// Finds the matches of `payload[start..]`, which may begin before `start`, and enters the positions into the
-/// table. The table has the positions before `start`. The payload has at most 32 KiB, the longest distance of
-/// deflate.
+/// Finds the matches of `payload[start..]` with earlier bytes, which may be before `start`. Passes the
+/// literals and matches to the sink. The table has positions before `start`, and this function enters further
+/// positions. The payload has at most 32 KiB, the longest distance of deflate.
 #[inline]
 pub(super) fn find_matches(payload: &[u8], start: usize, table: &mut Table, sink: &mut impl Sink) {
     let (mut at, mut literals) = (start, start);
@@ -61,7 +63,7 @@ pub(super) fn find_matches(payload: &[u8], start: usize, table: &mut Table, sink
     sink.literals(&payload[literals..]);
 }
 
-/// Enters positions into the table.
+/// Enters every [`STEP`]th position from `at` to `end` into the table.
 #[inline(always)]
 fn enter(payload: &[u8], mut at: usize, end: usize, table: &mut Table) {
     while at < end {
@@ -70,7 +72,8 @@ fn enter(payload: &[u8], mut at: usize, end: usize, table: &mut Table) {
     }
 }
 
-/// Returns the length of the match of `at` with an earlier position, where the first four bytes are equal.
+/// Returns the number of equal bytes at the positions `earlier` and `at`. The caller has found that the first
+/// [`MIN_LENGTH`] bytes are equal.
 #[inline(always)]
 fn match_length(payload: &[u8], earlier: usize, at: usize) -> usize {
     let most = MAX_LENGTH.min(payload.len() - at);

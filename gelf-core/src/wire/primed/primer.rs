@@ -1,4 +1,4 @@
-//! The state for the payloads that begin with the same prefix.
+//! Compresses the payloads that begin with one prefix.
 #![allow(clippy::indexing_slicing, reason = "each payload begins with the prefix, and the buffers have room")]
 
 use super::bits::{BitWriter, Code};
@@ -9,43 +9,46 @@ use super::huffman::{MAX_BITS, codes};
 use super::matcher::{EMPTY, Sink, Table, find_matches};
 use super::symbols::{DISTANCES, END, MAX_LENGTH, distance_symbol, length_symbol};
 
-/// The longest time between two trainings, in payloads. One training costs about as much as a hundred short
-/// lines.
+/// The maximum number of payloads between two trainings. One training costs about as much as the compression
+/// of a hundred short lines.
 const TRAIN_EVERY: u32 = 256;
 
-/// The number of trained lines at which the older lines count half.
+/// The maximum number of trained lines. At this number, the counts of their symbols are halved, so that later
+/// lines count more.
 const TRAINED_LINES: u32 = 16;
 
-/// A prefix in compressed form, and the codes for what follows it.
+/// A prefix in compressed form, and the codes for the lines that follow it.
 ///
-/// The codes are trained on the prefix, on the lines of a few payloads, and on text of any kind. The
-/// intervals between trainings are 1, 4, 16, 64, and then always 256 payloads.
+/// The codes are trained on the prefix, on the lines of a few payloads, and on typical text. The intervals
+/// between trainings are 1, 4, 16, 64, and then always 256 payloads.
 pub(super) struct Primer {
     prefix: Box<[u8]>,
     /// The checksum of the prefix.
     checksum: u32,
     /// The number of the last payload with this prefix.
     used: u64,
-    /// The positions of the prefix.
+    /// The match table after the prefix.
     table: Box<Table>,
-    /// The header of the format, the head of the block, and the prefix: whole bytes.
+    /// The whole bytes at the beginning of each output: the header of the format, the head of the block, and
+    /// the compressed prefix.
     head: Vec<u8>,
-    /// The bits behind the whole bytes, and their number.
+    /// The bits of the compressed prefix behind the whole bytes, and the number of these bits.
     head_bits: (u8, u32),
     codes: Box<Codes>,
     /// The symbols of the trained lines.
     lines: Box<Histogram>,
+    /// The number of trained lines, which is halved together with the counts in `lines`.
     trained: u32,
     /// True if each byte has a code. If false, only ASCII characters have codes.
     is_complete: bool,
     /// The number of payloads before the next training.
     until_training: u32,
-    /// The number of payloads between the next two trainings.
+    /// The number of payloads from the next training to the training after it.
     interval: u32,
 }
 
 struct Codes {
-    /// The codes of the bytes and of the end.
+    /// The codes of the bytes, and of the end of a block.
     literals: [Code; END + 1],
     /// The codes of the lengths, with their extra bits.
     lengths: [Code; MAX_LENGTH + 1],
@@ -118,8 +121,8 @@ impl Primer {
         self.used
     }
 
-    /// Compresses payload number `number`, which begins with the prefix. The beginning of `dst`, which grows
-    /// if it has to, receives the output. Returns the length of the output.
+    /// Compresses a payload that begins with the prefix into the beginning of `dst`, which grows if
+    /// necessary. `number` is the number of the payload. Returns the length of the output.
     pub(super) fn compress(
         &mut self,
         payload: &[u8],
@@ -140,8 +143,9 @@ impl Primer {
             None => self.train(payload, format, scratch),
         }
         let head_len = self.head.len();
-        // No literal and no match is longer than its bytes as literals of the longest code. The rest is the
-        // end of the block, the trailer, and the bit writer's room.
+        // Each byte of the line takes at most `MAX_BITS` bits: a match takes fewer bits than its bytes would
+        // take as literals of this length. The other 64 bytes are for the end of the block, the trailer, and
+        // the bit writer.
         let most = head_len + line.len() * MAX_BITS / 8 + 64;
         if dst.len() < most {
             dst.resize(most, 0);
@@ -156,7 +160,7 @@ impl Primer {
         len + format.write_trailer(payload, prefix_len, self.checksum, &mut dst[len..])
     }
 
-    /// Adds the line of a payload to the trained ones, and makes new codes.
+    /// Adds the line of a payload to the trained lines, and makes new codes.
     fn train(&mut self, payload: &[u8], format: Format, scratch: &mut Table) {
         let mut prefix = Histogram::new();
         self.table.fill(0);
@@ -183,7 +187,7 @@ impl Primer {
         self.write_head(format, &lengths, scratch);
     }
 
-    /// Writes all that precedes the line of a payload.
+    /// Makes the beginning of each output, which precedes the line of a payload.
     fn write_head(&mut self, format: Format, lengths: &CodeLengths, scratch: &mut Table) {
         let mut head = std::mem::take(&mut self.head);
         head.clear();

@@ -94,11 +94,11 @@ fn the_output_is_at_most_a_twelfth_longer_than_that_of_level_2() {
         theirs += level_2.compress(&payload).len();
     }
     assert_eq!(primed.primers.len(), 3);
-    assert!(ours * 12 <= theirs * 13, "{ours} {theirs}");
+    assert!(ours * 12 <= theirs * 13, "{ours} bytes, and {theirs} bytes at level 2");
 }
 
 #[test]
-fn codes_follow_lines_of_another_kind() {
+fn codes_adapt_to_lines_of_another_kind() {
     let (set, mut dst) = (set(0), Vec::new());
     let mut primed = Primed::new(Format::Zlib);
     for (at, line) in lines().enumerate() {
@@ -107,11 +107,11 @@ fn codes_follow_lines_of_another_kind() {
     let greek = |at: i64| payload(&set, &format!("Η παραγγελία {at} έγινε δεκτή και πληρώθηκε"), at);
     let first = checked(&mut primed, &greek(0), &mut dst);
     let last = (1..3000).map(|at| checked(&mut primed, &greek(at), &mut dst)).last().unwrap();
-    assert!(last + 10 < first, "{first} {last}");
+    assert!(last + 10 < first, "the first line has {first} bytes, the last {last}");
 }
 
 #[test]
-fn no_prefix_begins_with_another_one() {
+fn no_prefix_begins_with_another_prefix() {
     let (mut primed, mut dst) = (Primed::new(Format::Gzip), Vec::new());
     for at in 0..100 {
         let time = if at % 2 == 0 { format!(r#","timestamp":{at}"#) } else { String::new() };
@@ -137,7 +137,7 @@ fn prefixes_that_never_repeat_get_few_primers() {
         }
     }
     let made = primed.primers.iter().filter(|primer| primer.used() > before).count();
-    assert!(made as u32 <= 64 + 20_000 / PRICE + 5, "{made}");
+    assert!(made as u32 <= 64 + 20_000 / PRICE + 5, "{made} primers were made");
     assert!(primed.primers.len() <= MAX_PRIMERS);
     let kept = primed.primers.iter().filter(|primer| primer.prefix().starts_with(br#"{"version"#));
     assert_eq!(kept.count(), 1);

@@ -1,9 +1,9 @@
 //! The chunks of one pending message.
 
-/// The chunks, joined in order of arrival, and the position of each.
+/// The chunks, joined in order of arrival, and the position of each chunk.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
-    /// A bit for each chunk that has arrived, by its number.
+    /// The numbers of the chunks that have arrived, as a set of bits.
     numbers: u128,
     out_of_order: bool,
     /// The positions of the chunks in `data`: an entry for each chunk that has arrived, at most 128.
@@ -40,8 +40,8 @@ impl Chunks {
         self.parts.capacity() * size_of::<Part>() + self.data.capacity()
     }
 
-    /// Returns the size of `count` chunks in bytes, if all of them are as long as the first chunk, which has
-    /// `first` bytes.
+    /// Returns the memory, in bytes, for `count` chunks of the same length. `first` is the length of the
+    /// first chunk in bytes.
     pub(super) fn needed(first: usize, count: u8) -> usize {
         usize::from(count) * (first + size_of::<Part>())
     }
@@ -58,10 +58,10 @@ impl Chunks {
             return None;
         }
         let at = self.parts.iter().position(|part| part.number == number)?;
-        self.payload(at)
+        self.payload_at(at)
     }
 
-    fn payload(&self, at: usize) -> Option<&[u8]> {
+    fn payload_at(&self, at: usize) -> Option<&[u8]> {
         let start = match at.checked_sub(1) {
             Some(before) => self.parts.get(before)?.end as usize,
             None => 0,
@@ -86,9 +86,9 @@ impl Chunks {
         grown
     }
 
-    /// Makes room for a chunk, and reserves memory for later chunks: at most as much as has arrived, and no
-    /// more than the sequence count announces. The count alone allocates nothing, since a sender can announce
-    /// any count at no cost.
+    /// Makes room for a chunk, and reserves memory for later chunks. The buffer becomes at most as long as
+    /// the message probably is: the sequence count times the length of this chunk. It also at most doubles,
+    /// since a sender can announce any sequence count at no cost.
     #[cold]
     fn grow(&mut self, payload: usize, count: u8) -> usize {
         let before = self.memory();

@@ -11,8 +11,8 @@ pub(super) struct Group {
     list: List,
     /// The number of messages with one chunk.
     singles: usize,
-    /// The oldest message that can have only one chunk: all older messages have several chunks. `None` if all
-    /// messages have several chunks.
+    /// A message such that all older messages have several chunks. The oldest message with one chunk is this
+    /// message or a younger one. `None` if all messages have several chunks.
     oldest_single: Option<u32>,
 }
 
@@ -37,7 +37,7 @@ impl Group {
     }
 
     /// Counts the second chunk of a message.
-    pub(super) fn has_second_chunk(&mut self) {
+    pub(super) fn count_second_chunk(&mut self) {
         self.singles -= 1;
     }
 
@@ -51,14 +51,14 @@ impl Group {
         self.list.remove(self.kind, slot, slots);
     }
 
-    /// Returns the message to drop. If more than half of the messages have only one chunk, this is the oldest
-    /// of these messages. Otherwise it is the oldest message.
+    /// Returns the message to drop: the oldest message with one chunk if more than half of the messages have
+    /// only one chunk, otherwise the oldest message.
     pub(super) fn evictable<S>(&mut self, slots: &Slots<S>) -> Option<u32> {
         if self.singles * 2 > self.len() { self.oldest_single(slots) } else { self.first() }
     }
 
-    /// Finds the oldest message with one chunk. The search skips each message with several chunks only once,
-    /// since no message becomes younger or loses a chunk.
+    /// Finds the oldest message with one chunk. The search passes each message with several chunks only once,
+    /// since no message loses a chunk, and each new message is younger than all others.
     fn oldest_single<S>(&mut self, slots: &Slots<S>) -> Option<u32> {
         while let Some(slot) = self.oldest_single {
             let place = slots.get(slot);

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 const A: char = 'A';
 const B: char = 'B';
 
+/// A reassembler whose tables are checked after each chunk.
 struct Harness {
     reassembler: Reassembler<char>,
     start: Instant,
@@ -20,6 +21,7 @@ impl Harness {
         Self { reassembler: Reassembler::new(limits), start: Instant::now() }
     }
 
+    /// Handles a chunk that arrives `millis` milliseconds after the start.
     fn at(
         &mut self,
         millis: u64,
@@ -44,6 +46,7 @@ impl Harness {
         joined
     }
 
+    /// Handles a valid chunk that arrives at the start.
     fn chunk(&mut self, source: char, id: u8, number: u8, count: u8, payload: &[u8]) -> Option<Vec<u8>> {
         self.at(0, source, id, number, count, payload).unwrap()
     }
@@ -197,7 +200,7 @@ fn many_large_messages_leave_little_memory_behind() {
     }
     assert_eq!((harness.reassembler.stats().completed, harness.reassembler.stats().pending), (100, 0));
     let held = harness.reassembler.stats().held_bytes;
-    assert!((512 * 1024..RETAINED_BYTES_OF_ALL + 100_000).contains(&held), "{held}");
+    assert!((512 * 1024..RETAINED_BYTES_OF_ALL + 100_000).contains(&held), "{held} bytes are held");
 }
 
 #[test]
@@ -219,7 +222,10 @@ fn a_flood_of_first_chunks_does_not_reuse_large_memory() {
     }
     harness.check();
     let held = harness.reassembler.stats().held_bytes;
-    assert!(held < 8192 * (Reassembler::<char>::SLOT_BYTES + 64) + RETAINED_BYTES_OF_ALL, "{held}");
+    assert!(
+        held < 8192 * (Reassembler::<char>::SLOT_BYTES + 64) + RETAINED_BYTES_OF_ALL,
+        "{held} bytes are held"
+    );
 }
 
 #[test]
@@ -267,14 +273,14 @@ fn flood(chunks: u8, micros_between_hostile: u64, hostile_source: impl Fn(u32) -
 #[test]
 fn good_messages_survive_a_flood_from_spoofed_sources() {
     let (good, done) = flood(8, 10, |hostile| 1_000_000 + hostile);
-    assert!(good > 500 && done * 100 >= good * 99, "{done} of {good}");
+    assert!(good > 500 && done * 100 >= good * 99, "{done} of {good} good messages were completed");
 }
 
 #[test]
 fn good_messages_survive_a_flood_from_their_own_source() {
     for chunks in [4, 8, 128] {
         let (good, done) = flood(chunks, 20, |_| 7);
-        assert!(good > 400 && done * 100 >= good * 95, "{done} of {good}, {chunks} chunks");
+        assert!(good > 400 && done * 100 >= good * 95, "{done} of {good} good messages of {chunks} chunks");
     }
 }
 

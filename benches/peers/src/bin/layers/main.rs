@@ -3,10 +3,14 @@
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml --bin layers [TABLE...]`
 //!
-//! The tables are `arrives` (the message of an event with a value of each kind), `cpu` (processor time of the
-//! whole process for an event with 8 fields in two spans), `outages` (events that are lost in outages of 1, 5
-//! and 30 s), and `stuck` (16 threads that log at full speed while the destination does not read). The binary
-//! `layer_allocations` counts allocations.
+//! The tables are:
+//!
+//! - `arrives`: the message of an event with a value of each kind
+//! - `cpu`: the processor time of the whole process for an event with 8 fields in two spans
+//! - `outages`: the number of events that are lost in outages of 1, 5 and 30 s
+//! - `stuck`: the speed and memory of 16 threads that log at full speed while the destination does not read
+//!
+//! The binary `layer_allocations` counts allocations.
 
 mod receiver;
 mod subject;
@@ -44,6 +48,7 @@ fn main() {
     }
 }
 
+/// Starts this program as a child process that does the work of a role.
 fn spawn(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["child", role, subject, &address.to_string()])
@@ -75,6 +80,7 @@ fn wait_for_a_line() {
     let _ = std::io::stdin().lock().read_line(&mut String::new());
 }
 
+/// Does the work of a role, and prints the measured values.
 fn child(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) {
     match (role, numbers) {
         ("arrives", []) => {
@@ -109,7 +115,7 @@ fn child(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) {
                 }
                 _ => println!("unknown"),
             }
-            // The exit skips the drop of `running`, which could wait for a destination that is down.
+            // Exit without dropping `running`, since the drop could wait for a destination that is down.
             std::process::exit(0);
         }
         ("stuck", [seconds, work_bytes]) => {
@@ -137,7 +143,8 @@ fn child(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) {
             let status = std::fs::read_to_string("/proc/self/status").unwrap();
             let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
             let kib: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
-            // Processor time, since other programs on the machine take a share of the wall time that varies.
+            // The rate is per second of processor time: other programs on the machine take a varying share of
+            // the wall time.
             let used = (cpu_time() - before).as_secs_f64();
             println!("{:.0} {}", iterations.into_inner() as f64 / used, kib / 1024);
             std::process::exit(0);
@@ -218,20 +225,20 @@ fn outages() {
     }
 }
 
-fn outage(subject: &str, events: u64, seconds: u64, (end_of, end_name): (End, &str)) -> String {
+fn outage(subject: &str, events: u64, seconds: u64, (ending, ending_name): (End, &str)) -> String {
     let counts = Arc::new(Counts::default());
-    let (receiver, address) = Receiver::up(ANY, &counts, true, end_of);
+    let (receiver, address) = Receiver::up(ANY, &counts, true, ending);
     let process = spawn("outages", subject, address, &[events, (seconds + 4) * 1000]);
     thread::sleep(Duration::from_secs(2));
     drop(receiver);
     thread::sleep(Duration::from_secs(seconds));
-    let _receiver = Receiver::up(address, &counts, true, end_of);
+    let _receiver = Receiver::up(address, &counts, true, ending);
     thread::sleep(Duration::from_secs(3));
     settle(&counts, events as usize);
     let counted = end(process);
     let received = counts.distinct() as u64;
     let lost = events - received;
-    format!("{subject:<28} {events:>8} {seconds:>6} s {end_name:>8} {received:>9} {lost:>7} {counted:>28}")
+    format!("{subject:<28} {events:>8} {seconds:>6} s {ending_name:>8} {received:>9} {lost:>7} {counted:>28}")
 }
 
 fn stuck() {

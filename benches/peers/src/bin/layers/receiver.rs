@@ -1,4 +1,4 @@
-//! Defines a receiver of frames over TCP that can go down.
+//! A receiver of frames over TCP that can go down.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The interval in which the threads check whether the receiver is down.
 const POLL: Duration = Duration::from_millis(5);
 
 /// Counts the frames, and the distinct values of their field `number`.
@@ -45,11 +46,11 @@ impl Counts {
 /// The end of the connections of a receiver that goes down.
 #[derive(Clone, Copy)]
 pub(crate) enum End {
-    /// The receiver ends its direction of the connection, and reads for 300 ms the bytes that are on their
-    /// way.
+    /// The receiver shuts down its sending direction, and reads for another 300 ms, so that bytes that are on
+    /// their way still arrive.
     Orderly,
-    /// The connections are reset. Bytes that the system has acknowledged but the receiver has not read are
-    /// lost. A sender over TCP cannot notice which bytes these are.
+    /// The connections are reset. The bytes that the system has acknowledged but the receiver has not read
+    /// are lost. A sender over TCP cannot find out which bytes these are.
     Reset,
 }
 
@@ -99,18 +100,19 @@ impl Drop for Receiver {
     }
 }
 
+/// Counts the frames of a connection until the connection ends, or until the receiver is down.
 fn read(mut stream: TcpStream, is_down: &AtomicBool, counts: &Counts, reads: bool, end: End) {
     stream.set_nonblocking(false).unwrap();
     stream.set_read_timeout(Some(POLL)).unwrap();
     let (mut buffer, mut pending) = (vec![0; 64 * 1024], Vec::new());
-    let mut until = None;
+    let mut deadline = None;
     loop {
-        if until.is_none() && is_down.load(Ordering::Relaxed) {
+        if deadline.is_none() && is_down.load(Ordering::Relaxed) {
             let End::Orderly = end else { return };
             let _ = stream.shutdown(std::net::Shutdown::Write);
-            until = Some(Instant::now() + Duration::from_millis(300));
+            deadline = Some(Instant::now() + Duration::from_millis(300));
         }
-        if until.is_some_and(|until| Instant::now() > until) {
+        if deadline.is_some_and(|deadline| Instant::now() > deadline) {
             return;
         }
         if !reads {

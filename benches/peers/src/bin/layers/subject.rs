@@ -1,4 +1,4 @@
-//! Sets up the compared layers, each as its documentation shows it, and logs the events.
+//! Sets up each of the compared layers as the layer's documentation shows it, and logs the events.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -18,8 +18,8 @@ pub(crate) enum Running {
     Nothing,
 }
 
-/// Sets up a subject, that is, one of the compared layers, as the subscriber of the process. The subject
-/// sends to `address`. If `is_large` is true, the queue of the subject holds a million events.
+/// Sets up a subject, one of the compared layers, as the subscriber of the process. The subject sends to
+/// `address`. If `is_large` is true, the queue of the subject holds a million events.
 pub(crate) fn start(subject: &str, address: SocketAddr, is_large: bool) -> Running {
     let registry = tracing_subscriber::registry();
     match subject {

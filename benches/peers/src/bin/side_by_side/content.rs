@@ -31,7 +31,7 @@ pub(crate) fn lines(length: usize) -> Vec<String> {
 pub(crate) fn messages(length: usize) -> Value {
     let corpus = Corpus::new(1);
     let (host, fields) = &corpus.containers[0];
-    // Python's logging has the name `created` for itself.
+    // Python's logging reserves the name `created`.
     let name = |name: &str| name.trim_start_matches('_').replace("created", "created_at");
     let fields: Map<String, Value> = fields.iter().map(|(key, value)| (name(key), json!(value))).collect();
     json!({ "host": host, "fields": fields, "lines": lines(length) })

@@ -7,16 +7,17 @@ use crate::processor;
 use crate::results::Series;
 use crate::sink::Sink;
 
-/// The series to which the others are compared.
+/// The name of the series with which all others are compared.
 pub(crate) const OURS: &str = "gelf-tokio UdpSender";
 
 /// A library with its sender program.
 struct Library {
     name: &'static str,
     compression: &'static str,
-    /// The command without PORT COUNT MESSAGES.json, and the arguments after these.
+    /// The beginning of the command, and its end. PORT COUNT MESSAGES.json stand between them.
     command: (&'static str, &'static str),
-    /// The two numbers of messages, whose difference is measured.
+    /// The numbers of messages of the short and of the long run. The result is the difference of the two
+    /// runs.
     counts: (u64, u64),
 }
 
@@ -49,7 +50,7 @@ const LIBRARIES: [Library; 13] = [
         command: ("node benches/peers/node/send.js", ""),
         counts: (200, 3_200),
     },
-    // The runtime compiles the code during the first messages.
+    // Both runs are long, since the Java runtime compiles the code during the first messages.
     Library {
         name: "logback-gelf 6.1",
         compression: "gzip",
@@ -67,8 +68,8 @@ const fn rust(name: &'static str, compression: &'static str, arguments: &'static
     }
 }
 
-/// Measures all libraries that are installed, in turns, with a quarter of the messages if `quick`. Returns the
-/// series, and the names of the missing ones.
+/// Measures all libraries that are installed, in turns. If `quick` is true, sends a quarter of the messages.
+/// Returns the series, and the names of the libraries that are not installed.
 ///
 /// # Errors
 /// Returns the reason if a sender fails.
@@ -125,6 +126,7 @@ fn node_modules(repository: &Path) -> PathBuf {
 }
 
 impl Library {
+    /// Returns the words of the command's beginning, with absolute paths.
     fn words(&self, repository: &Path, senders: &Path) -> Vec<String> {
         let (senders, repository) = (senders.display().to_string(), repository.display().to_string());
         let place = |word: &str| {

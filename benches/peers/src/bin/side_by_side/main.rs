@@ -1,6 +1,7 @@
 //! Measures the processor time of this project's senders and router beside that of other implementations.
 //!
-//! The script `scripts/bench-peers` builds the programs that this one starts, and describes the arguments.
+//! The script `scripts/bench-peers` builds the programs that this program starts, and describes the
+//! arguments.
 
 mod content;
 mod libraries;
@@ -21,7 +22,7 @@ use routers::Router;
 /// The command line.
 struct Options {
     repository: PathBuf,
-    /// The program of gelf-router; without it, routers are not measured.
+    /// The program of gelf-router. If `None`, routers are not measured.
     program: Option<String>,
     routers: Vec<Router>,
     rounds: usize,
@@ -132,7 +133,8 @@ fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns gelf-router with its defaults, without compression, and reading log files where these are reachable.
+/// Returns gelf-router in several configurations: with its defaults, without compression, and reading log
+/// files. The last one is left out if this program cannot read the folder of the log files.
 fn own_routers(program: &str) -> Vec<Router> {
     let logs = command("docker", &["info", "--format", "{{.DockerRootDir}}"]) + "/containers";
     let mut own = vec![

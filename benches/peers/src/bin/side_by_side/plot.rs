@@ -17,9 +17,9 @@ const LABEL: f64 = 17.0;
 #[derive(Clone, Debug)]
 pub(crate) struct Curve {
     pub(crate) name: String,
-    /// Whether the curve is one of this project.
+    /// True if the curve shows a program of this project.
     pub(crate) ours: bool,
-    /// The points; both coordinates are above zero.
+    /// The points. Both coordinates are greater than zero.
     pub(crate) points: Vec<(f64, f64)>,
 }
 

@@ -10,8 +10,10 @@ use crate::plot::{self, Curve, number};
 use crate::results::{Results, Series, Spread};
 use crate::routers::{CONDITIONS, DRIVER, RATE};
 
-/// The files of a report, beside each other in the folder `benches`.
+/// The file with the data, in the folder `benches`.
 const DATA: &str = "results.tsv";
+
+/// The file with the report, in the folder `benches`.
 const REPORT: &str = "RESULTS.md";
 
 /// The series of gelf-router with its default options.
@@ -39,8 +41,8 @@ pub(crate) fn draw(folder: &Path) -> Result<(), String> {
     let libraries: Vec<Curve> = collect(&results, "library", LENGTHS.map(|length| (length, 0)), |key| key.0);
     let containers = CONDITIONS.into_iter().filter(|condition| condition.0 == 640);
     let counts: Vec<Curve> = collect(&results, "router", containers, |key| key.1);
-    let mut beside = collect(&results, "router", [(640, 1)], |key| key.1);
-    beside.sort_by(|a, b| a.points[0].1.total_cmp(&b.points[0].1));
+    let mut one_container = collect(&results, "router", [(640, 1)], |key| key.1);
+    one_container.sort_by(|a, b| a.points[0].1.total_cmp(&b.points[0].1));
     let ticks = LENGTHS.map(|length| length as f64);
     let plots = [
         (
@@ -67,9 +69,9 @@ pub(crate) fn draw(folder: &Path) -> Result<(), String> {
             "routers.svg",
             plot::bars(
                 "A line of 640 bytes of one container: router and dockerd above having no reader",
-                &beside,
+                &one_container,
             ),
-            beside.len(),
+            one_container.len(),
         ),
     ];
     fs::create_dir_all(folder.join("plots")).map_err(describe)?;
@@ -86,10 +88,13 @@ fn counted(curves: &[Curve]) -> Vec<f64> {
     curves.iter().map(|curve| curve.points.iter().map(|point| point.0).collect()).next().unwrap_or_default()
 }
 
-fn ours(name: &str) -> bool {
+/// Returns whether a series is of a program of this project.
+fn is_ours(name: &str) -> bool {
     name.starts_with("gelf-tokio") || name.starts_with("gelf-router")
 }
 
+/// Returns a curve for each subject of a kind, with a point for each condition. `x` returns the x coordinate
+/// of a condition.
 fn collect(
     results: &Results,
     kind: &str,
@@ -103,9 +108,11 @@ fn collect(
             let point = (x(condition) as f64, one.time().median.max(0.1));
             match curves.iter_mut().find(|curve| curve.name == one.name) {
                 Some(curve) => curve.points.push(point),
-                None => {
-                    curves.push(Curve { name: one.name.clone(), ours: ours(&one.name), points: vec![point] })
-                }
+                None => curves.push(Curve {
+                    name: one.name.clone(),
+                    ours: is_ours(&one.name),
+                    points: vec![point],
+                }),
             }
         }
     }
@@ -174,6 +181,7 @@ the last. Each router starts two seconds before the first line. The routers take
 
 ";
 
+/// Appends the table of the libraries for one length of the line.
 fn libraries(text: &mut String, results: &Results, length: usize) {
     let all = results.of("library", length, 0);
     let Some(ours) = all.iter().find(|one| one.name == OURS) else { return };
@@ -205,6 +213,7 @@ fn libraries(text: &mut String, results: &Results, length: usize) {
     }
 }
 
+/// Appends the table of the routers under one condition.
 fn routers(text: &mut String, results: &Results, (length, containers): (usize, usize)) {
     let all = results.of("router", length, containers);
     let Some(ours) = all.iter().find(|one| one.name == ROUTER) else { return };

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 /// The figures of one subject under one condition.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Series {
-    /// `library`, `router` (its process and dockerd), or `process` (the process of a router alone).
+    /// `library`, `router` (the process of the router, and dockerd), or `process` (the process of the router
+    /// alone).
     pub(crate) kind: String,
     /// The name of the subject.
     pub(crate) name: String,
@@ -17,7 +18,7 @@ pub(crate) struct Series {
     pub(crate) containers: usize,
     /// The bytes on the wire per message.
     pub(crate) bytes: f64,
-    /// The received share of the messages.
+    /// The share of the messages that was received.
     pub(crate) received: f64,
     /// The processor time per message in each round, in microseconds.
     pub(crate) rounds: Vec<f64>,

@@ -17,7 +17,7 @@ pub(crate) const DRIVER: &str = "Docker's gelf driver";
 /// The line length and the number of containers of each measurement.
 pub(crate) const CONDITIONS: [(usize, usize); 5] = [(100, 1), (640, 1), (4000, 1), (640, 10), (640, 50)];
 
-/// The lines per second of all containers together.
+/// The rate of all containers together, in lines per second.
 pub(crate) const RATE: usize = 2000;
 
 /// The time for which the containers write in one measurement.
@@ -34,22 +34,28 @@ pub(crate) struct Router {
     pub(crate) command: String,
 }
 
-/// The containers of one condition and one log driver. Dropping the handle removes them.
+/// The containers of one condition and one log driver. Dropping this value removes the containers.
 struct Writers {
+    /// The ids of the containers.
     ids: Vec<String>,
+    /// The folder in which each container keeps the number of its written lines.
     folder: PathBuf,
 }
 
-/// What a measurement returns: microseconds per line of dockerd and of the router, and the sink's counts.
+/// The result of one measurement.
 struct Measured {
+    /// The processor time of dockerd, in microseconds per line.
     engine: f64,
+    /// The processor time of the router's process, in microseconds per line.
     process: f64,
+    /// The share of the lines that the sink received.
     received: f64,
+    /// The bytes per message that the sink received.
     bytes: f64,
 }
 
-/// Measures all routers, and Docker's driver, in turns, with at most ten containers if `quick`. Calls `each`
-/// with the series of each condition. `folder` has the writer program.
+/// Measures all routers and Docker's driver, in turns. Calls `each` with the series of each condition. If
+/// `quick` is true, skips the conditions with more than ten containers. `folder` has the writer program.
 ///
 /// # Errors
 /// Returns the reason if there is no usable Engine, or a router does not start.
@@ -81,7 +87,7 @@ pub(crate) fn measure(
         }
         fs::write(folder.join("lines"), content::lines(length).join("\n"))
             .map_err(|error| error.to_string())?;
-        let start = |driver: &[String]| Writers::start(folder, &image, containers, driver);
+        let start = |log_options: &[String]| Writers::start(folder, &image, containers, log_options);
         let files = start(&["--log-driver=json-file", "--log-opt=max-size=50m"].map(str::to_owned))?;
         let address = format!("--log-opt=gelf-address=udp://127.0.0.1:{}", sink.port);
         let labels = "--log-opt=labels=gelf_service,gelf_team,gelf_stage,gelf_region,gelf_release".to_owned();
@@ -91,6 +97,8 @@ pub(crate) fn measure(
                 "side_by_side: {length} bytes, {containers} containers, round {} of {rounds}",
                 round + 1
             );
+            // The time of dockerd for the same containers without a reader is subtracted from the other
+            // times.
             let alone = files.measure(engine, None, &sink)?;
             let mut add = |at: usize, time: f64, measured: &Measured| {
                 series[at].rounds.push(time);
@@ -111,12 +119,13 @@ pub(crate) fn measure(
 }
 
 impl Writers {
-    fn start(folder: &Path, image: &str, containers: usize, driver: &[String]) -> Result<Self, String> {
-        let name = if driver[0].ends_with("gelf") { "driven" } else { "files" };
+    /// Starts the containers, and waits until all of them run. `log_options` selects the log driver.
+    fn start(folder: &Path, image: &str, containers: usize, log_options: &[String]) -> Result<Self, String> {
+        let name = if log_options[0].ends_with("gelf") { "driven" } else { "files" };
         let folder = folder.join(name);
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         let mut writers = Self { ids: Vec::new(), folder };
-        let above = writers.folder.parent().unwrap_or(&writers.folder).display().to_string();
+        let parent = writers.folder.parent().unwrap_or(&writers.folder).display().to_string();
         for at in 0..containers {
             let mut arguments = vec![
                 "run".to_owned(),
@@ -128,9 +137,9 @@ impl Writers {
                 ["gelf_service", "gelf_team", "gelf_stage", "gelf_region", "gelf_release"]
                     .map(|key| format!("--label={key}=bench-{at}")),
             );
-            arguments.extend(driver.iter().cloned());
+            arguments.extend(log_options.iter().cloned());
             arguments.extend([
-                format!("--volume={above}:/bench"),
+                format!("--volume={parent}:/bench"),
                 image.to_owned(),
                 "/bench/writer".to_owned(),
             ]);
@@ -153,12 +162,14 @@ impl Writers {
         Ok(writers)
     }
 
+    /// Returns the number of lines that the containers have written.
     fn written(&self) -> u64 {
         let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         files.filter_map(|file| fs::read_to_string(file.path()).ok()?.trim().parse::<u64>().ok()).sum()
     }
 
-    /// Lets the containers write, and measures until the sink has everything.
+    /// Lets the containers write, and measures until the sink has received all lines, or no further line
+    /// arrives.
     fn measure(&self, engine: i32, router: Option<&Router>, sink: &Sink) -> Result<Measured, String> {
         let mut running = router.map(|router| Running::start(router, sink.port)).transpose()?;
         sink.take(0);
@@ -168,7 +179,7 @@ impl Writers {
         fs::write(&go, "").map_err(|error| error.to_string())?;
         sleep(WRITING);
         fs::remove_file(&go).map_err(|error| error.to_string())?;
-        // A writer that is blocked continues when the driver has read.
+        // Writers that the log driver blocked may still be writing.
         let deadline = Instant::now() + Duration::from_secs(30);
         let mut lines = u64::MAX;
         while lines != self.written() - before.2 && Instant::now() < deadline {
@@ -203,7 +214,7 @@ impl Drop for Writers {
     }
 }
 
-/// A running router. Dropping the handle ends it.
+/// A running router. Dropping this value ends the router.
 struct Running(Child);
 
 impl Running {

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
 
-/// The time without a message after which no further message is expected.
+/// The time without a message after which a caller no longer waits.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// The longest time that a caller waits for messages.
+/// The maximum time for which a caller waits for messages.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl Sink {
     /// Binds a UDP socket with a large buffer. A message counts when its first chunk arrives.
     pub(crate) fn udp() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        // The size above the limit of the system needs root.
+        // Only root may set a size above the limit of the system.
         let _ = sockopt::set_socket_recv_buffer_size_force(&socket, 64 << 20)
             .or_else(|_| sockopt::set_socket_recv_buffer_size(&socket, 64 << 20));
         let (port, counts) = (socket.local_addr().expect("bound").port(), Arc::<Counts>::default());
@@ -70,8 +70,9 @@ impl Sink {
         sink
     }
 
-    /// Waits for a number of messages, or until none has come for [`QUIET`]. Returns the numbers of messages
-    /// and of bytes since the last call.
+    /// Waits until `expected` messages have arrived since the last call, until no message has arrived for
+    /// [`QUIET`], or until [`PATIENCE`] has passed. Returns the numbers of messages and of bytes that have
+    /// arrived since the last call.
     pub(crate) fn take(&self, expected: u64) -> (u64, u64) {
         let started = Instant::now();
         let (mut last, mut since) = (self.counts.messages.load(Relaxed), Instant::now());
