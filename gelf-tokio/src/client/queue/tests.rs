@@ -75,7 +75,7 @@ fn a_message_that_is_not_made_yet_is_refused_from_the_first_refusal_until_there_
     assert_eq!(offer(&queue, 1, 4), Err(NotQueuedReason::Full));
     assert!(is_refused());
     queue.close(Duration::ZERO);
-    // The refusal by `offer` has the right reason.
+    // From now on, `offer` refuses messages, with the reason `Closed`.
     assert!(!is_refused());
     assert_eq!(queue.stats().not_queued.full, 6);
     assert_account(&queue, 3 + 6);
@@ -187,7 +187,7 @@ fn a_closed_queue_refuses_messages_and_the_driver_settles_those_in_flight() {
 }
 
 #[test]
-fn settled_messages_leave_their_buffers_while_few_messages_wait() {
+fn the_buffers_of_settled_messages_are_used_again_while_few_messages_wait() {
     let queue = queue(1000, usize::MAX, WhenFull::DropNewest);
     let settled = |len, messages| {
         let mut in_flight = VecDeque::new();
@@ -354,8 +354,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// After any operations the bounds hold, the counters add up at each step, delivered messages are in
-    /// order, and finally each queued message has exactly one receipt.
+    /// The bounds hold and the counters add up at each step of any sequence of operations. At the end,
+    /// delivered messages are in order, and each queued message has exactly one receipt.
     #[test]
     fn every_message_has_one_outcome_and_nothing_exceeds_its_bound(
         steps in steps(),

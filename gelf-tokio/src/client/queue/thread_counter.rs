@@ -15,7 +15,7 @@ static OWNERS: AtomicU64 = AtomicU64::new(1 << SHARED);
 thread_local! {
     /// The index of the thread's part. `None` until the thread counts for the first time.
     static PART: Cell<Option<usize>> = const { Cell::new(None) };
-    /// Returns the part when the thread ends.
+    /// Gives the thread's part back when the thread ends.
     static OWNERSHIP: Ownership = const { Ownership };
 }
 
@@ -37,6 +37,8 @@ impl ThreadCounter {
     pub(super) fn increment(&self) {
         let index = PART.get().unwrap_or_else(take_part);
         match self.0.split_at_checked(index) {
+            // The pattern asks for a further part behind this one, so it does not match the shared part,
+            // which is the last.
             Some((_, [Part(count), _, ..])) => {
                 count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
             }
@@ -56,11 +58,11 @@ impl ThreadCounter {
 /// Takes a part that no thread owns, or the shared part.
 #[cold]
 fn take_part() -> usize {
-    // Without its thread-local value, an ending thread could not return the part.
+    // A thread that has already dropped its `OWNERSHIP` could not give the part back.
     if OWNERSHIP.try_with(|_| ()).is_err() {
         return SHARED;
     }
-    // The owner before has stored its last count before it cleared the bit.
+    // The previous owner stored its last count before it cleared the bit.
     let free = |owners: u64| (owners != u64::MAX).then(|| owners | (owners + 1));
     let taken = OWNERS.fetch_update(Ordering::Acquire, Ordering::Relaxed, free);
     let index = taken.map_or(SHARED, |owners| owners.trailing_ones() as usize);
@@ -72,7 +74,7 @@ struct Ownership;
 
 impl Drop for Ownership {
     fn drop(&mut self) {
-        // Values that are dropped later may still count.
+        // Thread-local values that the thread drops after this one may still count. They use the shared part.
         if let Some(index) = PART.replace(Some(SHARED)).filter(|index| *index < OWNED) {
             OWNERS.fetch_and(!(1 << index), Ordering::Release);
         }
