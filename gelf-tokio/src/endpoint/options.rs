@@ -119,8 +119,8 @@ pub struct HttpOptions {
     /// request.
     pub bulk: bool,
     /// The time limit for connecting to one address, including the TLS handshake, in whole seconds up to
-    /// 3,600. Each address also has an equal share of [`timeout`](Self::timeout), and never more time than
-    /// this share. By default, the share is the only limit.
+    /// 3,600. An address never gets more time than its equal share of [`timeout`](Self::timeout). By default,
+    /// this share is the only limit.
     pub connect_timeout: Option<Duration>,
     /// Further hosts and ports that take over when the endpoint's own host fails, as with
     /// [`TcpOptions::failover`]. A host fails if the sender cannot connect to it, if the connection ends
