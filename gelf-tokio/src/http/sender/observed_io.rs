@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The limit of the bytes of one answer: 64 KiB each for its headers, for its body, and for interim answers
-/// and chunk framing. The last read from the socket can exceed the limit by the number of bytes that it
-/// reads.
+/// and chunk framing. The limit is checked before each read from the socket, so the last read can exceed the
+/// limit.
 pub(super) const MAX_ANSWER_BYTES: usize = 192 * 1024;
 
 /// A connection, plain or with TLS.
