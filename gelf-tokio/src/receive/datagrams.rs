@@ -8,13 +8,14 @@ use tokio::net::UdpSocket;
 
 use crate::sys;
 
-/// The size of the buffer of a datagram. No datagram is cut, since the buffer is larger than any UDP datagram.
+/// The size of the buffer of a datagram. No datagram is cut, since the buffer is larger than any UDP
+/// datagram.
 const DATAGRAM_BYTES: usize = 65_536;
 
 /// Datagrams that are read and not taken yet.
 ///
-/// The buffers take 1 MiB on Linux. The system provides this memory only as far as datagrams have been written
-/// to it.
+/// The buffers take 1 MiB on Linux. The system provides this memory only as far as datagrams have been
+/// written to it.
 #[derive(Debug)]
 pub(super) struct Datagrams {
     buffers: Box<[u8]>,

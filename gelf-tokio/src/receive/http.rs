@@ -72,7 +72,7 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 ///
 /// No answer has a body. The first row that applies determines the status:
 ///
-/// | status | to |
+/// | status | answers |
 /// |---|---|
 /// | 400 | bytes that are not HTTP/1; HTTP/2 gets no answer |
 /// | 431 | a head of more than 16 KiB, or more than 100 headers |
@@ -84,7 +84,7 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// | 413 | a body that is too long after inflation, or has [too many values](HttpReceiverOptions::max_bulk_values); the connection is closed |
 /// | 408 | a body that does not come in [time](HttpReceiverOptions::request_timeout); the connection is closed |
 /// | 400 | a body that is damaged; the connection is closed |
-/// | 503 | a message for which the queue has no room within the same time limit; the connection is closed |
+/// | 503 | a message for which the queue has no room in [time](HttpReceiverOptions::request_timeout); the connection is closed |
 /// | 400 | a request with a value that is not GELF, if [such requests are rejected](HttpReceiverOptions::reject_invalid) |
 /// | 202 | a request whose payloads are all in the queue. As with Graylog, a payload need not be JSON: it is returned as it is, and [`Received::decode`] reports its faults |
 ///

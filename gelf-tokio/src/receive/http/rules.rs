@@ -18,7 +18,7 @@ use super::unpack::Declared;
 pub(super) struct Rules {
     path: PathAndQuery,
     required: Option<(HeaderName, HeaderValue)>,
-    /// The headers that a page of another origin may send; `None` if it may send none.
+    /// The headers that a page of another origin may send; `None` without CORS.
     cors: Option<HeaderValue>,
 }
 

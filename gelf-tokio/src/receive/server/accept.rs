@@ -36,8 +36,8 @@ pub(super) struct Listener(Mutex<Option<TcpListener>>);
 
 /// Accepts connections.
 ///
-/// An error of the system is counted, and a pause follows it. An example is the error that all file
-/// descriptors are in use.
+/// An error of the system, for example because all file descriptors are in use, is counted. After such an
+/// error, the acceptor pauses.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: Arc<Listener>,
@@ -141,8 +141,9 @@ impl Acceptor {
         }
     }
 
-    /// Makes the kernel take no new connections, on systems where this is possible. Connections that the
-    /// kernel has already taken are to be accepted by [`accept_waiting`](Self::accept_waiting).
+    /// Makes the kernel take no new connections, on systems where this is possible.
+    /// [`accept_waiting`](Self::accept_waiting) still accepts the connections that the kernel has already
+    /// taken.
     pub(super) fn refuse_new(&self) {
         let stopped = match &*self.listener.lock() {
             Some(listener) => kernel::drop_incoming(&SockRef::from(listener)),

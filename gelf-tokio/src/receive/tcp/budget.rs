@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The bytes that connections share for the frames that they read.
+/// The bytes that connections share for the frames that they read. The share of a frame is its [`Claim`].
 ///
 /// When the bytes are used up, the claims of unfinished frames are evicted, oldest first, until enough bytes
-/// are free. Unfinished frames therefore cannot evict a frame that arrives fast: they would have to fill the
-/// whole budget again while that frame arrives. Claims of frames that are complete and wait for the caller of
-/// `recv` are never evicted; a claim that has to grow waits until complete claims are dropped.
+/// are free. A frame that arrives fast is therefore not evicted: that would happen only if newer frames
+/// filled the whole budget before the frame is complete. The claims of complete frames, which wait for the
+/// caller of `recv`, are never evicted. If only such claims are left, a claim that has to grow waits until
+/// some of them are dropped.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
@@ -80,7 +81,7 @@ impl Claim {
         self.bytes
     }
 
-    /// Takes more bytes. Waits only for claims that were evicted, or that are complete.
+    /// Takes `more` bytes. If there are too few, waits until evicted or complete claims are dropped.
     ///
     /// # Errors
     /// Returns an error if the claim has to be dropped in favour of others.
@@ -109,7 +110,7 @@ impl Claim {
         async move { evicted.notified().await }
     }
 
-    /// Marks the frame as complete, so that the claim is no longer evicted.
+    /// Marks the frame as complete. From now on, the claim cannot be evicted.
     pub(super) fn complete(&mut self) {
         let Some(turn) = self.turn else { return };
         if self.budget.lock().unfinished.remove(&turn).is_some() {
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unfinished_frames_that_are_held_for_the_longest_make_room() {
+    fn the_oldest_claims_of_unfinished_frames_make_room() {
         let budget = Budget::new(100);
         let [mut oldest, mut older, mut newest, mut asking] = std::array::from_fn(|_| budget.claim());
         for claim in [&mut oldest, &mut older, &mut newest] {
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_itself_is_evicted_when_it_asks_for_more_than_there_is() {
+    fn the_oldest_claim_is_itself_evicted_when_it_asks_for_more_than_is_free() {
         let budget = Budget::new(100);
         let [mut oldest, mut other] = std::array::from_fn(|_| budget.claim());
         assert_eq!(grow(&mut oldest, 50), Some(Ok(())));
