@@ -169,13 +169,14 @@ async fn an_invalid_certificate_is_refused_with_the_reason() {
         (
             Authority::new("authority").issue(&["h"]),
             format!(
-                "is not signed by a trusted authority, only by one of the same name, or the receiver's key is \
-                 another (CA file {path})"
+                "is not signed with the key of the trusted authority that it names, or the receiver does not \
+                 have the key of its certificate (CA file {path})"
             ),
         ),
         (
             Authority::new("stranger").itself(),
-            "is one of an authority: the receiver needs one of its own, signed by the authority or given in ca"
+            "is that of an authority: give the receiver its own certificate, signed by the authority or \
+             listed in ca"
                 .to_owned(),
         ),
     ];
