@@ -205,14 +205,15 @@ impl TcpSender {
         if self.connection.poll_end(&mut Context::from_waker(Waker::noop())).is_ready() {
             return true;
         }
-        // With TLS the socket is only peeked, since bytes that are read from the socket itself would be
+        // With TLS, the function only peeks at the socket, since bytes that it reads from the socket would be
         // missing in the TLS stream.
         has_ended(self.connection.socket(), self.connection.is_plain())
     }
 }
 
 /// Returns whether the other side has ended the connection. The function asks the socket itself, since tokio
-/// may not have polled the socket yet.
+/// may not have polled the socket yet. With `discard`, it reads and discards the bytes that have arrived
+/// before the end; otherwise, it only peeks at the first byte.
 fn has_ended(stream: &TcpStream, discard: bool) -> bool {
     let socket = SockRef::from(stream);
     let mut discarded = [0; 512];

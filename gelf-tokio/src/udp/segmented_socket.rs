@@ -53,9 +53,9 @@ pub(super) struct SegmentedSocket {
     datagram_size: DatagramSize,
     pacing: Option<Pacing>,
     /// `true` if the caller permits several chunks by one system call.
-    segmentation: bool,
+    is_permitted: bool,
     /// `true` if the current socket and its route have permitted several chunks by one system call so far.
-    segments: bool,
+    is_supported: bool,
     /// The chunks of the next system call, each behind its header. Copying the chunks is faster than a system
     /// call that gathers headers and payloads.
     buffer: Vec<u8>,
@@ -67,8 +67,8 @@ impl SegmentedSocket {
         Self {
             datagram_size,
             pacing,
-            segmentation: true,
-            segments: socket.can_segment(),
+            is_permitted: true,
+            is_supported: socket.can_segment(),
             buffer: Vec::with_capacity(datagram_size.as_usize()),
             stats: UdpSenderStats::default(),
         }
@@ -76,12 +76,12 @@ impl SegmentedSocket {
 
     /// Notes that the socket was replaced.
     pub(super) fn rerouted(&mut self, socket: &impl Socket) {
-        self.segments = socket.can_segment();
+        self.is_supported = socket.can_segment();
         self.stats.reroutes += 1;
     }
 
     pub(super) fn set_segmentation(&mut self, allowed: bool) {
-        self.segmentation = allowed;
+        self.is_permitted = allowed;
     }
 
     /// Counts a refusal that was received without sending another datagram.
@@ -143,7 +143,7 @@ impl SegmentedSocket {
 
     /// Returns the number of the datagrams that may be sent by one system call.
     fn at_once(&self, left: usize) -> usize {
-        if left <= 1 || !(self.segmentation && self.segments) {
+        if left <= 1 || !(self.is_permitted && self.is_supported) {
             return 1;
         }
         let fit = MAX_SEGMENTED_BYTES / self.datagram_size.as_usize();
@@ -156,7 +156,7 @@ impl SegmentedSocket {
         match deliver(socket, &self.buffer, Some(size), count, &mut self.stats).await {
             Err(error) if sys::is_segmentation_refused(&error) => {
                 tracing::debug!(%error, "several datagrams at once are refused; they are sent one by one");
-                self.segments = false;
+                self.is_supported = false;
                 self.stats.fallbacks += 1;
             }
             result => return result,
@@ -290,6 +290,7 @@ mod tests {
 
     const SIZE: u16 = 100;
 
+    /// The payload bytes of a chunk: `SIZE` without the chunk header of 12 bytes.
     const SHARE: usize = 88;
 
     fn size(bytes: u16) -> DatagramSize {

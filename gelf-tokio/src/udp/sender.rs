@@ -55,7 +55,7 @@ use crate::send::SendError;
 /// A task looks the host name up every 30 s. When the destination refuses datagrams or cannot be reached, the
 /// task looks the name up at once, but not more than once a second. If a lookup no longer returns the current
 /// address, messages go to the first address returned. If the current address fails, messages go to the next
-/// one, if there is one. A failed lookup changes nothing. Up to 64 addresses are kept.
+/// address, if there is another. A failed lookup changes nothing. Up to 64 addresses are kept.
 ///
 /// # Errors of the network
 ///

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn one_call_sends_64_datagrams_and_a_short_last_one_is_one_too() {
+    fn one_call_sends_64_datagrams_of_which_the_last_may_be_shorter() {
         let (from, to) = pair();
         let bytes: Vec<u8> = (0..64 * 100 - 1).map(|at| (at / 100) as u8).collect();
         send_segments(&from, &bytes, 100).unwrap();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_counts_what_it_drops() {
+    fn the_kernel_counts_the_datagrams_that_it_drops() {
         let (from, to) = pair();
         SockRef::from(&to).set_recv_buffer_size(0).unwrap();
         assert_eq!(dropped_datagrams(&to).unwrap(), Some(0));
