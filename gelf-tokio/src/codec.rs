@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_and_ready_payloads_are_framed_alike() {
+    fn messages_and_encoded_payloads_are_framed_alike() {
         let mut codec = GelfCodec::new();
         let mut stream = BytesMut::new();
         codec.encode(&Message::new("h", "nul \0"), &mut stream).unwrap();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_would_break_the_framing_is_refused_and_nothing_written() {
+    fn a_payload_that_would_break_the_framing_is_refused_and_nothing_is_written() {
         let mut codec = GelfCodec::new();
         let mut stream = BytesMut::new();
         for payload in [&b"a\0b"[..], b"", b" "] {
