@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_too_long_is_an_item_and_not_the_end() {
+    fn a_frame_that_is_too_long_is_an_item_and_not_the_end_of_the_stream() {
         let mut codec = GelfCodec::new_with_max_frame_len(3);
         let expected = [Ok("abc".into()), Err(FrameError::TooLong { max: 3 }), Ok("M".into())];
         assert_eq!(frames(&mut codec, &[b"abc\0\0abcdefgh\0M\0"]), expected);

@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_needs_no_uri() {
+    fn an_endpoint_can_be_built_without_a_uri() {
         let udp = Transport::Udp(UdpOptions::default());
         let queue = QueueOptions { max_messages: 1, ..QueueOptions::default() };
         for (host, uri) in [

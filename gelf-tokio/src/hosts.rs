@@ -128,7 +128,7 @@ impl Hosts {
         std::iter::once(&mut self.first).chain(&mut self.further).filter_map(|host| host.tls.as_mut())
     }
 
-    /// Returns the number of hosts that are left in this round after the current one.
+    /// Returns the number of hosts that are left in this round after the current host.
     #[cfg(feature = "http")]
     pub(crate) fn left(&self) -> usize {
         self.further.len().saturating_sub(self.errors.len())

@@ -71,7 +71,8 @@ pub enum ReceiveError {
         /// The error, which contains the limit that the frame exceeds.
         error: FrameError,
     },
-    /// One of several messages in an HTTP request is too long. It is skipped, and the others are received.
+    /// One of several messages in an HTTP request is too long. This message is skipped, and the other
+    /// messages are received.
     ValueTooLong {
         /// The address of the sender.
         from: SocketAddr,

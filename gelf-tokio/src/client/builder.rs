@@ -96,7 +96,7 @@ impl ClientBuilder {
     /// Sets certificates as PEM text in place of the files of the endpoint's `ca`, `cert` and `key`. The
     /// certificates are checked in the same way as the certificates in such files.
     ///
-    /// `ca` contains the certificates that vouch for the receiver. If it is `None`, the certificates of the
+    /// `ca` contains the certificates that vouch for the receiver. If `ca` is `None`, the certificates of the
     /// system are used. `identity` contains the sender's own certificate chain and its private key, if the
     /// sender has them.
     ///

@@ -208,7 +208,7 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Returns the empty buffer of an earlier message, if there is one.
+    /// Returns the empty buffer of an earlier message, if the queue keeps such a buffer.
     pub(crate) fn spare(&self) -> Option<BytesMut> {
         let mut state = self.state();
         let waiting = state.waiting.len();
@@ -323,7 +323,7 @@ impl<R> Queue<R> {
         self.wait_until(|state| !state.has_driver).await;
     }
 
-    /// Drops the waiting messages, and tells the driver to drop those in flight.
+    /// Drops the waiting messages, and tells the driver to drop the messages in flight.
     pub(crate) fn abort(&self) {
         let mut guard = self.state();
         guard.is_aborted = true;
@@ -443,7 +443,7 @@ impl<R> Queue<R> {
         self.settled.notify_waiters();
     }
 
-    /// Drops the waiting messages and refuses further ones, since the driver ends.
+    /// Drops the waiting messages and refuses further messages, since the driver ends.
     pub(crate) fn end(&self) {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -487,7 +487,7 @@ impl<R> Queue<R> {
         Poll::Pending
     }
 
-    /// Drops all receipts, and stops keeping further ones.
+    /// Drops all receipts, and keeps no further receipts.
     pub(crate) fn discard_receipts(&self) {
         let receipts = self.state().receipts.take();
         // The receipts are dropped outside of the lock, since the drop of a receipt can run any code.

@@ -5,8 +5,8 @@ use crate::endpoint::scheme::Scheme;
 use crate::endpoint::table::TABLE;
 use crate::endpoint::{HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, Transport, UdpOptions};
 
-/// The headers that no option may set. The sender sets some of them itself. The others would change where a
-/// request ends.
+/// The headers that no option may set. The sender sets some of them itself. The other headers would change
+/// where a request ends.
 const HEADERS_OF_REQUESTS: [&str; 11] = [
     "connection",
     "content-encoding",

@@ -37,8 +37,8 @@ impl ThreadCounter {
     pub(super) fn increment(&self) {
         let index = PART.get().unwrap_or_else(take_part);
         match self.0.split_at_checked(index) {
-            // The pattern asks for a further part behind this one, so it does not match the shared part,
-            // which is the last.
+            // The pattern requires a further part behind the matched part, so it does not match the last
+            // part, which is the shared part.
             Some((_, [Part(count), _, ..])) => {
                 count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
             }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_event_is_counted_by_more_threads_than_parts_and_by_later_owners_of_the_parts() {
+    fn each_event_is_counted_with_more_threads_than_parts_and_with_later_owners_of_parts() {
         let threads = 2 * OWNED + 1;
         let (counter, all_count) = (ThreadCounter::new(), Barrier::new(threads));
         for round in 1..=3 {

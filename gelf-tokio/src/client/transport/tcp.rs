@@ -154,7 +154,8 @@ enum End {
 struct Transfer {
     /// The number of messages, counted from the oldest, that were written to an earlier connection.
     written_before: usize,
-    /// The time after which no more messages are written, so that another connection can replace this one.
+    /// The time after which no more messages are written, so that another connection can replace this
+    /// connection.
     replace_at: Option<Instant>,
     window: Window,
     probation: Probation,
@@ -162,7 +163,7 @@ struct Transfer {
     is_trial: bool,
 }
 
-/// Waits until a time, if there is one; otherwise for ever.
+/// Waits until `time`, or for ever if `time` is `None`.
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,

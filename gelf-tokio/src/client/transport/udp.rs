@@ -134,7 +134,7 @@ fn batch_messages(endpoint: &Endpoint) -> usize {
     }
 }
 
-/// Gives an outcome to all messages that were sent except the last one, which may still be refused.
+/// Gives an outcome to all messages that were sent except the last message, which may still be refused.
 fn settle_arrived<R>(in_flight: &mut InFlight<R>, link: &mut LinkState<R>) {
     if in_flight.sent() > 1 {
         link.arrived();
