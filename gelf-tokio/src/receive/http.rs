@@ -93,8 +93,8 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 ///
 /// # Bodies
 ///
-/// Bodies in gzip and zlib are recognized by their first bytes, even without a `Content-Encoding` or with a
-/// wrong one. For example, pygelf declares `gzip,deflate` and sends zlib; other senders declare nothing. With
+/// Bodies in gzip and zlib are recognized by their first bytes, even if the `Content-Encoding` is missing or
+/// wrong. For example, pygelf declares `gzip,deflate` and sends zlib; other senders declare nothing. With
 /// `deflate`, bare deflate data (RFC 1951) is recognized too. A body without any value is accepted and yields
 /// no payload.
 ///
@@ -110,8 +110,8 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// [`ReceiveError::ValueTooLong`]. The other elements or lines are returned as payloads.
 ///
 /// Values are returned as they arrive, so that no request has to be held in memory. If a request with several
-/// values is rejected midway, for example with 413 or 503, the earlier values are received, and a client that
-/// repeats the request sends them twice.
+/// values is rejected midway, for example with 413 or 503, the earlier values are received nevertheless. A
+/// client that repeats the request sends these values twice.
 #[derive(Debug)]
 pub struct HttpReceiver {
     server: Server,

@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bad_datagrams_between_good_ones_are_errors_one_by_one() {
+    async fn each_bad_datagram_between_good_datagrams_is_an_error() {
         let (mut receiver, socket) = receiver_and_socket().await;
         let from = socket.local_addr().unwrap();
         let bad = |error| Err(ReceiveError::Datagram { from, error });

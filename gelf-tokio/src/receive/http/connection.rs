@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_is_there_after_30_s_is_too_late_too() {
+    async fn a_body_that_is_read_only_after_30_s_is_too_late() {
         let mut peer = Client::new(|_| {});
         peer.send(&format!("{HEAD}{{")).await;
         sleep(Duration::from_secs(1)).await;

@@ -47,7 +47,7 @@ pub struct HttpReceiverStats {
     pub failed_proxy_headers: u64,
     /// Connections closed because no request came in time, or because the client did not take the answers.
     pub idle_connections: u64,
-    /// Connections that are open now, including those in the TLS handshake.
+    /// Connections that are open now, including connections in the TLS handshake.
     pub open_connections: usize,
     /// Connections reset because their peer already had the permitted number of connections.
     pub over_limit_connections: u64,

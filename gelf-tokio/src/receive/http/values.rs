@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_has_begun_is_known() {
+    fn an_incomplete_value_is_recognized() {
         for (body, begun) in [
             ("", false),
             (" \n", false),
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_value_ends_with_its_last_brace_and_the_others_are_counted() {
+    fn the_first_value_ends_with_its_last_brace_and_the_other_values_are_counted() {
         let first = |body: &str| {
             let first = first_value(body.as_bytes())?;
             Some((String::from_utf8(first.value.to_vec()).unwrap(), first.surplus))

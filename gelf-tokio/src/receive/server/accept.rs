@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_beyond_the_limit_wait_until_another_ends() {
+    async fn connections_beyond_the_limit_wait_until_an_open_connection_ends() {
         let mut acceptor = acceptor(2, 64).await;
         let mut peers = Vec::new();
         for _ in 0..3 {
@@ -414,7 +414,7 @@ mod tests {
 
     #[tokio::test]
     #[cfg(target_os = "linux")]
-    async fn a_listener_that_closes_accepts_waiting_connections_and_no_new_ones() {
+    async fn a_listener_that_closes_accepts_waiting_connections_and_no_new_connections() {
         let mut acceptor = acceptor(64, 64).await;
         let mut peers = Vec::new();
         for _ in 0..5 {

@@ -45,7 +45,7 @@ pub(super) struct Claim {
     evicted: Arc<Notify>,
 }
 
-/// The error of a claim that has to make room for others.
+/// The error of a claim that has to make room for other claims.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Evicted;
 
@@ -84,7 +84,7 @@ impl Claim {
     /// Takes `more` bytes. If there are too few, waits until evicted or complete claims are dropped.
     ///
     /// # Errors
-    /// Returns an error if the claim has to be dropped in favour of others.
+    /// Returns an error if the claim has to be dropped in favour of other claims.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, nothing is taken.
@@ -104,7 +104,7 @@ impl Claim {
         }
     }
 
-    /// Waits until the claim has to be dropped in favour of others.
+    /// Waits until the claim has to be dropped in favour of other claims.
     pub(super) fn evicted(&self) -> impl Future<Output = ()> + use<> {
         let evicted = Arc::clone(&self.evicted);
         async move { evicted.notified().await }
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn complete_frames_are_waited_for() {
+    async fn a_claim_waits_until_complete_frames_are_dropped() {
         let budget = Budget::new(100);
         let [mut complete, mut asking] = std::array::from_fn(|_| budget.claim());
         complete.grow(60).await.unwrap();
@@ -230,7 +230,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_more_is_used_than_the_limit_and_all_of_it_comes_back(
+        fn claims_never_use_more_than_the_limit_and_give_all_bytes_back(
             steps in prop::collection::vec((0usize..6, 0u8..4, 1usize..60), 0..300),
         ) {
             let budget = Budget::new(100);

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_tells_of_delimiters() {
+    async fn a_read_reports_delimiters() {
         let mut buffer = ReadBuffer::new(Delimiter::Nul, 100, &Budget::new(0));
         for (stream, delimiter, ends_with_delimiter) in
             [(&b"a"[..], false, false), (b"a\0a", true, false), (b"a\0", true, true), (b"", false, false)]
