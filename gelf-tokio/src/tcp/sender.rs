@@ -26,7 +26,7 @@ const MAX_DISCARDED_READS: usize = 16;
 
 /// Sends messages on one connection, as frames, over TCP or TLS.
 ///
-/// A message without a timestamp is sent without one, unlike with a [`Client`](crate::Client).
+/// Unlike a [`Client`](crate::Client), the sender adds no timestamp to messages.
 ///
 /// [`feed`](Self::feed) buffers a message, and [`flush`](Self::flush) writes the buffered messages. A sender
 /// that has failed stays closed. The caller then connects a new sender, and sends again all messages that
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_written_before_the_flush_and_then_whole_frames() {
+    async fn a_flush_writes_whole_frames_and_nothing_is_written_before_it() {
         let (mut sender, mut peer) = connected().await;
         sender.feed(&message("a")).await.unwrap();
         sender.feed_payload(b"{}").await.unwrap();

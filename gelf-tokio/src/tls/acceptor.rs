@@ -25,7 +25,7 @@ use crate::blocking;
 ///
 /// The files are PEM, of up to 4 MiB each. The receiver checks them before a handshake, once a second at
 /// most, and reads them again if a file has changed, so that new certificates need no restart. Open
-/// connections keep their certificates. If the new files are invalid, the receiver keeps the previous ones,
+/// connections keep their certificates. If the new files are invalid, the receiver keeps the previous files,
 /// logs a warning, and tries again when a file changes. If the operating system refused to read a file, the
 /// receiver tries again at the next check. [`failed_reloads`](Self::failed_reloads) counts these failures.
 ///
@@ -96,7 +96,7 @@ impl ReceiverTls {
     ///
     /// # Errors
     /// Returns an error as [`from_pem_files`](Self::from_pem_files) does, or if the file has no certificate
-    /// or a malformed one.
+    /// or a malformed certificate.
     pub fn with_client_ca(self, path: impl Into<PathBuf>) -> Result<Self, TlsConfigError> {
         self.with_client_authorities(Pem::File(path.into()))
     }

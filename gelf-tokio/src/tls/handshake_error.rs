@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_of_another_kind_and_a_broken_connection_are_told_apart() {
+    fn a_receiver_without_tls_and_a_broken_connection_have_different_errors() {
         let no_tls = tls(InvalidMessage::InvalidContentType);
         assert_eq!(said(no_tls, None, false), "the receiver does not speak TLS");
         let old = "the receiver supports neither TLS 1.2 nor TLS 1.3, or no algorithm of this sender";

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_is_no_whole_number_of_nanoseconds_has_no_drift() {
+    fn a_rate_whose_interval_is_no_whole_number_of_nanoseconds_has_no_drift() {
         let start = Instant::now();
         let mut pacing = Pacing::new(rate(7), start);
         let (mut sent, mut now) = (0, start);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_gives_nothing() {
+    fn a_clock_that_goes_back_permits_no_datagram() {
         let now = Instant::now() + Duration::from_secs(10);
         let mut pacing = Pacing::new(rate(1000), now);
         assert_eq!(pacing.take(100, now), Ok(11));

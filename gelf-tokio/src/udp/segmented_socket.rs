@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_any_failed_chunk_no_wrong_message_is_complete_and_the_next_is_whole() {
+    async fn after_a_failed_chunk_the_message_stays_incomplete_and_the_next_message_is_whole() {
         const CHUNKS: usize = 8;
         for error in [NO_BUFFERS, TOO_LONG, NOT_PERMITTED, UNREACHABLE, REFUSED, INVALID, IO] {
             let again = sys::may_be_of_an_earlier_datagram(&io::Error::from_raw_os_error(error));
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_without_room_is_waited_for_and_that_is_no_failure() {
+    async fn a_full_socket_delays_a_message_and_is_no_failure() {
         let errors = [(0, NO_ROOM), (1, REFUSED), (2, NO_ROOM), (3, NO_ROOM)];
         for (socket, calls) in [
             (Faulty::failing(errors), vec![0, 0, 0, 0, 8]),
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn segments_that_are_refused_leave_one_by_one_from_then_on() {
+    async fn after_segments_are_refused_chunks_are_sent_one_by_one() {
         for errors in [vec![(0, INVALID)], vec![(0, IO)], vec![(0, TOO_LONG), (1, TOO_LONG)]] {
             let failed = errors.len();
             let socket = Faulty::failing(errors);
@@ -446,7 +446,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn segments_that_fail_for_another_reason_fail_their_message_and_are_tried_with_the_next() {
+    async fn segments_that_fail_for_another_reason_fail_their_message_and_are_used_for_the_next_message()
+     {
         for (errors, calls) in [
             (vec![(1, NO_BUFFERS)], vec![64, 0, 64, 16]),
             (vec![(1, REFUSED), (2, REFUSED)], vec![64, 0, 0, 64, 16]),

@@ -18,7 +18,7 @@ pub struct UdpSenderStats {
     /// Bytes of the datagrams that the operating system has taken, including chunk headers but not UDP and IP
     /// headers.
     pub bytes: u64,
-    /// Datagrams that were sent together with others by one system call.
+    /// Datagrams that were sent together with other datagrams by one system call.
     pub segmented: u64,
     /// Addresses to which several datagrams cannot be sent by one system call.
     pub fallbacks: u64,

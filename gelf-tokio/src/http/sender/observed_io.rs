@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_came_before_the_broken_write_is_read_and_nothing_is_sent_behind_it() {
+    async fn an_answer_that_came_before_the_broken_write_is_read_and_nothing_is_sent_afterwards() {
         for (ends, is_vectored) in [(false, false), (false, true), (true, false), (true, true)] {
             let answer = "HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno";
             let (result, is_ready) = refused(answer, ends, is_vectored).await;

@@ -22,7 +22,7 @@ const MEMINFO_VARS: usize = 9;
 const MEMINFO_DROPS: usize = 8;
 
 /// Returns whether the kernel knows `UDP_SEGMENT`, which came with Linux 4.18. The caller must check this
-/// first: an older kernel ignores the control message, and would send all datagrams as one.
+/// first: an older kernel ignores the control message, and would send all datagrams as a single datagram.
 pub(crate) fn can_segment(socket: &impl AsRawFd) -> bool {
     option(socket, libc::SOL_UDP, libc::UDP_SEGMENT, &mut [0]).is_ok()
 }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_belongs_to_an_earlier_datagram_and_a_full_queue_to_this_one() {
+    fn a_refusal_belongs_to_an_earlier_datagram_and_a_full_queue_to_the_current_datagram() {
         let error = io::Error::from_raw_os_error;
         assert!(may_be_of_an_earlier_datagram(&error(libc::ECONNREFUSED)));
         assert!(!may_be_of_an_earlier_datagram(&error(libc::ENOBUFS)));
