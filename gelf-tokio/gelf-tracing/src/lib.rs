@@ -70,9 +70,9 @@
 //! the oldest queued event is lost instead. With `when_full=wait`, the thread that logs waits until the queue
 //! has room, without a time limit.
 //!
-//! Lost events are counted in the [statistics](gelf_tokio::stats::ClientStats) of [`Guard::client`], and
-//! reported at most once a minute by a message with the target `gelf_tracing`, the level 4, `_lost` (since
-//! the last report) and `_lost_total`. Other layers get the report as an event.
+//! Lost events are counted in the [statistics](gelf_tokio::stats::ClientStats) of [`Guard::client`]. At most
+//! once a minute, a message reports them. This message has the target `gelf_tracing`, the level 4, and the
+//! fields `_lost` (since the last report) and `_lost_total`. Other layers get the report as an event.
 //!
 //! # Threads and loops
 //!
