@@ -83,7 +83,7 @@ async fn the_new_address_of_a_name_is_used_within_31_s() {
         resolver.set([Answer::Addresses(vec![new_address])]);
         let took = reached(&mut sender, &new).await;
         assert!(took <= Duration::from_secs(31), "{took:?}");
-        // No message was lost: the old address received all earlier ones.
+        // No message was lost: the old address received all earlier messages.
         assert_eq!(received(&old) as u64 + 1, took.as_secs() + 1);
         assert_eq!(sender.peer_addr().unwrap(), new_address);
         assert_eq!((sender.stats().reroutes, sender.stats().failed), (1, 0));

@@ -407,7 +407,7 @@ pub enum Answer {
     Hangs,
 }
 
-/// A resolver that returns its answers in order, and repeats the last one.
+/// A resolver that returns its answers in order, and repeats the last answer.
 #[derive(Debug)]
 pub struct ScriptedResolver {
     answers: Mutex<VecDeque<Answer>>,

@@ -55,8 +55,8 @@ pub(crate) fn cut_segment(stream: &TcpStream, len: usize, kept: usize) {
         // A = length of the data: the length of the segment less X.
         op(LOAD_LENGTH, 0, 0, 0),
         op(SUBTRACT_X, 0, 0, 0),
-        // Without data, the segment is kept whole. With `len` bytes of data, it is cut. Otherwise, it is
-        // dropped.
+        // A segment without data is kept whole. A segment with `len` bytes of data is cut. All other segments
+        // are dropped.
         op(JUMP_IF_EQUAL, 2, 0, 0),
         op(JUMP_IF_EQUAL, 2, 0, len),
         op(RETURN, 0, 0, 0),
