@@ -75,7 +75,7 @@
 //!
 //! This crate logs with [`tracing`]; the targets of its events begin with `gelf_tokio`. A subscriber that
 //! sends events through a [`Client`] must leave out the events of this crate: otherwise each logged error
-//! causes another message. The layer of the crate `gelf-tracing` does so.
+//! causes another message. The layer of the crate `gelf-tracing` leaves them out.
 //!
 //! # Features
 //!

@@ -64,7 +64,7 @@ pub struct TcpOptions {
     /// that the client connects to, unless [`TlsOptions::server_name`] is set.
     pub failover: Vec<(String, u16)>,
     /// The time after which a [`Client`](crate::Client) replaces its connection by a new connection, so that
-    /// a load balancer can choose a receiver again. By default, connections are not replaced; the time is in
+    /// a load balancer can choose a receiver again. By default, connections are not replaced. The time is in
     /// whole seconds up to 3,600. The old connection ends once all bytes written to it are acknowledged.
     pub reconnect: Option<Duration>,
     /// TLS below the frames; none by default.

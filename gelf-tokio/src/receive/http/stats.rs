@@ -127,7 +127,7 @@ impl HttpRejectionCounts {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct HttpDropCounts {
-    /// Values behind the first one of a body, if only the first is received.
+    /// Values behind the first value of a body, if only the first value is received.
     pub after_first: u64,
     /// Values cut short, because the rest of the body did not come or was rejected.
     pub cut: u64,
