@@ -50,8 +50,8 @@ const MIN_UNREAD_RECEIPTS: usize = 65_536;
 pub(crate) struct Queue<R> {
     options: QueueOptions,
     state: Mutex<State<R>>,
-    /// `true` after a message found no room, until messages in flight are settled, or the queue is closed or
-    /// ends. Changes only while `state` is locked.
+    /// `true` from the moment at which a message finds no room until messages in flight are settled, or until
+    /// the queue is closed or ends. Changes only while `state` is locked.
     is_full: AtomicBool,
     /// Messages that `refuse_if_full` refused.
     refused_unmade: ThreadCounter,

@@ -326,7 +326,7 @@ impl Transfer {
         }
     }
 
-    /// Puts the next frames into the connection's buffer. Returns whether there were any.
+    /// Puts the next frames into the connection's buffer. Returns whether there were such frames.
     fn fill<R>(&mut self, in_flight: &mut InFlight<R>, connection: &mut Connection) -> bool {
         if in_flight.len() == self.written() {
             in_flight.take(BATCH_MESSAGES, FLUSH_AT);

@@ -200,8 +200,8 @@ mod tests {
         }
     }
 
-    /// Sends a request whose write fails while an answer is there. Returns the result, and whether another
-    /// request may follow.
+    /// Sends a request whose write fails while an answer is ready to be read. Returns the result, and whether
+    /// another request may follow.
     async fn refused(answer: &'static str, ends: bool, is_vectored: bool) -> (Result<u16, HttpError>, bool) {
         let socket = Refusing { answer: answer.as_bytes(), ends, is_vectored, has_refused: false };
         let mut connection = Connection::new(Box::new(socket)).await.unwrap();

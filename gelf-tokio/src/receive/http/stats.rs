@@ -43,7 +43,8 @@ pub struct HttpReceiverStats {
     /// Connections closed because the TLS handshake failed or took too long.
     pub failed_handshakes: u64,
     /// Connections of [proxies](crate::options::HttpReceiverOptions::proxy_protocol_from) that were reset
-    /// because they did not begin with a valid header of the PROXY protocol, or the header took too long.
+    /// because they did not begin with a valid header of the PROXY protocol, or because the header took too
+    /// long.
     pub failed_proxy_headers: u64,
     /// Connections closed because no request came in time, or because the client did not take the answers.
     pub idle_connections: u64,

@@ -308,8 +308,8 @@ mod tests {
         Acceptor::new(Arc::new(listener), &options, Arc::default())
     }
 
-    /// Returns how many connections were accepted, how many of them are over the limit of their peer, and the
-    /// errors.
+    /// Returns how many connections were accepted, how many of them are over the limit of their peer, and how
+    /// many errors there were.
     fn counted(acceptor: &Acceptor) -> (u64, u64, u64) {
         let counts = *acceptor.counts.lock();
         (counts.accepted, counts.over_peer_limit, counts.accept_errors)
