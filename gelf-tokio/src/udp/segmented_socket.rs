@@ -168,7 +168,7 @@ impl SegmentedSocket {
     }
 }
 
-/// Waits until the rate permits at least one datagram. Returns the permitted number.
+/// Waits until the rate permits at least one datagram. Returns the permitted number of datagrams.
 async fn permission(pacing: &mut Pacing, wanted: usize) -> usize {
     loop {
         match pacing.take(wanted, Instant::now().into_std()) {

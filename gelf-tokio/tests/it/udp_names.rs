@@ -137,7 +137,7 @@ async fn no_message_waits_for_a_resolver() {
         sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(received(&old), 200);
-    // Each lookup is given up after 30 s, when the next one is due.
+    // Each lookup is given up after 30 s, when the next lookup is due.
     assert!((4..=8).contains(&resolver.lookups()), "{}", resolver.lookups());
 }
 
