@@ -112,7 +112,8 @@ impl TcpSender {
     /// connection breaks during the flush.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it completes, the next flush continues where the dropped flush stopped.
+    /// If the future is dropped before it completes, the next flush continues where the dropped flush
+    /// stopped.
     pub async fn flush(&mut self) -> Result<(), SendError> {
         if self.is_closed() {
             return Err(SendError::Closed);

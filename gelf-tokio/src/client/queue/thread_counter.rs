@@ -74,7 +74,8 @@ struct Ownership;
 
 impl Drop for Ownership {
     fn drop(&mut self) {
-        // Thread-local values that the thread drops after `OWNERSHIP` may still count. They use the shared part.
+        // Thread-local values that the thread drops after `OWNERSHIP` may still count. They use the shared
+        // part.
         if let Some(index) = PART.replace(Some(SHARED)).filter(|index| *index < OWNED) {
             OWNERS.fetch_and(!(1 << index), Ordering::Release);
         }
