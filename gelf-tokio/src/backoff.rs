@@ -5,13 +5,14 @@ use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 /// Draws pauses with full jitter. Each pause is a random time between zero and a bound, so that many senders
-/// do not return to a receiver at the same moment. The bound doubles with each pause, from 0.1 s to 30 s.
-/// After an attempt that failed at once, the bound is no more than 5 s: such attempts cost little, and the
-/// sender soon notices that the destination is back.
+/// do not reconnect to a receiver at the same moment. The bound doubles with each pause, from 0.1 s to 30 s.
+/// After an attempt that failed within 1 s, the bound is at most 5 s: such an attempt costs little, and with
+/// short pauses the sender soon notices that the destination is back.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     bound: Duration,
     random: RandomState,
+    /// The number of pauses drawn so far, which makes the hash of each pause different.
     drawn: u64,
 }
 
@@ -27,7 +28,7 @@ impl Backoff {
         Self { bound: Self::FIRST, random: RandomState::new(), drawn: 0 }
     }
 
-    /// Returns the pause after a failed attempt that took the time `took`.
+    /// Returns the pause after a failed attempt. `took` is the duration of the attempt.
     pub(crate) fn pause_after(&mut self, took: Duration) -> Duration {
         if took < Self::AT_ONCE {
             self.bound = self.bound.min(Self::LONGEST_AT_ONCE);
@@ -47,7 +48,7 @@ impl Backoff {
         pause
     }
 
-    /// Starts again with short pauses, after a success.
+    /// Makes the next pauses short again, after a success.
     pub(crate) fn reset(&mut self) {
         self.bound = Self::FIRST;
     }

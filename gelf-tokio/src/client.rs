@@ -44,8 +44,8 @@ pub use state::ClientState;
 const RETAINED_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// The buffer into which a message is encoded if the queue has no spare buffer. The queue then gets a copy of
-    /// exactly the message's length.
+    /// The buffer into which a message is encoded if the queue has no spare buffer. The queue then gets a
+    /// copy of exactly the message's length.
     static ENCODED: Cell<BytesMut> = Cell::default();
 }
 
@@ -81,10 +81,10 @@ thread_local! {
 ///
 /// # The end of a program
 ///
-/// A program that returns from `main` drops its runtime, and the driver with it. Call [`close`](Self::close)
-/// before the return: it sends the queued messages, and reports how many could not be sent. If the program
-/// drops all clones instead, the driver has 10 s to send the queued messages. The driver needs the runtime
-/// meanwhile.
+/// A program that returns from `main` drops its runtime, and the driver with it. Before the return, call
+/// [`close`](Self::close), which sends the queued messages and reports how many could not be sent. If the
+/// program drops all clones of the client instead, the driver has 10 s to send the queued messages, and the
+/// runtime must keep running for this time.
 ///
 /// # Receipts
 ///
@@ -179,13 +179,13 @@ impl Client {
         self.try_send_payload_with_receipt(payload, ())
     }
 
-    /// Queues a message as [`send`](Self::send) does, but blocks the thread while it waits for room. The driver
-    /// must run on another thread, as for [`flush_blocking`](Self::flush_blocking).
+    /// Queues a message as [`send`](Self::send) does, but blocks the thread while it waits for room. The
+    /// driver must run on another thread, as for [`flush_blocking`](Self::flush_blocking).
     ///
     /// # Errors
     /// As [`send`](Self::send).
     pub fn send_blocking(&self, message: &Message<'_>) -> Result<(), NotQueued> {
-        // Without a limit of time, the wait always ends with a result.
+        // `block_on` returns `None` only when its time is over, and this call has no time limit.
         block_on(Duration::MAX, self.send(message)).unwrap_or(Ok(()))
     }
 }
@@ -237,9 +237,10 @@ impl<R> Client<R> {
         self.queue.try_queue(payload.into(), receipt)
     }
 
-    /// Refuses a message that the program has not made yet, if the queue has refused one since it last had
-    /// room, and counts it as refused. The call takes no lock, so a program with more messages than the
-    /// destination takes spends no time on messages that would be refused. `Ok` does not promise room.
+    /// Refuses a message before the program makes it, if an earlier message found no room in the queue and
+    /// there has been no room since. A refused message is counted. The call takes no lock, so a program with
+    /// more messages than the destination takes spends no time on messages that would be refused. `Ok` does
+    /// not promise room.
     ///
     /// ```
     /// # fn log(client: &gelf_tokio::Client, make: impl FnOnce() -> gelf_tokio::gelf_core::Message<'static>) {
@@ -265,7 +266,7 @@ impl<R> Client<R> {
     /// # Cancel safety
     /// If the future is dropped before it completes, the messages stay queued.
     pub async fn flush(&self, within: Duration) -> Result<(), Unsent> {
-        self.flushed(timeout(within, self.queue.flushed()).await.ok())
+        self.flush_result(timeout(within, self.queue.flushed()).await.ok())
     }
 
     /// Waits as [`flush`](Self::flush) does, but blocks the thread. The driver must run on another thread: in
@@ -274,7 +275,7 @@ impl<R> Client<R> {
     /// # Errors
     /// Returns the same errors as [`flush`](Self::flush).
     pub fn flush_blocking(&self, within: Duration) -> Result<(), Unsent> {
-        self.flushed(block_on(within, self.queue.flushed()))
+        self.flush_result(block_on(within, self.queue.flushed()))
     }
 
     /// Refuses further messages from all clones, sends the queued messages, and ends the driver.
@@ -284,11 +285,11 @@ impl<R> Client<R> {
     /// are dropped as [`DropReason::Ended`](crate::DropReason::Ended).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it completes, the client is closed, and the driver has `within` to send
-    /// the queued messages.
+    /// If the future is dropped before it completes, the client is closed, and the driver has `within` to
+    /// send the queued messages.
     pub async fn close(&self, within: Duration) -> Result<(), Unsent> {
-        let dropped = self.begin_close(within);
-        self.closed(dropped, timeout(within, self.queue.ended()).await.ok())
+        let dropped_before = self.begin_close(within);
+        self.close_result(dropped_before, timeout(within, self.queue.ended()).await.ok())
     }
 
     /// Closes the client as [`close`](Self::close) does, but blocks the thread. The driver must run on
@@ -297,8 +298,8 @@ impl<R> Client<R> {
     /// # Errors
     /// Returns the same errors as [`close`](Self::close).
     pub fn close_blocking(&self, within: Duration) -> Result<(), Unsent> {
-        let dropped = self.begin_close(within);
-        self.closed(dropped, block_on(within, self.queue.ended()))
+        let dropped_before = self.begin_close(within);
+        self.close_result(dropped_before, block_on(within, self.queue.ended()))
     }
 
     /// Returns the counters of all clones together.
@@ -322,7 +323,7 @@ impl<R> Client<R> {
         Observer { queue: Arc::clone(&self.queue) }
     }
 
-    fn flushed(&self, flushed: Option<()>) -> Result<(), Unsent> {
+    fn flush_result(&self, flushed: Option<()>) -> Result<(), Unsent> {
         flushed.ok_or_else(|| Unsent { messages: self.queue.unsettled() as u64 })
     }
 
@@ -333,13 +334,13 @@ impl<R> Client<R> {
         dropped
     }
 
-    fn closed(&self, dropped: u64, ended: Option<()>) -> Result<(), Unsent> {
+    fn close_result(&self, dropped_before: u64, ended: Option<()>) -> Result<(), Unsent> {
         if ended.is_none() {
             self.queue.abort();
         }
         let stats = self.stats();
-        // The driver is about to drop the messages in flight.
-        match stats.dropped.total() - dropped + stats.in_flight as u64 {
+        // The driver drops the messages in flight a little later, so they count as dropped.
+        match stats.dropped.total() - dropped_before + stats.in_flight as u64 {
             0 => Ok(()),
             messages => Err(Unsent { messages }),
         }
@@ -354,7 +355,8 @@ impl<R> Client<R> {
             encoder.encode(message, &mut payload);
             return payload;
         }
-        // A message that is sent while the thread's local values are dropped gets a buffer of its own.
+        // While the thread drops its thread-local values, `ENCODED` is not available, and the message gets a
+        // new buffer.
         let mut buffer = ENCODED.try_with(Cell::take).unwrap_or_default();
         buffer.clear();
         encoder.encode(message, &mut buffer);

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_and_ready_payloads_are_framed_alike() {
+    fn messages_and_encoded_payloads_are_framed_alike() {
         let mut codec = GelfCodec::new();
         let mut stream = BytesMut::new();
         codec.encode(&Message::new("h", "nul \0"), &mut stream).unwrap();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_would_break_the_framing_is_refused_and_nothing_written() {
+    fn a_payload_that_would_break_the_framing_is_refused_and_nothing_is_written() {
         let mut codec = GelfCodec::new();
         let mut stream = BytesMut::new();
         for payload in [&b"a\0b"[..], b"", b" "] {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_too_long_is_an_item_and_not_the_end() {
+    fn a_frame_that_is_too_long_is_an_item_and_not_the_end_of_the_stream() {
         let mut codec = GelfCodec::new_with_max_frame_len(3);
         let expected = [Ok("abc".into()), Err(FrameError::TooLong { max: 3 }), Ok("M".into())];
         assert_eq!(frames(&mut codec, &[b"abc\0\0abcdefgh\0M\0"]), expected);

@@ -219,7 +219,8 @@ impl Endpoint {
             return Err(InvalidEndpoint::Path { path: without_options(path) });
         }
         let (host, port) = authority::read(authority).map_err(|error| match rest.contains('@') {
-            // The text in place of the host may be the beginning of a password.
+            // The `@` is behind a `/` or a `?`, perhaps in a password. The text in the place of the host,
+            // which `error` would show, may then be the beginning of the password.
             true if user.is_none() => InvalidEndpoint::UserInfo,
             _ => error,
         })?;
@@ -288,7 +289,7 @@ mod tests {
 
     #[cfg(feature = "http")]
     #[test]
-    fn http_has_a_path_and_a_slash_is_no_path() {
+    fn http_has_a_path_and_a_bare_slash_means_the_default_path() {
         for (uri, path) in [
             ("gelf+http://h/", "/gelf"),
             ("gelf+http://h?bulk=false", "/gelf"),
@@ -341,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_of_names_is_the_callers() {
+    fn a_group_of_names_belongs_to_the_caller() {
         let names = ["field.*"];
         let (_, options) =
             Endpoint::parse_with_options("gelf://h?field.a=1&field.=2&field.b.c=3", &names).unwrap();
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_the_endpoint_is_never_the_callers() {
+    fn a_name_of_an_endpoint_option_never_belongs_to_the_caller() {
         let (endpoint, options) = Endpoint::parse_with_options("gelf://h?rate=1", &["rate", "bulk"]).unwrap();
         assert_eq!((endpoint.to_string().as_str(), options.len()), ("gelf://h:12201?rate=1", 0));
         assert!(matches!(
@@ -366,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_needs_no_uri() {
+    fn an_endpoint_can_be_built_without_a_uri() {
         let udp = Transport::Udp(UdpOptions::default());
         let queue = QueueOptions { max_messages: 1, ..QueueOptions::default() };
         for (host, uri) in [
@@ -407,7 +408,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn any_text_is_an_endpoint_that_displays_as_itself_or_is_refused_in_one_line(
+        fn any_text_is_refused_in_one_line_or_is_an_endpoint_whose_displayed_uri_displays_as_itself(
             uri in prop_oneof![1 => any::<String>(), 9 => nearly_uris()],
         ) {
             match uri.parse::<Endpoint>() {

@@ -128,7 +128,7 @@ impl Hosts {
         std::iter::once(&mut self.first).chain(&mut self.further).filter_map(|host| host.tls.as_mut())
     }
 
-    /// Returns the number of hosts that are left in this round after the current one.
+    /// Returns the number of hosts that are left in this round after the current host.
     #[cfg(feature = "http")]
     pub(crate) fn left(&self) -> usize {
         self.further.len().saturating_sub(self.errors.len())
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn each_host_is_tried_once_before_a_pause_after_which_the_first_is_tried() {
+    fn each_host_is_tried_once_and_after_a_pause_the_first_host_is_tried_again() {
         let mut hosts = hosts(2);
         for _ in 0..3 {
             for (name, left) in [("0", 2), ("1", 1), ("2", 0)] {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_worked_and_fails_is_the_first_of_a_round() {
+    fn a_host_that_fails_after_it_worked_begins_a_new_round() {
         let mut hosts = hosts(2);
         assert!(fails(&mut hosts));
         hosts.worked();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_begins_with_the_first_and_forgets_the_failures() {
+    fn a_restart_begins_with_the_first_host_and_forgets_the_failures() {
         let mut hosts = hosts(1);
         assert!(fails(&mut hosts));
         hosts.restart();

@@ -61,7 +61,7 @@
 //! | pending chunked messages | 8,192 or 64 MiB, 512 per sender, 5 s | floods of chunks that complete nothing |
 //! | inflated payload | 8 MiB | decompression bombs |
 //! | frame | 2 MiB | streams without a delimiter |
-//! | connections | 1,024, and 64 per peer; further ones wait to be accepted, or are closed | connections without end |
+//! | connections | 1,024, and 64 per peer; beyond 1,024, connections wait to be accepted; beyond 64, connections of the peer are reset | connections without end |
 //! | TLS handshake | 10 s | connections that are not used |
 //! | time from the first byte of a frame to its end | 30 s | frames that come byte by byte |
 //! | unfinished frames | 256 MiB, plus 64 KiB per connection | long frames that are begun and not ended |
@@ -75,7 +75,7 @@
 //!
 //! This crate logs with [`tracing`]; the targets of its events begin with `gelf_tokio`. A subscriber that
 //! sends events through a [`Client`] must leave out the events of this crate: otherwise each logged error
-//! causes another message. The layer of the crate `gelf-tracing` does so.
+//! causes another message. The layer of the crate `gelf-tracing` leaves them out.
 //!
 //! # Features
 //!

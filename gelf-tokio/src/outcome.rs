@@ -53,8 +53,9 @@ pub enum DropReason {
     /// Over HTTP, the receiver has answered with this status, which means that the message is at fault: 400,
     /// 413, 415 or 422.
     Rejected(u16),
-    /// Over UDP, the operating system did not take the message, for a reason that no other variant names.
-    /// While there is no route, the interface is down or the local address is gone, a message waits instead.
+    /// Over UDP, the operating system did not take the message, for a reason that no other variant names. A
+    /// message is not dropped but waits while there is no route, while the interface is down, and while the
+    /// local address is missing.
     System(io::ErrorKind),
     /// Over UDP, the message does not fit into 128 chunks.
     TooLarge,

@@ -32,8 +32,8 @@ pub struct Received {
     /// The payload, reassembled and inflated, without a delimiter. The payload should be JSON text;
     /// [`decode`](Self::decode) checks this. The payload shares no memory with other payloads.
     pub payload: Bytes,
-    /// The address of the sender. If a proxy that the receiver's options name has forwarded the payload, this
-    /// is the address that the proxy states.
+    /// The address of the sender. If the payload came through a proxy in the receiver's options, this is the
+    /// address that the proxy states.
     pub from: SocketAddr,
 }
 
@@ -71,7 +71,8 @@ pub enum ReceiveError {
         /// The error, which contains the limit that the frame exceeds.
         error: FrameError,
     },
-    /// One of several messages in an HTTP request is too long. It is skipped, and the others are received.
+    /// One of several messages in an HTTP request is too long. This message is skipped, and the other
+    /// messages are received.
     ValueTooLong {
         /// The address of the sender.
         from: SocketAddr,

@@ -9,7 +9,7 @@ use gelf_core::MessageTooLarge;
 #[non_exhaustive]
 pub enum SendError {
     /// The connection is closed: the receiver has ended it, or an earlier write failed. Connect again, and
-    /// send all messages again that were fed since the last successful flush.
+    /// then send again all messages that were fed since the last successful flush.
     Closed,
     /// An error of the operating system. A [`UdpSender`](crate::UdpSender) stays usable; a
     /// [`TcpSender`](crate::TcpSender) is closed.

@@ -88,9 +88,8 @@ impl Builder {
     }
 
     /// Sets the function that returns the ids of the trace and of the span for a given span. The messages of
-    /// the span then have the field `trace_id`, and the returned id of the span in the field `span_id`. If
-    /// the function returns `None`, the messages have no `trace_id`, and `span_id` is the id that `tracing`
-    /// gives the span.
+    /// the span then have the returned ids in the fields `trace_id` and `span_id`. If the function returns
+    /// `None`, the messages have no `trace_id`, and `span_id` is the id that `tracing` gives the span.
     ///
     /// This example is for OpenTelemetry, with any version of `tracing-opentelemetry` that the program uses:
     ///

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gelf_tokio::{Client, Unsent};
 
-/// Closes the layer or logger when it is dropped: sends the queued messages, and refuses further events.
+/// Closes the layer or logger. The drop of the guard sends the queued messages, and refuses further events.
 ///
 /// The guard belongs in a variable of `main` such as `_guard`, declared before the variables whose drop may
 /// log. The pattern `_` is not a variable: it drops the guard at once, and nothing is sent.
@@ -46,8 +46,8 @@ impl Guard {
     /// Returns [`Unsent`] with the number of messages that were dropped.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it completes, events are refused, and the queued messages are sent
-    /// within the given time if the program goes on.
+    /// If the future is dropped before it completes, the layer or logger refuses events. If the program goes
+    /// on, the queued messages are sent within the given time.
     pub async fn close(&self, within: Duration) -> Result<(), Unsent> {
         self.client.close(within).await
     }

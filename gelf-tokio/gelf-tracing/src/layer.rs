@@ -154,8 +154,8 @@ where
         if is_own(metadata.target()) {
             return;
         }
-        // An event with one of these targets has its true target in a field. Whether the event must not
-        // become a message is therefore known only after the fields are visited.
+        // An event with one of these targets has its true target in a field. The layer must therefore visit
+        // the fields before it can tell whether the event comes from this crate or its transport.
         let has_log_origin = matches!(metadata.target(), "log" | panic_hook::TARGET);
         if !has_log_origin && self.sink.refuses() {
             return;

@@ -33,7 +33,7 @@
 //! | integers and floats | numbers; an integer outside of `i64` is a string, since Graylog would read such a number modulo 2^64 |
 //! | NaN and the infinities | no field, since JSON has no such numbers |
 //! | booleans | the strings `true` and `false`, since Graylog drops booleans |
-//! | errors, as in `error = &error as &dyn Error` | the text of the error and of its sources, as in `payment failed: connection refused`. A source whose text the error above it repeats is left out. |
+//! | errors, as in `error = &error as &dyn Error` | the text of the error and of its sources, as in `payment failed: connection refused`. A source is left out if the text of the error above it ends with the text of the source. |
 //! | other values, `%` and `?` | strings |
 //! | fields of the spans around the event | fields, as if they were the event's. The nearest value wins: the event's, then the innermost span's, and finally the one of [`Builder::field`]. |
 //! | innermost span | `_span`, its name; `_span_id`, 16 hexadecimal digits, unique among the spans of the process that are open |
@@ -70,9 +70,9 @@
 //! the oldest queued event is lost instead. With `when_full=wait`, the thread that logs waits until the queue
 //! has room, without a time limit.
 //!
-//! Lost events are counted in the [statistics](gelf_tokio::stats::ClientStats) of [`Guard::client`], and
-//! reported at most once a minute by a message with the target `gelf_tracing`, the level 4, `_lost` (since
-//! the last report) and `_lost_total`. Other layers get the report as an event.
+//! Lost events are counted in the [statistics](gelf_tokio::stats::ClientStats) of [`Guard::client`]. At most
+//! once a minute, a message reports them. This message has the target `gelf_tracing`, the level 4, and the
+//! fields `_lost` (since the last report) and `_lost_total`. Other layers get the report as an event.
 //!
 //! # Threads and loops
 //!

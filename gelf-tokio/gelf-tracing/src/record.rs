@@ -59,8 +59,8 @@ pub(crate) struct LogOrigin {
 }
 
 impl EventRecord {
-    /// Returns an empty record that uses the memory of the last one. It gets new memory if another event of
-    /// the thread is being recorded, or if the thread's local values are already dropped.
+    /// Returns an empty record that uses the memory of the thread's last record. The record gets new memory
+    /// if another event of the thread is being recorded, or if the thread's local values are already dropped.
     pub(crate) fn new() -> Self {
         LAST.try_with(Cell::take).unwrap_or_default()
     }

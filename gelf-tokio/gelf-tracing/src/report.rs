@@ -29,7 +29,8 @@ pub(crate) async fn run(sink: Weak<Sink>) {
     }
     let mut reported = Reported::default();
     loop {
-        // All layers and loggers are dropped, so the driver ends, and this future is dropped.
+        // Without a sink, all layers and loggers are dropped. The driver then ends, and this future is
+        // dropped.
         let Some(sink) = sink.upgrade() else { return pending().await };
         let pause = if report(&sink, &mut reported).await { EVERY } else { LOOK_EVERY };
         drop(sink);
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_news_once_and_the_loss_of_a_report_is_none() {
+    fn a_loss_is_news_once_and_the_loss_of_a_report_is_no_news() {
         let mut reported = Reported::default();
         assert_eq!(reported.news(&stats(5, 0, 0)), None);
         assert_eq!(reported.news(&stats(5, 2, 1)), Some(3));

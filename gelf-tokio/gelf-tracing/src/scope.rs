@@ -28,7 +28,7 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// Returns an empty scope that uses the memory of the last one.
+    /// Returns an empty scope that uses the memory of the thread's last scope.
     pub(crate) fn new() -> Self {
         LAST.try_with(Cell::take).unwrap_or_default()
     }
@@ -88,7 +88,7 @@ mod tests {
     use crate::names;
 
     #[test]
-    fn a_message_has_at_most_128_fields_and_the_nearest_ones_remain() {
+    fn a_message_has_at_most_128_fields_and_the_nearest_fields_remain() {
         let given: Vec<&'static str> = (0..60).map(|number| &*format!("field{number}").leak()).collect();
         let span = |len: usize| {
             let names = names::of_callsite(given.iter().copied().take(len));

@@ -14,11 +14,12 @@ use crate::tls::{TlsConfigError, config_from_pem};
 use super::queue::Queue;
 use super::{Client, Driver, Receipts};
 
-/// Builds a [`Client`] with or without receipts. The driver is spawned, or returned for the caller to run.
+/// Builds a [`Client`] with or without receipts. The methods `connect*` spawn the driver. The methods
+/// `build*` return the driver, for the caller to run.
 ///
-/// The methods `connect*` and `build*` block the thread while they read the TLS files. They fail with an
-/// error that names a missing or invalid file (`TlsConfigError` is the inner error), or with `Unsupported`
-/// for a transport whose cargo feature is off.
+/// All of these methods block the thread while they read the TLS files. They fail with an error that names a
+/// missing or invalid file (`TlsConfigError` is the inner error). They fail with `Unsupported` for a
+/// transport whose cargo feature is off.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing by itself"]
 pub struct ClientBuilder {
@@ -61,9 +62,10 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets a configuration of rustls in place of the endpoint's `ca`, `cert` and `key`. A configuration can
-    /// have certificates that are not in files, another provider, or other rules. The endpoint's
-    /// `server_name` or host remains the name that the receiver's certificate must have.
+    /// Sets a configuration of rustls in place of the endpoint's `ca`, `cert` and `key`. Such a configuration
+    /// can have certificates that are not in files, another provider of cryptography, or other rules of
+    /// verification. The endpoint's `server_name` or host remains the name that the receiver's certificate
+    /// must have.
     ///
     /// ```no_run
     /// use std::sync::Arc;
@@ -94,7 +96,7 @@ impl ClientBuilder {
     /// Sets certificates as PEM text in place of the files of the endpoint's `ca`, `cert` and `key`. The
     /// certificates are checked in the same way as the certificates in such files.
     ///
-    /// `ca` contains the certificates that vouch for the receiver. If it is `None`, the certificates of the
+    /// `ca` contains the certificates that vouch for the receiver. If `ca` is `None`, the certificates of the
     /// system are used. `identity` contains the sender's own certificate chain and its private key, if the
     /// sender has them.
     ///

@@ -22,9 +22,9 @@ use super::transport;
 ///
 /// The driver connects when it starts, and again when a connection has broken and there are messages to send.
 /// It never stops trying. Between two attempts it waits for a random time up to a bound, which starts at 100
-/// ms and doubles with each failure. The bound is at most 5 s after an attempt that failed within a second,
-/// as with a refusal or an unknown name, and at most 30 s after any other failure. The driver also waits
-/// after a connection that did not prove itself (see
+/// ms and doubles with each failure. After an attempt that failed within a second, as with a refusal or an
+/// unknown name, the bound is at most 5 s. After any other failure, the bound is at most 30 s. The driver
+/// also waits after a connection that did not prove itself (see
 /// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)), and over UDP while there is no route.
 ///
 /// With [`TcpOptions::failover`](crate::options::TcpOptions::failover), an attempt tries the hosts in turn:

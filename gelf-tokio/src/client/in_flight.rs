@@ -48,13 +48,13 @@ impl<R> InFlight<R> {
         self.queue.settle(&mut self.messages, count, outcome);
     }
 
-    /// Waits for `duration`. Returns early, and returns `true`, if no message is left and no further message
-    /// can come.
+    /// Waits for `duration`, and returns `false`. Returns `true` as soon as no message is left and no further
+    /// message can come.
     pub(crate) async fn pause(&self, duration: Duration) -> bool {
         timeout(duration, self.ended()).await.is_ok()
     }
 
-    /// Waits until the queue is closed and no message is left. Waits for ever if a message is in flight, is
+    /// Waits until the queue is closed without a message. The wait never ends if a message is in flight, is
     /// queued already, or is queued during the wait.
     pub(crate) async fn ended(&self) {
         if !self.is_empty() || self.queue.has_work().await {

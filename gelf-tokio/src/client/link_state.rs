@@ -73,8 +73,8 @@ impl<R> LinkState<R> {
         self.is_unproven = true;
         if acknowledged > 0 {
             self.down(&format_args!(
-                "it acknowledged {acknowledged} messages but ended the connection; they are sent again: \
-                 {error}"
+                "it ended the connection after it had acknowledged {acknowledged} messages, which are sent \
+                 again: {error}"
             ));
         } else {
             self.down(&format_args!("it does not keep connections: {error}"));

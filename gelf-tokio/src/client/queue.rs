@@ -33,8 +33,8 @@ use thread_counter::ThreadCounter;
 
 /// A message that has no outcome yet.
 pub(crate) struct QueuedMessage<R> {
-    /// The JSON text. Its memory has exactly its length, unless it is the [spare buffer](Queue::spare) of an
-    /// earlier message.
+    /// The JSON text. Its buffer is exactly as long as the text, unless it is the [spare
+    /// buffer](Queue::spare) of an earlier message.
     pub(crate) payload: BytesMut,
     /// The receipt, which is taken when the message is settled, that is, gets its outcome.
     receipt: Option<R>,
@@ -42,15 +42,16 @@ pub(crate) struct QueuedMessage<R> {
     number: u64,
 }
 
-/// The minimum number of unread receipts that are kept, so that a small queue loses none while the reader is
-/// slightly behind.
+/// The number of unread receipts that even a small queue keeps, so that no receipt is lost while the reader
+/// is slightly behind.
 const MIN_UNREAD_RECEIPTS: usize = 65_536;
 
 /// The queue in front of a destination.
 pub(crate) struct Queue<R> {
     options: QueueOptions,
     state: Mutex<State<R>>,
-    /// `true` if a message was refused since there was last room. Changes only while `state` is locked.
+    /// `true` from the moment at which a message finds no room until messages in flight are settled, or until
+    /// the queue is closed or ends. Changes only while `state` is locked.
     is_full: AtomicBool,
     /// Messages that `refuse_if_full` refused.
     refused_unmade: ThreadCounter,
@@ -76,6 +77,7 @@ struct State<R> {
     /// Unread outcomes; `None` if there is no reader.
     receipts: Option<VecDeque<(R, Outcome)>>,
     max_receipts: usize,
+    /// Wakes the reader of receipts.
     reader: Option<Waker>,
     /// `true` if the loss of the first receipt is still to be logged.
     has_to_warn: bool,
@@ -206,7 +208,7 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Returns the empty buffer of an earlier message, if there is one.
+    /// Returns the empty buffer of an earlier message, if the queue keeps such a buffer.
     pub(crate) fn spare(&self) -> Option<BytesMut> {
         let mut state = self.state();
         let waiting = state.waiting.len();
@@ -214,7 +216,8 @@ impl<R> Queue<R> {
     }
 
     /// Queues a message and counts it. If the message cannot be queued, returns it with the reason, and
-    /// counts the reason. With `WhenFull::Wait`, [`NotQueuedReason::Full`] is not counted.
+    /// counts the reason. With `WhenFull::Wait`, [`NotQueuedReason::Full`] is not counted here, because the
+    /// caller may wait and offer the message again.
     pub(crate) fn offer(&self, payload: BytesMut, receipt: R) -> Result<(), (BytesMut, R, NotQueuedReason)> {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -262,7 +265,8 @@ impl<R> Queue<R> {
                 Err((_, receipt, reason)) => return Err(NotQueued { receipt, reason }),
             };
             let mut room = std::pin::pin!(self.room.notified());
-            // Registers before the next attempt, so that room which is freed meanwhile is not missed.
+            // The registration comes before the next attempt, so that room that becomes free after this
+            // attempt wakes the task.
             room.as_mut().enable();
             offered = self.offer(payload, receipt);
             if let Err((_, _, NotQueuedReason::Full)) = offered {
@@ -281,8 +285,8 @@ impl<R> Queue<R> {
         })
     }
 
-    /// Refuses and counts a message that is not made yet, if a message was refused since there was last room.
-    /// Takes no lock.
+    /// Refuses and counts a message that the program has not made yet, if an earlier message found no room
+    /// and there has been no room since. Takes no lock.
     pub(crate) fn refuse_if_full(&self) -> Result<(), NotQueued> {
         if !self.is_full.load(Ordering::Relaxed) {
             return Ok(());
@@ -319,7 +323,7 @@ impl<R> Queue<R> {
         self.wait_until(|state| !state.has_driver).await;
     }
 
-    /// Drops the waiting messages, and tells the driver to drop those in flight.
+    /// Drops the waiting messages, and tells the driver to drop the messages in flight.
     pub(crate) fn abort(&self) {
         let mut guard = self.state();
         guard.is_aborted = true;
@@ -439,7 +443,7 @@ impl<R> Queue<R> {
         self.settled.notify_waiters();
     }
 
-    /// Drops the waiting messages and refuses further ones, since the driver ends.
+    /// Drops the waiting messages and refuses further messages, since the driver ends.
     pub(crate) fn end(&self) {
         let mut guard = self.state();
         let state = &mut *guard;
@@ -483,7 +487,7 @@ impl<R> Queue<R> {
         Poll::Pending
     }
 
-    /// Drops all receipts, and stops keeping further ones.
+    /// Drops all receipts, and keeps no further receipts.
     pub(crate) fn discard_receipts(&self) {
         let receipts = self.state().receipts.take();
         // The receipts are dropped outside of the lock, since the drop of a receipt can run any code.
@@ -502,6 +506,8 @@ impl<R> State<R> {
             && self.waiting_bytes + self.in_flight_bytes + len <= options.max_bytes
     }
 
+    /// Makes room for a message of `len` bytes, or returns the reason for its refusal. Waiting messages are
+    /// dropped for it only with `WhenFull::DropOldest`.
     fn make_room(&mut self, options: &QueueOptions, len: usize) -> Result<(), NotQueuedReason> {
         if self.link == ClientState::DriverEnded {
             return Err(NotQueuedReason::DriverEnded);
@@ -518,7 +524,8 @@ impl<R> State<R> {
         if options.when_full != WhenFull::DropOldest {
             return Err(NotQueuedReason::Full);
         }
-        // Messages are dropped only if their removal makes enough room.
+        // Counts the oldest messages that would have to be dropped. They are dropped only if this makes
+        // enough room.
         let (mut dropped, mut bytes) = (0, 0);
         for message in &self.waiting {
             dropped += 1;

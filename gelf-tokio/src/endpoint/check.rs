@@ -5,8 +5,8 @@ use crate::endpoint::scheme::Scheme;
 use crate::endpoint::table::TABLE;
 use crate::endpoint::{HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, Transport, UdpOptions};
 
-/// The headers that no option may set: the sender sets them itself, or they would change where a request
-/// ends.
+/// The headers that no option may set. The sender sets some of them itself. The other headers would change
+/// where a request ends.
 const HEADERS_OF_REQUESTS: [&str; 11] = [
     "connection",
     "content-encoding",
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_as_in_a_request() {
+    fn a_path_must_be_valid_in_a_request() {
         for path in ["/", "//", "/gelf", "/a/b;c=1,2:@!$'()*+~-._", "/%00%fF"] {
             assert_eq!(check_path(path), Ok(()), "{path}");
         }
@@ -185,7 +185,7 @@ mod tests {
 
     #[cfg(feature = "http")]
     #[test]
-    fn all_options_of_http_are_checked_and_the_default_path_set() {
+    fn all_options_of_http_are_checked_and_the_default_path_is_set() {
         let checked = |change: fn(&mut HttpOptions)| {
             let mut options = HttpOptions::default();
             change(&mut options);

@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn other_options_are_displayed_in_one_order() {
+    fn options_that_differ_from_their_defaults_are_displayed_in_the_order_of_the_table() {
         for uri in [
             "gelf://[::1]:1?compression=zlib&level=9&datagram_size=65507&rate=4294967295",
             "gelf://h:65535?datagram_size=13&rate=1&queue=16777216&queue_bytes=17179869184",
@@ -226,7 +226,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_displayed_endpoint_parses_to_the_same_but_for_the_value_of_a_header(mut endpoint in endpoints()) {
+        fn a_displayed_endpoint_parses_to_itself_except_for_header_values(mut endpoint in endpoints()) {
             let displayed = endpoint.to_string();
             if let Transport::Http(HttpOptions { headers, .. }) = &mut endpoint.transport {
                 headers.iter_mut().for_each(|(_, value)| "***".clone_into(value));

@@ -113,7 +113,7 @@ impl fmt::Display for InvalidEndpoint {
         match self {
             Self::Alone { name, other } => write!(f, "{name} needs {other}: give both or neither"),
             Self::Escape { text } => {
-                write!(f, "{text:?} has a % without two hexadecimal digits of UTF-8: write % itself as %25")
+                write!(f, "{text:?} is not percent-encoded UTF-8: write % itself as %25")
             }
             Self::Feature { scheme, missing } => {
                 let quoted: Vec<_> = missing.iter().map(|feature| format!("{feature:?}")).collect();
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn errors_of_options_say_what_to_write() {
         let level = "a level without compression: leave out level or write compression=gzip";
-        let percent = "has a % without two hexadecimal digits of UTF-8: write % itself as %25";
+        let percent = "is not percent-encoded UTF-8: write % itself as %25";
         assert_errors(&[
             ("gelf://h?compression", r#"compression cannot be "": use gzip, zlib or none"#),
             ("gelf://h?level=3&level=3", "level is given twice: leave one out"),

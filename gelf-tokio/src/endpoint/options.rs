@@ -63,9 +63,9 @@ pub struct TcpOptions {
     /// Until then, a connection to another host stays open. The receiver's certificate must name the host
     /// that the client connects to, unless [`TlsOptions::server_name`] is set.
     pub failover: Vec<(String, u16)>,
-    /// The time after which a [`Client`](crate::Client) replaces its connection by a new one, so that a load
-    /// balancer can choose a receiver again. By default, connections are not replaced; the time is in whole
-    /// seconds up to 3,600. The old connection ends once all bytes written to it are acknowledged.
+    /// The time after which a [`Client`](crate::Client) replaces its connection by a new connection, so that
+    /// a load balancer can choose a receiver again. By default, connections are not replaced. The time is in
+    /// whole seconds up to 3,600. The old connection ends once all bytes written to it are acknowledged.
     pub reconnect: Option<Duration>,
     /// TLS below the frames; none by default.
     pub tls: Option<TlsOptions>,
@@ -101,8 +101,8 @@ pub struct TlsOptions {
     /// subjectAltName=DNS:HOST`. Such a certificate is trusted if the receiver presents exactly this
     /// certificate, if its name is right, and if it is valid at the time of the handshake.
     pub ca: Option<PathBuf>,
-    /// The file with the sender's own certificate chain, for receivers that ask for one. This option requires
-    /// `key`.
+    /// The file with the sender's own certificate chain, for receivers that ask for a certificate. This
+    /// option requires `key`.
     pub cert: Option<PathBuf>,
     /// The file with the private key of `cert`.
     pub key: Option<PathBuf>,
@@ -119,8 +119,8 @@ pub struct HttpOptions {
     /// request.
     pub bulk: bool,
     /// The time limit for connecting to one address, including the TLS handshake, in whole seconds up to
-    /// 3,600. Each address also has an equal share of [`timeout`](Self::timeout), and never more time than
-    /// this share. By default, the share is the only limit.
+    /// 3,600. An address never gets more time than its equal share of [`timeout`](Self::timeout). By default,
+    /// this share is the only limit.
     pub connect_timeout: Option<Duration>,
     /// Further hosts and ports that take over when the endpoint's own host fails, as with
     /// [`TcpOptions::failover`]. A host fails if the sender cannot connect to it, if the connection ends

@@ -15,7 +15,7 @@ pub(super) fn read(
 ) -> Result<Vec<(String, String)>, InvalidEndpoint> {
     let scheme = Scheme::of(transport);
     let mut options: Vec<(&'static Row, String)> = Vec::new();
-    let mut taken = Vec::new();
+    let mut callers_options = Vec::new();
     for option in query.split('&').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
         let name = decode(name).ok_or_else(|| InvalidEndpoint::Escape { text: name.to_owned() })?;
@@ -29,7 +29,7 @@ pub(super) fn read(
                 return Err(InvalidEndpoint::Repeated { name });
             }
             Some(row) => options.push((row, value)),
-            None if own.iter().any(|known| stands_for(known, &name)) => taken.push((name, value)),
+            None if own.iter().any(|known| stands_for(known, &name)) => callers_options.push((name, value)),
             None => return Err(InvalidEndpoint::Option { name, known: known(scheme, own) }),
         }
     }
@@ -39,7 +39,7 @@ pub(super) fn read(
             row.read(value, transport, queue)?;
         }
     }
-    Ok(taken)
+    Ok(callers_options)
 }
 
 /// Returns whether `known` is `name`, or is a group of names that includes `name`, such as `field.*`.
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_name_may_be_an_address_in_brackets_or_not() {
+    fn a_server_name_may_be_an_address_with_or_without_brackets() {
         for (given, expected) in
             [("10.0.0.7", "10.0.0.7"), ("::1", "::1"), ("[::1]", "::1"), ("%5B::1%5D", "::1")]
         {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn http_may_have_headers_without_the_blanks_around_their_values() {
+    fn spaces_around_the_value_of_a_header_are_removed() {
         for (query, name, value) in [
             ("header=X-Token:abc", "X-Token", "abc"),
             ("header=Authorization:+Bearer+a%2Bb%3D:c==%20", "Authorization", "Bearer a+b=:c=="),

@@ -254,7 +254,7 @@ mod tests {
 
     /// Compares the tables, or writes them if `GELF_UPDATE_DOCS` is set.
     #[test]
-    fn the_tables_of_the_documentation_are_this_one() {
+    fn the_tables_in_the_documentation_equal_this_table() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
         let (rustdoc, readme) = (directory.join("src/endpoint/options.md"), directory.join("README.md"));
         let table = markdown();

@@ -42,9 +42,9 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Sends messages to one receiver, as POST requests of HTTP/1.1.
 ///
 /// There is one connection, with one request at a time. The first request makes the connection, and later
-/// ones use it while the receiver keeps it open. For each new connection the host is looked up, and its
-/// addresses are tried in order; then the addresses of the hosts in [`HttpOptions::failover`] are tried.
-/// Nothing happens between two calls.
+/// requests use the connection while the receiver keeps it open. For each new connection the host is looked
+/// up, and its addresses are tried in order; then the addresses of the hosts in [`HttpOptions::failover`] are
+/// tried. Nothing happens between two calls.
 ///
 /// A receiver closes an idle connection; Graylog does so after 60 s. A request does not fail if it is sent
 /// while the receiver closes the connection: if a kept connection ends before any byte of an answer arrives,
@@ -97,7 +97,7 @@ pub struct HttpSender {
 }
 
 impl HttpSender {
-    /// Creates a sender for the endpoint. It does not connect yet, and reads no file.
+    /// Creates a sender for the endpoint. The call neither connects nor reads a file.
     ///
     /// # Errors
     /// Returns `InvalidInput` for an endpoint that is not HTTP, or whose path, header or TLS options are

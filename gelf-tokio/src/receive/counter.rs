@@ -15,8 +15,8 @@ impl Counter {
         self.0.load(Relaxed)
     }
 
-    /// Returns a guard that adds one to the counter when it is dropped, unless it is disarmed. The guard also
-    /// counts if the future that holds it is dropped while waiting.
+    /// Returns a guard whose drop adds one to the counter, unless the guard is disarmed. A future that holds
+    /// the guard is therefore also counted if the future is dropped while it waits.
     pub(super) fn unless_disarmed(&self) -> CountOnDrop<'_> {
         CountOnDrop(Some(self))
     }

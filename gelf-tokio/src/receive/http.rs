@@ -72,7 +72,7 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 ///
 /// No answer has a body. The first row that applies determines the status:
 ///
-/// | status | to |
+/// | status | answers |
 /// |---|---|
 /// | 400 | bytes that are not HTTP/1; HTTP/2 gets no answer |
 /// | 431 | a head of more than 16 KiB, or more than 100 headers |
@@ -84,7 +84,7 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// | 413 | a body that is too long after inflation, or has [too many values](HttpReceiverOptions::max_bulk_values); the connection is closed |
 /// | 408 | a body that does not come in [time](HttpReceiverOptions::request_timeout); the connection is closed |
 /// | 400 | a body that is damaged; the connection is closed |
-/// | 503 | a message for which the queue has no room within the same time limit; the connection is closed |
+/// | 503 | a message for which the queue has no room in [time](HttpReceiverOptions::request_timeout); the connection is closed |
 /// | 400 | a request with a value that is not GELF, if [such requests are rejected](HttpReceiverOptions::reject_invalid) |
 /// | 202 | a request whose payloads are all in the queue. As with Graylog, a payload need not be JSON: it is returned as it is, and [`Received::decode`] reports its faults |
 ///
@@ -93,8 +93,8 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 ///
 /// # Bodies
 ///
-/// Bodies in gzip and zlib are recognized by their first bytes, even without a `Content-Encoding` or with a
-/// wrong one. For example, pygelf declares `gzip,deflate` and sends zlib; other senders declare nothing. With
+/// Bodies in gzip and zlib are recognized by their first bytes, even if the `Content-Encoding` is missing or
+/// wrong. For example, pygelf declares `gzip,deflate` and sends zlib; other senders declare nothing. With
 /// `deflate`, bare deflate data (RFC 1951) is recognized too. A body without any value is accepted and yields
 /// no payload.
 ///
@@ -110,8 +110,8 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// [`ReceiveError::ValueTooLong`]. The other elements or lines are returned as payloads.
 ///
 /// Values are returned as they arrive, so that no request has to be held in memory. If a request with several
-/// values is rejected midway, for example with 413 or 503, the earlier values are received, and a client that
-/// repeats the request sends them twice.
+/// values is rejected midway, for example with 413 or 503, the earlier values are received nevertheless. A
+/// client that repeats the request sends these values twice.
 #[derive(Debug)]
 pub struct HttpReceiver {
     server: Server,

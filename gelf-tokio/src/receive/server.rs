@@ -188,7 +188,7 @@ async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, co
             _ = closing.begun() => break,
             // Ended tasks are joined before the next accept, so that there are never more tasks than
             // permitted connections.
-            Some(ended) = connections.join_next() => counts.lock().end(end(ended)),
+            Some(ended) = connections.join_next() => counts.lock().end(end_of(ended)),
             accepted = acceptor.accept() => {
                 connections.spawn(serve(Arc::clone(&service), accepted));
             }
@@ -199,7 +199,7 @@ async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, co
         tokio::select! {
             biased;
             () = closing.over() => break,
-            Some(ended) = connections.join_next() => counts.lock().end(end(ended)),
+            Some(ended) = connections.join_next() => counts.lock().end(end_of(ended)),
             accepted = acceptor.accept_waiting() => match accepted {
                 Some(accepted) => {
                     connections.spawn(serve(Arc::clone(&service), accepted));
@@ -210,13 +210,13 @@ async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, co
     }
     drop(acceptor);
     while let Some(ended) = connections.join_next().await {
-        counts.lock().end(end(ended));
+        counts.lock().end(end_of(ended));
     }
     // `service` has the last sender of the queue. The queue therefore ends only once all counts are final.
     drop(service);
 }
 
-fn end(ended: Result<End, JoinError>) -> End {
+fn end_of(ended: Result<End, JoinError>) -> End {
     match ended {
         Ok(end) => end,
         Err(error) => {

@@ -190,7 +190,7 @@ impl UdpReceiver {
     ///
     /// The receiver still receives the datagrams that the kernel holds, for the time `within` at most. On
     /// Linux the kernel takes no further datagrams; on other systems, datagrams that arrive before the last
-    /// one is read are received too. Messages with missing chunks are lost. The port is free when the
+    /// datagram is read are received too. Messages with missing chunks are lost. The port is free when the
     /// receiver is dropped.
     pub fn close(&mut self, within: Duration) {
         if self.read_until.is_some() {
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bad_datagrams_between_good_ones_are_errors_one_by_one() {
+    async fn each_bad_datagram_between_good_datagrams_is_an_error() {
         let (mut receiver, socket) = receiver_and_socket().await;
         let from = socket.local_addr().unwrap();
         let bad = |error| Err(ReceiveError::Datagram { from, error });
@@ -434,7 +434,8 @@ mod tests {
         let receiver = runtime.block_on(UdpReceiver::bind("127.0.0.1:0")).unwrap();
         for (known, expected) in [(0, 0), (1, 1 << 32), ((5 << 32) - 1, 5 << 32)] {
             receiver.kernel_drops.store(known, Relaxed);
-            // The kernel's count is 0. The kernel has dropped no datagram, or 2^32 datagrams.
+            // The kernel's count, which has 32 bits, is 0. If drops are already known, the count must have
+            // wrapped.
             assert_eq!(receiver.kernel_drops(), Some(expected));
             assert_eq!(receiver.kernel_drops(), Some(expected));
         }
@@ -452,7 +453,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_receiver_hands_out_what_the_kernel_holds_and_ends() {
+    async fn a_closed_receiver_returns_the_datagrams_that_the_kernel_holds_and_ends() {
         let (mut receiver, socket) = receiver_and_socket().await;
         for _ in 0..50 {
             socket.send(MESSAGE).await.unwrap();

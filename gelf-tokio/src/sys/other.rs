@@ -44,7 +44,8 @@ pub(crate) fn force_receive_buffer<S>(_socket: &S, _bytes: usize) -> io::Result<
 /// The maximum number of datagrams that one system call receives.
 pub(crate) const RECEIVE_BATCH: usize = 1;
 
-/// Receives one datagram to the first `size` bytes of `buffers`. Its sender and length are added to `received`.
+/// Receives one datagram to the first `size` bytes of `buffers`. Its sender and length are added to
+/// `received`.
 pub(crate) fn receive_datagrams(
     socket: &UdpSocket,
     buffers: &mut [u8],
@@ -62,7 +63,8 @@ pub(crate) fn dropped_datagrams<S>(_socket: &S) -> io::Result<Option<u32>> {
     Ok(None)
 }
 
-/// Does nothing: the system decides the time for acknowledgements. Keepalive finds dead peers.
+/// Does nothing: the system decides how long written bytes may stay unacknowledged. Keepalive finds dead
+/// peers.
 pub(crate) fn set_user_timeout(_socket: &SockRef<'_>, _timeout: Duration) -> io::Result<()> {
     Ok(())
 }

@@ -320,8 +320,8 @@ impl Connection {
             Stream::Plain(_) => self.written.saturating_sub(unacknowledged),
             #[cfg(feature = "tls")]
             Stream::Tls(stream) => {
-                let below = stream.get_ref().0.written();
-                self.acks.acknowledge(below.saturating_sub(unacknowledged))
+                let ciphertext = stream.get_ref().0.written();
+                self.acks.acknowledge(ciphertext.saturating_sub(unacknowledged))
             }
         })
     }

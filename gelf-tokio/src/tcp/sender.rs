@@ -26,7 +26,7 @@ const MAX_DISCARDED_READS: usize = 16;
 
 /// Sends messages on one connection, as frames, over TCP or TLS.
 ///
-/// A message without a timestamp is sent without one, unlike with a [`Client`](crate::Client).
+/// Unlike a [`Client`](crate::Client), the sender adds no timestamp to messages.
 ///
 /// [`feed`](Self::feed) buffers a message, and [`flush`](Self::flush) writes the buffered messages. A sender
 /// that has failed stays closed. The caller then connects a new sender, and sends again all messages that
@@ -112,7 +112,8 @@ impl TcpSender {
     /// connection breaks during the flush.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it completes, the next flush continues where this one stopped.
+    /// If the future is dropped before it completes, the next flush continues where the dropped flush
+    /// stopped.
     pub async fn flush(&mut self) -> Result<(), SendError> {
         if self.is_closed() {
             return Err(SendError::Closed);
@@ -205,14 +206,15 @@ impl TcpSender {
         if self.connection.poll_end(&mut Context::from_waker(Waker::noop())).is_ready() {
             return true;
         }
-        // With TLS the socket is only peeked, since bytes that are read from the socket itself would be
+        // With TLS, the function only peeks at the socket, since bytes that it reads from the socket would be
         // missing in the TLS stream.
         has_ended(self.connection.socket(), self.connection.is_plain())
     }
 }
 
 /// Returns whether the other side has ended the connection. The function asks the socket itself, since tokio
-/// may not have polled the socket yet.
+/// may not have polled the socket yet. With `discard`, it reads and discards the bytes that have arrived
+/// before the end; otherwise, it only peeks at the first byte.
 fn has_ended(stream: &TcpStream, discard: bool) -> bool {
     let socket = SockRef::from(stream);
     let mut discarded = [0; 512];
@@ -265,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_written_before_the_flush_and_then_whole_frames() {
+    async fn a_flush_writes_whole_frames_and_nothing_is_written_before_it() {
         let (mut sender, mut peer) = connected().await;
         sender.feed(&message("a")).await.unwrap();
         sender.feed_payload(b"{}").await.unwrap();

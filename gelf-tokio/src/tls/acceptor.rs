@@ -25,7 +25,7 @@ use crate::blocking;
 ///
 /// The files are PEM, of up to 4 MiB each. The receiver checks them before a handshake, once a second at
 /// most, and reads them again if a file has changed, so that new certificates need no restart. Open
-/// connections keep their certificates. If the new files are invalid, the receiver keeps the previous ones,
+/// connections keep their certificates. If the new files are invalid, the receiver keeps the previous files,
 /// logs a warning, and tries again when a file changes. If the operating system refused to read a file, the
 /// receiver tries again at the next check. [`failed_reloads`](Self::failed_reloads) counts these failures.
 ///
@@ -60,7 +60,7 @@ struct Sources {
 /// The result of the last reading of the files.
 #[derive(Debug, Default)]
 struct Seen {
-    /// `None` if the files are to be read in any case.
+    /// The stamps of the files. `None` if the next check reads the files even if they have not changed.
     stamps: Option<Vec<Option<files::Stamp>>>,
     /// The error of the files, which is logged once.
     error: Option<String>,
@@ -89,14 +89,14 @@ impl ReceiverTls {
     /// Requires from each sender a certificate that one of the authorities in a file has signed. A sender
     /// without such a certificate is refused in the handshake.
     ///
-    /// With TLS 1.3, the receiver then sends one session ticket, from which [`Client`](crate::Client) learns
-    /// that its certificate is accepted. A sender that closes its connection without having read the ticket
-    /// resets the connection, and may lose its last messages. Without this setting, the receiver sends
-    /// nothing after the handshake. Sessions are never resumed.
+    /// With TLS 1.3, this setting makes the receiver send one session ticket, from which
+    /// [`Client`](crate::Client) learns that its certificate is accepted. A sender that closes its connection
+    /// without having read the ticket resets the connection, and may lose its last messages. Without this
+    /// setting, the receiver sends nothing after the handshake. Sessions are never resumed.
     ///
     /// # Errors
     /// Returns an error as [`from_pem_files`](Self::from_pem_files) does, or if the file has no certificate
-    /// or a malformed one.
+    /// or a malformed certificate.
     pub fn with_client_ca(self, path: impl Into<PathBuf>) -> Result<Self, TlsConfigError> {
         self.with_client_authorities(Pem::File(path.into()))
     }
@@ -201,8 +201,8 @@ impl ReceiverTls {
 }
 
 impl Shared {
-    /// Returns whether the files are to be checked. If so, begins the next interval. A check that hangs
-    /// delays the next check.
+    /// Returns whether the files are to be checked. If so, begins the next interval. No check is due while
+    /// another check is running, for example because a file system hangs.
     fn is_check_due(&self, now: Instant) -> bool {
         let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
         let is_checking = matches!(self.seen.try_lock(), Err(TryLockError::WouldBlock));
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn handshakes_share_a_check_of_the_files_each_second_and_one_thread() {
+    async fn the_files_are_checked_at_most_once_a_second_and_by_one_thread_at_a_time() {
         let (directory, authority, _) = authority();
         let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_is_not_made_of_files_that_cannot_be_used() {
+    fn files_that_cannot_be_used_are_errors_of_the_constructor() {
         let (directory, authority, _) = authority();
         let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
         let missing = directory.path("missing.pem");

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 /// written before the flush is acknowledged too.
 #[derive(Debug, Default)]
 pub(crate) struct AckMap {
-    /// For each flush, the total numbers of bytes of plaintext and ciphertext that were written up to its
-    /// end. Flushes that are wholly acknowledged are removed.
+    /// For each flush, the numbers of bytes of plaintext and of ciphertext that were written in all up to the
+    /// end of the flush. Flushes that are wholly acknowledged are removed.
     flushes: VecDeque<(u64, u64)>,
     acknowledged: u64,
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-/// The error for missing or invalid certificates or keys. It displays the reason, and the file if there is
-/// one. It quotes no part of a certificate or key.
+/// The error for missing or invalid certificates or keys. The text of the error has the reason, and the file
+/// if the error is about a file. The text quotes no part of a certificate or key.
 #[derive(Debug)]
 pub struct TlsConfigError {
     file: Option<PathBuf>,

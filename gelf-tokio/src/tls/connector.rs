@@ -138,24 +138,24 @@ impl Connector {
         let loaded = self.load().await?;
         let mut config = loaded.config.clone();
         let certificates = Arc::clone(&config.client_auth_cert_resolver);
-        let client = Arc::new(Client { certificates, asked: AtomicBool::new(false) });
-        config.client_auth_cert_resolver = Arc::<Client>::clone(&client);
+        let observed = Arc::new(ObservedCertificates { certificates, asked: AtomicBool::new(false) });
+        config.client_auth_cert_resolver = Arc::<ObservedCertificates>::clone(&observed);
         let cert = match &self.sources.identity {
             Some(identity) => Some(identity.cert.to_string()),
-            None => client.has_certs().then(|| "of the given configuration".to_owned()),
+            None => observed.has_certs().then(|| "of the given configuration".to_owned()),
         };
         let explain = |error| {
             let attempt = Attempt {
                 server_name: &self.server_name,
                 trusted: &loaded.trusted,
                 cert: cert.as_deref(),
-                was_asked: client.asked.load(Relaxed),
+                was_asked: observed.asked.load(Relaxed),
             };
             attempt.explain(error)
         };
         let connector = TlsConnector::from(Arc::new(config));
         let mut stream = connector.connect(self.server_name.clone(), io).await.map_err(explain)?;
-        if client.asked.load(Relaxed) {
+        if observed.asked.load(Relaxed) {
             verdict(&mut stream).await.map_err(explain)?;
         }
         Ok(stream)
@@ -267,12 +267,12 @@ pub(crate) fn config_from_pem(
 /// The sender's certificates for one connection, and a flag that tells whether the receiver has asked for a
 /// certificate.
 #[derive(Debug)]
-struct Client {
+struct ObservedCertificates {
     certificates: Arc<dyn ResolvesClientCert>,
     asked: AtomicBool,
 }
 
-impl ResolvesClientCert for Client {
+impl ResolvesClientCert for ObservedCertificates {
     fn resolve(&self, authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.asked.store(true, Relaxed);
         self.certificates.resolve(authorities, schemes)

@@ -50,7 +50,7 @@ impl Attempt<'_> {
             Some(rustls::Error::InvalidCertificate(error)) => self.of_certificate(error),
             Some(rustls::Error::InvalidMessage(_)) => "the receiver does not speak TLS".to_owned(),
             Some(rustls::Error::PeerIncompatible(_)) => {
-                "the receiver has no TLS version or algorithm in common with TLS 1.2 and 1.3 here".to_owned()
+                "the receiver supports neither TLS 1.2 nor TLS 1.3, or no algorithm of this sender".to_owned()
             }
             Some(error) => format!("the TLS handshake failed: {error}"),
             None if self.was_asked && self.cert.is_none() => {
@@ -76,14 +76,14 @@ impl Attempt<'_> {
             CertificateError::BadEncoding => "is malformed",
             CertificateError::BadSignature => {
                 return format!(
-                    "the receiver's certificate is not signed by a trusted authority, only by one of the same name, \
-                     or the receiver's key is another ({})",
+                    "the receiver's certificate is not signed with the key of the trusted authority that it \
+                     names, or the receiver does not have the key of its certificate ({})",
                     self.trusted
                 );
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has expired",
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                "is not one for servers"
+                "is not for servers"
             }
             CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
                 "has no subjectAltName, which TLS needs; a common name does not count"
@@ -106,7 +106,8 @@ impl Attempt<'_> {
                 "is signed in a way that is not supported"
             }
             error if is_authority(error) => {
-                "is one of an authority: the receiver needs one of its own, signed by the authority or given in ca"
+                "is that of an authority: give the receiver its own certificate, signed by the authority or \
+                 listed in ca"
             }
             _ => "is not accepted",
         };
@@ -129,7 +130,7 @@ impl Attempt<'_> {
             AlertDescription::CertificateExpired => "it has expired",
             AlertDescription::CertificateRevoked => "it is revoked",
             AlertDescription::UnknownCA => "it is not signed by an authority that the receiver trusts",
-            AlertDescription::UnsupportedCertificate => "it is not one for clients, or of an unknown kind",
+            AlertDescription::UnsupportedCertificate => "it is not for clients, or its kind is unknown",
             _ => {
                 return format!("the receiver does not accept the client certificate {cert}: {alert:?}");
             }
@@ -185,7 +186,7 @@ mod tests {
         let cases = [
             (CertificateError::BadEncoding, "is malformed"),
             (CertificateError::Expired, "has expired"),
-            (CertificateError::InvalidPurpose, "is not one for servers"),
+            (CertificateError::InvalidPurpose, "is not for servers"),
             (CertificateError::NotValidForName, "is not valid for the name logs.example"),
             (CertificateError::NotValidYet, "is not valid yet, or the clock here is wrong"),
             (CertificateError::Revoked, "is not accepted"),
@@ -224,10 +225,10 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_of_another_kind_and_a_broken_connection_are_told_apart() {
+    fn a_receiver_without_tls_and_a_broken_connection_have_different_errors() {
         let no_tls = tls(InvalidMessage::InvalidContentType);
         assert_eq!(said(no_tls, None, false), "the receiver does not speak TLS");
-        let old = "the receiver has no TLS version or algorithm in common with TLS 1.2 and 1.3 here";
+        let old = "the receiver supports neither TLS 1.2 nor TLS 1.3, or no algorithm of this sender";
         assert_eq!(said(tls(PeerIncompatible::ServerDoesNotSupportTls12Or13), None, false), old);
         let eof = || io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof");
         let closed = "the receiver closed the connection instead of a TLS handshake";

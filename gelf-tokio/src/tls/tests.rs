@@ -169,13 +169,14 @@ async fn an_invalid_certificate_is_refused_with_the_reason() {
         (
             Authority::new("authority").issue(&["h"]),
             format!(
-                "is not signed by a trusted authority, only by one of the same name, or the receiver's key is \
-                 another (CA file {path})"
+                "is not signed with the key of the trusted authority that it names, or the receiver does not \
+                 have the key of its certificate (CA file {path})"
             ),
         ),
         (
             Authority::new("stranger").itself(),
-            "is one of an authority: the receiver needs one of its own, signed by the authority or given in ca"
+            "is that of an authority: give the receiver its own certificate, signed by the authority or \
+             listed in ca"
                 .to_owned(),
         ),
     ];
@@ -197,7 +198,7 @@ async fn a_receiver_may_use_a_certificate_of_the_ca_file_if_its_names_and_dates_
     let directory = Directory::new();
     let unnamed = "has no subjectAltName, which TLS needs; a common name does not count";
     let cases = [
-        // `openssl req -x509` makes certificates like the first one.
+        // `openssl req -x509` makes certificates like the first certificate.
         (Issued::self_signed(&["h"], ALWAYS, true), None),
         (Issued::self_signed(&["h"], ALWAYS, false), None),
         (Authority::new("absent").issue(&["h"]), None),
@@ -413,10 +414,10 @@ async fn no_session_is_resumed() {
     let (directory, authority, ca) = authority();
     let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
     for versions in [TLS12, TLS13] {
-        // The sender resumes no session, although this receiver would resume one.
+        // The sender resumes no session, although this receiver would resume a session.
         let address = echo_of(server_config(&authority.issue(&["h"]), versions)).await;
         let mut connector = connector(&ca);
-        // The receiver resumes no session, although this sender would resume one.
+        // The receiver resumes no session, although this sender would resume a session.
         let receiver = ReceiverTls::from_pem_files(&cert, &key).unwrap();
         let own = echo(move || receiver.acceptor(None)).await;
         let config =

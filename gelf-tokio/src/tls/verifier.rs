@@ -75,7 +75,7 @@ impl ServerCertVerifier for Verifier {
 }
 
 /// Returns whether the error concerns only the issuer: the issuer is unknown, the signature is from another
-/// key, or the certificate is itself that of an authority.
+/// key, or the certificate is itself an authority's.
 fn is_about_the_issuer(error: &Error) -> bool {
     let Error::InvalidCertificate(error) = error else { return false };
     matches!(error, CertificateError::UnknownIssuer | CertificateError::BadSignature) || is_authority(error)

@@ -36,7 +36,8 @@ pub(super) struct Destination {
     round: Round,
 }
 
-/// The number of addresses that may still be tried in a round, and the end of the round.
+/// The number of addresses that may still be tried in a round, and the time before which no other round
+/// begins.
 #[derive(Debug)]
 struct Round {
     left: usize,
@@ -74,7 +75,7 @@ impl Destination {
                 self.failed = true;
             }
         }
-        self.failed && self.go_on()
+        self.failed && self.connect_to_next()
     }
 
     /// Notes that sending to the current address failed: the host refused, or there is no route.
@@ -89,7 +90,7 @@ impl Destination {
 
     /// Connects to the next reachable address. The first address follows the last, and the current address is
     /// tried last.
-    fn go_on(&mut self) -> bool {
+    fn connect_to_next(&mut self) -> bool {
         if self.round.left == 0 {
             let now = Instant::now();
             if now < self.round.ends {

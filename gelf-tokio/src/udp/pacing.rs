@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
-/// The number of parts of one datagram. The bucket counts parts, so that each nanosecond adds a whole number
-/// of parts: as many as the rate has datagrams per second.
+/// The number of parts of one datagram: the bucket counts billionths of a datagram. At a rate of n datagrams
+/// per second, each nanosecond adds exactly n parts, so nothing is lost to rounding.
 const PER_DATAGRAM: u128 = NANOS_PER_SECOND;
 
-/// The time for which the bucket stores permission to send, since a timer fires up to some milliseconds late.
+/// The time whose datagrams a full bucket holds in addition to one datagram. A timer can fire some
+/// milliseconds late, and the sender then catches up.
 const CATCH_UP: Duration = Duration::from_millis(10);
 
 /// A token bucket that fills at the rate. A full bucket holds one datagram plus the datagrams of 10 ms. In
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_bucket_gives_one_and_10_ms_worth_and_then_the_rate() {
+    fn a_full_bucket_permits_one_datagram_and_those_of_10_ms_and_then_the_rate_applies() {
         let mut now = Instant::now();
         let mut pacing = Pacing::new(rate(1000), now);
         assert_eq!(pacing.take(8, now), Ok(8));
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_is_no_whole_number_of_nanoseconds_has_no_drift() {
+    fn a_rate_whose_interval_is_no_whole_number_of_nanoseconds_has_no_drift() {
         let start = Instant::now();
         let mut pacing = Pacing::new(rate(7), start);
         let (mut sent, mut now) = (0, start);
@@ -104,13 +105,14 @@ mod tests {
                 Err(when) => now = when,
             }
         }
-        // The first datagram is permitted at once, and the bucket holds 10 ms of the rate.
+        // At this rate, 700 datagrams take 100 s. The first datagram is permitted at once, and the full
+        // bucket saves 10 ms.
         let took = now - start;
         assert_eq!(took.as_millis(), 99_990);
     }
 
     #[test]
-    fn a_clock_that_goes_back_gives_nothing() {
+    fn a_clock_that_goes_back_permits_no_datagram() {
         let now = Instant::now() + Duration::from_secs(10);
         let mut pacing = Pacing::new(rate(1000), now);
         assert_eq!(pacing.take(100, now), Ok(11));
@@ -121,7 +123,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_span_of_time_has_more_than_the_rate_and_what_the_bucket_holds(
+        fn no_span_of_time_has_more_datagrams_than_the_rate_and_a_full_bucket_permit(
             per_second in 1u32..100_000,
             steps in prop::collection::vec((0u64..50_000_000, 1usize..130), 1..200),
         ) {

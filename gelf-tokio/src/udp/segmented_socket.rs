@@ -53,9 +53,9 @@ pub(super) struct SegmentedSocket {
     datagram_size: DatagramSize,
     pacing: Option<Pacing>,
     /// `true` if the caller permits several chunks by one system call.
-    segmentation: bool,
+    is_permitted: bool,
     /// `true` if the current socket and its route have permitted several chunks by one system call so far.
-    segments: bool,
+    is_supported: bool,
     /// The chunks of the next system call, each behind its header. Copying the chunks is faster than a system
     /// call that gathers headers and payloads.
     buffer: Vec<u8>,
@@ -67,8 +67,8 @@ impl SegmentedSocket {
         Self {
             datagram_size,
             pacing,
-            segmentation: true,
-            segments: socket.can_segment(),
+            is_permitted: true,
+            is_supported: socket.can_segment(),
             buffer: Vec::with_capacity(datagram_size.as_usize()),
             stats: UdpSenderStats::default(),
         }
@@ -76,12 +76,12 @@ impl SegmentedSocket {
 
     /// Notes that the socket was replaced.
     pub(super) fn rerouted(&mut self, socket: &impl Socket) {
-        self.segments = socket.can_segment();
+        self.is_supported = socket.can_segment();
         self.stats.reroutes += 1;
     }
 
     pub(super) fn set_segmentation(&mut self, allowed: bool) {
-        self.segmentation = allowed;
+        self.is_permitted = allowed;
     }
 
     /// Counts a refusal that was received without sending another datagram.
@@ -143,7 +143,7 @@ impl SegmentedSocket {
 
     /// Returns the number of the datagrams that may be sent by one system call.
     fn at_once(&self, left: usize) -> usize {
-        if left <= 1 || !(self.segmentation && self.segments) {
+        if left <= 1 || !(self.is_permitted && self.is_supported) {
             return 1;
         }
         let fit = MAX_SEGMENTED_BYTES / self.datagram_size.as_usize();
@@ -156,7 +156,7 @@ impl SegmentedSocket {
         match deliver(socket, &self.buffer, Some(size), count, &mut self.stats).await {
             Err(error) if sys::is_segmentation_refused(&error) => {
                 tracing::debug!(%error, "several datagrams at once are refused; they are sent one by one");
-                self.segments = false;
+                self.is_supported = false;
                 self.stats.fallbacks += 1;
             }
             result => return result,
@@ -168,7 +168,7 @@ impl SegmentedSocket {
     }
 }
 
-/// Waits until the rate permits at least one datagram. Returns the permitted number.
+/// Waits until the rate permits at least one datagram. Returns the permitted number of datagrams.
 async fn permission(pacing: &mut Pacing, wanted: usize) -> usize {
     loop {
         match pacing.take(wanted, Instant::now().into_std()) {
@@ -290,6 +290,7 @@ mod tests {
 
     const SIZE: u16 = 100;
 
+    /// The payload bytes of a chunk: `SIZE` without the chunk header of 12 bytes.
     const SHARE: usize = 88;
 
     fn size(bytes: u16) -> DatagramSize {
@@ -362,7 +363,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_any_failed_chunk_no_wrong_message_is_complete_and_the_next_is_whole() {
+    async fn after_a_failed_chunk_the_message_stays_incomplete_and_the_next_message_is_whole() {
         const CHUNKS: usize = 8;
         for error in [NO_BUFFERS, TOO_LONG, NOT_PERMITTED, UNREACHABLE, REFUSED, INVALID, IO] {
             let again = sys::may_be_of_an_earlier_datagram(&io::Error::from_raw_os_error(error));
@@ -405,7 +406,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_without_room_is_waited_for_and_that_is_no_failure() {
+    async fn a_full_socket_delays_a_message_and_is_no_failure() {
         let errors = [(0, NO_ROOM), (1, REFUSED), (2, NO_ROOM), (3, NO_ROOM)];
         for (socket, calls) in [
             (Faulty::failing(errors), vec![0, 0, 0, 0, 8]),
@@ -420,7 +421,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn segments_that_are_refused_leave_one_by_one_from_then_on() {
+    async fn after_segments_are_refused_chunks_are_sent_one_by_one() {
         for errors in [vec![(0, INVALID)], vec![(0, IO)], vec![(0, TOO_LONG), (1, TOO_LONG)]] {
             let failed = errors.len();
             let socket = Faulty::failing(errors);
@@ -445,7 +446,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn segments_that_fail_for_another_reason_fail_their_message_and_are_tried_with_the_next() {
+    async fn segments_that_fail_for_another_reason_fail_their_message_and_are_used_for_the_next_message() {
         for (errors, calls) in [
             (vec![(1, NO_BUFFERS)], vec![64, 0, 64, 16]),
             (vec![(1, REFUSED), (2, REFUSED)], vec![64, 0, 0, 64, 16]),

@@ -18,11 +18,11 @@ use crate::send::SendError;
 
 /// Sends messages to one destination, as datagrams.
 ///
-/// A message without a timestamp is sent without one, unlike with a [`Client`](crate::Client).
+/// Unlike a [`Client`](crate::Client), the sender adds no timestamp to messages.
 ///
-/// Buffers and compression state are used again for each message, so a message that is no larger than those
-/// before it allocates nothing. All chunks of a message leave back to back from the same port, by which
-/// receivers tell senders apart.
+/// Buffers and compression state are used again for each message, so a message that is no larger than the
+/// messages before it allocates nothing. All chunks of a message leave back to back from the same port, by
+/// which receivers tell senders apart.
 ///
 /// ```
 /// use gelf_tokio::gelf_core::Message;
@@ -45,9 +45,9 @@ use crate::send::SendError;
 /// On Linux, one system call (`UDP_SEGMENT`, udp(7)) hands over up to 64 chunks of up to 65,507 bytes in
 /// total. This call takes at most half the processor time of one call for each chunk. The route to the
 /// destination may not support such a call, for example because datagrams are longer than a frame of the
-/// interface. Then these chunks and all later ones to that address are sent one by one, and
-/// [`UdpSenderStats::fallbacks`] counts the address. A capture on the sender's own machine shows the chunks
-/// of one system call as one datagram, since the capture sees the chunks before they are cut; see
+/// interface. Then these chunks and all later chunks to that address are sent one by one, and
+/// [`UdpSenderStats::fallbacks`] counts the address. A capture on the sender's own machine sees the bytes of
+/// a system call before they are cut into datagrams, and shows them as one datagram; see
 /// [`set_segmentation`](Self::set_segmentation).
 ///
 /// # Names
@@ -55,7 +55,7 @@ use crate::send::SendError;
 /// A task looks the host name up every 30 s. When the destination refuses datagrams or cannot be reached, the
 /// task looks the name up at once, but not more than once a second. If a lookup no longer returns the current
 /// address, messages go to the first address returned. If the current address fails, messages go to the next
-/// one, if there is one. A failed lookup changes nothing. Up to 64 addresses are kept.
+/// address, if there is another. A failed lookup changes nothing. Up to 64 addresses are kept.
 ///
 /// # Errors of the network
 ///
@@ -94,7 +94,7 @@ impl UdpSender {
     }
 
     /// Connects as [`connect`](Self::connect) does, with the caller's resolver for this lookup and later
-    /// ones. If the host of the endpoint is an address, nothing is looked up.
+    /// lookups. If the host of the endpoint is an address, nothing is looked up.
     ///
     /// # Errors
     /// Returns the same errors as [`connect`](Self::connect).
@@ -240,8 +240,8 @@ impl UdpSender {
     }
 }
 
-/// Returns whether the error says that no route leads to the destination, or that no route leads there from
-/// the local address, which may have changed (`InvalidInput` on Linux).
+/// Returns whether the error says that no route leads to the destination, at all or from the socket's local
+/// address. Linux returns `InvalidInput` if this address no longer belongs to the machine.
 pub(crate) fn is_unreachable(error: &io::Error) -> bool {
     use io::ErrorKind::{AddrNotAvailable, HostUnreachable, InvalidInput, NetworkDown, NetworkUnreachable};
     matches!(
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_send_buffer_holds_more_than_by_default() {
+    async fn the_send_buffer_is_at_least_as_large_as_the_default() {
         let endpoint = "gelf://127.0.0.1:9".parse().unwrap();
         let sender = UdpSender::connect(&endpoint).await.unwrap();
         let plain = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -314,8 +314,9 @@ mod tests {
             let seconds = if rate == 1 { 100 } else { 10 };
             let sent = send_for(&mut sender, Duration::from_secs(seconds)).await;
             let expected = seconds * rate;
-            // The limit allows for one more bucket, for the message that ends the span, and for the time that
-            // the paused clock advances during the first wait for a new socket.
+            // A full bucket has 1 + rate / 100 datagrams. The other 9 datagrams are for the messages that end
+            // the span, and for the time by which the paused clock advances during the first wait for a new
+            // socket.
             let most = expected + 1 + rate / 100 + 9;
             assert!((expected..=most).contains(&sent), "{rate}: {sent}");
         }

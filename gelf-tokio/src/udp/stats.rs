@@ -8,7 +8,7 @@ pub struct UdpSenderStats {
     /// Messages of which the operating system has taken all datagrams.
     pub messages: u64,
     /// Messages that failed because they were too large, or because the operating system did not take a
-    /// datagram. A message is not counted if its future was dropped before the future was ready.
+    /// datagram. A message is not counted if its future was dropped before it completed.
     pub failed: u64,
     /// Messages that were cut to fit into 128 chunks, as configured by
     /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow).
@@ -18,7 +18,7 @@ pub struct UdpSenderStats {
     /// Bytes of the datagrams that the operating system has taken, including chunk headers but not UDP and IP
     /// headers.
     pub bytes: u64,
-    /// Datagrams that were sent together with others by one system call.
+    /// Datagrams that were sent together with other datagrams by one system call.
     pub segmented: u64,
     /// Addresses to which several datagrams cannot be sent by one system call.
     pub fallbacks: u64,

@@ -38,7 +38,7 @@ fn status(status: &str, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_answer_about_the_request_repeats_it_and_an_answer_about_the_message_drops_the_message() {
+async fn an_answer_about_the_request_causes_a_retry_and_an_answer_about_the_message_drops_the_message() {
     let (listener, sending) = started("").await;
     sending.send(0..4).await;
     let mut peer = accept(&listener).await;

@@ -96,7 +96,7 @@ struct Resets {
     lost: Vec<u64>,
     /// The number of bytes that were acknowledged but not read.
     unread: usize,
-    /// The number of bytes that were read of frames that were not read to their end.
+    /// The number of bytes that were read from frames whose last bytes were not read.
     in_part: usize,
     stats: ClientStats,
 }

@@ -63,8 +63,8 @@ async fn messages_to_a_receiver_that_answers_or_ends_its_connection_at_once_are_
     }
 }
 
-/// After a connection has failed before it has proven itself, the next connection carries only one buffer of
-/// 64 KiB until it has proven itself. Thus little is sent again.
+/// After an unproven connection has failed, the next connection carries only one buffer of 64 KiB until it
+/// has proven itself, so that little is sent again.
 #[tokio::test]
 async fn after_an_unproven_connection_the_next_connection_carries_64_kib_until_it_is_proven() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

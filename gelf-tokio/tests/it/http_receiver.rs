@@ -2,7 +2,7 @@
 //! suite test the receiver's answers and payloads.
 
 use crate::support::http_client::{
-    Client, GUARD, Item, M, adds_up, during, exchange, gzip, post, post_chunked, receiver, request,
+    Client, GUARD, Item, M, assert_adds_up, during, exchange, gzip, post, post_chunked, receiver, request,
 };
 use gelf_tokio::ReceiveError;
 use tokio::time::timeout;
@@ -41,7 +41,7 @@ async fn each_request_and_each_value_is_counted_by_its_outcome() {
     let rejected = stats.rejected;
     assert_eq!((rejected.method_not_allowed, rejected.not_found, rejected.unknown_encoding), (1, 1, 1));
     assert_eq!((rejected.bad_request, rejected.body_too_large, rejected.total()), (2, 1, 6));
-    adds_up(&stats);
+    assert_adds_up(&stats);
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn with_cors_a_preflight_request_needs_no_required_header_but_other_reques
     }
     let stats = receiver.stats();
     assert_eq!((stats.preflights, stats.accepted, stats.rejected.unauthorized), (2, 1, 1));
-    adds_up(&stats);
+    assert_adds_up(&stats);
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn a_value_of_a_bulk_body_that_is_too_long_is_a_counted_error() {
     assert_eq!(items, good([M, M]));
     let stats = receiver.stats();
     assert_eq!((stats.values, stats.payloads, stats.dropped.too_long), (3, 2, 1));
-    adds_up(&stats);
+    assert_adds_up(&stats);
 }
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn a_bulk_body_has_at_most_65536_values() {
     }
     let stats = receiver.stats();
     assert_eq!((stats.rejected.body_too_large, stats.dropped.over_limit), (3, 3));
-    adds_up(&stats);
+    assert_adds_up(&stats);
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn with_reject_invalid_a_message_that_is_not_gelf_is_answered_with_400() {
                 [format!("{M}\nno json\n{M}\n"), format!("[{M},{{bad}},{M}]")].map(|body| post("", body));
             assert_eq!(exchange(&mut receiver, &mixed).await, (vec![400, 400], good([M; 4])));
         }
-        adds_up(&receiver.stats());
+        assert_adds_up(&receiver.stats());
     }
 }
 
@@ -192,7 +192,7 @@ async fn a_bulk_body_has_at_most_8_mib() {
         assert!(items.len() > lines * 9 / 10 && items.len() <= lines, "{} of {lines}", items.len());
     }
     assert_eq!((receiver.stats().accepted, receiver.stats().rejected.body_too_large), (2, 2));
-    adds_up(&receiver.stats());
+    assert_adds_up(&receiver.stats());
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn expect_100_continue_is_answered_unless_the_request_is_rejected() {
     })
     .await;
     assert_eq!(items, good([M, M]));
-    adds_up(&receiver.stats());
+    assert_adds_up(&receiver.stats());
 }
 
 #[tokio::test]

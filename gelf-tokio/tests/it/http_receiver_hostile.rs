@@ -34,7 +34,7 @@ async fn invalid_requests_are_answered_with_400_and_affect_no_others() {
         ("no chunks", b"POST /gelf HTTP/1.1\r\ntransfer-encoding: gzip\r\n\r\n{}"),
         ("overflow", b"POST /gelf HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffffff\r\n{}"),
         ("no text", b"\xff\xfe\xfd\xfc\r\n\r\n"),
-        // This request is counted like the others, but is not answered.
+        // This request is counted like the other requests, but is not answered.
         ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
     ];
     for (name, bytes) in junk {

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use crate::support::http_client::{Client, M, adds_up, during, post, receiver, until};
+use crate::support::http_client::{Client, M, assert_adds_up, during, post, receiver, until};
 use gelf_tokio::HttpReceiver;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -47,7 +47,7 @@ async fn a_connection_is_reset_during_a_slow_head_and_closed_without_a_reset_bet
     until(&mut receiver, |stats| stats.open_connections == 0).await;
     let stats = receiver.stats();
     assert_eq!((stats.slow_heads, stats.idle_connections, stats.ended_connections), (2, 1, 0));
-    adds_up(&stats);
+    assert_adds_up(&stats);
 }
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_connection_with_unread_answers_is_reset() {
     let stats = receiver.stats();
     assert_eq!((stats.idle_connections, stats.broken_connections, stats.ended_connections), (1, 0, 0));
     assert_eq!(stats.payloads, items.len() as u64);
-    adds_up(&stats);
+    assert_adds_up(&stats);
 }
 
 #[tokio::test]

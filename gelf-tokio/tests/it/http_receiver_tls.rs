@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::certificates::{Authority, Directory};
-use crate::support::http_client::{Client, M, adds_up, connect_from, during, post, until};
+use crate::support::http_client::{Client, M, assert_adds_up, connect_from, during, post, until};
 use crate::support::outages::{Sending, receipt_of};
 use gelf_tokio::options::HttpReceiverOptions;
 use gelf_tokio::{HttpReceiver, HttpSender, Outcome, ReceiverTls};
@@ -98,7 +98,7 @@ async fn the_client_gets_a_receipt_for_each_message() {
         assert_eq!(received.collect::<Vec<_>>(), (0..500).collect::<Vec<_>>());
         assert_eq!(ledger.with(Outcome::Accepted).len(), 500);
         assert_eq!((stats.accepted, stats.connections), (500, 1));
-        adds_up(&secured.receiver.stats());
+        assert_adds_up(&secured.receiver.stats());
     }
 }
 
@@ -158,7 +158,7 @@ async fn a_client_without_tls_closes_only_its_own_connection() {
     }
     let stats = secured.receiver.stats();
     assert_eq!((stats.connections, stats.requests), (1 + junk.len() as u64, junk.len() as u64));
-    adds_up(&stats);
+    assert_adds_up(&stats);
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,7 +185,7 @@ async fn half_open_handshakes_end_in_time_and_keep_nobody_waiting() {
     assert_eq!(secured.receiver.stats().failed_handshakes, 0);
     until(&mut secured.receiver, |stats| stats.failed_handshakes == 2).await;
     secured.send(&mut good).await;
-    adds_up(&secured.receiver.stats());
+    assert_adds_up(&secured.receiver.stats());
 }
 
 #[tokio::test]

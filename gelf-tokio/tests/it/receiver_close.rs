@@ -55,8 +55,8 @@ macro_rules! close_after {
     }};
 }
 
-/// Checks that all messages in `known` were received. They are the messages that their senders know to be
-/// acknowledged or answered.
+/// Checks that all messages in `known` were received. `known` has the messages whose acknowledgement or
+/// answer has reached their senders.
 async fn check(mut known: JoinSet<Vec<String>>, received: &HashSet<String>) {
     let mut count = 0;
     while let Some(names) = timeout(GUARD, known.join_next()).await.expect("senders end") {

@@ -39,13 +39,13 @@ fn tick() {
     });
 }
 
-/// Returns a sender to a name with these addresses, and its resolver.
+/// Returns a resolver of a name with these addresses, and a sender to this name.
 async fn sender(addresses: Vec<SocketAddr>) -> (Arc<ScriptedResolver>, UdpSender) {
     tick();
-    let zone = ScriptedResolver::new([Answer::Addresses(addresses)]);
-    let resolver: Arc<dyn Resolve> = Arc::<ScriptedResolver>::clone(&zone);
+    let resolver = ScriptedResolver::new([Answer::Addresses(addresses)]);
+    let shared: Arc<dyn Resolve> = Arc::<ScriptedResolver>::clone(&resolver);
     let endpoint = "gelf://logs.example?compression=none".parse().unwrap();
-    (zone, UdpSender::connect_with_resolver(&endpoint, resolver).await.unwrap())
+    (resolver, UdpSender::connect_with_resolver(&endpoint, shared).await.unwrap())
 }
 
 async fn send(sender: &mut UdpSender) {
@@ -77,13 +77,13 @@ async fn reached(sender: &mut UdpSender, listener: &UdpSocket) -> Duration {
 async fn the_new_address_of_a_name_is_used_within_31_s() {
     for before in [0, 1, 29, 30, 31, 59, 100] {
         let ((old, old_address), (new, new_address)) = (listener(), listener());
-        let (zone, mut sender) = sender(vec![old_address]).await;
+        let (resolver, mut sender) = sender(vec![old_address]).await;
         send_each_second(&mut sender, before).await;
         assert_eq!(received(&old), before);
-        zone.set([Answer::Addresses(vec![new_address])]);
+        resolver.set([Answer::Addresses(vec![new_address])]);
         let took = reached(&mut sender, &new).await;
         assert!(took <= Duration::from_secs(31), "{took:?}");
-        // No message was lost: the old address received all earlier ones.
+        // No message was lost: the old address received all earlier messages.
         assert_eq!(received(&old) as u64 + 1, took.as_secs() + 1);
         assert_eq!(sender.peer_addr().unwrap(), new_address);
         assert_eq!((sender.stats().reroutes, sender.stats().failed), (1, 0));
@@ -93,8 +93,8 @@ async fn the_new_address_of_a_name_is_used_within_31_s() {
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_was_idle_for_long_uses_the_new_address_at_once() {
     let ((old, old_address), (new, new_address)) = (listener(), listener());
-    let (zone, mut sender) = sender(vec![old_address]).await;
-    zone.set([Answer::Addresses(vec![new_address])]);
+    let (resolver, mut sender) = sender(vec![old_address]).await;
+    resolver.set([Answer::Addresses(vec![new_address])]);
     sleep(Duration::from_secs(300)).await;
     send(&mut sender).await;
     assert_eq!((received(&old), received(&new)), (0, 1));
@@ -103,9 +103,9 @@ async fn a_sender_that_was_idle_for_long_uses_the_new_address_at_once() {
 #[tokio::test(start_paused = true)]
 async fn an_address_that_is_still_in_the_answer_is_kept() {
     let ((one, one_address), (other, other_address)) = (listener(), listener());
-    let (zone, mut sender) = sender(vec![one_address]).await;
+    let (resolver, mut sender) = sender(vec![one_address]).await;
     let port = sender.local_addr().unwrap().port();
-    zone.set([Answer::Addresses(vec![other_address, one_address])]);
+    resolver.set([Answer::Addresses(vec![other_address, one_address])]);
     send_each_second(&mut sender, 100).await;
     assert_eq!((received(&one), received(&other)), (100, 0));
     assert_eq!(sender.local_addr().unwrap().port(), port);
@@ -115,12 +115,12 @@ async fn an_address_that_is_still_in_the_answer_is_kept() {
 async fn a_name_that_no_longer_resolves_keeps_its_address_and_is_looked_up_again() {
     for gone in [Answer::Unknown, Answer::Addresses(Vec::new())] {
         let ((old, old_address), (new, new_address)) = (listener(), listener());
-        let (zone, mut sender) = sender(vec![old_address]).await;
-        zone.set([gone]);
+        let (resolver, mut sender) = sender(vec![old_address]).await;
+        resolver.set([gone]);
         send_each_second(&mut sender, 100).await;
         assert_eq!(received(&old), 100);
-        assert_eq!(zone.lookups(), 4);
-        zone.set([Answer::Addresses(vec![new_address])]);
+        assert_eq!(resolver.lookups(), 4);
+        resolver.set([Answer::Addresses(vec![new_address])]);
         assert!(reached(&mut sender, &new).await <= Duration::from_secs(31));
     }
 }
@@ -128,8 +128,8 @@ async fn a_name_that_no_longer_resolves_keeps_its_address_and_is_looked_up_again
 #[tokio::test(start_paused = true)]
 async fn no_message_waits_for_a_resolver() {
     let (old, old_address) = listener();
-    let (zone, mut sender) = sender(vec![old_address]).await;
-    zone.set([Answer::Hangs]);
+    let (resolver, mut sender) = sender(vec![old_address]).await;
+    resolver.set([Answer::Hangs]);
     for _ in 0..200 {
         let started = Instant::now();
         send(&mut sender).await;
@@ -137,14 +137,14 @@ async fn no_message_waits_for_a_resolver() {
         sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(received(&old), 200);
-    // Each lookup is given up after 30 s, when the next one is due.
-    assert!((4..=8).contains(&zone.lookups()), "{}", zone.lookups());
+    // Each lookup is given up after 30 s, when the next lookup is due.
+    assert!((4..=8).contains(&resolver.lookups()), "{}", resolver.lookups());
 }
 
 #[tokio::test(start_paused = true)]
 async fn after_a_refusal_the_next_address_is_tried() {
     let (good, good_address) = listener();
-    let (_zone, mut sender) =
+    let (_resolver, mut sender) =
         sender(vec![without_listener(), without_listener(), without_listener(), good_address]).await;
     for _ in 0..20 {
         send(&mut sender).await;
@@ -158,7 +158,8 @@ async fn after_a_refusal_the_next_address_is_tried() {
 
 #[tokio::test(start_paused = true)]
 async fn addresses_that_all_refuse_are_tried_and_looked_up_once_per_second() {
-    let (zone, mut sender) = sender(vec![without_listener(), without_listener(), without_listener()]).await;
+    let (resolver, mut sender) =
+        sender(vec![without_listener(), without_listener(), without_listener()]).await;
     for _ in 0..10 {
         for _ in 0..1000 {
             send(&mut sender).await;
@@ -167,12 +168,12 @@ async fn addresses_that_all_refuse_are_tried_and_looked_up_once_per_second() {
     }
     let reroutes = sender.stats().reroutes;
     assert!((27..=36).contains(&reroutes), "{reroutes}");
-    assert!((9..=12).contains(&zone.lookups()), "{}", zone.lookups());
+    assert!((9..=12).contains(&resolver.lookups()), "{}", resolver.lookups());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_single_address_that_refuses_keeps_its_socket() {
-    let (_zone, mut sender) = sender(vec![without_listener()]).await;
+    let (_resolver, mut sender) = sender(vec![without_listener()]).await;
     let port = sender.local_addr().unwrap().port();
     send_each_second(&mut sender, 100).await;
     assert_eq!((sender.local_addr().unwrap().port(), sender.stats().reroutes), (port, 0));
@@ -181,14 +182,14 @@ async fn a_single_address_that_refuses_keeps_its_socket() {
 
 #[tokio::test]
 async fn an_unknown_name_is_an_error_and_an_ip_address_is_not_looked_up() {
-    let zone = ScriptedResolver::new([Answer::Addresses(Vec::new())]);
-    let resolver: Arc<dyn Resolve> = Arc::<ScriptedResolver>::clone(&zone);
+    let resolver = ScriptedResolver::new([Answer::Addresses(Vec::new())]);
+    let shared: Arc<dyn Resolve> = Arc::<ScriptedResolver>::clone(&resolver);
     let endpoint = "gelf://logs.example".parse().unwrap();
-    let error = UdpSender::connect_with_resolver(&endpoint, Arc::clone(&resolver)).await.unwrap_err();
+    let error = UdpSender::connect_with_resolver(&endpoint, Arc::clone(&shared)).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
     let endpoint = "gelf://[::ffff:127.0.0.1]:9".parse().unwrap();
-    UdpSender::connect_with_resolver(&endpoint, resolver).await.unwrap();
-    assert_eq!(zone.lookups(), 1);
+    UdpSender::connect_with_resolver(&endpoint, shared).await.unwrap();
+    assert_eq!(resolver.lookups(), 1);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! Tests that need separate processes, to measure memory, limit file descriptors or enter a network
-//! namespace. They are for Linux.
+//! namespace. The tests run only on Linux.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+/// The time limit of each step.
 pub const GUARD: Duration = Duration::from_secs(30);
 
 /// A small message.
@@ -78,7 +79,8 @@ pub async fn during<T>(receiver: &mut HttpReceiver, client: impl Future<Output =
         tokio::select! {
             biased;
             received = receiver.recv() => take(received),
-            // One attempt is not enough: a task that has used up its budget gets no item until it yields.
+            // A single poll of `recv` is not enough: a task that has used up its budget gets no item until it
+            // yields.
             () = tokio::task::yield_now() => break,
         }
     }
@@ -105,16 +107,16 @@ pub async fn until(receiver: &mut HttpReceiver, wanted: impl Fn(&HttpReceiverSta
     let mut items = Vec::new();
     while !wanted(&receiver.stats()) {
         assert!(started.elapsed() < GUARD, "{:?}", receiver.stats());
-        connections_add_up(&receiver.stats());
+        assert_connections_add_up(&receiver.stats());
         let ((), more) = during(receiver, tokio::time::sleep(Duration::from_millis(2))).await;
         items.extend(more);
     }
-    adds_up(&receiver.stats());
+    assert_adds_up(&receiver.stats());
     items
 }
 
 /// Checks that each connection is counted once.
-pub fn connections_add_up(stats: &HttpReceiverStats) {
+pub fn assert_connections_add_up(stats: &HttpReceiverStats) {
     let over = stats.ended_connections
         + stats.broken_connections
         + stats.closed_connections
@@ -127,8 +129,8 @@ pub fn connections_add_up(stats: &HttpReceiverStats) {
 }
 
 /// Checks that each connection, each request and each value is counted once.
-pub fn adds_up(stats: &HttpReceiverStats) {
-    connections_add_up(stats);
+pub fn assert_adds_up(stats: &HttpReceiverStats) {
+    assert_connections_add_up(stats);
     assert_eq!(
         stats.requests,
         stats.accepted + stats.preflights + stats.rejected.total() + stats.broken_requests,

@@ -29,7 +29,7 @@ pub fn receipt_in(text: &str) -> Option<u64> {
     (self::text(receipt) == text).then_some(receipt)
 }
 
-/// The differences between the expected messages and those that arrived.
+/// The differences between the expected messages and the messages that arrived.
 #[derive(Debug)]
 pub struct Report {
     pub lost: Vec<u64>,

@@ -209,7 +209,9 @@ pub struct Heard {
 struct Instructions {
     /// The first `unread` connections are not read.
     unread: usize,
+    /// `true` if the sink closes its side of a connection that the client has ended.
     ends: bool,
+    /// The number of calls of [`Sink::hang_up`]. A change closes all connections.
     hang_ups: u64,
 }
 
@@ -405,7 +407,7 @@ pub enum Answer {
     Hangs,
 }
 
-/// A resolver that returns its answers in order, and repeats the last one.
+/// A resolver that returns its answers in order, and repeats the last answer.
 #[derive(Debug)]
 pub struct ScriptedResolver {
     answers: Mutex<VecDeque<Answer>>,

@@ -52,12 +52,16 @@ pub(crate) fn cut_segment(stream: &TcpStream, len: usize, kept: usize) {
         op(SHIFT_RIGHT, 0, 0, 4),
         op(SHIFT_LEFT, 0, 0, 2),
         op(A_TO_X, 0, 0, 0),
+        // A = length of the data: the length of the segment less X.
         op(LOAD_LENGTH, 0, 0, 0),
         op(SUBTRACT_X, 0, 0, 0),
+        // A segment without data is kept whole. A segment with `len` bytes of data is cut. All other segments
+        // are dropped.
         op(JUMP_IF_EQUAL, 2, 0, 0),
         op(JUMP_IF_EQUAL, 2, 0, len),
         op(RETURN, 0, 0, 0),
         op(RETURN, 0, 0, u32::MAX),
+        // The length to keep: the header, and `kept` bytes of data.
         op(X_TO_A, 0, 0, 0),
         op(ADD, 0, 0, kept),
         op(RETURN_A, 0, 0, 0),

@@ -126,8 +126,8 @@ fn a_value_whose_formatting_logs_is_sent_with_its_event() {
     }
     let (receiver, layer, _guard) = layer();
     // A global subscriber would dispatch the inner event. The subscriber of a thread does not dispatch an
-    // event that is logged within another event. Both dispatch an event that is logged while values of a span
-    // are recorded.
+    // event that is logged within another event. Both kinds of subscribers dispatch an event that is logged
+    // while values of a span are recorded.
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
         let span = info_span!("span", value = %Chatty).entered();
         span.record("value", tracing::field::display(Chatty));

@@ -48,7 +48,7 @@ fn a_layer_outlives_the_runtime_in_which_it_was_built() {
 }
 
 #[test]
-fn close_says_how_many_events_are_not_sent_and_refuses_further_ones() {
+fn close_returns_how_many_events_are_not_sent_and_refuses_further_events() {
     let (_default, guard) = start(&format!("gelf+tcp://{}", nobody()));
     for _ in 0..7 {
         info!("unsent");
@@ -75,7 +75,7 @@ fn the_drop_of_a_guard_takes_no_longer_than_its_limit() {
 }
 
 #[test]
-fn a_full_queue_blocks_the_thread_that_logs_by_option() {
+fn with_when_full_wait_a_full_queue_blocks_the_thread_that_logs() {
     let address = nobody();
     let (default, guard) = start(&format!("gelf+tcp://{address}?queue=2&when_full=wait"));
     let dispatch = tracing::dispatcher::get_default(Clone::clone);

@@ -132,7 +132,7 @@ fn a_text_of_several_lines_is_a_full_message() {
 }
 
 #[test]
-fn fields_of_spans_are_in_their_events_and_the_nearest_wins() {
+fn fields_of_spans_are_in_their_events_and_the_nearest_value_wins() {
     let sent = messages(
         |builder| builder.field("service", "shop").field("user", "nobody"),
         || {
@@ -206,7 +206,7 @@ fn values_texts_fields_and_paths_have_limits() {
 }
 
 #[test]
-fn the_end_of_a_span_is_a_message_with_its_durations_by_option() {
+fn with_close_events_the_end_of_a_span_is_a_message_with_its_durations() {
     let sent = messages(
         |builder| builder.close_events(true),
         || {

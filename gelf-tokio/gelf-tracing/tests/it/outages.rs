@@ -78,7 +78,7 @@ fn an_event_that_a_full_queue_refuses_is_not_formatted() {
 }
 
 #[test]
-fn the_oldest_events_are_lost_by_option() {
+fn with_when_full_drop_oldest_the_oldest_events_are_lost() {
     let (guard, receiver) = log_during_an_outage("?queue=100&when_full=drop_oldest", 150);
     let sent: Vec<_> = (0..100).map(|_| receiver.next()).collect();
     assert_eq!(numbers(&sent), (50..150).collect::<Vec<_>>());

@@ -75,7 +75,7 @@ fn a_message_that_is_not_made_yet_is_refused_from_the_first_refusal_until_there_
     assert_eq!(offer(&queue, 1, 4), Err(NotQueuedReason::Full));
     assert!(is_refused());
     queue.close(Duration::ZERO);
-    // The refusal by `offer` has the right reason.
+    // From now on, `offer` refuses messages, with the reason `Closed`.
     assert!(!is_refused());
     assert_eq!(queue.stats().not_queued.full, 6);
     assert_account(&queue, 3 + 6);
@@ -92,7 +92,7 @@ fn no_more_of_the_oldest_waiting_messages_are_dropped_than_needed() {
 }
 
 #[test]
-fn messages_in_flight_take_room_and_are_not_dropped_for_newer_ones() {
+fn messages_in_flight_take_room_and_are_not_dropped_for_newer_messages() {
     let queue = queue(2, 10, WhenFull::DropOldest);
     let mut in_flight = VecDeque::new();
     assert_eq!(offer(&queue, 5, 0), Ok(()));
@@ -171,7 +171,7 @@ fn a_small_queue_keeps_65536_unread_receipts() {
 }
 
 #[test]
-fn a_closed_queue_refuses_messages_and_the_driver_settles_those_in_flight() {
+fn a_closed_queue_refuses_messages_and_the_driver_settles_the_messages_in_flight() {
     let queue = queue(10, 1000, WhenFull::Wait);
     assert_eq!(offer(&queue, 1, 0), Ok(()));
     queue.close(Duration::from_secs(5));
@@ -187,7 +187,7 @@ fn a_closed_queue_refuses_messages_and_the_driver_settles_those_in_flight() {
 }
 
 #[test]
-fn settled_messages_leave_their_buffers_while_few_messages_wait() {
+fn the_buffers_of_settled_messages_are_used_again_while_few_messages_wait() {
     let queue = queue(1000, usize::MAX, WhenFull::DropNewest);
     let settled = |len, messages| {
         let mut in_flight = VecDeque::new();
@@ -217,7 +217,7 @@ fn debug_shows_no_payload() {
 }
 
 #[test]
-fn the_end_drops_waiting_messages_and_refuses_further_ones() {
+fn the_end_of_the_driver_drops_waiting_messages_and_refuses_further_messages() {
     let queue = queue(10, 1000, WhenFull::Wait);
     let mut in_flight = VecDeque::new();
     fill(&queue, 1, 0..3);
@@ -277,7 +277,7 @@ async fn a_sender_that_gives_up_waiting_leaves_its_room_to_the_next_sender() {
 }
 
 #[tokio::test]
-async fn senders_that_wait_for_room_are_notified_of_the_end() {
+async fn senders_that_wait_for_room_are_notified_of_the_end_of_the_driver() {
     let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
     assert_eq!(offer(&queue, 1, 0), Ok(()));
     let waiting: Vec<_> = (1..=3).map(|receipt| sender(&queue, receipt)).collect();
@@ -290,7 +290,7 @@ async fn senders_that_wait_for_room_are_notified_of_the_end() {
 }
 
 #[tokio::test]
-async fn a_flush_waits_for_earlier_messages_and_not_for_later_ones() {
+async fn a_flush_waits_for_earlier_messages_and_not_for_later_messages() {
     let queue = Arc::new(queue(4, 1000, WhenFull::DropOldest));
     let mut in_flight = VecDeque::new();
     fill(&queue, 1, 0..2);
@@ -354,8 +354,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// After any operations the bounds hold, the counters add up at each step, delivered messages are in
-    /// order, and finally each queued message has exactly one receipt.
+    /// The bounds hold and the counters add up at each step of any sequence of operations. At the end,
+    /// delivered messages are in order, and each queued message has exactly one receipt.
     #[test]
     fn every_message_has_one_outcome_and_nothing_exceeds_its_bound(
         steps in steps(),

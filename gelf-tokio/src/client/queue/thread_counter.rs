@@ -15,7 +15,7 @@ static OWNERS: AtomicU64 = AtomicU64::new(1 << SHARED);
 thread_local! {
     /// The index of the thread's part. `None` until the thread counts for the first time.
     static PART: Cell<Option<usize>> = const { Cell::new(None) };
-    /// Returns the part when the thread ends.
+    /// Gives the thread's part back when the thread ends.
     static OWNERSHIP: Ownership = const { Ownership };
 }
 
@@ -37,6 +37,8 @@ impl ThreadCounter {
     pub(super) fn increment(&self) {
         let index = PART.get().unwrap_or_else(take_part);
         match self.0.split_at_checked(index) {
+            // The pattern requires a further part behind the matched part, so it does not match the last
+            // part, which is the shared part.
             Some((_, [Part(count), _, ..])) => {
                 count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
             }
@@ -56,11 +58,11 @@ impl ThreadCounter {
 /// Takes a part that no thread owns, or the shared part.
 #[cold]
 fn take_part() -> usize {
-    // Without its thread-local value, an ending thread could not return the part.
+    // A thread that has already dropped its `OWNERSHIP` could not give the part back.
     if OWNERSHIP.try_with(|_| ()).is_err() {
         return SHARED;
     }
-    // The owner before has stored its last count before it cleared the bit.
+    // The previous owner stored its last count before it cleared the bit.
     let free = |owners: u64| (owners != u64::MAX).then(|| owners | (owners + 1));
     let taken = OWNERS.fetch_update(Ordering::Acquire, Ordering::Relaxed, free);
     let index = taken.map_or(SHARED, |owners| owners.trailing_ones() as usize);
@@ -72,7 +74,8 @@ struct Ownership;
 
 impl Drop for Ownership {
     fn drop(&mut self) {
-        // Values that are dropped later may still count.
+        // Thread-local values that the thread drops after `OWNERSHIP` may still count. They use the shared
+        // part.
         if let Some(index) = PART.replace(Some(SHARED)).filter(|index| *index < OWNED) {
             OWNERS.fetch_and(!(1 << index), Ordering::Release);
         }
@@ -87,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_event_is_counted_by_more_threads_than_parts_and_by_later_owners_of_the_parts() {
+    fn each_event_is_counted_with_more_threads_than_parts_and_with_later_owners_of_parts() {
         let threads = 2 * OWNED + 1;
         let (counter, all_count) = (ThreadCounter::new(), Barrier::new(threads));
         for round in 1..=3 {

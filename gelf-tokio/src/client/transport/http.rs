@@ -21,7 +21,8 @@ pub(crate) async fn run<R>(
     let mut bulk_body = BulkBody::new();
     while in_flight.queue().has_work().await {
         in_flight.take(most, BulkBody::DEFAULT_MAX_BYTES);
-        // Messages of a rejected body are sent again one by one, since perhaps only one of them is at fault.
+        // The number of messages that are still to be sent alone. After a body is rejected, each of its
+        // messages is sent alone, since perhaps only one of them is at fault.
         let mut alone = 0;
         while !in_flight.is_empty() {
             for message in in_flight.behind(0).take(if alone > 0 { 1 } else { most }) {

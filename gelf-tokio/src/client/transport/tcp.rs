@@ -11,30 +11,33 @@
 //! # Probation
 //!
 //! An operating system acknowledges bytes even if no program reads messages from them. For example, a load
-//! balancer may have no target, or a receiver may expect TLS or HTTP. Such a connection ends, or an answer
-//! comes, soon after the first message. So the acknowledged messages of a new connection are held: they stay
-//! in flight, within the limits of the queue, until
+//! balancer may have no target, or a receiver may expect TLS or HTTP. In these cases, the connection ends, or
+//! an answer comes, soon after the first message. Therefore the acknowledged messages of a new connection are
+//! held. They stay in flight, within the limits of the queue, until
 //!
 //! - the connection has lasted 500 ms after the first acknowledgement, or
 //! - 8 MiB are acknowledged, more than a receive buffer holds, or
 //! - the client is closed, all messages are acknowledged, and the receiver ends the connection without an
 //!   error.
 //!
-//! If a connection ends during its probation, its messages are sent again, pauses grow, and one warning gives
-//! the reason. Until a later connection proves itself, each connection carries no more than one buffer of
-//! 64 KiB. If a receiver reads messages but ends each connection within 500 ms, it receives up to one buffer
-//! of the same messages again over each connection.
+//! If a connection ends during its probation, its messages are sent again, the pauses between connections
+//! grow, and one warning gives the reason. Until a later connection proves itself, each connection carries no
+//! more than one buffer of 64 KiB. A receiver that reads messages but ends each connection within 500 ms
+//! receives the same messages over each connection, up to one buffer of them.
 //!
-//! A connection that has proven itself settles messages at once. If it ends by an error, such as a reset, the
-//! messages that were acknowledged last may be lost. Their receipts have been given already, so these
-//! messages are counted in [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost), and a
-//! warning is logged. After a TLS alert or an HTTP answer, all messages of the connection may be lost.
+//! Once a connection has proven itself, its messages are settled as soon as they are acknowledged. If the
+//! connection then ends by an error, such as a reset, the messages that were acknowledged last may be lost.
+//! Their receipts have been given already, so these messages are counted in
+//! [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost), and a warning is logged. After a
+//! TLS alert or an HTTP answer, all messages of the connection may be lost.
 //!
 //! With several hosts, the driver connects to the next host at once if a connection ended by an error or did
-//! not prove itself. It connects to the first host if a connection ended without an error or was replaced.
+//! not prove itself. It connects to the first host if a proven connection ended without an error or was
+//! replaced.
 //!
 //! The client cannot recognize a program of another protocol that reads everything and never answers. An
-//! HTTP server that waits for a line feed is an example: frames that end in a null byte need no line feed.
+//! example is an HTTP server that waits for a line feed, since frames that end in a null byte need not
+//! contain a line feed.
 
 mod probation;
 
@@ -77,7 +80,7 @@ pub(crate) async fn run<R>(
     resolver: &dyn Resolve,
 ) {
     // The number of messages, counted from the oldest, that were written to an earlier connection.
-    let mut again = 0;
+    let mut written_before = 0;
     loop {
         let started = Instant::now();
         let connected = tokio::select! {
@@ -97,7 +100,7 @@ pub(crate) async fn run<R>(
         };
         link.connected();
         let mut transfer = Transfer {
-            again,
+            written_before,
             replace_at: dialer.reconnect().map(|after| Instant::now() + after),
             window: Window::default(),
             probation: Probation::default(),
@@ -110,7 +113,7 @@ pub(crate) async fn run<R>(
                 if !matches!(timeout(LONGEST_END, connection.finish()).await, Ok(Ok(()))) {
                     tracing::debug!("the connection did not end cleanly");
                 }
-                again = transfer.again;
+                written_before = transfer.written_before;
                 dialer.hosts().restart();
                 continue;
             }
@@ -119,7 +122,7 @@ pub(crate) async fn run<R>(
                 error
             }
         };
-        again = in_flight.len();
+        written_before = in_flight.len();
         drop(connection);
         let is_proven = transfer.probation.is_proven() && !link.is_unproven();
         let is_failing_over = if is_proven && error.kind() == io::ErrorKind::UnexpectedEof {
@@ -150,8 +153,9 @@ enum End {
 /// The state of one connection.
 struct Transfer {
     /// The number of messages, counted from the oldest, that were written to an earlier connection.
-    again: usize,
-    /// The time after which no more messages are written, so that another connection can replace this one.
+    written_before: usize,
+    /// The time after which no more messages are written, so that another connection can replace this
+    /// connection.
     replace_at: Option<Instant>,
     window: Window,
     probation: Probation,
@@ -159,7 +163,7 @@ struct Transfer {
     is_trial: bool,
 }
 
-/// Waits until a time, if there is one; otherwise for ever.
+/// Waits until `time`, or for ever if `time` is `None`.
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
@@ -194,6 +198,7 @@ impl Transfer {
             if is_over && !connection.has_to_write() && self.written() == 0 {
                 return Ok(End::Replaced);
             }
+            // A connection on trial carries only one buffer of messages until it has proven itself.
             let may_carry = !self.is_trial || self.probation.is_proven() || self.written() == 0;
             let may_write = may_carry && !is_over;
             if may_write && !connection.has_to_write() && self.fill(in_flight, connection) {
@@ -262,7 +267,7 @@ impl Transfer {
     fn settle<R>(&mut self, in_flight: &mut InFlight<R>, count: usize) {
         let outcome = if REPORTS_ACKNOWLEDGEMENTS { Outcome::Acknowledged } else { Outcome::Sent };
         in_flight.settle(count, outcome);
-        self.again = self.again.saturating_sub(count);
+        self.written_before = self.written_before.saturating_sub(count);
     }
 
     /// Ends the connection after all messages are acknowledged. A receiver that then ends its side without an
@@ -321,7 +326,7 @@ impl Transfer {
         }
     }
 
-    /// Puts the next frames into the connection's buffer. Returns whether there were any.
+    /// Puts the next frames into the connection's buffer. Returns whether there were such frames.
     fn fill<R>(&mut self, in_flight: &mut InFlight<R>, connection: &mut Connection) -> bool {
         if in_flight.len() == self.written() {
             in_flight.take(BATCH_MESSAGES, FLUSH_AT);
@@ -333,7 +338,7 @@ impl Transfer {
             if buffer.len() >= FLUSH_AT {
                 break;
             }
-            if self.written() < self.again {
+            if self.written() < self.written_before {
                 resent += 1;
             }
             buffer.reserve(message.payload.len() + 1);

@@ -22,8 +22,9 @@ use super::super::link_state::LinkState;
 /// The maximum number of messages taken from the queue at once.
 const BATCH_MESSAGES: usize = 64;
 
-/// The divisor of the rate for the number of messages taken at once: a batch takes about 10 ms, so that a
-/// rate delays no outcome for longer.
+/// The number of batches per second if the endpoint has a rate. A batch has as many messages as the rate
+/// permits in 10 ms. The messages of a batch get their outcomes together, so the rate delays an outcome by
+/// about 10 ms.
 const BATCHES_PER_SECOND: u32 = 100;
 
 /// The maximum number of bytes taken from the queue at once.
@@ -133,7 +134,7 @@ fn batch_messages(endpoint: &Endpoint) -> usize {
     }
 }
 
-/// Gives an outcome to all messages that were sent except the last one, which may still be refused.
+/// Gives an outcome to all messages that were sent except the last message, which may still be refused.
 fn settle_arrived<R>(in_flight: &mut InFlight<R>, link: &mut LinkState<R>) {
     if in_flight.sent() > 1 {
         link.arrived();
@@ -143,8 +144,9 @@ fn settle_arrived<R>(in_flight: &mut InFlight<R>, link: &mut LinkState<R>) {
 }
 
 /// Gives an outcome to the messages that were sent, if there are such messages. `refused` is the number of
-/// refusals received after the last of them was sent. Returns the number of refusals that belong to other
-/// messages.
+/// refusals that were received after the last of these messages was sent. The first refusal belongs to this
+/// last message. Returns the number of further refusals, which belong to the message whose chunks are being
+/// sent.
 fn settle_sent<R>(in_flight: &mut InFlight<R>, link: &mut LinkState<R>, refused: u64) -> u64 {
     settle_arrived(in_flight, link);
     if refused > 0 {

@@ -510,7 +510,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_digits_alone() {
+    fn a_number_consists_only_of_digits() {
         for text in ["", "+1", "-1", " 1", "1 ", "1.0", "0x1", "٣", "18446744073709551616"] {
             assert!(number::<u64>(text).is_err(), "{text:?}");
         }

@@ -55,7 +55,7 @@ impl BulkBody {
         self.messages
     }
 
-    /// Takes the body and leaves an empty one. The memory of the taken body is used again once the returned
+    /// Takes the body and leaves an empty body. The memory of the taken body is used again once the returned
     /// bytes are dropped, unless the body is much larger than a default body.
     pub(crate) fn take(&mut self) -> Bytes {
         self.messages = 0;

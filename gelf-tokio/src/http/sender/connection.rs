@@ -19,8 +19,8 @@ use hyper_util::rt::TokioIo;
 use super::error::HttpError;
 use super::observed_io::{IoState, ObservedIo, Socket};
 
-/// The limit of hyper's buffer in bytes. The head of an answer must end within the buffer. The last read from
-/// the socket can exceed the limit by the number of bytes that it reads.
+/// The limit of hyper's buffer in bytes. The head of an answer must end within the buffer. hyper checks the
+/// limit before each read from the socket, so the last read can exceed the limit.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// The limit of the body of an answer in bytes.
@@ -78,10 +78,10 @@ impl Connection {
     /// Reads the rest of the answer. Returns whether the connection can take another request.
     pub(super) async fn finish(&mut self, answer: Response<Incoming>) -> bool {
         // A body that has neither a length nor chunks ends only with the connection.
-        let ends = answer.headers().contains_key(TRANSFER_ENCODING);
+        let is_chunked = answer.headers().contains_key(TRANSFER_ENCODING);
         let mut body = answer.into_body();
         let max = MAX_BODY_BYTES as u64;
-        if body.size_hint().upper().map_or(!ends, |len| len > max) {
+        if body.size_hint().upper().map_or(!is_chunked, |len| len > max) {
             return false;
         }
         let mut read = 0;

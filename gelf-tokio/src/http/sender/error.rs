@@ -38,10 +38,10 @@ pub enum HttpError {
 
 impl HttpError {
     /// Returns whether the same message may be accepted later: there was no answer, or the status is about
-    /// the request and not about the message. Only 400, 413, 415 and 422 are about the message. All others
-    /// are about the request: a wrong path or token (401, 403, 404, 405, 407), an ingress during a
-    /// deployment, a redirect (3xx, not followed), or an overload (408, 429, 5xx). Such a cause can end
-    /// without a change of the sender.
+    /// the request and not about the message. Only 400, 413, 415 and 422 are about the message. All other
+    /// statuses are about the request: a wrong path or token (401, 403, 404, 405, 407), an ingress during a
+    /// deployment, a redirect (3xx, not followed), or an overload (408, 429, 5xx). Such a cause can pass
+    /// without a change on the sender's side.
     pub fn is_retriable(&self) -> bool {
         match self {
             Self::Status { status, .. } => is_retriable_status(*status),

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_can_take_the_place_of_the_media_type_and_the_name_of_the_program() {
+    fn a_header_of_the_options_replaces_a_default_header() {
         let head = head(&with_header("Content-Type", "application/x-ndjson")).unwrap();
         assert_eq!(head.headers.get_all(CONTENT_TYPE).iter().collect::<Vec<_>>(), ["application/x-ndjson"]);
     }

@@ -10,8 +10,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The limit of the bytes of one answer: 64 KiB each for its headers, for its body, and for interim answers
-/// and chunk framing. The last read from the socket can exceed the limit by the number of bytes that it
-/// reads.
+/// and chunk framing. The limit is checked before each read from the socket, so the last read can exceed the
+/// limit.
 pub(super) const MAX_ANSWER_BYTES: usize = 192 * 1024;
 
 /// A connection, plain or with TLS.
@@ -200,8 +200,8 @@ mod tests {
         }
     }
 
-    /// Sends a request whose write fails while an answer is there. Returns the result, and whether another
-    /// request may follow.
+    /// Sends a request whose write fails while an answer is ready to be read. Returns the result, and whether
+    /// another request may follow.
     async fn refused(answer: &'static str, ends: bool, is_vectored: bool) -> (Result<u16, HttpError>, bool) {
         let socket = Refusing { answer: answer.as_bytes(), ends, is_vectored, has_refused: false };
         let mut connection = Connection::new(Box::new(socket)).await.unwrap();
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_came_before_the_broken_write_is_read_and_nothing_is_sent_behind_it() {
+    async fn an_answer_that_came_before_the_broken_write_is_read_and_nothing_is_sent_afterwards() {
         for (ends, is_vectored) in [(false, false), (false, true), (true, false), (true, true)] {
             let answer = "HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno";
             let (result, is_ready) = refused(answer, ends, is_vectored).await;

@@ -39,8 +39,8 @@ impl BodyValues {
         }
     }
 
-    /// Ends the body. Returns the value that is complete only because the body ends, if there is one. Further
-    /// calls return `None`.
+    /// Ends the body. Returns the value that is complete only because the body ends, if there is such a
+    /// value. Further calls return `None`.
     pub(super) fn finish(&mut self) -> Result<Option<Result<Bytes, TooLong>>, UnpackError> {
         self.values.push(self.unpacker.finish()?);
         Ok(self.values.next_value().or_else(|| self.values.finish().map(Ok)))

@@ -68,6 +68,8 @@ where
         if let Poll::Ready(ended) = connection.poll_without_shutdown(context) {
             return Poll::Ready(Ok(ended));
         }
+        // A closing receiver waits for the head of a further request only until `idle_until`. The time of a
+        // request whose head has been read is not shortened.
         let (deadline, late) = match (timer.deadline(), idle_until) {
             ((deadline, Late::Head | Late::Request), Some(idle_until)) if idle_until < deadline => {
                 (idle_until, Late::Request)
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_is_there_after_30_s_is_too_late_too() {
+    async fn a_body_that_is_read_only_after_30_s_is_too_late() {
         let mut peer = Client::new(|_| {});
         peer.send(&format!("{HEAD}{{")).await;
         sleep(Duration::from_secs(1)).await;
@@ -354,7 +356,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_is_dropped_where_it_waits_is_counted() {
+    async fn a_request_that_is_dropped_while_it_waits_is_counted() {
         let mut peer = Client::new(|options| {
             options.max_queued_payloads = 1;
             options.bulk = true;

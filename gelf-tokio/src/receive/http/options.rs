@@ -12,7 +12,8 @@ use crate::receive::IpNetwork;
 pub struct HttpReceiverOptions {
     /// Accepts several messages in the body of a request, one in each line or in each element of a JSON
     /// array. The default is `false`, as for Graylog's `enable_bulk_receiving`. If `false`, the receiver
-    /// takes the first value of a body, and [counts](crate::stats::HttpDropCounts::after_first) the others.
+    /// takes the first value of a body, and [counts](crate::stats::HttpDropCounts::after_first) the other
+    /// values.
     pub bulk: bool,
     /// Sends CORS headers, which let web pages of any origin send messages with credentials and read the
     /// status of the answer. The default is `false`, while Graylog's `enable_cors` is `true` by default.

@@ -90,7 +90,7 @@ async fn answer(
     let (answer, reusable) = match protocol.rules.judge(&head) {
         Judgement::Read(declared) => {
             let received = receive(protocol, &peer, declared, &mut body).await;
-            // The body has been read to its end.
+            // In these cases, the body has been read to its end.
             let reusable = matches!(received, Ok(()) | Err(Failure::Rejected(Rejection::InvalidMessage)));
             (received.map(|()| StatusCode::ACCEPTED), reusable)
         }
@@ -231,7 +231,7 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// Counts values that are not received, because they are behind the first one.
+    /// Counts values that are not received, because they are behind the first value.
     fn skip(&mut self, values: u64) {
         self.values += values;
         self.protocol.counters.values.add(values);
@@ -318,7 +318,7 @@ impl Body {
         }
     }
 
-    /// Returns the minimum length of the rest of the body, before it is unpacked.
+    /// Returns the minimum length in bytes of the rest of the body, in the form in which it is sent.
     fn least_len(&self) -> usize {
         usize::try_from(self.incoming.size_hint().lower()).unwrap_or(usize::MAX)
     }

@@ -1,4 +1,4 @@
-//! Judges a request by its head alone. The rules and their order are those of Graylog.
+//! Judges a request by its head alone. Graylog has the same rules, in the same order.
 
 use std::io;
 
@@ -18,7 +18,7 @@ use super::unpack::Declared;
 pub(super) struct Rules {
     path: PathAndQuery,
     required: Option<(HeaderName, HeaderValue)>,
-    /// The headers that a page of another origin may send; `None` if it may send none.
+    /// The headers that a page of another origin may send; `None` without CORS.
     cors: Option<HeaderValue>,
 }
 
@@ -90,7 +90,7 @@ impl Rules {
     }
 }
 
-/// Returns the origin of the page that a request comes from, if the request names one.
+/// Returns the origin of the page that a request comes from, if the request names an origin.
 pub(super) fn origin(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ORIGIN).filter(|origin| !origin.is_empty()).cloned()
 }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preflight_comes_first_then_the_header_the_method_the_path_the_encoding() {
+    fn a_preflight_is_recognized_before_header_method_path_and_encoding_are_checked_in_this_order() {
         let rules = Rules::new("/gelf", Some(("X-Token", "secret")), true).unwrap();
         let token = ("x-token", "secret");
         let br = ("content-encoding", "br");

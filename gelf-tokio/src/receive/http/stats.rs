@@ -43,11 +43,12 @@ pub struct HttpReceiverStats {
     /// Connections closed because the TLS handshake failed or took too long.
     pub failed_handshakes: u64,
     /// Connections of [proxies](crate::options::HttpReceiverOptions::proxy_protocol_from) that were reset
-    /// because they did not begin with a valid header of the PROXY protocol, or the header took too long.
+    /// because they did not begin with a valid header of the PROXY protocol, or because the header took too
+    /// long.
     pub failed_proxy_headers: u64,
     /// Connections closed because no request came in time, or because the client did not take the answers.
     pub idle_connections: u64,
-    /// Connections that are open now, including those in the TLS handshake.
+    /// Connections that are open now, including connections in the TLS handshake.
     pub open_connections: usize,
     /// Connections reset because their peer already had the permitted number of connections.
     pub over_limit_connections: u64,
@@ -127,7 +128,7 @@ impl HttpRejectionCounts {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct HttpDropCounts {
-    /// Values behind the first one of a body, if only the first is received.
+    /// Values behind the first value of a body, if only the first value is received.
     pub after_first: u64,
     /// Values cut short, because the rest of the body did not come or was rejected.
     pub cut: u64,

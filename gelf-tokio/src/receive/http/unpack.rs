@@ -69,7 +69,9 @@ impl From<DecompressError> for UnpackError {
 pub(super) struct Unpacker {
     declared: Declared,
     limit: usize,
+    /// The number of bytes of the body that were taken from the input.
     taken: usize,
+    /// The number of unpacked bytes that were returned.
     given: usize,
     /// The first bytes, until there are enough to tell the format of the body.
     head: Vec<u8>,

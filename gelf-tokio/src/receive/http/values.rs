@@ -122,6 +122,8 @@ impl Values {
 }
 
 impl Array {
+    /// Takes the next complete element. Returns `None` if the buffer has no complete element, or if the array
+    /// ends before the next element.
     fn next_element(&mut self, buffer: &mut BytesMut, max_len: usize) -> Option<Result<Bytes, TooLong>> {
         loop {
             let mut scan = match self.scan {
@@ -143,6 +145,7 @@ impl Array {
                 if !self.skipping && buffer.len() <= max_len {
                     return None;
                 }
+                // The element is too long. The rest of it is skipped, and the error is returned only once.
                 buffer.clear();
                 self.scanned = 0;
                 return (!std::mem::replace(&mut self.skipping, true)).then_some(Err(TooLong));
@@ -257,6 +260,8 @@ impl Scan {
                     b'"' => *string = false,
                     _ => {}
                 }
+                // A string outside of objects and arrays is a value, and ends with its closing quotation
+                // mark.
                 if *string || *depth > 0 {
                     continue;
                 }
@@ -354,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_has_begun_is_known() {
+    fn an_incomplete_value_is_recognized() {
         for (body, begun) in [
             ("", false),
             (" \n", false),
@@ -375,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_value_ends_with_its_last_brace_and_the_others_are_counted() {
+    fn the_first_value_ends_with_its_last_brace_and_the_other_values_are_counted() {
         let first = |body: &str| {
             let first = first_value(body.as_bytes())?;
             Some((String::from_utf8(first.value.to_vec()).unwrap(), first.surplus))

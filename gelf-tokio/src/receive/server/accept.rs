@@ -36,8 +36,8 @@ pub(super) struct Listener(Mutex<Option<TcpListener>>);
 
 /// Accepts connections.
 ///
-/// An error of the system is counted, and a pause follows it. An example is the error that all file
-/// descriptors are in use.
+/// An error of the system, for example because all file descriptors are in use, is counted. After such an
+/// error, the acceptor pauses.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: Arc<Listener>,
@@ -141,8 +141,9 @@ impl Acceptor {
         }
     }
 
-    /// Makes the kernel take no new connections, on systems where this is possible. Connections that the
-    /// kernel has already taken are to be accepted by [`accept_waiting`](Self::accept_waiting).
+    /// Makes the kernel take no new connections, on systems where this is possible.
+    /// [`accept_waiting`](Self::accept_waiting) still accepts the connections that the kernel has already
+    /// taken.
     pub(super) fn refuse_new(&self) {
         let stopped = match &*self.listener.lock() {
             Some(listener) => kernel::drop_incoming(&SockRef::from(listener)),
@@ -307,8 +308,8 @@ mod tests {
         Acceptor::new(Arc::new(listener), &options, Arc::default())
     }
 
-    /// Returns how many connections were accepted, how many of them are over the limit of their peer, and the
-    /// errors.
+    /// Returns how many connections were accepted, how many of them are over the limit of their peer, and how
+    /// many errors there were.
     fn counted(acceptor: &Acceptor) -> (u64, u64, u64) {
         let counts = *acceptor.counts.lock();
         (counts.accepted, counts.over_peer_limit, counts.accept_errors)
@@ -332,7 +333,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_beyond_the_limit_wait_until_another_ends() {
+    async fn connections_beyond_the_limit_wait_until_an_open_connection_ends() {
         let mut acceptor = acceptor(2, 64).await;
         let mut peers = Vec::new();
         for _ in 0..3 {
@@ -413,7 +414,7 @@ mod tests {
 
     #[tokio::test]
     #[cfg(target_os = "linux")]
-    async fn a_listener_that_closes_accepts_waiting_connections_and_no_new_ones() {
+    async fn a_listener_that_closes_accepts_waiting_connections_and_no_new_connections() {
         let mut acceptor = acceptor(64, 64).await;
         let mut peers = Vec::new();
         for _ in 0..5 {

@@ -25,7 +25,7 @@ impl Proxies {
     }
 
     /// Reads the header of a connection, and nothing behind it. Returns the address of the client, if the
-    /// header names one.
+    /// header names a client.
     ///
     /// # Errors
     /// Returns [`InvalidData`](io::ErrorKind::InvalidData) if the connection does not begin with a header,

@@ -166,7 +166,7 @@ mod tests {
         }
     }
 
-    /// Parses the lines of section 2.1, including the longest ones.
+    /// Parses the lines of section 2.1, including the longest lines.
     #[test]
     fn a_header_of_version_1_names_the_source_unless_it_is_unknown() {
         let longest_v6 = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The bytes that connections share for the frames that they read.
+/// The bytes that connections share for the frames that they read. The share of a frame is its [`Claim`].
 ///
 /// When the bytes are used up, the claims of unfinished frames are evicted, oldest first, until enough bytes
-/// are free. Unfinished frames therefore cannot evict a frame that arrives fast: they would have to fill the
-/// whole budget again while that frame arrives. Claims of frames that are complete and wait for the caller of
-/// `recv` are never evicted; a claim that has to grow waits until complete claims are dropped.
+/// are free. A frame that arrives fast is therefore not evicted: that would happen only if newer frames
+/// filled the whole budget before the frame is complete. The claims of complete frames, which wait for the
+/// caller of `recv`, are never evicted. If only such claims are left, a claim that has to grow waits until
+/// some of them are dropped.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
@@ -44,7 +45,7 @@ pub(super) struct Claim {
     evicted: Arc<Notify>,
 }
 
-/// The error of a claim that has to make room for others.
+/// The error of a claim that has to make room for other claims.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct Evicted;
 
@@ -80,10 +81,10 @@ impl Claim {
         self.bytes
     }
 
-    /// Takes more bytes. Waits only for claims that were evicted, or that are complete.
+    /// Takes `more` bytes. If there are too few, waits until evicted or complete claims are dropped.
     ///
     /// # Errors
-    /// Returns an error if the claim has to be dropped in favour of others.
+    /// Returns an error if the claim has to be dropped in favour of other claims.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, nothing is taken.
@@ -103,13 +104,13 @@ impl Claim {
         }
     }
 
-    /// Waits until the claim has to be dropped in favour of others.
+    /// Waits until the claim has to be dropped in favour of other claims.
     pub(super) fn evicted(&self) -> impl Future<Output = ()> + use<> {
         let evicted = Arc::clone(&self.evicted);
         async move { evicted.notified().await }
     }
 
-    /// Marks the frame as complete, so that the claim is no longer evicted.
+    /// Marks the frame as complete. From now on, the claim cannot be evicted.
     pub(super) fn complete(&mut self) {
         let Some(turn) = self.turn else { return };
         if self.budget.lock().unfinished.remove(&turn).is_some() {
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unfinished_frames_that_are_held_for_the_longest_make_room() {
+    fn the_oldest_claims_of_unfinished_frames_make_room() {
         let budget = Budget::new(100);
         let [mut oldest, mut older, mut newest, mut asking] = std::array::from_fn(|_| budget.claim());
         for claim in [&mut oldest, &mut older, &mut newest] {
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_itself_is_evicted_when_it_asks_for_more_than_there_is() {
+    fn the_oldest_claim_is_itself_evicted_when_it_asks_for_more_than_is_free() {
         let budget = Budget::new(100);
         let [mut oldest, mut other] = std::array::from_fn(|_| budget.claim());
         assert_eq!(grow(&mut oldest, 50), Some(Ok(())));
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn complete_frames_are_waited_for() {
+    async fn a_claim_waits_until_complete_frames_are_dropped() {
         let budget = Budget::new(100);
         let [mut complete, mut asking] = std::array::from_fn(|_| budget.claim());
         complete.grow(60).await.unwrap();
@@ -229,7 +230,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_more_is_used_than_the_limit_and_all_of_it_comes_back(
+        fn claims_never_use_more_than_the_limit_and_give_all_bytes_back(
             steps in prop::collection::vec((0usize..6, 0u8..4, 1usize..60), 0..300),
         ) {
             let budget = Budget::new(100);

@@ -17,8 +17,7 @@ pub(super) struct TimeLimits {
     pub(super) frame: Duration,
 }
 
-/// The deadlines of a connection. The time for which the receiver waits for the peer counts. The time for
-/// which the peer waits for the receiver does not count.
+/// The deadlines of a connection. The time for which the peer waits for the receiver does not count.
 #[derive(Debug)]
 pub(super) struct Deadlines {
     limits: TimeLimits,
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_limit_beyond_all_time_is_none() {
+    async fn a_limit_beyond_the_range_of_the_clock_is_no_limit() {
         let limits =
             TimeLimits { first_byte: Some(Duration::MAX), idle: Some(Duration::MAX), frame: Duration::MAX };
         let mut deadlines = Deadlines::new(limits);

@@ -136,6 +136,7 @@ impl ReadBuffer {
         self.claim = None;
     }
 
+    /// Returns the number of bytes that the buffer may hold.
     fn allowed(&self) -> usize {
         OWN_BYTES + self.claim.as_ref().map_or(0, Claim::bytes)
     }
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_few_bytes_take_a_few_bytes_and_nothing_of_the_budget() {
+    async fn a_few_bytes_take_little_memory_and_nothing_of_the_budget() {
         let budget = Budget::new(1 << 30);
         let mut buffer = ReadBuffer::new(Delimiter::Nul, 2 << 20, &budget);
         for _ in 0..100 {
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_tells_of_delimiters() {
+    async fn a_read_reports_delimiters() {
         let mut buffer = ReadBuffer::new(Delimiter::Nul, 100, &Budget::new(0));
         for (stream, delimiter, ends_with_delimiter) in
             [(&b"a"[..], false, false), (b"a\0a", true, false), (b"a\0", true, true), (b"", false, false)]

@@ -23,7 +23,7 @@ pub struct TcpReceiverStats {
     pub accept_errors: u64,
     /// Accepted connections.
     pub connections: u64,
-    /// Connections that are open now, including those in the TLS handshake.
+    /// Connections that are open now, including connections in the TLS handshake.
     pub open_connections: usize,
     /// Connections that their peers ended.
     pub ended_connections: u64,

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn unacknowledged_bytes_are_known_to_the_byte() {
+    fn the_number_of_unacknowledged_bytes_is_exact() {
         let (mut client, mut server) = pair();
         assert_eq!(unacknowledged(&client), 0);
         client.write_all(&[b'x'; 1000]).unwrap();

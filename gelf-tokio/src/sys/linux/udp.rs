@@ -22,7 +22,7 @@ const MEMINFO_VARS: usize = 9;
 const MEMINFO_DROPS: usize = 8;
 
 /// Returns whether the kernel knows `UDP_SEGMENT`, which came with Linux 4.18. The caller must check this
-/// first: an older kernel ignores the control message, and would send all datagrams as one.
+/// first: an older kernel ignores the control message, and would send all datagrams as a single datagram.
 pub(crate) fn can_segment(socket: &impl AsRawFd) -> bool {
     option(socket, libc::SOL_UDP, libc::UDP_SEGMENT, &mut [0]).is_ok()
 }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn one_call_sends_64_datagrams_and_a_short_last_one_is_one_too() {
+    fn one_call_sends_64_datagrams_of_which_the_last_may_be_shorter() {
         let (from, to) = pair();
         let bytes: Vec<u8> = (0..64 * 100 - 1).map(|at| (at / 100) as u8).collect();
         send_segments(&from, &bytes, 100).unwrap();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_belongs_to_an_earlier_datagram_and_a_full_queue_to_this_one() {
+    fn a_refusal_belongs_to_an_earlier_datagram_and_a_full_queue_to_the_current_datagram() {
         let error = io::Error::from_raw_os_error;
         assert!(may_be_of_an_earlier_datagram(&error(libc::ECONNREFUSED)));
         assert!(!may_be_of_an_earlier_datagram(&error(libc::ENOBUFS)));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_counts_what_it_drops() {
+    fn the_kernel_counts_the_datagrams_that_it_drops() {
         let (from, to) = pair();
         SockRef::from(&to).set_recv_buffer_size(0).unwrap();
         assert_eq!(dropped_datagrams(&to).unwrap(), Some(0));

@@ -45,7 +45,7 @@ async fn with_when_full_wait_senders_wait_through_a_five_minute_outage_and_nothi
     }
     assert!(senders.iter().all(|sender| !sender.is_finished()));
 
-    // The first six pauses take at most 6.3 s in all; each later one takes up to 5 s, 2.5 s on average.
+    // The first six pauses take at most 6.3 s in all; each later pause takes up to 5 s, 2.5 s on average.
     let failed = sending.stats().failed_connects;
     assert!((90..=200).contains(&failed), "{failed} attempts");
     proxy.accept_again().await.unwrap();

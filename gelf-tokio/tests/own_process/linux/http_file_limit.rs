@@ -5,7 +5,7 @@ use std::fs::File;
 use std::time::Duration;
 
 use super::process::limit_files;
-use crate::support::http_client::{Client, M, adds_up, during, post};
+use crate::support::http_client::{Client, M, assert_adds_up, during, post};
 use gelf_tokio::HttpReceiver;
 use tokio::time::timeout;
 
@@ -29,5 +29,5 @@ pub(crate) async fn a_receiver_without_file_descriptors_waits_until_there_are_so
     let (answer, items) = during(&mut receiver, client.answer()).await;
     assert_eq!((answer.status, items), (202, vec![Ok(M.to_owned())]));
     assert_eq!(receiver.stats().connections, 1);
-    adds_up(&receiver.stats());
+    assert_adds_up(&receiver.stats());
 }

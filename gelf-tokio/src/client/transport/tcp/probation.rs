@@ -1,4 +1,4 @@
-//! Decides by the probation of a connection when acknowledged messages are settled (get their outcome).
+//! The probation of a connection, which decides when acknowledged messages are settled (get their outcome).
 
 use std::time::Duration;
 

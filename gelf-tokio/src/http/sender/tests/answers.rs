@@ -17,7 +17,7 @@ async fn answered(answer: &str) -> (Result<(), HttpError>, bool) {
     let (mut server, mut sender) = Server::with_sender().await;
     let (result, mut peer) = server.answer_one(&mut sender, answer).await;
     let next = async {
-        // The next request comes on the same connection or on a new one.
+        // The next request comes on the same connection or on a new connection.
         tokio::select! {
             biased;
             seen = peer.request() => if seen.is_some() {

@@ -160,7 +160,7 @@ async fn a_frame_after_a_skipped_frame_has_its_full_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_without_a_recv_does_not_count() {
+async fn the_time_for_which_recv_is_not_called_does_not_count() {
     let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
     reading.write(b"{\"a\":1}\0{\"b\":1}\0{\"c\":").await;
     // The second frame has no room, so the third is not read.
