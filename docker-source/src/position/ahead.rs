@@ -1,5 +1,6 @@
 //! Keeps the settled lines in front of which lines may be missing. A line is settled once it is delivered or
-//! given up for good. A proof is a request that shows that a stream has omitted no line.
+//! given up for good. A proof is a request that shows that a stream (a response that follows the log) has
+//! omitted no line.
 
 use std::collections::BTreeSet;
 
@@ -8,9 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::log::LogStream;
 
-/// The maximum number of lines of one container that are kept. These lines take about 1 MiB. A stream brings
-/// more lines between two proofs only if it follows a fast log. A source that resumes later reads the lines
-/// beyond the maximum again.
+/// The maximum number of lines of one container that are kept. These lines take about 1 MiB. Only the stream
+/// of a fast log brings more lines between two proofs. A source that resumes later reads the lines beyond the
+/// maximum again.
 const AHEAD_MAX: usize = 65_536;
 
 /// The settled lines that a stream of the log has brought since the last proof. The stream may have omitted
