@@ -9,8 +9,11 @@ use tokio::time::Instant;
 /// that has passed since then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EngineClock {
+    /// The time that the Engine reported.
     start: Timestamp,
+    /// The time of the report by the monotonic clock of this machine.
     started: Instant,
+    /// The time of the report by the system clock of this machine.
     system: SystemTime,
 }
 

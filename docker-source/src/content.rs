@@ -23,8 +23,8 @@
 //! Any other time becomes a field.
 //!
 //! A member becomes the field `_line_NAME` if this crate or Logstash uses its name for another field, or if
-//! the container's metadata already gave the message a field of this name. Thus nothing in a line can replace
-//! `_container_name`, `_seq` or `host`.
+//! the message already has a field of this name from the container's metadata. Thus nothing in a line can
+//! replace `_container_name`, `_seq` or `host`.
 //!
 //! A search index gives each field one type, and refuses messages in which the field has another type.
 //! Therefore the first value of a field determines its type. A later value of another type is sent as text:

@@ -3,7 +3,7 @@
 //!
 //! The Engine does not number lines. Each line has only a stamp, which is the time at which the Engine
 //! received the line. A request can have the parameter `since=`, the earliest stamp of the lines to return.
-//! It is exact to the nanosecond. Logs and requests have these properties:
+//! The parameter is exact to the nanosecond. Logs and requests have these properties:
 //!
 //! * Within one stream, whole lines have strictly increasing stamps. Lines of different streams can be out of
 //!   the order of their stamps by some milliseconds. All pieces of a long line carry the stamp of the line's
@@ -377,6 +377,7 @@ struct StreamCursor {
     /// The number of lines with the stamp of the `settled` line that the current request still has to return
     /// before the `settled` line. `None` once the request has passed the `settled` line.
     until_settled: Option<u32>,
+    /// True until the current request returns a line that is newer than all accepted lines.
     replaying: bool,
     /// The stamp of the last line, until the current request has returned it.
     expected: Option<Timestamp>,

@@ -109,7 +109,9 @@ impl fmt::Display for LogFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Driver { driver } => write!(f, "the log driver is {driver:?}, not \"json-file\""),
-            Self::Path { path } => write!(f, "the Engine names {path:?} as the log file"),
+            Self::Path { path } => {
+                write!(f, "the Engine names {path:?}, which is not the log file of this container")
+            }
             Self::Open { path, error } => write!(f, "{}: {error}", path.display()),
         }
     }

@@ -94,7 +94,7 @@ impl Outage {
             current.warn_at = now + current.warn_again.next();
             match (now - current.since).as_secs() {
                 0 => tracing::warn!("{error}; retrying"),
-                seconds => tracing::warn!("{error}; retrying for {seconds} s"),
+                seconds => tracing::warn!("{error}; retrying; the outage has lasted {seconds} s"),
             }
         }
         Ok(())

@@ -52,8 +52,8 @@ pub(crate) enum Origin {
     /// A response with a log that cannot be read by windows, so that missing lines cannot be found. No line
     /// of such a log counts as missing.
     Unprovable,
-    /// A window, which is a response with the last records of a log. No line of the same stream is missing in
-    /// front of the line.
+    /// A window, which is a response with the last records of a log. No line of the same output stream is
+    /// missing in front of the line.
     Window,
     /// A response that followed the log. Lines between the proved place and the line may be missing.
     Stream,

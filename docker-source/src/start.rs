@@ -12,6 +12,7 @@ use crate::clock::EngineClock;
 use crate::engine::{ContainerId, ContainerList, EngineClient, EngineError, LogRefusal};
 use crate::own_container::OwnContainer;
 use crate::position::Positions;
+use crate::record::time_text;
 
 /// Reading starts this long before the signal that ended the earlier agent. Possibly the Engine did not send
 /// all lines of the last second to the earlier agent.
@@ -151,11 +152,11 @@ async fn handover(
     Ok(Some(match signal {
         Some(signal) => Handover {
             from: signal.saturating_sub(BEFORE_SIGNAL),
-            reason: format!("1 s before the signal to the previous agent at {signal}"),
+            reason: format!("1 s before the signal to the previous agent ({})", time_text(signal)),
         },
         None => Handover {
             from: end.saturating_sub(BEFORE_END),
-            reason: format!("10 s before the end of the previous agent at {end}"),
+            reason: format!("10 s before the end of the previous agent ({})", time_text(end)),
         },
     }))
 }

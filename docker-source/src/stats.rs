@@ -42,8 +42,8 @@ pub struct LineCounts {
     /// [Gaps](crate::Gap): places where lines may be missing. A record announces each gap. This record counts
     /// as a line that was read.
     pub gaps: u64,
-    /// Lines that were cut because they were longer than 1 MiB, or longer than 64 KiB while the long lines of
-    /// all containers used up the memory that they share.
+    /// Lines that were cut. A line is cut if it is longer than 1 MiB. It is also cut if it is longer than 64
+    /// KiB and the long lines of all containers have used up the memory that they share.
     pub truncated: u64,
     /// Violations of Docker's log format. Most violations end their request, and the next request resumes the
     /// log.

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::ContainerId;
 
-/// The maximum number of containers that are kept. They take about 1 MiB. If more containers have logs that
-/// cannot be read, a source that connects later counts runs of the oldest containers again.
+/// The maximum number of containers whose runs are kept. So many containers take about 1 MiB. If more
+/// containers have logs that cannot be read, a source that connects later counts runs of the oldest
+/// containers again.
 const CONTAINERS_MAX: usize = 4096;
 
 /// The runs of containers whose log could not be read. Several sources can

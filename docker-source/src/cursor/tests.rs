@@ -352,9 +352,13 @@ impl Log {
     }
 }
 
-/// A line to be written. The members are: whether the line belongs to stdout; the time since the previous
-/// line; the time by which its stamp is too early; its length; and the number of lines of the other stream
-/// between its first piece and its other pieces. The times are in nanoseconds.
+/// A line to be written, with times in nanoseconds. The members are:
+///
+/// * whether the line belongs to stdout,
+/// * the time since the previous line,
+/// * the time by which the stamp of the line is too early,
+/// * the length of the line,
+/// * the number of lines of the other stream between the first piece of the line and its other pieces.
 type Written = (bool, i64, i64, usize, usize);
 
 fn lines() -> impl Strategy<Value = Vec<Written>> {

@@ -53,9 +53,13 @@ pub(super) struct Pace {
     interval_records: u32,
     /// The number of bytes that arrived in the current interval.
     interval_bytes: usize,
+    /// The number of consecutive quiet windows.
     quiet_windows: u32,
+    /// The number of consecutive proofs with new lines.
     late_proofs: u32,
+    /// The time of the last window, or of the last proof that failed.
     proved_at: Instant,
+    /// The time from `proved_at` to the next proof if no line arrives.
     until_proof: Duration,
     /// The durations of the last windows: the times from their requests to the first bytes of their
     /// responses.
@@ -110,8 +114,8 @@ impl Pace {
         self.proved_at + idle.max(self.window_duration() * SHARE)
     }
 
-    /// Returns whether a proof may be made now, before it is due. It may be made if windows then still take
-    /// no more than their share of the time, see [`SHARE`].
+    /// Returns whether a proof may be made now, before the next proof is due. A proof may be made if windows
+    /// still take no more than their share of the time, see [`SHARE`].
     pub(super) fn may_prove(&self, now: Instant) -> bool {
         now >= self.proved_at + self.window_duration() * SHARE
     }

@@ -134,8 +134,11 @@ impl Response {
 /// The reason why the reading of a response ends or pauses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Ending {
+    /// The connection broke, or no further part arrived in time.
     Broken,
+    /// All of the response was read.
     Complete,
+    /// An error in the format of the response makes its rest unreadable.
     Invalid,
     /// Files of the log were removed or compressed before they were opened.
     Lost,
@@ -149,6 +152,7 @@ pub(super) enum Ending {
 
 /// The result of decoding the bytes that arrived.
 enum Taken {
+    /// All bytes were decoded.
     All,
     /// An error ends the response.
     Invalid,

@@ -98,8 +98,8 @@ impl Following {
     }
 
     /// If the container was renamed, waits for the event of the end that an inspection showed. The time of
-    /// the event is needed to recognize lines of the next run, which the filter possibly does not select: the
-    /// next run can begin while the rest of the log is read. Returns false if the event does not arrive.
+    /// the event is needed to recognize lines of the next run: this run can begin while the rest of the log
+    /// is read, and the filter possibly does not select it. Returns false if the event does not arrive.
     pub(super) async fn end_is_known(&self) -> bool {
         let made_after = self.selection.made_after;
         let mut commands = self.commands.clone();

@@ -3,7 +3,7 @@
 //!
 //! The Engine does not number its records. A response that follows a log (here: a *stream*) may silently omit
 //! some records. A request with `tail=N`, however, returns the last N records of stdout and stderr together,
-//! in the order of the log and without a hole. The *anchor* is a record that was read before. If the window
+//! in the order of the log and without a hole. The *anchor* is a line that was read before. If the window
 //! includes the anchor, the window reaches far enough: all records behind the anchor are known, and nothing
 //! is lost. Otherwise, a longer window is requested. If even the whole log does not include the anchor, the
 //! Engine has removed the anchor, and there is a gap.
@@ -29,8 +29,8 @@ const SHORT_RECORDS: u32 = 2048;
 /// The maximum number of records of a window. If more records are needed, the whole log is requested.
 const RECORDS_MAX: u32 = 1 << 20;
 
-/// A line up to which no line of the log is missing. Its stream and its stamp identify the line, since the
-/// `json-file` and `local` drivers give the lines of a stream distinct stamps.
+/// A line up to which no line of the log is missing. Its output stream and its stamp identify the line, since
+/// the `json-file` and `local` drivers give the lines of an output stream distinct stamps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Anchor {
     stream: LogStream,

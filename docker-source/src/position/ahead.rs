@@ -16,7 +16,8 @@ const AHEAD_MAX: usize = 65_536;
 
 /// The settled lines that a stream of the log has brought since the last proof. The stream may have omitted
 /// lines in front of these lines, so the position of the log stays in front of them. Each line is identified
-/// by its stamp, since the drivers whose logs can be proved give the lines of a stream distinct stamps.
+/// by its stamp, since the drivers whose logs can be proved give the lines of an output stream distinct
+/// stamps.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct Ahead {
@@ -43,13 +44,13 @@ impl Ahead {
         self.stdout.is_empty() && self.stderr.is_empty()
     }
 
-    /// Returns the stamp of the last line of a stream.
+    /// Returns the stamp of the last line of an output stream.
     pub(crate) fn last(&self, stream: LogStream) -> Option<Timestamp> {
         self.of(stream).0.last().map(|nanos| Timestamp::from_unix_nanos(*nanos))
     }
 
-    /// Removes the lines of a stream whose stamps are not later than `time`. This method is called for many
-    /// lines in a row. Most calls remove nothing and return early.
+    /// Removes the lines of an output stream whose stamps are not later than `time`. This method is called
+    /// for many lines in a row. Most calls remove nothing and return early.
     pub(crate) fn remove_up_to(&mut self, stream: LogStream, time: Timestamp) {
         let stamps = &mut self.of_mut(stream).0;
         if stamps.first().is_none_or(|first| Timestamp::from_unix_nanos(*first) > time) {
