@@ -4,9 +4,9 @@
 //! descriptors, the logs would leave no descriptor for the events, the lists and the program itself.
 //! Therefore a reserve is kept for these uses, and the streams of logs share the other descriptors. If none
 //! of these is free, the logs of further containers are [read in turn](crate::follow): each of these logs is
-//! read up to its present end with a descriptor of the reserve, which then goes to the log that has waited
-//! for the longest time. Thus all logs are read, regardless of their number. A warning reports the number of
-//! containers whose logs are read in turn.
+//! read up to its present end with a descriptor of the reserve. This descriptor then goes to the log that has
+//! waited for the longest time. Thus all logs are read, regardless of their number. A warning reports the
+//! number of containers whose logs are read in turn.
 
 use std::convert::Infallible;
 use std::fs;
@@ -39,8 +39,8 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Divides the descriptors that this process can open between the logs and a reserve. Without `/proc`,
-    /// their number counts as unlimited.
+    /// Divides the descriptors of this process between the logs and a reserve. Without `/proc`, the number of
+    /// descriptors counts as unlimited.
     pub(crate) fn of_process() -> Self {
         let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
         let open = fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64);

@@ -50,8 +50,9 @@ use read::{Ending, Silence};
 use selection::Selection;
 use window::{Known, Reach, Scan};
 
-/// The number of records that are requested from the end of the log of a container that ran before the source
-/// connected. With such a limit, the Engine reads its files from the end instead of decoding all of them.
+/// If a container ran before the source connected, the first request asks for this number of records from the
+/// end of its log. With such a limit, the Engine reads its files from the end instead of decoding all of
+/// them.
 const TAIL: u32 = 1024;
 
 /// A follower that has not begun yet.
@@ -193,7 +194,7 @@ enum Step {
     /// Read the log by windows, because its lines arrive fast, or because the stream may have omitted lines.
     Poll {
         left: Option<LogReader>,
-        /// The number of lines that the log is known to have behind the last known line.
+        /// The number of lines that the log is known to have behind the last line that was read before.
         lines_behind: u32,
     },
     /// The stream ended: ask whether the container still runs.

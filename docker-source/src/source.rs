@@ -134,10 +134,10 @@ impl Source {
         self.taken.pop().map(QueuedRecord::into_record)
     }
 
-    /// Stops reading, within 4 s. [`next`](Self::next) yields the lines that were read, then `None`. Within
-    /// this time, the source reads the logs that have had lines lately up to their present end: the Engine
-    /// may have omitted some of their lines, and busy logs are read only at intervals, see
-    /// [`Timing::latency`]. Logs that are not read up to their present end after 4 s are counted, see
+    /// Stops reading, within 4 s. [`next`](Self::next) yields the lines that were read, then `None`. Before
+    /// it stops, the source reads logs with recent lines up to their present ends, because the Engine may
+    /// have omitted some of these lines, and because busy logs are read only at intervals, see
+    /// [`Timing::latency`]. Logs that are not read up to their present ends within the 4 s are counted, see
     /// [`LineCounts::unread_logs`](crate::LineCounts::unread_logs).
     pub fn stop(&mut self) {
         let has_unproved_logs = self.stopping.request();
@@ -252,7 +252,7 @@ impl SourceBuilder {
         self
     }
 
-    /// Shares the count of runs whose log cannot be read with other sources. Of all sources with the same
+    /// Shares with other sources the count of runs whose log cannot be read. Of all sources with the same
     /// value, only one counts such a run. By default, the source counts each such run.
     pub fn unavailable_logs(mut self, shared: UnavailableLogs) -> Self {
         self.unavailable_logs = shared;
@@ -262,12 +262,12 @@ impl SourceBuilder {
     /// Reads the logs of the `json-file` driver from their files. By default, the source reads all logs
     /// through the Engine.
     ///
-    /// Files cost the Engine nothing, and this process much less than responses. A line is read within
-    /// [`Timing::latency`], or sooner if the options of the driver let it keep few bytes. If the driver
-    /// removes files before they are read, the source keeps them open, so that no line is lost: up to 128
-    /// files of each log, and up to 256 MiB of all logs together. Such files still take room on the Engine's
-    /// disk. Events and metadata still come from the Engine. The [positions](crate::Position) are the same: a
-    /// source with files can resume from the positions of a source without files, and vice versa.
+    /// Reading files costs the Engine nothing, and costs this process much less than reading responses. A
+    /// line is read within [`Timing::latency`], or sooner if the options of the driver let it keep few bytes.
+    /// If the driver removes files before they are read, the source keeps them open, so that no line is lost:
+    /// up to 128 files of each log, and up to 256 MiB of all logs together. Such files still take room on the
+    /// Engine's disk. Events and metadata still come from the Engine. The [positions](crate::Position) are
+    /// the same: a source with files can resume from the positions of a source without files, and vice versa.
     ///
     /// The source reads a log through the Engine if the files of the log cannot be opened, if the log has
     /// another driver, or if its next lines are in compressed files. A warning names each log whose files
@@ -279,9 +279,9 @@ impl SourceBuilder {
 
     /// Connects to the Engine and starts to follow its containers on the current tokio runtime.
     ///
-    /// Waits without a limit for an Engine that does not answer. The source reads the lines of a container
-    /// that already runs from the [start](Self::start) on. If a proxy in front of the Engine refuses
-    /// `GET info`, this machine's host name and clock count as the Engine's.
+    /// Waits without a limit for an Engine that does not answer. If a container already runs, the source
+    /// reads its lines from the [start](Self::start) on. If a proxy in front of the Engine refuses `GET
+    /// info`, this machine's host name and clock count as the Engine's.
     ///
     /// # Errors
     /// Returns the first error that is [permanent](EngineError::is_permanent), or
@@ -312,8 +312,8 @@ impl SourceBuilder {
                     Some(identity) => identity,
                     None => Identity::of(&client).await?,
                 };
-                // The identity is kept for later attempts, since each request for the identity that is
-                // refused logs a warning.
+                // The identity is kept for later attempts, since each refused request for the identity logs a
+                // warning.
                 let identity = identified.insert(identity).clone();
                 let start = self.start.resolve(&client, identity.clock, &own_container).await?;
                 Ok::<_, EngineError>((identity, start))

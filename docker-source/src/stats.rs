@@ -271,7 +271,7 @@ impl Stats {
         all.fold();
     }
 
-    /// Counts logs that the source has not read up to their present end when it ends.
+    /// Counts logs that were not read up to their present ends before the source ended.
     pub(crate) fn unread_logs(&self, logs: u64) {
         lock(&self.containers).left.unread_logs += logs;
     }

@@ -36,7 +36,7 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 /// attempts to reach the Engine.
 const STABLE_AFTER: u32 = 10;
 /// The number of consecutive lists without a container after which the container counts as removed. One list
-/// is not enough, since it lacks a container that was created while the list was written.
+/// is not enough, since a list can lack a container that was created while the list was written.
 const LISTS_WITHOUT: u32 = 2;
 
 /// Runs one follower for each container.

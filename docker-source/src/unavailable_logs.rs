@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::ContainerId;
 
-/// The maximum number of containers whose runs are kept. So many containers take about 1 MiB. If more
+/// The maximum number of containers whose runs are kept. This number of containers takes about 1 MiB. If more
 /// containers have logs that cannot be read, a source that connects later counts runs of the oldest
 /// containers again.
 const CONTAINERS_MAX: usize = 4096;

@@ -20,8 +20,8 @@ use crate::dialect::Dialect;
 const ANSWER_MAX: usize = 1024 * 1024 * 1024;
 /// The maximum number of bytes that are kept of a list of containers.
 const LIST_KEPT_MAX: usize = 64 * 1024 * 1024;
-/// The number of bytes that are kept of a list of containers before further elements are kept without their
-/// labels. An inspection of a container also returns its labels.
+/// Once this number of bytes of a list of containers is kept, further elements are kept without their labels.
+/// An inspection of a container also returns its labels.
 const LIST_LABELS_MAX: usize = 16 * 1024 * 1024;
 
 /// The number of the signal SIGKILL, as the text in an event.

@@ -139,7 +139,7 @@ impl Chain {
         &self.files
     }
 
-    /// Removes the oldest file. The chain never becomes empty.
+    /// Removes the oldest file from the chain, unless it is the only file.
     pub(super) fn pop_front(&mut self) {
         if self.has_next() {
             self.files.pop_front();

@@ -66,9 +66,9 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 pub struct MultilineJoiner<T> {
     options: JoinOptions,
     open: HashMap<Key, Open<T>>,
-    /// The keys of the open messages, by the turns of their last lines. The first message is due first.
+    /// The keys of the open messages, by the turns of the messages. The first message is due first.
     turns: BTreeMap<u64, Key>,
-    /// The turn for the next last line of a message. Later last lines have greater turns.
+    /// The next turn to give. The message with the smallest turn has the oldest last line.
     turn: u64,
     /// The memory of all open messages.
     memory: usize,
