@@ -74,7 +74,7 @@ fn a_request_that_omits_the_last_line_reports_a_gap_before_the_next_line() {
 }
 
 #[test]
-fn lines_up_to_the_settled_line_are_repeated_lines_in_a_later_request_that_begins_before_them() {
+fn lines_up_to_the_settled_line_count_as_repeated_if_a_later_request_returns_them() {
     let place = |nanos| Some(LinePosition { time: at(nanos), earlier: 0, open_length: None });
     let mut cursor = Cursor::resumed(&LogPosition { stdout: place(2), ..LogPosition::from_time(at(3)) });
     cursor.begin_request(Docker, None, None);

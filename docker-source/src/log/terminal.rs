@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_ends_at_the_first_stamp_that_is_equal_or_later_in_every_split() {
+    fn in_every_split_a_record_ends_at_the_first_equal_or_later_stamp() {
         let (first, text) = ("x".repeat(16_384), "y".repeat(20_000));
         let log = format!("{T1}{first}{T1}{T2}{text}{T1}z\r\n");
         let next = format!("{text}{T1}z\r\n");
