@@ -9,8 +9,11 @@ use tokio::time::Instant;
 /// that has passed since then.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EngineClock {
+    /// The time that the Engine reported.
     start: Timestamp,
+    /// The time of the report by the monotonic clock of this machine.
     started: Instant,
+    /// The time of the report by the system clock of this machine.
     system: SystemTime,
 }
 
@@ -27,9 +30,10 @@ impl EngineClock {
 
     /// Returns the time that the clock shows.
     ///
-    /// The time that has passed is the longer of two measurements, since each can be too short. The monotonic
-    /// clock stands still while the machine sleeps. If the Engine's clock and the system's clock are set
-    /// forward, only the measurement with the system's clock includes the change.
+    /// The time that has passed is measured with two clocks, and the longer time counts, since each can be
+    /// too short. The monotonic clock stands still while the machine sleeps. If the Engine's clock and the
+    /// system's clock are set forward together, the monotonic clock does not show the change, but the
+    /// system's clock does.
     pub(crate) fn now(&self) -> Timestamp {
         let passed = self.started.elapsed().max(self.system.elapsed().unwrap_or_default());
         later(self.start, passed)

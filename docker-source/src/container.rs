@@ -139,9 +139,9 @@ impl Container {
         &self.log_driver
     }
 
-    /// Returns the options `max-size`, `max-file` and `cache-disabled` of the log driver; empty if unknown.
-    /// An option is present if it is set for the container, or was set for the Engine when the container was
-    /// created.
+    /// Returns these options of the log driver: `max-size`, `max-file`, `cache-disabled`, `mode` and
+    /// `max-buffer-size`. Other options are left out. The map is empty if the options are unknown. An option
+    /// is present if it is set for the container, or was set for the Engine when the container was created.
     pub fn log_options(&self) -> &BTreeMap<String, String> {
         &self.log_options
     }

@@ -1,7 +1,7 @@
 //! Takes fields, severity and time from the text of lines.
 //!
-//! A [`ContentLifter`] completes the message of a line with the content of the line. It reads three kinds of
-//! lines, each only if the [`ContentOptions`] of the container ask for this kind:
+//! A [`ContentLifter`] completes the message of a line with the content of the line. It reads these kinds of
+//! lines, each kind only if the [`ContentOptions`] of the container ask for it:
 //!
 //! * JSON objects, as most loggers of services write them,
 //! * logfmt: `level=info msg="order accepted" order=4711`,
@@ -17,27 +17,27 @@
 //! | `span_id`, `spanId`, `span.id`, `@sp`, `dd.span_id`, `traceparent`, ... | `_span_id` |
 //! | any other | a field |
 //!
-//! Numbers stay exact numbers, members of objects become fields such as `_outer_inner`, and arrays become
-//! JSON text. A numeric level of 0 to 7 is a syslog severity. A greater level has the meaning that pino and
-//! bunyan give it. The time of a line becomes the `timestamp` if it is at most a day before and at most a
-//! minute after Docker's stamp. Any other time becomes a field.
+//! Numbers stay exact, members of objects become fields such as `_outer_inner`, and arrays become JSON text.
+//! A numeric level from 0 to 7 is a syslog severity. A greater level is a level of pino or bunyan. The time
+//! of a line becomes the `timestamp` if it is at most a day before and at most a minute after Docker's stamp.
+//! Any other time becomes a field.
 //!
 //! A member becomes the field `_line_NAME` if this crate or Logstash uses its name for another field, or if
-//! the metadata of the container has a field of this name. Thus nothing in a line can replace
-//! `_container_name`, `_seq` or `host`.
+//! the message already has a field of this name from the container's metadata. Thus nothing in a line can
+//! replace `_container_name`, `_seq` or `host`.
 //!
 //! A search index gives each field one type, and refuses messages in which the field has another type.
-//! Therefore the first value of a field determines its type. A later value of another type is sent as text in
-//! the field `_NAME_str`.
+//! Therefore the first value of a field determines its type. A later value of another type is sent as text:
+//! in the same field if the type of the field is text, otherwise in the field `_NAME_str`.
 //!
 //! # Limits
 //!
-//! A line gives at most 64 fields, which have at most 32 KiB together. Objects are read to a depth of 4
-//! levels. A value has at most 32,766 bytes, the length of the longest term that Lucene takes. All lines
-//! together give at most 512 names of fields: an Elasticsearch index takes at most 1,000 fields, and counts a
-//! field with text as two fields. The lines of one container give at most 128 of these names. Lines over
-//! 64 KiB are sent as they are. If a part of a line is left out of the fields, `full_message` is the whole
-//! line, so nothing is lost.
+//! A line gives at most 64 fields, whose names and values have at most 32 KiB together. Objects are read to a
+//! depth of 4 levels. A value has at most 32,766 bytes, the length of the longest term that Lucene takes. All
+//! lines together give at most 512 names of fields: an Elasticsearch index takes at most 1,000 fields, and
+//! counts a field with text as two fields. The lines of one container give at most 128 of these names. Lines
+//! over 64 KiB are sent as they are. If a part of a line is left out of the fields, `full_message` is the
+//! whole line, so nothing is lost.
 
 mod ansi;
 mod json;

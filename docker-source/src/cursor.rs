@@ -2,45 +2,47 @@
 //! loss or repetition.
 //!
 //! The Engine does not number lines. Each line has only a stamp, which is the time at which the Engine
-//! received the line. A request can have the parameter `since=`, which is inclusive and exact to the
-//! nanosecond. Logs and requests have these properties:
+//! received the line. A request can have the parameter `since=`, the earliest stamp of the lines to return.
+//! The parameter is exact to the nanosecond. Logs and requests have these properties:
 //!
 //! * Within one stream, whole lines have strictly increasing stamps. Lines of different streams can be out of
-//!   the order of their stamps by some milliseconds. All pieces of a long line carry the stamp of its first
-//!   piece, even if that piece is old.
+//!   the order of their stamps by some milliseconds. All pieces of a long line carry the stamp of the line's
+//!   first piece, even if the first piece is old.
 //! * When a log file is rotated, Docker 20.10 repeats lines in a response that follows the log, and the
 //!   stamps go back.
 //! * When files are rotated fast, or the container ends, Docker omits lines from a response that follows the
 //!   log. A later request returns these lines.
 //! * Stamps are taken from the wall clock, which can be set back.
 //!
-//! Therefore, each stream has a separate cursor, and a request starts [one second](Cursor::begin_request)
-//! before the newest line of both streams. A line is recognized by its identity (stamp, length, hash), not by
-//! its order alone. The cursor remembers the lines of the last two seconds of each stream, at least 4,096
-//! lines and at most 65,536 lines. If a request repeats lines that the cursor has forgotten, these lines are
-//! recognized by their order, and count as [too old](Novelty::TooOld).
+//! Therefore, each stream has a separate cursor. A request starts [one second](Cursor::begin_request) before
+//! the newest line that was read from either stream. A repeated line is recognized by its identity (stamp,
+//! length, hash), not by its order alone. The cursor remembers the lines of the last two seconds of each
+//! stream: at least 4,096 lines, and at most 65,536 lines. A line that the cursor has forgotten is recognized
+//! by its order: if a later request returns such a line again, the line counts as [too old](Novelty::TooOld).
 //!
-//! [Podman](Dialect::Podman) has coarse stamps, repeats nothing, and filters a log by finer stamps than it
-//! sends. With Podman, each request begins at a whole second. Thus the response has either all lines with a
-//! stamp or none of them. In each stream, the cursor finds the last line of an earlier source by its stamp
-//! and by the count of earlier lines with that stamp. Behind this line, a response repeats each accepted line
-//! [once](podman). All other lines are new, whatever their stamps and texts.
+//! [Podman](Dialect::Podman) has coarse stamps, repeats nothing within a response, and filters a log by finer
+//! stamps than it sends. With Podman, each request begins at a whole second. Thus the response has either all
+//! lines with a stamp or none of them. In each stream, the cursor finds the last line of an earlier source by
+//! two values: the stamp of the line, and the number of earlier lines with this stamp. Behind this last line,
+//! a response returns each accepted line exactly [once](podman). All other lines are new, whatever their
+//! stamps and texts.
 //!
 //! A stamp can also lie in the future, because the clock was set back later, or because a container with a
-//! terminal forged the stamp. A line with such a stamp moves the start of requests at most to the time of the
-//! Engine's clock when the line is read. Otherwise, the Engine would send no line that is written before the
-//! time of the stamp.
+//! terminal forged the stamp. A line with such a stamp moves the start of later requests at most to the time
+//! at which the line is read, by the Engine's clock. If later requests started at the stamp itself, the
+//! Engine would omit all lines that are written before the time of the stamp.
 //!
 //! These cases are uncertain:
 //!
-//! * If the clock is set back *and* the request breaks before the clock has caught up, the next request
-//!   starts at a stamp that new lines do not have yet. Docker omits lines until the clock reaches that
-//!   stamp. If Docker sends these lines anyway, each line that is not newer than the forgotten lines counts
-//!   as too old. Without a break, no line is lost.
-//! * If the cursor has forgotten a line and Docker repeats the line while a request follows the log, the line
+//! * The clock is set back, *and* the request breaks before the clock reaches its earlier time again. The
+//!   next request then starts at a stamp that is later than the stamps of new lines, and Docker omits new
+//!   lines until the clock reaches that stamp. If Docker sends these lines anyway, each line that is not
+//!   newer than the forgotten lines counts as too old. If the request does not break, no line is lost.
+//! * The cursor has forgotten a line, and Docker repeats the line while a request follows the log. The line
 //!   counts as new.
-//! * With Docker, two lines of one stream with the same stamp and the same text count as one line. Docker's
-//!   own stamps are distinct, but the stamps of the `journald` driver have only microseconds.
+//! * Two lines of one stream of Docker have the same stamp and the same text. They count as one line.
+//!   Docker's own stamps are distinct, but the stamps of the `journald` driver are exact only to the
+//!   microsecond.
 
 mod identity;
 mod podman;
@@ -58,18 +60,18 @@ use crate::position::{Ahead, LinePosition, LogPosition, Origin, Place};
 use identity::Identity;
 use podman::ReadAgain;
 
-/// The time by which a request starts before the newest line. In measurements, the stamps of the two streams
-/// were out of order by up to 29 ms.
+/// The time between the start of a request and the stamp of the newest line that was read. In measurements,
+/// the stamps of the two streams were out of order by up to 29 ms.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// The time for which lines are remembered: twice [`MARGIN`].
 const REMEMBERED_FOR: Duration = Duration::from_secs(2);
 
-/// The minimum number of lines that are remembered of a stream, regardless of their age. Docker 20.10 repeats
+/// The minimum number of lines of a stream that are remembered, regardless of their age. Docker 20.10 repeats
 /// some lines when it rotates its files.
 const REMEMBERED_AT_LEAST: usize = 4096;
 
-/// The maximum number of lines that are remembered of a stream. Each line takes 16 bytes, so a stream takes
+/// The maximum number of lines of a stream that are remembered. Each line takes 16 bytes, so a stream takes
 /// at most 1 MiB. An Engine sends at most about 180,000 lines a second for all its containers together.
 const REMEMBERED_AT_MOST: usize = 65_536;
 
@@ -94,23 +96,24 @@ pub(crate) struct Cursor {
     dialect: Dialect,
     stdout: StreamCursor,
     stderr: StreamCursor,
-    /// The newest accepted stamp. A stamp that is later than the Engine's clock counts as the time of the
-    /// clock at reading.
+    /// The newest accepted stamp. A stamp that is later than the Engine's clock counts as the time of this
+    /// clock when the line was read.
     newest: Option<Timestamp>,
     /// The stamp of the first line that was read.
     first: Option<Timestamp>,
     /// The `since` of the current request. Lines with this stamp or a later stamp arrive with all their
     /// pieces.
     since: Option<Timestamp>,
-    /// The stamp of the oldest line that was open when a request broke. The cursor keeps it until a later
-    /// request has read further than all earlier requests.
+    /// The stamp of the oldest line whose end had not arrived when a request broke. The cursor keeps this
+    /// stamp until a later request has read further than all earlier requests.
     open: Option<Timestamp>,
     /// The number of proofs that no line is missing.
     proofs: u64,
-    /// The stamp from which a request returns all lines behind the place that was proved last. Before the
-    /// first proof, it is the stamp from which a resumed cursor goes on.
+    /// The start of a request that returns all lines behind the proved place: the place up to which the last
+    /// proof has shown that no line is missing. Before the first proof, it is the stamp from which a resumed
+    /// cursor goes on.
     proved: Option<Timestamp>,
-    /// The lines that an earlier source has settled behind the proved place.
+    /// The lines behind the proved place that an earlier source has settled.
     ahead: Ahead,
 }
 
@@ -134,18 +137,21 @@ impl Cursor {
 
     /// Begins a request and returns its `since`; `None` requests the whole log.
     ///
-    /// A line is open if its end had not arrived when an earlier request broke. The request starts one second
-    /// before the newest line of both streams, or before the open line if there is no other line. If an older
-    /// line is open, the request starts at that line. The request never starts before `floor`, the time at
-    /// which the reading of this log began. Each stream then *replays* until a line is newer than all earlier
-    /// lines of the stream.
+    /// The request starts one second before the newest line that was accepted from either stream. A line is
+    /// open if its end had not arrived when an earlier request broke. If an open line is older than that
+    /// start, the request starts at the open line. The request never starts before `floor`, the time at which
+    /// the reading of this log began. Before any line is accepted, the request starts at `floor`.
     ///
-    /// If the previous request ended within a line, pass the stamp of that line as `oldest_open`, or the line
-    /// is lost. The cursor keeps the stamp until a request has read further than all earlier requests.
+    /// Each stream with accepted lines then *replays*, until the request returns a line that is newer than
+    /// all of these lines.
     ///
-    /// The request has to return the last line that was read from each stream, unless that line is older than
-    /// the start of the request. If the line is missing, the Engine has rotated it away, and maybe other
-    /// lines too. See [`missing_before`](Self::missing_before).
+    /// If the previous request ended within a line, pass the stamp of that line as `oldest_open`, otherwise
+    /// the line is lost. The cursor keeps this stamp until a request has read further than all earlier
+    /// requests.
+    ///
+    /// The response has to contain the last line that was read from each stream, unless that line is older
+    /// than the start of the request. If the last line is missing, the Engine has rotated it away, and maybe
+    /// other lines, too. See [`missing_before`](Self::missing_before).
     pub(crate) fn begin_request(
         &mut self,
         dialect: Dialect,
@@ -179,8 +185,8 @@ impl Cursor {
     }
 
     /// Begins a request for a part of the log. The caller passes only the lines behind a known line to
-    /// [`accept`](Self::accept). All of these lines are new, unless they are remembered. Their stamps are
-    /// older than the stamps of earlier lines if the clock was set back.
+    /// [`accept`](Self::accept). Each of these lines is new unless it is remembered, even if its stamp is
+    /// older than the stamps of earlier lines because the clock was set back.
     pub(crate) fn begin_window(&mut self, oldest_open: Option<Timestamp>) {
         self.open = self.open.into_iter().chain(oldest_open).min();
         self.since = None;
@@ -203,13 +209,14 @@ impl Cursor {
     /// stream replays, there are two exceptions for lines that are not remembered:
     ///
     /// * A line that is not newer than the forgotten lines is [too old](Novelty::TooOld).
-    /// * A line with the stamp of a remembered line is the rest of that line, because the request started
-    ///   between the pieces of the line. Therefore it was read before. This does not hold for the newest
-    ///   stamp of the stream if the request contains all pieces with that stamp. Then the line is new: it is
-    ///   another line with the same stamp, or the same line with an end that was missing before.
+    /// * A line with the stamp of a remembered line was read before: it is the rest of the remembered line,
+    ///   because the request started between the pieces of that line. There is an exception for the newest
+    ///   stamp of the stream: if the request starts at or before this stamp, the response has all pieces with
+    ///   it. A line with the newest stamp is then new: it is another line with the same stamp, or the
+    ///   remembered line with an end that was missing before.
     ///
-    /// A line of a [stream](Origin::Stream) with the stamp of a remembered line is a part of that line: the
-    /// stream repeats records from the middle of the line on.
+    /// If a response [follows the log](Origin::Stream), each line with the stamp of a remembered line is a
+    /// part of that line, because such a response can repeat records from the middle of a line on.
     pub(crate) fn accept(&mut self, line: &Line, origin: Origin, arrived: Timestamp) -> Novelty {
         let stream = match line.stream {
             LogStream::Stdout => &mut self.stdout,
@@ -229,8 +236,9 @@ impl Cursor {
         if novelty != Novelty::New {
             return novelty;
         }
-        // A line that an earlier request has omitted can be older than the last line. Such a line does not
-        // move the place of the last line. If the clock was set back, Podman goes on with earlier stamps.
+        // A new line can be older than the last line if an earlier request has omitted it. Such a line does
+        // not move the place of the last line. With Podman, a line can also be older because the clock was
+        // set back. Such a line becomes the last line.
         let goes_on = self.dialect == Dialect::Podman && !stream.replaying;
         if goes_on || Some(line.time) >= stream.last {
             stream.count(line, self.dialect);
@@ -285,8 +293,9 @@ impl Cursor {
         Place { line: place, since, origin: Origin::Unprovable, proofs: self.proofs }
     }
 
-    /// Notes that a window has shown that no line is missing before the lines that were read. `oldest_open`
-    /// is the stamp of the oldest line that is open in this window.
+    /// Notes a proof: a window (a response with the last records of the log) has shown that no line is
+    /// missing up to the newest line that was read. `oldest_open` is the stamp of the oldest line that is
+    /// open in this window.
     pub(crate) fn prove(&mut self, oldest_open: Option<Timestamp>) {
         self.proofs += 1;
         self.ahead = Ahead::default();
@@ -295,14 +304,14 @@ impl Cursor {
         }
     }
 
-    /// Returns the stamp from which a request returns all lines behind the place that was proved last, if
-    /// such a place is known.
+    /// Returns the start of a request that returns all lines behind the proved place, if such a place is
+    /// known.
     pub(crate) fn proved(&self) -> Option<Timestamp> {
         self.proved
     }
 
-    /// Returns the stamp from which a request returns all lines behind the newest line. If no line was
-    /// accepted, `line` is the stamp of the newest line.
+    /// Returns the start of a request that returns all lines behind the newest line. If no line was accepted,
+    /// `line` is the stamp of the newest line.
     fn since_newest(&self, line: Timestamp, oldest_open: Option<Timestamp>) -> Timestamp {
         let newest = self.newest.unwrap_or(line).saturating_sub(MARGIN);
         oldest_open.into_iter().chain(self.open).fold(newest, Timestamp::min)
@@ -362,12 +371,13 @@ struct StreamCursor {
     last: Option<Timestamp>,
     /// The place of the last new line.
     latest: Option<LinePosition>,
-    /// The last line that an earlier source has settled. With Podman, it can be a later line, because
-    /// forgotten lines count as settled. All lines up to this line were read before.
+    /// The last settled line: all lines up to this line were read before. An earlier source has settled this
+    /// line, or, with Podman, the cursor has forgotten this line.
     settled: Option<LinePosition>,
-    /// The number of lines in the rest of the current request that precede the `settled` line and have its
-    /// stamp. `None` once the request has passed the `settled` line.
+    /// The number of lines with the stamp of the `settled` line that the current request still has to return
+    /// before the `settled` line. `None` once the request has passed the `settled` line.
     until_settled: Option<u32>,
+    /// True until the current request returns a line that is newer than all accepted lines.
     replaying: bool,
     /// The stamp of the last line, until the current request has returned it.
     expected: Option<Timestamp>,
@@ -398,7 +408,7 @@ impl StreamCursor {
             Ordering::Less => true,
             Ordering::Equal => {
                 self.until_settled = earlier.checked_sub(1);
-                // The container was started again, and its output continues the settled line.
+                // If the container was started again, its output can continue the unfinished settled line.
                 let is_continued = dialect == Dialect::Podman
                     && earlier == 0
                     && settled.open_length.is_some_and(|length| length < line.length);
@@ -412,13 +422,13 @@ impl StreamCursor {
         }
     }
 
-    /// Returns whether a line behind the settled line was accepted before. The stream replays up to the first
+    /// Compares a line behind the settled line with the accepted lines. The stream replays up to the first
     /// line that is newer than all accepted lines.
     fn novelty_of_podman(&mut self, line: &Line) -> Novelty {
         if Some(line.time) > self.last {
             self.replaying = false;
         }
-        match self.replaying && self.read_again.returns(Identity::of(line)) {
+        match self.replaying && self.read_again.recognizes(Identity::of(line)) {
             true => Novelty::Repeated,
             false => Novelty::New,
         }
@@ -444,7 +454,7 @@ impl StreamCursor {
         }
     }
 
-    /// Makes a new line the latest line, and counts the earlier lines with the same stamp.
+    /// Makes a new line the `latest` line, and counts the earlier lines with the same stamp.
     fn count(&mut self, line: &Line, dialect: Dialect) {
         let same = self.latest.filter(|latest| latest.time == line.time);
         let earlier = match same {

@@ -16,10 +16,10 @@ use crate::stats::ContainerStats;
 /// The maximum length of the text of a gap, in bytes.
 const GAP_BYTES: usize = 256;
 
-/// The state of the request at the time when a line is complete.
+/// The state of a request when the end of a line has arrived.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReadingState {
-    /// The earliest time from which further requests ask for lines.
+    /// The time at which the reading of this log began. No request asks for earlier lines.
     pub(crate) floor: Timestamp,
     /// The stamp of the oldest line that is open in this request.
     pub(crate) oldest_open: Option<Timestamp>,
@@ -31,8 +31,8 @@ pub(crate) struct ReadingState {
 /// Receives the lines of one container from all requests for its log.
 pub(crate) struct DedupSink {
     context: Arc<Context>,
-    /// The place up to which the log was read. The cursor is shared with the supervisor, which starts a
-    /// follower of the log again after a panic.
+    /// The place up to which the log was read. The supervisor has the same cursor. If the follower of the log
+    /// panics, the supervisor gives the cursor to a new follower.
     cursor: Arc<Mutex<Cursor>>,
     stats: Arc<ContainerStats>,
     has_requested: bool,
@@ -83,7 +83,9 @@ impl DedupSink {
         lock(&self.cursor).begin_window(oldest_open);
     }
 
-    /// Begins a request for the log and returns its `since`; see [`Cursor::begin_request`].
+    /// Begins a request for the log and returns its `since`; see [`Cursor::begin_request`]. If `is_whole` is
+    /// false, the request is limited to the end of the log, so that the last line that was read may be
+    /// missing.
     pub(crate) fn begin_request(
         &mut self,
         dialect: Dialect,
@@ -151,12 +153,12 @@ impl DedupSink {
         lock(&self.cursor).expect_any_line();
     }
 
-    /// Notes that no line is missing before the lines that were read; see [`Cursor::prove`].
+    /// Notes that no line is missing up to the newest line that was read; see [`Cursor::prove`].
     pub(crate) fn prove(&self, oldest_open: Option<Timestamp>) {
         lock(&self.cursor).prove(oldest_open);
     }
 
-    /// Returns the stamp at which a request has to start to return all lines behind the last proved place.
+    /// Returns the start of a request that returns all lines behind the proved place; see [`Cursor::proved`].
     pub(crate) fn proved(&self) -> Option<Timestamp> {
         lock(&self.cursor).proved()
     }
@@ -184,7 +186,7 @@ impl DedupSink {
         self.skips_damage = true;
     }
 
-    /// Returns the gap in front of a line.
+    /// Returns the gap in front of a line, if there is a gap.
     fn gap_before(&self, line: &Line) -> Option<Gap> {
         let cursor = lock(&self.cursor);
         let before = Some(line.time);

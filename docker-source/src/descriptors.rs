@@ -1,12 +1,12 @@
 //! Shares the file descriptors of this process between the logs and all other uses.
 //!
-//! Each log that is followed holds a connection to the Engine. Without a reserve, a host with more containers
-//! than descriptors would leave none for the events, the lists and the program itself. Therefore a reserve is
-//! kept for these uses, and the streams of logs share the rest. If no descriptor of the rest is free, the
-//! logs of further containers are [read in turn](crate::follow). Each of these logs is read up to its present
-//! end with a descriptor of the reserve. The descriptor then goes to the container that has waited for
-//! longest. Thus all containers are read, regardless of their number. A warning reports the number of
-//! containers that are read in turn.
+//! Each log that is followed holds a connection to the Engine. On a host with more containers than
+//! descriptors, the logs would leave no descriptor for the events, the lists and the program itself.
+//! Therefore a reserve is kept for these uses, and the streams of logs share the other descriptors. If none
+//! of these is free, the logs of further containers are [read in turn](crate::follow): each of these logs is
+//! read up to its present end with a descriptor of the reserve. This descriptor then goes to the log that has
+//! waited for the longest time. Thus all logs are read, regardless of their number. A warning reports the
+//! number of containers whose logs are read in turn.
 
 use std::convert::Infallible;
 use std::fs;
@@ -16,15 +16,16 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The smallest and the largest reserve, as numbers of descriptors.
+/// The smallest and the largest reserve, in descriptors. In between, the reserve is an eighth of all
+/// descriptors.
 ///
 /// The reserve has descriptors for the events, a list of containers, the program, the
 /// [requests beside the streams](Descriptors::request), and the logs that
 /// [catch up](crate::context::CATCH_UPS).
 const RESERVE: (u64, u64) = (12, 256);
 
-/// The time between the start of a shortage and its warning. No warning is given for a shorter shortage. If
-/// many containers start at once, the warning counts all of them.
+/// The time between the start of a shortage and its warning. A shorter shortage causes no warning. If many
+/// containers start at about the same time, the warning counts all of them.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// The minimum time between the warnings of two shortages.
@@ -38,7 +39,8 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Divides the descriptors that this process can open. Without `/proc`, their number counts as unlimited.
+    /// Divides the descriptors of this process between the logs and a reserve. Without `/proc`, the number of
+    /// descriptors counts as unlimited.
     pub(crate) fn of_process() -> Self {
         let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
         let open = fs::read_dir("/proc/self/fd").map_or(0, |open| open.count() as u64);
@@ -113,7 +115,7 @@ async fn report(mut waiting: watch::Receiver<u64>, mut say: impl FnMut(Notice)) 
 
 async fn becomes(waiting: &mut watch::Receiver<u64>, condition: impl Fn(u64) -> bool) {
     if waiting.wait_for(|number| condition(*number)).await.is_err() {
-        // The sender of the number was dropped, so there is nothing left to report.
+        // The sender of the number was dropped: the source has ended, and there is nothing to report.
         std::future::pending::<()>().await;
     }
 }
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_shortage_is_reported_once_with_its_number_and_so_is_its_end() {
+    async fn each_shortage_and_its_end_are_reported_once_with_the_number_of_containers() {
         let waiting = watch::Sender::new(0);
         let said = Arc::new(Mutex::new(Vec::new()));
         let start = Instant::now();
@@ -255,7 +257,7 @@ mod tests {
         sleep(Duration::from_secs(10)).await;
         let expected = [(11, Notice::Waiting(27)), (80, Notice::Over), (92, Notice::Waiting(5))];
         assert_eq!(*said.lock().unwrap(), expected);
-        // The next shortage begins soon after the last one was reported.
+        // The next shortage begins soon after the warning of the last shortage.
         waiting.send_replace(0);
         sleep(Duration::from_secs(1)).await;
         waiting.send_replace(2);

@@ -1,9 +1,10 @@
 //! Reads the logs of Docker's `json-file` driver from their files instead of the Engine.
 //!
-//! The Engine names the file of a container. The driver renames the file to `.1` when the file is full,
-//! renames the older files to the next numbers, and removes the oldest file. With `compress=true`, it then
-//! replaces `.1` by a compressed copy. A file that is open stays readable after it was renamed or removed.
-//! Therefore each file is opened before the driver can remove it, and is read when its turn comes.
+//! The Engine names the log file of a container. When this file is full, the driver removes the oldest file,
+//! renames the other older files to the next numbers, and renames the full file to `.1`. With
+//! `compress=true`, the driver then replaces `.1` by a compressed copy. A file that is open stays readable
+//! after it was renamed or removed. Therefore this module opens each file before the driver can remove it,
+//! and reads the file when its turn comes.
 //!
 //! Compressed files are not read here. A log whose next line is in such a file is read through the Engine up
 //! to its present end, and from its files afterwards.
@@ -31,7 +32,7 @@ pub(crate) use stream::{FilePart, FileStream, Opened};
 /// The files of the Engine's `json-file` logs, which this process reads instead of the Engine's API; see
 /// [`SourceBuilder::log_files`](crate::SourceBuilder::log_files).
 ///
-/// The default has the paths that the Engine names, such as those below `/var/lib/docker/containers`.
+/// By default, the files have the paths that the Engine names, usually below `/var/lib/docker/containers`.
 ///
 /// # Examples
 ///
@@ -47,7 +48,7 @@ pub struct LogFiles {
 }
 
 impl LogFiles {
-    /// Creates the files of an Engine whose folder `containers` is mounted at another path.
+    /// Returns the files of an Engine whose folder `containers` is mounted at this path.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
         Self { folder: Some(folder.into()) }
     }
@@ -55,14 +56,15 @@ impl LogFiles {
     /// Checks whether this process can read the log of a container from its files.
     ///
     /// # Errors
-    /// Returns the reason if it cannot.
+    /// Returns the reason if the process cannot read the log from its files.
     pub fn check(&self, container: &Container) -> Result<(), LogFileError> {
         let path = self.path(container)?;
         chain::open_regular(&path).map(|_| ()).map_err(|error| LogFileError::Open { path, error })
     }
 
-    /// Returns the path of a container's log file. The path always lies in the folder of the container that
-    /// the Engine names, or in the folder of the same name below the other folder.
+    /// Returns the path of a container's log file. The path always lies in the folder of this container: the
+    /// folder that the Engine names, or the folder of the same name below the folder that was given to
+    /// [`in_folder`](Self::in_folder).
     pub(crate) fn path(&self, container: &Container) -> Result<PathBuf, LogFileError> {
         if container.log_driver() != "json-file" {
             return Err(LogFileError::Driver { driver: container.log_driver().to_owned() });
@@ -107,7 +109,9 @@ impl fmt::Display for LogFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Driver { driver } => write!(f, "the log driver is {driver:?}, not \"json-file\""),
-            Self::Path { path } => write!(f, "the Engine names {path:?} as the log file"),
+            Self::Path { path } => {
+                write!(f, "the Engine names {path:?}, which is not the log file of this container")
+            }
             Self::Open { path, error } => write!(f, "{}: {error}", path.display()),
         }
     }

@@ -10,8 +10,8 @@ use crate::name_pattern::{InvalidNamePattern, NamePattern};
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Property {
-    /// The log driver, such as `json-file`. The driver of a container that was removed before its inspection
-    /// is unknown. Every pattern includes such a container, and no pattern excludes it.
+    /// The log driver, such as `json-file`. If a container was removed before its inspection, its driver is
+    /// unknown. Such a container is included by every pattern and excluded by none.
     Driver,
     /// The image name that the container was created with, with or without its tag or digest. `*` also stands
     /// for `/`.
@@ -60,7 +60,7 @@ impl Property {
 /// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct ContainerFilter {
-    /// The prefixes of ids. If there are any, one of them has to match.
+    /// The prefixes of ids. If the list is not empty, at least one prefix has to match.
     ids: Vec<String>,
     /// The labels of Logspout's `filter.labels`. All of them have to match.
     labels: Vec<LogspoutLabel>,
@@ -103,7 +103,7 @@ impl ContainerFilter {
     }
 
     /// Selects only containers whose property matches the pattern. After several calls for the same property,
-    /// a container has to match one of the patterns of these calls.
+    /// a container has to match at least one of their patterns.
     ///
     /// # Errors
     /// Returns [`InvalidFilter`] if the pattern is invalid, is empty, or can match no container.
@@ -290,7 +290,8 @@ pub enum InvalidFilter {
     Empty,
     /// The text is not the beginning of an id.
     Id,
-    /// The entry of Logspout's `filter.labels` has no colon, and would select all containers.
+    /// The entry of Logspout's `filter.labels` has no colon. In Logspout, such an entry selects all
+    /// containers.
     NoColon,
     /// The pattern has a character that no container name has.
     NoSuchName {

@@ -1,11 +1,12 @@
 //! Follows one container: requests its log, passes its lines on, and requests the log again whenever the
 //! Engine stops sending.
 //!
-//! The end of a stream proves little: streams end when the container ends, but also when the Engine restarts,
-//! when a proxy cuts idle connections, when a file cannot be decoded, and with Docker 20.10 when the
-//! container ends before all of its log is sent. Therefore the follower asks at the end of a stream whether
-//! the container still runs. If the container runs, the follower requests the log from the end of the stream
-//! on. Otherwise, it reads the log until a read brings nothing new.
+//! A stream is a response that follows the log. The end of a stream proves little: a stream ends when the
+//! container ends, but also when the Engine restarts, when a proxy cuts idle connections, and when a file
+//! cannot be decoded. With Docker 20.10, a stream can end before all of the log is sent. Therefore the
+//! follower asks at the end of a stream whether the container still runs. If the container runs, the follower
+//! requests the log from the end of the stream on. Otherwise, the follower reads the log again and again,
+//! until a read brings nothing new.
 
 mod begin;
 mod catch_up;
@@ -49,8 +50,9 @@ use read::{Ending, Silence};
 use selection::Selection;
 use window::{Known, Reach, Scan};
 
-/// The number of records that are requested from the end of the log of a container that ran before the source
-/// connected. With such a limit, the Engine reads its files from the end instead of decoding all of them.
+/// If a container ran before the source connected, the first request asks for this number of records from the
+/// end of its log. With such a limit, the Engine reads its files from the end instead of decoding all of
+/// them.
 const TAIL: u32 = 1024;
 
 /// A follower that has not begun yet.
@@ -63,7 +65,8 @@ pub(crate) struct Follower {
     pub(crate) stats: Arc<ContainerStats>,
     /// The earliest stamp of the lines to read.
     pub(crate) since: Timestamp,
-    /// Exists if the log can have lines from before the source connected.
+    /// Exists if the log can have lines from before the source connected. While it exists, a source that is
+    /// being stopped waits for these lines.
     pub(crate) unproved: Option<Unproved>,
     /// Sends once whether the container is followed.
     pub(crate) decided: Option<oneshot::Sender<bool>>,
@@ -75,7 +78,8 @@ impl Follower {
         let timing = self.context.timing;
         let sink = DedupSink::new(self.context.clone(), self.cursor, self.stats);
         let metadata = ContainerMetadata::new(self.context.clone(), self.id.clone(), self.partial);
-        // If the source has seen the start of a run, the log of this run is read from its beginning.
+        // A run whose start the source has seen is read from its beginning, even if only the last records are
+        // wanted.
         let is_earlier = reason != StartReason::Started && !sink.resumes();
         let tail = self.context.start.tail.filter(|_| is_earlier);
         let mut following = Following {
@@ -129,10 +133,10 @@ struct Following {
     backoff: Backoff,
     /// The time at which the reading of this log begins. No request asks for earlier lines.
     floor: Timestamp,
-    /// The number of records before the floor that are also to be read. `None` once the floor is moved before
-    /// these records.
+    /// The number of records before the floor that are also to be read. `None` once the floor has been moved
+    /// in front of these records.
     tail: Option<u32>,
-    /// The end of the last run whose log was read to the end.
+    /// The end of the last run whose log was read completely, as an inspection showed it.
     drained: Timestamp,
     selection: Selection,
     /// The stamp of the oldest line that the last response left incomplete.
@@ -156,43 +160,46 @@ struct Following {
     /// The reader of the last response, with its unfinished lines. The next response begins before these
     /// lines.
     left: Option<LogReader>,
-    /// Exists if a stream has brought lines since a window last proved that no line is missing, or if the log
-    /// was not yet read up to its present end since the source started.
+    /// Exists if a stream has brought lines that no window has proved to be complete, or if the log was not
+    /// yet read up to its present end since the source started. While it exists, a source that is being
+    /// stopped waits for this log.
     unproved: Option<Unproved>,
     /// The commands that have been executed.
     seen: FollowCommands,
     files: FilesUse,
-    /// The number of times in a row that the next line was not in the files.
+    /// The number of consecutive attempts to read the files in which the next line was not in the files.
     failures: u32,
-    /// The last end of a run and the number of orders to check that were known at the last inspection for the
-    /// files.
+    /// The values of `FollowCommands::ended_at` and `FollowCommands::checks` at the last inspection that was
+    /// made while the log was read from its files.
     asked_after: (Option<Timestamp>, u64),
     /// The problems that were logged. Each problem is logged once for each container.
     warned: Vec<Problem>,
     /// The permit for the file descriptor of the stream that follows the log. It is kept for the next stream
     /// when a stream ends.
     descriptor: Option<OwnedSemaphorePermit>,
-    /// Exists while no file descriptor is free for the stream, or requests fail because none is free.
+    /// Counts the container in the statistics while no file descriptor is free for the stream or for
+    /// requests.
     waiting: Option<WaitingContainer>,
 }
 
 enum Step {
-    /// No file descriptor is free for a stream: read the log up to its present end, in turn with other logs.
+    /// No file descriptor is free for a stream: read the log up to its present end when its turn among other
+    /// logs comes.
     Turn,
-    /// Read the log as it grows.
+    /// Read the log as it grows, by a stream. `tail` limits the stream to the last records and all later
+    /// records.
     Follow {
         tail: Option<u32>,
     },
-    /// Read windows of the log, because its lines arrive fast, or because it may have lines that the stream
-    /// omitted.
+    /// Read the log by windows, because its lines arrive fast, or because the stream may have omitted lines.
     Poll {
         left: Option<LogReader>,
-        /// The number of lines that the log is known to have behind the last known line.
+        /// The number of lines that the log is known to have behind the last line that was read before.
         lines_behind: u32,
     },
     /// The stream ended: ask whether the container still runs.
     Decide(LogReader),
-    /// The container does not run: read its log until a read brings nothing new.
+    /// The container does not run: read its log again and again, until a read brings nothing new.
     CatchUp(LogReader),
     /// The container is not selected for the run that has begun: read the rest of the previous run.
     Leave(LogReader),
@@ -230,7 +237,7 @@ impl Following {
                     self.descriptor = None;
                     self.waiting = None;
                     self.unproved = None;
-                    self.announce(false);
+                    self.send_decision(false);
                     self.wait(waiting).await
                 }
                 Step::End(reason) => return Ok(reason),
@@ -241,7 +248,7 @@ impl Following {
     async fn follow(&mut self, tail: Option<u32>) -> Result<Step, QueueClosed> {
         let commands = self.commands.borrow_and_update().clone();
         if commands.starts != self.seen.starts {
-            self.selection.ended();
+            self.selection.note_end();
         }
         self.seen = commands;
         if let Some(records) = self.tail {
@@ -275,7 +282,7 @@ impl Following {
         // removal.
         if !self.metadata.is_inspected() {
             let inspected = opening.beside(self.metadata.inspect()).await;
-            if !self.inspected(inspected) {
+            if !self.note_first_inspection(inspected) {
                 return Ok(self.not_selected());
             }
         }
@@ -284,7 +291,7 @@ impl Following {
             if let Some(step) = self.select() {
                 return Ok(step);
             }
-            self.announce(true);
+            self.send_decision(true);
             if let Some(step) = self.follow_files(&mut opening).await? {
                 return Ok(step);
             }
@@ -294,13 +301,13 @@ impl Following {
         if let Some(step) = self.select() {
             return Ok(step);
         }
-        self.announce(opened.is_ok());
+        self.send_decision(opened.is_ok());
         let (content_type, body) = match opened {
             Ok(opened) => opened,
             Err(error) => return self.not_opened(&error).await,
         };
-        // If the first inspection failed, the next inspection can succeed: the Engine has just answered a
-        // request.
+        // If the first inspection failed, a second inspection may succeed now, since the Engine has just
+        // answered another request.
         if self.metadata.is_partial() {
             if let Ok(inspect) = context.client.inspect(&self.id).await {
                 if !self.metadata.update(inspect) {
@@ -312,7 +319,8 @@ impl Following {
         self.left = None;
         let mut response = self.response(content_type, body, scan);
         let may_be_cut = self.may_be_cut();
-        // A window that can be read shows that the container has not ended before its stream began.
+        // If a window can be read, the container has not ended before its stream began: the Engine would have
+        // removed the log.
         let has_begun = may_be_cut && self.can_window() && self.prove().await?;
         loop {
             let ending = self.read(&mut response, Silence::UntilRemoval).await?;
@@ -339,8 +347,8 @@ impl Following {
             let reader = response.into_reader();
             if ending == Ending::Complete && may_be_cut {
                 self.is_unread = is_empty && !has_begun;
-                // The container is about to be removed, so its log is read before the next inspection. If the
-                // log cannot be read, the inspection shows the reason.
+                // The Engine is about to remove the container, so its log is read before the next inspection.
+                // The result is ignored: if the log cannot be read, the inspection shows the reason.
                 let _ = self.read_rest(&mut None).await?;
             }
             return Ok(match ending {
@@ -352,29 +360,30 @@ impl Following {
         }
     }
 
-    /// Returns whether the Engine can end a stream of the log without an error before it has sent all lines,
-    /// and then remove the log before the log can be read again.
+    /// Returns whether lines can be lost at the end of a stream: the Engine may end the stream without an
+    /// error before it has sent all lines, and may then remove the log before the log can be read again.
     fn may_be_cut(&self) -> bool {
         let client = &self.context.client;
         let is_old = client.dialect() == Dialect::Docker && client.version() < ApiVersion::DOCKER_23;
         is_old && (self.metadata.is_partial() || self.metadata.is_removed_at_end())
     }
 
-    /// Notes the result of the first inspection. Returns false if this process runs in the container.
-    fn inspected(&mut self, inspected: Option<Inspect>) -> bool {
+    /// Notes the result of the first inspection, `None` if it failed. Returns false if this process runs in
+    /// the container.
+    fn note_first_inspection(&mut self, inspected: Option<Inspect>) -> bool {
         let finished_at = inspected.as_ref().and_then(|inspect| inspect.state.finished_at());
         self.is_first_run &= inspected.is_some() && finished_at.is_none();
-        self.selection.inspected(finished_at);
+        self.selection.note_inspection(finished_at);
         let is_other = self.metadata.set(inspected);
         if !is_other {
-            self.announce(false);
+            self.send_decision(false);
         }
         is_other
     }
 
     /// Returns the request that follows the log, and the scan that checks how far its response reaches.
-    /// Docker 20.10 can skip lines if a request has the parameter `since=`. Therefore the request does not
-    /// have it after the first line was read.
+    /// Docker 20.10 can skip lines if a request has the parameter `since=`. Therefore a request that follows
+    /// earlier lines asks for the last records instead, if the log can be read in this way.
     fn opening(&mut self, tail: Option<u32>) -> (LogsQuery, Scan) {
         self.sink.count_request();
         if tail.is_none() && self.sink.has_lines() && self.can_window() {
@@ -397,15 +406,15 @@ impl Following {
             LogRefusal::Temporary if !self.commands.borrow().removed => {
                 self.refused(error);
                 self.pause().await;
-                // Unless damage is skipped, the next request asks for any number of records, since any number
-                // of lines can be written before the log is read.
+                // Unless damage is skipped, the next request has no limit for the number of records, since
+                // the container can write any number of lines before the log is read.
                 Ok(Step::Follow { tail: past_damage(self.stuck) })
             }
             LogRefusal::Gone | LogRefusal::Temporary => {
                 if let Some(left) = self.left.take() {
                     self.finish(left).await?;
                 }
-                self.removed().await?;
+                self.note_removal().await?;
                 Ok(Step::Wait(Waiting::Ended))
             }
         }
@@ -416,17 +425,17 @@ impl Following {
     async fn decide_to_follow(&mut self) -> Option<Step> {
         if !self.metadata.is_inspected() {
             let inspected = self.metadata.inspect().await;
-            if !self.inspected(inspected) {
+            if !self.note_first_inspection(inspected) {
                 return Some(self.not_selected());
             }
         }
         let step = self.select();
-        self.announce(step.is_none());
+        self.send_decision(step.is_none());
         step
     }
 
     /// Waits until the container is started again.
-    fn started(&self) -> impl Future<Output = ()> + use<> {
+    fn wait_for_start(&self) -> impl Future<Output = ()> + use<> {
         let (mut commands, starts) = (self.commands.clone(), self.seen.starts);
         async move {
             if commands.wait_for(|commands| commands.starts != starts).await.is_err() {
@@ -437,38 +446,37 @@ impl Following {
     }
 
     /// Follows a run that began while the log of the previous run was read. The new run is followed at once,
-    /// since it can end at any time, and its log can be removed then. The stream also brings the rest of the
-    /// previous run, which comes first in the log.
+    /// since it can end at any time, and its log can then be removed. The stream also brings the rest of the
+    /// previous run, which precedes the new run in the log.
     fn next_run(&mut self, left: Option<LogReader>) -> Step {
         self.left = left;
-        self.selection.ended();
-        self.was_started();
+        self.selection.note_end();
+        self.note_start();
         Step::Follow { tail: past_damage(self.stuck) }
     }
 
-    fn was_started(&mut self) {
+    fn note_start(&mut self) {
         // A container that is gone cannot be started: the event of the start has arrived late.
         self.is_unread |= !self.is_gone;
-        // The log is possibly removed soon, so the next request for it does not wait until other logs are
-        // read.
+        // The log may be removed soon, so the next request for it does not wait for the turns of other logs.
         self.is_behind = false;
     }
 
     async fn check(&mut self) -> Step {
         self.seen.checks = self.commands.borrow_and_update().checks;
-        // If the container is started, its log is followed without the answer, since the container can be
-        // removed before the answer arrives.
+        // If the container is started meanwhile, its log is followed without waiting for the answer, since
+        // the container can be removed before the answer arrives.
         tokio::select! {
             biased;
-            () = self.started() => {
-                self.was_started();
+            () = self.wait_for_start() => {
+                self.note_start();
                 Step::Follow { tail: None }
             }
             step = self.ask() => step,
         }
     }
 
-    /// Asks whether the container ran since its log was last read to the end.
+    /// Asks whether the container has run since its log was last read to the end.
     async fn ask(&mut self) -> Step {
         let context = self.context.clone();
         let inspected = {
@@ -499,7 +507,7 @@ impl Following {
     }
 
     async fn wait(&mut self, waiting: Waiting) -> Step {
-        self.selection.ended();
+        self.selection.note_end();
         if self.sink.has_requested() {
             self.seen.sightings = self.commands.borrow().sightings;
         }
@@ -509,7 +517,7 @@ impl Following {
                 let is_readable = waiting != Waiting::Unreadable;
                 if commands.starts != self.seen.starts {
                     drop(commands);
-                    self.was_started();
+                    self.note_start();
                     return Step::Follow { tail: None };
                 }
                 if commands.removed {
@@ -542,7 +550,7 @@ impl Following {
         }
     }
 
-    fn announce(&mut self, follows: bool) {
+    fn send_decision(&mut self, follows: bool) {
         if let Some(decided) = self.decided.take() {
             // A receiver that was dropped no longer needs the decision.
             let _ = decided.send(follows);
@@ -553,7 +561,7 @@ impl Following {
     async fn pause(&mut self) {
         let wait = self.backoff.next();
         tokio::select! {
-            () = self.started() => {}
+            () = self.wait_for_start() => {}
             () = sleep(wait) => {}
         }
     }

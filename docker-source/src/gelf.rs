@@ -3,8 +3,9 @@
 //! A [`GelfFormat`] has the options of the messages. A [`GelfFormatter`] converts records. The fields that
 //! all messages of a container share are encoded only once.
 //!
-//! By default the fields have the names of Docker's own `gelf` log driver, so programs that read the driver's
-//! messages can also read these messages. [`Compat`] has further shapes of messages, with other fields.
+//! By default, the fields have the names of Docker's own `gelf` log driver, so programs that read the
+//! driver's messages can also read these messages. [`Compat`] has further shapes of messages, which have
+//! other fields. The table shows the default:
 //!
 //! | member | value |
 //! |---|---|
@@ -24,7 +25,7 @@
 //!
 //! | field | value |
 //! |---|---|
-//! | `_ecs_cluster`, `_ecs_task_arn`, `_ecs_task_id`, `_ecs_task_definition` (`family:revision`), `_ecs_task_family`, `_ecs_task_revision` (a number), `_ecs_container_name` | of a container in a task of Amazon ECS, from the labels that its agent sets; a missing or invalid label leaves its field out |
+//! | `_ecs_cluster`, `_ecs_task_arn`, `_ecs_task_id`, `_ecs_task_definition` (`family:revision`), `_ecs_task_family`, `_ecs_task_revision` (a number), `_ecs_container_name` | of a container in a task of Amazon ECS, from the labels that the ECS agent sets; a missing or invalid label leaves its field out |
 //! | `_compose_project`, `_compose_service`; `_swarm_service`, `_swarm_task`, `_swarm_node` (the node's id); `_kubernetes_namespace`, `_kubernetes_pod`, `_kubernetes_container` | from the labels of Compose, Swarm and Kubernetes, if the container has them |
 //! | `_ec2_instance_id` | the [instance](GelfFormat::with_ec2_instance_id) of Amazon EC2, once it is known |
 //! | `_x` | a [constant field](GelfFormat::with_field) `x` |
@@ -32,16 +33,17 @@
 //! | `_x` | the value of a label or variable `x` that is allowed by [`with_labels`](GelfFormat::with_labels), [`with_env`](GelfFormat::with_env) or their regular expressions |
 //! | `_truncated` | the length of the line in bytes, if it was cut |
 //! | `_partial` | `true`, if the container ended within the line |
-//! | `_gap_from`, `_gap_to`, `_gap_reason` | of a message that announces a [gap](Record::gap): the stamps of the lines before and behind it in RFC 3339 format, and `rotated`, `damaged` or `removed`; its level is 4 |
-//! | `_seq`, `_seq_epoch` | the [number](GelfFormat::with_sequence) of the message among those of its container, if asked for |
+//! | `_gap_from`, `_gap_to`, `_gap_reason` | of a message that announces a [gap](Record::gap): the stamps of the lines before and behind the gap in RFC 3339 format, and the reason `rotated`, `damaged` or `removed`; the `level` of the message is 4 |
+//! | `_seq`, `_seq_epoch` | the [number](GelfFormat::with_sequence) of the message among the messages of its container, and the epoch of the numbers, if asked for |
 //!
-//! A label or variable cannot replace one of the other fields, or a member of Logstash's event. Logstash
-//! strips the underscore of a field, so the label `gelf_type` becomes the field `_label_type` and not
-//! `_type`, and the variable `level` becomes `_env_level`. Characters that GELF does not allow become `_`. If
-//! two labels or variables give the same name, the later one gets the suffix `_2`. The order is: labels
-//! `gelf_x`, other labels, variables. Each of these three groups is in alphabetical order. At most 64 labels
-//! and variables, with 32 KiB in total, become fields. A warning names the first label or variable beyond
-//! these limits. The value of a variable is sent only if its name is allowed.
+//! The field of a label or variable cannot replace another field of these tables, or a member of Logstash's
+//! event. Logstash strips the underscore of a field, so the label `gelf_type` becomes the field `_label_type`
+//! and not `_type`, and the variable `level` becomes `_env_level`. In names, characters that GELF does not
+//! allow become `_`. If two labels or variables give fields of the same name, the later field gets the suffix
+//! `_2`. The order of the fields is: labels `gelf_x`, other labels, variables. Each of these three groups is
+//! in alphabetical order. At most 64 labels and variables, with 32 KiB in total, become fields. A warning
+//! names the first label or variable beyond these limits. The value of a variable is sent only if its name is
+//! allowed.
 
 mod compat;
 mod ecs;
@@ -71,7 +73,7 @@ pub use invalid::InvalidFormat;
 /// Converts records to messages, with one [`GelfFormat`].
 ///
 /// The formatter keeps the encoded [`FieldSet`]s of containers that have records, a few kilobytes each. It
-/// frees them some time after the source and all records have dropped their container.
+/// frees the field sets of a container some time after the source and all records have dropped the container.
 ///
 /// # Examples
 ///
@@ -99,11 +101,11 @@ pub struct GelfFormatter {
     /// The position and the number of the last record of each container, by the id of the container.
     numbers: BTreeMap<Arc<str>, (Position, u64)>,
     /// The last warning about the labels of each container, by the id of the container. The field sets are
-    /// made anew whenever the metadata change. The same warning is then not logged again.
+    /// created anew whenever the metadata change, but the same warning is not logged again.
     warnings: HashMap<Arc<str>, String>,
     /// The length of `containers` at which the field sets of dropped containers are removed.
     prune_at: usize,
-    /// True if the field sets have the id of the EC2 instance, or if the format asks for no such id.
+    /// True if the field sets have the id of the EC2 instance, or if the format does not ask for this id.
     has_instance: bool,
 }
 
@@ -163,7 +165,7 @@ impl GelfFormatter {
         message
     }
 
-    /// Returns the form of a text in messages: redacted, and with U+FFFD for bytes that are not UTF-8.
+    /// Returns the text as it is sent in messages: redacted, and with U+FFFD for bytes that are not UTF-8.
     pub fn text<'a>(&self, bytes: &'a [u8]) -> Cow<'a, str> {
         // `from_utf8` checks ASCII text several times faster than `from_utf8_lossy`.
         let text = std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed);
@@ -174,8 +176,8 @@ impl GelfFormatter {
         }
     }
 
-    /// Returns the number of the record at a position. The record at the last position keeps its number, and
-    /// any other record gets the next number.
+    /// Returns the number of the message for the record at a position. If the position is the same as in the
+    /// last call for the container, the number is the same, too. Otherwise, it is the next number.
     fn number(&mut self, position: Position) -> u64 {
         match self.numbers.entry(position.container.clone()) {
             Entry::Vacant(first) => first.insert((position, 1)).1,

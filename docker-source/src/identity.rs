@@ -20,12 +20,12 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Requests the host name and the clock. If a proxy refuses the request, the values of this machine are
-    /// used instead. If the Engine reports an invalid value, this machine's value replaces the invalid value.
-    /// A warning is logged in both cases.
+    /// Requests the host name and the clock. If a proxy refuses the request, this machine's host name and
+    /// clock are used instead. If the Engine reports an invalid value, only this value is replaced by the
+    /// value of this machine. In both cases, a warning is logged.
     ///
     /// # Errors
-    /// Returns the error if the request failed for another reason than a refusal. A later request may
+    /// Returns the error if the request failed for a reason other than a refusal. A later request may
     /// succeed.
     pub(crate) async fn of(client: &EngineClient) -> Result<Self, EngineError> {
         match client.info().await {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_invalid_reported_name_or_time_is_replaced_by_that_of_this_machine() {
+    fn an_invalid_reported_name_or_time_is_replaced_by_the_value_of_this_machine() {
         let reported = |name: &str, system_time: &str| {
             Identity::reported(&Info { name: name.into(), system_time: system_time.into() })
         };

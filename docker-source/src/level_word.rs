@@ -51,8 +51,8 @@ pub(crate) fn level_of_word(word: &[u8]) -> Option<Level> {
 /// before the severity.
 ///
 /// A word counts as a severity if it is in capitals, in brackets, or followed by a colon. Thus `info about
-/// orders` names no severity.
-/// The prefixes of systemd (`<3>`), of klog (`E1122 22:44:18`) and of PHP's messages also name a severity.
+/// orders` names no severity. The prefixes of systemd (`<3>`), of klog (`E1122 22:44:18`) and of PHP's
+/// messages also name a severity.
 pub(crate) fn leading_level(line: &[u8]) -> Option<Level> {
     let line = line.split_at_checked(SEARCHED_BYTES).map_or(line, |(head, _)| head);
     match line {

@@ -96,7 +96,8 @@ impl ContainerMetadata {
         None
     }
 
-    /// Sets the result of the first inspection. Returns false if this process runs in the container.
+    /// Sets the result of the first inspection, `None` if it failed. Returns false if this process runs in
+    /// the container.
     pub(crate) fn set(&mut self, inspect: Option<Inspect>) -> bool {
         if self.context.own_container.is(&self.id, inspect.as_ref()) {
             return false;
@@ -136,8 +137,8 @@ impl ContainerMetadata {
 
     /// Sets the result of a later inspection, and returns whether the container is still to be followed.
     ///
-    /// The selection is made again only if the metadata were partial before. If the metadata did not change,
-    /// later records share the [`Container`] of earlier records.
+    /// The selection is made again only if the metadata were partial before. If the metadata have not
+    /// changed, later records have the same [`Container`] in memory as earlier records.
     pub(crate) fn update(&mut self, inspect: Inspect) -> bool {
         if self.context.own_container.is(&self.id, Some(&inspect)) {
             return false;

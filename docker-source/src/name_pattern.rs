@@ -69,9 +69,9 @@ impl NamePattern {
     /// Returns whether the pattern matches the whole of `name`. The name must not have the `/` that the
     /// Engine's API puts in front of names.
     ///
-    /// Matching takes at most (length of the name) × (length of the pattern) steps for any input. As in Go,
-    /// the part of the pattern between two stars matches at the first place where it fits. Later places are
-    /// not tried.
+    /// Matching takes at most (length of the name) × (length of the pattern) steps for any input. This is
+    /// because, as in Go, the part of the pattern between two stars matches at the first place where it fits,
+    /// and later places are not tried.
     pub fn matches(&self, name: &str) -> bool {
         self.matches_text(name, Slash::Separates)
     }
@@ -161,7 +161,8 @@ struct Segment {
 }
 
 impl Segment {
-    /// Finds the segment in `name` and returns the rest behind it. The last segment has to reach the end.
+    /// Finds the segment in `name` and returns the rest of `name` behind it. The last segment has to match up
+    /// to the end of `name`.
     fn find_in<'n>(&self, name: &'n str, is_last: bool, slash: Slash) -> Option<&'n str> {
         let mut from = name;
         loop {

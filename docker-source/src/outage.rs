@@ -1,19 +1,19 @@
 //! Logs outages of the Engine, and detects a socket file that can never work again.
 //!
-//! When an Engine starts, it makes a new socket file, because `bind(2)` takes no existing file. If the
-//! container of this process mounts the folder of the socket, the next attempt opens the new file. But if the
-//! container mounts the file by itself, the mount keeps the old file, which refuses connections for ever.
-//! Only a restart of the container mounts the new file.
+//! When an Engine starts, it creates a new socket file, because `bind(2)` does not accept an existing file.
+//! If the container of this process mounts the folder of the socket, the next attempt opens the new file.
+//! However, if the container mounts the file without its folder, the mount keeps the old file, which refuses
+//! connections for ever. Only a restart of the container mounts the new file.
 //!
-//! A refused connection proves that the old file is of no use any more, even before the Engine is back: no
-//! program can listen on an existing socket file again. When Docker has restarted, it restarts containers
-//! with a restart policy and mounts the new file. Therefore the source ends at once. The container's
-//! `State.FinishedAt` is then the time at which the Engine ended, and the next run
+//! A refused connection proves that the old file is useless, even before the Engine runs again: no program
+//! can listen on an existing socket file. A restarted Docker starts containers with a restart policy again
+//! and mounts the new file. Therefore the source ends at once, so that its program can end, too. The
+//! container's `State.FinishedAt` is then the time at which the Engine ended, and the next run
 //! [resumes](crate::Start::AfterPredecessor) some seconds before this time.
 //!
-//! Podman restarts such a container without delay. If the new file does not exist yet, Podman gives up.
-//! Therefore the source does not end at once if the last Engine that answered was Podman, or if no Engine has
-//! answered yet.
+//! Podman is different: it restarts a container as soon as the container ends, and gives up if the new socket
+//! file does not exist yet. Therefore the source does not end at once if the last Engine that answered was
+//! Podman, or if no Engine has answered yet.
 
 use std::fs;
 use std::io;
@@ -85,15 +85,16 @@ impl Outage {
         } else {
             current.stale_since = None;
         }
-        // When an Engine is killed, the first error is that a connection breaks. The first stale socket after
-        // this error is logged at once, because only the user can solve this problem.
+        // When an Engine is killed, the first error is that a connection breaks. A stale socket file is
+        // reported only by a later error. The first such error is logged at once, because only the user can
+        // solve this problem.
         let is_news = current.stale_since.is_some() && !current.is_stale_told;
         if now >= current.warn_at || is_news {
             current.is_stale_told |= current.stale_since.is_some();
             current.warn_at = now + current.warn_again.next();
             match (now - current.since).as_secs() {
                 0 => tracing::warn!("{error}; retrying"),
-                seconds => tracing::warn!("{error}; retrying for {seconds} s"),
+                seconds => tracing::warn!("{error}; retrying; the outage has lasted {seconds} s"),
             }
         }
         Ok(())
@@ -108,8 +109,9 @@ impl Outage {
     }
 }
 
-/// Returns [`EngineError::StaleSocket`] if the cause of the error is a socket file that is mounted by itself.
-/// Otherwise, returns the error unchanged. `mountinfo` is a file in the format of `/proc/self/mountinfo`.
+/// Returns [`EngineError::StaleSocket`] if the cause of the error is a socket file that is mounted without
+/// its folder. Otherwise, returns the error unchanged. `mountinfo` is a file in the format of
+/// `/proc/self/mountinfo`.
 pub(crate) fn with_cause(error: EngineError, mountinfo: &Path) -> EngineError {
     match error {
         EngineError::Connect { address: EngineAddress::Unix(path), error }
@@ -121,8 +123,8 @@ pub(crate) fn with_cause(error: EngineError, mountinfo: &Path) -> EngineError {
     }
 }
 
-/// Returns whether `file` is mounted by itself. Such a mount keeps the old file when the file is replaced on
-/// the host.
+/// Returns whether `file` is mounted without its folder. Such a mount keeps the old file when the file is
+/// replaced on the host.
 fn is_mounted(file: &Path, mountinfo: &Path) -> bool {
     // `/var/run` is a link to `/run` in most images.
     let Ok(file) = fs::canonicalize(file) else { return false };
@@ -202,7 +204,7 @@ mod tests {
     }
 
     /// Returns an Engine with a running container, and a source. To the source, the Engine's socket file
-    /// appears to be mounted by itself.
+    /// appears to be mounted without its folder.
     async fn with_mounted_socket() -> (SimulatedEngine, Container, Source) {
         let engine = SimulatedEngine::start().await;
         let web = engine.create(ContainerOptions::named("web"));

@@ -2,22 +2,23 @@
 //!
 //! If a process ships its own diagnostics, each shipped line can cause another line, without an end. The host
 //! name does not identify the container, since `--hostname` and `--network host` change the host name. Under
-//! cgroup v2, `/proc/self/cgroup` does not identify the container either. But the Engine mounts three files
-//! into every container, and the source paths of these files contain the container's id:
+//! cgroup v2, `/proc/self/cgroup` does not identify the container either. However, the Engine mounts three
+//! files into every container. The source paths of these files, in `/proc/self/mountinfo`, contain the
+//! container's id:
 //!
 //! ```text
 //! 615 600 254:1 /var/lib/docker/containers/<64 hex>/hostname /etc/hostname rw,relatime - ext4 /dev/vda1 rw
 //! ```
 //!
 //! A container with `--network container:X` has the files of container X. Therefore the writable folder of
-//! the root file system takes precedence. It identifies the container if both the mounts of this process and
-//! an inspection report the folder:
+//! the root file system takes precedence over the files. The folder identifies the container if both the
+//! mounts of this process and the inspection of the container name it:
 //!
 //! ```text
 //! 600 550 0:52 / / rw,relatime - overlay overlay rw,lowerdir=...,upperdir=/var/lib/docker/overlay2/<layer>/diff,...
 //! ```
 //!
-//! Engines with the image store of containerd report no such folder. With these Engines, the files alone
+//! Engines with the image store of containerd name no such folder. With these Engines, the files alone
 //! identify the container.
 
 use std::path::Path;
@@ -112,7 +113,7 @@ fn root_layer_in(mountinfo: &str) -> Option<Layer> {
 /// The folder of the files is `…/containers/<id>/` in Docker and `…/overlay-containers/<id>/userdata/` (or
 /// `vfs-`, `btrfs-`) in Podman. The beginning of the path depends on where the Engine keeps its data. One of
 /// the three files is enough, since a user can mount other files over the rest. In a Kubernetes pod, the
-/// folder belongs to the pod's sandbox, or to no container at all.
+/// folder belongs to the pod's sandbox or to no container, so no id is found.
 ///
 /// The man page `proc_pid_mountinfo(5)` describes the layout of the text: the fourth field is the source path
 /// within its file system, and the fifth field is the mount point.

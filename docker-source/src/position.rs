@@ -36,24 +36,26 @@ impl Position {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Place {
     pub(crate) line: LinePosition,
-    /// The stamp from which a request returns all lines behind this line. If the origin of the line is
-    /// [`Origin::Stream`], a request from this stamp returns all lines behind the last proved place.
+    /// The start of a request that returns all lines behind this line. If the origin of the line is
+    /// [`Origin::Stream`], the request returns all lines behind the proved place, up to which the last proof
+    /// has shown that no line is missing.
     pub(crate) since: Timestamp,
     pub(crate) origin: Origin,
-    /// The number of proofs of the log before the line was read. Each proof shows that no line is missing
-    /// among the lines that were read before the proof.
+    /// The number of proofs before the line was read. Each proof has shown that no line of the log is missing
+    /// up to the newest line that was then read.
     pub(crate) proofs: u64,
 }
 
 /// The kind of response that brought a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Origin {
-    /// A response of a log that cannot be read by windows. No line of such a log counts as missing.
+    /// A response with a log that cannot be read by windows, so that missing lines cannot be found. No line
+    /// of such a log counts as missing.
     Unprovable,
-    /// A window: a response with the last records of a log. No line of the same stream is missing before the
-    /// line.
+    /// A window, which is a response with the last records of a log. No line of the same output stream is
+    /// missing in front of the line.
     Window,
-    /// A stream that followed the log: lines behind the last proved place may be missing.
+    /// A response that followed the log. Lines between the proved place and the line may be missing.
     Stream,
 }
 
@@ -72,10 +74,10 @@ pub(crate) struct LinePosition {
     pub(crate) open_length: Option<usize>,
 }
 
-/// The place up to which the log of a container is settled, and the settled lines behind it.
+/// The place up to which the log of a container is settled, and further settled lines behind this place.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct LogPosition {
-    /// The stamp from which a request returns all lines behind this place.
+    /// The start of a request that returns all lines behind this place.
     #[serde(with = "decimal")]
     pub(crate) since: Timestamp,
     /// The last settled line of stdout up to which no line is missing.
@@ -128,7 +130,7 @@ impl LogPosition {
     /// Notes that no line of the stream is missing up to this line.
     fn confirm(&mut self, stream: LogStream, line: LinePosition) {
         let last = self.last_mut(stream);
-        // If a stream had omitted the line, the line can be older than the last line.
+        // A line that a stream had omitted can be older than the last line.
         if last.is_none_or(|last| last.time <= line.time) {
             *last = Some(line);
         }

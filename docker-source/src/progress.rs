@@ -8,16 +8,16 @@ use gelf_core::Timestamp;
 use crate::log::LogStream;
 use crate::position::{LogPosition, Place, Position, Positions};
 
-/// The account of the lines that a consumer has read and of the lines that it has settled. A line is settled
-/// once it is delivered or given up for good.
+/// The account of the lines that a consumer has read, and of the lines among them that it has settled. A line
+/// is settled once it is delivered or given up for good.
 ///
 /// Lines can be settled in any order. [`positions`](Self::positions) returns the position in front of the
 /// first unsettled line of each container. A source that [starts at these positions](crate::Start::At) reads
-/// each unsettled line again. The source also repeats the settled lines that stand behind an unsettled line
-/// of their container.
+/// each unsettled line again. The source also repeats settled lines that follow an unsettled line of the same
+/// container.
 ///
-/// A progress does not keep the text of lines. It takes about 100 bytes for each line from the first
-/// unsettled line of a container on.
+/// A progress does not keep the text of lines. For each container, it takes about 100 bytes for each line
+/// from the first unsettled line on.
 ///
 /// # Examples
 ///
@@ -63,13 +63,13 @@ struct ContainerProgress {
     removed: u64,
 }
 
-/// The settled lines at the front of the lines that were read.
+/// The state of the settled lines that precede the first unsettled line.
 #[derive(Clone, Debug, Default)]
 struct Settled {
     /// The position behind the settled lines, or in front of the first line that was read.
     position: Option<LogPosition>,
-    /// The number of proofs before the last settled line was read. A proof shows that no earlier line of the
-    /// log is missing.
+    /// The number of proofs before the last settled line was read. Each proof has shown that no earlier line
+    /// of the log is missing.
     proofs: u64,
 }
 
@@ -82,7 +82,7 @@ struct ReadLine {
     is_settled: bool,
 }
 
-/// The capacity up to which the memory for the lines of a container is kept when its lines are settled.
+/// The number of lines for which a container keeps memory when all of its lines are settled.
 const KEPT_CAPACITY: usize = 64;
 
 impl Progress {
@@ -140,7 +140,8 @@ impl Progress {
 
     /// Returns the position in front of the first unsettled line of each container.
     pub fn positions(&self) -> Positions {
-        // A container without a line has no position, since its log is read from the time `start` on.
+        // A container of which no line was read has no position, since its log is read from the time `start`
+        // on.
         let settled = |(id, progress): (&Arc<str>, &ContainerProgress)| {
             Some((id.to_string(), progress.settled.position.clone()?))
         };
@@ -148,8 +149,8 @@ impl Progress {
         Positions { start: self.start, tail: self.tail, containers }
     }
 
-    /// Returns for each container the position behind the last line that was read. The line need not be
-    /// settled. Another source can start at these positions for the same consumer.
+    /// Returns for each container the position behind the last line that was read, even if the line is not
+    /// settled. Another source can start at these positions to go on reading for the same consumer.
     pub fn read_positions(&self) -> Positions {
         let containers = self.containers.iter().filter_map(|(id, progress)| {
             let mut settled = progress.settled.clone();
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn each_stream_has_its_last_settled_line_and_both_share_the_stamp_of_the_next_request() {
+    fn each_stream_has_its_last_settled_line_and_both_streams_share_the_start_of_the_next_request() {
         let mut progress = progress();
         let tickets = [(LogStream::Stderr, 103), (LogStream::Stdout, 104)]
             .map(|(stream, second)| progress.read(position("a", stream, second)));

@@ -18,16 +18,16 @@ pub use builder::RecordBuilder;
 pub(crate) use gap::text as time_text;
 pub use gap::{Gap, GapReason};
 
-/// The maximum number of lines in the queue. A source takes up to 64 lines out of the queue before it yields the
-/// first of them. When this number is reached, reading pauses, and
-/// further lines stay in the Engine's log files.
+/// The maximum number of records in the queue. While the queue is full, reading pauses, and further lines
+/// stay in the Engine's log files. A source takes up to 64 records out of the queue before it yields the
+/// first of them.
 pub(crate) const QUEUE_RECORDS: usize = 1024;
 /// The maximum number of bytes of all records that are in the queue, or were yielded and are not dropped yet.
 /// All containers share this maximum. Without it, a few containers with long lines would fill the memory.
 pub(crate) const BUDGET_BYTES: u32 = 16 * 1024 * 1024;
-/// The maximum number of bytes of all lines together, without the first 64 KiB of each line. The bytes of a
-/// line count until the record of the line is dropped. Without this maximum, many containers with long lines,
-/// or with lines that never end, would fill the memory.
+/// The maximum number of bytes of all lines together, not counting the first 64 KiB of each line. The bytes
+/// of a line count from their arrival until the record of the line is dropped. Without this maximum, many
+/// containers with long lines, or with lines that never end, would fill the memory.
 const LONG_LINES_BYTES: usize = 64 * 1024 * 1024;
 /// The approximate memory of a line besides its text, in bytes.
 const RECORD_OVERHEAD: usize = 128;
@@ -104,9 +104,9 @@ impl Record {
         Position { container, stream: self.line.stream, place: self.place, is_gap }
     }
 
-    /// Returns the gap that the record announces, if it announces one. Such a record is not a line of the
-    /// container: its bytes describe the gap, and its position is the position of the last line before the
-    /// gap.
+    /// Returns the gap that the record announces, or `None` if the record is a line of the container. The
+    /// bytes of an announcement describe the gap, and its position is the position of the last line before
+    /// the gap.
     pub fn gap(&self) -> Option<&Gap> {
         self.gap.as_ref()
     }
@@ -192,7 +192,7 @@ impl RecordQueue {
     /// Cancel safe: the line is counted only when it is put into the slot.
     pub(crate) async fn reserve(&self, bytes: usize) -> Result<QueueSlot<'_>, QueueClosed> {
         let cost = u32::try_from(bytes + RECORD_OVERHEAD).unwrap_or(BUDGET_BYTES).min(BUDGET_BYTES);
-        // Usually there is room, and no future that waits for room is needed.
+        // Usually there is room. The attempt without waiting then avoids the cost of a future.
         let slot = match self.sender.try_reserve() {
             Ok(slot) => slot,
             Err(_) => self.sender.reserve().await.map_err(|_| QueueClosed)?,
@@ -225,7 +225,7 @@ impl QueueSlot<'_> {
         self.slot.send(QueuedRecord { record, stats: stats.clone() });
     }
 
-    /// Puts a record that announces a gap behind the line at `place`.
+    /// Puts a record into the queue that announces a gap. The gap is behind the line at `place`.
     pub(crate) fn put_gap(
         self,
         container: Arc<Container>,

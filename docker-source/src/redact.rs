@@ -72,9 +72,9 @@ impl Secret {
 
 /// The secrets that are replaced by `***` in the text of lines. The default replaces nothing.
 ///
-/// The time of the search grows linearly with the length of the text. The redacted text is at most three
-/// times as long as the original text. If a pattern has groups, the texts of its groups are replaced.
-/// Otherwise, the whole match is replaced.
+/// If a pattern has groups, the texts of its groups are replaced. Otherwise, the whole match is replaced. The
+/// time of the search grows linearly with the length of the text. The redacted text is at most three times as
+/// long as the original text.
 ///
 /// ```
 /// use docker_source::{Redaction, Secret};
@@ -92,7 +92,7 @@ pub struct Redaction {
 #[derive(Debug)]
 struct Inner {
     patterns: Vec<Pattern>,
-    /// All patterns as a set. The set finds the patterns that match a text.
+    /// All patterns as one set, which finds in a single search the patterns that match a text.
     set: RegexSet,
 }
 
@@ -169,8 +169,8 @@ impl Redaction {
         Cow::Owned(redacted)
     }
 
-    /// Returns the value of a field, with its secrets replaced. The whole value is replaced if the name of
-    /// the field is the name of a secret, such as `password`.
+    /// Returns the value of the field `name`, with its secrets replaced. If the name of the field is the name
+    /// of a secret, such as `password`, the whole value is replaced.
     pub fn value<'a>(&self, name: &str, value: &'a str) -> Cow<'a, str> {
         if self.inner.is_none() || value.is_empty() {
             return Cow::Borrowed(value);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn an_own_pattern_replaces_its_groups_or_its_match() {
+    fn the_groups_of_a_given_pattern_or_its_whole_match_are_replaced() {
         let own = |pattern| Redaction::default().with_pattern(pattern).unwrap();
         assert_eq!(own("id=[0-9]+").text("a id=1 b id=22"), "a *** b ***");
         assert_eq!(
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_replaced_if_its_name_is_that_of_a_secret() {
+    fn a_value_is_replaced_if_its_field_has_the_name_of_a_secret() {
         assert_eq!(ALL.value("DB_PASSWORD", "correct horse"), MASK);
         assert_eq!(ALL.value("user.token", "a b"), MASK);
         assert_eq!(ALL.value("user", "a@example.com or b"), "*** or b");

@@ -40,13 +40,14 @@ pub async fn running_containers(address: EngineAddress) -> Result<Vec<Container>
     Ok(containers)
 }
 
-/// Returns the container that this process runs in. Returns `None` outside of a container, in a container of
-/// another Engine, and in a container that shares the network of another container.
+/// Returns the container that this process runs in. Returns `None` if this process does not run in a
+/// container, runs in a container of another Engine, or runs in a container that shares the network of
+/// another container.
 ///
 /// # Errors
 /// Returns the first error of the requests.
 pub async fn own_container(address: EngineAddress) -> Result<Option<Container>, EngineError> {
-    // An error is ignored here, since each source logs a file that cannot be read.
+    // An error is ignored here, since each source logs a warning if the file cannot be read.
     let own = OwnContainer::read(MOUNTINFO.as_ref()).unwrap_or_default();
     find_own(address, &own).await
 }
@@ -74,14 +75,14 @@ async fn connect(address: EngineAddress) -> Result<(EngineClient, Arc<str>), Eng
     Ok((client, engine_host))
 }
 
-/// Asks the Engine whether it answers, on a new connection. Returns the version of the API that requests to
-/// this Engine use, such as `1.47`: the newest version that both sides support.
+/// Checks on a new connection that the Engine answers. Returns the API version that requests to this Engine
+/// use, such as `1.47`: the newest version that both sides support.
 ///
 /// # Errors
-/// Returns the error of the request. The connection and the answer together take at most the time `within`.
-/// The error is [`EngineError::TooOld`] for an Engine that is not supported, [`EngineError::Answer`] for a
-/// server that is not an Engine, and [`EngineError::StaleSocket`] for a stale socket file that is mounted by
-/// itself.
+/// Returns the error of the request. The function waits for the connection and the answer together, at most
+/// for the time `within`. The error is [`EngineError::TooOld`] for an Engine that is not supported,
+/// [`EngineError::Answer`] for a server that is not an Engine, and [`EngineError::StaleSocket`] for a stale
+/// socket file that is mounted without its folder.
 pub async fn ping(address: EngineAddress, within: Duration) -> Result<String, EngineError> {
     let limits = Limits { headers: within, log: within, body: within };
     let version = EngineClient::new(address, limits).negotiate().await;
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn running_containers_are_listed_without_those_that_are_gone() {
+    async fn running_containers_are_listed_without_removed_containers() {
         let engine = SimulatedEngine::start().await;
         engine.create(ContainerOptions::named("created"));
         let web = engine.create(ContainerOptions::named("web").label("team", "shop"));

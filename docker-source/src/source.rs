@@ -31,8 +31,8 @@ use crate::timing::Timing;
 use crate::unavailable_logs::UnavailableLogs;
 use crate::warnings::Warnings;
 
-/// The maximum number of records that are taken out of the queue at once. These records count as in flight until
-/// they are yielded.
+/// The maximum number of records that are taken out of the queue together. These records count as in flight
+/// until they are yielded.
 const TAKEN_AT_ONCE: usize = 64;
 
 /// The file that lists the mounts of this process.
@@ -65,7 +65,7 @@ pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
 #[derive(Debug)]
 pub struct Source {
     records: mpsc::Receiver<QueuedRecord>,
-    /// Records that were taken out of the queue together, the first record last.
+    /// Records that were taken out of the queue together, in reverse order: the next record comes last.
     taken: Vec<QueuedRecord>,
     stats: Arc<Stats>,
     engine_host: Arc<str>,
@@ -129,15 +129,16 @@ impl Source {
     /// Returns the next line if it was read already. Together with [`next`](Self::next), a program can handle
     /// several lines at once, such as all lines that arrived while it waited for its destination.
     ///
-    /// `None` has no meaning: the line of a later call may be read at any time.
+    /// `None` does not mean that the source has ended: the next line may be read at any time.
     pub fn try_next(&mut self) -> Option<Record> {
         self.taken.pop().map(QueuedRecord::into_record)
     }
 
-    /// Stops reading, within 4 s. [`next`](Self::next) yields the lines that were read, then `None`. Logs
-    /// that have had lines lately are first read up to their present end: a stream may have omitted some
-    /// lines, and busy logs are read only at intervals, see [`Timing::latency`]. Logs that are not read up to
-    /// the present by then are counted, see [`LineCounts::unread_logs`](crate::LineCounts::unread_logs).
+    /// Stops reading, within 4 s. [`next`](Self::next) yields the lines that were read, then `None`. Before
+    /// it stops, the source reads logs with recent lines up to their present ends, because the Engine may
+    /// have omitted some of these lines, and because busy logs are read only at intervals, see
+    /// [`Timing::latency`]. Logs that are not read up to their present ends within the 4 s are counted, see
+    /// [`LineCounts::unread_logs`](crate::LineCounts::unread_logs).
     pub fn stop(&mut self) {
         let has_unproved_logs = self.stopping.request();
         if !has_unproved_logs {
@@ -251,8 +252,8 @@ impl SourceBuilder {
         self
     }
 
-    /// Counts a run whose log cannot be read only if no other source with the same value has counted it. By
-    /// default, the source counts all such runs.
+    /// Shares with other sources the count of runs whose log cannot be read. Of all sources with the same
+    /// value, only one counts such a run. By default, the source counts each such run.
     pub fn unavailable_logs(mut self, shared: UnavailableLogs) -> Self {
         self.unavailable_logs = shared;
         self
@@ -261,15 +262,16 @@ impl SourceBuilder {
     /// Reads the logs of the `json-file` driver from their files. By default, the source reads all logs
     /// through the Engine.
     ///
-    /// Files cost the Engine nothing, and this process much less than responses. A line is read within
-    /// [`Timing::latency`], or sooner if the options of the driver let it keep few bytes. Files that the
-    /// driver removes before they are read stay open, so that no line is lost: up to 128 files of a log, and
-    /// up to 256 MiB of all logs, which take room on the Engine's disk. The events, the metadata and the
-    /// [positions](crate::Position) are the same: a source with files can resume from the positions of a
-    /// source without files, and the other way round.
+    /// Reading files costs the Engine nothing, and costs this process much less than reading responses. A
+    /// line is read within [`Timing::latency`], or sooner if the options of the driver let it keep few bytes.
+    /// If the driver removes files before they are read, the source keeps them open, so that no line is lost:
+    /// up to 128 files of each log, and up to 256 MiB of all logs together. Such files still take room on the
+    /// Engine's disk. Events and metadata still come from the Engine. The [positions](crate::Position) are
+    /// the same: a source with files can resume from the positions of a source without files, and vice versa.
     ///
-    /// The source reads a log through the Engine if its files cannot be opened, if it has another driver, or
-    /// if its next lines are in compressed files. A warning names each log whose files cannot be opened.
+    /// The source reads a log through the Engine if the files of the log cannot be opened, if the log has
+    /// another driver, or if its next lines are in compressed files. A warning names each log whose files
+    /// cannot be opened.
     pub fn log_files(mut self, files: LogFiles) -> Self {
         self.log_files = Some(files);
         self
@@ -277,9 +279,9 @@ impl SourceBuilder {
 
     /// Connects to the Engine and starts to follow its containers on the current tokio runtime.
     ///
-    /// Waits without a limit for an Engine that does not answer. The source reads the lines of a container
-    /// that already runs from the [start](Self::start) on. If a proxy in front of the Engine refuses
-    /// `GET info`, this machine's host name and clock count as the Engine's.
+    /// Waits without a limit for an Engine that does not answer. If a container already runs, the source
+    /// reads its lines from the [start](Self::start) on. If a proxy in front of the Engine refuses `GET
+    /// info`, this machine's host name and clock count as the Engine's.
     ///
     /// # Errors
     /// Returns the first error that is [permanent](EngineError::is_permanent), or
@@ -310,8 +312,8 @@ impl SourceBuilder {
                     Some(identity) => identity,
                     None => Identity::of(&client).await?,
                 };
-                // The identity is kept for later attempts: if its request is refused, a second request would
-                // log the refusal again.
+                // The identity is kept for later attempts, since each refused request for the identity logs a
+                // warning.
                 let identity = identified.insert(identity).clone();
                 let start = self.start.resolve(&client, identity.clock, &own_container).await?;
                 Ok::<_, EngineError>((identity, start))
@@ -404,7 +406,7 @@ impl std::error::Error for SourceError {}
 fn own_container(mountinfo: &Path) -> OwnContainer {
     OwnContainer::read(mountinfo).unwrap_or_else(|error| {
         tracing::warn!(
-            "{}: {error}; if this process runs in a container, that container is followed",
+            "{}: {error}; if this process runs in a container, its own lines are followed, too",
             mountinfo.display()
         );
         OwnContainer::default()
@@ -540,7 +542,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reading_starts_1_s_before_the_signal_to_the_predecessor_or_10_s_before_an_end_without_one() {
+    async fn reading_starts_1_s_before_the_predecessors_signal_or_10_s_before_an_end_without_a_signal() {
         /// Signals, each with the time from the signal to the end in seconds.
         type Signals = &'static [(u8, i64)];
         // The signals, the number of events after the end, and the first line that is read. The lines are

@@ -1,4 +1,5 @@
-//! Finds the place in the logs at which a source starts to read.
+//! Finds the place in the logs at which a source starts to read, for example where an earlier agent has
+//! ended.
 //!
 //! In this module, an agent is a program that reads logs with a source and runs in a container.
 
@@ -11,14 +12,16 @@ use crate::clock::EngineClock;
 use crate::engine::{ContainerId, ContainerList, EngineClient, EngineError, LogRefusal};
 use crate::own_container::OwnContainer;
 use crate::position::Positions;
+use crate::record::time_text;
 
-/// The time between the start of reading and the signal that ended an earlier agent: reading starts this long
-/// before the signal. Possibly the Engine did not send all lines of the last second to the earlier agent.
+/// Reading starts this long before the signal that ended the earlier agent. Possibly the Engine did not send
+/// all lines of the last second to the earlier agent.
 const BEFORE_SIGNAL: Duration = Duration::from_secs(1);
-/// The time between the start of reading and the end of an earlier agent that ended without a known signal. An
-/// agent that was killed has not delivered its last lines. An agent that ended because the Engine ended has
-/// read nothing for some seconds: an Engine that is stopped sends nothing during its last seconds. In
-/// addition, an agent such as the example `router` delivers its last lines for up to 8 s before it ends.
+/// Reading starts this long before the end of an earlier agent that ended without a known signal. An agent
+/// that was killed has not delivered its last lines. An agent that ended because the Engine was stopped has
+/// read nothing for some seconds, since the Engine sends nothing during its last seconds. In addition, an
+/// agent such as the example `router` reads nothing for up to 8 s before its end, because it delivers its
+/// last lines.
 const BEFORE_END: Duration = Duration::from_secs(10);
 /// The longest time between a signal and the end of an agent. Docker kills a container 10 s after the signal,
 /// and Amazon ECS 30 s after the signal.
@@ -45,14 +48,17 @@ pub enum Start {
     /// lines of containers that have started or ended since the earlier source ended, if the Engine still has
     /// their logs.
     At(Positions),
-    /// The lines that are written from the end of the agent that this process replaces on: the last ended
-    /// container with this label, or the last run of this process's own container. Reading starts one second
-    /// before the signal that ended the agent, such as SIGTERM. It starts ten seconds before the end of the
-    /// agent if the agent was killed, ended by itself or with another status than 0, or if the Engine no longer has
-    /// the event of the signal, as after a restart of the Engine.
+    /// The lines that were written since the end of the previous agent, which this process replaces. The
+    /// previous agent is the last run of this process's own container, or the container with this label that
+    /// ended last.
     ///
-    /// The start is [`Now`](Self::Now) if there is no such agent, if another container with the label and the
-    /// same command runs, or if this process runs in no container.
+    /// Reading starts one second before the signal that ended the previous agent, such as SIGTERM. If the
+    /// agent was killed, ended by itself, or ended with a status other than 0, reading starts ten seconds
+    /// before its end. The same holds if the Engine no longer has the event of the signal, as after a restart
+    /// of the Engine.
+    ///
+    /// The start is [`Now`](Self::Now) if there is no previous agent, if another container with the label and
+    /// the same command runs, or if this process does not run in a container.
     AfterPredecessor {
         /// The name of the label.
         label: String,
@@ -107,7 +113,7 @@ impl Start {
     }
 }
 
-/// The time from which this process reads the lines that an earlier agent has not delivered.
+/// The time from which this process reads, to include the lines that an earlier agent has not delivered.
 struct Handover {
     from: Timestamp,
     reason: String,
@@ -121,7 +127,7 @@ struct Agent {
     command: (String, Vec<String>),
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
-    /// True if the last run ended with another status than 0: the agent has not read or delivered all lines.
+    /// True if the last run ended with a status other than 0: the agent has not read or delivered all lines.
     has_failed: bool,
 }
 
@@ -146,11 +152,11 @@ async fn handover(
     Ok(Some(match signal {
         Some(signal) => Handover {
             from: signal.saturating_sub(BEFORE_SIGNAL),
-            reason: format!("1 s before the signal to the previous agent at {signal}"),
+            reason: format!("1 s before the signal to the previous agent ({})", time_text(signal)),
         },
         None => Handover {
             from: end.saturating_sub(BEFORE_END),
-            reason: format!("10 s before the end of the previous agent at {end}"),
+            reason: format!("10 s before the end of the previous agent ({})", time_text(end)),
         },
     }))
 }
@@ -186,8 +192,9 @@ async fn agents(client: &EngineClient, label: &str, own: &OwnContainer) -> Resul
 /// Returns the earlier agent that ended last, and the time of its end.
 ///
 /// Returns `None` if another agent with the same command still runs, because the running agent reads the
-/// lines until this process starts to read. An ended agent with another command counts, too, since an update
-/// can change the command. Such an agent does not count if a running agent has started after it ended.
+/// lines until this process starts to read. An ended agent with a different command counts, too, since an
+/// update can change the command. However, it does not count if a running agent was started after its end,
+/// because that agent has replaced it.
 fn predecessor(agents: &[Agent]) -> Option<(&Agent, Timestamp)> {
     let own = agents.iter().find(|agent| agent.is_own)?;
     let running = || agents.iter().filter(|agent| agent.is_running && !agent.is_own);

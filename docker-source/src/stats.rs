@@ -1,7 +1,8 @@
 //! Counts lines and requests.
 //!
-//! Each container has a lock, under which its counters change together. No thread holds the lock for long.
-//! Independent atomics would be as fast, but between two changes the sum in `LineCounts` would be wrong.
+//! Each container has a lock, under which all of its counters change together. No thread holds the lock for
+//! long. Independent atomics would be as fast, but a reader could see the counters between two changes, and
+//! the sum in `LineCounts` would be wrong.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
@@ -41,8 +42,8 @@ pub struct LineCounts {
     /// [Gaps](crate::Gap): places where lines may be missing. A record announces each gap. This record counts
     /// as a line that was read.
     pub gaps: u64,
-    /// Lines that were cut because they were longer than 1 MiB, or longer than 64 KiB while the long lines of
-    /// all containers used up the memory that they share.
+    /// Lines that were cut. A line is cut if it is longer than 1 MiB. It is also cut if it is longer than 64
+    /// KiB and the long lines of all containers have used up the memory that they share.
     pub truncated: u64,
     /// Violations of Docker's log format. Most violations end their request, and the next request resumes the
     /// log.
@@ -52,7 +53,7 @@ pub struct LineCounts {
     /// Requests that followed the log again behind the lines of an earlier request.
     pub resumes: u64,
     /// Requests for the last records of the log. Such requests read a log whose lines arrive fast, or prove
-    /// that a stream has omitted no line.
+    /// that a request that follows the log has omitted no line.
     pub windows: u64,
     /// Runs of a container whose log could not be read, or could not be read to its end, so that lines may be
     /// missing:
@@ -67,7 +68,7 @@ pub struct LineCounts {
     /// In the last two cases, the log is requested again as long as the container exists. If a later request
     /// succeeds, the lines are read.
     ///
-    /// Sources that share [`UnavailableLogs`] count each run once in all.
+    /// Of several sources that share [`UnavailableLogs`], only one counts a run.
     pub unavailable_logs: u64,
     /// Logs that were not read up to the present when the source was [stopped](crate::Source::stop). Their last
     /// lines are unread.
@@ -114,15 +115,15 @@ pub struct StatsSnapshot {
     pub list_bad: u64,
     /// The number of times that a list of all containers was compared with the followed containers.
     pub lists: u64,
-    /// Failures of a list of all containers: the request failed, or the end of the list is missing. After a
-    /// failure, the source requests the list again.
+    /// The number of times that a list of all containers failed: the request failed, or the end of the list
+    /// is missing. After a failure, the source requests the list again.
     pub list_failures: u64,
     /// Containers that are followed with a part of their metadata, because their labels, arguments or
     /// environment are too long.
     pub metadata_cut: u64,
     /// Followers that panicked and were started again.
     pub follower_restarts: u64,
-    /// Containers that are read in turn, because they wait for a file descriptor.
+    /// Containers whose logs are read in turn, because no file descriptor is free for them.
     pub waiting_for_descriptor: u64,
 }
 
@@ -137,12 +138,13 @@ pub struct ContainerStatus {
     pub state: FollowState,
     /// The counters of the container.
     pub counts: LineCounts,
-    /// The latest stamp of the lines that were read, without lines that were skipped.
+    /// The latest stamp of the lines that were read and not skipped.
     pub last_line: Option<Timestamp>,
     /// The stamp of the last line that [`Source::next`](crate::Source::next) yielded.
     pub last_yielded: Option<Timestamp>,
-    /// While lines are in flight, a time that is not after the oldest of them: the stamp of the last line that
-    /// was yielded, or of the first line in flight since no line was. `None` if no line is in flight.
+    /// The time since which lines wait to be yielded, or `None` if no line is in flight. It is the later of
+    /// two stamps: the stamp of the last line that was yielded, and the stamp of the line that was read when
+    /// no other line was in flight.
     pub waiting_since: Option<Timestamp>,
 }
 
@@ -269,7 +271,7 @@ impl Stats {
         all.fold();
     }
 
-    /// Counts logs that are not read up to the present at the end of the source.
+    /// Counts logs that were not read up to their present ends before the source ended.
     pub(crate) fn unread_logs(&self, logs: u64) {
         lock(&self.containers).left.unread_logs += logs;
     }
@@ -280,7 +282,7 @@ impl Stats {
         WaitingContainer(self.clone())
     }
 
-    /// Returns a receiver that observes the number of containers that wait for a file descriptor.
+    /// Returns a receiver of the number of containers that wait for a file descriptor.
     pub(crate) fn waiting(&self) -> watch::Receiver<u64> {
         self.waiting_for_descriptor.subscribe()
     }
@@ -334,9 +336,9 @@ struct Lines {
     counts: LineCounts,
     last: Option<Timestamp>,
     last_yielded: Option<Timestamp>,
-    /// The stamp of the first line in flight since no line was in flight.
+    /// The stamp of the line that was last read when no other line was in flight.
     busy_since: Option<Timestamp>,
-    /// The number of the last run that is in [`UnavailableLogs`].
+    /// The number of the last run whose log could not be read, as [`UnavailableLogs`] numbers these runs.
     last_unavailable: Option<u64>,
 }
 

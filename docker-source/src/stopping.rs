@@ -1,5 +1,4 @@
-//! Ends a source. Before the end, the logs of which lines may be missing are read once more, up to their
-//! present end.
+//! Ends a source. If lines of a log may be missing, the log is first read up to its present end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +6,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// The maximum time for the last windows. A window is a read of the last records of a log. Docker kills a container 10 s after the signal, and the lines have to be
-/// delivered by then, too.
+/// The maximum time for the last windows. A window is a response with the last records of a log. Docker kills
+/// a container 10 s after the signal, and the program has to deliver the last lines before that.
 const FINISH_WITHIN: Duration = Duration::from_secs(4);
 
-/// The request to stop, and the number of logs that are read up to their present end after this request. A
-/// log counts in three cases:
+/// The request to stop the source, and the number of logs that are still to be read up to their present end.
+/// A log counts in three cases:
 ///
 /// * The log is read by windows.
 /// * A stream follows the log and has brought lines since a window last proved that no line is missing.

@@ -1,11 +1,11 @@
 //! Runs one follower for each container, even if events are lost. A follower is the task that reads the log
 //! of a container.
 //!
-//! The supervisor subscribes to the events before it lists the containers. A container that starts in between
-//! is in the list, in the events, or in both. A second report of the same start changes nothing. However, a
-//! busy Engine drops events, and a restarted Engine has forgotten earlier events. Therefore the supervisor
-//! reads the list again every 30 s, after each interruption of the events, and soon after an event that
-//! cannot be read.
+//! The supervisor subscribes to the events before it lists the containers. A container that starts between
+//! these two requests is in the list, in the events, or in both. A second report of the same start changes
+//! nothing. However, a busy Engine drops events, and a restarted Engine has forgotten earlier events.
+//! Therefore the supervisor reads the list again every 30 s, after each interruption of the events, and soon
+//! after an event that cannot be read.
 
 use std::collections::HashMap;
 use std::collections::hash_map;
@@ -36,7 +36,7 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 /// attempts to reach the Engine.
 const STABLE_AFTER: u32 = 10;
 /// The number of consecutive lists without a container after which the container counts as removed. One list
-/// is not enough, since it lacks a container that was created while the list was written.
+/// is not enough, since a list can lack a container that was created while the list was written.
 const LISTS_WITHOUT: u32 = 2;
 
 /// Runs one follower for each container.
@@ -46,10 +46,10 @@ pub(crate) struct Supervisor {
     followers: JoinSet<ExitReason>,
     /// The container of each follower's task.
     tasks: HashMap<task::Id, ContainerId>,
-    /// The number of applied events, which shows whether a list is older than an event.
+    /// The number of applied events. It shows whether a list was requested before an event arrived.
     events: u64,
-    /// Exists until the first list, if containers can have lines from before the source connected. It
-    /// makes a source that is being stopped wait for these lines.
+    /// Exists until the first list, if containers can have lines from before the source connected. While it
+    /// exists, a source that is being stopped waits for these lines.
     unlisted: Option<Unproved>,
     /// True if a list was applied since the source connected.
     has_listed: bool,
@@ -67,7 +67,8 @@ struct Entry {
     is_running: bool,
     /// True if the container is not selected, so that it needs no follower.
     is_excluded: bool,
-    /// The time of the last renaming that the decision of the follower possibly did not consider.
+    /// The time of the last renaming of which the follower possibly did not know when it decided whether the
+    /// container is selected.
     renamed_at: Option<Timestamp>,
     /// The earliest stamp of the lines to read. A container that is selected after a renaming is read from
     /// the time of the renaming on.
@@ -104,8 +105,8 @@ impl Supervisor {
                 Ok(events) => {
                     let connected = Instant::now();
                     let ended = self.session(events, &mut outage).await;
-                    // Now and then, an Engine restarts, or the Engine or a proxy ends the event stream. Only
-                    // streams that end soon after they began need longer waits.
+                    // It is normal that an Engine restarts now and then, or that the Engine or a proxy ends
+                    // the event stream. Only streams that end soon after they began need longer waits.
                     if connected.elapsed() >= timing.reconnect_min * STABLE_AFTER {
                         backoff.reset();
                     }
@@ -197,7 +198,7 @@ impl Supervisor {
     /// Counts a list with this number of unreadable elements.
     fn unreadable_elements(&self, count: u64) {
         self.context.stats.listed(count);
-        let text = "cannot read an element of the list of containers; the others are followed";
+        let text = "cannot read an element of the list of containers; the other containers are followed";
         self.context.warnings.list_elements.warn_of(count, None, text);
     }
 
@@ -215,8 +216,9 @@ impl Supervisor {
                 self.add(id, partial, true, StartReason::Started, None);
             }
             (Action::Die, Some(entry)) => {
-                // A follower that reads the log notices the end of the log. But if the start of the run was
-                // missed, no follower reads the log.
+                // A follower that reads the log notices the end of the run by itself. However, if the start
+                // of the run was missed, the follower does not read the log, so this event counts as the
+                // start, too.
                 let was_missed = !std::mem::take(&mut entry.is_running);
                 entry.commands.send_modify(|commands| {
                     commands.starts += u64::from(was_missed);
@@ -257,7 +259,8 @@ impl Supervisor {
         }
         let mut decisions = Vec::new();
         let mut renamed = Vec::new();
-        // If a run ended within this time, possibly the whole run was between two lists and had no event.
+        // If a run ended within this time, possibly the whole run was between two lists, and its events were
+        // lost.
         let between_lists = 2 * self.context.timing.list_interval;
         for summary in containers {
             let is_running = summary.is_running();
@@ -286,8 +289,8 @@ impl Supervisor {
                 entry.rename(&partial.name, self.context.clock.now());
                 renamed.push(summary.id.clone());
             }
-            // If an event arrived after the request, it is possibly more recent than the list. In this case,
-            // the next list corrects the state.
+            // An event that arrived after the request is possibly more recent than the list. In this case,
+            // the state is wrong until the next list.
             entry.is_running = is_running;
             if is_running {
                 entry.commands.send_modify(|commands| commands.sightings += 1);
@@ -340,8 +343,8 @@ impl Supervisor {
         self.start_follower(id, entry, reason, decided, Duration::ZERO);
     }
 
-    /// Starts a new follower if the container was not selected by its previous name and was then renamed.
-    /// Does nothing otherwise.
+    /// Starts a new follower if the container was not selected by its previous name and has been renamed
+    /// since. Otherwise does nothing.
     fn select_again(&mut self, id: &ContainerId) {
         let hash_map::Entry::Occupied(entry) = self.entries.entry(id.clone()) else { return };
         let Some(renamed_at) = entry.get().renamed_at.filter(|_| entry.get().is_excluded) else { return };

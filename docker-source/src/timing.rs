@@ -23,16 +23,16 @@ pub struct Timing {
     pub answer: Duration,
     /// The timeout between two parts of a log that is read to its end: 5 min. To find a point in time, the
     /// Engine decodes the log's files from the oldest on, and sends nothing meanwhile. Decoding takes about a
-    /// second for 100 MB. At most two logs are read to their end at once. A log that takes longer than this
-    /// timeout no longer counts as one of the two logs.
+    /// second for 100 MB. At most two logs are read to their end at the same time. If reading a log takes
+    /// longer than this timeout, the log no longer counts as one of the two.
     pub catch_up: Duration,
-    /// The silence after which the log stream of a removed container counts as ended: 5 min. The time before
-    /// the first byte of the stream is not limited: the open stream is the only access to that log, and an
-    /// Engine under load can begin to send the log late.
+    /// The time without bytes after which the log stream of a removed container counts as ended: 5 min. The
+    /// time before the first byte of the stream is not limited: the open stream is the only access to that
+    /// log, and an Engine under load can begin to send the log late.
     pub removed: Duration,
-    /// The time that a line of a busy log usually waits at most until it is read: 200 ms. With this time, a
-    /// log is busy if 50 lines or 80 kB or more arrive in a second. A busy log is read by requests for its
-    /// last records. These requests cost the Engine less than a stream and omit nothing. If the time is zero,
+    /// The usual maximum time until a line of a busy log is read: 200 ms. With 200 ms, a log is busy if at
+    /// least 50 lines or at least 80 kB arrive in a second. A busy log is read by requests for its last
+    /// records. These requests cost the Engine less than a stream and omit nothing. If the time is zero,
     /// every log is read by a stream.
     pub latency: Duration,
     /// The interval between two lists of all containers: 30 s. The Engine can drop events, so the lists are
@@ -44,12 +44,13 @@ pub struct Timing {
     pub reconnect_min: Duration,
     /// The longest wait between two attempts to reach the Engine: 10 s.
     pub reconnect_max: Duration,
-    /// The time after which the source ends if the Engine's socket file is mounted by itself into a container
-    /// and refuses connections. By default, the time is `None`, and the source never ends for this reason.
-    /// Such a mount keeps the old file when the Engine creates a new socket file. If the program ends, its
-    /// container can be restarted by a restart policy, and the restart mounts the new file. If a time is set
-    /// and the last Engine that answered was Docker, the source ends without this delay, because a restarted
-    /// Docker starts the container again.
+    /// The time after which the source ends if the Engine's socket file is mounted into a container without
+    /// its folder, and refuses connections. The default is `None`: the source never ends for this reason.
+    ///
+    /// Such a mount keeps the old file when the Engine creates a new socket file. If the program ends, a
+    /// restart policy can restart its container, and the restart mounts the new file. If a time is set and
+    /// the last Engine that answered was Docker, the source ends at once, because a restarted Docker starts
+    /// the container again.
     pub stale_socket: Option<Duration>,
     /// The first wait before a container's log is requested again: 100 ms. Each wait is twice as long as the
     /// wait before it, until a new line arrives.

@@ -1,17 +1,20 @@
-//! Counts the runs whose log several sources could not read.
+//! Counts the runs whose log cannot be read. Several sources can share the count, so that each run counts
+//! once.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::engine::ContainerId;
 
-/// The maximum number of containers that are kept. They take about 1 MiB. If more containers have logs that
-/// cannot be read, a source that connects later counts the runs of the oldest ones again.
+/// The maximum number of containers whose runs are kept. This number of containers takes about 1 MiB. If more
+/// containers have logs that cannot be read, a source that connects later counts runs of the oldest
+/// containers again.
 const CONTAINERS_MAX: usize = 4096;
 
-/// The runs of containers whose log could not be read. Sources that
-/// [share](crate::SourceBuilder::unavailable_logs) this value count each run once in all, in
-/// [`LineCounts::unavailable_logs`](crate::LineCounts::unavailable_logs) of the source that was first.
+/// The runs of containers whose log could not be read. Several sources can
+/// [share](crate::SourceBuilder::unavailable_logs) this value. Only the first source that cannot read the log
+/// of a run then counts the run, in its
+/// [`LineCounts::unavailable_logs`](crate::LineCounts::unavailable_logs).
 ///
 /// Clones share the runs. The runs of the last 4,096 containers are kept.
 #[derive(Clone, Debug, Default)]
@@ -28,10 +31,12 @@ struct Runs {
 }
 
 impl UnavailableLogs {
-    /// Adds a run that a source could not read, and returns whether it was not counted yet. `own` is the
-    /// number of the last such run of this container for this source. The first run of a source is the run
-    /// that another source has counted last: if the container had been started since, the other source would
-    /// have counted the later run.
+    /// Adds a run whose log a source could not read. Returns whether no source has counted this run before.
+    ///
+    /// The unreadable runs of a container have numbers. `own` is the number of the last run that this source
+    /// has added, or `None`. If another source has already counted runs of the container, the first run that
+    /// this source adds is the last of those runs: if the container had been started again since then, the
+    /// other source would have counted the later run, too.
     pub(crate) fn count(&self, id: &ContainerId, own: &mut Option<u64>) -> bool {
         let runs = &mut *self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = runs.counted.get(id).copied();

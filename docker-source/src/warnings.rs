@@ -70,7 +70,7 @@ pub(crate) struct LimitedWarnings {
 struct Pending {
     /// The container and the text of the first occurrence.
     first: Option<(Option<String>, String)>,
-    /// The number of occurrences after the first one.
+    /// The number of occurrences after the first occurrence.
     more: u64,
 }
 
@@ -79,9 +79,9 @@ impl LimitedWarnings {
         Self { noun, pending: Mutex::default(), changed: Notify::new() }
     }
 
-    /// Adds an occurrence. `container` is the container with the problem, if the problem concerns only one.
-    /// The occurrence is logged within a minute. If another occurrence is pending, the new occurrence is only
-    /// counted.
+    /// Adds an occurrence. `container` is the container with the problem, if only one container has the
+    /// problem. The occurrence is logged within a minute. If another occurrence is pending, the new
+    /// occurrence is only counted.
     pub(crate) fn warn(&self, container: Option<&str>, text: impl Display) {
         self.warn_of(1, container, text);
     }

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 /// The maximum number of levels of objects whose members become fields.
 const MAX_DEPTH: usize = 4;
-/// The maximum number of members that are read from one line. The maximum number of fields that these members
-/// become is a separate constant.
+/// The maximum number of members that are read from one line. The number of fields has a separate, smaller
+/// maximum.
 const MAX_MEMBERS: usize = 256;
 
 /// The number of members for which memory is reserved at first.
@@ -19,9 +19,9 @@ const TYPICAL_MEMBERS: usize = 16;
 /// A member of a line: its path, with dots between the names, and its value.
 pub(super) type Member<'t> = (Cow<'t, str>, Value<'t>);
 
-/// Returns the members of a line that is a JSON object, and whether the list is complete. Members that are
-/// null are always left out. The list is complete if no other member is left out. Returns `None` for a line
-/// that is not a JSON object.
+/// Returns the members of a line that is a JSON object, and whether the list of members is complete. Members
+/// that are null are always left out. The list counts as complete if no other member is left out. Returns
+/// `None` for a line that is not a JSON object.
 pub(super) fn members(text: &str) -> Option<(Vec<Member<'_>>, bool)> {
     let text = text.trim();
     if !(text.starts_with('{') && text.ends_with('}')) {

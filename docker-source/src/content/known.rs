@@ -7,8 +7,8 @@ use gelf_core::{FieldName, Message};
 use super::roles::{Role, role};
 use crate::gelf::names::is_reserved;
 
-/// The maximum number of paths that are remembered for a container. The meaning of other paths is found anew
-/// for each line.
+/// The maximum number of paths that are remembered for a container. The meaning of a path that is not
+/// remembered is found anew for each line.
 const MAX_KNOWN: usize = 256;
 /// The maximum length of a path that is remembered, in bytes.
 const MAX_PATH_BYTES: usize = 256;
@@ -85,8 +85,8 @@ impl KnownMember {
 }
 
 /// Returns the name of the field of a member. A reserved name, or a name that the message already uses, gets
-/// the prefix `line_`. The name has no underscore in front, since Elasticsearch refuses messages with a
-/// member such as `_id`.
+/// the prefix `line_`. Underscores at the start of the member's name are removed, since Elasticsearch refuses
+/// messages with a member such as `_id`.
 fn field_name(path: &str, message: &Message<'_>) -> Option<FieldName<'static>> {
     let name = path.trim_start_matches(['_', '@', '.', '-', '/']);
     if name.len() > MAX_NAME_BYTES {

@@ -27,7 +27,8 @@ const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The maximum difference between Docker's stamp of a line and a later time in the line.
 const MAX_AHEAD: Duration = Duration::from_secs(60);
 
-/// Completes messages with the content of their lines. See the [module](super) for the rules and limits.
+/// Completes messages with the content of their lines. The documentation of the [module](super) has the rules
+/// and limits.
 ///
 /// The memory of a lifter is bounded: it remembers the types of up to 512 fields.
 ///
@@ -121,8 +122,8 @@ impl ContentLifter {
         Some(lifted)
     }
 
-    /// Returns the field of a member. Returns `None` if its name or value is too long, or if there are too
-    /// many names of fields.
+    /// Returns the field of a member. Returns `None` if the name or the value of the member is too long, or
+    /// if there are too many names of fields.
     fn field<'t>(
         &mut self,
         content: &mut ContainerContent,
@@ -160,7 +161,7 @@ struct Lifted<'t> {
     trace: Option<Cow<'t, str>>,
     span: Option<Cow<'t, str>>,
     fields: Vec<Field<'t>>,
-    /// True if Serilog has written the line. Serilog leaves out the severity if the severity is the default,
+    /// True if Serilog has written the line. A line of Serilog without a severity has the default severity
     /// `Information`.
     is_serilog: bool,
     /// True if no part of the line is left out.
@@ -168,8 +169,9 @@ struct Lifted<'t> {
 }
 
 impl<'t> Lifted<'t> {
-    /// Takes a member with a [`Role`] as a part of the line. Returns the member that becomes a field instead,
-    /// if there is one: this member if it was not taken, or an earlier member that it replaces.
+    /// Takes a member with a [`Role`] as a part of the line. Returns a member that becomes a field: this
+    /// member, if it was not taken, or an earlier member, if this member takes its place. Returns `None` if
+    /// no member becomes a field.
     fn take(
         &mut self,
         role: Option<Role>,
@@ -209,7 +211,8 @@ impl<'t> Lifted<'t> {
         (!taken).then_some((path, value))
     }
 
-    /// Completes the message. `whole` is the text of the line, if a part of it is left out of the fields.
+    /// Completes the message. `whole` is the text of the whole line, if a part of the line is left out of the
+    /// fields.
     fn complete(self, whole: Option<Cow<'t, str>>, message: &mut Message<'t>) {
         let level = self.level.or_else(|| self.is_serilog.then_some(Level::Informational));
         if let Some(level) = level {

@@ -58,7 +58,8 @@ fn quoted(text: &str) -> Option<(Value<'_>, &str)> {
     let (whole, rest) = text.split_at_checked(end + 2)?;
     let inner = whole.get(1..end + 1)?;
     let value = match has_escapes {
-        // Go also writes \x1b, \a and \v, which JSON does not have. A text with one of them stays escaped.
+        // Go also writes the escapes \x1b, \a and \v, which JSON does not have. A text with such an escape
+        // stays as it is.
         true => serde_json::from_str(whole).map_or(Cow::Borrowed(inner), Cow::<str>::Owned),
         false => Cow::Borrowed(inner),
     };

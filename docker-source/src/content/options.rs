@@ -114,8 +114,8 @@ impl ContainerContent {
     }
 }
 
-/// Returns the options of a container. Its labels `gelf.content` and `gelf.strip_ansi` (`true` or `false`)
-/// give the options. If a label is missing, its options are those of `default`.
+/// Returns the options of a container, as its labels `gelf.content` and `gelf.strip_ansi` (`true` or `false`)
+/// set them. If a label is missing, the options that it would set are the same as in `default`.
 ///
 /// # Errors
 /// Returns [`InvalidContentLabel`] if a label is invalid.

@@ -1,5 +1,5 @@
-//! Recognizes the severity, time, message, stack trace and ids among the members of a line. Each logger has
-//! its own names for these members.
+//! Recognizes the severity, the time, the message, the stack trace and ids among the members of a line. Each
+//! logger has its own names for these members.
 
 use std::borrow::Cow;
 
@@ -140,7 +140,7 @@ pub(super) fn time(value: &Value<'_>) -> Option<Timestamp> {
     }
 }
 
-/// Returns the time that an integer names. The number of digits determines the unit. This rule holds for
+/// Returns the time that an integer names. The number of digits determines the unit, which is unambiguous for
 /// times from 2001 to 2286.
 fn unix_time(integer: i64) -> Option<Timestamp> {
     let units_per_second = match integer.checked_ilog10()? {

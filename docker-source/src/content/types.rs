@@ -14,7 +14,7 @@ const MAX_CONTAINER_NAMES: usize = 128;
 /// The type of a field in a search index.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Type {
-    /// A text that looks like a date. If the first value of a field is a date, Elasticsearch refuses other
+    /// A text that looks like a date. Once the first value of a field is a date, Elasticsearch refuses other
     /// texts in this field.
     Date,
     Number,
@@ -68,7 +68,7 @@ impl FieldTypes {
     /// would exceed [`MAX_NAMES`] or [`MAX_CONTAINER_NAMES`].
     ///
     /// `introduced` is the number of names that the container has introduced. `index` is a guess of the
-    /// field's index in `types`. This method replaces a wrong guess.
+    /// field's index in `types`. If the guess is wrong, this method replaces it by the index.
     pub(super) fn fit(
         &mut self,
         name: &str,

@@ -13,8 +13,7 @@ const NANOS_BITS: u32 = 30;
 ///
 /// The hash has no secret key, so a program can write two texts with the same hash. Such lines are confused
 /// only if they also have the same stamp and are lines of the same stream of the same container. Docker's own
-/// stamps are distinct. Therefore, a program can at most hide lines of its own, as if it had not written
-/// them.
+/// stamps are distinct. Therefore, a program can at most hide its own lines, as if it had not written them.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(super) struct Identity(u128);
 

@@ -35,9 +35,10 @@ impl ReadAgain {
         }
     }
 
-    /// Returns whether the line was accepted before. The first line of a request may be the end of an
-    /// accepted line if the request began within that line. The request returns each accepted line once.
-    pub(super) fn returns(&mut self, line: Identity) -> bool {
+    /// Returns whether the line was accepted before. If the request began within an accepted line, the first
+    /// line of the response is only the end of that accepted line. A request returns each accepted line once,
+    /// so a second equal line is new.
+    pub(super) fn recognizes(&mut self, line: Identity) -> bool {
         let first = self.first.take().filter(|first| first.time() == line.time());
         self.take(first.unwrap_or(line))
     }
@@ -49,8 +50,8 @@ impl ReadAgain {
     }
 
     /// Adds an accepted line. `newest` is the newest stamp of the stream, and `latest` is the place of the
-    /// last line. If lines are forgotten, returns the place up to which all lines are forgotten. The
-    /// forgotten lines count as read.
+    /// last line. If this call forgets lines, returns the place up to which all lines are forgotten. Lines up
+    /// to this place count as read.
     pub(super) fn push(
         &mut self,
         line: Identity,

@@ -74,7 +74,7 @@ fn a_request_that_omits_the_last_line_reports_a_gap_before_the_next_line() {
 }
 
 #[test]
-fn a_later_request_that_begins_before_the_settled_line_repeats_it() {
+fn lines_up_to_the_settled_line_count_as_repeated_if_a_later_request_returns_them() {
     let place = |nanos| Some(LinePosition { time: at(nanos), earlier: 0, open_length: None });
     let mut cursor = Cursor::resumed(&LogPosition { stdout: place(2), ..LogPosition::from_time(at(3)) });
     cursor.begin_request(Docker, None, None);
@@ -111,7 +111,7 @@ fn a_clock_set_back_loses_nothing_on_a_live_request() {
 }
 
 #[test]
-fn a_replay_tells_new_lines_from_lines_that_were_read_after_a_clock_step_back() {
+fn a_replay_tells_new_lines_from_lines_that_were_read_after_the_clock_was_set_back() {
     let mut cursor = cursor([100, 200, 300]);
     assert_eq!(accept(&mut cursor, Stdout, 150, "x"), New);
     cursor.begin_request(Docker, None, None);
@@ -139,7 +139,7 @@ fn lines_with_the_same_stamp_and_different_texts_are_different_lines() {
 }
 
 #[test]
-fn a_stream_has_no_second_line_with_the_stamp_of_a_line_but_a_window_may_have_it() {
+fn a_second_line_with_the_same_stamp_is_new_in_a_window_but_not_in_a_stream() {
     let mut cursor = cursor([]);
     cursor.begin_window(None);
     let mut accept = |origin, text| cursor.accept(&line(Stdout, 1, text), origin, at(1));
@@ -217,7 +217,7 @@ fn a_replayed_line_that_is_not_newer_than_the_forgotten_lines_is_too_old() {
 }
 
 #[test]
-fn a_request_starts_a_second_before_the_newest_line_of_both_streams() {
+fn a_request_starts_a_second_before_the_newest_line_of_either_stream() {
     let mut cursor = cursor([5 * SECOND]);
     assert_eq!(cursor.begin_request(Docker, None, None), Some(at(4 * SECOND)));
     assert_eq!(accept(&mut cursor, Stderr, 7 * SECOND + 3, "x"), New);
@@ -235,7 +235,7 @@ fn a_stamp_in_the_future_moves_the_next_request_no_further_than_the_time_of_read
         cursor.accept(&line(Stdout, 4_001 * SECOND, "forged"), Origin::Unprovable, at(8 * SECOND)),
         New
     );
-    // Any amount of time can pass before the next request. Lines that are written meanwhile are not read yet.
+    // Any time can pass before the next request. It has to return the lines that are written meanwhile.
     assert_eq!(cursor.begin_request(Docker, None, None), Some(at(7 * SECOND)));
     let written = (8..5_000).filter(|second| !(4_000..=4_001).contains(second));
     let results = written.map(|second| accept(&mut cursor, Stdout, second * SECOND, "x"));
@@ -248,7 +248,8 @@ fn a_request_starts_no_later_than_the_oldest_open_line() {
     assert_eq!(cursor([5 * SECOND]).begin_request(Docker, None, Some(at(9 * SECOND))), Some(at(4 * SECOND)));
 }
 
-/// A window that is too short can end within a line, although earlier lines were not read yet.
+/// A line can be open before any line is accepted: a window that is too short can end within a line, although
+/// no earlier line was read.
 #[test]
 fn before_the_first_line_a_request_begins_at_the_floor_whatever_line_is_open() {
     let (floor, open) = (Some(at(2 * SECOND)), Some(at(5 * SECOND)));
@@ -286,7 +287,8 @@ fn a_first_request_starts_at_the_floor_or_the_beginning() {
 enum Since {
     /// Each record with an older stamp is left out (Docker 20.10).
     EachRecord,
-    /// All records before the first record that is not older than `since` are left out (Docker 24).
+    /// All records in front of the first record with the stamp `since` or a later stamp are left out (Docker
+    /// 24).
     UpToFirst,
 }
 
@@ -306,8 +308,8 @@ struct Log {
     dialect: Dialect,
     records: Vec<Record>,
     since: Since,
-    /// The pair `(every, count)`. After each `every`-th record, if this record is repeatable, the Engine acts
-    /// as on a rotation: it repeats the repeatable records among the last `count` + 1 records.
+    /// The pair `(every, count)`. After each `every`-th record, the Engine acts as on a rotation, if the
+    /// record is repeatable: it repeats the repeatable records among the last `count` + 1 records.
     repeat: Option<(usize, usize)>,
 }
 
@@ -350,9 +352,13 @@ impl Log {
     }
 }
 
-/// A line to be written. The members are: whether the line belongs to stdout; the time since the previous
-/// line; the time by which its stamp is too early; its length; and the number of lines of the other stream
-/// between its first piece and its other pieces. The times are in nanoseconds.
+/// A line to be written, with times in nanoseconds. The members are:
+///
+/// * whether the line belongs to stdout,
+/// * the time since the previous line,
+/// * the time by which the stamp of the line is too early,
+/// * the length of the line,
+/// * the number of lines of the other stream between the first piece of the line and its other pieces.
 type Written = (bool, i64, i64, usize, usize);
 
 fn lines() -> impl Strategy<Value = Vec<Written>> {
@@ -362,9 +368,10 @@ fn lines() -> impl Strategy<Value = Vec<Written>> {
     prop::collection::vec((any::<bool>(), pause, early, length, 0usize..5), 1..40)
 }
 
-/// Replaces Docker's stamps with stamps like Podman's. Podman stamps each record when the record is written,
-/// and not earlier than previous records of the stream. The stamps are early by some milliseconds. Returns
-/// the lines of each stream. Each line is a pair: the second of its last record, and the length of the line.
+/// Replaces Docker's stamps with stamps like Podman's. Podman stamps each record when it is written. Here,
+/// the stamps are up to 29 ms too early, but never earlier than the stamps of previous records of the stream.
+/// Returns the lines of each stream. Each line is a pair: the stamp of its last record in whole seconds, and
+/// the length of the line.
 fn stamp_as_podman(records: &mut [Record]) -> [Vec<(i64, usize)>; 2] {
     let (mut now, mut last, mut lengths) = (0, [0; 2], [0; 2]);
     let mut written: [Vec<(i64, usize)>; 2] = Default::default();
@@ -465,8 +472,8 @@ proptest! {
                 }
             }
             oldest_open = joiner.oldest_open();
-            // If `settled` is set, another source goes on behind the settled lines. Lines are settled in the
-            // order of reading.
+            // If `settled` is set, another source replaces this source, and goes on behind the settled lines.
+            // Lines are settled in the order of reading.
             if let Some(settled) = settled {
                 read.truncate((read.len() as f64 * settled) as usize);
                 let mut progress = Progress::new(Positions::from_time(at(0)));

@@ -71,7 +71,7 @@ impl EngineAddress {
     /// As for the docker CLI, a `tcp://` address uses TLS if `DOCKER_TLS_VERIFY` is set and not empty. The
     /// certificates come from the folder `DOCKER_CERT_PATH`. By default, this is the folder of the CLI:
     /// `DOCKER_CONFIG` or `~/.docker`. `DOCKER_TLS` has the same effect as `DOCKER_TLS_VERIFY`: with either
-    /// of them, the Engine's certificate is verified. With TLS, the default port is 2376.
+    /// variable, the Engine's certificate is verified. With TLS, the default port is 2376.
     ///
     /// # Errors
     /// Returns [`InvalidEngineAddress`] if `DOCKER_HOST` is invalid, or if a certificate is missing or
@@ -183,7 +183,7 @@ fn default_socket(runtime_dir: Option<OsString>, exists: impl Fn(&Path) -> bool)
         of_user("docker.sock"),
         Some(PODMAN_SOCKET.into()),
         of_user("podman/podman.sock"),
-        // This socket is the last one, since any user can create files in its folder.
+        // This socket comes last, since any user can create files in its folder.
         Some(LOGSPOUT_SOCKET.into()),
     ]
     .into_iter()

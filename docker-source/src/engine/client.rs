@@ -1,8 +1,8 @@
 //! Sends one GET request on a new connection, applies the timeouts, and returns the body of the answer as it
 //! arrives.
 //!
-//! Reading the body drives the connection. Therefore no task per request is needed, bytes are read from the
-//! socket only while a caller waits for them, and dropping the body closes the connection.
+//! A call that reads the body also drives the connection. Therefore a request needs no task of its own, bytes
+//! are read from the socket only while a caller waits for them, and dropping the body closes the connection.
 
 use std::error::Error as _;
 use std::future::poll_fn;
@@ -30,8 +30,8 @@ use super::{ApiVersion, EngineAddress, EngineError};
 use crate::dialect::Dialect;
 
 /// The size of hyper's read buffer of a connection, in bytes. The buffer holds the headers of an answer, and
-/// bytes of the body that are read ahead. Each log that is read has such a buffer, so a larger one would cost memory
-/// for each container.
+/// bytes of the body that are read ahead. Each log that is read has such a buffer, so a larger buffer would
+/// cost memory for each container.
 const CONNECTION_BUFFER: usize = 16 * 1024;
 /// The maximum number of bytes that the client reads from the body of an error answer. Such a body usually
 /// has about 100 bytes.
@@ -42,9 +42,9 @@ const ERROR_BODY_MAX: usize = 16 * 1024;
 pub(crate) struct Limits {
     /// The maximum time to connect and to receive the headers of the answer.
     pub(crate) headers: Duration,
-    /// The maximum time to connect and to receive the headers of a log. Logs have a separate timeout because
-    /// an Engine under load opens a log late. After a timeout, the log of a removed container cannot be
-    /// requested again.
+    /// The maximum time to connect and to receive the headers of a log. Logs have a separate, longer timeout
+    /// because an Engine under load may open a log late, and because the log of a removed container cannot be
+    /// requested again after a timeout.
     pub(crate) log: Duration,
     /// The maximum time between two parts of a JSON answer.
     pub(crate) body: Duration,
@@ -248,8 +248,8 @@ fn bare(host: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// Moves bytes between the socket and the request or body. The result of the connection is ignored, since the
-/// response or its body reports the error as well.
+/// Moves bytes between the socket and the request or body. An error of the connection is ignored here, since
+/// the response or its body reports the same error.
 fn drive(connection: &mut Option<Connection>, context: &mut std::task::Context<'_>) {
     if connection.as_mut().is_some_and(|running| Pin::new(running).poll(context).is_ready()) {
         *connection = None;
@@ -293,8 +293,8 @@ impl Body {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// Returns the result of [`next`](Self::next) if it exists already, or `None` if it has to be waited for.
-    /// No timer and no other task is involved, so a body that arrives fast is read at little cost.
+    /// Returns the result of [`next`](Self::next) if it is available already, otherwise `None`. The call
+    /// starts no timer and waits for no other task, so a body that arrives fast is read at little cost.
     pub(crate) async fn next_at_once(&mut self) -> Option<Option<Result<Bytes, EngineError>>> {
         poll_fn(|context| {
             Poll::Ready(match self.poll_next(context) {

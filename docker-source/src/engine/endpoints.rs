@@ -1,4 +1,4 @@
-//! Sends the requests of the client, to six paths. All are GET requests, and none has a side effect in the
+//! Sends the requests of the client, to six paths. All of them are GET requests without a side effect in the
 //! Engine.
 
 use bytes::Bytes;
@@ -15,13 +15,13 @@ use super::types::{ContainerId, ContainerSummary, INFO, INSPECT, Info, Inspect, 
 use super::{ApiVersion, EngineError};
 use crate::dialect::Dialect;
 
-/// The maximum length of a JSON answer in bytes. Only excerpts are kept, so this maximum only has to stop an
-/// answer without an end.
+/// The maximum length of a JSON answer in bytes. Only excerpts of answers are kept, so the only purpose of
+/// this maximum is to stop an answer without an end.
 const ANSWER_MAX: usize = 1024 * 1024 * 1024;
 /// The maximum number of bytes that are kept of a list of containers.
 const LIST_KEPT_MAX: usize = 64 * 1024 * 1024;
-/// The maximum number of bytes that are kept of a list of containers with labels. Once it is reached, further
-/// elements are kept without labels. An inspection of a container also returns its labels.
+/// Once this number of bytes of a list of containers is kept, further elements are kept without their labels.
+/// An inspection of a container also returns its labels.
 const LIST_LABELS_MAX: usize = 16 * 1024 * 1024;
 
 /// The number of the signal SIGKILL, as the text in an event.
@@ -31,12 +31,13 @@ const SIGKILL: &str = "9";
 /// lines.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct LogsQuery {
-    /// True if the response goes on until the container ends.
+    /// True if the response goes on with records that are written after the request, until the container
+    /// ends.
     pub(crate) follow: bool,
     /// The earliest stamp of the pieces to read.
     pub(crate) since: Option<Timestamp>,
-    /// The maximum number of pieces, counted from the end. Without this limit, the Engine decodes whole files
-    /// to find `since`.
+    /// The maximum number of pieces: only the last pieces of the log are read. Without this limit, the Engine
+    /// decodes whole files to find `since`.
     pub(crate) tail: Option<u32>,
 }
 
@@ -56,7 +57,7 @@ impl EngineClient {
         let version =
             newest.negotiated().ok_or_else(|| EngineError::TooOld { engine: newest.to_string() })?;
         self.set_version(version);
-        // The header `Server` does not show the kind reliably, since a proxy can replace this header.
+        // The header `Server` is not used to determine the kind, since a proxy can replace it.
         self.set_dialect(match answer.header("libpod-api-version") {
             Some(_) => Dialect::Podman,
             None => Dialect::Docker,

@@ -37,8 +37,8 @@ pub enum EngineError {
         /// The error of the operating system.
         error: io::Error,
     },
-    /// The Engine's socket file refuses connections, and the file is mounted without its folder. Whenever the
-    /// Engine starts, it creates a new socket file, but a mount of the file still shows the old file.
+    /// The Engine's socket file refuses connections, and is mounted without its folder. Whenever the Engine
+    /// starts, it creates a new socket file, but such a mount still shows the old file.
     StaleSocket {
         /// The path of the file.
         path: PathBuf,
@@ -123,8 +123,8 @@ impl EngineError {
         matches!(self, Self::Connect { error, .. } if matches!(error.raw_os_error(), Some(23 | 24)))
     }
 
-    /// Returns whether nothing was received from the Engine. In this case, other connections to the Engine
-    /// may be broken, too.
+    /// Returns whether the Engine has sent nothing. In this case, other connections to the Engine may be
+    /// broken, too.
     pub(crate) fn is_silence(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::TimedOut { .. })
     }
@@ -209,8 +209,9 @@ impl fmt::Display for EngineError {
             },
             Self::StaleSocket { path } => write!(
                 f,
-                "connection refused at unix://{}, a file that is mounted by itself: if the Engine has made its socket \
-                 anew, this mount keeps the old one; mount its folder instead, or restart this container",
+                "connection refused at unix://{}: this file is mounted without its folder, so the mount still \
+                 shows the old socket if the Engine has created a new socket; mount its folder instead, or \
+                 restart this container",
                 path.display()
             ),
             Self::Status { endpoint, code, message } => {

@@ -52,7 +52,7 @@ pub(crate) struct EventReader {
     line: MemberFilter,
     /// True if the line has more than white space.
     has_text: bool,
-    /// True if text follows the JSON value on its line.
+    /// True if further text follows the JSON value on the line.
     has_more: bool,
     bad: u64,
 }

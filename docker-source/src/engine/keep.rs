@@ -5,7 +5,7 @@
 pub(super) const ITEM_COST: usize = 64;
 /// The maximum length of a member's name in [`Keep::Members`], quotes and comma included.
 pub(super) const NAME_MAX: usize = 64;
-/// The maximum length of a value that is not of the expected type. This is enough to keep `null`.
+/// The maximum length of a value whose type is not the expected type. This length is enough to keep `null`.
 pub(super) const OTHER_TYPE_MAX: usize = 8;
 
 /// The part of a JSON value to keep. Each length is the length of the JSON text in bytes.
@@ -14,7 +14,7 @@ pub(super) enum Keep {
     /// The value, if it has at most this length. A longer string is cut, and any other longer value is left
     /// out.
     Value(usize),
-    /// The members of an object or the elements of an array that fit.
+    /// The members of an object or the elements of an array, as far as they fit into the limits.
     Items(Items),
     /// These members of an object.
     Members(&'static [(&'static str, Self)]),
@@ -29,11 +29,11 @@ pub(super) struct Items {
     /// The maximum sum of the lengths of all items. Each item counts [`ITEM_COST`] bytes more than its
     /// length.
     pub(super) total: usize,
-    /// The room, in addition to `total`, for items that begin with one of `prefixes`. Other items cannot take
-    /// this room, even if they come first.
+    /// The room, in addition to `total`, that only items with one of the `prefixes` can take. Other items
+    /// cannot take it, even if they come first.
     pub(super) reserved: usize,
-    /// The beginnings of the texts or names that can take the reserved room, in upper or lower case. A
-    /// beginning that ends with `"` matches only a whole text or name.
+    /// The prefixes of the texts or names that can take the reserved room, in upper or lower case. A prefix
+    /// that ends with `"` matches only a whole text or name.
     pub(super) prefixes: &'static [&'static str],
 }
 

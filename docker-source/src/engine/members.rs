@@ -1,9 +1,9 @@
-//! Copies the needed members of a JSON value while its bytes arrive. Each member is copied up to a limit.
+//! Copies the needed members of a JSON value while its bytes arrive. The length of each copy is limited.
 //!
 //! The user who starts a container chooses its labels, and the Engine limits neither the number nor the
 //! length of labels. Therefore no list, event or inspection is kept whole. A [`MemberFilter`] keeps an
-//! excerpt of limited length and passes over the rest. The excerpt is JSON again. The filter checks only the
-//! syntax that it needs to find the members. The parser of the excerpt checks the rest of the syntax.
+//! excerpt of limited length and passes over the rest. The excerpt is JSON again. To find the members, the
+//! filter checks only a part of the syntax. The parser of the excerpt checks the rest.
 
 use super::keep::{ITEM_COST, Items, Keep, NAME_MAX, OTHER_TYPE_MAX};
 
@@ -23,7 +23,7 @@ pub(super) struct MemberFilter {
     kept: Vec<u8>,
     is_cut: bool,
     state: State,
-    /// Tells which part of the next value to keep.
+    /// The part of the next value to keep.
     next: Next,
     /// The open objects and arrays of which items are kept.
     frames: Vec<Frame>,
@@ -157,7 +157,7 @@ impl MemberFilter {
         self.kept.len()
     }
 
-    /// Returns the excerpt and starts with the next value.
+    /// Returns the excerpt, and prepares for the next value.
     pub(super) fn take(&mut self) -> Excerpt {
         let Self { kept, is_cut, state, .. } = std::mem::replace(self, Self::new(self.keep));
         Excerpt { text: if state == State::Complete { kept } else { Vec::new() }, is_cut }
@@ -330,7 +330,8 @@ impl MemberFilter {
             return;
         }
         self.copy = None;
-        // A name that does not fit is longer than all wanted names, so no wanted member is lost.
+        // In [`Keep::Members`], a name that does not fit is longer than all wanted names, so no wanted member
+        // is lost.
         let is_wanted = self.state != State::NameText
             || matches!(self.frames.last(), Some(Frame { keeps: FrameKeeps::Items { .. }, .. }));
         self.is_cut |= is_wanted;

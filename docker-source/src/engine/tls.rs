@@ -1,7 +1,7 @@
 //! TLS connections to an Engine, with the certificates of the docker CLI.
 //!
-//! Connections use rustls with ring, and TLS 1.2 or 1.3. The files are read once, so the process can drop its
-//! privileges after that.
+//! Connections use rustls with ring, and TLS 1.2 or 1.3. The files are read only once, so the process can
+//! drop its privileges afterwards.
 
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
@@ -36,8 +36,8 @@ const MAX_FILE_LEN: u64 = 4 * 1024 * 1024;
 /// | `ca.pem` | the authorities of the Engine's certificate; no others are trusted |
 /// | `cert.pem`, `key.pem` | the client's certificate and its private key; these two files are optional |
 ///
-/// The files are read once: a running program must be restarted to use new files. Two values are equal if one
-/// is a clone of the other.
+/// The files are read only once: a running program must be restarted to use new files. A value is equal only
+/// to its clones.
 ///
 /// # Examples
 ///
@@ -102,7 +102,7 @@ impl EngineCertificates {
             .map_err(|_| tls_error(rustls::Error::InvalidCertificate(CertificateError::NotValidForName)))?;
         let connecting = TlsConnector::from(self.config.clone()).connect(name, socket);
         connecting.await.map_err(|error| match rustls_error(&error) {
-            // The error text of rustls would mislead: it says that a message is corrupt.
+            // The error text of rustls would be misleading, since it says that a message is corrupt.
             Some(rustls::Error::InvalidMessage(_)) => {
                 io::Error::new(error.kind(), "the Engine does not speak TLS")
             }
@@ -110,9 +110,9 @@ impl EngineCertificates {
         })
     }
 
-    /// Returns the reason for which one side refused the other side's certificate. Returns `None` for any
-    /// other error. Also returns `None` if the Engine's certificate is expired or not valid yet, because this
-    /// problem ends when the clock is set or the certificate is renewed.
+    /// Returns the reason why one side refused the certificate of the other side. Returns `None` for any
+    /// other error, and also if the Engine's certificate is expired or not valid yet: this problem ends when
+    /// the clock is set or the certificate is renewed.
     ///
     /// In TLS 1.3, the Engine refuses a client certificate after the handshake. In this case, the error comes
     /// from a read.

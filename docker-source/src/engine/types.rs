@@ -13,9 +13,9 @@ use gelf_core::Timestamp;
 
 use super::keep::{ITEM_COST, Items, Keep};
 
-/// The limits of a container's labels: 32 KiB for any labels, and another 48 KiB only for labels that become
-/// fields of messages (see [`crate::gelf`]). The attributes `name` and `image` of an event can use the 48
-/// KiB, too.
+/// The limits of a container's labels: 32 KiB for any labels, and another 48 KiB that are reserved for labels
+/// that become fields of messages (see [`crate::gelf`]). The attributes `name` and `image` of an event can
+/// use the reserved 48 KiB, too.
 pub(super) const LABELS: Keep = Keep::Items(Items {
     each: 40 * 1024,
     total: 32 * 1024,
@@ -284,8 +284,8 @@ pub(crate) struct LogConfig {
     /// The log driver, such as `json-file`.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) r#type: String,
-    /// The options of the driver. The options of the Engine's configuration are included, as they were when
-    /// the container was created.
+    /// The options of the driver. They include the options of the Engine's configuration at the time when the
+    /// container was created.
     #[serde(deserialize_with = "null_is_default")]
     pub(crate) config: BTreeMap<String, String>,
 }
@@ -470,7 +470,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_name_of_a_container_is_the_one_without_a_second_slash() {
+    fn the_name_of_a_container_is_its_name_without_a_second_slash() {
         let name = |names: &str| {
             let text = format!(r#"{{"Id":"{ID}","Names":{names}}}"#);
             let summary: ContainerSummary = serde_json::from_str(&text).unwrap();

@@ -9,21 +9,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The maximum number of files of one log that are open. A log has more files if its container writes faster
-/// than its lines are read, and the driver's option `max-size` is small.
+/// The maximum number of open files of one log. Without this maximum, a log would need ever more open files
+/// if its container writes faster than its lines are read and the driver's option `max-size` is small.
 const FILES_MAX: usize = 128;
-/// The maximum number of bytes of all files that were removed and are still open. They take room on the
-/// Engine's disk beyond the limit of the driver's options. Without this maximum, a destination that takes no
-/// lines would make a busy container fill the disk.
+/// The maximum number of bytes of all files that the driver has removed and that are still open here. These
+/// files take room on the Engine's disk beyond the limit of the driver's options. Without this maximum, a
+/// destination that takes no lines would make a busy container fill the disk.
 const REMOVED_MAX: u64 = 256 * 1024 * 1024;
 /// The maximum number of attempts to list the files while they are renamed.
 const LISTINGS: usize = 4;
 
-/// The number of bytes of all removed files that the logs of a source keep open.
+/// The number of bytes of all files that were removed and that the logs of a source still keep open.
 #[derive(Debug, Default)]
 pub(crate) struct HeldBytes(AtomicU64);
 
-/// The identity of a file, whatever its name is.
+/// The identity of a file, which stays the same when the file is renamed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct FileId {
     device: u64,
@@ -43,7 +43,7 @@ pub(super) struct OpenFile {
     id: FileId,
 }
 
-/// The files of a log that are not read to their end. The newest file comes last.
+/// The open files of a log that are not yet read to their end. The newest file comes last.
 #[derive(Debug)]
 pub(super) struct Chain {
     path: PathBuf,
@@ -52,7 +52,8 @@ pub(super) struct Chain {
     length: u64,
     /// True if the log has compressed files, which are older than all other files.
     has_compressed: bool,
-    /// True if files between the newest open file and the log's present files were removed or compressed.
+    /// True if files that were newer than all open files may have been removed or compressed before they were
+    /// opened.
     is_broken: bool,
     /// The error of the last look.
     error: Option<io::Error>,
@@ -102,7 +103,7 @@ impl Chain {
     pub(super) fn look(&mut self) {
         self.error = match self.is_broken {
             true => None,
-            // The files of a removed container have no names.
+            // After the removal of the container, its files have no names any more, but stay readable.
             false => self.try_look().err().filter(|error| error.kind() != io::ErrorKind::NotFound),
         };
         let newest = self.files.back().and_then(|newest| newest.file.metadata().ok());
@@ -138,7 +139,7 @@ impl Chain {
         &self.files
     }
 
-    /// Removes the oldest file. The chain never becomes empty.
+    /// Removes the oldest file from the chain, unless it is the only file.
     pub(super) fn pop_front(&mut self) {
         if self.has_next() {
             self.files.pop_front();
@@ -185,19 +186,19 @@ impl Chain {
 /// The files of a log at one moment.
 #[derive(Debug, Default)]
 struct Listed {
-    /// The files behind the known file. The newest file comes last.
+    /// The files that are newer than the known file. The newest file comes last.
     files: VecDeque<OpenFile>,
     /// True if the known file still has one of the names of the log.
     is_known: bool,
     has_compressed: bool,
 }
 
-/// Opens the files of a log that are newer than the known file.
+/// Opens the files of a log that are newer than the file `known`. If `known` is `None`, opens all files.
 fn list(path: &Path, known: Option<FileId>) -> io::Result<Listed> {
     let mut attempts = 0;
     loop {
         attempts += 1;
-        // The driver may rename the files meanwhile.
+        // The driver may have renamed the files while they were listed.
         let listed = match try_list(path, known) {
             Err(error) if attempts < LISTINGS && is_passing(&error) => continue,
             listed => listed?,
@@ -210,7 +211,8 @@ fn list(path: &Path, known: Option<FileId>) -> io::Result<Listed> {
     }
 }
 
-/// Returns whether an error shows only that a file was renamed while it was opened.
+/// Returns whether the error can occur because a file was renamed while it was opened. Another attempt may
+/// then succeed.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::NotFound)
 }
@@ -226,7 +228,7 @@ fn try_list(path: &Path, known: Option<FileId>) -> io::Result<Listed> {
                 let mut compressed = numbered.into_os_string();
                 compressed.push(".gz");
                 listed.has_compressed = number > 0 && fs::symlink_metadata(compressed).is_ok();
-                // While the driver renames its files, one number is free.
+                // While the driver renames its files, one number has no file.
                 missing += 1;
                 match missing > 1 || listed.has_compressed {
                     true => break,

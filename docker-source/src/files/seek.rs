@@ -1,4 +1,4 @@
-//! Finds the place in the files of a log behind which all lines of a time are.
+//! Finds a place in the files of a log such that all lines from a given time on are behind the place.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,12 +10,14 @@ use gelf_core::Timestamp;
 use super::chain::OpenFile;
 use crate::log::parse_json_file_record;
 
-/// The number of bytes that are read at each place, and the distance of the first place from the end.
+/// The number of bytes that are read at each examined place. It is also the distance of the first examined
+/// place from the end.
 const BLOCK: u64 = 64 * 1024;
-/// The maximum number of records whose stamps are compared at each place. One record is not enough: the rest
-/// of a long line has the stamp of the start of the line.
+/// The maximum number of records whose stamps are compared at each examined place. One record is not enough,
+/// since a piece of a long line has the older stamp of the line's first piece.
 const RECORDS: usize = 16;
-/// The time by which the records at the place are older. The stamps of the two streams are not in order.
+/// The records at the place are older than the given time by at least this margin. A margin is needed because
+/// the stamps of the two streams are not in order.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// A place in the files of a log.
@@ -26,9 +28,9 @@ pub(super) struct FilePlace {
     pub(super) offset: u64,
 }
 
-/// Returns a place whose records are older than `before`, or `None` if the log begins behind such records.
-/// The search begins near the end and doubles the distance. Each attempt begins 16 times as far from the
-/// end as the attempt before it.
+/// Returns a place whose records are older than `before`, or `None` if no examined place has such records.
+/// The first examined place is near the end of the log, and the distance from the end doubles from place to
+/// place. Each attempt begins 16 times as far from the end as the attempt before it.
 pub(super) fn seek(
     files: &VecDeque<OpenFile>,
     before: Timestamp,
@@ -54,8 +56,8 @@ pub(super) fn seek(
     Ok(None)
 }
 
-/// Returns the distance from `offset` to the next record, if this record and the following records are older
-/// than `before`.
+/// Returns the distance from `offset` to the next record, if this record and the records behind it in the
+/// block are older than `before`.
 fn is_older(open: &OpenFile, offset: u64, before: Timestamp) -> io::Result<Option<u64>> {
     let mut block = vec![0; BLOCK as usize];
     let length = open.file.read_at(&mut block, offset)?;

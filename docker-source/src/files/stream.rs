@@ -20,22 +20,23 @@ use super::seek::{FilePlace, seek};
 
 /// The maximum number of bytes that are read at once.
 const CHUNK: u64 = 64 * 1024;
-/// The distance from the end of a log up to which the bytes were written a short time ago, so that they are
-/// still in memory. Other bytes are read by a thread of their own, since a disk may be slow.
+/// Bytes within this distance from the end of a log were written a short time ago, so they are still in
+/// memory. Other bytes are read in a separate thread, since a disk may be slow.
 const RECENT: u64 = 1024 * 1024;
-/// The number of bytes that are read again to notice that a file was emptied and written anew. They have the
-/// stamp of a record.
+/// The number of bytes that each read repeats, to notice that the file was emptied and written anew. These
+/// are the last bytes before the place to read. They contain the stamp of a record, so the bytes of a new
+/// file are different.
 const MARK: usize = 32;
 
 /// The next part of a log.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum FilePart {
     Bytes(Bytes),
-    /// The next bytes are those of the next file.
+    /// The file has ended. The next bytes come from the next file.
     EndOfFile,
-    /// All bytes that had been written at the last look were returned.
+    /// All bytes that had been written before the last look were returned.
     CaughtUp,
-    /// The next bytes were removed or compressed before their file was opened.
+    /// The file with the next bytes was removed or compressed before it was opened.
     Lost,
 }
 
@@ -43,13 +44,13 @@ pub(crate) enum FilePart {
 #[derive(Debug)]
 pub(crate) struct FileStream {
     chain: Chain,
-    /// The place in the oldest file.
+    /// The offset of the next bytes in the oldest file.
     offset: u64,
-    /// The bytes before the place.
+    /// The last bytes before `offset`, at most [`MARK`] bytes.
     mark: Vec<u8>,
     /// True if the file was emptied.
     is_emptied: bool,
-    /// True if [`FilePart::CaughtUp`] was returned behind the last bytes.
+    /// True if [`FilePart::CaughtUp`] was returned since the last bytes.
     is_reported: bool,
     /// The time between two looks.
     wait: Duration,
@@ -62,14 +63,14 @@ pub(crate) struct Opened {
     pub(crate) stream: FileStream,
     /// True if the stream begins with the first byte of the oldest file that is not compressed.
     pub(crate) is_beginning: bool,
-    /// True if the log has older files, which are compressed.
+    /// True if the log has further files, which are compressed and older.
     pub(crate) has_compressed: bool,
 }
 
 impl FileStream {
     /// Opens the files of a log. The stream begins with records that are older than `before`, or with the
-    /// oldest file if there are none. Each attempt begins further from the end. `wait` is the time between
-    /// two looks at the files.
+    /// oldest file if no such records are found. The greater the number `attempt` is, the further from the
+    /// end the stream begins. `wait` is the time between two looks at the files.
     pub(crate) async fn open(
         path: PathBuf,
         held: Arc<HeldBytes>,
@@ -131,14 +132,14 @@ impl FileStream {
         }
     }
 
-    /// Looks at the files now. Before the next [`FilePart::CaughtUp`], the stream returns all bytes that have
-    /// been written by now.
+    /// Looks at the files now. The stream then returns first all bytes that have been written by now, and
+    /// then [`FilePart::CaughtUp`].
     pub(crate) fn look_again(&mut self) {
         self.look();
         self.is_reported = false;
     }
 
-    /// Waits for the future, and meanwhile opens the files that the driver creates.
+    /// Waits for the future. Meanwhile, opens the files that the driver creates.
     pub(crate) async fn watching<T>(&mut self, mut future: Pin<&mut (dyn Future<Output = T> + Send)>) -> T {
         // Usually, the future is ready at once.
         let ready = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
@@ -198,12 +199,12 @@ impl FileStream {
     }
 }
 
-/// Runs a function that waits for the disk in a thread of its own.
+/// Runs a function in a separate thread, since it may wait for the disk.
 async fn in_thread<T: Send + 'static>(
     read: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let (result, received) = oneshot::channel();
-    // A box, so that the code of the task exists once.
+    // The box gives all functions one type, so that the code of the task is compiled only once.
     let run: Box<dyn FnOnce() + Send> = Box::new(move || drop(result.send(read())));
     task::spawn_blocking(run);
     received.await.unwrap_or_else(|_| Err(io::Error::other("the thread has ended")))

@@ -210,7 +210,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_file_that_was_compressed_is_read_to_its_end_if_it_was_open_and_the_next_one_is_not_guessed() {
+async fn an_open_file_that_is_compressed_is_read_to_its_end_and_the_next_file_is_lost() {
     let mut driver = Driver::new(3);
     driver.compress = true;
     driver.write(10);
@@ -258,7 +258,7 @@ async fn the_files_of_a_removed_container_are_read_to_their_end() {
 }
 
 #[tokio::test]
-async fn removed_files_stay_open_only_while_those_of_all_logs_are_below_a_limit() {
+async fn removed_files_stay_open_only_while_the_removed_files_of_all_logs_are_below_a_limit() {
     let (large, mut small) = (Driver::new(2), Driver::new(2));
     let held = Arc::new(HeldBytes::default());
     let open = |driver: &Driver| {

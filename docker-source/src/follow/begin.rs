@@ -5,9 +5,8 @@ use crate::engine::LogsQuery;
 use crate::record::QueueClosed;
 
 impl Following {
-    /// Moves the floor back to the first of the last `records` records of the log. The floor is the time at
-    /// which reading begins. Returns the next step if the container is not selected or its log cannot be
-    /// read.
+    /// Moves the floor, the time at which reading begins, back to the first of the last `records` records of
+    /// the log. Returns the next step if the container is not selected or its log cannot be read.
     pub(super) async fn begin_at_tail(&mut self, records: u32) -> Result<Option<Step>, QueueClosed> {
         if let Some(step) = self.decide_to_follow().await {
             return Ok(Some(step));

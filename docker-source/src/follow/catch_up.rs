@@ -1,11 +1,11 @@
-//! Catches up with a log: reads it up to its present end. For such a read, the Engine decodes whole files.
-//! Therefore at most [`CATCH_UPS`](crate::context::CATCH_UPS) logs are read in this way at a time. A follower
-//! is the task that reads one log. It catches up in three cases:
+//! Catches up with a log: reads the log up to its present end. For such a read, the Engine decodes whole
+//! files. Therefore at most [`CATCH_UPS`](crate::context::CATCH_UPS) logs are read in this way at the same
+//! time. A follower, the task that reads one log, catches up in three cases:
 //!
 //! * The stream of a container has ended.
-//! * A log is to be followed again after it was not read for a while. After a restart of the Engine, this is
-//!   true of all logs. The stream then begins near the present end of the log. The first read after a start
-//!   of the container does not wait until other logs are read.
+//! * A log is to be followed again after it was not read for a while. After a restart of the Engine, this
+//!   holds for all logs. Once the follower has caught up, a new stream begins near the present end of the
+//!   log. The first read after a start of the container does not wait for other logs.
 //! * No file descriptor is free for a stream.
 
 use std::future::Future;
@@ -33,14 +33,14 @@ impl Following {
         let context = self.context.clone();
         let inspected = tokio::select! {
             biased;
-            () = self.started() => return self.next_run(Some(reader)),
+            () = self.wait_for_start() => return self.next_run(Some(reader)),
             inspected = context.client.inspect(&self.id) => inspected,
         };
         match inspected {
             Ok(inspect) => {
                 let is_running = inspect.state.is_running();
                 let finished_at = inspect.state.finished_at();
-                self.selection.inspected(finished_at);
+                self.selection.note_inspection(finished_at);
                 if !self.metadata.update(inspect) {
                     return self.not_selected();
                 }
@@ -55,7 +55,7 @@ impl Following {
                 match is_known || self.end_is_known().await {
                     true => Step::CatchUp(reader),
                     // The event of this end was lost. The event of the next start can be lost, too, so the
-                    // follower asks again.
+                    // follower asks again whether the container runs.
                     false => Step::Decide(reader),
                 }
             }
@@ -71,7 +71,7 @@ impl Following {
         }
     }
 
-    /// Reads the log of an ended container several times, until a read brings nothing new.
+    /// Reads the log of an ended container again and again, until a read brings nothing new.
     pub(super) async fn catch_up(&mut self, mut reader: LogReader) -> Result<Step, QueueClosed> {
         for _ in 0..CATCH_UPS_IN_A_ROW {
             let new_before = self.sink.new_lines();
@@ -91,15 +91,14 @@ impl Following {
                 }
                 (Some(Err(error)), _) => match error.log_refusal() {
                     LogRefusal::Unreadable => return Ok(self.unreadable(&error)),
-                    // While a container is being removed, some Engines answer with a status other than 404 or
-                    // 409.
+                    // While some Engines remove a container, they answer with a status other than 404 or 409.
                     LogRefusal::Temporary if !(self.is_gone && error.is_status()) => {
                         self.refused(&error);
                         self.pause().await;
                         return Ok(Step::Decide(reader));
                     }
                     LogRefusal::Gone | LogRefusal::Temporary => {
-                        self.removed().await?;
+                        self.note_removal().await?;
                         break;
                     }
                 },
@@ -115,8 +114,8 @@ impl Following {
         if let Some(step) = self.decide_to_follow().await {
             return Ok(step);
         }
-        // If the container is removed when it ends, its log can be gone before its turn. Therefore its log is
-        // read without waiting for a turn.
+        // If the Engine removes the container when it ends, the log can be gone before its turn comes.
+        // Therefore such a log is read without waiting for a turn.
         let in_turn = self.is_behind && !self.metadata.is_removed_at_end();
         let mut response = None;
         let read = self.read_to_present(&mut response, in_turn).await?;
@@ -125,8 +124,8 @@ impl Following {
         Ok(match read {
             None => self.next_run(left),
             Some(Ok(Ending::Complete)) => {
-                // The stream may begin late. Until a window shows that it has brought all lines, the end of the
-                // source waits for the log.
+                // The stream may begin late. Until a window shows that the stream has brought all lines, a
+                // source that is being stopped waits for the log.
                 if self.can_window() {
                     self.unproved.get_or_insert_with(|| self.context.stopping.unproved());
                 }
@@ -134,7 +133,7 @@ impl Following {
                 self.pace.caught_up();
                 Step::Follow { tail: past_damage(self.stuck) }
             }
-            Some(Ok(_)) => self.after(read_now),
+            Some(Ok(_)) => self.step_after_windows(read_now),
             Some(Err(error)) => {
                 self.left = left;
                 self.not_opened(&error).await?
@@ -142,8 +141,8 @@ impl Following {
         })
     }
 
-    /// Reads the log up to its present end, since no file descriptor is free for a stream. The container gets
-    /// its next turn after a pause.
+    /// Reads the log up to its present end, since no file descriptor is free for a stream. The next read of
+    /// this log follows after a pause.
     pub(super) async fn turn(&mut self) -> Result<Step, QueueClosed> {
         if let Some(step) = self.decide_to_follow().await {
             return Ok(step);
@@ -154,7 +153,7 @@ impl Following {
         let left = self.left.take();
         Ok(match read {
             None => self.next_run(left),
-            Some(Ok(_)) => self.after(response.map(Response::into_reader)),
+            Some(Ok(_)) => self.step_after_windows(response.map(Response::into_reader)),
             Some(Err(error)) => {
                 self.left = left;
                 self.not_opened(&error).await?
@@ -162,24 +161,24 @@ impl Following {
         })
     }
 
-    /// Reads the log up to its present end. If `in_turn` is true, waits for a permit first. The permits limit
-    /// the number of logs that are read at a time. Sets `response` as soon as the Engine has answered.
-    /// Returns `None` if the container is started before the read ends, so that the new run can be followed
-    /// at once.
+    /// Reads the log up to its present end. If `in_turn` is true, first waits for a permit. The permits limit
+    /// the number of logs that are read at the same time. Sets `response` as soon as the Engine has answered.
+    /// Returns `None` if the container is started before the read ends. The new run can then be followed at
+    /// once.
     async fn read_to_present(
         &mut self,
         response: &mut Option<Response>,
         in_turn: bool,
     ) -> Result<Option<Result<Ending, EngineError>>, QueueClosed> {
         let Context { catch_ups, timing, .. } = &*self.context.clone();
-        let started = self.started();
+        let started = self.wait_for_start();
         let read = async {
             let permit = match in_turn {
                 true => Some(catch_ups.acquire().await),
                 false => None,
             };
-            // A read that is slow or waits for room in the queue returns its permit early, so that other logs
-            // need not wait until this read ends.
+            // A read that is slow, or waits for room in the queue, gives its permit back before it ends, so
+            // that other logs need not wait for it.
             hold(permit, timing.catch_up, self.read_rest(response)).await
         };
         let read = tokio::select! {

@@ -9,13 +9,13 @@ use gelf_core::Timestamp;
 pub(crate) struct FollowCommands {
     /// The number of times that the container was started.
     pub(crate) starts: u64,
-    /// The Engine's time of the last event that reported an end of the container. The log of the run that
-    /// ended has no later line.
+    /// The Engine's time of the last event that reported an end of the container. The run that ended has no
+    /// line with a later stamp.
     pub(crate) ended_at: Option<Timestamp>,
     /// The number of container lists that showed the container as running.
     pub(crate) sightings: u64,
-    /// The number of orders to check whether the container ran unnoticed. The supervisor gives such an order
-    /// after each situation in which it possibly missed events.
+    /// The number of orders to check whether the container has run unnoticed. The supervisor gives such an
+    /// order whenever it possibly missed events.
     pub(crate) checks: u64,
     /// The container's name, if it was renamed.
     pub(crate) name: Option<Arc<str>>,
@@ -30,12 +30,11 @@ pub(crate) enum StartReason {
     RanBefore,
     /// The container was started or first found after the source connected.
     Started,
-    /// The container possibly ran before the time from which its log is read.
+    /// The last run of the container possibly began before the time from which its log is read.
     Resumed,
     /// The container was not running before the source connected.
     Stopped,
-    /// The container was first found after the source connected. It was not running then, but possibly it ran
-    /// before, unnoticed.
+    /// The container was not running when a list first showed it, but possibly it ran unnoticed before.
     Unclear,
 }
 

@@ -1,9 +1,9 @@
 //! Reads the files of a log instead of the Engine's responses.
 //!
 //! Files omit nothing: each line that is read from them counts like a line of a window, see
-//! [`window`](super::window). The end of the files is no end of the log, however. The Engine's events and
-//! inspections tell whether the container still runs, and only then is the end of the files the end of the
-//! run.
+//! [`window`](super::window). However, the end of the files need not be the end of the run, since the
+//! container may go on writing. The Engine's events and inspections show whether the container still runs.
+//! The end of the files is the end of the run only if the container no longer runs.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -24,12 +24,12 @@ use crate::follow_state::FollowState;
 use crate::log::LogReader;
 use crate::record::QueueClosed;
 
-/// The number of bytes that the fastest container writes to its log in a microsecond.
+/// The maximum number of bytes that a container is expected to write to its log in a microsecond.
 const FASTEST: u64 = 200;
 /// The shortest time between two looks at the files of a log. A look costs about 3 microseconds.
 const SHORTEST: Duration = Duration::from_millis(5);
-/// The number of times in a row that the files do not show the line that the Engine has shown last. After
-/// that, the files count as those of another Engine.
+/// The maximum number of consecutive attempts in which the files lack the last line that the Engine has
+/// returned. After more such attempts, the files count as the files of another Engine.
 const FAILURES: u32 = 3;
 
 /// The use of the files of a log.
@@ -39,26 +39,27 @@ pub(super) enum FilesUse {
     Never,
     /// The log is read from its files if they can be opened.
     Wanted,
-    /// The log is read through the Engine up to its present end, and then from its files. The next line is
-    /// not in the files, because they were compressed.
+    /// The log is read through the Engine up to its present end, and then from its files. This is needed
+    /// because the next line is in a compressed file.
     AfterWindow,
     /// The log was read through the Engine up to its present end, and is now read from its files.
     Behind,
 }
 
-/// The place in the files at which an attempt to read them begins.
+/// An attempt to find the place in the files from which the log is to be read.
 #[derive(Clone, Copy, Debug, Default)]
 struct Attempt {
     number: u32,
-    /// True if the log is known to lack the last known line.
+    /// True if the files no longer have the last line that was read, so that they are read from their
+    /// beginning.
     is_whole: bool,
 }
 
 impl Following {
     /// Reads the log from its files, and sets `response` to the opened files. Returns `None` if the log is to
-    /// be read through the Engine. [`Silence::UntilRemoval`] reads up to the end of the run, and another
-    /// value reads up to the present end of the log. `spare` is a stream of the Engine that is dropped once
-    /// files are open.
+    /// be read through the Engine. With [`Silence::UntilRemoval`], reads up to the end of the run. With
+    /// another value, reads up to the present end of the log. `spare` is a request to the Engine for the same
+    /// log. It is dropped once the files are open.
     ///
     /// The future is boxed because it is large, and most sources read no files.
     pub(super) fn read_from_files<'a>(
@@ -91,7 +92,8 @@ impl Following {
         })
     }
 
-    /// Returns whether the log is to be read from its files, as far as is known before the inspection.
+    /// Returns whether the log is to be read from its files. The inspection can show that this is not
+    /// possible.
     pub(super) fn wants_files(&self) -> bool {
         matches!(self.files, FilesUse::Wanted | FilesUse::Behind) && self.context.log_files.is_some()
     }
@@ -103,8 +105,8 @@ impl Following {
         }
     }
 
-    /// Follows the log by its files. Returns `None` if the log is to be read through the Engine, and `spare`
-    /// was not dropped.
+    /// Follows the log by its files. Returns `None` if the log is to be read through the Engine. In this
+    /// case, `spare` was not dropped.
     pub(super) async fn follow_files(
         &mut self,
         spare: &mut Option<Opening<'_>>,
@@ -118,7 +120,7 @@ impl Following {
                 *spare = None;
                 Some(self.resume().await?)
             }
-            // The files were open, and could not be opened again.
+            // The files were open at first, but could not be opened again.
             (_, Some(_)) => Some(Step::Follow { tail: None }),
             (_, None) => None,
         })
@@ -165,7 +167,8 @@ impl Following {
             };
         let is_line = matches!(reach, Reach::Line(_));
         if is_beginning && !is_line {
-            // If a window has shown no line, the next line is written after it.
+            // If a window has shown no line behind the start, the next line is written after the window, so
+            // no compressed file has it.
             let is_empty = self.files == FilesUse::Behind && self.known == Known::Start;
             if has_compressed && !is_empty {
                 self.failures += 1;
@@ -205,7 +208,7 @@ impl Following {
         let stopping = self.context.stopping.clone();
         let up_to_present = silence != Silence::UntilRemoval;
         let (asked, was_stopping) = (Instant::now(), stopping.is_requested());
-        // True if the next time that all bytes are read is the last time.
+        // True if reading ends once all bytes are read that were written before the last look.
         let mut is_last = false;
         let mut runs = false;
         loop {
@@ -264,21 +267,21 @@ impl Following {
                     return Ok(Ending::Broken);
                 }
             }
-            // The line belongs to a run for which the selection is not made yet.
-            if response.scan().is_held() {
+            // A line was left: it belongs to a run for which the selection is not made yet.
+            if response.scan().has_held_line() {
                 return Ok(Ending::Complete);
             }
         }
     }
 
-    /// Notes the last line up to which all lines were taken.
+    /// Notes the last line of the response up to which no line is missing.
     fn note_place(&mut self, response: &Response) {
         if let Some(anchor) = response.scan().anchor() {
             self.known = Known::Line(anchor);
         }
     }
 
-    /// Returns whether an event or a list indicates that the run has ended since the last inspection.
+    /// Returns whether an event or a list indicates that the run may have ended since the last inspection.
     fn is_over(&self) -> bool {
         let commands = self.commands.borrow();
         commands.removed || (commands.ended_at, commands.checks) != self.asked_after

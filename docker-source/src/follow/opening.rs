@@ -1,4 +1,5 @@
-//! A request for a log that is sent before it is known whether the log is to be read through the Engine.
+//! Sends a request for a log before it is known whether the log is to be read through the Engine or from its
+//! files.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -9,7 +10,7 @@ use crate::engine::{Body, ContainerId, EngineClient, EngineError, LogsQuery};
 /// The answer to a request for a log: its content type and its body.
 type Answer = Result<(Option<String>, Body), EngineError>;
 
-/// A request for a log. The request is sent when the value is first used. Dropping the value ends the request.
+/// A request for a log. It is sent when the value is first used. Dropping the value aborts the request.
 pub(super) struct Opening<'a> {
     request: Pin<Box<dyn Future<Output = Answer> + Send + 'a>>,
     answer: Option<Answer>,
@@ -20,7 +21,7 @@ impl<'a> Opening<'a> {
         Self { request: Box::pin(client.logs(id, query)), answer: None }
     }
 
-    /// Waits for another request, which runs at the same time.
+    /// Waits for `other`, and meanwhile goes on with this request.
     pub(super) async fn beside<T>(&mut self, other: impl Future<Output = T>) -> T {
         let mut other = pin!(other);
         poll_fn(|context| {
@@ -34,7 +35,7 @@ impl<'a> Opening<'a> {
         .await
     }
 
-    /// Waits for the answer.
+    /// Waits for the answer to this request.
     pub(super) async fn answer(self) -> Answer {
         match self.answer {
             Some(answer) => answer,

@@ -1,9 +1,9 @@
-//! Chooses between a stream that follows a log and windows of the log, and sets the times of the windows. A
-//! window is a response to a request for the last records.
+//! Chooses between a stream, which follows a log, and windows, which are responses with the last records of
+//! the log. Sets the times of the windows.
 //!
-//! A stream that follows a log costs the Engine several times as much for each line as a window does, and
-//! may omit lines. A window costs the Engine about half a millisecond even if it has few lines. Therefore a
-//! busy log is read by windows, and a quiet log is followed. While a log is followed, occasional windows
+//! For each line, a stream costs the Engine several times as much as a window. A stream may also omit lines.
+//! However, a window costs the Engine about half a millisecond even if it has few lines. Therefore a busy log
+//! is read by windows, and a quiet log is followed by a stream. While a log is followed, occasional windows
 //! prove that the stream has omitted nothing. These windows are called proofs.
 
 use std::collections::VecDeque;
@@ -13,52 +13,57 @@ use tokio::time::Instant;
 
 /// The number of records within [`Pace::latency`] that makes a log busy.
 const BUSY_RECORDS: u32 = 10;
-/// The number of bytes within [`Pace::latency`] that makes a log busy. A log with few long lines can be busy,
-/// too, since the Engine soon rotates a small log file with long lines.
+/// The number of bytes within [`Pace::latency`] that makes a log busy. A log with few but long lines counts
+/// as busy, too, since long lines soon fill a small log file, which the Engine then rotates.
 const BUSY_BYTES: usize = 16 * 1024;
-/// The number of new lines below which a window is quiet.
+/// A window with fewer new lines than this is quiet.
 const QUIET_LINES: u64 = 5;
 /// The number of consecutive quiet windows after which the log is followed.
 const QUIET_WINDOWS: u32 = 5;
-/// The number of new lines in a window above which the next window follows sooner. The Engine may keep only a
+/// If a window has more new lines than this, the next window follows sooner, since the Engine may keep only a
 /// few seconds of a fast log.
 const MANY_LINES: u32 = 1000;
 /// The longest wait for the next window.
 const LONGEST: Duration = Duration::from_secs(2);
-/// The ratio of the wait between two windows to the duration of a window. Thus windows take at most 5 % of
-/// the time, unless [`LONGEST`] limits the wait. Windows can be slow, since an Engine before 28.0
-/// decompresses all compressed files for each window.
+/// The minimum ratio of the wait between two windows to the duration of a window. Thus windows take at most a
+/// twentieth of the time, unless [`LONGEST`] limits the wait. A window can take long, since an Engine before
+/// 28.0 decompresses all compressed files of the log for each window.
 const SHARE: u32 = 20;
-/// The number of recent windows whose shortest duration counts as the duration of a window. A busy machine
-/// delays only some windows, whereas compressed files delay each window.
+/// The number of recent windows whose shortest duration counts as the duration of a window. The shortest
+/// duration is used because a busy machine delays only some windows, whereas compressed files delay each
+/// window.
 const WINDOWS_TIMED: usize = 5;
 /// The time between two proofs while lines arrive, and the longest time between two proofs while no line
 /// arrives.
 const PROOFS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
-/// The number of consecutive proofs with new lines after which windows replace the stream. A single proof
-/// with new lines may merely have overtaken the stream.
+/// The number of consecutive proofs with new lines after which windows replace the stream. One such proof is
+/// not enough, since the stream may have brought the same lines a moment later.
 const LATE_PROOFS: u32 = 2;
 
 /// The pace of reading one log.
 #[derive(Debug)]
 pub(super) struct Pace {
-    /// The time that a line of a busy log usually waits at most until it is read. If the time is zero, no log
-    /// counts as busy.
+    /// The usual maximum time until a line of a busy log is read. If the time is zero, no log counts as busy.
     latency: Duration,
     /// The number of records that arrived since the last window.
     records: u32,
     /// The start of the current interval, which lasts for `latency`.
-    interval: Instant,
+    interval_start: Instant,
     /// The number of records that arrived in the current interval.
     interval_records: u32,
     /// The number of bytes that arrived in the current interval.
     interval_bytes: usize,
+    /// The number of consecutive quiet windows.
     quiet_windows: u32,
+    /// The number of consecutive proofs with new lines.
     late_proofs: u32,
+    /// The time of the last window, or of the last proof that failed.
     proved_at: Instant,
+    /// The time from `proved_at` to the next proof if no line arrives.
     until_proof: Duration,
-    /// The times from the requests of the last windows to the first bytes of their responses.
-    took: VecDeque<Duration>,
+    /// The durations of the last windows: the times from their requests to the first bytes of their
+    /// responses.
+    durations: VecDeque<Duration>,
     /// The new lines of the last window.
     new_lines: u64,
 }
@@ -68,14 +73,14 @@ impl Pace {
         Self {
             latency,
             records: 0,
-            interval: now,
+            interval_start: now,
             interval_records: 0,
             interval_bytes: 0,
             quiet_windows: 0,
             late_proofs: 0,
             proved_at: now,
             until_proof: PROOFS[0],
-            took: VecDeque::with_capacity(WINDOWS_TIMED),
+            durations: VecDeque::with_capacity(WINDOWS_TIMED),
             new_lines: 0,
         }
     }
@@ -94,8 +99,8 @@ impl Pace {
     /// Returns whether records arrive so fast that windows are cheaper than the stream.
     pub(super) fn is_busy(&mut self, now: Instant) -> bool {
         let is_busy = self.interval_records >= BUSY_RECORDS || self.interval_bytes >= BUSY_BYTES;
-        if is_busy || now >= self.interval + self.latency {
-            (self.interval, self.interval_records, self.interval_bytes) = (now, 0, 0);
+        if is_busy || now >= self.interval_start + self.latency {
+            (self.interval_start, self.interval_records, self.interval_bytes) = (now, 0, 0);
         }
         is_busy && !self.latency.is_zero()
     }
@@ -106,13 +111,13 @@ impl Pace {
             0 => self.until_proof,
             _ => PROOFS[0],
         };
-        self.proved_at + idle.max(self.took() * SHARE)
+        self.proved_at + idle.max(self.window_duration() * SHARE)
     }
 
-    /// Returns whether a proof can be made now, before the next proof is due. This is the case if windows
-    /// still take no more than their share of the Engine's time, see [`SHARE`].
+    /// Returns whether a proof may be made now, before the next proof is due. A proof may be made if windows
+    /// still take no more than their share of the time, see [`SHARE`].
     pub(super) fn may_prove(&self, now: Instant) -> bool {
-        now >= self.proved_at + self.took() * SHARE
+        now >= self.proved_at + self.window_duration() * SHARE
     }
 
     /// Returns the number of records that the next window is expected to have.
@@ -120,7 +125,8 @@ impl Pace {
         self.records.max(u32::try_from(self.new_lines).unwrap_or(u32::MAX))
     }
 
-    /// Notes a proof that failed. The next proof covers the records of the failed proof, too.
+    /// Notes a proof that failed. The next proof becomes due later, and covers the records since the last
+    /// successful proof.
     pub(super) fn postpone(&mut self, now: Instant) {
         self.proved_at = now;
     }
@@ -132,22 +138,22 @@ impl Pace {
             false => PROOFS[0],
         };
         (self.records, self.proved_at, self.new_lines) = (0, now, new_lines);
-        if self.took.len() == WINDOWS_TIMED {
-            self.took.pop_front();
+        if self.durations.len() == WINDOWS_TIMED {
+            self.durations.pop_front();
         }
-        self.took.push_back(took);
-        (self.interval, self.interval_records, self.interval_bytes) = (now, 0, 0);
+        self.durations.push_back(took);
+        (self.interval_start, self.interval_records, self.interval_bytes) = (now, 0, 0);
         self.late_proofs = if new_lines > 0 { self.late_proofs + 1 } else { 0 };
         self.quiet_windows = if new_lines < QUIET_LINES { self.quiet_windows + 1 } else { 0 };
     }
 
-    /// Notes that the last window has read a backlog up to the present end of the log. The number of lines of
-    /// this window does not show the rate at which lines arrive, so the next window expects few lines.
+    /// Notes that the last window has read a backlog up to the present end of the log. The number of its
+    /// lines does not show how fast lines arrive, so few lines are expected in the next window.
     pub(super) fn caught_up(&mut self) {
         self.new_lines = 0;
     }
 
-    /// Returns whether the proofs show that the stream omits lines or is late.
+    /// Returns whether the last proofs had new lines, so that the stream omits lines or is late.
     pub(super) fn is_late(&self) -> bool {
         self.late_proofs >= LATE_PROOFS
     }
@@ -166,12 +172,13 @@ impl Pace {
     pub(super) fn wait(&self) -> Duration {
         let many = u32::try_from(self.new_lines).unwrap_or(u32::MAX).max(MANY_LINES);
         let wait = self.latency * MANY_LINES / many;
-        wait.max(self.took() * SHARE).min(LONGEST)
+        wait.max(self.window_duration() * SHARE).min(LONGEST)
     }
 
-    /// Returns the time that the Engine takes to begin its answer to the request for a window.
-    fn took(&self) -> Duration {
-        self.took.iter().min().copied().unwrap_or_default()
+    /// Returns the duration of a window: the time that the Engine takes to begin its answer to the request
+    /// for a window.
+    fn window_duration(&self) -> Duration {
+        self.durations.iter().min().copied().unwrap_or_default()
     }
 }
 

@@ -1,5 +1,5 @@
-//! Reads a log by windows: requests the last records of the log, and takes the lines behind the last known
-//! line.
+//! Reads a log by windows: requests the last records of the log, and takes the lines behind the last line
+//! that was read before.
 
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -17,14 +17,15 @@ use crate::engine::{ApiVersion, EngineError, LogsQuery};
 use crate::log::LogReader;
 use crate::record::QueueClosed;
 
-/// The time for which a log counts as read up to the present. A source that continues behind this source begins
-/// one second before the end of this source, see [`Start::AfterPredecessor`](crate::Start::AfterPredecessor).
+/// A log counts as read up to the present for this time after the request that read it. A source that
+/// continues behind this source begins one second before the end of this source, see
+/// [`Start::AfterPredecessor`](crate::Start::AfterPredecessor).
 const RECENT: Duration = Duration::from_millis(300);
 /// The longest time that a proof waits for a file descriptor.
 const PROOF_WITHIN: Duration = Duration::from_secs(1);
 
 impl Following {
-    /// Returns whether the log can be read by windows. This is the case if the stamps of its lines are
+    /// Returns whether the log can be read by windows. This is possible if the stamps of its lines are
     /// distinct and the Engine can read the log from the end at little cost.
     pub(super) fn can_window(&self) -> bool {
         self.context.client.dialect() == Dialect::Docker
@@ -42,15 +43,16 @@ impl Following {
         self.can_window().then(|| self.pace.proof_due())
     }
 
-    /// Reads a window while a stream is open. Returns whether the window has proved that no line is missing up
-    /// to the present.
+    /// Reads a window while a stream is open. Returns whether the window has proved that no line up to the
+    /// present is missing.
     ///
     /// The future is boxed because the calls form a cycle: [`read`](Self::read) awaits this method for a
     /// stream, and this method calls `read` for a window.
     pub(super) fn prove(&mut self) -> Pin<Box<dyn Future<Output = Result<bool, QueueClosed>> + Send + '_>> {
         Box::pin(async {
             let (open, stuck) = (self.open, self.stuck);
-            // The stream keeps its own descriptor, and is not read meanwhile.
+            // The stream keeps its own descriptor, and the window needs another descriptor. The stream is not
+            // read meanwhile.
             let context = self.context.clone();
             let Ok(_descriptor) = timeout(PROOF_WITHIN, context.descriptors.request()).await else {
                 self.pace.postpone(Instant::now());
@@ -63,15 +65,15 @@ impl Following {
                 self.pace.postpone(Instant::now());
             }
             (self.open, self.stuck, self.is_unread) = (open, stuck, true);
-            // After a failed window, the sink can still expect that the last line is repeated. The stream
-            // does not repeat this line.
+            // After a failed window, the sink may still expect the last line again. The stream does not
+            // repeat this line.
             self.sink.expect_any_line();
             Ok(is_proved)
         })
     }
 
-    /// Notes that the log was read up to the time `asked`. If this was not long ago, or if the source was to stop
-    /// by then, the source need not read the log again before it ends.
+    /// Notes that the log was read up to the time `asked`. The source need not read the log again before it
+    /// ends, if `asked` is recent, or if the source was already to stop at that time (`was_stopping`).
     pub(super) fn note_read_up_to(&mut self, asked: Instant, was_stopping: bool) {
         let is_recent = !self.context.stopping.is_requested() && asked.elapsed() < RECENT;
         if was_stopping || is_recent {
@@ -99,7 +101,7 @@ impl Following {
         loop {
             self.take_name();
             let is_stopping = stopping.is_requested();
-            // If the run has ended by now, the following window includes all of its lines.
+            // If the run has ended before this point, the following window includes all lines of the run.
             let (is_over, is_started) = {
                 let commands = self.commands.borrow();
                 (commands.removed || commands.ended_at != ended_at, commands.starts != self.seen.starts)
@@ -109,7 +111,7 @@ impl Following {
             left = response.map(Response::into_reader).or(left);
             match read {
                 Ok(Ending::Complete) => {}
-                Ok(_) => return Ok(self.after(left)),
+                Ok(_) => return Ok(self.step_after_windows(left)),
                 Err(error) => {
                     self.left = left;
                     return self.not_opened(&error).await;
@@ -123,7 +125,7 @@ impl Following {
                 return Ok(self.next_run(left));
             }
             if is_over {
-                return Ok(self.after(left));
+                return Ok(self.step_after_windows(left));
             }
             if self.pace.is_quiet() || !self.can_poll() {
                 self.left = left;
@@ -142,9 +144,9 @@ impl Following {
         }
     }
 
-    /// Reads the lines behind the last known line, and takes each new line. Requests a longer response if the
-    /// log has more new lines than expected. The log is known to have at least `lines_behind` lines behind
-    /// the last known line.
+    /// Reads the lines behind the last line that was read before, and takes each new line. Requests a longer
+    /// response if the log has more new lines than expected. The log is known to have at least `lines_behind`
+    /// new lines.
     ///
     /// # Cancel safety
     /// This method is cancel safe: the next window begins behind the same line.
@@ -187,16 +189,17 @@ impl Following {
                     self.pace.window(Instant::now(), self.sink.new_lines() - new_before, took);
                     return Ok(Ok(ending));
                 }
-                // The response was left after its first lines.
+                // The response does not reach far enough, as its first line showed. Its rest was not read.
                 (Ending::TooShort, _) if !is_damaged => limit = window::next_limit(limit),
                 (Ending::Complete, Verdict::TooShort) if !is_damaged => {
-                    // All lines of this response are behind the place to reach.
+                    // All lines of this response are behind the place to reach, so a longer response has at
+                    // least as many new lines.
                     lines_behind = lines_behind.max(response.scan().lines());
                     limit = window::next_limit(limit);
                 }
                 (Ending::Complete, Verdict::NotInLog) => (limit, is_whole) = (None, true),
-                // Either the damaged record is before the place to reach, or this place is behind the last
-                // readable record.
+                // Because of a damaged record, the response ended before the place to reach. A shorter
+                // response may begin behind this record.
                 (Ending::Complete | Ending::Invalid, Verdict::Damaged)
                     if window::shorter_limit(limit).is_some() =>
                 {
@@ -204,9 +207,9 @@ impl Following {
                     self.stuck = stuck;
                 }
                 (Ending::Broken, _) => return Ok(Ok(ending)),
-                // A damaged record is behind the place to reach. One sign of this is that a longer response
-                // has fewer lines than a shorter response. The other sign is that no response can be read up
-                // to the place.
+                // A damaged record is behind the place to reach, so no response is both long enough and
+                // readable. There are two signs of this: a longer response has fewer lines than a shorter
+                // response, or no response can be read up to the place.
                 _ => {
                     self.stuck = stuck + 1;
                     self.warn_of_damage();
@@ -224,8 +227,8 @@ impl Following {
         }
         let since = self.sink.begin_request(Dialect::Docker, self.floor, self.open, true);
         let time = match self.known {
-            // All lines of the log are to be read. The floor is the time at which reading begins. It is not
-            // used here, because a line can have an earlier stamp if the clock was set back.
+            // All lines of the log are to be read. The floor, the time at which reading begins, is not used
+            // here: if the clock was set back, a line can have a stamp before the floor.
             Known::Start if self.is_first_run => Timestamp::UNIX_EPOCH,
             Known::Start => self.floor,
             Known::Resume => self.sink.proved().unwrap_or(self.floor).max(self.floor),
@@ -247,8 +250,8 @@ impl Following {
         }
         if self.metadata.container().tty() == Some(true) {
             *limit = None;
-            // In the text of a terminal, a later run continues the unfinished line of an earlier run. With
-            // `since`, the Engine leaves the unfinished line out.
+            // In the log of a terminal, a later run continues the unfinished line of an earlier run without a
+            // separator. With `since`, the Engine leaves out the unfinished line.
             let since = self.sink.ends_unfinished() || self.context.client.version() >= ApiVersion::DOCKER_23;
             return (since.then_some(time), Reach::Whole(time));
         }
@@ -259,15 +262,15 @@ impl Following {
     }
 
     /// Returns the step that follows the last window.
-    pub(super) fn after(&self, left: Option<LogReader>) -> Step {
+    pub(super) fn step_after_windows(&self, left: Option<LogReader>) -> Step {
         match left {
             Some(left) => Step::Decide(left),
             None => Step::Follow { tail: past_damage(self.stuck) },
         }
     }
 
-    /// Warns once that a part of the log is skipped, if the last request was the last attempt to read this
-    /// part.
+    /// If the last request was the last attempt to read a part of the log, warns once that this part is
+    /// skipped.
     pub(super) fn warn_of_damage(&mut self) {
         if self.stuck == ATTEMPTS_AT_DAMAGE {
             self.warn(

@@ -10,8 +10,8 @@ use crate::record::QueueClosed;
 /// The number of consecutive refusals after which a log counts as unavailable. The requests for the log
 /// continue after that.
 ///
-/// An Engine that starts or is busy refuses some requests. With the default waits, five refusals take three
-/// seconds.
+/// The log does not count as unavailable sooner, because an Engine that starts or is busy refuses some
+/// requests. With the default waits, five refusals take three seconds.
 const REFUSALS: u32 = 5;
 
 /// The number of requests that fail at an unreadable part of the log before this part is skipped.
@@ -45,8 +45,9 @@ impl Following {
     }
 
     /// Counts the log of a removed container as unavailable and announces a gap. Does nothing if the whole
-    /// log was read, or if the log was counted before. Only the gap causes a warning.
-    pub(super) async fn removed(&mut self) -> Result<(), QueueClosed> {
+    /// log was read, or if the log was counted before. The announcement logs a warning, so this method logs
+    /// none.
+    pub(super) async fn note_removal(&mut self) -> Result<(), QueueClosed> {
         if std::mem::take(&mut self.is_unread) {
             self.count_unavailable();
             let container = self.metadata.container().clone();
@@ -69,7 +70,7 @@ impl Following {
             self.waiting.get_or_insert_with(|| self.context.stats.wait_for_descriptor());
         }
         self.note(Some(FollowState::Opening));
-        // If the log was never requested, no lines were missed.
+        // The follower can be behind only if it has requested the log before.
         self.is_behind |= self.sink.has_requested();
         self.refusals += u32::from(!matches!(error, EngineError::Connect { .. }));
         if self.refusals >= REFUSALS || matches!(error, EngineError::TimedOut { .. }) {
@@ -86,9 +87,9 @@ impl Following {
 }
 
 /// Returns the number of records to request from the end of the log, or `None` for no limit. `stuck` is the
-/// number of format errors in a row. If the Engine reads a log from its beginning, it meets the damage each
-/// time. If the Engine reads only the last records, it can avoid the damage. Each further attempt requests
-/// fewer records and gives up the earlier records.
+/// number of consecutive requests that ended in a format error. If the Engine reads a log from its beginning,
+/// it meets the damage each time. If the Engine reads only the last records, it can avoid the damage. Each
+/// further attempt requests fewer records, and gives up the records in front of them.
 pub(super) fn past_damage(stuck: u32) -> Option<u32> {
     match stuck {
         0..ATTEMPTS_AT_DAMAGE => None,
@@ -103,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unreadable_part_is_skipped_from_the_third_attempt_on() {
+    fn an_unreadable_part_is_skipped_after_three_attempts() {
         assert_eq!(
             [0, 1, 2, 3, 4, 5, 9].map(past_damage),
             [None, None, None, Some(1024), Some(32), Some(0), Some(0)]

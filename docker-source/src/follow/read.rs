@@ -21,7 +21,8 @@ use crate::log::{Decoded, Framing, Line, LogFormatError, LogReader, PIECE_LENGTH
 use crate::position::Origin;
 use crate::record::QueueClosed;
 
-/// The maximum number of parts of a response that are taken in a row without a look at the timers and commands.
+/// The maximum number of parts of a response that are taken one after the other without checking the timers
+/// and commands.
 const PARTS_AT_ONCE: u32 = 64;
 
 /// The bytes of a log.
@@ -56,7 +57,7 @@ impl Input {
         }
     }
 
-    /// Waits for the future. If the input is files, opens those that the driver creates meanwhile.
+    /// Waits for the future. If the input is files, also opens the files that the driver creates meanwhile.
     async fn watching<T>(&mut self, future: Pin<&mut (dyn Future<Output = T> + Send)>) -> T {
         match self {
             Self::Engine(_) => future.await,
@@ -74,7 +75,7 @@ pub(super) struct Response {
     began: Option<Instant>,
     /// The time of the Engine's clock at which the last part arrived.
     arrived: Timestamp,
-    /// The oldest stamp of the decoded lines that are possibly not in the queue yet.
+    /// The oldest stamp of the decoded lines that are possibly not yet in the queue.
     untaken: Option<Timestamp>,
     /// The lines of the last piece. The vector is kept, so that it is not allocated for each part.
     lines: Vec<Line>,
@@ -97,14 +98,14 @@ impl Response {
         }
     }
 
-    /// Looks at the files, so that all bytes that have been written by now are read.
+    /// Looks at the files, so that later calls return all bytes that have been written by now.
     pub(super) fn look_again(&mut self) {
         if let Input::Files(files) = &mut self.input {
             files.look_again();
         }
     }
 
-    /// Waits for the future, and opens the files that the driver creates meanwhile.
+    /// Waits for the future. If the input is files, also opens the files that the driver creates meanwhile.
     pub(super) async fn watching<T>(&mut self, future: Pin<&mut (dyn Future<Output = T> + Send)>) -> T {
         self.input.watching(future).await
     }
@@ -130,24 +131,28 @@ impl Response {
     }
 }
 
-/// The end of a response of the log endpoint.
+/// The reason why the reading of a response ends or pauses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Ending {
+    /// The connection broke, or no further part arrived in time.
     Broken,
+    /// All of the response was read.
     Complete,
+    /// An error in the format of the response makes its rest unreadable.
     Invalid,
     /// Files of the log were removed or compressed before they were opened.
     Lost,
     /// The response does not reach back to the place that it has to include.
     TooShort,
-    /// The response goes on, and its lines come so fast that requests for the last lines are cheaper.
+    /// The response goes on, but its lines arrive so fast that windows are cheaper.
     Busy,
-    /// The response goes on, and it is time to prove with another request that no line is missing.
+    /// The response goes on, but it is time for a window to prove that no line is missing.
     Due,
 }
 
 /// The result of decoding the bytes that arrived.
 enum Taken {
+    /// All bytes were decoded.
     All,
     /// An error ends the response.
     Invalid,
@@ -155,13 +160,14 @@ enum Taken {
     Useless,
 }
 
-/// The maximum time between two parts of a response.
+/// The maximum time without a further part of a response. After this time, the response counts as broken or
+/// ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Silence {
     AtMost(Duration),
-    /// The time is unlimited until the container is removed. After the removal, the maximum is
-    /// `Timing::removed`. The time before the first part is never limited: an Engine under load may begin
-    /// late, and the open stream is the only access to the log of a removed container.
+    /// No maximum until the container is removed, and `Timing::removed` after the removal. The time before
+    /// the first part is never limited: an Engine under load may begin late, and the open stream is the only
+    /// access to the log of a removed container.
     UntilRemoval,
 }
 
@@ -170,7 +176,8 @@ impl Following {
     pub(super) fn response(&mut self, content_type: Option<String>, body: Body, scan: Scan) -> Response {
         self.refusals = 0;
         self.is_gone = false;
-        // A container without a file descriptor for its stream still waits for a descriptor.
+        // The answer shows that requests have file descriptors again. A container without a descriptor for
+        // its stream still waits for a descriptor.
         self.waiting = self.waiting.take().filter(|_| self.descriptor.is_none());
         let budget = self.context.queue.long_lines();
         let dialect = self.context.client.dialect();
@@ -220,7 +227,8 @@ impl Following {
             if matches!(response.input, Input::Files(_)) {
                 break self.read_files(response, silence).await?;
             }
-            // Parts that have arrived are taken without a look at the timers and commands, but not for ever.
+            // Parts that have already arrived are taken without checking the timers and commands, but only a
+            // limited number of parts.
             let next = match at_once < PARTS_AT_ONCE {
                 true => response.input.next_at_once().await,
                 false => None,
@@ -263,7 +271,8 @@ impl Following {
         if matches!(ending, Ending::Due | Ending::Busy) {
             return Ok(ending);
         }
-        // If a window does not reach back to the lines that were read before, its lines are not taken.
+        // The lines of a window that does not reach back to the lines that were read before are not taken, so
+        // they are still unread.
         self.is_unread = ending != Ending::Complete || !response.scan.is_reached();
         self.is_behind |= ending == Ending::Broken;
         self.open = response.oldest_open();
@@ -285,8 +294,8 @@ impl Following {
     /// Puts the lines that the container left unfinished into the queue.
     pub(super) async fn finish(&mut self, reader: LogReader) -> Result<(), QueueClosed> {
         self.open = None;
-        // The lines can come from an earlier response than the last response. Therefore the sink must not
-        // expect another line before them.
+        // The unfinished lines can come from a response before the last response. Therefore the sink must not
+        // expect the last line of the last response in front of them.
         self.sink.expect_any_line();
         let has_terminal = reader.framing() == Some(Framing::Terminal);
         let dialect = self.context.client.dialect();
@@ -296,9 +305,9 @@ impl Following {
             if self.writer(&line).is_none() {
                 continue;
             }
-            // If the container is started again, the terminal's next line follows this one without a
-            // separator. A request that includes this line would return both lines as a single line with the
-            // stamp of this line, and the follower would skip the single line as already read.
+            // If the container is started again, the terminal's next line follows the unfinished line without
+            // a separator. A request that includes the unfinished line would return both lines as a single
+            // line with the stamp of the unfinished line, and the follower would skip it as already read.
             if has_terminal && !line.ended && dialect == Dialect::Docker {
                 self.floor = self.floor.max(later(line.time, Duration::from_nanos(1)));
                 self.known = Known::Resume;
@@ -313,8 +322,8 @@ impl Following {
         Ok(())
     }
 
-    /// Takes the lines of a part of the files. Returns false if the files do not reach back to the place that
-    /// they have to include.
+    /// Takes the lines of a part of the files. Returns false if the files do not reach back to the place
+    /// behind which the log is to be read.
     pub(super) async fn take_part(
         &mut self,
         response: &mut Response,
@@ -371,17 +380,17 @@ impl Following {
         }
     }
 
-    /// Returns whether a line of a stream is to be read again by a window, a request for the last records. A
-    /// stream of Docker 20.10 can repeat pieces within a long line. If the window does not have the line, the
-    /// line is not complete in the log yet.
+    /// Returns whether a window is to read this line of a stream again. This is needed because a stream of
+    /// Docker 20.10 can repeat pieces within a long line. If the window does not have the line, the line is
+    /// not complete in the log yet.
     fn needs_window(&self, line: &Line, scan: &Scan) -> bool {
         let is_joined = line.length >= PIECE_LENGTH;
         is_joined && scan.is_live() && self.can_window() && self.pace.may_prove(Instant::now())
     }
 
     /// Returns the next part of a stream; see [`Silence::UntilRemoval`]. Returns `None` if a proof is due
-    /// before the next part arrives. A proof is a request that shows that the stream has omitted no line. It
-    /// is also due when the source stops and the stream has brought lines since the last proof.
+    /// before the next part arrives. A proof is a window that shows that the stream has omitted no line. A
+    /// proof is also due when the source is to stop and the stream has brought lines since the last proof.
     async fn next_part(&mut self, response: &mut Response) -> Option<Option<Result<Bytes, EngineError>>> {
         let due = self.proof_due();
         let (stopping, is_unproved) = (self.context.stopping.clone(), self.unproved.is_some());
@@ -416,7 +425,7 @@ impl Following {
         }
     }
 
-    /// Puts a line into the queue, unless it was read before or is to be read later.
+    /// Puts a line into the queue, unless the line was read before or is to be read by a later request.
     async fn take(
         &mut self,
         line: Line,
@@ -438,7 +447,7 @@ impl Following {
             self.sink.take(&container, line, reading).await?;
         }
         if oldest_open.is_none() {
-            scan.is_known_up_to(anchor);
+            scan.note_known_up_to(anchor);
         }
         Ok(())
     }

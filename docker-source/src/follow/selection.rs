@@ -1,8 +1,8 @@
 //! Decides for each run of a container whether the container is selected.
 //!
-//! A run can begin before the log of the previous run is read to its end. If the container was renamed, the
-//! selection can differ between the two runs. An event reports the end of the previous run. The time of this
-//! end separates the lines of the two runs.
+//! A run can begin before the log of the previous run is read to its end. If the container was renamed
+//! meanwhile, the two runs can have different selections. The lines of the two runs are told apart by the
+//! time of the event that reports the end of the previous run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,26 +26,26 @@ pub(super) struct Selection {
     name: String,
     /// `true` if the container was selected for an earlier run.
     was_selected: bool,
-    /// The last end of a run that was known when the selection was made.
+    /// The latest end of a run that was known when the selection was made.
     made_after: Option<Timestamp>,
-    /// The last end of a run that an inspection showed. The event of this end may arrive later.
+    /// The latest end of a run that an inspection showed. The event of this end may arrive later.
     inspected_end: Option<Timestamp>,
-    /// The end of the previous run, with the container as it was selected for that run.
+    /// The end of the previous run, and the container as it was selected for that run.
     previous: Option<(Timestamp, Arc<Container>)>,
 }
 
 impl Selection {
     /// Notes that a run has ended.
-    pub(super) fn ended(&mut self) {
+    pub(super) fn note_end(&mut self) {
         self.is_made = false;
     }
 
-    /// Notes the last end of a run that an inspection showed. If the container runs, this end belongs to a
-    /// previous run. The event of an end has a later time than the end itself. Therefore an inspected end
-    /// that is later than the last known end is a new end.
-    pub(super) fn inspected(&mut self, finished_at: Option<Timestamp>) {
+    /// Notes the latest end of a run, as an inspection showed it. If the container runs, this end belongs to
+    /// a previous run. The event of an end has a later time than the inspected end. Therefore an inspected
+    /// end that is later than the latest known end is a new end.
+    pub(super) fn note_inspection(&mut self, finished_at: Option<Timestamp>) {
         if self.is_made && finished_at > self.made_after {
-            self.ended();
+            self.note_end();
         }
         self.inspected_end = self.inspected_end.max(finished_at);
     }
@@ -66,7 +66,7 @@ impl Following {
         }
         let previous = self.metadata.container().clone();
         let ended_at = self.last_end();
-        // An end that was known at the last selection belongs to an earlier run.
+        // An end that was already known at the last selection belongs to an earlier run.
         let end = ended_at.filter(|_| self.selection.was_selected && ended_at != self.selection.made_after);
         self.selection.name = self.metadata.name().to_owned();
         let is_selected = self.metadata.select();
@@ -77,7 +77,7 @@ impl Following {
             self.selection.made_after = ended_at;
             return None;
         }
-        self.announce(false);
+        self.send_decision(false);
         Some(match self.left.take() {
             Some(reader) => {
                 self.metadata.set_container(previous);
@@ -92,14 +92,14 @@ impl Following {
         Step::End(ExitReason::NotSelected(self.selection.name.clone()))
     }
 
-    /// Returns the last known end of a run.
+    /// Returns the latest known end of a run.
     fn last_end(&self) -> Option<Timestamp> {
         self.commands.borrow().ended_at.max(self.selection.inspected_end)
     }
 
-    /// Waits for the event of the end that an inspection showed, if the container was renamed. The time of
-    /// the event is needed because the next run can begin while the rest of the log is read, and the filter
-    /// possibly does not select that run. Returns false if the event does not arrive.
+    /// If the container was renamed, waits for the event of the end that an inspection showed. The time of
+    /// the event is needed to recognize lines of the next run: this run can begin while the rest of the log
+    /// is read, and the filter possibly does not select it. Returns false if the event does not arrive.
     pub(super) async fn end_is_known(&self) -> bool {
         let made_after = self.selection.made_after;
         let mut commands = self.commands.clone();
@@ -107,15 +107,16 @@ impl Following {
         !self.metadata.is_renamed() || timeout(EVENT_WITHIN, event).await.is_ok()
     }
 
-    /// Returns the container that wrote the line, as it was selected for the run of the line. Returns `None`
-    /// if the container is not selected for that run, or if the selection for that run is not made yet.
+    /// Returns the container that wrote the line, as it was selected for the run that the line belongs to.
+    /// Returns `None` if the container is not selected for this run, or if the selection for this run is not
+    /// made yet.
     pub(super) fn writer(&self, line: &Line) -> Option<&Arc<Container>> {
         let Selection { is_made, was_selected, made_after, previous, .. } = &self.selection;
         match previous {
             Some((end, previous)) if line.time <= *end => Some(previous),
             Some(_) if !is_made => None,
             _ if *was_selected && self.metadata.is_renamed() => {
-                // While the log of a run is read slowly, the next run can begin. The response then has the
+                // The next run can begin while the log of this run is still being read. The response then has
                 // lines of the next run, too.
                 let end = self.commands.borrow().ended_at;
                 let is_of_next_run = end > *made_after && Some(line.time) > end;

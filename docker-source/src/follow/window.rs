@@ -1,32 +1,36 @@
-//! Checks windows: responses that have to overlap the lines that were read before.
+//! Checks windows: responses with the last records of a log, which have to overlap the lines that were read
+//! before.
 //!
-//! The Engine does not number its records, and a stream that follows a log may silently omit some of them. A
-//! request with `tail=N`, however, returns the last N records of both streams, in the order of the log and
-//! without a hole. If these records include a record that was read before, the window reaches far enough: all
-//! records behind this *anchor* are known, and nothing is lost. Otherwise, a longer window is requested. If
-//! the whole log does not include the anchor, the Engine has removed the anchor, and there is a gap.
+//! The Engine does not number its records. A response that follows a log (here: a *stream*) may silently omit
+//! some records. A request with `tail=N`, however, returns the last N records of stdout and stderr together,
+//! in the order of the log and without a hole. The *anchor* is a line that was read before. If the window
+//! includes the anchor, the window reaches far enough: all records behind the anchor are known, and nothing
+//! is lost. Otherwise, a longer window is requested. If even the whole log does not include the anchor, the
+//! Engine has removed the anchor, and there is a gap.
 //!
-//! The anchor is the last line of a window, provided that no line was incomplete at the end of the window. If
-//! a line was incomplete, the anchor is an earlier line. A line of a stream that is followed does not become
-//! the anchor, since lines before it may be missing. Only the first line of a stream behind skipped damage
-//! becomes the anchor.
+//! The next anchor is the last line of the window, provided that no line was incomplete at the end of the
+//! window. If a line was incomplete, the next anchor is an earlier line. A line of a stream does not become
+//! the anchor, since lines before it may be missing. There is one exception: the first line of a stream that
+//! begins behind skipped damage.
 
 use gelf_core::Timestamp;
 
 use crate::log::{Line, LogStream};
 
-/// The number of records that a window has in addition to the expected records.
+/// The number of records that a window requests in addition to the expected records.
 const MARGIN_RECORDS: u32 = 16;
-/// The factor by which the next window is longer if a window does not reach far enough. Most such windows are
-/// only a little too short, and each record beyond the known line is read again.
+/// If a window does not reach far enough, the next window is longer by this factor. A larger factor would
+/// cost more: most windows that do not reach far enough are only a little too short, and each record in front
+/// of the anchor is read in vain.
 const GROWTH: u32 = 3;
-/// The maximum number of records of a window that is read to its end although it does not reach far enough.
+/// If a window does not reach far enough and has at most this number of records, it is read to its end
+/// nevertheless.
 const SHORT_RECORDS: u32 = 2048;
 /// The maximum number of records of a window. If more records are needed, the whole log is requested.
 const RECORDS_MAX: u32 = 1 << 20;
 
-/// A line up to which no line of the log is missing. The `json-file` and `local` drivers give the lines of a
-/// stream distinct stamps.
+/// A line up to which no line of the log is missing. Its output stream and its stamp identify the line, since
+/// the `json-file` and `local` drivers give the lines of an output stream distinct stamps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Anchor {
     stream: LogStream,
@@ -60,16 +64,16 @@ pub(super) enum Known {
 /// The place in a log that a response has to include.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Reach {
-    /// No place: the response was not requested as a window, and each of its lines may be new.
+    /// No place: the response is not a window, and each of its lines may be new.
     Nothing,
-    /// No place: the response follows the end of a log whose earlier records are given up. Each line of the
-    /// response may be new.
+    /// No place: the response follows the log from its end on, because the earlier records are damaged and
+    /// given up. Each line of the response may be new.
     End,
     /// This line. Only lines behind it may be new.
     Line(Anchor),
-    /// A line with this stamp or an earlier stamp. All lines with this stamp or a later stamp may be new.
+    /// Any line whose stamp is this time or earlier. All lines whose stamp is this time or later may be new.
     Time(Timestamp),
-    /// No place, because the response is the whole log. All lines with this stamp or a later stamp may be
+    /// No place, because the response is the whole log. All lines whose stamp is this time or later may be
     /// new.
     Whole(Timestamp),
 }
@@ -90,9 +94,9 @@ pub(super) enum Verdict {
     Reached,
     /// The response does not reach far enough, and the log may have earlier records.
     TooShort,
-    /// The log begins behind the place.
+    /// The log no longer has the place: the log begins behind it.
     NotInLog,
-    /// The response begins and ends before the place, because the Engine reads only up to a damaged record.
+    /// The response begins and ends before the place, because the Engine has stopped at a damaged record.
     Damaged,
 }
 
@@ -103,7 +107,7 @@ pub(super) struct Scan {
     /// The maximum number of records in the response that were written before the request. `None` if the
     /// response has all of them.
     limit: Option<u32>,
-    /// True if records follow that were written after the request.
+    /// True if the response goes on with records that are written after the request.
     follows: bool,
     is_reached: bool,
     /// True if the first line shows that the response does not reach far enough.
@@ -116,8 +120,8 @@ pub(super) struct Scan {
     /// The stamp of the first line.
     begin: Option<Timestamp>,
     anchor: Option<Anchor>,
-    /// True if a line was left for a later request, so that the anchor has to stay before this line.
-    is_held: bool,
+    /// True if a line was left for a later request. The anchor then has to stay in front of this line.
+    has_held_line: bool,
 }
 
 impl Scan {
@@ -134,11 +138,11 @@ impl Scan {
             lines_behind: 0,
             begin: None,
             anchor: None,
-            is_held: false,
+            has_held_line: false,
         }
     }
 
-    /// Returns whether the next records were possibly written after the request.
+    /// Returns whether the next record was possibly written after the request.
     pub(super) fn is_live(&self) -> bool {
         self.follows && self.is_reached
     }
@@ -158,8 +162,8 @@ impl Scan {
         self.records
     }
 
-    /// Returns whether the rest of the response is of no use. Call this method only when the last record and
-    /// its lines have been counted.
+    /// Returns whether the rest of the response is useless. Call this method only after the last record that
+    /// was read and its lines have been counted.
     pub(super) fn is_useless(&self) -> bool {
         let limit = self.limit.unwrap_or(u32::MAX);
         let is_read = self.follows && self.records >= limit;
@@ -168,7 +172,7 @@ impl Scan {
         !self.is_reached && (is_read || is_too_short)
     }
 
-    /// Places a line.
+    /// Counts a line, and returns its placement.
     pub(super) fn place(&mut self, line: &Line) -> Placement {
         let placement = self.compare(line);
         self.lines = self.lines.saturating_add(1);
@@ -202,24 +206,24 @@ impl Scan {
         }
     }
 
-    /// Notes that the line at `anchor` was taken or was read before, and that no other line was incomplete
-    /// when this line ended.
-    pub(super) fn is_known_up_to(&mut self, anchor: Anchor) {
+    /// Notes that no line is missing up to the line at `anchor`: this line was taken or was read before, and
+    /// no other line was incomplete when this line ended.
+    pub(super) fn note_known_up_to(&mut self, anchor: Anchor) {
         // A stream may omit lines behind its first line.
         let is_known = self.reach != Reach::End || self.anchor.is_none();
-        if self.is_reached && is_known && !self.is_held {
+        if self.is_reached && is_known && !self.has_held_line {
             self.anchor = Some(anchor);
         }
     }
 
     /// Notes that a line was left for a later request.
     pub(super) fn hold(&mut self) {
-        self.is_held = true;
+        self.has_held_line = true;
     }
 
     /// Returns whether a line was left for a later request.
-    pub(super) fn is_held(&self) -> bool {
-        self.is_held
+    pub(super) fn has_held_line(&self) -> bool {
+        self.has_held_line
     }
 
     /// Returns whether the next record is known to be behind the place that the response has to include.
@@ -236,8 +240,9 @@ impl Scan {
         self.lines
     }
 
-    /// Returns the number of lines of a response that follows the log and begins behind the place. Lines that
-    /// were written after the request do not count, since a stream may repeat them.
+    /// Returns a number of lines that the log is known to have behind the place that the response has to
+    /// include. Returns 0 if the response includes this place. Lines that were written after the request do
+    /// not count, since a stream may repeat them.
     pub(super) fn lines_of_tail(&self) -> u32 {
         let limit = self.limit.unwrap_or(0);
         match !self.is_reached && self.records >= limit {
@@ -246,7 +251,7 @@ impl Scan {
         }
     }
 
-    /// Returns the number of lines behind the place.
+    /// Returns the number of lines behind the place that the response has to include.
     pub(super) fn lines_behind(&self) -> u32 {
         self.lines_behind
     }
@@ -270,7 +275,7 @@ impl Scan {
         }
     }
 
-    /// Returns the first line of a response that follows the end of a log.
+    /// Returns the first line of a response with [`Reach::End`].
     pub(super) fn first(&self) -> Option<Anchor> {
         self.anchor.filter(|_| self.reach == Reach::End)
     }
@@ -283,8 +288,8 @@ impl Scan {
 }
 
 /// Returns the number of records to request if about `expected` records are new. Returns `None` if the whole
-/// log is to be requested. Each record that was read before costs the Engine and this process as much as a new
-/// record.
+/// log is to be requested. The number is not much greater than `expected`, since a record that was read
+/// before costs the Engine and this process as much as a new record.
 pub(super) fn first_limit(expected: u32) -> Option<u32> {
     Some(expected.saturating_add(expected / 4).saturating_add(MARGIN_RECORDS))
         .filter(|limit| *limit < RECORDS_MAX)

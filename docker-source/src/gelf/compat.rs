@@ -1,4 +1,4 @@
-//! Shapes of messages: the names of fields, the levels and the timestamps.
+//! Defines the shapes of messages: the names of fields, the levels and the timestamps.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,14 +33,14 @@ pub enum Compat {
     /// since February 2018.
     Micahhausler,
     /// `rickalm/logspout-gelf`, the module in the image `vincit/logspout-gelf` of 2017. The shape reproduces
-    /// the events that Logstash made of the module's messages.
+    /// the events that Logstash created from the module's messages.
     ///
     /// The messages of the module were not valid GELF. Graylog dropped their fields, which had no underscore.
-    /// Their `timestamp` was a text; Graylog does not read such a text, and Logstash keeps it as a field of
-    /// the event. In this shape, each field has its underscore, which Logstash strips. `timestamp` is a
-    /// number, and `_timestamp` is the text. The event in Logstash then has the fields of 2017, and its
-    /// `@timestamp` is the time of the line instead of the time of arrival. The levels of stdout and stderr
-    /// are swapped, as in 2017.
+    /// Their `timestamp` was a text, which Graylog does not read, and which Logstash keeps as a field of the
+    /// event. In this shape, each field has an underscore, which Logstash strips. The member `timestamp` is a
+    /// number, and the field `_timestamp` is the text. The event in Logstash then has the fields of 2017. Its
+    /// `@timestamp` is the time of the line, whereas in 2017 it was the time of arrival. The levels of stdout
+    /// and stderr are swapped, as in 2017.
     Vincit2017,
 }
 

@@ -1,8 +1,8 @@
 //! Creates fields from the labels that the agent of Amazon ECS puts on each container of a task.
 //!
-//! The fields have the same names as in FireLens (`ecs_cluster`, `ecs_task_arn`, `ecs_task_definition`).
-//! Fields that FireLens lacks have similar names. The ECS container agent sets the labels since its version
-//! 1.16.
+//! The fields `ecs_cluster`, `ecs_task_arn` and `ecs_task_definition` have the same names as in FireLens. The
+//! other fields, which FireLens lacks, have similar names. The ECS container agent sets the labels since its
+//! version 1.16.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,8 @@ fn is_name(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(is_name_byte)
 }
 
-/// Returns the last part of the resource in `arn:PARTITION:ecs:REGION:ACCOUNT:KIND/[CLUSTER/]NAME`.
+/// Returns NAME of a text `arn:PARTITION:ecs:REGION:ACCOUNT:KIND/[CLUSTER/]NAME`, or `None` for any other
+/// text.
 fn arn_resource<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
     let mut parts = arn.splitn(6, ':');
     if parts.next()? != "arn" || parts.nth(1)? != "ecs" {
@@ -91,7 +92,7 @@ mod tests {
             .collect()
     }
 
-    fn one(label: &str, value: &str) -> Vec<(String, String)> {
+    fn fields_of_label(label: &str, value: &str) -> Vec<(String, String)> {
         fields_of(&[(label, value)])
     }
 
@@ -147,15 +148,15 @@ mod tests {
             "arn:aws:ecs:eu-west-1:123456789012",
             "arn:aws:ecs:eu-west-1:1234 56789012:task/a/b",
         ] {
-            assert_eq!(one("task-arn", odd), [], "{odd:?}");
+            assert_eq!(fields_of_label("task-arn", odd), [], "{odd:?}");
         }
     }
 
     #[test]
     fn arns_of_both_generations_and_of_clusters_are_parsed() {
         let old = "arn:aws-cn:ecs:cn-north-1:123456789012:task/c5cba4eb-5dad-405e-96db-71ef8eefe6a8";
-        assert_eq!(one("task-arn", old)[1].1, "c5cba4eb-5dad-405e-96db-71ef8eefe6a8");
+        assert_eq!(fields_of_label("task-arn", old)[1].1, "c5cba4eb-5dad-405e-96db-71ef8eefe6a8");
         let cluster = "arn:aws:ecs:eu-west-1:123456789012:cluster/production";
-        assert_eq!(one("cluster", cluster), pairs(&[("ecs_cluster", cluster)]));
+        assert_eq!(fields_of_label("cluster", cluster), pairs(&[("ecs_cluster", cluster)]));
     }
 }

@@ -1,4 +1,4 @@
-//! Options for the format of messages.
+//! Defines the options for the format of messages.
 
 use std::sync::{Arc, OnceLock};
 
@@ -127,8 +127,9 @@ impl GelfFormat {
         Ok(self)
     }
 
-    /// Replaces dots by `_` in the names of the fields of labels and variables. Elasticsearch treats a name
-    /// with dots as an object, and refuses messages in which `a` and `a.b` are fields.
+    /// Replaces dots by `_` in the names of fields that come from labels and variables. Elasticsearch treats
+    /// a field `a.b` as a member of the object `a`, and refuses messages in which both `a` and `a.b` are
+    /// fields.
     #[must_use]
     pub fn with_dots_replaced(mut self) -> Self {
         self.allowed.replaces_dots = true;
@@ -169,12 +170,13 @@ impl GelfFormat {
         self
     }
 
-    /// Numbers the messages of each container: 1, 2, 3 and so on in the field `_seq`, with the epoch in the
-    /// field `_seq_epoch`. A receiver finds missing messages as gaps in the numbers of a container and epoch.
+    /// Numbers the messages of each container: the field `_seq` is 1, 2, 3 and so on, and the field
+    /// `_seq_epoch` is the epoch. A receiver recognizes a missing message by a number that is missing for its
+    /// container and epoch.
     ///
-    /// Each formatter needs an epoch that no other formatter uses and that no earlier run of the program has
-    /// used. The time of the program's start in milliseconds is a suitable epoch. A record that is converted
-    /// twice in a row keeps its number.
+    /// Each formatter needs an epoch of its own, which no earlier run of the program has used either. The
+    /// time of the program's start in milliseconds is a suitable epoch. If a record is converted twice in a
+    /// row, both messages have the same number.
     #[must_use]
     pub fn with_sequence(mut self, epoch: u64) -> Self {
         self.epoch = Some(epoch);
@@ -205,7 +207,7 @@ impl GelfFormat {
     ) -> FieldSet {
         let mut set = FieldSet::builder(self.host().unwrap_or_else(|| container.engine_host()));
         for (name, value) in self.compat.fields(container, stream) {
-            // The metadata of a container that was removed before its inspection are incomplete.
+            // A value is empty if the container was removed before its inspection.
             if !value.is_empty() {
                 let value = if name == "command" { self.redacted(&name, value) } else { value };
                 set = set.field(name, value);

@@ -24,7 +24,7 @@ const MAX_BYTES: usize = 32 * 1024;
 /// The maximum memory of a compiled regular expression: 1 MiB.
 const MAX_REGEX_BYTES: usize = 1024 * 1024;
 
-/// The labels and variables that become fields, besides the labels `gelf_NAME`.
+/// The patterns for labels and variables that become fields in addition to the labels `gelf_NAME`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Allowed {
     pub(super) labels: Vec<KeyPattern>,
@@ -67,12 +67,12 @@ impl KeyPattern {
 /// The fields of labels and variables.
 pub(super) struct LabelFields<'c> {
     pub(super) fields: Vec<(FieldName<'static>, &'c str)>,
-    /// The warning that labels or variables are left out.
+    /// A warning, if labels or variables are left out.
     pub(super) warning: Option<String>,
 }
 
-/// Returns the fields of the labels and variables. `is_taken` tells whether the caller reserves a name that
-/// this crate does not reserve.
+/// Returns the fields of the labels and variables. `is_taken` returns whether a name belongs to a field of
+/// the caller, in addition to the names that this crate reserves.
 pub(super) fn fields<'c>(
     container: &'c Container,
     allowed: &Allowed,
@@ -86,9 +86,10 @@ pub(super) fn fields<'c>(
         if fields.len() == MAX_FIELDS || bytes > MAX_BYTES {
             // The name of a label can have many kilobytes.
             let key: String = key.chars().take(64).collect();
+            let kind = if kind == "env" { "variable" } else { kind };
             warning = Some(format!(
-                "dropping the {kind} {} and further ones: more than {MAX_FIELDS} become fields, or more than \
-                 {MAX_BYTES} bytes",
+                "dropping the {kind} {} and all later labels and variables: at most {MAX_FIELDS} of them, \
+                 with at most {MAX_BYTES} bytes in total, become fields",
                 one_line(key.as_bytes())
             ));
             break;

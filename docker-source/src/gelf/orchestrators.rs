@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_that_is_no_name_is_left_out_and_the_others_stay() {
+    fn a_label_whose_value_is_no_name_is_left_out_and_the_other_labels_stay() {
         for odd in ["", " ", "a\nb", "a\u{1b}[31m", &"x".repeat(257)] {
             let labels = [("com.docker.compose.project", odd), ("com.docker.compose.service", "web")];
             assert_eq!(fields_of(&labels), ["compose_service=web"], "{odd:?}");

@@ -233,7 +233,7 @@ fn the_instance_is_in_messages_once_it_is_known() {
 }
 
 #[test]
-fn labels_of_an_orchestrator_are_fields_that_others_cannot_replace() {
+fn labels_of_an_orchestrator_are_fields_that_other_labels_and_variables_cannot_replace() {
     let labels = json!({"com.docker.compose.project": "shop", "gelf_compose_project": "forged"});
     let container = container(&json!({"Config": {"Labels": labels, "Env": ["compose_project=forged"]}}));
     let format = GelfFormat::default().with_env("*").unwrap().with_labels("*project").unwrap();

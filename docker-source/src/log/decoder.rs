@@ -34,7 +34,7 @@ impl LogDecoder {
         Self::JsonFile(JsonFileDecoder::default())
     }
 
-    /// Notes that the next bytes are those of another file.
+    /// Notes that one file has ended, so that the next bytes come from another file.
     ///
     /// # Errors
     /// Returns [`LogFormatError::DamagedRecord`] if the last file ended within a record.
@@ -59,8 +59,8 @@ impl LogDecoder {
     /// to `input`.
     ///
     /// The decoder allocates memory for a piece only when the whole piece has arrived. If `decode` is called
-    /// after each read until it returns `Ok(None)`, at most one frame stays in `input`. With a terminal, at
-    /// most 64 KiB stay.
+    /// after each read until it returns `Ok(None)`, less than one frame stays in `input`, or less than 64 KiB
+    /// with a terminal.
     ///
     /// # Errors
     /// After an error that [ends the stream](LogFormatError::ends_stream), every further call returns the
@@ -78,8 +78,9 @@ impl LogDecoder {
     }
 
     /// Returns the number of bytes at the start of `part` that have to be appended to `begun` before
-    /// [`decode`](Self::decode) can return another piece: the rest of the record, or all bytes if the end of the
-    /// record is not known. `begun` must be the beginning of a record for which `decode` has asked for more bytes.
+    /// [`decode`](Self::decode) can return the next piece. These are the bytes of the rest of the record, or
+    /// all bytes of `part` if the end of the record is not known. `begun` must be the beginning of a record
+    /// for which `decode` has asked for more bytes.
     pub(super) fn missing(&self, begun: &[u8], part: &[u8]) -> usize {
         match self {
             Self::Frames => frames::missing(begun).min(part.len()),
@@ -102,7 +103,7 @@ impl LogDecoder {
     ) -> Result<Option<Piece>, LogFormatError> {
         match self {
             Self::Frames => frames::finish(input),
-            // A record without its newline is not whole yet.
+            // A record at the end of a file is whole only if its newline has arrived.
             Self::JsonFile(_) => Ok(None),
             Self::Terminal(decoder) => decoder.finish(input),
         }

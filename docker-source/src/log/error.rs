@@ -10,9 +10,10 @@ pub(super) const ENGINE_MESSAGE_MAX: usize = 512;
 /// An error in the format of a log response.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum LogFormatError {
-    /// A record of a log file is not JSON, or has no time. The record is skipped, and the file continues.
+    /// A record of a log file is not valid JSON, or has no time. The record is skipped, and the next record
+    /// is read.
     DamagedRecord,
-    /// The Engine ended the response with a message, such as `Error grabbing logs: …`.
+    /// The Engine ended the response with an error message, such as `Error grabbing logs: …`.
     Engine(EngineMessage),
     /// A record does not start with an RFC 3339 stamp and a space.
     ///

@@ -19,9 +19,9 @@ use super::stream::LogStream;
 
 /// The maximum length of a frame: 1 MiB, stamp included.
 ///
-/// Docker's frames are shorter than 50 KB. For a request with `tail=`, Podman joins all pieces of a line into
-/// one frame. Lines are cut at 1 MiB in any case, so a longer frame is not needed for a whole line. Without a
-/// maximum, damaged bytes that are taken for a header could make the reader collect up to 4 GiB.
+/// Docker's frames are shorter than 50 kB. Podman's frames can be longer: for a request with `tail=`, Podman
+/// joins all pieces of a line into one frame. This crate cuts lines at 1 MiB in any case. Without a maximum,
+/// damaged bytes that look like a header could make the reader collect up to 4 GiB.
 const FRAME_MAX: usize = 1024 * 1024;
 
 const HEADER_LENGTH: usize = 8;
@@ -45,8 +45,8 @@ pub(super) fn decode(input: &mut (impl Buf + AsRef<[u8]>)) -> Result<Option<Piec
     };
     let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
     let Some(stream) = stream else {
-        // The Engine ends the response after this message. Therefore the decoder waits only for the first
-        // bytes of the message, which the error keeps.
+        // The Engine ends the response after this message. Therefore the decoder waits only for the first 512
+        // bytes of the message, which become a part of the error.
         return match rest.split_at_checked(length.min(ENGINE_MESSAGE_MAX)) {
             Some((text, _)) => Err(LogFormatError::Engine(EngineMessage::new(text))),
             None => Ok(None),

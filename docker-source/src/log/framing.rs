@@ -15,7 +15,7 @@ pub(crate) enum Framing {
 
 impl Framing {
     /// Detects the framing by the response's `Content-Type`, by `Config.Tty` of the container, or by the
-    /// first bytes of the body, in this order. `Ok(None)` asks for more bytes.
+    /// first bytes of the body, in this order. Returns `Ok(None)` if more bytes are needed.
     ///
     /// The content type `application/vnd.docker.multiplexed-stream` always means frames. The content type
     /// `application/vnd.docker.raw-stream` does not show the framing: an Engine sends it with *every* log to

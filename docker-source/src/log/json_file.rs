@@ -1,8 +1,8 @@
 //! Decodes the log files of Docker's `json-file` driver.
 //!
 //! A file has a record on each line. The text of a record ends with a newline unless the record is a piece of
-//! a long line. The member `attrs` exists only if the container was started with such options, and is left
-//! out here as the Engine leaves it out:
+//! a long line. The member `attrs` exists only if options of the driver, such as `tag`, ask for it. The
+//! decoder ignores it, as the Engine does:
 //!
 //! ```text
 //! {"log":"text\n","stream":"stdout","attrs":{"tag":"web"},"time":"2026-11-22T22:44:18.123456789Z"}
@@ -22,13 +22,15 @@ use super::stream::LogStream;
 /// JSON. Without a maximum, a damaged file without newlines would fill the memory.
 const RECORD_MAX: usize = 1024 * 1024;
 
-/// The start of each record. It cannot occur within a record, since a quote within a text is escaped.
+/// The start of each record. These bytes cannot occur within a record, since quotes within a text are
+/// escaped.
 const START: &[u8] = b"{\"log\":\"";
 
 /// Decodes the bytes of a file, no matter how they are split into reads.
 #[derive(Debug, Default)]
 pub(crate) struct JsonFileDecoder {
-    /// True if the bytes up to the next newline belong to a record that is too long.
+    /// True if the bytes up to the next newline belong to a record that is too long, which has been reported
+    /// as damaged.
     skips: bool,
 }
 
@@ -87,7 +89,7 @@ pub(crate) fn parse(record: &[u8]) -> Option<Piece> {
     parse_usual(record).or_else(|| parse_any(record))
 }
 
-/// Parses a record of the form that Docker writes.
+/// Parses a record in the form in which Docker writes it.
 fn parse_usual(record: &[u8]) -> Option<Piece> {
     let (bytes, has_newline, rest) = unescape(record.strip_prefix(START)?)?;
     let rest = rest.strip_prefix(b",\"stream\":\"std")?;
@@ -109,9 +111,9 @@ fn parse_usual(record: &[u8]) -> Option<Piece> {
     Some(Piece { stream, time, bytes, has_newline })
 }
 
-/// Returns the text of a JSON string without its escapes and without a newline at its end, whether it has that
-/// newline, and the bytes behind the closing quote. Returns `None` if the string has no end, or an escape that
-/// Docker does not write.
+/// Decodes a JSON string whose opening quote is already taken. Returns the text without a final newline,
+/// whether there was a final newline, and the bytes behind the closing quote. Returns `None` if the string
+/// has no end, or has an escape that Docker does not write.
 fn unescape(json: &[u8]) -> Option<(Bytes, bool, &[u8])> {
     let at = memchr2(b'"', b'\\', json)?;
     let (plain, escaped) = json.split_at(at);
@@ -131,7 +133,7 @@ fn unescape(json: &[u8]) -> Option<(Bytes, bool, &[u8])> {
             [b'\\', b'u', hex @ ..] => {
                 let (digits, rest) = hex.split_at_checked(4)?;
                 let digits = std::str::from_utf8(digits).ok()?;
-                // The digits of a surrogate are no character.
+                // A surrogate alone is not a character. `parse_any` decodes pairs of surrogates.
                 let character = char::from_u32(u32::from_str_radix(digits, 16).ok()?)?;
                 text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 rest
@@ -154,7 +156,7 @@ fn unescape(json: &[u8]) -> Option<(Bytes, bool, &[u8])> {
     }
 }
 
-/// Parses a record of any form of JSON whose members are texts.
+/// Parses any JSON object whose members are texts as a record.
 fn parse_any(record: &[u8]) -> Option<Piece> {
     let members: BTreeMap<String, String> = serde_json::from_slice(record).ok()?;
     let stream = match members.get("stream").map(String::as_str) {

@@ -1,17 +1,18 @@
 //! Joins the pieces of a log into the lines that the container wrote.
 //!
-//! Docker stores a line over 16 KiB as several records, and a line of the other stream can stand between two
-//! of these records. The records of each stream are joined by these rules:
+//! A piece is a record of the Engine. Docker stores a line over 16 KiB as several records, and a line of the
+//! other stream can stand between two of them. The records of each stream are joined by these rules:
 //!
 //! * A newline at the end of a record closes the line.
-//! * A framed record of fewer than 16,384 bytes closes the line, too. Such a record is the last record of a
-//!   line whose newline the `local` driver omits, or the last record that the container wrote. If it is the
-//!   only record of its line, the container ended within the line.
-//! * A record with a different stamp starts the next line, since all records of a line have the same stamp.
+//! * In the log of a container without a terminal, a record of fewer than 16,384 bytes closes the line, too,
+//!   even without a newline. Such a record without a newline is either the last record of a long line, of
+//!   which the `local` driver omits the newline, or the last record that the container wrote. If such a
+//!   record is the only record of its line, the container ended within the line, since the driver omits the
+//!   newline only of lines with several records.
+//! * A record with another stamp starts the next line, since all records of a line have the same stamp.
 //!
-//! Podman sometimes needs several reads of the container's output for one line. Podman then stores the part
-//! of each read as a record, and each of these records has a separate stamp. Therefore only a newline closes
-//! a line of Podman.
+//! Podman stores each read of the container's output as a record with a stamp of its own, and a line can take
+//! several reads. Therefore only a newline closes a line of Podman.
 //!
 //! Bytes are joined before they are checked for UTF-8, since a character can be cut in two at 16 KiB.
 
@@ -32,9 +33,9 @@ const LINE_MAX: usize = 1024 * 1024;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Line {
     pub(crate) stream: LogStream,
-    /// The Engine's stamp. In Docker's logs, it is the time at which Docker received the first 16 KiB of the
-    /// line, or the whole line if it is shorter. In Podman's logs, it is the time at which Podman received
-    /// the end of the line.
+    /// The Engine's stamp. In Docker's logs, this is the time at which Docker received the whole line, or its
+    /// first 16 KiB if the line is longer. In Podman's logs, this is the time at which Podman received the
+    /// end of the line.
     pub(crate) time: Timestamp,
     /// The start of the line, without its ending (`\n`, or `\r\n` of a terminal): the first 1 MiB, or fewer
     /// bytes if the [budget](LongLines) is exhausted. The bytes need not be UTF-8.
@@ -42,8 +43,8 @@ pub(crate) struct Line {
     /// The length, in bytes, of the whole line without its ending. It is greater than the length of `bytes`
     /// if the line was cut.
     pub(crate) length: usize,
-    /// True if the end of the line was seen. Otherwise the log ended within the line, and the rest possibly
-    /// comes later.
+    /// True if the end of the line was seen. Otherwise the log ended within the line. The rest may be written
+    /// later.
     pub(crate) ended: bool,
 }
 
@@ -74,7 +75,7 @@ impl LineJoiner {
         Self { framing, dialect, max_line: LINE_MAX, budget, stdout: None, stderr: None }
     }
 
-    /// Keeps the first `max_line` bytes of a line instead of 1 MiB.
+    /// Creates a joiner that keeps the first `max_line` bytes of a line instead of 1 MiB.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn with_max_line(framing: Framing, max_line: usize) -> Self {
         Self { max_line, ..Self::new(framing, Dialect::Docker, LongLines::unlimited()) }
@@ -116,8 +117,8 @@ impl LineJoiner {
 
     /// Returns the earliest stamp of an open line; `None` if no line is open.
     ///
-    /// A request that resumes the log must start at this stamp or before it. If the request starts later, the
-    /// Engine omits the start of the line, or the whole line.
+    /// A request that resumes the log must start at this stamp or earlier. Otherwise, the Engine omits the
+    /// start of the open line, or the whole line.
     /// [`Cursor::begin_request`](crate::cursor::Cursor::begin_request) chooses the start accordingly.
     pub(crate) fn oldest_open(&self) -> Option<Timestamp> {
         self.stdout.iter().chain(&self.stderr).map(|open| open.begun).min()
@@ -142,7 +143,8 @@ fn whole_line(piece: Piece, framing: Framing, max_line: usize) -> Line {
         // Copy a line that is cut: a slice would keep the whole piece in memory.
         _ => Bytes::copy_from_slice(&bytes.slice(..max_line)),
     };
-    // A driver omits the newline only of a line that it stores in several pieces.
+    // A line in a single piece without a newline is unfinished: the drivers omit the newline only of lines
+    // that they store in several pieces.
     Line { stream, time, bytes, length, ended: has_newline }
 }
 
@@ -164,8 +166,8 @@ struct OpenLine {
     kept: GrowingLine,
     /// The number of bytes of the line that have been seen, kept or not.
     length: usize,
-    /// The last byte of the line without its newline. It is needed because the ending can be split between
-    /// two pieces, or can lie behind the kept bytes.
+    /// The last byte of the line without its newline. It shows whether the line ends with `\r`, even if the
+    /// ending is split between two pieces or lies behind the kept bytes.
     last: Option<u8>,
 }
 
@@ -429,7 +431,7 @@ mod tests {
             }
         }
         assert_eq!(decoder.finish(&mut input), Ok(None));
-        // With the `local` driver, only the next line ends a line that consists of full pieces.
+        // With the `local` driver, only the next line ends a line whose pieces all have the full length.
         joiner.finish(&mut |line| read.push(Line { ended: true, ..line }));
         read
     }

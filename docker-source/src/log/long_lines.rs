@@ -1,8 +1,8 @@
 //! Limits the memory that the long lines of all containers share.
 //!
 //! A container can leave a line open for ever, on each of its streams. Therefore only the first 64 KiB of a
-//! line are always kept. The bytes behind them take room in a budget that all lines share. If the budget has
-//! no room left, the line is cut.
+//! line are always kept. Further bytes of the line count against a budget that all lines share. If the budget
+//! is used up, the line is cut.
 
 use std::sync::Arc;
 
@@ -50,8 +50,8 @@ impl GrowingLine {
         Self { bytes: Vec::new(), max, share: None }
     }
 
-    /// Appends `bytes`, or only their beginning if there is too little room. Once some bytes did not fit,
-    /// later calls append nothing.
+    /// Appends `bytes`, or only the beginning of `bytes` if there is too little room. After a call that could
+    /// not append all bytes, further calls append nothing.
     pub(super) fn append(&mut self, bytes: &[u8], budget: &LongLines) {
         let wanted = bytes.len().min(self.max.saturating_sub(self.bytes.len()));
         if !self.grow(self.bytes.len() + wanted, budget) {
@@ -79,7 +79,8 @@ impl GrowingLine {
         is_enough
     }
 
-    /// Takes `bytes` bytes from the budget. Returns `false` and takes none if the budget has too few bytes.
+    /// Takes `bytes` bytes from the budget. If the budget has fewer bytes left, takes nothing and returns
+    /// `false`.
     fn claim(&mut self, bytes: usize, budget: &LongLines) -> bool {
         let Ok(bytes) = u32::try_from(bytes) else { return false };
         let Ok(more) = Arc::clone(&budget.free).try_acquire_many_owned(bytes) else { return false };
@@ -93,7 +94,7 @@ impl GrowingLine {
     /// Returns the first `length` bytes, which keep their share of the budget until they are dropped.
     pub(super) fn into_bytes(mut self, length: usize) -> Bytes {
         self.bytes.truncate(length);
-        // Convert to a boxed slice, since the vector may have memory for twice as many bytes.
+        // The boxed slice frees unused memory: the vector may have memory for twice as many bytes.
         let bytes = self.bytes.into_boxed_slice();
         let share = self.share.as_mut().and_then(|share| {
             let behind = bytes.len().saturating_sub(ALWAYS_KEPT);

@@ -14,11 +14,12 @@ use super::undecoded::UndecodedBytes;
 use crate::clock;
 use crate::dialect::Dialect;
 
-/// The time by which a stamp in the middle of a text can be later than the estimate of the Engine's clock. A
-/// tolerance is needed because the estimate is not exact.
+/// A stamp in the middle of a terminal's text can be later than the Engine's clock by this tolerance. A
+/// tolerance is needed because the Engine's clock is only estimated.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
-/// Decodes one response: detects its framing, splits it into pieces, and joins them into lines.
+/// Decodes one response: detects its framing, splits the response into pieces, and joins the pieces into
+/// lines.
 #[derive(Debug)]
 pub(crate) struct LogReader {
     content_type: Option<String>,
@@ -69,7 +70,7 @@ impl LogReader {
         Self { decoding: Some(decoding), ..Self::new(None, Some(has_terminal), dialect, budget) }
     }
 
-    /// Notes that the next part is the start of another log file.
+    /// Notes that one log file has ended, so that the next part comes from another log file.
     ///
     /// # Errors
     /// Returns an error if the last file ended within a record.
@@ -121,8 +122,8 @@ impl LogReader {
         self.decoding.as_ref().and_then(|decoding| decoding.joiner.oldest_open())
     }
 
-    /// Adds the unfinished lines. Call this method once the rest of the log will not be written or cannot be
-    /// read.
+    /// Adds the unfinished lines to `lines`. Call this method only if the rest of these lines will not be
+    /// written or cannot be read.
     pub(crate) fn finish(self, lines: &mut Vec<Line>) {
         let Some(Decoding { mut decoder, mut joiner, .. }) = self.decoding else {
             return;

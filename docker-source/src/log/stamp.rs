@@ -8,7 +8,7 @@ use memchr::memchr2;
 /// The longest stamp in use, with nanoseconds and an offset from UTC, takes 36 bytes.
 pub(super) const STAMP_MAX: usize = 40;
 
-/// A text that is split behind its initial stamp.
+/// A text that is split behind the stamp at its start.
 #[derive(Debug)]
 pub(super) struct Stamped<'a> {
     pub(super) time: Timestamp,
@@ -21,7 +21,8 @@ pub(super) struct Stamped<'a> {
 #[derive(Debug)]
 pub(super) struct MissingTimestamp;
 
-/// Splits `text` behind its initial stamp. Returns `Ok(None)` if `text` ends within the stamp.
+/// Splits `text` behind its initial stamp and the space after it. Returns `Ok(None)` if `text` ends before
+/// this space.
 pub(super) fn split_stamp(text: &[u8]) -> Result<Option<Stamped<'_>>, MissingTimestamp> {
     let (start, is_cut) = match text.split_at_checked(STAMP_MAX) {
         Some((start, _)) => (start, false),

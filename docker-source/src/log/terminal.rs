@@ -1,24 +1,26 @@
 //! Decodes the framing of the log of a container with a terminal: bare lines, each behind a stamp.
 //!
-//! Only the text shows where a record ends, and a record is not always a line:
+//! Nothing but the text itself shows where a record ends, and a record is not always a line:
 //!
 //! * A newline ends a record. (A terminal writes `\r\n`. The `\r` is cut off when records become lines.)
 //! * A line over 16 KiB is several records. *The same stamp* stands in front of each of these records. Each
-//!   of them except the last has 16,384 bytes, or more if `json-file` has replaced bytes that are not UTF-8.
-//! * The `local` driver omits the newline of the last record of a line over 16 KiB. Then the *later stamp* of
-//!   the next line directly follows the `\r` of that record.
+//!   of these records except the last has 16,384 bytes, or more if the `json-file` driver has replaced bytes
+//!   that are not UTF-8.
+//! * The `local` driver omits the newline at the end of a line over 16 KiB. The *later stamp* of the next
+//!   line then directly follows the `\r` of the last record.
 //!
-//! A line can contain text that looks like a stamp. The decoder looks for the same stamp only beyond 16,384
-//! bytes, and for a later stamp only behind a `\r` in the last record of a long line. A later stamp must also
-//! not be later than the Engine's clock. Otherwise, a container could forge stamps of any year.
+//! A line can contain text that looks like a stamp. Therefore the decoder looks for the same stamp only
+//! behind the first 16,384 bytes of a record, and for a later stamp only behind a `\r` in a record that
+//! continues a long line. A later stamp must not be later than the Engine's clock, otherwise a container
+//! could forge stamps of any year.
 //!
-//! Podman ends a record wherever a read of the terminal's output ended. Therefore *an equal or later stamp*
-//! can stand anywhere in a line except at its start. A stamp of Podman cannot be distinguished from a stamp
-//! that the container wrote there.
+//! Podman ends a record wherever a read of the terminal's output ended. Therefore *the same stamp or a later
+//! stamp* can stand anywhere within a line. The decoder cannot tell such a stamp of Podman from a stamp that
+//! the container wrote.
 //!
-//! One case is ambiguous with Docker. If the output of a container ends without a newline and the container
-//! is started again, the stamp of the next line directly follows the last line. The two lines are read as one
-//! line.
+//! One case is ambiguous with Docker: if the output of a container ends without a newline and the container
+//! is started again, the stamp of the next line directly follows the text of the last line. The decoder reads
+//! the two lines as one line.
 
 use bytes::Buf;
 use gelf_core::Timestamp;
@@ -30,16 +32,16 @@ use super::stamp::{MissingTimestamp, Stamped, split_stamp};
 use super::stream::LogStream;
 use crate::dialect::Dialect;
 
-/// The number of bytes that are searched for the end of a record before a part of the record is emitted: 64
-/// KiB.
+/// The length of the window in which the decoder searches for the end of a record: 64 KiB. If the end is not
+/// in the window, the decoder emits a part of the record.
 ///
-/// If the Engine splits lines, a record has at most three times [`PIECE_LENGTH`], which is 49,152 bytes. If
-/// it does not split lines, this window limits the memory that a line without an end can take.
+/// If the Engine splits lines, a record has at most three times [`PIECE_LENGTH`] bytes: 49,152. If the Engine
+/// does not split lines, the window limits the memory that a line without an end can take.
 const WINDOW: usize = 64 * 1024;
 
-/// The number of bytes at the end of the window that are kept when a part is emitted. These bytes are
-/// searched again when more bytes have arrived. A `\r` and a stamp together are shorter than 64 bytes, so a
-/// stamp that is cut at the end of the window is still found.
+/// The number of bytes at the end of the window that are not emitted with a part. They are searched again
+/// when more bytes have arrived. A `\r` and a stamp together are shorter than 64 bytes, so a stamp that
+/// crosses the end of the window is still found.
 const OVERLAP: usize = 64;
 
 /// The length of the date in front of the `T` of a stamp.
@@ -57,7 +59,7 @@ pub(crate) struct TerminalDecoder {
 
 #[derive(Debug)]
 enum State {
-    /// A stamp comes next. `continues` is true if the stamp was seen in the middle of a line.
+    /// A stamp comes next. `continues` is true if the stamp is in the middle of a line.
     Stamp { continues: bool },
     /// The text behind a stamp comes next.
     Text(Record),
@@ -151,7 +153,7 @@ fn take(input: &mut (impl Buf + AsRef<[u8]>), time: Timestamp, length: usize) ->
 #[derive(Debug)]
 struct Record {
     time: Timestamp,
-    /// True if an earlier record of the same line precedes this record.
+    /// True if this record continues the line of the record before it.
     continues: bool,
     /// The number of bytes of this record that have been emitted.
     emitted: usize,
@@ -164,7 +166,7 @@ enum End {
     Newline,
     SameStamp,
     LaterStamp,
-    /// A stamp of Podman, behind which the line goes on.
+    /// A stamp of Podman in the middle of the line.
     NextStamp,
     /// The record goes on behind the window.
     Window,
@@ -189,8 +191,8 @@ impl Record {
             Some(end) => window.split_at(end).0,
             None => window,
         };
-        // The stamp that comes first ends the record, so that every split of the log into reads gives the
-        // same pieces.
+        // Of two stamps, the first stamp ends the record. Otherwise, the pieces would depend on the split of
+        // the log into reads.
         let found = match dialect {
             Dialect::Docker => {
                 let same = self.same_stamp_in(line, stamp).map(|at| (End::SameStamp, at));
@@ -233,8 +235,8 @@ impl Record {
     }
 
     fn next_stamp_in(&self, line: &[u8], latest: Option<Timestamp>) -> Option<usize> {
-        // No record is empty. Therefore a second stamp that directly follows the stamp of the record is text
-        // of the container.
+        // A stamp that directly follows the stamp of the record is text of the container, since no record is
+        // empty.
         let from = self.searched.saturating_sub(OVERLAP).max(usize::from(self.emitted == 0));
         let (_, behind) = line.split_at_checked(from)?;
         let date = |separator: usize| separator.checked_sub(DATE_LENGTH);
@@ -348,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_ends_at_the_first_stamp_that_is_equal_or_later_in_every_split() {
+    fn in_every_split_a_record_ends_at_the_first_equal_or_later_stamp() {
         let (first, text) = ("x".repeat(16_384), "y".repeat(20_000));
         let log = format!("{T1}{first}{T1}{T2}{text}{T1}z\r\n");
         let next = format!("{text}{T1}z\r\n");

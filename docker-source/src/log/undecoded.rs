@@ -25,7 +25,7 @@ impl UndecodedBytes {
         self.part = part;
     }
 
-    /// Returns the bytes that are not decoded.
+    /// Returns the bytes that are not decoded yet.
     pub(super) fn bytes(&mut self) -> &[u8] {
         if !self.begun.is_empty() {
             self.keep();
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(input.decode(&mut decoder), Ok(None));
         assert_eq!((input.len(), input.begun.len()), (9, 9));
         assert!(part.is_unique());
-        // The rest of a record is copied, and no byte of the next record.
+        // Only the rest of the begun record is copied, and no byte of the next record.
         input.push(Bytes::from([&FRAME[9..], &FRAME.repeat(2)].concat()));
         assert!(input.decode(&mut decoder).unwrap().is_some());
         assert_eq!((input.begun.len(), input.part.len()), (0, 2 * FRAME.len()));

@@ -13,15 +13,15 @@ use super::rule::{Rule, State};
 use crate::log::LogStream;
 use crate::record::Record;
 
-/// The maximum number of open messages: 1,024, which is enough for both streams of 512 containers that all
-/// write at once. If more messages are open, the message with the oldest last line is completed.
+/// The maximum number of open messages: 1,024. This is enough for both streams of 512 containers that write
+/// at the same time. If more messages are open, the message with the oldest last line is completed.
 const MAX_OPEN: usize = 1024;
-/// The maximum memory of all open messages: 8 MiB. A [`Source`](crate::Source) stops reading only when its
-/// records take twice as much memory, so open messages alone never stop the reading. If the open messages
-/// take more than the maximum, the message with the oldest last line is completed.
+/// The maximum memory of all open messages: 8 MiB. If they take more, the message with the oldest last line
+/// is completed. A [`Source`](crate::Source) stops reading when the records that are not dropped take 16 MiB,
+/// so open messages alone never stop the reading.
 const MAX_OPEN_BYTES: usize = 8 * 1024 * 1024;
-/// The tolerance for the difference between the stamps of two lines of a message, in addition to the idle
-/// time. Podman's stamps have whole seconds.
+/// The stamps of two consecutive lines of a message can differ by the idle time plus this tolerance. A
+/// tolerance is needed because Podman's stamps have whole seconds.
 const COARSE_STAMPS: Duration = Duration::from_secs(1);
 
 /// Joins lines into messages, per container and stream.
@@ -29,8 +29,8 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 /// A message ends when
 ///
 /// * the rule says that a line begins the next message, or that a line is the last line of the message,
-/// * no line has continued the message for [`flush_after`](JoinOptions::flush_after) by the caller's clock,
-///   or for this time plus one second by the stamps of the lines,
+/// * no line has continued the message for the time [`flush_after`](JoinOptions::flush_after) by the caller's
+///   clock, or for one second more than this time by the stamps of the lines,
 /// * the message has reached the maximum number of lines or bytes; the lines that follow become the next
 ///   message,
 /// * a line was cut or is unfinished,
@@ -66,10 +66,9 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 pub struct MultilineJoiner<T> {
     options: JoinOptions,
     open: HashMap<Key, Open<T>>,
-    /// The keys of the open messages, ordered by the turns (see `turn`) of their last lines. The first
-    /// message is due first.
+    /// The keys of the open messages, by the turns of the messages. The first message is due first.
     turns: BTreeMap<u64, Key>,
-    /// The turn of the next line: its place in the order of all lines.
+    /// The next turn to give. The message with the smallest turn has the oldest last line.
     turn: u64,
     /// The memory of all open messages.
     memory: usize,
@@ -159,8 +158,8 @@ impl<T> MultilineJoiner<T> {
         self.completed.push_back(JoinedLines::new(record, ticket));
     }
 
-    /// Returns the time at which the open message with the oldest last line is to be completed, if a message
-    /// is open.
+    /// Returns the time at which the next open message is to be completed, if a message is open. This is the
+    /// message with the oldest last line.
     pub fn due(&self) -> Option<Instant> {
         let (_, key) = self.turns.first_key_value()?;
         self.open.get(key).map(|open| open.due)
@@ -173,8 +172,8 @@ impl<T> MultilineJoiner<T> {
         }
     }
 
-    /// Moves the due time of all open messages by a time in which the caller took no lines. Lines that
-    /// continue the messages possibly waited during that time.
+    /// Postpones the completion of all open messages by `by`. Call this method after a time `by` in which the
+    /// caller took no lines, since lines that continue the messages possibly waited during this time.
     pub fn delay(&mut self, by: Duration) {
         self.open.values_mut().for_each(|open| open.due += by);
     }
@@ -196,7 +195,7 @@ impl<T> MultilineJoiner<T> {
         self.completed.pop_front()
     }
 
-    /// Ends messages until the remaining open messages are within the limits.
+    /// Completes messages until the open messages are within the limits.
     fn make_room(&mut self) {
         while self.open.len() > MAX_OPEN || self.memory > MAX_OPEN_BYTES {
             self.complete_oldest();

@@ -1,7 +1,7 @@
 //! Presets for the stack traces of programming languages.
 //!
 //! Hand-written code, instead of regular expressions, decides whether a line continues a message. Most lines
-//! begin a message, and the code decides this from the first byte and a few prefixes of the line.
+//! do not, and the code recognizes this by the first byte and a few prefixes of the line.
 
 mod compiled;
 mod scripts;
@@ -16,7 +16,8 @@ use crate::level_word::leading_level;
 /// A language whose stack traces are joined.
 ///
 /// In every language, indented lines continue a message. The table lists the other lines that continue a
-/// message. A report is a line of a logger with at least the severity of a warning.
+/// message. In the table, a *report* is a line of a logger with at least the severity of a warning, and
+/// *behind* means on the line or lines that follow.
 ///
 /// | preset | lines |
 /// |---|---|

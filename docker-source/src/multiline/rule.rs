@@ -9,8 +9,8 @@ use super::preset::{Preset, TraceState};
 
 /// The maximum length of a pattern in bytes.
 const MAX_PATTERN_BYTES: usize = 1024;
-/// The maximum memory of a compiled pattern, in bytes. A search with the pattern has the same maximum. The
-/// maximum is needed because a label can contain a pattern such as `(.{99}){99}`.
+/// The maximum memory of a compiled pattern, and of a search with the pattern, in bytes. Without a maximum, a
+/// label with a pattern such as `(.{99}){99}` would take much memory.
 const MAX_COMPILED_BYTES: usize = 128 * 1024;
 
 /// A rule that decides which lines belong together.
@@ -125,7 +125,8 @@ fn reason(error: &regex::Error) -> String {
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Match {
-    /// The pattern matches the first line of a message; the lines up to the next match continue the message.
+    /// The pattern matches the first line of each message. All lines up to the next match continue the
+    /// message.
     First,
     /// The pattern matches the last line of a message.
     Last,

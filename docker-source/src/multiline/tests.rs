@@ -153,7 +153,7 @@ fn the_four_matches_of_logspout_group_lines_as_logspout_does() {
 }
 
 #[test]
-fn a_message_ends_when_its_last_line_and_not_its_first_is_idle_for_long_enough() {
+fn the_idle_time_of_a_message_counts_from_its_last_line_and_not_from_its_first_line() {
     let mut lines = Lines::new(Rule::preset(Preset::Java));
     let start = lines.now;
     lines.write("java.lang.Error: x");
@@ -299,7 +299,7 @@ fn the_first_line_is_the_short_message_and_all_lines_are_the_full_message() {
 }
 
 #[test]
-fn a_message_settles_all_its_lines_and_none_before() {
+fn the_lines_of_a_message_are_settled_together() {
     let container = Arc::new(Container::builder("shop").build());
     let at = |second| Timestamp::from_unix(second, 0).unwrap();
     let mut progress = Progress::new(Positions::from_time(at(0)));

@@ -1,5 +1,6 @@
 //! Keeps the settled lines in front of which lines may be missing. A line is settled once it is delivered or
-//! given up for good. A proof is a request that shows that a stream has omitted no line.
+//! given up for good. A proof is a request that shows that a stream (a response that follows the log) has
+//! omitted no line.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +9,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::log::LogStream;
 
-/// The maximum number of lines of one container that are kept. These lines take about 1 MiB. A stream brings
-/// more lines between two proofs only if it follows a fast log. A source that resumes later reads the lines
-/// beyond the maximum again.
+/// The maximum number of lines of one container that are kept. These lines take about 1 MiB. Only the stream
+/// of a fast log brings more lines between two proofs. A source that resumes later reads the lines beyond the
+/// maximum again.
 const AHEAD_MAX: usize = 65_536;
 
 /// The settled lines that a stream of the log has brought since the last proof. The stream may have omitted
 /// lines in front of these lines, so the position of the log stays in front of them. Each line is identified
-/// by its stamp, since the drivers whose logs can be proved give the lines of a stream distinct stamps.
+/// by its stamp, since the drivers whose logs can be proved give the lines of an output stream distinct
+/// stamps.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub(crate) struct Ahead {
@@ -42,13 +44,13 @@ impl Ahead {
         self.stdout.is_empty() && self.stderr.is_empty()
     }
 
-    /// Returns the stamp of the last line of a stream.
+    /// Returns the stamp of the last line of an output stream.
     pub(crate) fn last(&self, stream: LogStream) -> Option<Timestamp> {
         self.of(stream).0.last().map(|nanos| Timestamp::from_unix_nanos(*nanos))
     }
 
-    /// Removes the lines of a stream whose stamps are not later than `time`. This method is called for many
-    /// lines in a row. Most calls remove nothing and return early.
+    /// Removes the lines of an output stream whose stamps are not later than `time`. This method is called
+    /// for many lines in a row. Most calls remove nothing and return early.
     pub(crate) fn remove_up_to(&mut self, stream: LogStream, time: Timestamp) {
         let stamps = &mut self.of_mut(stream).0;
         if stamps.first().is_none_or(|first| Timestamp::from_unix_nanos(*first) > time) {

@@ -27,7 +27,7 @@ use gelf_core::Timestamp;
 pub struct Gap {
     /// The stamp of the last line that was read before the gap. `None` if no line was read before.
     pub after: Option<Timestamp>,
-    /// The stamp of the first line that was read behind the gap. `None` if no line can be read any more.
+    /// The stamp of the first line that was read behind the gap. `None` if no further line can be read.
     pub before: Option<Timestamp>,
     /// The reason.
     pub reason: GapReason,

@@ -27,8 +27,8 @@ fn is_digit(bytes: &[u8], at: usize) -> bool {
     bytes.get(at).is_some_and(u8::is_ascii_digit)
 }
 
-/// Returns whether a number can start at the byte `at`. A number does not follow a letter, a digit, an
-/// underscore or a decimal point.
+/// Returns whether a number can start at the byte `at`. A number cannot start directly behind a letter, a
+/// digit, an underscore, or the decimal point of another number.
 fn starts_at(bytes: &[u8], at: usize) -> bool {
     let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied().unwrap_or(b' ');
     let is_fraction = before == b'.' && at.checked_sub(2).is_some_and(|before| is_digit(bytes, before));

@@ -71,7 +71,7 @@ async fn a_container_is_removed_when_the_second_list_in_a_row_misses_it() {
 }
 
 #[tokio::test]
-async fn a_list_that_was_requested_before_a_removal_does_not_undo_it() {
+async fn a_list_that_was_requested_before_a_removal_does_not_undo_the_removal() {
     let mut supervisor = supervisor();
     supervisor.reconcile(list("web", "running"), 0, true, true);
     supervisor.apply(event(Action::Destroy, "web"));
@@ -92,7 +92,7 @@ async fn a_list_that_is_not_whole_shows_no_removal() {
 }
 
 #[tokio::test]
-async fn a_list_that_was_requested_before_a_renaming_does_not_undo_it() {
+async fn a_list_that_was_requested_before_a_renaming_does_not_undo_the_renaming() {
     let mut supervisor = supervisor();
     supervisor.reconcile(list("old", "running"), 0, true, true);
     let events_before = supervisor.events;

@@ -205,7 +205,7 @@ async fn the_selection_holds_for_a_run_and_is_made_again_at_the_next_start() {
     web.line(Stream::Stdout, "not selected");
     within(seen.wait_for(|name| name == "old")).await.unwrap();
     web.line(Stream::Stdout, "not selected");
-    // Once the line of another container arrives, the follower of `web` has ended.
+    // When the line of another container arrives, the follower of `web` has certainly ended.
     let other = engine.create(ContainerOptions::named("web-other"));
     other.start();
     other.line(Stream::Stdout, "other");
@@ -243,7 +243,7 @@ async fn each_line_has_the_selection_of_its_run_even_if_the_next_run_begins_at_o
     }
 }
 
-/// Returns the text of the next line, and the name with which its container was selected.
+/// Returns the text of the next line, and the name by which its container was selected.
 async fn selected_next(source: &mut Source) -> (String, String) {
     let record = next(source).await;
     (text(&record), record.container().selected_name().to_owned())
@@ -276,8 +276,8 @@ async fn a_container_that_is_renamed_into_the_selection_is_read_from_then_on() {
         let before = job.line(Stream::Stdout, "before");
         job.wait_for_log_requests(1).await;
         // If the event is lost, the source finds the new name in a list, and reads only lines that are newer
-        // than the list. The source takes the time of the list from its own clock, so the test sets the
-        // Engine's clock ahead of the source's clock.
+        // than the list. The source takes the time of the list from its own clock. Therefore the test sets
+        // the Engine's clock ahead, so that later lines are newer than the list.
         engine.set_clock(before + 10_000_000_000);
         engine.lose_events(is_event_lost);
         job.rename(name);
@@ -390,7 +390,8 @@ async fn an_idle_container_costs_one_inspection_when_the_events_come_back() {
     engine.wait_for(1, &format!("{}/json", old.id())).await;
     // `read` is inspected at its start, at its end, and now.
     engine.wait_for(3, &format!("{}/json", read.id())).await;
-    // Once the line of another container arrives, the followers have handled the answers to the inspections.
+    // When the line of another container arrives, the followers have certainly handled the answers to the
+    // inspections.
     let other = engine.create(ContainerOptions::named("other"));
     other.start();
     other.line(Stream::Stdout, "other");

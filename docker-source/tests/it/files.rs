@@ -32,7 +32,8 @@ fn log_requests(container: &Container) -> usize {
         .sum()
 }
 
-/// Reads `count` lines, settles all but the last `unsettled`, and returns the texts and the positions.
+/// Reads `count` lines, settles all of them except the last `unsettled` lines, and returns the texts and the
+/// positions.
 async fn read(source: &mut Source, count: usize, unsettled: usize) -> (Vec<String>, Positions) {
     let mut progress = Progress::new(source.start().clone());
     let mut read = Vec::new();
@@ -49,7 +50,7 @@ async fn read(source: &mut Source, count: usize, unsettled: usize) -> (Vec<Strin
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_running_log_is_read_from_its_files_without_a_request_and_up_to_the_end_of_each_run() {
+async fn a_log_is_read_from_its_files_up_to_the_end_of_each_run_without_a_request_for_the_log() {
     let engine = SimulatedEngine::start().await;
     let web = web(&engine, 300, 9);
     let mut source = connect(&engine, Start::Now, true).await;
@@ -78,7 +79,7 @@ async fn a_running_log_is_read_from_its_files_without_a_request_and_up_to_the_en
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_goes_on_behind_the_positions_of_the_other_way_of_reading() {
+async fn a_source_with_files_goes_on_behind_the_positions_of_a_source_without_files_and_vice_versa() {
     let engine = SimulatedEngine::start().await;
     let web = web(&engine, 100, 9);
     let (mut start, mut written, mut unsettled) = (Start::Now, 0, 0);
@@ -126,7 +127,7 @@ async fn lines_that_are_rotated_away_before_a_look_are_announced_once() {
     let mut source = connect(&engine, Start::Now, true).await;
     web.line(Stream::Stdout, "first");
     assert_eq!(texts(&mut source, 1).await, ["first"]);
-    // The files are not looked at meanwhile.
+    // The source does not look at the files meanwhile.
     for number in 0..1000 {
         web.line(Stream::Stdout, format!("line {number}"));
     }

@@ -1,5 +1,5 @@
 //! Tests with Engines whose streams omit or repeat lines of the log that they follow. The log files of these
-//! Engines have each line once, except the lines of files that were deleted by rotation.
+//! Engines have each line once, except lines that rotation has deleted.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -62,7 +62,7 @@ async fn files_between_missed_rotations_are_read() {
             web.rotate();
         }
         write(&web, 42..50);
-        // Lines that the Engine did not send on the stream are read after later lines, so the order varies.
+        // Lines that the stream has omitted are read after later lines, so the order varies.
         let read: BTreeSet<_> = texts(&mut source, 48).await.into_iter().collect();
         assert_eq!(read, numbers(2..50).into_iter().collect());
         assert_eq!(source.stats().snapshot().total.gaps, 0);
@@ -99,7 +99,7 @@ async fn records_that_followers_are_sent_again_are_yielded_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_that_followers_are_sent_again_from_the_middle_of_a_line_on_are_no_line() {
+async fn records_that_followers_are_sent_again_from_the_middle_of_a_line_on_do_not_become_a_line() {
     for repeated in 1..8 {
         for log in [ContainerOptions::named("web"), ContainerOptions::named("web").tty()] {
             let (_engine, web, mut source) = following(Options::docker_20_10(), log.clone()).await;
@@ -151,7 +151,7 @@ async fn a_line_within_which_followers_are_sent_records_again_is_read_as_it_was_
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_that_were_rotated_away_unread_are_a_gap_that_is_logged() {
+async fn lines_that_are_rotated_away_before_they_are_read_are_a_gap_that_is_logged() {
     for options in versions() {
         let logged = Logged::here();
         let log = ContainerOptions::named("web").rotated(100, 2);
@@ -168,7 +168,7 @@ async fn lines_that_were_rotated_away_unread_are_a_gap_that_is_logged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn newer_files_are_read_after_an_interruption_although_the_oldest_is_compressed_and_older() {
+async fn newer_files_are_read_after_an_interruption_although_a_compressed_file_ends_before_since() {
     let log = ContainerOptions::named("web").rotated(usize::MAX, 5).compressed();
     let options = Options { clock_runs: true, ..Options::docker_20_10() };
     let (engine, web, mut source) = following(options, log).await;
@@ -186,8 +186,7 @@ async fn newer_files_are_read_after_an_interruption_although_the_oldest_is_compr
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_behind_the_end_of_a_stream_are_read_in_order_although_the_oldest_file_is_compressed_and_older()
-{
+async fn lines_behind_the_end_of_a_stream_are_read_in_order_although_a_compressed_file_ends_before_since() {
     let log = ContainerOptions::named("web").rotated(usize::MAX, 5).compressed();
     for (log, is_restarted) in [(log.clone(), false), (log.clone(), true), (log.tty(), false)] {
         let options = Options { clock_runs: true, ..Options::docker_20_10() };

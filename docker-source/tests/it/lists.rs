@@ -33,7 +33,7 @@ fn labelled(name: &str) -> ContainerOptions {
 }
 
 #[tokio::test]
-async fn a_container_with_long_labels_is_read_like_all_others_and_named_in_a_warning() {
+async fn a_container_with_long_labels_is_read_like_other_containers_and_named_in_a_warning() {
     let logged = Logged::here();
     let engine = SimulatedEngine::start().await;
     // The list shows the first container of each kind, and an event shows the second container of each kind.

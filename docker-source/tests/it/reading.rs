@@ -10,7 +10,8 @@ use crate::support::{
 use docker_source::{GapReason, LogStream, Record};
 use simulated_engine::{ContainerOptions, Fault, Options, PIECE, SimulatedEngine, Stream};
 
-/// Returns the options of an old Engine, of a new Engine, and of an Engine that sends few bytes at a time.
+/// Returns the options of three Engines: an old Engine, a new Engine, and an Engine that sends few bytes at a
+/// time.
 ///
 /// The old and the new Engine differ in the meaning of `since`, in content types and in the members of
 /// events. The new Engine can send logs as JSON.
@@ -23,7 +24,7 @@ fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn lines_of_both_streams_have_their_container_stream_and_stamp() {
+async fn a_line_has_its_container_its_stream_and_its_stamp() {
     for options in engines() {
         let engine = SimulatedEngine::start_with(options).await;
         let mut source = connect(&engine).await;
@@ -115,7 +116,8 @@ async fn an_unreadable_part_of_the_log_is_skipped() {
         let record = next(&mut source).await;
         let gap = record.gap().unwrap();
         assert!(gap.after < gap.before && gap.reason == GapReason::Damaged, "{gap:?}");
-        // A request for the end of the log succeeds if the damaged piece is not among the requested pieces.
+        // Once the source requests only the end of the log, the damaged piece is not among the requested
+        // pieces, and the request succeeds.
         assert_eq!(texts(&mut source, 1024).await, numbers(976..2000));
         if is_running {
             web.line(Stream::Stdout, "and on");
@@ -173,7 +175,8 @@ async fn last_lines_that_a_stream_omits_are_read_afterwards() {
         }
         job.die();
         assert_eq!(texts(&mut source, 30).await, numbers(0..30));
-        // Only a read that brings nothing new shows that the log is read to its end.
+        // The source reads the log again until a read brings nothing new, since only this shows that the log
+        // is read to its end.
         job.wait_for_log_requests(4).await;
         assert_nothing_left(&mut source).await;
     }
@@ -406,7 +409,7 @@ async fn a_slow_reader_gets_every_line_and_lines_in_flight_are_bounded() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let total = stats.snapshot().total;
-        // Besides the queue of 1,024 lines, 64 lines are taken out of it together.
+        // The queue holds 1,024 lines. Up to 64 further lines were taken out of the queue together.
         assert!(total.in_flight <= 1024 + 64, "{total:?}");
         assert_eq!(total.yielded, number + 1);
         assert_balanced(&stats);

@@ -62,8 +62,8 @@ async fn a_line_that_was_open_when_the_earlier_source_ended_is_read_whole() {
     let stamp = web.line(Stream::Stdout, "before");
     web.piece(Stream::Stdout, stamp + 1, "x".repeat(PIECE));
     for _ in 0..3 {
-        // The clock goes on by two seconds after each line. A request begins one second before the last line,
-        // and the open line must be older.
+        // A request begins one second before the last line, and the open line must be older than that.
+        // Therefore the clock goes on by two seconds after each line.
         engine.set_clock(web.line(Stream::Stderr, "meanwhile") + 2_000_000_000);
     }
     let mut progress = Progress::new(source.start().clone());
@@ -105,7 +105,7 @@ fn write(web: &simulated_engine::Container, numbers: std::ops::Range<usize>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_that_a_stream_omitted_before_the_end_of_its_source_are_read_by_the_next_one() {
+async fn lines_that_a_stream_omitted_before_the_end_of_its_source_are_read_by_the_next_source() {
     for options in [Options::docker_20_10(), Options::docker_28_5()] {
         let engine = SimulatedEngine::start_with(Options { clock_runs: true, ..options }).await;
         let web = engine.create(ContainerOptions::named("web"));
@@ -157,8 +157,8 @@ async fn a_refused_request_for_the_settled_lines_is_repeated_without_a_gap() {
         let mut progress = Progress::new(connect(&engine).await.start().clone());
         web.start();
         for text in ["one", "two"] {
-            // Each line is in a separate file. A request begins one second before the last line, so the clock
-            // goes on by two seconds after each line.
+            // Each line is in a separate file. A request begins one second before the last line. So that it
+            // does not include the line before that, the clock goes on by two seconds after each line.
             engine.set_clock(web.line(Stream::Stdout, text) + 2_000_000_000);
             let mut source = resume(&engine, progress.positions()).await;
             progress = Progress::new(source.start().clone());

@@ -1,6 +1,6 @@
-//! Tests random schedules of containers that write, Engines that fail and sources that restart. Every line
-//! that the Engine still has must be read once and in order. A gap must announce the lines that the Engine no
-//! longer has.
+//! Tests sources with random schedules, in which containers write, Engines fail and sources restart. Every
+//! line that the Engine still has must be read once and in order. A gap must announce the lines that the
+//! Engine no longer has.
 //!
 //! `PROPTEST_CASES` sets the number of schedules; the default is 256.
 
@@ -73,10 +73,11 @@ enum Step {
     Outage,
     LoseEvents(bool),
     EndEvents,
-    /// Replaces the source by another source that starts behind the lines that were read. The other source
-    /// reads the logs from their files if the value is true and there are files.
+    /// Stops the source. The next source starts behind the lines that were read, and reads the logs from
+    /// their files if the value is true and there are files.
     Restart(bool),
-    /// Drops the source. The next source starts behind the lines that were settled.
+    /// Drops the source. The next source starts behind the lines that were settled. The value has the same
+    /// meaning as for `Restart`.
     Kill(bool),
 }
 
@@ -84,8 +85,8 @@ enum Step {
 struct Schedule {
     options: Options,
     container: ContainerOptions,
-    /// The value of `Timing::latency`. At zero, no busy log is read by windows, which are requests for the
-    /// last records.
+    /// The value of `Timing::latency`. At zero, busy logs are not read by windows, which are responses with
+    /// the last records of the log.
     latency: Duration,
     steps: Vec<Step>,
 }
@@ -142,8 +143,8 @@ fn schedule() -> impl Strategy<Value = Schedule> {
     let modes = (any::<bool>(), any::<bool>());
     (options, modes, log, latency, steps).prop_map(|(options, (tty, has_files), log, latency, steps)| {
         Schedule {
-            // Podman is not tested with terminals, because a source takes text that looks like a stamp in
-            // such a log for a stamp.
+            // Podman is not tested with terminals: in such a log, a source cannot tell text that looks like a
+            // stamp from a stamp.
             container: ContainerOptions {
                 tty: tty && !options.podman,
                 has_files: has_files && !options.podman,
@@ -163,7 +164,7 @@ struct Reader {
     latency: Duration,
     has_files: bool,
     progress: Progress,
-    /// The tickets and places of the last lines, which are read but not settled yet.
+    /// The tickets and places of the lines that are read but not settled yet.
     unsettled: VecDeque<(Ticket, Place)>,
     read: BTreeSet<Place>,
     /// The number of the last line of each container and stream.
@@ -171,8 +172,8 @@ struct Reader {
     /// The number of gaps that earlier sources counted.
     gaps: u64,
     has_terminal: bool,
-    /// True if streams that follow a log omit no line. A line that a stream omits is read later, out of
-    /// order.
+    /// True if no stream omits a line, so that the lines are read in order. A line that a stream omits is
+    /// read later, behind newer lines.
     is_ordered: bool,
 }
 
@@ -317,8 +318,8 @@ async fn run(schedule: Schedule) {
     let mut is_running = [true; CONTAINERS];
     containers.iter().for_each(Container::start);
     let mut is_away = false;
-    // For each container, the maximum number of records that the Engine repeats on a stream. A source
-    // recognizes a repeated line only if the source has read the whole line itself.
+    // For each container, the maximum number of records that the Engine may repeat on a stream. The number is
+    // limited because a source recognizes a repeated line only if this source has read the whole line.
     let mut repeatable = [0; CONTAINERS];
     let mut unreadable = [0; CONTAINERS];
     for step in schedule.steps {
@@ -346,14 +347,15 @@ async fn run(schedule: Schedule) {
                 let most = if is_podman { 0 } else { repeatable[container] };
                 containers[container].followers_repeat(records.min(most));
             }
-            // A source reads Podman's logs without windows, so it would not find lines that a stream omits.
+            // A source reads Podman's logs without windows, so it would not find the lines that a stream
+            // omits.
             Step::FollowersSkip { .. } | Step::Rotate { .. } if is_podman => {}
             Step::FollowersSkip { container, records } => containers[container].followers_skip(records),
             Step::Rotate { container } => containers[container].rotate(),
             Step::CutFollowers { container } => containers[container].cut_followers(),
             Step::EndFollowers { container } => containers[container].end_followers(),
-            // In a terminal's log, the inserted bytes become a part of the next record, and this record is
-            // skipped.
+            // In a terminal's log, the inserted bytes would become a part of the next record, and the source
+            // would skip this record.
             Step::FailLogs { fault: Fault::BytesAfter(..), .. } if has_terminal => {}
             // Three unreadable answers in a row count as a damaged log, so each log has at most two.
             Step::FailLogs { container, fault: Fault::BytesAfter(..) } if unreadable[container] == 2 => {}
@@ -410,7 +412,8 @@ async fn finish(containers: &[Container], reader: &mut Reader) {
         {
             reader.read(usize::MAX, Duration::from_secs(1)).await;
         }
-        // A repeated line would come at once, or after the next list of the containers.
+        // Reading goes on for a while, since a repeated line would come at once or after the next list of the
+        // containers.
         reader.read(usize::MAX, Duration::from_secs(15)).await;
     };
     if timeout(PATIENCE, reading).await.is_err() {

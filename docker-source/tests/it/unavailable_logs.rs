@@ -53,10 +53,10 @@ async fn each_run_whose_log_cannot_be_read_is_counted_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_container_that_is_removed_at_its_end_is_read_or_announced_whatever_comes_too_late() {
+async fn a_container_removed_at_its_end_is_read_or_a_gap_is_announced_whichever_request_is_too_late() {
     let status = |status| Some(Fault::Status(status, "dead or marked for removal".into()));
     let refusals = [None, status(404), status(409), status(500)];
-    // Docker 20.10 may end a stream in order before its first line.
+    // Docker 20.10 may end a stream without an error before its first line.
     for first in refusals.iter().cloned().chain([Some(Fault::EndAfter(0))]) {
         for second in &refusals {
             for (inspections, requests) in
@@ -66,7 +66,7 @@ async fn a_container_that_is_removed_at_its_end_is_read_or_announced_whatever_co
                 let mut source = connect(&engine).await;
                 let job = engine.create(ContainerOptions::named("job").removed_at_end());
                 for fault in [&first, second] {
-                    // A fault in front of which a million pieces are sent changes nothing.
+                    // This fault occurs only after a million pieces, so it changes nothing.
                     job.fail_logs(fault.clone().unwrap_or(Fault::EndAfter(1_000_000)));
                 }
                 for _ in 0..inspections {

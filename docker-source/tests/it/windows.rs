@@ -1,5 +1,5 @@
-//! Tests windows, which are requests for the last records of a log. Windows replace a stream, or prove that a
-//! stream has omitted no line.
+//! Tests windows, which are responses with the last records of a log. Windows replace a stream, which is a
+//! response that follows the log, or prove that a stream has omitted no line.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -50,7 +50,7 @@ async fn a_busy_log_is_read_by_windows_and_followed_again_once_it_is_quiet() {
     for options in [Options::docker_20_10(), Options::docker_28_5()] {
         let engine = engine(options).await;
         let mut source = polling(&engine).await;
-        // Streams of this log omit all records of a file except the first, once a file was rotated.
+        // After a rotation, a stream of this log omits all records of each file except the first record.
         let web = engine.create(ContainerOptions::named("web").rotated(5000, 3).followers_skip_files());
         web.start();
         let writing = async {
@@ -258,8 +258,8 @@ async fn a_source_that_is_stopped_reads_the_lines_that_a_stream_has_omitted_or_n
             write(log, 0..2);
         }
         assert_eq!(texts(&mut source, 6).await.len(), 6);
-        // In this time, a window proves that the stream of the quiet log has omitted no line. Therefore, the
-        // stop causes no request for this log.
+        // Within these 10 s, a window proves that the stream of the quiet log has omitted no line. Therefore,
+        // the stop causes no request for this log.
         sleep(Duration::from_secs(10)).await;
         let [web, other, quiet] = &logs;
         web.followers_skip(3);
@@ -274,7 +274,8 @@ async fn a_source_that_is_stopped_reads_the_lines_that_a_stream_has_omitted_or_n
         assert_eq!(rest, [numbers(2..5), numbers(7..9)].concat());
         assert!(source.next().await.unwrap().is_none());
         let windows_after = [other, quiet].map(|log| log.count(RequestKind::Tail));
-        // The window that the stop causes follows one that was requested before the stop.
+        // Since the first count, the log `other` has had two windows: the first was requested before the
+        // stop, and the stop caused the second.
         assert_eq!([windows_after[0] - windows[0], windows_after[1] - windows[1]], [2, 0]);
     }
 }
@@ -296,7 +297,7 @@ async fn a_source_that_is_stopped_before_it_has_caught_up_reads_up_to_the_presen
             assert_eq!(lines, numbers(0..5000));
             assert_nothing_left(&mut source).await;
         }
-        // The container goes on while the source reads what was written before it connected.
+        // The container goes on writing while the source reads the lines from before its connection.
         let mut source = builder(&engine).start(start.clone()).connect().await.unwrap();
         let mut lines = texts(&mut source, 1).await;
         sleep(Duration::from_secs(2)).await;
@@ -321,7 +322,7 @@ async fn logs_that_are_not_read_up_to_the_present_within_4_s_of_the_stop_are_cou
     assert_eq!(texts(&mut source, 1).await, numbers(0..1));
     let stats = source.stats();
     source.stop();
-    // The lines are not taken meanwhile.
+    // The program takes no lines meanwhile, so the source cannot read on.
     sleep(Duration::from_secs(5)).await;
     let mut read = 1;
     while source.next().await.unwrap().is_some() {

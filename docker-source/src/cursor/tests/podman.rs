@@ -38,7 +38,7 @@ fn lines_that_podmans_stream_omitted_are_new_in_the_next_request() {
 }
 
 #[test]
-fn podmans_lines_beyond_the_remembered_ones_are_told_apart_by_their_count() {
+fn podmans_lines_beyond_the_remembered_lines_are_told_apart_by_their_count() {
     let mut cursor = Cursor::default();
     let mut read = |lines: usize| {
         cursor.begin_request(Podman, None, None);
