@@ -24,6 +24,7 @@ pub(crate) const DROP_REASONS: [&str; 10] = [
 pub(crate) struct RouteAccount {
     pub(crate) selected: u64,
     pub(crate) delivered: u64,
+    /// Lines that were sent with the line before them, as one message.
     pub(crate) joined: u64,
     pub(crate) in_flight: u64,
     /// Dropped lines by reason, see [`DROP_REASONS`].

@@ -1,4 +1,4 @@
-//! Warns if a port of the router's container is published and the HTTP API does not answer at it.
+//! Warns if a port of the router's container is published and the HTTP API does not answer at this port.
 //!
 //! By default, Logspout serves its API at port 80 of all addresses. A deployment file for Logspout may
 //! therefore publish this port.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::route::{RouteUri, json};
 
-/// The maximum number of routes that are loaded.
+/// The maximum number of routes that are loaded. The HTTP API adds no route if this number of routes runs.
 pub(crate) const MAX_ROUTES: usize = 64;
 /// The maximum length of a file, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;

@@ -18,6 +18,7 @@ pub(crate) struct Router {
     child: Child,
     stdout: Receiver<String>,
     stderr: Receiver<String>,
+    /// The lines of stderr that were received so far.
     logged: Vec<String>,
 }
 
@@ -159,8 +160,8 @@ pub(crate) fn refusing_udp() -> (UdpSocket, SocketAddr) {
     (socket, address)
 }
 
-/// Listens at an address that another socket has just had. Tries again while the address is in use, because a
-/// child process of another test can hold a copy of that socket for a moment.
+/// Listens at an address that another socket has just released. Tries again while the address is in use,
+/// because a child process of another test can hold a copy of the released socket for a moment.
 pub(crate) async fn listen_again(address: SocketAddr) -> TcpReceiver {
     let deadline = Instant::now() + TIMEOUT;
     loop {

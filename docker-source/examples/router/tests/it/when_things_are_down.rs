@@ -207,7 +207,7 @@ async fn sigterm_delivers_the_lines_that_were_read_and_the_counters_add_up() {
     let mut received = first.len();
     loop {
         match timeout(Duration::from_millis(500), receiver.recv()).await {
-            Ok(received_one) => received += usize::from(matches!(received_one, Some(Ok(_)))),
+            Ok(message) => received += usize::from(matches!(message, Some(Ok(_)))),
             Err(_) if ending.is_finished() => break,
             Err(_) => {}
         }
