@@ -1,8 +1,8 @@
 //! Provides a real Docker Engine for tests. The crate finds the Engine, makes an image without a registry,
 //! and runs and removes containers.
 //!
-//! All access is through the `docker` command. Therefore, the reference of a test (`docker logs
-//! --timestamps`) does not come from the program under test. All calls block. In an async test, use
+//! All access is through the `docker` command. Therefore, the expected lines of a test, which `docker logs
+//! --timestamps` prints, do not come from the program under test. All calls block. In an async test, use
 //! `tokio::task::spawn_blocking`, or a multi-threaded runtime where a short wait does no harm.
 //!
 //! A test that needs an Engine begins with this line:
@@ -11,9 +11,9 @@
 //! let Some(engine) = real_engine::Engine::find() else { return };
 //! ```
 //!
-//! Without an Engine, such a test passes, with the reason on stderr. The variable `GELF_TESTS_REQUIRE` is a
-//! comma-separated list of `engine`, `image`, `logstash` and `peers`. A test fails instead of being skipped
-//! if the list names its missing requirement.
+//! Without an Engine, such a test is skipped: it passes, and writes the reason to stderr. The variable
+//! `GELF_TESTS_REQUIRE` is a comma-separated list of requirements, such as `engine,image,logstash,peers`. If
+//! the list names a requirement that is missing, a test that needs it fails instead of being skipped.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
