@@ -1,4 +1,4 @@
-//! Accounts for the lines of a route: how many lines it selected, and what became of them.
+//! Accounts for the lines of a route: how many lines the route selected, and what became of these lines.
 
 use std::ops::AddAssign;
 

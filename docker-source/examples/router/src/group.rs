@@ -76,7 +76,7 @@ impl RouteQueue {
         self.lines.is_empty() && self.delivery.is_idle()
     }
 
-    /// Sends all messages, including the open ones that further lines might continue.
+    /// Sends all messages, including the open messages that further lines might continue.
     async fn drain(mut self) {
         self.lines.flush();
         send(&mut self.lines, &mut self.delivery, &self.tally).await;

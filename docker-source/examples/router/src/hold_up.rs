@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn many_short_waits_count_as_much_as_a_long_one() {
+    fn many_short_waits_count_as_much_as_one_long_wait() {
         let second = Duration::from_secs(1);
         assert_eq!(held_until_too_long(second, second), Some(Duration::ZERO));
         for (held, period) in [(7, 10), (30, 300), (400, 1000), (1, 7)] {

@@ -42,9 +42,9 @@ impl LineStage {
         self.joiner.peek().is_none()
     }
 
-    /// Returns the first completed message, and the reader that finds fields in the text of the message.
-    /// There is no reader if the settings of the container do not enable one. There is none for a message
-    /// that announces a gap, either, since such a message is not a line of the container.
+    /// Returns the first completed message, and the reader that finds fields in the text of the message. The
+    /// reader is `None` if the settings of the container do not enable it. It is also `None` if the message
+    /// announces a gap, since such a message is not a line of the container.
     pub(crate) fn first(&mut self) -> Option<(&Lines, Option<&mut ContainerContent>)> {
         let lines = self.joiner.peek()?;
         let content = match lines.record().gap() {

@@ -49,7 +49,7 @@ impl RoutesFolder {
         paths.sort();
         if paths.len() > MAX_ROUTES {
             tracing::warn!(
-                "{} has more than {MAX_ROUTES} routes; the others are left out",
+                "{} has more than {MAX_ROUTES} routes; the routes after the first {MAX_ROUTES} are left out",
                 self.path.display()
             );
         }

@@ -197,7 +197,7 @@ fn print_takes_the_options_of_its_route() {
 }
 
 #[test]
-fn a_task_without_routes_is_independent_of_their_variables() {
+fn a_task_without_routes_ignores_the_variables_of_routes() {
     let environment =
         [("ROUTE_URIS", "nonsense"), ("RAW_FORMAT", "x"), ("LOGSPOUT_TLS_CA_CERTS", "/missing")];
     for arguments in [&["audit"][..], &["check"], &["proxy", "--listen=unix:///s"], &["tail"]] {

@@ -75,7 +75,7 @@ async fn several_full_routes_hold_up_the_others_for_at_most_250_ms_in_total() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_route_holds_up_the_others_no_longer_than_a_full_one() {
+async fn a_slow_route_holds_up_the_others_no_longer_than_a_full_route() {
     let (alive, destination) = queue(ALIVE);
     tokio::spawn(destination.run());
     let (slow, destination) = queue("gelf://127.0.0.1:9?queue=3&rate=50");

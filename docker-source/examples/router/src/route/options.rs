@@ -46,7 +46,7 @@ impl RouteOption {
     /// Adds a value of the option to the settings.
     ///
     /// # Errors
-    /// Returns a text on one line if the value is not permitted.
+    /// Returns a text of one line if the value is not permitted.
     pub(crate) fn set(&self, settings: Settings, name: &str, value: &str) -> Result<Settings, String> {
         let rest = self.group().and_then(|group| name.strip_prefix(group)).unwrap_or_default();
         (self.set)(settings, rest, value)
@@ -69,7 +69,7 @@ pub(crate) fn find(name: &str) -> Option<&'static RouteOption> {
 /// Checks a value of an option of this table.
 ///
 /// # Errors
-/// Returns a text on one line if the value is not permitted.
+/// Returns a text of one line if the value is not permitted.
 pub(crate) fn check_option(name: &str, value: &str) -> Result<(), String> {
     find(name).map_or(Ok(()), |option| option.set(Settings::default(), name, value).map(drop))
 }

@@ -40,7 +40,7 @@ async fn api_versions_outside_of_the_engines_range_are_refused() {
 }
 
 #[tokio::test]
-async fn followers_that_are_cut_end_without_the_final_chunk_and_others_with_it() {
+async fn followers_that_are_cut_end_without_the_final_chunk_and_other_followers_with_it() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();
