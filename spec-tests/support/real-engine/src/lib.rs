@@ -109,8 +109,8 @@ fn answer(host: &str) -> Result<(), String> {
     let output = command::try_docker(host, ["version"], command::Limit::seconds(10))
         .map_err(|error| no_engine(&error.to_string()))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(no_engine(said.lines().last().unwrap_or("docker version failed")));
+        let printed = String::from_utf8_lossy(&output.stderr);
+        return Err(no_engine(printed.lines().last().unwrap_or("docker version failed")));
     }
     if requirement::find_on_path("busybox").is_none() {
         return Err("no busybox on the path to make an image of".to_owned());

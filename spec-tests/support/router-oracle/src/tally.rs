@@ -180,7 +180,8 @@ impl Tally {
     }
 
     /// Returns whether the run and the gap belong to the same container and overlap in time. A gap that only
-    /// touches the run does not overlap it.
+    /// touches the run does not overlap it. If no line of the run's stream has arrived, the container of the
+    /// run is unknown, and the gap of any container counts.
     fn overlap(&self, run: &Run, gap: &Gap) -> bool {
         let same = self
             .streams
@@ -195,7 +196,7 @@ impl Tally {
     ///
     /// An Engine that ends loses the lines that it has read from a container and not stored. A restart
     /// therefore explains a missing line if the other receiver lacks the line, too, and if the Engine was
-    /// restarted between the stamps of the lines around the run of missing lines.
+    /// restarted between the stamps of the lines around the run of missing lines, or at most 1 s earlier.
     pub fn unexplained(&self, other: &Self, written: &Written, restarts: &[f64]) -> u64 {
         let missing_from_other = other.missing(written);
         let runs = self.runs(written);
