@@ -1,8 +1,8 @@
 //! Keeps the routes that run.
 //!
-//! A group is the routes that read from one source. The group reads the lines of a route, the state folder
-//! keeps the positions of the route, and the account at the end shows the counters of the route. The HTTP API
-//! shows, adds and removes routes.
+//! A group consists of the routes that read from one source. The group reads the lines of a route, the state
+//! folder keeps the positions of the route, and the account at the end shows the counters of the route. The
+//! HTTP API shows, adds and removes routes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

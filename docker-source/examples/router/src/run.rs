@@ -203,7 +203,8 @@ fn milliseconds_since_1970() -> u64 {
     u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The routes that need a new group while the router runs. A group is the routes that read from one source.
+/// The routes that need a new group while the router runs. A group consists of the routes that read from one
+/// source.
 struct Requests<'a> {
     /// The routes that have left their group.
     left: &'a mut UnboundedReceiver<LeavingRoute>,

@@ -204,8 +204,9 @@ pub(crate) fn new_lines(logged: &[String]) -> u64 {
     figure(logged, "lines read") - figure(logged, "read again")
 }
 
-/// Returns a script that writes `lines` numbered lines and then waits until its container is removed. The even
-/// numbers go to stdout, and the odd numbers to stderr. After each burst of `burst` lines, the script sleeps.
+/// Returns a script that writes `lines` numbered lines and then waits until its container is removed. The
+/// even numbers go to stdout, and the odd numbers to stderr. After each burst of `burst` lines, the script
+/// sleeps for the time `sleep`.
 pub(crate) fn numbered_lines(lines: usize, burst: usize, sleep: Duration) -> String {
     let (pairs, microseconds) = (burst / 2, sleep.as_micros());
     format!(
