@@ -38,8 +38,8 @@ use crate::task::task;
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
 /// The maximum time until the new source reads lines after a route has left its group.
 const CATCH_UP: Duration = Duration::from_secs(5);
-/// The shortest time of waiting for destinations that prolongs the time limit of open messages. A message is
-/// open while further lines may continue it.
+/// A wait for destinations prolongs the time limit of open messages only if it takes at least this time. A
+/// message is open while further lines may continue it.
 const NOTICEABLE: Duration = Duration::from_millis(10);
 
 /// A route with its delivery.

@@ -49,8 +49,8 @@ pub(crate) struct HoldUp {
 }
 
 impl HoldUp {
-    /// Notes that the route holds up another route at the tick `now`. Subtracts the share of the time since
-    /// the last sample that does not count.
+    /// Notes that the route holds up another route at the tick `now`. Deducts the share that does not count:
+    /// 1/100 of the time that has passed since the last sample.
     pub(crate) fn sample(&mut self, now: Instant) {
         let since = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
         self.time = self.time.saturating_sub(since.saturating_sub(TICK) / FREE_SHARE) + TICK;

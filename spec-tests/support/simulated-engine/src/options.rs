@@ -15,8 +15,8 @@ pub enum Stream {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Since {
     /// The Engine omits every piece whose stamp is older than `since`, wherever the piece is in the log. If
-    /// the oldest compressed file of the log is older than `since`, the Engine skips all compressed files,
-    /// even the newer ones. Docker 20.10 does this.
+    /// all records of the oldest compressed file are older than `since`, the Engine skips all compressed
+    /// files, even the newer files. Docker 20.10 does this.
     EachPiece,
     /// The Engine sends the first piece whose stamp is not older than `since`, and all pieces after that
     /// piece. Docker 24 and later versions do this.
