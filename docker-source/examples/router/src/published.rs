@@ -28,7 +28,8 @@ pub(crate) async fn check(address: EngineAddress, http: Option<HttpOptions>) {
     }
 }
 
-/// Returns the warning about the published ports of the container. `ports` is in increasing order.
+/// Returns the warning, or `None` if no port is published or the API answers at a published port. `ports` are
+/// the published ports of the container, in increasing order.
 fn warning(ports: &[u16], http: Option<&HttpOptions>) -> Option<String> {
     let first = ports.first()?;
     let remedy = |port| format!("to serve it, set HTTP_BIND_ADDRESS=0.0.0.0 and PORT={port}");

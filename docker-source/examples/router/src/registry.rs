@@ -172,8 +172,9 @@ impl Registry {
     }
 }
 
-/// Returns the id of a route that was given without an id: 12 hexadecimal digits, as in Logspout. Routes with
-/// the same URI have the same id for the same number. The id does not depend on credentials.
+/// Returns the id of a route that was given without an id: 12 hexadecimal digits, as in Logspout. The
+/// same URI and number always give the same id. Another number gives another id, for a further route with the
+/// same URI. The id does not depend on credentials.
 pub(crate) fn id_of(uri: &RouteUri, number: u64) -> String {
     // The hash is FNV-1a, whose result is the same in each process.
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;

@@ -215,7 +215,7 @@ struct Requests<'a> {
 }
 
 /// Runs the groups, and a new group for each route that leaves its group or is added. Ends when all groups
-/// have ended, and, if the router waits for additions, not before the router stops. Returns the first error,
+/// have ended. If the router waits for additions, also waits until the router stops. Returns the first error,
 /// and whether stdout was closed.
 ///
 /// If the reader of stdout ends, the router stops as it does after a signal: the other destinations get the

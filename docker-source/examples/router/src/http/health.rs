@@ -62,7 +62,7 @@ pub(super) fn problems(api: &Api) -> Vec<Value> {
                 unopened.push((container, at));
                 continue;
             }
-            // The problem that the destination is down is reported already.
+            // A destination that is down has been reported already.
             Part::Route(id) if down_ids.contains(&&id) => continue,
             Part::Route(id) => {
                 let Some(route) = routes.iter().find(|route| route.id == id) else { continue };

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Api;
 
-/// The time without progress after which lines count as stalled.
+/// The time without progress after which a part counts as stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// The time between two readings of the counters.
 const INTERVAL: Duration = Duration::from_secs(1);
