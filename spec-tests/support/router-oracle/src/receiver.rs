@@ -52,7 +52,7 @@ impl Receiver {
         receiver
     }
 
-    /// Starts a receiver that is closed and opened again in turn, each time after this period.
+    /// Starts a receiver that is open for this period and closed for this period, in turn.
     pub fn start_flapping(period: Duration) -> Self {
         let receiver = Self::start();
         let flapping = receiver.clone();
