@@ -1,4 +1,4 @@
-//! Accounts for the lines of a route: how many lines it selected, and what became of them.
+//! Accounts for the lines of a route: how many lines the route selected, and what became of these lines.
 
 use std::ops::AddAssign;
 
@@ -24,6 +24,7 @@ pub(crate) const DROP_REASONS: [&str; 10] = [
 pub(crate) struct RouteAccount {
     pub(crate) selected: u64,
     pub(crate) delivered: u64,
+    /// Lines that were sent with the line before them, as one message.
     pub(crate) joined: u64,
     pub(crate) in_flight: u64,
     /// Dropped lines by reason, see [`DROP_REASONS`].

@@ -22,7 +22,7 @@ use crate::stop::Stop;
 
 /// The maximum number of accounts. Each run of an agent has an account for each of its containers. Messages
 /// that would need a further account are only counted.
-const CONTAINERS_AT_MOST: usize = 100_000;
+const ACCOUNTS_AT_MOST: usize = 100_000;
 
 /// Receives over UDP and TCP on `address` until a signal arrives, or until no message arrives for `idle`.
 /// Then prints an account of each container to stdout.
@@ -65,10 +65,11 @@ fn print_all(audit: &Audit) {
 
 /// The accounts of all containers.
 struct Audit {
-    /// The start of the audit in milliseconds since 1970. An epoch is a run of an agent, and its number is
-    /// the time of its start. An epoch that began before the audit may have sent messages that the audit did
-    /// not receive, so the account of this epoch starts at the first received number.
+    /// The start of the audit in milliseconds since 1970. Each run of an agent has an epoch: the time at
+    /// which the run started, in the same unit. A run that started before the audit may have sent messages
+    /// that the audit did not receive, so the account of such a run starts at the first received number.
     start: u64,
+    /// The name of the container, and the account.
     accounts: BTreeMap<Key, (String, Account)>,
     received: u64,
     /// The number of messages in no account: messages without numbers, messages that could not be decoded,
@@ -113,7 +114,7 @@ impl Audit {
             epoch,
             container: text("container_id")?,
         };
-        if self.accounts.len() >= CONTAINERS_AT_MOST && !self.accounts.contains_key(&key) {
+        if self.accounts.len() >= ACCOUNTS_AT_MOST && !self.accounts.contains_key(&key) {
             return None;
         }
         let is_whole = epoch >= self.start;
@@ -131,7 +132,7 @@ impl Audit {
     }
 }
 
-/// Writes one line for each container, and one line for all containers.
+/// Writes one line for each account, and one line with the sums.
 impl fmt::Display for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (Key { host, epoch, container }, (name, account)) in &self.accounts {

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use docker_source::Start;
 
-/// Selects the lines of each container that are shipped although they were written before the start. This
-/// applies to running and ended containers, and only if there are no saved positions.
+/// Selects the lines of each container that are shipped although they were written before the start. The
+/// selection applies to running and ended containers. It has no effect if there are saved positions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Backlog {
     /// No lines.
@@ -21,7 +21,7 @@ impl Backlog {
     /// Returns the backlog that Logspout's variables `BACKLOG` and `TAIL` set, if they set a backlog.
     ///
     /// # Errors
-    /// Returns a text of one line if `TAIL` has another value than `all` or a number.
+    /// Returns a text of one line if `TAIL` is neither `all` nor a number.
     pub(crate) fn of_logspout(backlog: Option<&str>, tail: Option<&str>) -> Result<Option<Self>, String> {
         match (backlog, tail) {
             (Some("true"), None | Some("all")) => Ok(Some(Self::All)),

@@ -119,7 +119,7 @@ fn find_api(
             Ok(Api::NotAnAgent) => is_other = true,
             Ok(api) => return Ok(api),
             Err(cli::Exit::Mistake(mistake)) => return Err(Failure::usage(mistake)),
-            // The process has printed its help, and ends.
+            // The command line asks for the help or the version, so the process prints it and ends.
             Err(_) => {}
         }
     }
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_of_the_answer_stands_on_one_line() {
+    fn the_problems_of_an_answer_are_shown_on_one_line() {
         let problem = |name: &str| {
             let route = json!({ "destination": "gelf+tcp://h:1" });
             json!({ "problem": name, "route": route, "since": "2026-01-01T00:00:00Z", "error": "refused\n" })

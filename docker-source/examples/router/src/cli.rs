@@ -64,9 +64,9 @@ struct Arguments {
                      next start. Lines that containers write while the router does not run are shipped \
                      then, if the Engine still has them. The folder is created if needed. Positions are \
                      written once a second and at the end. Without this option, the router ships the lines \
-                     that are written after its start. If it runs in a container and replaces an agent, \
-                     that is, an ended router, it also ships the lines since shortly before the end of that \
-                     agent"
+                     that are written after its start. If the router runs in a container and replaces an \
+                     agent (a router that has ended), it also ships the lines since shortly before the end \
+                     of that agent"
     )]
     state: Option<PathBuf>,
 
@@ -90,9 +90,9 @@ struct Arguments {
         value_name = "api|files|auto[=DIR]",
         long_help = "Read the logs of the json-file driver through the Engine (api, the default) or from their \
                      files, which costs less and loses no line at rotations. With files, the folder of the \
-                     Engine's containers must be readable; with auto, the Engine is used if it is not. DIR is \
-                     the folder, if it is mounted at another path than the Engine's. All other logs are read \
-                     through the Engine"
+                     Engine's containers must be readable. With auto, the router reads through the Engine if \
+                     that folder is not readable. DIR is the path at which the folder is mounted, if the \
+                     Engine has another path for it. All other logs are read through the Engine"
     )]
     read: Option<String>,
 
@@ -156,8 +156,9 @@ pub(crate) enum Task {
     Check {
         /// The address of the agent's HTTP API, if it is given.
         address: Option<SocketAddr>,
+        /// The time within which the agent has to answer.
         within: Duration,
-        /// True if an agent that has problems is good enough.
+        /// True if any answer counts as success, even an answer that reports problems.
         is_liveness: bool,
     },
     /// Examines the host, the Engine and the destinations.
@@ -187,8 +188,8 @@ pub(crate) struct Options {
     pub(crate) task: Task,
     /// The folder in which positions are kept.
     pub(crate) state: Option<PathBuf>,
-    /// Selects the lines from before the first start that are shipped. Without a value, the router ships the
-    /// lines since shortly before the end of the previous agent.
+    /// Selects the lines to ship that were written before the first start. Without a value, the router ships
+    /// the lines since shortly before the end of the previous agent.
     pub(crate) backlog: Option<Backlog>,
     pub(crate) reading: Reading,
     /// The HTTP API, if it is asked for.
@@ -250,7 +251,7 @@ pub(crate) fn parse(
     let (host, warning) = host::find(&file, &variable);
     environment.set_host(host.as_ref(), warning);
     let list = |text: &str| list::parse(text, &variable).map_err(Exit::Mistake);
-    // `audit`, `check`, `proxy` and `tail` have no routes, so ROUTE_URIS and the like do not concern them.
+    // `audit`, `check`, `proxy` and `tail` have no routes, so they ignore the variables of routes.
     let has_routes = matches!(task, Task::Doctor | Task::Explain | Task::Ship);
     let route_uris = variable("ROUTE_URIS").filter(|_| has_routes);
     let uris = match (&arguments.routes[..], config.routes, route_uris) {

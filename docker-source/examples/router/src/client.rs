@@ -1,7 +1,7 @@
 //! Sends one GET request on a new connection, and returns the answer as it arrives.
 //!
-//! Reading the body drives the connection, so dropping the body closes the connection, and bytes are read only
-//! as fast as the caller takes them.
+//! The connection makes progress only while the caller reads the body. Thus bytes are read only as fast as
+//! the caller takes them, and dropping the body closes the connection.
 
 use std::future::poll_fn;
 use std::io;
@@ -55,8 +55,8 @@ pub(crate) async fn get(
     Ok(answer.await?.map(|incoming| Body { incoming, connection }))
 }
 
-/// Moves bytes between the socket and the request or body. The result is ignored, since the answer or its body
-/// reports the error as well.
+/// Moves bytes between the socket and the request or body. The result is ignored, since the answer or its
+/// body reports the error as well.
 fn drive(connection: &mut Option<Connection>, context: &mut Context<'_>) {
     if connection.as_mut().is_some_and(|running| Pin::new(running).poll(context).is_ready()) {
         *connection = None;

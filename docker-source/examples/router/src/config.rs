@@ -1,5 +1,5 @@
-//! Reads and writes the configuration file, which has the options of the command line, and routes with the
-//! options of their URIs.
+//! Reads and writes the configuration file. The file has the options of the command line, and a table for
+//! each route. The table of a route has the options of its URI.
 //!
 //! ```toml
 //! state = "/var/lib/gelf-router"
@@ -49,7 +49,7 @@ impl Config {
     /// Parses a file.
     ///
     /// # Errors
-    /// Returns a text of one line that names the line of the mistake.
+    /// Returns a one-line text, which begins with the number of the line that has the mistake.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let at = |span: Range<usize>, mistake: String| {
             let before = text.get(..span.start).unwrap_or(text);
@@ -65,8 +65,11 @@ impl Config {
         Ok(config)
     }
 
-    /// Sets the value of a key. An error contains the range of the mistake in the file, or `None` if this is
-    /// the range of the key.
+    /// Sets the value of a key.
+    ///
+    /// # Errors
+    /// Returns the place of the mistake as a range of bytes in the file, and the text of the mistake. `None`
+    /// stands for the place of the key.
     fn set(&mut self, key: &str, value: &DeValue<'_>) -> Result<(), (Option<Range<usize>>, String)> {
         match (key, value) {
             ("backlog", DeValue::String(value)) => {
@@ -171,8 +174,8 @@ fn read_route(route: &Spanned<DeValue<'_>>) -> Result<RouteUri, String> {
     Ok(uri)
 }
 
-/// Adds the values of a table as options. The keys of nested tables are joined with dots to the name of an
-/// option.
+/// Adds the values of a table as options. The name of an option consists of the keys of the nested tables,
+/// joined with dots.
 fn flatten(prefix: &str, table: &DeTable<'_>, options: &mut Vec<(String, String)>) -> Result<(), String> {
     for (key, value) in table.iter() {
         let name = format!("{prefix}{}", key.get_ref());
@@ -283,7 +286,7 @@ label = "ship:false"
 "#;
 
     #[test]
-    fn an_option_beside_one_with_the_name_before_its_dot_is_a_key_in_quotes() {
+    fn an_option_is_a_key_in_quotes_if_the_part_before_its_dot_is_an_option_too() {
         let uri =
             RouteUri::parse("gelf://h?multiline=java&multiline.flush_after=9&redact.pattern=x").unwrap();
         let text = Config { routes: vec![uri.clone()], ..Config::default() }.to_toml();

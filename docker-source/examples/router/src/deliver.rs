@@ -42,7 +42,7 @@ pub(crate) struct Delivery {
 pub(crate) struct Closer(Client<LineReceipt>);
 
 impl Closer {
-    /// Refuses further lines and gives up the queued ones.
+    /// Refuses further lines and gives up the queued lines.
     pub(crate) async fn close(self) {
         // The result is not needed, since the counters include the lines that are given up.
         let _ = self.0.close(Duration::ZERO).await;
@@ -121,20 +121,20 @@ impl Destination {
     /// Sends until the [`Delivery`] is dropped and all lines are delivered.
     pub(crate) async fn run(self) {
         let Self { name, driver, mut receipts, tally } = self;
-        let hear = async {
+        let read_receipts = async {
             let mut dropped = DroppedLines::default();
             let mut due = interval(WARN_INTERVAL);
             due.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                let heard = tokio::select! {
+                let received = tokio::select! {
                     biased;
                     _ = due.tick(), if dropped.first.is_some() => {
                         dropped.log(&name);
                         continue;
                     }
-                    heard = receipts.recv() => heard,
+                    received = receipts.recv() => received,
                 };
-                let Some(first) = heard else { break };
+                let Some(first) = received else { break };
                 // The receipts of a batch come together.
                 for (line, outcome) in iter::once(first).chain(iter::from_fn(|| receipts.try_recv())) {
                     tally.settled(line.time);
@@ -148,13 +148,13 @@ impl Destination {
             }
             dropped.log(&name);
         };
-        tokio::join!(driver.run(), hear);
+        tokio::join!(driver.run(), read_receipts);
     }
 }
 
 /// The shortest time between two warnings about dropped lines of a route. Without a limit, the router would
-/// log a warning for each line that a destination rejects. If another agent collected these warnings, the
-/// cycle would never end.
+/// log a warning for each line that a destination rejects. If another agent shipped these warnings to the
+/// same destination, each warning would cause a further warning.
 const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The lines that were dropped since the last warning.
@@ -174,7 +174,7 @@ impl DroppedLines {
         }
     }
 
-    /// Logs the first line and the number of further ones, if there are any.
+    /// Logs the first line and the number of further lines. Logs nothing if no line was dropped.
     fn log(&mut self, destination: &str) {
         let Self { first, more } = std::mem::take(self);
         let Some((container, time, reason)) = first else { return };

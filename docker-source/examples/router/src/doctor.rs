@@ -83,8 +83,8 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Runs all checks and prints the findings to stdout. The checks of the
-/// containers are left out if the Engine cannot be used.
+/// Runs all checks and prints the findings to stdout. The checks of the containers are left out if the Engine
+/// cannot be used.
 ///
 /// # Errors
 /// Returns an error with status 1 if a finding is a failure.

@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_without_containers_and_variables_says_so() {
+    fn an_explanation_says_that_there_are_no_variables_and_no_containers() {
         let text = explain(&[Route::parse("gelf://h").unwrap()], &[], &[], &[]);
         assert!(text.contains("No variable of Logspout is set"), "{text}");
         assert!(text.ends_with("Running containers\n  None\n"), "{text}");

@@ -9,12 +9,12 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Creates an error of the command line or environment.
+    /// Creates an error of the command line or environment, with exit status 2.
     pub(crate) fn usage(reason: impl ToString) -> Self {
         Self { status: 2, reason: reason.to_string() }
     }
 
-    /// Creates an error for which retrying is useless.
+    /// Creates an error for which retrying is useless, with exit status 1.
     pub(crate) fn refused(reason: impl ToString) -> Self {
         Self { status: 1, reason: reason.to_string() }
     }

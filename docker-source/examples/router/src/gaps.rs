@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use docker_source::{Container, Gap};
 
 /// The maximum number of entries, that is, of pairs of a container and a reason. A further entry replaces the
-/// entry whose last gap was added first.
+/// entry that has had no new gap for the longest time.
 const MAX_ENTRIES: usize = 100;
 
 /// The gaps of one container that have the same reason.

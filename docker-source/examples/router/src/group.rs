@@ -32,14 +32,14 @@ use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::task::task;
 
-/// The time after which the router ends if a mounted socket file refuses connections. If Docker has answered
-/// at this socket earlier, the router ends at once. The restart of the container then mounts the new socket
-/// file.
+/// The time after which the router ends if the Engine's socket file is mounted by itself and refuses
+/// connections. If the last Engine that answered was Docker, the router ends at once. When Docker then
+/// restarts the router's container, the container gets the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
 /// The maximum time until the new source reads lines after a route has left its group.
 const CATCH_UP: Duration = Duration::from_secs(5);
-/// The shortest time of waiting for destinations that prolongs the time limit of open messages. A message is
-/// open while further lines may continue it.
+/// A wait for destinations prolongs the time limit of open messages only if it takes at least this time. A
+/// message is open while further lines may continue it.
 const NOTICEABLE: Duration = Duration::from_millis(10);
 
 /// A route with its delivery.
@@ -66,7 +66,7 @@ impl RouteQueue {
         }
     }
 
-    /// Returns whether completed messages wait until the destination takes them.
+    /// Returns whether completed messages wait because the destination has not taken them.
     fn is_full(&self) -> bool {
         !self.lines.is_empty()
     }
@@ -76,7 +76,7 @@ impl RouteQueue {
         self.lines.is_empty() && self.delivery.is_idle()
     }
 
-    /// Sends all messages, including the open ones that further lines might continue.
+    /// Sends all messages, including the open messages that further lines might continue.
     async fn drain(mut self) {
         self.lines.flush();
         send(&mut self.lines, &mut self.delivery, &self.tally).await;
@@ -131,12 +131,12 @@ pub(crate) struct Sources {
 #[derive(Clone, Debug)]
 struct SourceStats {
     stats: Arc<Stats>,
-    /// The mark of a source that reads: it can be upgraded as long as the source reads.
+    /// Can be upgraded as long as the source reads.
     reading: Weak<()>,
 }
 
 impl Sources {
-    /// Adds a source, which reads until the result is dropped.
+    /// Adds a source. The source counts as reading until the returned value is dropped.
     fn add(&self, source: &Source) -> Arc<()> {
         let reading = Arc::new(());
         self.lock().push(SourceStats { stats: source.stats(), reading: Arc::downgrade(&reading) });
@@ -162,13 +162,15 @@ impl Sources {
         sources.is_empty() || sources.iter().any(|source| source.stats.knows(container_id))
     }
 
-    /// Returns the number of lines that sources yielded and that no route of their group selected. Once a
-    /// route has left its group, its old source still yields lines that only this route selects.
+    /// Returns the number of lines that sources yielded and that no route of their group selected. These
+    /// include lines that are selected only by routes that have left the group: the source of the group still
+    /// yields such lines.
     pub(crate) fn unrouted(&self) -> u64 {
         self.unrouted.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of lines that routes selected in addition to the first route of each line.
+    /// Returns the number of copies of lines. If several routes select a line, the line has a copy for each
+    /// route after the first.
     pub(crate) fn copies(&self) -> u64 {
         self.copies.load(Ordering::Relaxed)
     }
@@ -187,8 +189,8 @@ impl Sources {
         }
     }
 
-    /// Returns the number of lines that sources had read but not passed on when they ended because all their
-    /// routes were removed.
+    /// Returns the number of lines that ended sources had read and not passed on. A source ends with such
+    /// lines if all its routes are removed.
     pub(crate) fn left_unread(&self) -> u64 {
         let ended: Vec<_> = {
             let sources = self.lock();
@@ -212,7 +214,7 @@ impl Sources {
     }
 }
 
-/// A route that has left its group, with the messages that its destination does not take.
+/// A route that has left its group, with the messages that its destination has not taken yet.
 pub(crate) struct LeavingRoute {
     queue: RouteQueue,
     /// The time since which no line has been read for the route.
@@ -368,8 +370,8 @@ async fn until(due: Option<std::time::Instant>) {
 
 /// Adds a record to the lines of the routes that select its container.
 fn route(record: &Arc<Record>, routes: &mut [RouteQueue], shared: &Shared) {
-    // All routes count the record before the first route sends it. If the grace period ends while a route
-    // sends the record, the record is in flight on all routes.
+    // All routes count the record before the first route sends the record. Thus the record counts as in
+    // flight on all routes, even if the grace period ends while the first route sends.
     let mut takers = 0;
     for queue in routes {
         let settlement = queue.progress.read(record);
@@ -389,7 +391,8 @@ fn route(record: &Arc<Record>, routes: &mut [RouteQueue], shared: &Shared) {
 
 /// Sends the completed messages of all routes. Returns false once the grace period is over.
 async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
-    // The clock is read only if a message is open, so that other lines do not pay for it.
+    // The time is needed only for the time limits of open messages. Without open messages, the clock is not
+    // read, since reading it for each batch of lines takes processor time.
     let since = routes.iter().any(|queue| queue.lines.due().is_some()).then(Instant::now);
     for queue in routes.iter_mut() {
         queue.send_at_once().await;
@@ -407,7 +410,7 @@ async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
             let _ = shared.leaving.send(LeavingRoute { queue, since: since.unwrap_or_else(Instant::now) });
         }
     }
-    // Lines that continue the open messages may have waited in the source meanwhile.
+    // While this function waited, lines that continue the open messages may have waited in the source.
     if let Some(waited) = since.map(|since| since.elapsed()).filter(|waited| *waited >= NOTICEABLE) {
         routes.iter_mut().for_each(|queue| queue.lines.delay(waited));
     }

@@ -1,11 +1,11 @@
 //! Measures the time for which a route holds up the other routes of its group, which read from the same
 //! source.
 //!
-//! A group waits for a route whose queue is full. This does not delay the other routes as long as they have
-//! messages to send themselves, for example when the network is down for all routes. Therefore the time is
-//! sampled at regular times, the ticks. A tick counts if the group waits for the route at that moment and
-//! another route has nothing to send. This measures a destination that takes lines slowly as well as a
-//! destination that takes no lines.
+//! A group waits for a route whose queue is full. The wait delays another route only if the other route has
+//! nothing to send. For example, if the network is down for all routes, all routes have messages to send, and
+//! no route delays another. Therefore the wait is sampled at regular times, the ticks. A tick counts if the
+//! group waits for the route at that moment and another route has nothing to send. The samples measure a
+//! destination that takes lines slowly as well as a destination that takes no lines.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 const TICK: Duration = Duration::from_millis(25);
 /// The maximum time for which a route is allowed to hold up the others.
 const LIMIT: Duration = Duration::from_millis(250);
-/// The divisor for the share of time that does not count: a route is free to hold up the others for 1/100 of
-/// the time. This allows a destination to pause now and then.
+/// The divisor for the share of time that does not count: a route may hold up the others for 1/100 of the
+/// time without reaching the limit. Thus a destination may pause now and then.
 const FREE_SHARE: u32 = 100;
 
 /// The times at which samples are taken. The times do not depend on when a group begins to wait. Therefore,
@@ -42,12 +42,15 @@ impl Ticks {
 /// The samples of one route.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HoldUp {
+    /// The time for which the route has held up the others, minus the share that does not count.
     time: Duration,
+    /// The time of the last sample.
     last: Option<Instant>,
 }
 
 impl HoldUp {
-    /// Notes that the route holds up another route at a tick.
+    /// Notes that the route holds up another route at the tick `now`. Deducts the share that does not count:
+    /// 1/100 of the time that has passed since the last sample.
     pub(crate) fn sample(&mut self, now: Instant) {
         let since = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
         self.time = self.time.saturating_sub(since.saturating_sub(TICK) / FREE_SHARE) + TICK;
@@ -63,9 +66,9 @@ impl HoldUp {
 mod tests {
     use super::*;
 
-    /// Samples a route that holds up the others during the first part `held` of every `period`. Returns the
-    /// total time of holding up at which the limit is reached, or `None` if the limit is not reached within
-    /// an hour.
+    /// Samples a route that holds up the others during the first `held` of every `period`. Returns for how
+    /// long the route has held up the others when the limit is reached, without the present period. Returns
+    /// `None` if the limit is not reached within an hour.
     fn held_until_too_long(held: Duration, period: Duration) -> Option<Duration> {
         let start = Instant::now();
         let (ticks, mut hold_up, mut now) = (Ticks::new(start), HoldUp::default(), start);
@@ -84,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn many_short_waits_count_as_much_as_a_long_one() {
+    fn many_short_waits_count_as_much_as_one_long_wait() {
         let second = Duration::from_secs(1);
         assert_eq!(held_until_too_long(second, second), Some(Duration::ZERO));
         for (held, period) in [(7, 10), (30, 300), (400, 1000), (1, 7)] {

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_name_that_the_container_was_given_counts_and_a_generated_one_does_not() {
+    fn a_host_name_that_was_given_to_the_container_is_used_and_a_generated_name_is_not() {
         let given = [("HOSTNAME", "my.message.source")];
         assert_eq!(find_with(missing(), &given).unwrap().0, "my.message.source");
         assert_eq!(find_with(missing(), &[("HOSTNAME", "0123456789ab")]), None);

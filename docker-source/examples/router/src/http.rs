@@ -1,9 +1,9 @@
 //! Serves the HTTP API: the paths of Logspout's API, and the state of the router.
 //!
 //! `serve` accepts connections up to a maximum number, and `stall` ends connections whose client takes no
-//! bytes. `caller` refuses requests that a page of another site makes, `dispatch` finds the answer of a path,
-//! and `answer` has the types of answers. `engine` checks whether the Engine answers, `idle` tries
-//! destinations without a connection, `progress` notices lines that wait, and `health` answers with the
+//! bytes. `caller` refuses requests that a page of another site makes, `dispatch` calls the module that
+//! answers a path, and `answer` has the types of answers. `engine` checks whether the Engine answers, `idle`
+//! tries destinations without a connection, `progress` notices lines that wait, and `health` answers with the
 //! problems. `metrics` answers with all counters, in the format that `exposition` writes. `containers` lists
 //! the containers. `status` answers with everything that `page` shows in a browser, including the rates of
 //! the last 15 minutes that `history` keeps. `logs` answers with a live tail, which is a stream of the new

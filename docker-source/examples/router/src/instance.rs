@@ -1,9 +1,9 @@
 //! Asks for the id of the EC2 instance on which the router runs, for the field `_ec2_instance_id`.
 //!
-//! Neither the labels of ECS nor the introspection API of the ECS agent contains the id, but the metadata
-//! service of the instance does. The service limits the number of network hops of its answers, so they may
-//! not reach a container in a separate network. Therefore, each request has a time limit, there are only four
-//! attempts, and shipping never waits for the answer.
+//! The metadata service of the instance has the id. Neither the labels of ECS nor the introspection API of
+//! the ECS agent contains it. The service limits the number of network hops of its answers, so an answer does
+//! not always reach a container in a separate network. Therefore, each request has a time limit, there are
+//! only four attempts, and shipping never waits for the answer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -124,7 +124,7 @@ mod tests {
     const ID: &str = "HTTP/1.1 200 OK\r\nServer: EC2ws\r\n\r\ni-0123456789abcdef0";
 
     #[tokio::test]
-    async fn the_id_is_asked_with_a_token_or_without_one() {
+    async fn the_id_is_requested_with_a_token_or_without_a_token() {
         let (id, requests) = asked(&["HTTP/1.1 200 OK\r\n\r\nT0kEn==", ID]).await;
         assert_eq!(id.as_deref(), Ok("i-0123456789abcdef0"));
         assert!(requests[0].starts_with("PUT /latest/api/token HTTP/1.1\r\n"), "{requests:?}");
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_agent_in_ecs_asks_and_it_can_be_turned_off() {
+    fn only_an_agent_in_ecs_asks_and_a_variable_can_forbid_it() {
         let wanted = |set: &[(&str, &str)]| {
             is_wanted(|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into()))
         };

@@ -42,9 +42,9 @@ impl LineStage {
         self.joiner.peek().is_none()
     }
 
-    /// Returns the first completed message. If the settings of the container enable it, also returns the
-    /// reader that finds fields in the text of the message. The text of a message that announces a gap is not
-    /// read, since the message is not a line of the container.
+    /// Returns the first completed message, and the reader that finds fields in the text of the message. The
+    /// reader is `None` if the settings of the container do not enable it. It is also `None` if the message
+    /// announces a gap, since such a message is not a line of the container.
     pub(crate) fn first(&mut self) -> Option<(&Lines, Option<&mut ContainerContent>)> {
         let lines = self.joiner.peek()?;
         let content = match lines.record().gap() {
@@ -141,14 +141,16 @@ struct Containers {
     warned: WarnedContainers,
     /// The container of the last line, and its rule. This saves the lookup for most lines.
     last: Option<(Arc<Container>, Option<Rule>)>,
-    /// True if the content of any container is read. Only then, each message costs a lookup.
+    /// True if the content of any container is read. If false, messages need no lookup of their settings.
     reads_content: bool,
-    /// The settings by the address of the container in memory, which is unique as long as the `Weak` exists.
+    /// The settings of each container. The key is the address of the [`Container`] in memory, which no other
+    /// container can have as long as the `Weak` in [`Known`] exists.
     known: BTreeMap<usize, Known>,
     /// The length of `known` at which the settings of dropped containers are removed.
     prune_at: usize,
 }
 
+/// The settings of a container.
 #[derive(Debug)]
 struct Known {
     container: Weak<Container>,
@@ -182,7 +184,8 @@ impl Containers {
         self.last.as_ref()?.1.as_ref()
     }
 
-    /// Returns the reader that finds fields in the container's lines, if the container's settings enable it.
+    /// Returns the reader that finds fields in the container's lines, or `None` if the container's settings
+    /// do not enable a reader.
     fn content(&mut self, container: &Arc<Container>) -> Option<&mut ContainerContent> {
         if !self.reads_content {
             return None;
@@ -214,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gap_ends_the_message_before_it_and_its_content_is_not_read() {
+    fn a_gap_ends_the_message_before_it_and_the_text_of_the_gap_is_not_read() {
         let route = Route::parse("gelf://h?content=all&multiline=java").unwrap();
         let mut stage = LineStage::new(&route, WarnedContainers::default());
         let container = Arc::new(Container::builder("shop").build());

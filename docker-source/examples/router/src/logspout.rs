@@ -1,9 +1,9 @@
 //! Reads the environment variables that configure deployments of Logspout.
 //!
 //! A deployment that replaces Logspout keeps its environment. Some variables set options of the routes. The
-//! router warns of each variable that has no effect. It ends with an error if the value of a variable is
-//! invalid and ignoring the variable could do harm, for example ship excluded containers or trust other
-//! certificate authorities.
+//! router warns of each variable that has no effect. The router ends with an error if the value of a variable
+//! is invalid and if ignoring the variable could do harm: for example, the router could ship excluded
+//! containers, or trust other certificate authorities.
 
 mod multiline;
 
@@ -29,7 +29,7 @@ pub(crate) struct Variable {
 pub(crate) enum Effect {
     /// The variable has this effect.
     Some(&'static str),
-    /// The variable has no effect, for this reason or with this replacement.
+    /// The variable has no effect, for this reason.
     None(&'static str),
 }
 
@@ -240,8 +240,8 @@ impl Environment {
     /// Adds the options that the variables set to a route.
     ///
     /// # Errors
-    /// Returns a text of one line if the route would trust the system's authorities although a variable
-    /// forbids it.
+    /// Returns a text of one line if the value of a variable is invalid, or if the route would trust the
+    /// system's certificate authorities although a variable forbids it.
     pub(crate) fn apply(&mut self, uri: &mut RouteUri) -> Result<(), String> {
         self.multiline.apply(uri)?;
         for (scope, option, value) in &self.defaults {
@@ -285,9 +285,9 @@ fn http_address(value: impl Fn(&str) -> Option<String>) -> Result<Option<SocketA
     })
 }
 
-/// Returns the values of `exclude.label` for a list `LABEL:VALUE;LABEL`. As in Logspout, a label without a
-/// value excludes containers with the value `true`. Unlike in Logspout, this also applies to a list of
-/// several labels, and a value may contain a colon.
+/// Returns the values of `exclude.label` for a list `LABEL:VALUE;LABEL`. An entry without a value excludes
+/// the containers whose label has the value `true`. In Logspout, such an entry has to be the only one, and a
+/// value cannot contain a colon; here, neither restriction applies.
 fn excluded_labels(list: &str) -> Result<Vec<String>, String> {
     let items = list.split(';').map(str::trim).filter(|item| !item.is_empty());
     items
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn excluded_labels_are_added_to_every_route_and_the_plural_wins() {
+    fn excluded_labels_are_added_to_every_route_and_exclude_labels_takes_precedence() {
         for (value, options) in [
             ("secret", "exclude.label=secret:true"),
             ("ship:No", "exclude.label=ship:No"),
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variables_of_the_http_api_ask_for_it_on_the_loopback_interface_unless_an_address_is_given() {
+    fn the_http_api_listens_on_the_loopback_interface_unless_a_variable_gives_an_address() {
         for (variables, address) in [
             (&[][..], None),
             (&[("PORT", "8000")], Some("127.0.0.1:8000")),

@@ -1,17 +1,26 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
-//! `cli`, `config`, `route`, `host`, `http_options` and `logspout` parse the configuration, and `explain`
-//! shows it. `privileges` drops root, and `instance` asks for the id of the machine. `run` connects the
-//! sources of records with the routes. `lines` joins a route's lines into messages, and `deliver` sends the
-//! messages. `settlement` tracks the progress of each route, `state` keeps the positions of the routes across
-//! restarts, `tally` counts the lines of a route, `account` adds up the counts, and `gaps` keeps the last
-//! gaps.
-//! `registry` has the running routes, `http` shows and changes them, and `routes_folder` keeps the routes
-//! that `http` adds. `condition` notes lasting problems, `stop` waits for signals, and `print` is the receiver
-//! of `--print`. `doctor` examines the host, `tail` prints lines without a destination, `check` asks an agent
-//! for its health, `published` warns of published ports, and `proxy` stands between agents and the Engine.
-//! `client` and `server` speak HTTP, and `task` boxes the futures of tasks. `reading` selects the way in
-//! which logs are read.
+//! Configuration: `cli`, `config`, `route`, `host`, `http_options`, `log_level` and `logspout` parse the
+//! configuration. `backlog` selects where reading starts, and `reading` selects the way in which logs are
+//! read. `privileges` drops root, and `instance` asks for the id of the EC2 instance.
+//!
+//! Shipping: `run` starts the routes and the sources of records. `group` reads from one source for several
+//! routes, and `hold_up` measures whether a route delays the others. `lines` joins a route's lines into
+//! messages, and `deliver` sends the messages. `receipt` settles the lines of a sent message, `settlement`
+//! tracks the progress of each route, and `state` keeps the positions of the routes across restarts. `tally`
+//! counts the lines of a route, `account` adds up the counts, and `gaps` keeps the last gaps. `condition`
+//! notes lasting problems, `failure` is the error that ends the router, and `stop` waits for signals.
+//!
+//! Routes at run time: `registry` has the running routes, `http` shows and changes them, and `routes_folder`
+//! keeps the routes that `http` adds. `print` is the receiver of `--print`, and `published` warns of
+//! published ports.
+//!
+//! Subcommands: `audit` counts missing messages, `check` asks an agent for its health, `doctor` examines the
+//! host, `explain` shows the configuration, `proxy` stands between agents and the Engine, and `tail` prints
+//! lines without a destination.
+//!
+//! Tools: `client` and `server` speak HTTP, `terminal` escapes text for terminals, and `task` boxes the
+//! futures of tasks.
 
 mod account;
 mod audit;

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_message_is_one_line_that_controls_no_terminal_from_any_sender() {
+    async fn each_message_is_one_line_without_characters_that_control_a_terminal() {
         let mut lines = Lines::new(Vec::new());
         let payloads: [&[u8]; 3] = [
             b"{\"version\":\"1.1\",\n\"host\":\"h\",\"short_message\":\"a\\nb\xc2\x9b\"}",

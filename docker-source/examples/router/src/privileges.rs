@@ -26,8 +26,8 @@ pub(crate) enum Root {
 
 /// Changes from root to the user `nobody` in the group of the Engine's socket. The process stays root if
 /// `nobody` could not use the socket. The user `nobody` becomes the owner of the state folder, if there is
-/// one. If `reads_files` is true, the process keeps the capability to read the files of other users, if it has
-/// this capability.
+/// one. If `reads_files` is true, the process keeps the capability to read the files of other users, if it
+/// has this capability.
 ///
 /// Call this function before other threads exist: it affects only the calling thread, and the threads that
 /// the calling thread starts later.
@@ -116,7 +116,8 @@ fn become_nobody(group: u32, reads_files: bool) -> io::Result<()> {
     use rustix::{process::Gid, process::Uid};
 
     let permitted = capabilities(None)?.permitted;
-    // Docker gives a container DAC_OVERRIDE, which includes the right to write, unless told otherwise.
+    // DAC_READ_SEARCH is preferred, since it permits only reading. DAC_OVERRIDE also permits writing, but it
+    // is the capability that Docker gives a container by default.
     let wanted = [CapabilitySet::DAC_READ_SEARCH, CapabilitySet::DAC_OVERRIDE];
     let kept = wanted.into_iter().find(|wanted| reads_files && permitted.contains(*wanted));
     set_keep_capabilities(kept.is_some())?;

@@ -1,4 +1,4 @@
-//! Warns if a port of the router's container is published and the HTTP API does not answer at it.
+//! Warns if a port of the router's container is published and the HTTP API does not answer at this port.
 //!
 //! By default, Logspout serves its API at port 80 of all addresses. A deployment file for Logspout may
 //! therefore publish this port.
@@ -28,7 +28,8 @@ pub(crate) async fn check(address: EngineAddress, http: Option<HttpOptions>) {
     }
 }
 
-/// Returns the warning about the published ports of the container. `ports` is in increasing order.
+/// Returns the warning, or `None` if no port is published or the API answers at a published port. `ports` are
+/// the published ports of the container, in increasing order.
 fn warning(ports: &[u16], http: Option<&HttpOptions>) -> Option<String> {
     let first = ports.first()?;
     let remedy = |port| format!("to serve it, set HTTP_BIND_ADDRESS=0.0.0.0 and PORT={port}");

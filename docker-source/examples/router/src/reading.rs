@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use docker_source::LogFiles;
 
-/// The folder of the Engine that has the logs of its containers, unless the Engine has another data folder.
+/// The Engine's folder with the logs of its containers, if the Engine has the default data folder.
 const FOLDER: &str = "/var/lib/docker/containers";
 
 /// The way in which the logs of the `json-file` driver are read. All other logs are read through the Engine.
@@ -22,7 +22,8 @@ pub(crate) enum Reading {
     Auto(Mount),
 }
 
-/// The path at which the Engine's folder `containers` is mounted, if it is not the path that the Engine names.
+/// The path at which the Engine's folder `containers` is mounted, if it differs from the path that the Engine
+/// names.
 type Mount = Option<PathBuf>;
 
 impl Reading {

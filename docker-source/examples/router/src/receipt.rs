@@ -9,7 +9,7 @@ use crate::settlement::Settlement;
 
 /// The lines of one message. When the receipt of the message arrives, the lines are settled, so that the next
 /// start does not read them again. If the message was not sent because the client ended, the lines are not
-/// settled.
+/// settled, so that the next start reads them.
 #[derive(Debug)]
 pub(crate) struct LineReceipt {
     pub(crate) container: Arc<Container>,
@@ -22,7 +22,8 @@ pub(crate) struct LineReceipt {
 }
 
 impl LineReceipt {
-    /// Creates the receipt of a message, whose first line is the record.
+    /// Creates the receipt of a message. `record` is the first line of the message, and `settlements` has a
+    /// settlement for each line.
     pub(crate) fn new(record: &Record, mut settlements: impl Iterator<Item = Settlement>) -> Self {
         let settlement = settlements.next().unwrap_or_default();
         let (container, time) = (Arc::clone(record.container()), record.time());

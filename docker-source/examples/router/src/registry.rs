@@ -1,8 +1,8 @@
 //! Keeps the routes that run.
 //!
-//! A group is the routes that read from one source. The group reads the lines of a route, the state folder
-//! keeps the positions of the route, and the account at the end shows the counters of the route. The HTTP API
-//! shows, adds and removes routes.
+//! A group consists of the routes that read from one source. The group reads the lines of a route, the state
+//! folder keeps the positions of the route, and the account at the end shows the counters of the route. The
+//! HTTP API shows, adds and removes routes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -172,8 +172,9 @@ impl Registry {
     }
 }
 
-/// Returns the id of a route that was given without an id: 12 hexadecimal digits, as in Logspout. Routes with
-/// the same URI have the same id for the same number. The id does not depend on credentials.
+/// Returns the id of a route that was given without an id: 12 hexadecimal digits, as in Logspout. The
+/// same URI and number always give the same id. Another number gives another id, for a further route with the
+/// same URI. The id does not depend on credentials.
 pub(crate) fn id_of(uri: &RouteUri, number: u64) -> String {
     // The hash is FNV-1a, whose result is the same in each process.
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;

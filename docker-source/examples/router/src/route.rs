@@ -126,7 +126,7 @@ impl Route {
         self.window.is_some()
     }
 
-    /// Returns the parts of the URI that the route was made from.
+    /// Returns the parts of the URI from which the route was made.
     pub(crate) fn uri(&self) -> &RouteUri {
         &self.uri
     }
@@ -149,8 +149,9 @@ impl Route {
 /// The label that the image of the router has, see `deploy/Dockerfile`.
 pub(crate) const AGENT_LABEL: &str = "gelf-router.agent";
 
-/// Returns whether the label or the command of the container shows that the container is a `gelf-router`. If
-/// two agents on a host read each other's diagnostics, they could feed each other for ever.
+/// Returns whether the label or the command of the container shows that the container is a `gelf-router`. No
+/// route selects such a container. Otherwise, if two agents on a host read each other's logs, each line that
+/// one agent logs could cause the other agent to log a further line, for ever.
 pub(crate) fn is_agent(container: &Container) -> bool {
     let program = container.command().split(' ').next().unwrap_or_default();
     container.labels().contains_key(AGENT_LABEL) || program.rsplit('/').next() == Some("gelf-router")

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::route::{RouteUri, json};
 
-/// The maximum number of routes that are loaded.
+/// The maximum number of routes that are loaded. The HTTP API adds no route if this number of routes runs.
 pub(crate) const MAX_ROUTES: usize = 64;
 /// The maximum length of a file, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -49,7 +49,7 @@ impl RoutesFolder {
         paths.sort();
         if paths.len() > MAX_ROUTES {
             tracing::warn!(
-                "{} has more than {MAX_ROUTES} routes; the others are left out",
+                "{} has more than {MAX_ROUTES} routes; the routes after the first {MAX_ROUTES} are left out",
                 self.path.display()
             );
         }

@@ -127,9 +127,9 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         groups.spawn(task(group::run(queues, start, shared.clone())));
     }
     let requests = Requests { left: &mut left, additions: &mut additions, waits: serving.is_some() };
-    let (routed, is_unread) = route_until_stopped(&mut groups, requests, &shared, &mut outputs).await;
+    let (routed, is_stdout_closed) = route_until_stopped(&mut groups, requests, &shared, &mut outputs).await;
     registry.release();
-    let finished = outputs.finish(&mut stop, is_unread).await;
+    let finished = outputs.finish(&mut stop, is_stdout_closed).await;
     let (total, unrouted) = (sources.total(), sources.unrouted());
     tracing::info!(
         "{} lines read = {} routed + {unrouted} of no route + {} empty + {} read again + {} too old \
@@ -151,23 +151,23 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     drop(serving);
     routed?;
     let given_up = finished? + if stop.is_over() { total.in_flight } else { 0 };
-    let rest = Rest { given_up, unread_logs: total.unread_logs };
+    let unfinished = Unfinished { given_up, unread_logs: total.unread_logs };
     if is_kept {
-        rest.log();
+        unfinished.log();
         return Ok(());
     }
-    rest.result(stop.cause())
+    unfinished.result(stop.cause())
 }
 
-/// The lines that the router has not read or delivered at its end.
-struct Rest {
+/// The work that the router leaves undone at its end.
+struct Unfinished {
     /// The number of lines that were read and not delivered.
     given_up: u64,
     /// The number of logs that were not read up to the present.
     unread_logs: u64,
 }
 
-impl Rest {
+impl Unfinished {
     /// Logs the lines that the next start reads, since their positions are kept.
     fn log(&self) {
         if self.given_up > 0 {
@@ -181,8 +181,8 @@ impl Rest {
     /// Returns the result of a router that keeps no positions.
     ///
     /// # Errors
-    /// Returns an error if there is a rest. By the exit status 1, the next agent knows that it has to start
-    /// earlier, see [`Start::AfterPredecessor`].
+    /// Returns an error if lines were given up, or if logs are unread. The exit status is then 1, and tells
+    /// the next agent to start earlier; see [`Start::AfterPredecessor`].
     fn result(&self, cause: &str) -> Result<(), Failure> {
         match *self {
             Self { given_up: 0, unread_logs: 0 } => Ok(()),
@@ -203,16 +203,20 @@ fn milliseconds_since_1970() -> u64 {
     u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The routes that need a new group while the router runs. A group is the routes that read from one source.
+/// The routes that need a new group while the router runs. A group consists of the routes that read from one
+/// source.
 struct Requests<'a> {
+    /// The routes that have left their group.
     left: &'a mut UnboundedReceiver<LeavingRoute>,
+    /// The routes that the HTTP API adds.
     additions: &'a mut Receiver<Addition>,
     /// True if the router waits for additions when it has no route.
     waits: bool,
 }
 
-/// Runs the groups, and a new group for each route that leaves its group or is added, until all groups have
-/// ended. Returns the first error, and whether the reader of stdout has ended.
+/// Runs the groups, and a new group for each route that leaves its group or is added. Ends when all groups
+/// have ended. If the router waits for additions, also waits until the router stops. Returns the first error,
+/// and whether stdout was closed.
 ///
 /// If the reader of stdout ends, the router stops as it does after a signal: the other destinations get the
 /// lines that were read by then.
@@ -227,12 +231,12 @@ async fn route_until_stopped(
     outputs: &mut Outputs,
 ) -> (Result<(), Failure>, bool) {
     let mut failure = None;
-    let mut is_unread = false;
+    let mut is_stdout_closed = false;
     // The routes are kept until this function returns, since the drop of a route ends its delivery.
     let mut ended = Vec::new();
     let mut stop = shared.stop.clone();
     while !groups.is_empty() || (waits && !stop.is_asked()) {
-        let result = tokio::select! {
+        let error = tokio::select! {
             biased;
             () = stop.asked(), if groups.is_empty() => break,
             Some(route) = left.recv() => {
@@ -258,21 +262,21 @@ async fn route_until_stopped(
                 // This is the usual end if stdout is piped to `head`.
                 Ok(()) => {
                     tracing::info!("stdout is closed");
-                    is_unread = true;
+                    is_stdout_closed = true;
                     shared.stop.ask();
                     continue;
                 }
                 Err(error) => error,
             },
         };
-        failure.get_or_insert(result);
+        failure.get_or_insert(error);
         shared.stop.ask();
     }
-    (failure.map_or(Ok(()), Err), is_unread)
+    (failure.map_or(Ok(()), Err), is_stdout_closed)
 }
 
-/// Waits until the delivery of a route ends. While the router reads, this is an error, because no destination
-/// would take the lines.
+/// Waits until the delivery of a route ends. Ignores the deliveries of removed routes. While the router
+/// reads, any other end is an error, because the destination takes no further lines.
 async fn delivery_ended(deliveries: &mut JoinSet<Removal>) -> Failure {
     loop {
         match deliveries.join_next().await {
@@ -510,7 +514,7 @@ impl Outputs {
     ///
     /// # Errors
     /// Returns an error if printing fails.
-    async fn finish(self, stop: &mut Stop, is_unread: bool) -> Result<u64, Failure> {
+    async fn finish(self, stop: &mut Stop, is_stdout_closed: bool) -> Result<u64, Failure> {
         let Self { registry, mut deliveries, printer, .. } = self;
         let all = async {
             while deliveries.join_next().await.is_some() {}
@@ -526,7 +530,7 @@ impl Outputs {
         let mut undelivered = 0;
         for RunningRoute { route, tally, .. } in registry.routes() {
             let destination = route.to_string();
-            let lost = if is_unread && route.is_printed() { 0 } else { tally.in_flight() };
+            let lost = if is_stdout_closed && route.is_printed() { 0 } else { tally.in_flight() };
             if lost > 0 {
                 tracing::warn!(destination, "{}: {lost} lines were not delivered", stop.cause());
             }

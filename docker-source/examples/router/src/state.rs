@@ -131,7 +131,8 @@ impl StateFolder {
     }
 }
 
-/// Removes ended containers from the progress of each route, and writes the positions when they have changed.
+/// Removes the containers that do not exist any more from the progress of each route, and writes the
+/// positions when they have changed.
 pub(crate) struct Keeper {
     /// Writes positions, if there is a state folder.
     pub(crate) writer: Option<StateWriter>,
@@ -142,8 +143,9 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Writes the positions at the start, then once a second if they have changed, and at the end. Without
-    /// the first positions, a router that is killed within a second would not know where it had started.
+    /// Writes the positions when a route starts, then once a second if they have changed, and at the end.
+    /// Without the positions at the start, a router that is killed within its first second would leave no
+    /// record of where it had started to read.
     ///
     /// # Errors
     /// Returns an error if the last positions cannot be written.
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_with_any_byte_changed_or_cut_is_set_aside() {
+    fn a_file_with_a_changed_byte_or_a_missing_end_is_set_aside() {
         let folder = TestFolder::new("damaged");
         let state = StateFolder::open(&folder.0).unwrap();
         let path = folder.0.join(FILE);

@@ -18,6 +18,7 @@ const GRACE: Duration = Duration::from_secs(8);
 #[derive(Clone)]
 pub(crate) struct Stop {
     stage: watch::Receiver<Stage>,
+    /// Begins the shutdown without a signal.
     from_within: Arc<Notify>,
 }
 

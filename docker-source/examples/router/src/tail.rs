@@ -11,9 +11,9 @@ use crate::route;
 use crate::stop::Stop;
 use crate::terminal::{are_colors_wanted, color, push_safe};
 
-/// Prints the lines that running and new containers write from now on, to stdout, until a signal arrives or
-/// stdout is closed. If the Engine does not answer, waits until it does. `patterns` select containers by
-/// name. Without patterns, all containers except agents are selected.
+/// Prints to stdout the lines that running and new containers write from now on. Ends when a signal arrives
+/// or when stdout is closed. If the Engine does not answer, waits until it does. `patterns` select containers
+/// by name. Without patterns, all containers except agents are selected.
 ///
 /// # Errors
 /// Returns an error if the Engine refuses the connection, or if stdout cannot be written.

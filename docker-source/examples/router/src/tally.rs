@@ -11,8 +11,8 @@ use gelf_tokio::{ClientState, Observer};
 use crate::receipt::LineReceipt;
 
 /// The counters of a route: `routed = delivered + dropped by reason + joined + in flight`. A message of
-/// several lines counts as one delivered or dropped line. Its other lines count as joined once the message is
-/// queued. Over UDP, `sent` takes the place of `delivered`.
+/// several lines counts as one delivered or dropped line. Its other lines count as joined once the client has
+/// been handed the message. Over UDP, the word `sent` takes the place of `delivered`.
 #[derive(Debug)]
 pub(crate) struct Tally {
     routed: AtomicU64,
@@ -134,7 +134,7 @@ impl Figures {
 
     /// Returns the number of lines that the router and its client still hold: the lines that were not handed
     /// to the client, and the messages of the client. The result equals [`in_flight`](Self::in_flight),
-    /// unless a line was lost between the two.
+    /// unless a line was lost on the way from the router to its client.
     pub(crate) fn held(&self) -> u64 {
         self.routed.saturating_sub(self.joined + self.handed) + self.waiting()
     }
@@ -201,7 +201,8 @@ mod tests {
         client.sent = 3;
         client.waiting = 2;
         let figures = Figures { routed: 10, joined: 1, handed: 6, client, is_udp: true };
-        // Three lines are part of open messages, two wait, and one message that was handed over is nowhere.
+        // Three lines are part of open messages, and two messages wait. The client was handed six messages,
+        // but counts only five.
         assert_eq!((figures.in_flight(), figures.held()), (6, 5));
     }
 

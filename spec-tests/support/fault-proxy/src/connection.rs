@@ -28,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) plan: TcpPlan,
     /// Later plans.
     pub(crate) plans: watch::Receiver<TcpPlan>,
+    /// Maximum number of bytes that each direction holds back.
     pub(crate) max_held: usize,
     /// Number of bytes received from clients.
     pub(crate) bytes_from_client: Arc<AtomicU64>,
@@ -44,7 +45,7 @@ pub(crate) async fn run(mut client: TcpStream, target: SocketAddr, settings: Set
     reset_on_drop(&client, true);
     let Ok(mut target) = TcpStream::connect(target).await else { return };
     reset_on_drop(&target, true);
-    // A failure is ignored, because the proxy is only slower without no-delay.
+    // A failure is ignored, because without TCP_NODELAY, the proxy is only slower.
     let _ = client.set_nodelay(true);
     let _ = target.set_nodelay(true);
     let (from_client, into_client) = client.split();

@@ -122,7 +122,8 @@ async fn bytes_arrive_no_faster_than_the_plan_allows() {
     let start = Instant::now();
     client.write_all(&text(3_000)).await.unwrap();
     assert_eq!(read(&mut server, 3_000).await, text(3_000));
-    // The proxy writes a thousand bytes three times, the first time at once.
+    // The proxy writes 1,000 bytes at once, and the other bytes in two writes, each 50 ms after the write
+    // before.
     assert!(start.elapsed() >= Duration::from_millis(100));
     test.proxy.set_plan(TcpPlan::new().throttle(1));
     client.write_all(&text(100_000)).await.unwrap();

@@ -144,8 +144,9 @@ impl RunningContainer {
 impl Drop for RunningContainer {
     fn drop(&mut self) {
         if !self.removed {
-            // The id of a container that could not start is unknown, and a test may have renamed a container
-            // that did. A failure is ignored, so that it does not hide the failure of the test.
+            // A container that could not start is removed by its name, since its id is unknown. Any other
+            // container is removed by its id, since a test may have renamed it. A failure of the removal is
+            // ignored, so that it does not hide the failure of the test.
             let known = if self.id.is_empty() { &self.name } else { &self.id };
             let arguments = ["rm", "--force", "--volumes", known];
             let _ = command::try_docker(self.engine.docker_host(), arguments, command::DEFAULT_LIMIT);

@@ -13,7 +13,7 @@ const REPOSITORY: &str = "gelf-tests-busybox";
 
 /// Returns the name of the image, and imports the image unless the Engine already has it.
 pub(crate) fn busybox(engine: &Engine) -> String {
-    // Tests run in threads of one process. One thread imports the image, the others wait for it.
+    // Tests run in threads of one process. One thread imports the image while the other threads wait.
     static IMPORTING: Mutex<()> = Mutex::new(());
     let _importing = IMPORTING.lock().unwrap_or_else(PoisonError::into_inner);
 

@@ -1,8 +1,8 @@
 //! Provides a real Docker Engine for tests. The crate finds the Engine, makes an image without a registry,
 //! and runs and removes containers.
 //!
-//! All access is through the `docker` command. Therefore, the reference of a test (`docker logs
-//! --timestamps`) does not come from the program under test. All calls block. In an async test, use
+//! All access is through the `docker` command. Therefore, the expected lines of a test, which `docker logs
+//! --timestamps` prints, do not come from the program under test. All calls block. In an async test, use
 //! `tokio::task::spawn_blocking`, or a multi-threaded runtime where a short wait does no harm.
 //!
 //! A test that needs an Engine begins with this line:
@@ -11,9 +11,9 @@
 //! let Some(engine) = real_engine::Engine::find() else { return };
 //! ```
 //!
-//! Without an Engine, such a test passes, with the reason on stderr. The variable `GELF_TESTS_REQUIRE` is a
-//! comma-separated list of `engine`, `image`, `logstash` and `peers`. A test fails instead of being skipped
-//! if the list names its missing requirement.
+//! Without an Engine, such a test is skipped: it passes, and writes the reason to stderr. The variable
+//! `GELF_TESTS_REQUIRE` is a comma-separated list of requirements, such as `engine,image,logstash,peers`. If
+//! the list names a requirement that is missing, a test that needs it fails instead of being skipped.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -109,8 +109,8 @@ fn answer(host: &str) -> Result<(), String> {
     let output = command::try_docker(host, ["version"], command::Limit::seconds(10))
         .map_err(|error| no_engine(&error.to_string()))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        return Err(no_engine(said.lines().last().unwrap_or("docker version failed")));
+        let printed = String::from_utf8_lossy(&output.stderr);
+        return Err(no_engine(printed.lines().last().unwrap_or("docker version failed")));
     }
     if requirement::find_on_path("busybox").is_none() {
         return Err("no busybox on the path to make an image of".to_owned());

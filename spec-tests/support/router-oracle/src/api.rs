@@ -45,11 +45,11 @@ impl PlainFollow {
     /// Follows the logs of these containers from now on.
     pub fn start<'a>(socket: &Path, ids: impl IntoIterator<Item = &'a str>) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
-        let one = |id: &str| {
+        let start_one = |id: &str| {
             let (socket, id, ended) = (socket.to_owned(), id.to_owned(), ended.clone());
             thread::spawn(move || follow(socket, &id, &ended))
         };
-        let threads = ids.into_iter().map(one).collect();
+        let threads = ids.into_iter().map(start_one).collect();
         Self { ended, threads }
     }
 }

@@ -31,6 +31,7 @@ pub struct Bench {
     /// signals to writers.
     folder: PathBuf,
     amount: Amount,
+    /// The next number of a stream, or of a path.
     streams: AtomicU32,
 }
 
@@ -175,8 +176,8 @@ impl Bench {
         Writer { container, first, writing, go: signal("after"), end: signal("until") }
     }
 
-    /// Describes a writer for a container that is started by other means. Returns the volume to mount, the
-    /// command of the writer, and the lines that it writes.
+    /// Describes a writer for a container that the caller starts. Returns the volume to mount, the command of
+    /// the writer, and the lines that the writer writes.
     pub fn command(&self, lines: u64, rate: u64, stay: f64) -> (String, Vec<String>, Written) {
         let first = self.streams.fetch_add(2, Ordering::Relaxed);
         let mount = format!("{}:{MOUNTED}:ro", self.folder.display());

@@ -52,7 +52,7 @@ impl Receiver {
         receiver
     }
 
-    /// Starts a receiver that is closed and opened again in turn, each time after this period.
+    /// Starts a receiver that is open for this period and closed for this period, in turn.
     pub fn start_flapping(period: Duration) -> Self {
         let receiver = Self::start();
         let flapping = receiver.clone();
@@ -86,8 +86,8 @@ impl Receiver {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until nothing arrives for half a second after every line has arrived, or until nothing arrives
-    /// for `patience`. Returns the account, and describes missing lines on stderr.
+    /// Waits until every line has arrived and then nothing arrives for half a second, or until nothing
+    /// arrives for `patience`. Returns the account, and describes missing lines on stderr.
     pub fn settle(&self, written: &Written, patience: Duration) -> Account {
         let (mut arrivals, mut since) = (0, Instant::now());
         loop {

@@ -36,8 +36,8 @@ pub struct Outcome {
     pub asked: String,
     /// True if the measured figure meets the requirement.
     pub holds: bool,
-    /// The part of the requirement that a slow or busy machine has to meet too, if this is not all of it, and
-    /// whether the measured figure meets this part.
+    /// The part of the requirement that does not depend on the speed of the machine, and whether the measured
+    /// figure meets this part. `None` if no part depends on the speed.
     law: Option<(String, bool)>,
 }
 
@@ -195,8 +195,8 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "dead-route",
-        about: "a destination that takes nothing for 60 s, one whose name does not resolve, \
-                one that comes and goes each second, and a fourth one",
+        about: "four destinations: one takes nothing for 60 s, the name of one does not resolve, one comes \
+                and goes each second, and one is healthy",
         run: destinations::dead_route,
     },
     Row {

@@ -81,6 +81,7 @@ impl Tally {
         };
         self.delays.push((now - line.stamp) as f32);
         let stream = self.streams.entry(message.stream).or_default();
+        // The limit bounds the memory of a stream.
         let number = usize::try_from(message.number).unwrap_or(usize::MAX).min(1 << 24);
         if stream.slots.len() <= number {
             stream.slots.resize(number + 1, Slot::default());
@@ -142,7 +143,8 @@ impl Tally {
         runs.iter().flat_map(|run| (run.first..run.end).map(|number| (run.stream, number))).collect()
     }
 
-    /// Describes the first hundred runs of consecutive missing lines. Each line of the text describes one run.
+    /// Describes the first hundred runs of consecutive missing lines. Each line of the text describes one
+    /// run.
     pub fn describe_missing(&self, written: &Written) -> String {
         let runs = self.runs(written);
         let describe = |run: &Run| {
@@ -165,7 +167,7 @@ impl Tally {
             announced,
             repeated: self.repeated(),
             gaps: self.gaps.len() as u64,
-            empty_gaps: self.gaps.iter().filter(|gap| !runs.iter().any(|run| self.is_of(run, gap))).count()
+            empty_gaps: self.gaps.iter().filter(|gap| !runs.iter().any(|run| self.overlap(run, gap))).count()
                 as u64,
             others: self.others,
             first_lost: runs.first().map(|run| (run.stream, run.first)),
@@ -174,11 +176,13 @@ impl Tally {
 
     /// Returns whether a gap was announced for the run.
     fn is_announced(&self, run: &Run) -> bool {
-        self.gaps.iter().any(|gap| self.is_of(run, gap))
+        self.gaps.iter().any(|gap| self.overlap(run, gap))
     }
 
-    /// Returns whether a gap contains lines of the run.
-    fn is_of(&self, run: &Run, gap: &Gap) -> bool {
+    /// Returns whether the run and the gap belong to the same container and overlap in time. A gap that only
+    /// touches the run does not overlap it. If no line of the run's stream has arrived, the container of the
+    /// run is unknown, and the gap of any container counts.
+    fn overlap(&self, run: &Run, gap: &Gap) -> bool {
         let same = self
             .streams
             .get(&run.stream)
@@ -186,17 +190,20 @@ impl Tally {
         same && run.from.max(gap.from) <= run.to.min(gap.to) - SAME
     }
 
-    /// Returns the number of missing lines that neither an announced gap nor a restart of the Engine explains.
-    /// `restarts` has the times of the restarts, in seconds since 1970. An Engine that ends loses the lines that it
-    /// has read from a container and not stored. No receiver has such a line, and the stamps of the lines
-    /// around it are those of lines before and after the restart.
+    /// Returns the number of missing lines that neither an announced gap nor a restart of the Engine
+    /// explains. `restarts` has the times of the restarts, in seconds since 1970, and `other` is the tally of
+    /// another receiver.
+    ///
+    /// An Engine that ends loses the lines that it has read from a container and not stored. A restart
+    /// therefore explains a missing line if the other receiver lacks the line, too, and if the Engine was
+    /// restarted between the stamps of the lines around the run of missing lines, or at most 1 s earlier.
     pub fn unexplained(&self, other: &Self, written: &Written, restarts: &[f64]) -> u64 {
-        let never_stored = other.missing(written);
+        let missing_from_other = other.missing(written);
         let runs = self.runs(written);
         let is_restarted = |run: &Run| restarts.iter().any(|time| (run.from - 1.0..run.to).contains(time));
         let unexplained = |run: &Run| {
             let lines = (run.first..run.end).map(|number| (run.stream, number));
-            lines.filter(|line| !(is_restarted(run) && never_stored.contains(line))).count() as u64
+            lines.filter(|line| !(is_restarted(run) && missing_from_other.contains(line))).count() as u64
         };
         runs.iter().filter(|run| !self.is_announced(run)).map(unexplained).sum()
     }

@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Prints the value of `DOCKER_HOST`, obeys commands on stdin, and ends with stdin. The containers are named
-//! `shop-web-000` and so on. Four others exist: `quiet` asks not to be followed, `splunk-web` has a log driver
-//! that does not support reading, `small-log` keeps a log of a few lines, and `job` writes nothing. Commands:
+//! `shop-web-000` and so on. Four other containers exist: `quiet` asks not to be followed, `splunk-web` has a
+//! log driver that does not support reading, `small-log` keeps a log of a few lines, and `job` writes
+//! nothing. Commands:
 //!
 //! ```text
 //! rate LINES         the numbered containers write this number of lines a second in all; 0 at first
@@ -43,14 +44,14 @@ async fn main() {
     let numbered: Vec<_> = (0..numbered)
         .map(|number| {
             let image = IMAGES.iter().cycle().nth(number).unwrap();
-            named(&engine, ContainerOptions::named(&format!("shop-web-{number:03}")).image(image))
+            start(&engine, ContainerOptions::named(&format!("shop-web-{number:03}")).image(image))
         })
         .collect();
     let others = [
-        named(&engine, ContainerOptions::named("quiet").env("LOGSPOUT=ignore")),
-        named(&engine, ContainerOptions::named("splunk-web")),
-        named(&engine, ContainerOptions::named("small-log").rotated(200, 2)),
-        named(&engine, ContainerOptions::named("job").image("registry.example/shop/job:7")),
+        start(&engine, ContainerOptions::named("quiet").env("LOGSPOUT=ignore")),
+        start(&engine, ContainerOptions::named("splunk-web")),
+        start(&engine, ContainerOptions::named("small-log").rotated(200, 2)),
+        start(&engine, ContainerOptions::named("job").image("registry.example/shop/job:7")),
     ];
     others[1].1.unreadable();
     println!("{}", engine.docker_host());
@@ -96,8 +97,8 @@ async fn main() {
     }
 }
 
-/// Creates a container, which runs.
-fn named(engine: &SimulatedEngine, options: ContainerOptions) -> (String, Container) {
+/// Creates and starts a container. Returns the name of the container, and the container.
+fn start(engine: &SimulatedEngine, options: ContainerOptions) -> (String, Container) {
     let name = options.name.clone();
     let container = engine.create(options);
     container.start();

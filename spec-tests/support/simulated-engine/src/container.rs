@@ -142,8 +142,7 @@ impl Container {
         self.shared.change(|state| state.container_mut(&self.id).cuts += 1);
     }
 
-    /// Injects a fault into the next answer with the container's log. Each further call injects a fault into
-    /// the answer after that.
+    /// Injects a fault into the next answer with the container's log for which no fault is injected yet.
     pub fn fail_logs(&self, fault: Fault) {
         self.shared.change(|state| state.container_mut(&self.id).log_faults.push_back(fault));
     }

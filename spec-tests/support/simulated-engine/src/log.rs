@@ -32,6 +32,7 @@ impl Record {
     }
 }
 
+/// The log of a container.
 #[derive(Debug)]
 pub(crate) struct Log {
     limits: LogFiles,
@@ -45,6 +46,7 @@ pub(crate) struct Log {
     is_rotation_due: bool,
     /// The number of records in the log at the end of each run.
     run_ends: Vec<usize>,
+    /// The indexes of the records that cannot be decoded.
     damaged: BTreeSet<usize>,
     is_next_damaged: bool,
     /// The number of records that followers omit next.
@@ -54,11 +56,13 @@ pub(crate) struct Log {
 /// The state of a request that reads a log.
 #[derive(Debug)]
 pub(crate) struct Reader {
+    /// The index of the next record to read.
     next: usize,
     /// The number of records in the log at the time of the request. Later records are read live.
     standing: usize,
-    /// The file that is read live.
+    /// The index of the file that is read live.
     file: usize,
+    /// The number of the container's run at the time of the request.
     run: u64,
     is_following: bool,
 }
@@ -209,7 +213,7 @@ impl Log {
         while reader.next < end {
             let index = reader.next;
             let is_live = index >= reader.standing;
-            if is_live && self.has_lagged(reader, end) {
+            if is_live && self.skip_to_newest_if_behind(reader, end) {
                 continue;
             }
             reader.next += 1;
@@ -239,7 +243,7 @@ impl Log {
 
     /// Moves a follower that is more than one rotation behind to the newest file, as Docker does. The files
     /// in between are not sent, even if the Engine still has them. Returns whether the follower was moved.
-    fn has_lagged(&self, reader: &mut Reader, end: usize) -> bool {
+    fn skip_to_newest_if_behind(&self, reader: &mut Reader, end: usize) -> bool {
         let file = self.file_of(reader.next);
         if file == reader.file {
             return false;

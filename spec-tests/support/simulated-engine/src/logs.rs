@@ -51,7 +51,7 @@ pub(crate) async fn logs(
     let (mut reader, cuts, ends) = shared.change(|state| {
         let container = state.container_mut(id);
         container.followers += usize::from(query.is_following);
-        // Podman counts whole lines, so `joined` applies `tail` instead.
+        // Podman's `tail` counts whole lines, not records. For Podman, the function `joined` applies `tail`.
         let tail = query.tail.filter(|_| !options.podman);
         let since = query.since.filter(|_| options.since == Since::EachPiece);
         let reader = container.log.reader(tail, since, container.runs, query.is_following);
@@ -160,6 +160,7 @@ struct Sender<'a> {
     form: Form,
     query: LogQuery,
     fault: Option<Fault>,
+    /// True once a record was not older than the parameter `since`.
     has_passed_since: bool,
     /// The number of records that were sent.
     pieces: usize,

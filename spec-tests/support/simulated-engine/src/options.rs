@@ -14,18 +14,19 @@ pub enum Stream {
 /// An Engine's interpretation of `since`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Since {
-    /// The Engine omits every piece whose stamp is older, wherever the piece is in the log. If the oldest
-    /// compressed file of the log is older than `since`, the Engine skips all compressed files, even the
-    /// newer ones. Docker 20.10 does this.
+    /// The Engine omits every piece whose stamp is older than `since`, wherever the piece is in the log. If
+    /// all records of the oldest compressed file are older than `since`, the Engine skips all compressed
+    /// files, even the newer files. Docker 20.10 does this.
     EachPiece,
-    /// The Engine sends the first piece whose stamp is not older, and all pieces after that piece. Docker 24
-    /// and later versions do this.
+    /// The Engine sends the first piece whose stamp is not older than `since`, and all pieces after that
+    /// piece. Docker 24 and later versions do this.
     UntilFirst,
 }
 
 /// An Engine's handling of a record that cannot be decoded, such as a block of NULs after a power failure.
 ///
-/// A request that begins after the record, such as a request with a small `tail`, is not affected.
+/// The record does not affect a request that begins to read behind the record, such as a request with a small
+/// `tail`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DamagedRead {
     /// As in Docker 26.1: the answer ends with an error message in the stream.

@@ -17,9 +17,11 @@ use crate::{ContainerOptions, Fault, Options, RequestKind, START, Stream};
 /// The number of events that an Engine keeps for later subscribers.
 const EVENTS_KEPT: usize = 256;
 
+/// The state, and the notifications of its changes.
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
+    /// The number of changes.
     changes: watch::Sender<u64>,
 }
 
@@ -28,10 +30,12 @@ impl Shared {
         Self { state: Mutex::new(State::new(options, folder)), changes: watch::Sender::new(0) }
     }
 
+    /// Reads the state by `look`, and returns the result.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.state.lock().unwrap())
     }
 
+    /// Changes the state by `change`, notifies the waiting tasks, and returns the result.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.state.lock().unwrap());
         self.changes.send_modify(|count| *count += 1);
@@ -43,6 +47,7 @@ impl Shared {
         self.changes.subscribe()
     }
 
+    /// Waits until `until` returns true for the state.
     pub(crate) async fn wait(&self, until: impl Fn(&State) -> bool) {
         let mut changes = self.changes();
         while !self.look(&until) {

@@ -22,7 +22,7 @@ pub(super) struct Account {
     /// The first and last numbers of the missing ranges.
     ranges: BTreeMap<u64, u64>,
     /// The count of missing numbers that are in no stored range.
-    uncharted: u64,
+    unlisted: u64,
 }
 
 impl Account {
@@ -46,10 +46,10 @@ impl Account {
             self.received += 1;
             let (first, last) = (self.highest + 1, number - 1);
             if first <= last {
-                self.miss(first, last);
+                self.add_missing(first, last);
             }
             self.highest = number;
-        } else if self.find(number) {
+        } else if self.remove_missing(number) {
             self.received += 1;
             self.out_of_order += 1;
             self.missing -= 1;
@@ -58,18 +58,18 @@ impl Account {
         }
     }
 
-    fn miss(&mut self, first: u64, last: u64) {
+    fn add_missing(&mut self, first: u64, last: u64) {
         let count = (last - first).saturating_add(1);
         self.missing = self.missing.saturating_add(count);
         if self.ranges.len() < RANGES_AT_MOST {
             self.ranges.insert(first, last);
         } else {
-            self.uncharted = self.uncharted.saturating_add(count);
+            self.unlisted = self.unlisted.saturating_add(count);
         }
     }
 
     /// Removes a number from the missing ranges. Returns false if no range contains the number.
-    fn find(&mut self, number: u64) -> bool {
+    fn remove_missing(&mut self, number: u64) -> bool {
         let range = self.ranges.range(..=number).next_back().map(|(first, last)| (*first, *last));
         let Some((first, last)) = range.filter(|(_, last)| number <= *last) else { return false };
         self.ranges.remove(&first);
@@ -93,7 +93,7 @@ impl fmt::Display for Account {
                 false => write!(f, "{first}-{last}")?,
             }
         }
-        if self.ranges.len() > PRINTED_AT_MOST || self.uncharted > 0 {
+        if self.ranges.len() > PRINTED_AT_MOST || self.unlisted > 0 {
             f.write_str(" and others")?;
         }
         if !self.ranges.is_empty() {

@@ -70,8 +70,8 @@ pub(super) fn after_help() -> String {
         let again = if option.is_list { "; may be repeated" } else { "" };
         help += &format!("  {:<WIDTH$}  {} (default {})\n", option.name, option.values, option.default);
         help += &format!("{:INDENT$}{}{again}\n", "", option.help);
-        if !option.answers.is_empty() && option.answers != option.name {
-            help += &format!("{:INDENT$}In place of {}\n", "", option.answers);
+        if !option.replaces.is_empty() && option.replaces != option.name {
+            help += &format!("{:INDENT$}In place of {}\n", "", option.replaces);
         }
     }
     help += "\nOptions of the destination:\n";

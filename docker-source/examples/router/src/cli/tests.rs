@@ -23,7 +23,7 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 #[test]
-fn a_file_has_the_options_and_routes_that_the_command_line_lacks() {
+fn the_file_sets_options_and_routes_that_the_command_line_does_not_set() {
     let options = parsed(&["--config=file.toml"], &[("ROUTE_URIS", "gelf://env")]).unwrap();
     assert_eq!(
         (options.routes[0].to_string(), options.log_level),
@@ -105,7 +105,7 @@ fn variables_are_expanded_before_routes_are_split() {
 }
 
 #[test]
-fn without_routes_and_print_the_usage_is_shown() {
+fn the_usage_is_shown_if_there_is_neither_a_route_nor_print() {
     assert!(matches!(parsed(&[], &[]), Err(Exit::Usage(usage)) if usage.contains("Usage: gelf-router")));
     assert!(matches!(parsed(&[","], &[]), Err(Exit::Usage(_))));
     assert!(parsed(&["--print"], &[]).unwrap().routes.is_empty());
@@ -129,7 +129,7 @@ fn routes_of_other_adapters_are_left_out_of_a_list_with_a_warning() {
 }
 
 #[test]
-fn a_route_may_have_the_name_that_logspout_ignores() {
+fn a_route_may_have_a_name_which_logspout_would_ignore() {
     let options = parsed(&["gelf://h?queue=9#archive,gelf://h#"], &[]).unwrap();
     let names: Vec<_> = options.routes.iter().map(|route| route.uri().name.as_deref()).collect();
     assert_eq!(names, [Some("archive"), None]);
@@ -197,7 +197,7 @@ fn print_takes_the_options_of_its_route() {
 }
 
 #[test]
-fn a_task_without_routes_is_independent_of_their_variables() {
+fn a_task_without_routes_ignores_the_variables_of_routes() {
     let environment =
         [("ROUTE_URIS", "nonsense"), ("RAW_FORMAT", "x"), ("LOGSPOUT_TLS_CA_CERTS", "/missing")];
     for arguments in [&["audit"][..], &["check"], &["proxy", "--listen=unix:///s"], &["tail"]] {

@@ -117,8 +117,9 @@ fn judge_files(
     }
 }
 
-/// Returns a `max-size` option with which the older files hold the lines of 60 s, see [`KEPT_AT_LEAST`]. The
-/// size is a multiple of 10 MB. Returns an empty text if the present size is enough.
+/// Returns a `max-size` option with which the full files hold the lines of 60 s, see [`KEPT_AT_LEAST`]. The
+/// file that is being written does not count. The size is a multiple of 10 MB. Returns an empty text if the
+/// present size is enough.
 fn larger(rate: u64, size: u64, files: u64) -> String {
     let needed = rate.saturating_mul(KEPT_AT_LEAST.as_secs()).div_ceil(files.saturating_sub(1).max(1));
     match needed > size {
@@ -293,7 +294,8 @@ mod tests {
                 "without a limit; create the container again",
             );
         }
-        // The file stores further bytes with each line.
+        // The file stores further bytes with each line, so the rate of the file is higher than that of the
+        // lines.
         let short = Rate { lines: 20_000, bytes: 20_000, period: Duration::from_secs(2) };
         assert_finds(&log("json-file", &three("1m"), Some(short)), "warn", "at the present 810 kB/s");
     }

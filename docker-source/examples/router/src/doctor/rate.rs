@@ -14,11 +14,12 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// The rates of containers, by id. A container that wrote nothing is absent.
 pub(super) type Rates = BTreeMap<String, Rate>;
 
-/// The number and the bytes of the lines that a container wrote within a period.
+/// The lines that a container wrote within a period.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rate {
+    /// The number of lines.
     pub(super) lines: u64,
-    /// The bytes of the lines.
+    /// The sum of the lengths of the lines, in bytes.
     pub(super) bytes: u64,
     pub(super) period: Duration,
 }
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_counts_whole_lines_and_their_records_in_the_file() {
+    fn a_rate_counts_whole_lines_and_the_further_bytes_of_each_line_in_the_file() {
         let container = Container::builder("web").id("a".repeat(64)).build();
         let mut rates = Rates::new();
         let line = || Record::builder(container.clone(), "x".repeat(20));

@@ -48,7 +48,7 @@ async fn pass(lines: usize, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -
         route(&Arc::new(Record::builder(container.clone(), "line").build()), routes, shared);
         assert!(deliver(routes, shared).await);
         total += before.elapsed();
-        // The line is sent before the next one is read.
+        // During the pause, the destinations that are not full send the line.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     total
@@ -61,7 +61,7 @@ const TOLERANCE: Duration = Duration::from_millis(50);
 const ALIVE: &str = "gelf://127.0.0.1:9";
 
 #[tokio::test(start_paused = true)]
-async fn full_routes_hold_up_the_others_for_250_ms_together() {
+async fn several_full_routes_hold_up_the_others_for_at_most_250_ms_in_total() {
     let (alive, destination) = queue(ALIVE);
     tokio::spawn(destination.run());
     let (first, _never_takes) = queue("gelf+tcp://127.0.0.1:9?queue=3");
@@ -75,7 +75,7 @@ async fn full_routes_hold_up_the_others_for_250_ms_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_route_holds_up_the_others_no_longer_than_a_full_one() {
+async fn a_slow_route_holds_up_the_others_no_longer_than_a_full_route() {
     let (alive, destination) = queue(ALIVE);
     tokio::spawn(destination.run());
     let (slow, destination) = queue("gelf://127.0.0.1:9?queue=3&rate=50");
@@ -99,7 +99,7 @@ async fn routes_that_are_full_together_stay_together() {
 }
 
 #[tokio::test]
-async fn the_lag_of_a_route_is_the_age_of_its_oldest_line_and_not_of_a_line_before_a_quiet_time() {
+async fn the_lag_of_a_route_is_the_age_of_its_oldest_line_in_flight() {
     let (route, _destination) = queue(ALIVE);
     let at = |second| Timestamp::from_unix(second, 0).unwrap();
     let tally = &route.tally;
@@ -109,7 +109,7 @@ async fn the_lag_of_a_route_is_the_age_of_its_oldest_line_and_not_of_a_line_befo
     assert_eq!(tally.lag(at(15)), 5000);
     tally.settled(at(10));
     tally.settled(at(11));
-    // This counts both lines as lines that were joined to another line, so no line is in flight.
+    // A message of three lines counts two lines as joined, so none of the two routed lines is in flight.
     tally.handed(3);
     assert_eq!(tally.lag(at(20)), 0);
     tally.routed(at(3600));

@@ -12,7 +12,7 @@ const FETCH_SITE: &str = "sec-fetch-site";
 /// Checks the origin of a request, and the host name in its header `Host`; see [`check_host`].
 ///
 /// # Errors
-/// Returns the reason on one line if the request is to be refused.
+/// Returns the reason on one line if the request has to be refused.
 pub(super) fn check(headers: &HeaderMap, names: &[String]) -> Result<(), String> {
     let host = check_host(headers, names)?;
     let text = |name| text(headers, name);

@@ -94,7 +94,7 @@ fn reason(status: &ContainerStatus, routes: &[RunningRoute]) -> Option<String> {
         FollowState::Ended => "it does not run, and its log is read to the end",
         FollowState::Unreadable => "its log driver does not support reading",
         FollowState::WaitingForDescriptor => {
-            "no file descriptor is free to follow its log, so logs are read by turns, see ulimit -n"
+            "no file descriptor is free to follow its log, so logs are read in turn, see ulimit -n"
         }
         _ if status.container.is_ignored() => "LOGSPOUT=ignore is in its environment",
         _ => {

@@ -50,20 +50,20 @@ pub(super) fn problems(api: &Api) -> Vec<Value> {
         problems.push(json!({ "problem": "no log is read yet" }));
     }
     let down = routes.iter().filter_map(|route| Some((route, destination_problem(api, route)?)));
-    let mut is_down = Vec::new();
+    let mut down_ids = Vec::new();
     for (route, problem) in down {
-        is_down.push(&route.id);
+        down_ids.push(&route.id);
         problems.push(destination_down(route, &problem));
     }
-    let mut closed = Vec::new();
+    let mut unopened = Vec::new();
     for (part, lines, at) in api.progress.stalled(Instant::now()) {
         problems.push(match part {
             Part::Log(container) => {
-                closed.push((container, at));
+                unopened.push((container, at));
                 continue;
             }
-            // The problem that the destination is down is reported already.
-            Part::Route(id) if is_down.contains(&&id) => continue,
+            // A destination that is down has been reported already.
+            Part::Route(id) if down_ids.contains(&&id) => continue,
             Part::Route(id) => {
                 let Some(route) = routes.iter().find(|route| route.id == id) else { continue };
                 let problem = "the destination takes no lines";
@@ -77,10 +77,10 @@ pub(super) fn problems(api: &Api) -> Vec<Value> {
             }
         });
     }
-    if let Some(first) = closed.iter().map(|(_, at)| *at).min() {
-        let names: Vec<_> = closed.iter().take(MAX_NAMES).map(|(name, _)| name).collect();
+    if let Some(first) = unopened.iter().map(|(_, at)| *at).min() {
+        let names: Vec<_> = unopened.iter().take(MAX_NAMES).map(|(name, _)| name).collect();
         let problem = "the Engine does not open the logs of containers";
-        let count = closed.len();
+        let count = unopened.len();
         problems
             .push(json!({ "problem": problem, "since": since(first), "containers": count, "names": names }));
     }
@@ -92,8 +92,8 @@ pub(super) fn problems(api: &Api) -> Vec<Value> {
     problems
 }
 
-/// Returns the problem of a destination that is down. The problem of an idle route is out of date as soon as
-/// the route has a connection.
+/// Returns the problem of a destination that is down. The result of the last attempt for an idle route counts
+/// only until the route has a connection.
 pub(super) fn destination_problem(api: &Api, route: &RunningRoute) -> Option<Problem> {
     match route.tally.state() {
         ClientState::Down { since } => {

@@ -31,11 +31,11 @@ struct Counters {
 /// The rates between two samples.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
-    /// Lines a second.
+    /// Lines read per second.
     read: f64,
-    /// Lines a second.
+    /// Lines delivered per second.
     delivered: f64,
-    /// Seconds.
+    /// An upper bound of the age of the oldest line that waits at the end of the sample, in seconds.
     lag: f64,
     /// The number of losses at the beginning of the sample.
     lost_before: u64,
@@ -49,7 +49,7 @@ pub(super) struct History(Mutex<Inner>);
 struct Inner {
     last: Option<(Counters, Instant)>,
     samples: VecDeque<Sample>,
-    /// The lines a second of each container, by id.
+    /// The lines per second of each container, by id.
     rates: Arc<HashMap<String, f64>>,
 }
 

@@ -1,6 +1,6 @@
-//! Tries to connect to the destinations of idle routes, which have no connection and no line to send. The
-//! client of an idle route connects only when the next line arrives, so until then it does not notice that
-//! the destination is down.
+//! Tries to connect to the destinations of idle routes. An idle route has no connection and no line to send.
+//! Its client connects only when the next line arrives, so until then the client does not notice that the
+//! destination is down.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

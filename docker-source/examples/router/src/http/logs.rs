@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn options_select_streams_and_colors_and_others_are_refused() {
+    fn options_select_streams_and_colors_and_unknown_options_are_refused() {
         let parsed = |query: &str| parse("", query, false).map(Option::unwrap);
         for query in
             ["sources=stderr", "source=stderr", "sources=stderr&colors=off", "sources=stderr%2Cstderr"]

@@ -11,12 +11,12 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Api;
 
-/// The time without progress after which lines count as stalled.
+/// The time without progress after which a part counts as stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// The time between two readings of the counters.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A part of the router in which lines can wait.
+/// A part of the router that can stall.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Part {
     /// The log of the container with this name, which the Engine has to open.
@@ -113,7 +113,7 @@ mod tests {
             progress.note([(part(), Work { done, waiting })], at(second));
             progress.stalled(at(second))
         };
-        // An idle part waits for nothing.
+        // A part in which nothing waits is not stalled.
         assert_eq!(note(7, 0, 0), []);
         assert_eq!(note(7, 0, 60), []);
         // A part that makes progress is not stalled, even if many lines wait.

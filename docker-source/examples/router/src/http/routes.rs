@@ -81,8 +81,8 @@ async fn add(api: &Api, request: Request<Incoming>) -> Result<Value, (StatusCode
     let (id, uri) = route_json::parse(&body).map_err(|mistake| bad(format!("Bad request: {mistake}")))?;
     let id = id.unwrap_or_else(|| id_of(&uri, 0));
     let route = make(api, uri.clone()).map_err(|mistake| bad(format!("Bad route: {mistake}")))?;
-    // The lock lets one request at a time change routes. Otherwise, two requests with the same id could leave
-    // the running route of one request and the file of the other.
+    // The lock lets one request at a time change routes. Otherwise, after two requests with the same id, the
+    // route of one request could run while the file has the route of the other request.
     let _changing = api.changing.lock().await;
     if api.registry.find(&id).is_none() && api.registry.routes().len() >= MAX_ROUTES {
         return Err((

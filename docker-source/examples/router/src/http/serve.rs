@@ -16,7 +16,7 @@ use crate::task::task;
 
 /// The maximum number of open connections. Further connections wait in the kernel.
 const MAX_CONNECTIONS: usize = 64;
-/// The pause between two attempts to listen at the address, and after a connection could not be accepted.
+/// The pause after a failed attempt to listen at the address, or to accept a connection.
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Serves the API. If the address cannot be used, shipping goes on and the server tries again, since the

@@ -79,7 +79,7 @@ fn account(api: &Api) -> Value {
     })
 }
 
-/// Returns the sum of the accounts of all routes, including the removed ones.
+/// Returns the sum of the accounts of all routes, including the removed routes.
 pub(super) fn routes_account(api: &Api) -> RouteAccount {
     let mut sum = api.registry.removed_account();
     for route in api.registry.routes() {

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_short_lines_take_no_more_memory_than_few_long_ones() {
+    async fn many_short_lines_take_no_more_memory_than_few_long_lines() {
         let buffer = TailBuffer::default();
         for _ in 0..MAX_BYTES {
             buffer.add("x".into(), |_| Bytes::new());

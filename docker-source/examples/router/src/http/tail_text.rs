@@ -19,7 +19,8 @@ const MAX_WIDTH: usize = 48;
 pub(super) enum Form {
     /// One object with the keys of Logspout for each line.
     Json,
-    /// The name of the container in a column, and the line. A longer name makes the column wider.
+    /// The name of the container in a column, and the line. A name that is longer than `width` makes the
+    /// column wider for all later lines, up to [`MAX_WIDTH`].
     Text { has_colors: bool, width: usize },
 }
 

@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_the_one_that_is_parsed_again() {
+    fn a_parsed_time_is_written_as_the_same_text() {
         for text in [
             "1970-01-01T00:00:00.000000000Z",
             "1969-12-31T23:59:59.999999999Z",

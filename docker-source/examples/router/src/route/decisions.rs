@@ -7,12 +7,13 @@ use docker_source::{Container, Record};
 
 use super::Route;
 
-/// The decisions of one route: whether it selects a container. Each line costs one lookup by the address of
-/// its container in memory.
+/// The decisions of one route: for each container, whether the route selects the container. Each line costs
+/// one lookup by the address of its container in memory.
 #[derive(Debug)]
 pub(crate) struct Decisions {
-    /// The decisions by the address of the [`Container`], which is unique as long as the `Weak` exists. A
-    /// container has another address once its metadata change.
+    /// The decisions by the address of the [`Container`] in memory, which no other container can have as long
+    /// as the `Weak` exists. If the metadata of a container change, a new [`Container`] at another address
+    /// takes the place of the old one.
     known: BTreeMap<usize, (Weak<Container>, bool)>,
     /// The length of `known` at which the decisions of dropped containers are removed.
     prune_at: usize,

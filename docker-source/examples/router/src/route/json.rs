@@ -149,7 +149,7 @@ mod tests {
         "options": {"queue": 9, "exclude.name": ["a", "b"], "strip_ansi": true}}"#;
 
     #[test]
-    fn logspouts_json_is_a_route_and_a_route_is_the_same_json_again() {
+    fn json_of_logspout_is_parsed_and_a_route_stays_the_same_when_it_is_written_and_parsed() {
         let (id, uri) = parse(LOGSPOUT.as_bytes()).unwrap();
         assert_eq!(id.as_deref(), Some("a1"));
         assert_eq!(
@@ -166,14 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn a_masked_route_has_no_credentials_and_a_whole_one_keeps_them() {
+    fn a_masked_route_has_no_credentials_and_a_whole_route_keeps_them() {
         let uri = RouteUri::parse("gelf+http://user:secret@h/gelf?header=A:secret").unwrap();
         assert!(!masked("x", &uri).to_string().contains("secret"));
         assert_eq!(parse(whole("x", &uri).to_string().as_bytes()).unwrap().1, uri);
     }
 
     #[test]
-    fn a_mistake_is_one_line_that_names_it() {
+    fn the_text_of_a_mistake_is_one_line() {
         for (json, says) in [
             ("", "not a JSON object"),
             ("[]", "not a JSON object"),

@@ -90,7 +90,7 @@ impl LineOptions {
         Ok(())
     }
 
-    /// Returns the joining that the options describe together.
+    /// Returns the way of joining that the options describe together.
     ///
     /// # Errors
     /// Returns the name of an option and the reason if options contradict each other.

@@ -36,7 +36,7 @@ pub(crate) struct RouteOption {
     /// The meaning of the option.
     pub(crate) help: &'static str,
     /// The option or variable of Logspout, of its modules or of Docker's driver that this option replaces.
-    pub(crate) answers: &'static str,
+    pub(crate) replaces: &'static str,
     /// Adds a value to the settings. For an option such as `field.*`, the second argument is the part of the
     /// name behind `field.`.
     set: fn(Settings, &str, &str) -> Result<Settings, String>,
@@ -46,7 +46,7 @@ impl RouteOption {
     /// Adds a value of the option to the settings.
     ///
     /// # Errors
-    /// Returns a text on one line if the value is not permitted.
+    /// Returns a text of one line if the value is not permitted.
     pub(crate) fn set(&self, settings: Settings, name: &str, value: &str) -> Result<Settings, String> {
         let rest = self.group().and_then(|group| name.strip_prefix(group)).unwrap_or_default();
         (self.set)(settings, rest, value)
@@ -69,13 +69,13 @@ pub(crate) fn find(name: &str) -> Option<&'static RouteOption> {
 /// Checks a value of an option of this table.
 ///
 /// # Errors
-/// Returns a text on one line if the value is not permitted.
+/// Returns a text of one line if the value is not permitted.
 pub(crate) fn check_option(name: &str, value: &str) -> Result<(), String> {
     find(name).map_or(Ok(()), |option| option.set(Settings::default(), name, value).map(drop))
 }
 
 const GLOB: &str = "GLOB";
-const LABEL: &str = "KEY, or KEY:GLOB, of which KEY is a GLOB, too";
+const LABEL: &str = "KEY or KEY:GLOB; KEY is a GLOB, too";
 
 pub(crate) static TABLE: [RouteOption; 34] = [
     RouteOption {
@@ -84,7 +84,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "all",
         is_list: true,
         help: "Ship only containers with this id",
-        answers: "filter.id",
+        replaces: "filter.id",
         set: |settings, _, value| match value {
             "" => Ok(settings),
             _ => settings.filtered(|filter| filter.id(value)),
@@ -96,7 +96,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "all",
         is_list: true,
         help: "Ship only containers with this name; the same as include.name",
-        answers: "filter.name",
+        replaces: "filter.name",
         set: |settings, _, value| match value {
             "" => Ok(settings),
             _ => settings.filtered(|filter| filter.include(Property::Name, value)),
@@ -108,7 +108,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "all",
         is_list: true,
         help: "Ship only containers with all these labels; a missing label has an empty value",
-        answers: "filter.labels",
+        replaces: "filter.labels",
         set: |settings, _, value| match value {
             "" => Ok(settings),
             _ => settings.filtered(|filter| filter.logspout_labels(value)),
@@ -120,7 +120,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "both",
         is_list: false,
         help: "Ship only lines of these streams",
-        answers: "filter.sources",
+        replaces: "filter.sources",
         set: |mut settings, _, value| {
             if !value.is_empty() {
                 settings.streams = StreamFilter::new(value).map_err(|error| error.to_string())?;
@@ -134,7 +134,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "all",
         is_list: true,
         help: "Ship only containers with this name",
-        answers: "",
+        replaces: "",
         set: |settings, _, value| settings.filtered(|filter| filter.include(Property::Name, value)),
     },
     RouteOption {
@@ -143,7 +143,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "all",
         is_list: true,
         help: "Ship only containers of this image; its tag may be left out",
-        answers: "",
+        replaces: "",
         set: |settings, _, value| settings.filtered(|filter| filter.include(Property::Image, value)),
     },
     RouteOption {
@@ -152,7 +152,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "all",
         is_list: true,
         help: "Ship only containers with this label, such as ship:true as an opt-in",
-        answers: "",
+        replaces: "",
         set: |settings, _, value| settings.filtered(|filter| filter.include(Property::Label, value)),
     },
     RouteOption {
@@ -161,7 +161,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "all",
         is_list: true,
         help: "Ship only containers with this log driver; Logspout reads json-file and journald",
-        answers: "",
+        replaces: "",
         set: |settings, _, value| settings.filtered(|filter| filter.include(Property::Driver, value)),
     },
     RouteOption {
@@ -170,7 +170,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "none",
         is_list: true,
         help: "Ship no containers with this name",
-        answers: "",
+        replaces: "",
         set: |settings, _, value| settings.filtered(|filter| filter.exclude(Property::Name, value)),
     },
     RouteOption {
@@ -179,7 +179,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "none",
         is_list: true,
         help: "Ship no containers of this image; its tag may be left out",
-        answers: "",
+        replaces: "",
         set: |settings, _, value| settings.filtered(|filter| filter.exclude(Property::Image, value)),
     },
     RouteOption {
@@ -188,7 +188,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "none",
         is_list: true,
         help: "Ship no containers with this label",
-        answers: "EXCLUDE_LABELS, EXCLUDE_LABEL",
+        replaces: "EXCLUDE_LABELS, EXCLUDE_LABEL",
         set: |settings, _, value| settings.filtered(|filter| filter.exclude(Property::Label, value)),
     },
     RouteOption {
@@ -197,7 +197,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "none",
         is_list: true,
         help: "Ship no containers with this log driver",
-        answers: "",
+        replaces: "",
         set: |settings, _, value| settings.filtered(|filter| filter.exclude(Property::Driver, value)),
     },
     RouteOption {
@@ -206,7 +206,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "docker",
         is_list: false,
         help: "Shape of messages: fields, levels and timestamps of Docker's driver or a module of Logspout",
-        answers: "the module of the image",
+        replaces: "the module of the image",
         set: |settings, _, value| {
             let compat = value.parse().map_err(|error: InvalidCompat| error.to_string())?;
             settings.formatted(|format| Ok::<_, String>(format.with_compat(compat)))
@@ -218,7 +218,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "the Engine's host name",
         is_list: false,
         help: "Host of messages",
-        answers: "/etc/host_hostname, GELF_HOSTNAME, SYSLOG_HOSTNAME",
+        replaces: "/etc/host_hostname, GELF_HOSTNAME, SYSLOG_HOSTNAME",
         set: |settings, _, value| settings.formatted(|format| format.with_host(value)),
     },
     RouteOption {
@@ -227,7 +227,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "none",
         is_list: true,
         help: "Adds the field _NAME to each message, as field.NAME=VALUE; each name once",
-        answers: "EXTRA_JSON",
+        replaces: "EXTRA_JSON",
         set: |settings, name, value| settings.formatted(|format| format.with_field(name, value.to_owned())),
     },
     RouteOption {
@@ -237,7 +237,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         is_list: true,
         help: "Sends each label whose name matches as a field; those of Compose, Swarm, Kubernetes and ECS \
                need no option",
-        answers: "labels of Docker's driver",
+        replaces: "labels of Docker's driver",
         set: |settings, _, value| settings.formatted(|format| format.with_labels(value)),
     },
     RouteOption {
@@ -246,7 +246,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "none",
         is_list: true,
         help: "Sends each label whose name has a match as a field",
-        answers: "labels-regex of Docker's driver",
+        replaces: "labels-regex of Docker's driver",
         set: |settings, _, value| settings.formatted(|format| format.with_labels_regex(value)),
     },
     RouteOption {
@@ -255,7 +255,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "none",
         is_list: true,
         help: "Sends each variable of a container whose name matches as a field",
-        answers: "env of Docker's driver",
+        replaces: "env of Docker's driver",
         set: |settings, _, value| settings.formatted(|format| format.with_env(value)),
     },
     RouteOption {
@@ -264,7 +264,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "none",
         is_list: true,
         help: "Sends each variable of a container whose name has a match as a field",
-        answers: "env-regex of Docker's driver",
+        replaces: "env-regex of Docker's driver",
         set: |settings, _, value| settings.formatted(|format| format.with_env_regex(value)),
     },
     RouteOption {
@@ -273,7 +273,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "keep",
         is_list: false,
         help: "Dots in the names of fields of labels and variables; Elasticsearch refuses a and a.b together",
-        answers: "",
+        replaces: "",
         set: |settings, _, value| match value {
             "keep" => Ok(settings),
             "underscore" => settings.formatted(|format| Ok::<_, String>(format.with_dots_replaced())),
@@ -287,7 +287,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         is_list: false,
         help: "Text of the field _tag, with {{.ID}}, {{.FullID}}, {{.Name}}, {{.ImageName}}, {{.ImageID}}, \
                {{.ImageFullID}} and {{.DaemonName}}",
-        answers: "tag of Docker's driver",
+        replaces: "tag of Docker's driver",
         set: |settings, _, value| settings.formatted(|format| format.with_tag(value)),
     },
     RouteOption {
@@ -296,8 +296,8 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "200",
         is_list: false,
         help: "Time that a line of a busy log may wait until it is read; 0 follows each log by a stream; the \
-               shortest of all routes counts",
-        answers: "",
+               shortest time of all routes counts",
+        replaces: "",
         set: |mut settings, _, value| match value.parse() {
             Ok(milliseconds @ 0..=60_000) => {
                 settings.latency = Some(Duration::from_millis(milliseconds));
@@ -312,7 +312,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "none",
         is_list: true,
         help: "Reads the severity, time, message, ids and fields of lines in JSON or logfmt; level reads plain lines",
-        answers: "",
+        replaces: "",
         set: |mut settings, _, value| {
             let content: ContentOptions = value.parse().map_err(|error: InvalidContent| error.to_string())?;
             settings.content = settings.content.and(content);
@@ -325,7 +325,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "false",
         is_list: false,
         help: "Removes escape sequences of terminals, such as colours",
-        answers: "STRIP_ANSI",
+        replaces: "STRIP_ANSI",
         set: |mut settings, _, value| {
             settings.content.strip_ansi = boolean(value)?;
             Ok(settings)
@@ -337,7 +337,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "none",
         is_list: false,
         help: "Joins the lines of stack traces of this language, per container and stream",
-        answers: "",
+        replaces: "",
         set: |settings, _, value| settings.lined(|lines| lines.preset(value)),
     },
     RouteOption {
@@ -346,7 +346,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "none",
         is_list: false,
         help: "Joins lines by a pattern in Go's syntax, which multiline.match explains; a comma is written %2C",
-        answers: "MULTILINE_PATTERN",
+        replaces: "MULTILINE_PATTERN",
         set: |settings, _, value| settings.lined(|lines| lines.pattern(value)),
     },
     RouteOption {
@@ -354,8 +354,9 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         values: "first, last, nonfirst or nonlast",
         default: "nonfirst",
         is_list: false,
-        help: "Lines of a message that the pattern matches: only the first, only the last, or all but one",
-        answers: "MULTILINE_MATCH",
+        help: "Lines of a message that match the pattern: only the first, only the last, all but the first, \
+               or all but the last",
+        replaces: "MULTILINE_MATCH",
         set: |settings, _, value| settings.lined(|lines| lines.matches(value)),
     },
     RouteOption {
@@ -364,7 +365,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "a newline",
         is_list: false,
         help: "Text between two lines of a message",
-        answers: "MULTILINE_SEPARATOR",
+        replaces: "MULTILINE_SEPARATOR",
         set: |settings, _, value| settings.lined(|lines| lines.separator(value)),
     },
     RouteOption {
@@ -373,7 +374,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "500",
         is_list: false,
         help: "Time after its last line at which a message ends",
-        answers: "MULTILINE_FLUSH_AFTER",
+        replaces: "MULTILINE_FLUSH_AFTER",
         set: |settings, _, value| settings.lined(|lines| lines.flush_after(value)),
     },
     RouteOption {
@@ -382,7 +383,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "2048",
         is_list: false,
         help: "Maximum lines of a message; further lines are a further message",
-        answers: "",
+        replaces: "",
         set: |settings, _, value| settings.lined(|lines| lines.max_lines(value)),
     },
     RouteOption {
@@ -391,7 +392,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "131072",
         is_list: false,
         help: "Maximum bytes of a message of several lines; further lines are a further message",
-        answers: "",
+        replaces: "",
         set: |settings, _, value| settings.lined(|lines| lines.max_bytes(value)),
     },
     RouteOption {
@@ -400,7 +401,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "true",
         is_list: false,
         help: "With false, only the lines of containers with LOGSPOUT_MULTILINE=true or a label are joined",
-        answers: "MULTILINE_ENABLE_DEFAULT",
+        replaces: "MULTILINE_ENABLE_DEFAULT",
         set: |settings, _, value| settings.lined(|lines| lines.default(value)),
     },
     RouteOption {
@@ -410,7 +411,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         is_list: true,
         help: "Replaces secrets by ***, in lines and in fields of commands, labels and variables; default is \
                all kinds",
-        answers: "",
+        replaces: "",
         set: |mut settings, _, value| {
             for kind in value.split(',') {
                 let secrets: &[Secret] = match kind {
@@ -434,7 +435,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
         default: "none",
         is_list: true,
         help: "Replaces each match, or the groups of each match, by ***",
-        answers: "",
+        replaces: "",
         set: |settings, _, value| settings.redacted(|redaction| redaction.with_pattern(value)),
     },
 ];
@@ -486,10 +487,10 @@ mod tests {
     fn tables() -> [String; 2] {
         let mut options =
             "| option | values | default | meaning | in place of |\n|---|---|---|---|---|\n".to_owned();
-        for RouteOption { name, values, default, is_list, help, answers, .. } in &TABLE {
+        for RouteOption { name, values, default, is_list, help, replaces, .. } in &TABLE {
             let again = if *is_list { "; may be repeated" } else { "" };
             let values = values.replace('|', "\\|");
-            writeln!(options, "| `{name}` | {values} | {default} | {help}{again} | {answers} |").unwrap();
+            writeln!(options, "| `{name}` | {values} | {default} | {help}{again} | {replaces} |").unwrap();
         }
         let mut variables = "| variable | effect |\n|---|---|\n".to_owned();
         for variable in &VARIABLES {
@@ -504,7 +505,7 @@ mod tests {
 
     /// Compares the tables with those of the README, or writes them if `GELF_UPDATE_DOCS` is set.
     #[test]
-    fn the_tables_of_the_readme_are_these() {
+    fn the_readme_has_the_tables_of_options_and_variables() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
         let mut text = std::fs::read_to_string(&path).unwrap();
         for table in tables() {
@@ -523,7 +524,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_in_the_table_once_and_belongs_to_no_endpoint() {
+    fn a_name_is_in_the_table_once_and_is_no_option_of_an_endpoint() {
         for (index, option) in TABLE.iter().enumerate() {
             assert!(TABLE[..index].iter().all(|other| other.name != option.name), "{}", option.name);
             assert!(

@@ -19,7 +19,8 @@ impl RouteUri {
     /// Splits a URI.
     ///
     /// # Errors
-    /// Returns [`InvalidEndpoint::Escape`] if a `%` is not followed by two hexadecimal digits.
+    /// Returns [`InvalidEndpoint::Escape`] if a `%` is not followed by two hexadecimal digits, or if a
+    /// decoded text is not UTF-8.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidEndpoint> {
         let (text, name) = text.split_once('#').unwrap_or((text, ""));
         let (location, query) = text.split_once('?').unwrap_or((text, ""));
@@ -83,7 +84,8 @@ impl RouteUri {
     }
 }
 
-/// Decodes `%XX` and `+`, as in HTML forms.
+/// Decodes `%XX` and `+`, as in HTML forms. Returns `None` if two hexadecimal digits do not follow a `%`, or
+/// if the decoded text is not UTF-8.
 pub(crate) fn decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();

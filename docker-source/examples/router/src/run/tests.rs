@@ -91,9 +91,11 @@ fn saved_positions_take_precedence_over_the_backlog() {
 }
 
 #[test]
-fn a_rest_of_a_router_without_saved_positions_is_an_error_and_given_up_lines_take_precedence() {
+fn unfinished_work_is_an_error_that_names_the_given_up_lines_or_else_the_unread_logs() {
     let reason = |given_up, unread_logs| {
-        Rest { given_up, unread_logs }.result("the grace period is over").map_err(|failure| failure.reason)
+        Unfinished { given_up, unread_logs }
+            .result("the grace period is over")
+            .map_err(|failure| failure.reason)
     };
     assert_eq!(reason(0, 0), Ok(()));
     assert_eq!(reason(0, 2), Err("logs whose last lines were not read in time: 2".to_owned()));

@@ -130,7 +130,7 @@ fn a_missing_certificate_of_the_engine_causes_one_line_and_exit_status_2() {
 }
 
 #[test]
-fn a_variable_of_logspout_that_cannot_have_its_effect_is_one_line_and_exit_status_2() {
+fn an_invalid_variable_of_logspout_causes_one_line_and_exit_status_2() {
     for (name, value) in [
         ("EXCLUDE_LABEL", ":true"),
         ("EXCLUDE_LABELS", "a;:true"),

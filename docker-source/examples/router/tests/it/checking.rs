@@ -1,4 +1,5 @@
-//! Tests of `check`. The tests of the image have the search for the agent of a container.
+//! Tests of `check` with a given address. The module `image` tests how `check` finds the agent of a
+//! container.
 
 use std::process::{Command, Output};
 
@@ -20,7 +21,7 @@ async fn check(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_exit_status_tells_a_healthy_agent_from_one_with_problems_and_from_none() {
+async fn the_exit_status_tells_a_healthy_agent_from_an_agent_with_problems_and_from_an_absent_agent() {
     let engine = SimulatedEngine::start().await;
     engine.create(ContainerOptions::named("web")).start();
     let (_reserved, down) = refusing_tcp();

@@ -18,6 +18,7 @@ pub(crate) struct Router {
     child: Child,
     stdout: Receiver<String>,
     stderr: Receiver<String>,
+    /// The lines of stderr that were received so far.
     logged: Vec<String>,
 }
 
@@ -159,8 +160,8 @@ pub(crate) fn refusing_udp() -> (UdpSocket, SocketAddr) {
     (socket, address)
 }
 
-/// Listens at an address that another socket has just had. Tries again while the address is in use, because a
-/// child process of another test can hold a copy of that socket for a moment.
+/// Listens at an address that another socket has just released. Tries again while the address is in use,
+/// because a child process of another test can hold a copy of the released socket for a moment.
 pub(crate) async fn listen_again(address: SocketAddr) -> TcpReceiver {
     let deadline = Instant::now() + TIMEOUT;
     loop {
@@ -203,9 +204,9 @@ pub(crate) fn new_lines(logged: &[String]) -> u64 {
     figure(logged, "lines read") - figure(logged, "read again")
 }
 
-/// Returns a script that writes `lines` numbered lines, the even numbers to stdout and the odd ones to
-/// stderr, and then waits until its container is removed. The script repeatedly writes a burst of lines and
-/// then sleeps.
+/// Returns a script that writes `lines` numbered lines and then waits until its container is removed. The
+/// even numbers go to stdout, and the odd numbers to stderr. After each burst of `burst` lines, the script
+/// sleeps for the time `sleep`.
 pub(crate) fn numbered_lines(lines: usize, burst: usize, sleep: Duration) -> String {
     let (pairs, microseconds) = (burst / 2, sleep.as_micros());
     format!(

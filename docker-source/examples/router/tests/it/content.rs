@@ -13,7 +13,7 @@ async fn next(receiver: &mut TcpReceiver) -> Message<'static> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lines_are_read_as_the_route_and_the_container_say() {
+async fn content_is_parsed_as_the_route_and_the_labels_of_the_container_say() {
     let engine = SimulatedEngine::start().await;
     let shop = engine.create(ContainerOptions::named("shop").label("gelf.multiline", "java"));
     let raw = engine.create(ContainerOptions::named("raw").label("gelf.content", "off"));
@@ -39,6 +39,7 @@ async fn lines_are_read_as_the_route_and_the_container_say() {
         (message.level(), message.full_message().map(|text| text.lines().count())),
         (Some(Level::Error), Some(2))
     );
+    // The invalid labels of `wrong` are ignored, so the options of the route apply to this container.
     for container in [&raw, &wrong] {
         container.start();
         container.line(Stream::Stdout, r#"{"level":40,"msg":"slow"}"#);

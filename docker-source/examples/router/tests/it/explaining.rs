@@ -35,6 +35,7 @@ fn assert_shows(output: Output, lines: &[&str]) {
     }
 }
 
+/// The lines for the containers if one route selects all of them.
 const ALL: [&str; 4] = [
     "shop-1 9e3779b97f4a: route 1",
     "k8s_app_web-5d4 3c6ef372fe94: route 1",
@@ -62,7 +63,7 @@ async fn a_list_with_another_adapter_ships_to_its_gelf_route() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_for_a_label_ships_containers_with_it() {
+async fn a_route_for_a_label_ships_only_containers_with_this_label() {
     let output = router(&["explain", "gelf://graylog:12201?filter.labels=logger:true"], &[]).await;
     let vault = ["vault daa66d2c7ddf: no route", "not route 1: its labels do not match logger:true"];
     assert_shows(output, &[&ALL[..1], &vault].concat());
@@ -78,7 +79,7 @@ async fn a_timeout_is_not_needed_and_terminals_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_variables_of_a_fork_set_compression_labels_and_fields_also_of_a_multiline_route() {
+async fn the_variables_of_a_fork_set_compression_labels_and_fields_of_plain_and_multiline_routes() {
     let environment =
         [("COMPRESS_TYPE", "none"), ("EXCLUDE_LABEL", "secret"), ("EXTRA_JSON", r#"{"_cluster":"prod"}"#)];
     let shows = [
@@ -110,7 +111,7 @@ async fn files_of_tls_in_the_environment_are_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_named_route_with_a_host_of_the_environment_says_which_variables_have_no_effect() {
+async fn the_name_of_a_route_and_the_effects_of_variables_are_shown() {
     let environment = [
         ("SYSLOG_HOSTNAME", "hassio"),
         ("INACTIVITY_TIMEOUT", "5m"),
@@ -140,7 +141,7 @@ async fn a_route_for_names_is_found_in_the_environment_and_quotes_are_refused() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_printed_configuration_starts_the_router_alike() {
+async fn a_printed_configuration_has_the_routes_and_options_of_the_router_that_printed_it() {
     let environment = [("EXCLUDE_LABEL", "secret"), ("GELF_HOSTNAME", "web-1")];
     let printed = router(&["--print-config", "gelf://graylog:12201#main"], &environment).await;
     let text = String::from_utf8(printed.stdout).unwrap();

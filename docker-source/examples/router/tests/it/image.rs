@@ -208,7 +208,7 @@ async fn no_line_is_lost_between_an_agent_and_its_successor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_health_check_of_the_image_finds_the_api_of_any_command_line_and_needs_none() {
+async fn the_health_check_of_the_image_finds_the_api_by_the_command_line_and_succeeds_without_an_api() {
     let Some((engine, image)) = engine_and_image() else { return };
     for (name, arguments, says) in [
         ("unasked", &["--print"][..], "it has no HTTP API"),

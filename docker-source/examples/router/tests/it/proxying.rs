@@ -57,7 +57,7 @@ async fn assert_an_agent_works_behind(docker_host: &str, engine: &SimulatedEngin
     agent.wait_until_ready();
     web.line(Stream::Stdout, "one");
     assert_eq!(agent.next_message()["short_message"], "one");
-    // The proxy passes each event on at once, and each line of a log.
+    // The proxy passes on each event and each line of a log at once.
     let new = engine.create(ContainerOptions::named("new"));
     new.start();
     new.line(Stream::Stderr, "two");
@@ -71,7 +71,7 @@ async fn assert_an_agent_works_behind(docker_host: &str, engine: &SimulatedEngin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_listed_get_requests_reach_the_engine_and_no_value_of_a_variable_leaves_it() {
+async fn only_the_listed_get_requests_reach_the_engine_and_the_values_of_variables_are_hidden() {
     let engine = SimulatedEngine::start().await;
     let options = ContainerOptions::named("web").env("PASSWORD=hunter2").env("LOGSPOUT=ignored");
     let web = engine.create(options);
@@ -123,7 +123,8 @@ async fn an_agent_behind_the_proxy_ships_lines_and_the_end_of_each_side_ends_the
     engine.wait_until_idle().await;
 
     engine.set_clock(simulated_engine::START + 3_600_000_000_000);
-    // An Engine that goes away in the middle of a log is seen by an agent, which goes on once it is back.
+    // If the Engine goes away in the middle of a log, the agent notices it, and goes on once the Engine is
+    // back.
     let mut agent = Router::start(&docker_host, &["--print"]);
     agent.wait_until_ready();
     web.line(Stream::Stdout, "before");

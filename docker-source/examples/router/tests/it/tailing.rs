@@ -40,7 +40,7 @@ async fn tail_waits_for_an_engine_that_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tail_ends_quietly_if_its_reader_does() {
+async fn tail_ends_quietly_if_the_reader_of_its_output_ends() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();

@@ -207,7 +207,7 @@ async fn sigterm_delivers_the_lines_that_were_read_and_the_counters_add_up() {
     let mut received = first.len();
     loop {
         match timeout(Duration::from_millis(500), receiver.recv()).await {
-            Ok(received_one) => received += usize::from(matches!(received_one, Some(Ok(_)))),
+            Ok(message) => received += usize::from(matches!(message, Some(Ok(_)))),
             Err(_) if ending.is_finished() => break,
             Err(_) => {}
         }
@@ -358,13 +358,13 @@ async fn containers_beyond_the_limit_of_open_files_are_reported_once_and_all_are
     for container in containers.values() {
         container.line(Stream::Stdout, "hello");
     }
-    let mut heard = Vec::new();
+    let mut read = Vec::new();
     while !containers.is_empty() {
         let message = router.next_message();
         let container = containers.remove(message["_container_name"].as_str().unwrap());
-        heard.push(container.expect("each line arrives once"));
+        read.push(container.expect("each line arrives once"));
     }
-    heard.iter().for_each(Container::die);
+    read.iter().for_each(Container::die);
     router.wait_for("there are enough file descriptors again");
     let (rest, logged) = router.terminate();
     assert!(rest.is_empty(), "{rest:?}");

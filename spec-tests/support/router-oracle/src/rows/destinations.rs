@@ -72,8 +72,8 @@ pub(super) fn dead_route(bench: &mut Bench) -> Outcome {
          longest pause of the container {pause:.3} s; memory {memory} KiB"
     );
     let asked = format!(
-        "beside dead routes within noise of alone; lost 0, repeated 0 on both, lost 0 on the flapping one; \
-         no pause of {PAUSE} s; at most {MEMORY} KiB"
+        "delays beside dead routes as alone, within noise; healthy: lost 0, repeated 0; dead and back: \
+         lost 0, repeated 0; flapping: lost 0; no pause of {PAUSE} s; at most {MEMORY} KiB"
     );
     Outcome::new(figure, asked, holds)
 }

@@ -10,8 +10,8 @@ use crate::receiver::Receiver;
 
 const CONTAINERS: u64 = 50;
 
-/// The largest resident memory in KiB while the containers write nothing, and while they write as fast as they
-/// can.
+/// The largest resident memory in KiB while the containers write nothing, and while they write as fast as
+/// they can.
 const ASKED: (u64, u64) = (16 << 10, 32 << 10);
 
 const ROTATED: [&str; 2] = ["--log-opt=max-size=1m", "--log-opt=max-file=3"];
@@ -32,7 +32,7 @@ pub(super) fn memory(bench: &mut Bench) -> Outcome {
     sleep(Duration::from_secs(40));
     let (full, lines) = (agent.memory("VmHWM"), receiver.tally().arrivals - before);
     agent.kill();
-    // To end one endless writer after the other would take minutes.
+    // Ending the endless writers one after the other would take minutes.
     let ids = writers.iter().chain([&flood]).map(|writer| writer.container.id());
     bench.engine().docker(["kill"].into_iter().chain(ids));
     let figure = format!("{idle} KiB idle, {full} KiB while {lines} lines arrived");

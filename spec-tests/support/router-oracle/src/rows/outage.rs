@@ -39,7 +39,7 @@ pub(super) fn live_restore(bench: &mut Bench) -> Outcome {
         let writer = bench.write(Writing::endless("restore", RATE));
         for kill in 0..kills {
             sleep(Duration::from_secs(3));
-            // An Engine that is asked to end answers nothing during its last seconds.
+            // During its last seconds, an Engine that ends by SIGTERM answers nothing.
             let signal = if kill % 2 == 0 { Signal::KILL } else { Signal::TERM };
             bench.daemon_mut().restart(signal, Duration::from_secs(1), true);
         }

@@ -39,8 +39,9 @@ pub(super) fn restart(bench: &mut Bench) -> Outcome {
     Outcome::new(format!("{restarts} restarts, {account}"), "lost 0, repeated 0", account.is_exact())
 }
 
-/// Restarts the router while a container writes. Returns the account, and the number of lines that were
-/// written between the last writes of the state and the ends of the routers.
+/// Restarts the router while a container writes. Returns the account, and the number of lines that the
+/// restarts are allowed to repeat: the lines that were written after the last write of the state before the
+/// end of each router, or at most [`UNSETTLED`] before that write.
 fn restarted(
     bench: &Bench,
     name: &str,

@@ -82,7 +82,7 @@ struct Soak<'a> {
     faults: BTreeMap<&'static str, u32>,
     /// Times of the restarts of the Engine, in seconds since 1970.
     restarts: Vec<f64>,
-    /// Memory of the steady router in KiB, each with its time in seconds since the start.
+    /// Samples of the steady router: the time in seconds since the start, and the memory in KiB.
     memory: Vec<(f64, f64)>,
 }
 
@@ -238,9 +238,9 @@ impl<'a> Soak<'a> {
         let list: Vec<String> = faults.iter().map(|(name, number)| format!("{number} {name}")).collect();
         let [steady, restarted] = accounts;
         let figure = format!(
-            "seed {seed}, {seconds:.0} s, {number} faults ({}); a steady router: {steady}, {} of them unexplained; \
-             a restarted router: {restarted}, {} of them unexplained; the steady one grew by {growth:.0} KiB/h after {WARM_UP} s, its files from {} to {}, \
-             its threads from {} to {}",
+            "seed {seed}, {seconds:.0} s, {number} faults ({}); steady router: {steady}, unexplained {}; \
+             restarted router: {restarted}, unexplained {}; the memory of the steady router grew by \
+             {growth:.0} KiB/h after {WARM_UP} s, its open files from {} to {}, its threads from {} to {}",
             list.join(", "),
             unexplained[0],
             unexplained[1],
@@ -262,7 +262,7 @@ impl<'a> Soak<'a> {
     }
 }
 
-/// Returns the growth after the warm-up in KiB/h: the slope of the line of the least squared distances.
+/// Returns the growth of the memory after the warm-up, in KiB/h: the slope of the least-squares line.
 fn slope(memory: &[(f64, f64)]) -> f64 {
     let memory: Vec<_> = memory.iter().filter(|(time, _)| *time > WARM_UP).collect();
     let number = memory.len().max(1) as f64;

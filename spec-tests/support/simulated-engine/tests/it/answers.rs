@@ -40,7 +40,7 @@ async fn api_versions_outside_of_the_engines_range_are_refused() {
 }
 
 #[tokio::test]
-async fn followers_that_are_cut_end_without_the_final_chunk_and_others_with_it() {
+async fn followers_that_are_cut_end_without_the_final_chunk_and_other_followers_with_it() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();
@@ -106,7 +106,7 @@ async fn a_log_is_sent_as_json_only_by_new_engines_and_on_request() {
 }
 
 #[tokio::test]
-async fn requests_are_answered_as_the_docker_cli_needs_it() {
+async fn requests_are_answered_as_the_docker_command_expects() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     let job = engine.create(ContainerOptions::named("job"));

@@ -37,8 +37,8 @@ async fn tail_counts_the_records_of_both_streams_and_until_stops_at_the_first_la
     assert_eq!(texts(&engine, &web, "tail=0").await, Vec::<String>::new());
     let until = format!("tail=8&until={}", seconds(stamps[5]));
     assert_eq!(texts(&engine, &web, &until).await, numbers(2..6));
-    // A record whose stamp is not after `until` is not sent if it follows a record whose stamp is after
-    // `until`.
+    // The answer ends at the first record whose stamp is after `until`. Thus a later record is not sent, even
+    // if its stamp is not after `until`.
     web.piece(Stream::Stderr, stamps[9] + 2_000, "late\n");
     web.piece(Stream::Stdout, stamps[9] + 1_000, "early\n");
     let until = format!("tail=3&until={}", seconds(stamps[9] + 1_000));
@@ -58,7 +58,11 @@ async fn a_follower_with_tail_begins_with_the_last_records_and_goes_on() {
     web.die();
     web.start();
     write(&web, 8..9);
-    assert_eq!(following.texts().await, numbers(4..8), "the lines of the next run are not of this request");
+    assert_eq!(
+        following.texts().await,
+        numbers(4..8),
+        "the lines of the next run do not belong to this request"
+    );
     let kinds = [RequestKind::Follow, RequestKind::Tail, RequestKind::TailUntil, RequestKind::Whole];
     texts(&engine, &web, "tail=1").await;
     texts(&engine, &web, "follow=0&tail=1&until=5").await;
@@ -191,7 +195,7 @@ async fn a_damaged_record_ends_requests_that_begin_before_it() {
 }
 
 #[tokio::test]
-async fn podmans_stamps_pieces_and_tail_are_its_own() {
+async fn podman_has_stamps_of_seconds_smaller_pieces_and_a_tail_of_whole_lines() {
     let engine = SimulatedEngine::start_with(Options::podman_4_3()).await;
     let web = running(&engine, ContainerOptions::named("web"));
     web.line(Stream::Stdout, "first");

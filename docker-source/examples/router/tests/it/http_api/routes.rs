@@ -69,7 +69,8 @@ async fn a_route_is_added_shown_kept_over_a_restart_replaced_and_removed() {
     served.router.wait_until_ready();
     web.wait_for_followers(1).await;
     web.line(Stream::Stdout, "two");
-    // The connection of the first router was short, so that router can have sent the line "one" twice.
+    // The connection of the first router lasted only for a short time, so the first router may have sent the
+    // line "one" again.
     while next_text(&mut first).await != "two" {}
 
     // A new route with the same id replaces the stored route. The first destination still gets the lines that

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use simulated_engine::{ContainerOptions, Stream};
 use tokio::time::{Instant, sleep, timeout};
 
-/// Returns the status once it holds the condition. Each status on the way has to add up.
+/// Asks for the status until `holds` returns true for a status, and returns this status. Asserts that the
+/// accounts of each status add up.
 async fn status_when(served: &Served, holds: impl Fn(&Value) -> bool) -> Value {
     let started = Instant::now();
     loop {
@@ -23,7 +24,8 @@ async fn status_when(served: &Served, holds: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-/// Adds the terms of the account, in all and of each route, without the differences that the router states.
+/// Asserts that the account of all lines and the account of each route add up, both by the sums of their
+/// terms and by the differences that the router states.
 fn assert_adds_up(status: &Value) {
     let number =
         |value: &Value| value.as_u64().unwrap_or_else(|| panic!("not a number: {value} in {status:#}"));
