@@ -41,12 +41,15 @@ const CHUNK_BYTES: usize = 1420;
 /// Time after which a receiver gives up an incomplete message (R18), in seconds.
 const CHUNK_TIMEOUT: f64 = 5.0;
 
-/// Minimum difference between [`CHUNK_TIMEOUT`] and the time between two datagrams, in seconds. A real clock
-/// cannot keep smaller differences.
+/// Minimum difference in seconds between [`CHUNK_TIMEOUT`] and the time between two datagrams. A smaller
+/// difference needs more precision than a real clock has.
 const CLOCK_SLACK: f64 = 0.1;
 
 /// Converts a request to a plan, or returns the reason why the request cannot be sent. `key` makes the chunk
 /// ids of the plan unique.
+///
+/// # Errors
+/// Returns the mistake of a malformed vector.
 pub(super) fn plan<'v>(
     request: &Request<'v>,
     options: &LiveOptions,
@@ -132,9 +135,9 @@ fn cut(payload: &[u8]) -> Option<Vec<Vec<u8>>> {
     [CHUNK_BYTES, 8192, MAX_DATAGRAM_BYTES].into_iter().find_map(|size| split(payload, size))
 }
 
-/// Makes the chunk ids unique: the vectors reuse ids, and a running receiver still holds incomplete messages
-/// of earlier vectors. Only the last four bytes change, because vector C39 depends on the first bytes of its
-/// ids.
+/// Makes the chunk ids unique. The vectors reuse ids, but a running receiver still holds incomplete messages
+/// of earlier vectors. Only the last four bytes of an id change, because vector C39 depends on the first
+/// bytes.
 fn renew_ids(datagrams: &mut [Datagram], key: [u8; 4]) {
     for datagram in datagrams {
         let Some(bytes) = &mut datagram.bytes else { continue };
@@ -146,7 +149,8 @@ fn renew_ids(datagrams: &mut [Datagram], key: [u8; 4]) {
     }
 }
 
-/// Returns whether the result may change if time passes slightly slower or faster.
+/// Returns whether a small error of the clock can change the result: the time between two datagrams is close
+/// to [`CHUNK_TIMEOUT`].
 fn is_exact(steps: &[Step]) -> bool {
     let is_close = |from: &Step, to: &Step| (to.at - from.at - CHUNK_TIMEOUT).abs() < CLOCK_SLACK;
     let sent = || steps.iter().filter(|step| step.datagram.is_some());
@@ -177,7 +181,7 @@ mod tests {
         let Ok(Plan::Datagrams(datagrams)) =
             planned("C39", &LiveOptions { udp: address(), ..Default::default() })
         else {
-            panic!("C39 is of datagrams")
+            panic!("C39 has no datagrams")
         };
         let id = |at: usize| datagrams[at].bytes.as_ref().unwrap()[2..10].to_vec();
         assert_eq!(id(0), [0x01, 0x17, 0, 0, 1, 2, 3, 4]);
@@ -214,7 +218,7 @@ mod tests {
         http.bulk = true;
         assert_eq!(planned("J09", &posts(&http)).unwrap_err(), "each line would be a message");
         let Ok(Plan::Datagrams(datagrams)) = planned("J28-bomb", &udp) else {
-            panic!("a payload goes by UDP")
+            panic!("the payload is not sent over UDP")
         };
         assert_eq!(datagrams.len(), 100_000_usize.div_ceil(1408));
     }
