@@ -123,8 +123,7 @@ const MIN_SETTLE_AGAIN: Duration = Duration::from_millis(600);
 /// Number of bytes sent in datagrams before a pause. The pause lets a receiver with a small buffer keep up.
 const BURST_BYTES: usize = 64 << 10;
 
-/// Maximum difference between a timestamp and the present at which the timestamp counts as the time of
-/// receipt.
+/// A timestamp that differs from the present by less than this counts as the time of receipt.
 const RECEIPT_TIME_SLACK: Duration = Duration::from_secs(60);
 
 /// Maximum number of messages kept for one vector. No vector yields more than 100 messages.
@@ -457,8 +456,8 @@ impl Live {
     }
 }
 
-/// Returns whether a timestamp is near the present, and thus a time of receipt: no vector has such a
-/// timestamp.
+/// Returns whether a timestamp is near the present. It is then the time of receipt, because no vector has such
+/// a timestamp.
 fn is_now(timestamp: &JsonText) -> bool {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let seconds: Option<f64> = timestamp.text().unwrap_or_else(|| timestamp.json().to_owned()).parse().ok();

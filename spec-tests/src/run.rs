@@ -47,7 +47,7 @@ impl Outcome {
     }
 }
 
-/// The number of vectors that pass, of the vectors that were asked.
+/// The number of vectors that were asked, and how many of them pass.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Score {
     /// Number of vectors that pass in every mode of the subject.

@@ -18,8 +18,9 @@ pub(crate) struct Read {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Reads a payload. A value of the wrong type is converted if possible: a number in quotes to a number, and
-/// any value but null to a text. A `level` or `timestamp` that cannot be used becomes a field.
+/// Reads a payload. A value of the wrong type is converted if possible: a number in quotes where a number is
+/// expected, and any value but null where a text is expected. A `level` or `timestamp` that cannot be used
+/// becomes a field.
 ///
 /// # Errors
 /// Returns the reason why the payload is not a message.

@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(judged(&[&chunk, &chunk, PAYLOAD.as_bytes()]), (vec![chunked], 1));
         let tls = vec!["R25 TlsHandshake".to_owned()];
         assert_eq!(judged(&[b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", b"\0{\0"]), (vec![tls], 1));
-        // Later on the connection, the first bytes of TLS do not count as TLS.
+        // Bytes that look like TLS count as TLS only at the start of a connection.
         let (violations, messages) = judged(&[PAYLOAD.as_bytes(), b"\0\x16\x03\x01\0"]);
         assert_eq!((violations.len(), messages), (2, 2));
         assert!(violations[0].is_empty() && !violations[1].contains(&"R25 TlsHandshake".to_owned()));
