@@ -83,9 +83,12 @@ impl LiveHttp {
         } else if exchange.max_body.is_some_and(|most| most != self.max_body) {
             Some(format!("the receiver accepts bodies of up to {} bytes", self.max_body))
         } else if exchange.max_message.is_some() && exchange.max_message != self.max_message {
-            Some("the receiver has another limit for each of several messages".to_owned())
+            Some("the receiver has another limit for the size of a message in a bulk body".to_owned())
         } else if is_raw && (self.path != PATH || self.header.is_some()) {
-            Some("the bytes are for the path /gelf, without the receiver's header".to_owned())
+            Some(
+                "the raw bytes are for the path /gelf, without the header that the receiver requires"
+                    .to_owned(),
+            )
         } else {
             None
         }
@@ -396,7 +399,10 @@ mod tests {
         let bulk = LiveHttp { bulk: true, max_body: 100, path: "/in".to_owned(), ..plain };
         assert_eq!(refused(&bulk, "H14"), "the receiver is set up for several messages in a body");
         assert_eq!(refused(&bulk, "H13-bomb"), "the receiver accepts bodies of up to 100 bytes");
-        assert_eq!(refused(&bulk, "H19"), "the receiver has another limit for each of several messages");
+        assert_eq!(
+            refused(&bulk, "H19"),
+            "the receiver has another limit for the size of a message in a bulk body"
+        );
         assert!(refused(&bulk, "H26").contains("for the path /gelf"));
     }
 }
