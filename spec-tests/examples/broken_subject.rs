@@ -2,19 +2,19 @@
 //!
 //! The argument selects the bug:
 //!
-//! - `panic`: exits on a message with a field whose name contains `q`.
+//! - `panic`: exits with status 101 on a message with a field whose name contains `q`.
 //! - `lose`: drops messages whose host ends with an exclamation mark.
 //! - `invent`: delivers an extra message for each payload that ends with two braces.
-//! - `hang`: sleeps on a chunk with a count of 0.
+//! - `hang`: sleeps for a minute on a chunk with a count of 0.
 //!
-//! In all other cases, the subject answers as gelf-core does.
+//! The subject answers all other requests as gelf-core does.
 
 use std::time::Duration;
 
 use gelf_spec_tests::{Builtin, Description, MessageText, Mode, Reply, Request, Subject, serve};
 
 struct Broken {
-    how: String,
+    bug: String,
     sound: Builtin,
 }
 
@@ -27,10 +27,10 @@ impl Subject for Broken {
         let reply = self.sound.ask(request)?;
         let Reply::Named(mut answer) = reply else { return Ok(reply) };
         let parts = request.input.parts();
-        match self.how.as_str() {
+        match self.bug.as_str() {
             "panic" => {
-                let name = |(name, _): &(String, _)| name.contains('q');
-                if answer.messages.iter().any(|message| message.fields.iter().any(name)) {
+                let has_q = |(name, _): &(String, _)| name.contains('q');
+                if answer.messages.iter().any(|message| message.fields.iter().any(has_q)) {
                     eprintln!("a name with q");
                     std::process::exit(101);
                 }
@@ -55,7 +55,7 @@ impl Subject for Broken {
 }
 
 fn main() -> Result<(), String> {
-    let how = std::env::args().nth(1).ok_or("which bug?")?;
-    let mut broken = Broken { how, sound: Builtin::default() };
+    let bug = std::env::args().nth(1).ok_or("usage: broken_subject panic|lose|invent|hang")?;
+    let mut broken = Broken { bug, sound: Builtin::default() };
     serve(&mut broken, std::io::stdin().lock(), std::io::stdout().lock())
 }

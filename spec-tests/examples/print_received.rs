@@ -1,8 +1,9 @@
 //! Prints each message of gelf-tokio's receivers as a line of JSON.
 //!
-//! `print_received [--udp ADDRESS] [--tcp ADDRESS] [--http ADDRESS] [--for SECONDS]` ends after ten minutes by
-//! default. The HTTP receiver has Graylog's default limit of 65,536 bytes a body, and three options:
-//! `--bulk`, `--header 'NAME: VALUE'` and `--max-message BYTES`.
+//! The usage is `print_received [--udp ADDRESS] [--tcp ADDRESS] [--http ADDRESS] [--for SECONDS]`. Without
+//! `--for`, the program ends after ten minutes. The HTTP receiver limits a body to 65,536 bytes, as Graylog
+//! does by default, and has three options: `--bulk`, `--header 'NAME: VALUE'` and `--max-message BYTES`.
+//!
 //! `gelf-conformance receiver --observe` reads the output.
 
 use std::io::Write;

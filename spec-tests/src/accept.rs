@@ -9,9 +9,12 @@ use std::time::Duration;
 /// Interval at which the listener checks the stop flag while no connection arrives.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Accepts connections of a non-blocking listener until the stop flag is set. `serve` reads a connection to
-/// its end. Its last argument is the number of the connection, starting at 0. If `most` connections are open,
-/// a further connection is closed, and `refused` returns whether to continue.
+/// Accepts connections of a non-blocking listener until the stop flag is set.
+///
+/// `serve` is called for each connection, in a thread of its own, and reads the connection to its end. The
+/// last argument of `serve` is the number of the connection, starting at 0. If `most` connections are open, a
+/// further connection is closed, and `refused` is called. If `refused` returns false, no more connections are
+/// accepted.
 pub fn accept(
     listener: &TcpListener,
     most: usize,

@@ -14,7 +14,7 @@ use crate::recipe::Content;
 use crate::subject::{Answer, Description, Reply, Request, Subject};
 use crate::vector::{FieldValue, Input, Limits, MessageText, Mode, SendRequest, Step};
 
-/// gelf-core, called within the runner.
+/// gelf-core as a subject, called in the process of the runner.
 #[derive(Clone, Debug)]
 pub struct Builtin(Description);
 
@@ -146,7 +146,7 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Answer {
     answer
 }
 
-/// Returns how often each deviation was tolerated between two states of a reader's counters.
+/// Returns how often a reader tolerated each deviation between two states of its counters.
 fn deviations_since(before: DatagramStats, after: DatagramStats) -> [(DatagramDeviation, u64); 3] {
     [
         (DatagramDeviation::LegacyHeader, after.legacy_headers - before.legacy_headers),

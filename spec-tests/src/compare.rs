@@ -1,7 +1,7 @@
 //! Compares the messages of a subject with the expected messages.
 //!
-//! The representation of a value is not compared: an empty string equals a missing member, a word such as
-//! `"true"` equals a boolean, and a string with JSON text equals an array. Numbers are compared as decimals.
+//! Different representations of a value are equal: an empty string and a missing member, `"true"` and `true`,
+//! an array and a string with its JSON text. Numbers are compared as decimals.
 
 use std::collections::BTreeMap;
 
@@ -96,7 +96,7 @@ pub(crate) fn message(expected: &MessageText, seen: &ObservedMessage) -> Vec<Dif
     for (name, value) in &expected.fields {
         match fields.remove(name.as_str()) {
             Some(seen) if same_value(value, seen) => {}
-            Some(seen) if nearest_float(value, seen) => differences
+            Some(seen) if is_nearest_float(value, seen) => differences
                 .push(different(&format!("field {name}"), Some(value.to_string()), Some(seen)).small()),
             seen => differences.push(different(&format!("field {name}"), Some(value.to_string()), seen)),
         }
@@ -120,7 +120,7 @@ fn text(what: &str, expected: Option<&str>, seen: Option<&JsonText>) -> Option<D
     Some(different(what, expected.map(|text| shortened(&format!("{text:?}"))), seen))
 }
 
-/// Creates the difference of a lost or changed value.
+/// Creates the difference of a value that is lost or changed.
 fn different(what: &str, expected: Option<String>, seen: Option<&JsonText>) -> Difference {
     let none = || "none".to_owned();
     let lost = seen.is_none_or(|seen| seen.is_null() || seen.is_blank());
@@ -140,8 +140,8 @@ fn number(what: &str, expected: Option<String>, seen: Option<&JsonText>) -> Opti
     (!same).then(|| different(what, expected, seen))
 }
 
-/// Compares timestamps. Errors below a microsecond are ignored, because a float holds today's time only to
-/// the microsecond. An error below a millisecond is a small difference.
+/// Compares timestamps. An error below a microsecond is ignored, because a 64-bit float cannot hold today's
+/// time more exactly. An error below a millisecond is a small difference.
 fn timestamp(expected: Option<&str>, seen: Option<&JsonText>) -> Option<Difference> {
     let seen = seen.filter(|seen| !seen.is_null());
     let nanos = |text: &str| scaled(text, 9);
@@ -178,7 +178,8 @@ fn same_value(expected: &FieldValue, seen: &JsonText) -> bool {
     }
 }
 
-/// Returns whether two JSON texts are equal. Numbers are compared as decimals, and members in any order.
+/// Returns whether two JSON texts are equal. Two numbers are compared as decimals. The order of members does
+/// not matter.
 pub(crate) fn same_json(one: &str, other: &str) -> bool {
     let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
     match (decimal(one), decimal(other)) {
@@ -187,15 +188,16 @@ pub(crate) fn same_json(one: &str, other: &str) -> bool {
     }
 }
 
-/// Returns whether the subject replaced a number that is not a 64-bit integer with the nearest float.
-fn nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
+/// Returns whether the expected value is a number but no 64-bit integer, and the seen value is the 64-bit
+/// float nearest to it.
+fn is_nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
     let FieldValue::Number { number } = expected else { return false };
     let is_integer = number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
     let float = |text: &str| text.parse::<f64>().ok().filter(|float| float.is_finite());
     !is_integer && float(number).is_some() && float(number) == float(seen.json())
 }
 
-/// Maximum exponent of a number. Larger ones count as this one.
+/// Maximum exponent of a number. A larger exponent counts as this one.
 const MAX_POWER: i64 = 1 << 40;
 
 /// Splits a JSON number into its sign, its digits, and the power of ten that multiplies the digits. The
@@ -217,7 +219,7 @@ pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
     if power.is_empty() || !power.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // Only an exponent beyond 64 bits cannot be read.
+    // Parsing fails only for an exponent beyond 64 bits.
     let power = power.parse().unwrap_or(i64::MAX).min(MAX_POWER);
     let exponent = if is_small { -power } else { power };
     let digits = format!("{whole}{fraction}");
@@ -230,20 +232,20 @@ pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
     Some((negative, trimmed.to_owned(), power))
 }
 
-/// Returns a JSON number as an integer, or `None` if it has a fraction.
+/// Returns a JSON number as an integer, or `None` if it has a fraction or needs more than 128 bits.
 pub(crate) fn integer(text: &str) -> Option<i128> {
     let (_, _, power) = decimal(text)?;
     if power < 0 { None } else { scaled(text, 0) }
 }
 
-/// Returns a JSON number multiplied by a power of ten, without its fraction. Returns `None` for other text,
-/// and beyond 128 bits.
+/// Multiplies a JSON number by ten to the power of `power`, and cuts off the fraction. Returns `None` if the
+/// text is not a JSON number, or if the result needs more than 128 bits.
 pub(crate) fn scaled(text: &str, power: i64) -> Option<i128> {
     let (negative, digits, exponent) = decimal(text)?;
     let power = exponent.checked_add(power)?;
     let whole = match usize::try_from(power) {
         _ if digits.is_empty() => "0".to_owned(),
-        // More zeros are beyond 128 bits.
+        // With 40 zeros, a number already exceeds 128 bits.
         Ok(zeros) => digits + &"0".repeat(zeros.min(40)),
         Err(_) => {
             let len = digits.len().saturating_sub(usize::try_from(power.unsigned_abs()).ok()?);

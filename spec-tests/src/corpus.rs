@@ -1,4 +1,4 @@
-//! Generates a reproducible corpus of messages for measurements. The messages are like those of containers.
+//! Generates a reproducible corpus of messages for measurements. The messages resemble container logs.
 
 use gelf_core::Encoder;
 
@@ -6,7 +6,7 @@ use crate::builtin::message_of;
 use crate::numbers::Numbers;
 use crate::vector::{FieldValue, MessageText};
 
-/// Lines of a log. `#` stands for a number, and `@` for the name of a class.
+/// Templates of log lines. `#` stands for a number, and `@` for the name of a class.
 const ACCESS_LINE: &str = "10.0.#.17 - - [22/Nov/2026:22:44:07 +0000] \"GET /api/v1/orders/# HTTP/1.1\" 200 \
     # \"https://shop.example/\" \"Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101 Firefox/128.0\" 0.#";
 const JSON_LINE: &str = "{\"timestamp\":\"2026-11-22T22:44:07.#Z\",\"level\":\"info\",\

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One point in which a reply differs from the expected result.
+/// A part of a reply that differs from the expected result.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Difference {
     /// Name of the compared part, such as a member.
@@ -18,11 +18,12 @@ pub struct Difference {
 /// Weight of a [`Difference`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Weight {
-    /// The result is a deviation.
+    /// The difference makes the verdict `deviates`.
     Small,
-    /// A part is missing, and the result is a failure if the input is valid GELF.
+    /// A part is missing. The difference makes the verdict `fails` if every implementation has to deliver or
+    /// send that part, and otherwise `deviates`.
     Lost,
-    /// A part is wrong, and the result is a failure.
+    /// A part is wrong. The difference makes the verdict `fails`.
     Wrong,
 }
 
@@ -35,7 +36,7 @@ impl Difference {
         Self { what: what.into(), expected: expected.into(), found: found.into(), weight: Weight::Wrong }
     }
 
-    /// Makes the difference a deviation.
+    /// Sets the weight to [`Weight::Small`].
     pub(crate) fn small(self) -> Self {
         Self { weight: Weight::Small, ..self }
     }

@@ -13,7 +13,8 @@ use crate::vector::{Mode, at, parse};
 ///
 /// ```json
 /// {"schema": 1, "subject": "go-gelf v2", "expectations": [
-///   {"vectors": ["C06", "C02-*"], "verdict": "crashes", "reason": "an index out of range", "report": "go-gelf#26"}]}
+///   {"vectors": ["C06", "C02-*"], "verdict": "crashes", "reason": "an index out of range",
+///    "report": "go-gelf#26"}]}
 /// ```
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,8 +78,8 @@ impl Expectations {
             .find(|expectation| expectation.covers(id, mode) && expectation.verdict == verdict.word())
     }
 
-    /// Returns a message for each pattern that no result confirms. `results` holds only results whose verdict
-    /// is not good.
+    /// Returns a message for each pattern of vectors that no result confirms. `results` needs only the
+    /// results whose verdict is not good.
     pub fn stale(&self, results: &[(&str, Option<Mode>, Verdict)]) -> Vec<String> {
         let mut stale = Vec::new();
         for expectation in &self.expectations {

@@ -1,9 +1,9 @@
 //! Tests subjects with generated hostile input.
 //!
-//! A case is a generated vector. It has valid messages in any encoding and order, or a mutated input.
-//! gelf-core provides the expected result, and the reply of the subject is judged like the reply to any
-//! vector. A failure, a crash or a missing answer is a finding. Each finding is minimised and can be written
-//! as a vector file.
+//! A case is a generated vector. Its input is either valid messages in any encoding and order, or mutated
+//! bytes. gelf-core provides the expected result, and the reply of the subject is judged like the reply to
+//! any vector. A failure, a crash or a missing answer is a finding. The input of each finding is minimised,
+//! and can be written as a vector file.
 
 mod case;
 mod messages;
@@ -35,7 +35,7 @@ pub struct HostileOptions {
     pub cases: Option<u64>,
     /// Maximum time of the run, or `None` for no limit.
     pub time: Option<Duration>,
-    /// Number of different findings after which the run ends. The default is 5.
+    /// Maximum number of different findings. The run ends when it is reached. The default is 5.
     pub findings: usize,
     /// True if only crashes and missing answers count.
     pub crashes_only: bool,
@@ -98,7 +98,8 @@ pub struct HostileResults {
 pub type StartSubject<'s> = dyn FnMut() -> Result<Box<dyn Subject>, String> + 's;
 
 /// Runs generated cases on a subject. Many cases are mutations of the vectors in `topics`. `progress` is
-/// called with each case and each finding.
+/// called with the number of each case. If the case is a new finding, `progress` is called again with the
+/// finding.
 ///
 /// # Errors
 /// Returns an error if the subject cannot be started, or if gelf-core itself panics.
@@ -120,7 +121,7 @@ pub fn fuzz(
             break;
         }
         let mut numbers = Numbers::new(options.seed, number);
-        let (case, must_deliver) = make(&seeds, &mut numbers);
+        let (case, must_deliver) = generate(&seeds, &mut numbers);
         results.cases += 1;
         let oracle = Oracle::ask(&case)?;
         let own_fault = must_deliver.as_ref().map(|messages| oracle.own_fault(messages)).transpose()?;
@@ -161,7 +162,7 @@ pub fn fuzz(
 }
 
 /// Generates a case. If the case is valid, also returns the messages that must be delivered.
-fn make(seeds: &[Case], numbers: &mut Numbers) -> (Case, Option<Vec<MessageText>>) {
+fn generate(seeds: &[Case], numbers: &mut Numbers) -> (Case, Option<Vec<MessageText>>) {
     if numbers.once_in(3) {
         let (case, messages) = messages::valid(numbers);
         if numbers.once_in(2) {
@@ -183,9 +184,11 @@ struct Oracle {
 
 impl Oracle {
     fn ask(case: &Case) -> Result<Self, String> {
-        let without = case.vector("FUZZ", &Answer::default(), &Answer::default())?;
+        // This vector has the input of the case. Its expected results are still empty.
+        let unanswered = case.vector("FUZZ", &Answer::default(), &Answer::default())?;
         let answer = |mode| {
-            let request = Request::of(&without, mode).ok_or("the vector does not have exactly one input")?;
+            let request =
+                Request::of(&unanswered, mode).ok_or("the vector does not have exactly one input")?;
             match catch_unwind(AssertUnwindSafe(|| Builtin::default().ask(request))) {
                 Ok(Ok(Reply::Named(answer))) => Ok(answer),
                 Ok(Ok(_)) => Err("gelf-core gave no answer".to_owned()),
@@ -198,7 +201,8 @@ impl Oracle {
         Ok(Self { vector, strict, lenient })
     }
 
-    /// Returns a fault if gelf-core itself does not deliver these messages.
+    /// Returns a fault if gelf-core itself does not deliver exactly these messages, or finds an error or a
+    /// deviation in them.
     fn own_fault(&self, messages: &[MessageText]) -> Result<Option<Fault>, String> {
         for (mode, answer) in [(Mode::Strict, &self.strict), (Mode::Lenient, &self.lenient)] {
             let seen: Vec<ObservedMessage> =
@@ -234,13 +238,14 @@ struct Fault {
     mode: Option<Mode>,
     verdict: Verdict,
     differences: Vec<Difference>,
+    /// First error or deviation that gelf-core finds in the input.
     circumstances: String,
     /// True if gelf-core is at fault.
     is_own: bool,
 }
 
 impl Fault {
-    /// Returns whether the fault ends or blocks the subject.
+    /// Returns whether the subject crashes or does not answer.
     fn is_fatal(&self) -> bool {
         matches!(self.verdict, Verdict::Crashes | Verdict::NoAnswer)
     }
@@ -251,10 +256,10 @@ impl Fault {
         let about = worst.or_else(|| self.differences.first()).map(|difference| {
             let what = difference.what.split(' ').next().unwrap_or_default();
             match (self.verdict, what) {
-                // Crashes count as the same crash if their texts differ only in numbers, such as offsets.
+                // Two crashes are the same fault if their texts differ only in numbers, such as offsets.
                 (Verdict::Crashes, _) => without_figures(&difference.found),
-                // The key includes the error that gelf-core finds in the input, because this error decides
-                // whether a message should be delivered.
+                // The number of messages is wrong. The key includes the error that gelf-core finds in the
+                // input, because this error decides whether a message is expected.
                 (_, "delivered") => format!("{what} {:?} {}", difference.weight, self.circumstances),
                 _ => format!("{what} {:?}", difference.weight),
             }
@@ -279,6 +284,7 @@ struct Asker<'a, 's> {
     start: &'a mut StartSubject<'s>,
     subject: Box<dyn Subject>,
     name: String,
+    /// True if the subject did not support the last case.
     was_unsupported: bool,
 }
 
@@ -333,7 +339,7 @@ mod tests {
     fn cases_depend_on_the_seed() {
         let seeds = case::seeds(&embedded().unwrap());
         let cases = |seed| -> Vec<Case> {
-            (0..50).map(|number| make(&seeds, &mut Numbers::new(seed, number)).0).collect()
+            (0..50).map(|number| generate(&seeds, &mut Numbers::new(seed, number)).0).collect()
         };
         assert_eq!(cases(7), cases(7));
         assert_ne!(cases(7), cases(8));

@@ -1,9 +1,9 @@
 //! HTTP/1.1 readers that keep the original bytes, so that the suite can judge them.
 //!
-//! A [`RequestReader`] takes the bytes of a connection in pieces of any size and returns the requests; a
+//! A [`RequestReader`] takes the bytes of a connection in pieces of any size and returns the requests. A
 //! [`ResponseReader`] does the same for answers. Both hold at most a head of [`MAX_HEAD_BYTES`] and a body of
-//! the configured length. Violations of RFC 9112 that do not prevent parsing are listed with the request. Any
-//! other violation is a [`Fault`], which ends the connection.
+//! the configured length. A violation of RFC 9112 is a [`Fault`]. If the request can still be parsed, the
+//! fault is listed with the request. Otherwise, the fault ends the connection.
 
 mod body;
 mod head;
@@ -14,18 +14,18 @@ pub use reader::{BodyCoding, Request, RequestReader, Response, ResponseReader};
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-/// Maximum length of a head, or of the trailers of a body: 64 KiB.
+/// Maximum length of a head, and of the trailers of a body: 64 KiB.
 pub const MAX_HEAD_BYTES: usize = 64 << 10;
 
 /// Maximum number of headers: 256.
 pub const MAX_HEADERS: usize = 256;
 
-/// Bytes that are not HTTP/1.1, or exceed a limit.
+/// Bytes that violate RFC 9112 or exceed a limit.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fault {
     /// Description of the fault.
     pub text: String,
-    /// HTTP status with which a server answers the wrong bytes. It has no meaning for a [`ResponseReader`].
+    /// Status with which a server refuses the wrong bytes. It has no meaning for a [`ResponseReader`].
     pub status: u16,
     /// Start of the wrong line or head.
     pub excerpt: String,
@@ -45,7 +45,8 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Returns whether a read ended because of its time limit, or was interrupted, so that it can be repeated.
+/// Returns whether a read failed because its time limit was reached or because a signal interrupted it. Such
+/// a read can be repeated.
 pub fn is_time_out(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }

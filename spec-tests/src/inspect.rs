@@ -9,7 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::compare;
-use crate::reader::{self, CHUNK_BYTES, Chunk, Encoding, Frame, Frames, encoding, is_chunk};
+use crate::reader::{self, CHUNK_HEADER_BYTES, Chunk, Encoding, Frame, Frames, encoding, is_chunk};
 use crate::vector::MessageText;
 pub use http::{GRAYLOG_BODY_BYTES, HttpInspection, request, request_fault};
 pub use values::bulk_values;
@@ -100,7 +100,7 @@ impl Inspection {
         self.violations.push(Violation::odd(rule, name, text));
     }
 
-    /// Reads the message.
+    /// Reads the payload as a message.
     ///
     /// # Errors
     /// Returns the name of the error.
@@ -113,8 +113,8 @@ impl Inspection {
 /// Maximum datagram size that Logstash reads, in bytes.
 const LOGSTASH_DATAGRAM_BYTES: usize = 8192;
 
-/// First second of the year 10000 in Unix time. A message with this or a later timestamp ends the process of
-/// Seq. The usual cause of such timestamps is milliseconds instead of seconds.
+/// First second of the year 10000 in Unix time. The process of the log server Seq ends when it receives a
+/// message with this or a later timestamp. Such a timestamp usually has milliseconds instead of seconds.
 const YEAR_10000: i128 = 253_402_300_800;
 
 /// Inspects the datagrams of one message, in the order in which they were sent. `size` is the maximum
@@ -126,7 +126,8 @@ pub fn datagrams(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     inspection
 }
 
-/// Inspects the datagrams of a payload, except for its zlib header. The payload need not be a message.
+/// Reassembles the datagrams of a payload. Records all violations of the transport, except those of the zlib
+/// header. The payload need not be a message.
 pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     let mut inspection = Inspection::default();
     let mut chunks: Vec<Chunk<'_>> = Vec::new();
@@ -154,7 +155,7 @@ pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
                 }
                 Err(fault) => {
                     let rule = if fault.name == "ChunkCountTooLarge" { "R17" } else { "R15" };
-                    let text = match datagram.get(10..CHUNK_BYTES) {
+                    let text = match datagram.get(10..CHUNK_HEADER_BYTES) {
                         Some([number, count]) => {
                             format!("datagram {at}: chunk {number} of {count}, counted from 0")
                         }
@@ -194,8 +195,9 @@ pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     inspection
 }
 
-/// Inspects the datagrams of a payload, including its zlib header. The payload need not be a message.
-pub(crate) fn cut(sent: &[Vec<u8>], size: usize) -> Inspection {
+/// Inspects the datagrams into which a payload was split, including the zlib header. The payload need not be
+/// a message.
+pub(crate) fn split_payload(sent: &[Vec<u8>], size: usize) -> Inspection {
     let mut inspection = reassemble(sent, Some(size));
     inspect_zlib(&mut inspection, sent);
     inspection
@@ -224,7 +226,7 @@ fn inspect_chunks(inspection: &mut Inspection, chunks: &[Chunk<'_>]) {
     }
 }
 
-/// Checks whether zlib data starts with the header that all receivers know.
+/// Checks whether zlib data starts with `78 9c`, the only header that all receivers accept.
 fn inspect_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
     let joined: Vec<u8> = sent
         .iter()
@@ -303,6 +305,7 @@ fn inspect_payload(inspection: &mut Inspection) {
         let text = far.clone().filter(|_| name == "TimestampRange").unwrap_or_default();
         inspection.note_at(rule_of(&name), name, text, &payload, at);
     }
+    // A timestamp that already has the violation `TimestampRange` is not reported a second time.
     let is_noted = |violation: &Violation| violation.name == "TimestampRange";
     if let Some(text) = far.filter(|_| !inspection.violations.iter().any(is_noted)) {
         inspection.odd("R6", "TimestampTooLarge", text);
@@ -310,8 +313,8 @@ fn inspect_payload(inspection: &mut Inspection) {
     inspection.payload = Some(payload);
 }
 
-/// Describes a timestamp beyond the year 9999 with the unit that the sender probably used. Returns `None` for
-/// another timestamp.
+/// Describes a timestamp beyond the year 9999 and names the unit that the sender probably used. Returns
+/// `None` for any other timestamp.
 fn far_future(timestamp: &str) -> Option<String> {
     let unit = match compare::scaled(timestamp, 0)? {
         ..YEAR_10000 => return None,
@@ -329,7 +332,8 @@ fn excerpt(payload: &[u8], offset: usize) -> String {
     format!("{:?}", String::from_utf8_lossy(&part))
 }
 
-/// Returns the rule that a deviation breaks. Deviations that the specification does not forbid are odd.
+/// Returns the rule that a deviation breaks, and the severity. A deviation that the specification does not
+/// forbid is odd.
 fn rule_of(name: &str) -> (&'static str, Severity) {
     let rule = match name.split_once(' ') {
         Some(("Blank", _)) => "R35",

@@ -138,7 +138,7 @@ fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Ob
         Some(mode) => std::slice::from_ref(mode),
         None => &[Mode::Lenient, Mode::Strict],
     };
-    let ways = modes.iter().map(|mode| {
+    let comparisons = modes.iter().map(|mode| {
         let expected = vector.expected(*mode);
         let mut differences = compare::messages(&expected.messages, &observed.messages);
         if let Some(answered) = &observed.answered {
@@ -147,27 +147,28 @@ fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Ob
         differences.retain(|difference| !is_default(difference, of));
         differences
     });
-    // A subject with one mode is judged by the expected result that is closer to its result. The number of
-    // messages is compared before the number of differences.
-    let other_way = |differences: &Vec<Difference>| {
+    // A subject with one mode may behave as a strict or as a lenient implementation. Of the comparisons with
+    // both, the one with fewer differences counts. A wrong number of messages outweighs any number of other
+    // differences.
+    let distance = |differences: &Vec<Difference>| {
         (differences.iter().any(|difference| difference.what == "delivered"), differences.len())
     };
-    let Some(mut differences) = ways.min_by_key(other_way) else { return PASSED };
+    let Some(mut differences) = comparisons.min_by_key(distance) else { return PASSED };
     if let Some(Input::Payload(payload)) = vector.input() {
         reduce_unchanged(&mut differences, payload);
     }
     if let ([.., last], [_, ..]) = (&observed.errors[..], &differences[..]) {
         differences.push(Difference::new("error", "none", shortened(last)).small());
     }
-    // The loss of a part is a failure if a strict implementation finds no fault in the input, or if strict
-    // and lenient implementations deliver the same messages.
+    // A lost part is a failure in two cases: a strict implementation finds no fault in the input, or strict
+    // and lenient implementations deliver the same messages. Otherwise, a lost part is a deviation.
     let (strict, lenient) = (vector.expected(Mode::Strict), vector.expected(Mode::Lenient));
-    let is_gelf =
-        strict.errors.is_empty() && strict.deviations.is_empty() || strict.messages == lenient.messages;
-    Ok((verdict_of(&differences, is_gelf), differences))
+    let is_valid = strict.errors.is_empty() && strict.deviations.is_empty();
+    let loss_fails = is_valid || strict.messages == lenient.messages;
+    Ok((verdict_of(&differences, loss_fails), differences))
 }
 
-/// Returns whether the subject filled in a value that it declares as its default for a missing value.
+/// Returns whether the difference is a default value that the subject declares for a missing member or field.
 fn is_default(difference: &Difference, of: &Description) -> bool {
     let name = difference.what.strip_prefix("field ").unwrap_or(&difference.what);
     difference.expected == "none"
@@ -189,10 +190,12 @@ fn reduce_unchanged(differences: &mut [Difference], payload: &[u8]) {
     }
 }
 
-fn verdict_of(differences: &[Difference], is_gelf: bool) -> Verdict {
+/// Returns the verdict on a result with these differences. `loss_fails` tells whether a lost part is a
+/// failure or only a deviation.
+fn verdict_of(differences: &[Difference], loss_fails: bool) -> Verdict {
     let fails = |difference: &Difference| match difference.weight {
         Weight::Small => false,
-        Weight::Lost => is_gelf,
+        Weight::Lost => loss_fails,
         Weight::Wrong => true,
     };
     match differences {
@@ -202,7 +205,7 @@ fn verdict_of(differences: &[Difference], is_gelf: bool) -> Verdict {
     }
 }
 
-/// Judges a sent message: it must be valid GELF with the requested content.
+/// Judges a sent message, which must be valid GELF with the requested content.
 fn sent(
     vector: &Vector,
     request: &SendRequest,
@@ -211,7 +214,7 @@ fn sent(
     observed: &Observed,
 ) -> Judgement {
     let expected = vector.expected(Mode::Strict);
-    // Some senders have a fixed datagram size.
+    // Some senders have a fixed datagram size. Their datagrams need not fit the requested size.
     let size = (!of.fixed.contains("datagram_size")).then_some(usize::from(request.datagram_size));
     let inspection = match &observed.sent {
         None => return failed("sent bytes or an error", "neither in the reply"),
@@ -236,7 +239,8 @@ fn sent(
     Ok((verdict_of(&differences, true), differences))
 }
 
-/// Converts the violations that `counts` selects into a difference for each name, with the first text.
+/// Converts the violations for which `counts` returns true into differences. Violations with the same rule
+/// and name become one difference, which states their number and the text of the first.
 fn violations(inspection: &Inspection, counts: impl Fn(&Violation) -> bool) -> Vec<Difference> {
     let mut kinds: Vec<(&Violation, usize)> = Vec::new();
     for violation in inspection.violations.iter().filter(|violation| counts(violation)) {
@@ -297,14 +301,15 @@ fn compare_with_request(
     if asked.full_message.is_none() || fixed("full_message") {
         found.full_message.clone_from(&wanted.full_message);
     }
-    // A user who writes the underscore may mean the name on the wire, or the name behind the underscore.
+    // A sender may send a requested field `_user` as `_user` or as `__user`. Both are accepted.
     for (asked, _) in asked.fields.iter().filter(|(name, _)| name.starts_with('_')) {
         if let Some((name, _)) = found.fields.iter_mut().find(|(name, _)| name == asked) {
             name.remove(0);
         }
     }
     found.fields.retain(|(name, _)| wanted.fields.iter().any(|(wanted, _)| wanted == name));
-    // A sender is allowed to replace invalid field names, `id` and blank texts in another way than gelf-core.
+    // A sender is allowed to replace an invalid field name or `id` in another way than gelf-core. If the
+    // request has such a name, no fields are compared. The same holds for a blank text below.
     for (name, _) in &asked.fields {
         let bare = name.strip_prefix('_').unwrap_or(name);
         let plain =
@@ -321,7 +326,8 @@ fn compare_with_request(
         found.host.clone_from(&wanted.host);
     }
     let mut differences = compare::message(&wanted, &ObservedMessage::of(&found)?);
-    // Receivers that index fields by their type would store the text of a number as a text.
+    // A number that is sent as a string is a small difference: receivers that index fields by their type
+    // store a string.
     for (name, value) in &wanted.fields {
         let sent = found.fields.iter().find(|(sent, _)| sent == name).map(|(_, value)| value);
         if let (FieldValue::Number { number }, Some(FieldValue::Text(text))) = (value, sent) {
@@ -343,7 +349,7 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
         _ => return failed("datagrams", "none"),
     };
     let wanted = expected.payload.as_deref();
-    let inspection = inspect::cut(datagrams, size);
+    let inspection = inspect::split_payload(datagrams, size);
     // An empty payload is sent as an empty datagram.
     let is_empty = expected.sizes.as_deref() == Some(&[0]);
     let mut differences = violations(&inspection, |violation| !is_empty || violation.name != "EmptyDatagram");
@@ -359,8 +365,8 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
     Ok((verdict_of(&differences, true), differences))
 }
 
-/// Returns all differences in the answer of a subject that uses the names of errors, deviations and events in
-/// the vectors.
+/// Returns all differences in the answer of a subject that reports errors, deviations and events by the names
+/// of the vectors.
 fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Difference>, String> {
     let mut differences = Vec::new();
     let mut compare = |what: &str, expected: &dyn fmt::Debug, found: &dyn fmt::Debug| {

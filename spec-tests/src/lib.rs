@@ -1,17 +1,20 @@
 //! The GELF conformance suite: test vectors, and the runner for them.
 //!
 //! A [`Vector`] is an input, or a message to send, with the expected results of a strict and of a lenient
-//! implementation. The vectors are JSON files in `vectors/`, documented in its README and usable from any
-//! language. A [`Subject`] is an implementation under test: [`Builtin`] is gelf-core, a [`Process`] is any
-//! program that speaks the protocol of `PROTOCOL.md`, and [`Served`] asks a subject of this process over the
-//! same protocol. [`run`] runs every vector on a subject and
-//! [judges](judge) the replies; [`inspect`] checks the bytes of a sender against the rules. [`Live`] is a
-//! running receiver, tested over the network; the HTTP vectors ([`embedded_http`]) are only for such
-//! receivers. The program `gelf-conformance` offers all of this on the command line.
+//! implementation. The vectors are JSON files in `vectors/`. Programs in any language can use them, and the
+//! README of that folder documents them.
 //!
-//! The tests in `tests/` also run against installed peers, and with the log driver of a Docker Engine. A test
-//! whose peer is missing passes and prints that it was skipped; `GELF_TESTS_REQUIRE=engine,peers` makes it
-//! fail instead.
+//! A [`Subject`] is an implementation under test. [`Builtin`] is gelf-core, [`Process`] is any program that
+//! speaks the protocol of `PROTOCOL.md`, and [`Served`] asks a subject of this process over the same
+//! protocol. [`Live`] is a running receiver, which is tested over the network. The HTTP vectors
+//! ([`embedded_http`]) are only for such receivers.
+//!
+//! [`run`] runs every vector on a subject and [judges](judge) the replies. [`inspect`] checks the bytes of a
+//! sender against the rules. The program `gelf-conformance` offers all of this on the command line.
+//!
+//! Some tests in `tests/` need the log driver of a Docker Engine, or installed peers: the other
+//! implementations of GELF in `peers/`. If the Engine or the peers are missing, such a test passes and prints
+//! that it was skipped. With `GELF_TESTS_REQUIRE=engine,peers`, it fails instead.
 
 mod accept;
 mod brackets;

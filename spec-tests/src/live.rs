@@ -35,10 +35,11 @@ pub struct LiveOptions {
     pub http: Option<LiveHttp>,
     /// Maximum time until the sentinel of a vector is observed, by default 5 s. [`Live`] explains sentinels.
     pub timeout: Duration,
-    /// Maximum time until the first sentinel is observed, by default 60 s, because some language runtimes
-    /// start slowly.
+    /// Maximum time until the first sentinel of each transport is observed. The default is 60 s, because some
+    /// language runtimes start slowly.
     pub ready_timeout: Duration,
-    /// Is called when the receiver does not listen at once, with the error of the connection.
+    /// Function that is called if the receiver does not listen yet at the start. Its argument is the error of
+    /// the first attempt on a transport.
     pub waits: fn(&str),
     /// Delay between a vector and its sentinel, by default 5 ms.
     pub settle: Duration,
@@ -72,10 +73,13 @@ impl Default for LiveOptions {
 
 /// A running receiver as a subject.
 ///
-/// After each vector, a sentinel message with a unique `short_message` is sent. The messages observed before
-/// the sentinel belong to the vector. Over UDP, a compressed sentinel is sent, too, if the receiver has delivered
-/// one at the start: a receiver that inflates in the background delivers it after the messages of the vector,
-/// however long inflation takes.
+/// After each vector, a sentinel is sent: a message with a unique `short_message`. The messages that are
+/// observed before the sentinel belong to the vector.
+///
+/// Some receivers inflate datagrams in the background, and deliver compressed messages late. Therefore, a
+/// second, compressed sentinel is sent over UDP. Such a receiver delivers it after the messages of the
+/// vector, however long inflation takes. A receiver that has not delivered a compressed sentinel at the start
+/// gets none.
 #[derive(Debug)]
 pub struct Live {
     options: LiveOptions,
@@ -83,19 +87,22 @@ pub struct Live {
     observe: Option<Observe>,
     observer: Observer,
     description: Description,
+    /// The socket of each sender name.
     senders: BTreeMap<String, UdpSocket>,
-    sentinels: String,
-    /// True if the receiver delivers compressed sentinels; `None` if it has not been asked.
+    /// The start of the `short_message` of every sentinel of this run. A number follows it.
+    sentinel_prefix: String,
+    /// Number of sentinels that have been created.
+    sentinels: u64,
+    /// True if the receiver delivers compressed sentinels; `None` if this has not been tested yet.
     inflates: Option<bool>,
     numbers: Numbers,
-    sent: u64,
     late: usize,
 }
 
 /// Interval at which a missing sentinel is sent again, because the network can lose a datagram.
-const SENTINEL_AGAIN: Duration = Duration::from_secs(1);
+const SENTINEL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Maximum time until the first compressed sentinel is observed. After this time, the receiver is taken for one
+/// Maximum time until the first compressed sentinel is observed. After this time, the receiver counts as one
 /// that does not inflate.
 const INFLATION_WAIT: Duration = Duration::from_secs(3);
 
@@ -106,17 +113,17 @@ struct Sentinel {
     is_compressed: bool,
 }
 
-/// Maximum time for the receiver to close a finished connection. By then, a receiver that keeps the
-/// connection open has read all bytes.
+/// Maximum wait for the receiver to close a finished connection. A receiver that keeps the connection open
+/// longer is assumed to have read all bytes.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
 /// Minimum delay between a vector that is sent again and its sentinel.
-const SETTLE_AGAIN: Duration = Duration::from_millis(600);
+const MIN_SETTLE_AGAIN: Duration = Duration::from_millis(600);
 
-/// Number of bytes sent as datagrams before a pause, so that a receiver with a small buffer keeps up.
+/// Number of bytes sent in datagrams before a pause. The pause lets a receiver with a small buffer keep up.
 const BURST_BYTES: usize = 64 << 10;
 
-/// Maximum difference between the present and a timestamp that counts as a time of receipt.
+/// A timestamp that differs from the present by less than this counts as the time of receipt.
 const RECEIPT_TIME_SLACK: Duration = Duration::from_secs(60);
 
 /// Maximum number of messages kept for one vector. No vector yields more than 100 messages.
@@ -171,10 +178,10 @@ impl Live {
             observe,
             description,
             senders: BTreeMap::new(),
-            sentinels: format!("gelf-conformance sentinel {run:016x}-"),
+            sentinel_prefix: format!("gelf-conformance sentinel {run:016x}-"),
+            sentinels: 0,
             inflates: None,
             numbers: Numbers::new(run, 0),
-            sent: 0,
             late: 0,
             options,
         };
@@ -201,7 +208,7 @@ impl Live {
             let sentinel = self.next_sentinel(false);
             let mut refused = None;
             'sending: loop {
-                // The receiver possibly does not listen yet.
+                // An error is not final, because the receiver may not listen yet.
                 let connection = match self.send_sentinel(transport, &sentinel) {
                     Ok(connection) => connection,
                     Err(error) => {
@@ -249,13 +256,13 @@ impl Live {
         let deadline = Instant::now() + INFLATION_WAIT;
         while Instant::now() < deadline {
             self.send_sentinel(Transport::Udp, &sentinel)?;
-            let again = Instant::now() + SENTINEL_AGAIN;
+            let again = Instant::now() + SENTINEL_INTERVAL;
             while Instant::now() < again {
                 match self.observer.next(again.saturating_duration_since(Instant::now())) {
                     Some(OutputEvent::Message(message)) if self.is_sentinel(&message, &sentinel) => {
                         return Ok(true);
                     }
-                    // The next vector finds out that the output has ended.
+                    // The request of the next vector reports the end of the output.
                     Some(OutputEvent::Ended(_)) => return Ok(false),
                     _ => {}
                 }
@@ -265,8 +272,8 @@ impl Live {
     }
 
     fn next_sentinel(&mut self, is_compressed: bool) -> Sentinel {
-        self.sent += 1;
-        Sentinel { short_message: format!("{}{}", self.sentinels, self.sent), is_compressed }
+        self.sentinels += 1;
+        Sentinel { short_message: format!("{}{}", self.sentinel_prefix, self.sentinels), is_compressed }
     }
 
     fn is_sentinel(&self, message: &ObservedMessage, sentinel: &Sentinel) -> bool {
@@ -324,7 +331,7 @@ impl Live {
         loop {
             match socket.send_to(datagram, address) {
                 Ok(_) => return Ok(()),
-                // The error refers to an earlier datagram, so this datagram is sent again.
+                // The error refers to an earlier datagram. This datagram was not sent, and is sent again.
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused && tries < 3 => tries += 1,
                 Err(error) => return Err(format!("{address}: {error}")),
             }
@@ -350,7 +357,7 @@ impl Live {
     fn send_stream(&self, pieces: &[Vec<u8>]) -> Result<(), String> {
         let mut stream = self.connect()?;
         for piece in pieces {
-            // The receiver is allowed to close the connection early. Its output shows the result.
+            // The receiver is allowed to close the connection early. Its output shows whether that was right.
             if stream.write_all(piece).and_then(|()| stream.flush()).is_err() {
                 return Ok(());
             }
@@ -362,7 +369,7 @@ impl Live {
         Ok(())
     }
 
-    /// Posts a payload and ignores the answer.
+    /// Sends a payload in a `POST` request and ignores the answer.
     fn post(&self, payload: &[u8]) -> Result<(), String> {
         let http = self.options.http.as_ref().ok_or("no address for HTTP")?;
         http::post(http, payload, self.options.timeout).map(drop)
@@ -373,7 +380,7 @@ impl Live {
         http::exchange(http, exchange, self.options.timeout)
     }
 
-    /// Collects the output up to the last sentinel.
+    /// Sends the sentinels of a vector, and collects the messages up to the last of these sentinels.
     fn observe_up_to_sentinel(
         &mut self,
         transport: Transport,
@@ -400,10 +407,10 @@ impl Live {
                 for sentinel in &sentinels {
                     connection = self.send_sentinel(transport, sentinel);
                 }
-                again = now + SENTINEL_AGAIN;
+                again = now + SENTINEL_INTERVAL;
             }
             match self.observer.next(again.min(deadline).saturating_duration_since(now)) {
-                // The message can also be a repeated sentinel.
+                // A sentinel that was sent again can arrive twice. The second one is ignored.
                 Some(OutputEvent::Message(message)) if self.is_any_sentinel(&message) => {
                     sentinels.retain(|sentinel| !self.is_sentinel(&message, sentinel));
                     if sentinels.is_empty() {
@@ -420,7 +427,7 @@ impl Live {
     }
 
     fn is_any_sentinel(&self, message: &ObservedMessage) -> bool {
-        short_message(message).is_some_and(|text| text.starts_with(&self.sentinels))
+        short_message(message).is_some_and(|text| text.starts_with(&self.sentinel_prefix))
     }
 
     /// Removes the fields that the receiver adds, and a `timestamp` that is the time of receipt.
@@ -435,7 +442,7 @@ impl Live {
         message
     }
 
-    /// Counts the messages that were observed since the last sentinel. If the receiver has ended, returns its
+    /// Counts the messages that have arrived after the last sentinel. If the receiver has ended, returns its
     /// last output.
     fn count_late(&mut self) -> Option<String> {
         while let Some(event) = self.observer.next(Duration::ZERO) {
@@ -449,7 +456,8 @@ impl Live {
     }
 }
 
-/// Returns whether a timestamp is near the present. No vector has such a timestamp.
+/// Returns whether a timestamp is near the present. It is then the time of receipt, because no vector has such
+/// a timestamp.
 fn is_now(timestamp: &JsonText) -> bool {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let seconds: Option<f64> = timestamp.text().unwrap_or_else(|| timestamp.json().to_owned()).parse().ok();
@@ -492,7 +500,7 @@ impl Subject for Live {
             self.wait_until_ready()?;
         }
         if let Some(words) = self.count_late() {
-            // It is unknown which earlier vector caused the crash, but the crash must be reported.
+            // The crash must be reported, although the earlier vector that caused it is unknown.
             return Ok(Reply::Crashed(format!("before this vector: {words}")));
         }
         let (transport, sent) = match &plan {
@@ -507,11 +515,12 @@ impl Subject for Live {
         }
     }
 
-    /// Asks again when no message has been observed for some time, and waits longer for the messages of the
-    /// vector. A receiver that decodes in the background may deliver a message after a later sentinel.
+    /// Waits until the receiver's output is quiet, and sends the vector again with a longer delay before its
+    /// sentinel. The first reply may be wrong, because a receiver that decodes in the background can deliver
+    /// a message after a later sentinel.
     fn ask_again(&mut self, request: Request<'_>) -> Result<Option<Reply>, String> {
         let settle = self.options.settle;
-        let longer = (4 * settle).max(SETTLE_AGAIN);
+        let longer = (4 * settle).max(MIN_SETTLE_AGAIN);
         let deadline = Instant::now() + self.options.timeout;
         while Instant::now() < deadline {
             match self.observer.next(longer) {

@@ -1,4 +1,5 @@
-//! Results of an implementation that are visible from outside: delivered messages and sent bytes.
+//! Results of an implementation that are visible from outside: delivered messages, sent bytes and HTTP
+//! answers.
 
 use std::collections::BTreeMap;
 use std::fmt;

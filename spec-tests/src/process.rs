@@ -9,7 +9,7 @@ use crate::program::Program;
 use crate::protocol;
 use crate::subject::{Description, Reply, Request, Subject};
 
-/// Maximum time for the answer to `hello`. It is long, because some language runtimes start slowly.
+/// Maximum time for the answer to `hello`. It is long because some language runtimes start slowly.
 pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A program that speaks the protocol of `PROTOCOL.md` on standard input and output.
@@ -24,7 +24,7 @@ pub struct Process {
     running: Option<Running>,
 }
 
-/// A running program with the lines of its conversation.
+/// A running program, with the channels for its requests and for its lines of output.
 #[derive(Debug)]
 pub(crate) struct Running {
     program: Program,
@@ -98,8 +98,8 @@ impl Running {
     pub(crate) fn start(command: &str) -> std::io::Result<Self> {
         let (program, input, lines) = Program::start(command, true)?;
         let mut input = input.ok_or_else(|| std::io::Error::other("no pipe to the program"))?;
-        // A separate thread writes the requests, because a hanging program does not read them and would block
-        // the writer. Killing the program ends the thread.
+        // A separate thread writes the requests: a hanging program does not read them, and thereby blocks the
+        // writer. Killing the program ends this thread.
         let (requests, to_write) = sync_channel::<String>(1);
         std::thread::spawn(move || {
             while let Ok(line) = to_write.recv() {
@@ -111,7 +111,7 @@ impl Running {
         Ok(Self { program, requests: Some(requests), lines })
     }
 
-    /// Writes a request and waits for the answer. If there is no answer in time, kills the program.
+    /// Writes a request and waits for the answer. Kills the program if there is no answer in time.
     pub(crate) fn exchange(&mut self, line: &str, timeout: Duration) -> Result<String, NoLine> {
         if self.requests.as_ref().is_none_or(|requests| requests.send(line.to_owned()).is_err()) {
             return Err(self.ended());
@@ -151,8 +151,8 @@ impl Running {
     }
 }
 
-/// Maximum time for a program to end after its input has ended. Some programs have to stop servers and remove
-/// files. After this time, the program is killed.
+/// Maximum time from the end of a program's input to the end of the program. Some programs have to stop
+/// servers and remove files. After this time, the program is killed.
 pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Drop for Running {

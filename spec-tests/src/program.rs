@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 /// Number of bytes that are kept from the end of standard error.
 const LAST_OUTPUT_BYTES: usize = 8 << 10;
 
-/// Maximum length of a line: 64 MiB. A longer line is split, and each part is taken as a line by itself.
+/// Maximum length of a line: 64 MiB. A longer line is split into several lines.
 const MAX_LINE_BYTES: usize = 64 << 20;
 
-/// Maximum number of lines in a queue. The program's output is blocked while the queue is full.
+/// Maximum number of lines in the queue of a program or listener. While the queue is full, the output is not
+/// read, so the program blocks.
 pub(crate) const MAX_LINES: usize = 1024;
 
 /// Maximum time to read the rest of standard error after the program has ended.
@@ -60,7 +61,7 @@ impl Program {
 
     /// Kills the program.
     pub(crate) fn kill(&mut self) {
-        // An error is ignored, because the program has possibly ended already.
+        // An error is ignored, because it means that the program has already ended.
         let _ = self.child.kill();
     }
 
@@ -78,7 +79,7 @@ impl Program {
 
     /// Ends a program whose pipes are closed. Returns its exit status and the reason in its standard error.
     pub(crate) fn end(&mut self) -> String {
-        // A program that has closed its pipes is of no use. If it does not end soon, it is killed.
+        // A program that has closed its pipes cannot answer any more. It has this long to end by itself.
         std::thread::sleep(Duration::from_millis(50));
         self.kill();
         let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());

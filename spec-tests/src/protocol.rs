@@ -52,6 +52,7 @@ pub(crate) enum Line {
     },
 }
 
+/// A step of a `receive` request: a datagram, a piece of a stream, or the end of the stream.
 #[derive(Default, Deserialize, Serialize)]
 pub(crate) struct StepLine {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +65,7 @@ pub(crate) struct StepLine {
     pub(crate) end: Option<bool>,
 }
 
-/// Returns the first line of a conversation.
+/// Returns the request `hello`, the first line of a conversation.
 pub(crate) fn hello() -> Result<String, String> {
     serde_json::to_string(&Line::Hello { protocol: PROTOCOL }).map_err(|error| error.to_string())
 }
@@ -153,7 +154,8 @@ fn receive(request: &Request<'_>, transport: &str, steps: Vec<StepLine>) -> Line
     Line::Receive { id, transport, mode: Some(request.mode), steps }
 }
 
-/// An answer. The members that are not read are in the protocol for people who read an answer.
+/// An answer. [`reply`] ignores `deviations`, `events` and the names of errors. A subject that does not use
+/// the names of the vectors can state them for people.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AnswerLine {
@@ -183,7 +185,8 @@ struct ErrorLine {
     name: Names,
 }
 
-/// Names in an answer. Only the names of a subject that uses those of the vectors are read.
+/// Names of errors, deviations or events in an answer. They are read only if the subject uses the names of
+/// the vectors. Any other JSON value is accepted and ignored.
 #[derive(Default, Deserialize)]
 #[serde(untagged)]
 enum Names {
@@ -231,7 +234,7 @@ pub(crate) fn named(id: &str, line: &str) -> Result<Reply, String> {
     }))
 }
 
-/// Parses an answer.
+/// Parses the answer of a subject that does not use the names of the vectors.
 pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
     let answer = parse(id, line)?;
     if let Some(crashed) = answer.crashed {

@@ -1,8 +1,8 @@
 //! Reads bytes of GELF for the judge, independently of every implementation under test.
 //!
-//! The judge must not share code with a subject: a fault in gelf-core would change the verdicts on all other
-//! implementations in the same way. This reader is written for diagnosis, and has neither the speed nor the
-//! protections of a receiver. A test runs it on the vectors.
+//! The judge must not share code with a subject. If it used gelf-core, a fault in gelf-core would change the
+//! verdicts on all other implementations. This reader is written for diagnosis, and has neither the speed nor
+//! the protections of a receiver. A test runs it on the vectors.
 
 mod json;
 mod message;
@@ -10,15 +10,16 @@ mod wire;
 
 pub(crate) use message::message;
 pub(crate) use wire::{
-    CHUNK_BYTES, Chunk, Encoding, Frame, Frames, deflated, encoding, inflated, is_chunk, payload, split,
+    CHUNK_HEADER_BYTES, Chunk, Encoding, Frame, Frames, deflated, encoding, inflated, is_chunk, payload,
+    split,
 };
 
-/// A deviation from GELF, or the reason why bytes cannot be read.
+/// A deviation from GELF, or the reason why some bytes cannot be read.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Fault {
     /// Name, from the table in `vectors/README.md`.
     pub(crate) name: String,
-    /// Offset of the byte, or of the member's name.
+    /// Offset of the wrong byte, or of the name of the wrong member.
     pub(crate) at: usize,
 }
 

@@ -6,17 +6,20 @@
 //! {"schema": 1, "all": [RULE, …], "receivers": [{"name": "Graylog", "transports": ["udp", "tcp", "http"], "rules": [RULE, …]}, …]}
 //! ```
 //!
-//! `transports` lists the transports for which the behaviour of the receiver is known, by default `udp` and
+//! `transports` lists the transports over which the behaviour of the receiver is known, by default `udp` and
 //! `tcp`. The rules in `all` apply to every receiver. A rule has this form:
 //!
 //! ```json
 //! {"when": CONDITION, "effect": "ends" | "refuses" | "loses" | "alters", "text": …, "source": …}
 //! ```
 //!
-//! `text` explains the rule, and `source` names a file of the receiver or a report. A receiver that *ends* on
-//! a message delivers nothing of that message, and loses further messages until the receiver runs again. A
-//! receiver that *refuses* a message delivers nothing of it. A receiver that *loses* a part delivers the
-//! message without that part. A receiver that *alters* a part delivers the message with the changed part.
+//! `text` explains the rule, and `source` names a file of the receiver or a report. The effects are:
+//!
+//! - `ends`: the process or the listener of the receiver ends. This message is not delivered, and further
+//!   messages are lost until the receiver runs again.
+//! - `refuses`: the message is not delivered.
+//! - `loses`: the message is delivered without one of its parts.
+//! - `alters`: the message is delivered with a changed part.
 //!
 //! A condition is a name or an object. A name is the name of a violation that [`inspect`](crate::inspect)
 //! reports; `vectors/README.md` lists these names. An object has the following members, which must all be
@@ -28,16 +31,17 @@
 //! | `transport` | `udp`, `tcp` or `http` |
 //! | `way` | encoding or chunking: `compressed`, `zlib header other than 78 9c`, `chunked`, `empty single chunk`, `interleaved chunks` (with other datagrams), `shorter chunk first` |
 //! | `datagram_longer_than`, `frame_longer_than` | a datagram, or the frame, is longer than this many bytes |
-//! | `members` | the message has one of these: a name, a prefix with a trailing `*`, `*` for any member that GELF defines, or `others` for any member without an underscore that it does not define |
-//! | `is` | with `members`: the value is one of `null`, `boolean`, `integer`, `fraction` (a number with a point or an exponent), `string`, `numeric string`, `other string`, `array`, `object` |
+//! | `members` | the message has one of these: a name, a prefix with a trailing `*`, `*` for any member that GELF defines, or `others` for any member without an underscore that GELF does not define |
+//! | `is` | with `members`: the value is one of `null`, `boolean`, `integer`, `fraction` (a number with a point or an exponent), `string` (any string), `numeric string` (its content is a number), `other string`, `array`, `object` |
 //! | `outside` | with `members`: the value is a number below the first or above the second given number |
 //! | `twice` | with `members`: the name is repeated |
 //! | `field_name` | an additional field has a name `beyond A-Z a-z 0-9 . _ - @` or `beyond letters of any language, digits . _ - @` |
-//! | `without` | the message has no member with this name |
+//! | `without` | the message has no member with this name; needs another condition beside it |
 //!
-//! The rules were read from the receivers' sources as of August 2026. Graylog's decoder and go-gelf's UDP
-//! reader are also peers of this suite; Seq's input and Logstash's plugin were run to confirm on which
-//! messages they end. Receivers of other versions, or with other settings, can behave differently.
+//! The rules were read from the receivers' sources as of August 2026. Two of the receivers, Graylog's decoder
+//! and go-gelf's UDP reader, are also peers of this suite. Two others, Seq's input and Logstash's plugin,
+//! were run to confirm which messages end them. Receivers of other versions, or with other settings, can
+//! behave differently.
 
 mod delivery;
 
@@ -46,7 +50,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 pub use delivery::Delivery;
-use delivery::{Kind, Number, OWN_MEMBERS};
+use delivery::{GELF_MEMBERS, Kind, Number};
 
 /// Version of the file format.
 const SCHEMA: u32 = 1;
@@ -184,7 +188,8 @@ enum NameSet {
 }
 
 impl NameSet {
-    fn is_left_by(self, name: &str) -> bool {
+    /// Returns whether a name has a character outside of the set.
+    fn excludes(self, name: &str) -> bool {
         !name.chars().all(|character| {
             matches!(character, '.' | '_' | '-' | '@')
                 || match self {
@@ -257,7 +262,7 @@ impl ReceiverRule {
 }
 
 impl Conditions {
-    /// Checks that conditions on members name the members, and that there is at least one condition.
+    /// Checks that conditions on members name the members, and that there is a condition beside `without`.
     fn check(&self) -> Result<(), String> {
         let of_members = !self.is.is_empty() || self.outside.is_some() || self.twice;
         if self.members.is_empty() && of_members {
@@ -280,7 +285,7 @@ impl Conditions {
             && self.datagram_longer_than.is_none_or(|len| delivery.longest(Transport::Udp) > len)
             && self.frame_longer_than.is_none_or(|len| delivery.longest(Transport::Tcp) > len)
             && self.field_name.is_none_or(|names| {
-                delivery.fields().any(|name| names.is_left_by(name.strip_prefix('_').unwrap_or(name)))
+                delivery.fields().any(|name| names.excludes(name.strip_prefix('_').unwrap_or(name)))
             })
             && self.without.as_ref().is_none_or(|name| !delivery.members.iter().any(|(own, _)| own == name))
             && (self.members.is_empty() || self.member_holds(delivery))
@@ -298,13 +303,13 @@ impl Conditions {
     }
 }
 
-/// The pattern of all members that GELF does not define and that have no underscore.
+/// The pattern that matches each member without an underscore that GELF does not define.
 const OTHER_MEMBERS: &str = "others";
 
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
-        Some("") => OWN_MEMBERS.contains(&name),
-        None if pattern == OTHER_MEMBERS => !OWN_MEMBERS.contains(&name) && !name.starts_with('_'),
+        Some("") => GELF_MEMBERS.contains(&name),
+        None if pattern == OTHER_MEMBERS => !GELF_MEMBERS.contains(&name) && !name.starts_with('_'),
         Some(beginning) => name.starts_with(beginning),
         None => name == pattern,
     }
@@ -335,6 +340,7 @@ fn known_names() -> BTreeSet<String> {
         .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
     for (names, text) in rows {
         for name in quoted(names) {
+            // `Missing M` stands for several names, one for each member in its row.
             match name.strip_suffix(" M") {
                 Some(what) => known.extend(quoted(text).map(|member| format!("{what} {member}"))),
                 None => {

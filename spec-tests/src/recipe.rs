@@ -49,7 +49,7 @@ enum Recipe {
     Made(Made),
 }
 
-/// A recipe that is not plain text.
+/// A recipe other than plain text.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Made {
@@ -78,7 +78,7 @@ enum Made {
     },
 }
 
-/// Maximum length of the result, in bytes.
+/// Maximum length of repeated bytes: 256 MiB.
 const MAX_BYTES: usize = 256 << 20;
 
 impl Recipe {
@@ -130,7 +130,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
-/// Returns the first bytes in hexadecimal, separated by spaces.
+/// Returns the first `most` bytes in hexadecimal, separated by spaces. An ellipsis stands for further bytes.
 pub(crate) fn first_bytes(bytes: &[u8], most: usize) -> String {
     let shown: Vec<String> = bytes.iter().take(most).map(|byte| format!("{byte:02x}")).collect();
     format!("{}{}", shown.join(" "), if bytes.len() > most { " …" } else { "" })

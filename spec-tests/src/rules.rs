@@ -1,5 +1,5 @@
-//! The rules of GELF and the decisions where it leaves a choice, read from the tables in `vectors/README.md`
-//! and `vectors/DECISIONS.md`.
+//! The rules of GELF, and the decisions where GELF leaves a choice. They are read from the tables in
+//! `vectors/README.md` and `vectors/DECISIONS.md`.
 
 /// A rule that vectors test.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,8 +29,8 @@ pub fn rules() -> Vec<Rule> {
     rows.collect()
 }
 
-/// Returns the rules that a vector tests. `rule` is the member of the vector: a name, or a range such as
-/// `R2-R4`.
+/// Returns the rules that a vector tests. `rule` is the value of the vector's member `rule`: a name, or a
+/// range such as `R2-R4`.
 pub fn rules_of(rule: &str) -> Vec<Rule> {
     let (first, last) = rule.split_once('-').unwrap_or((rule, rule));
     let rules = rules();
@@ -78,7 +78,7 @@ pub(crate) fn matches(pattern: &str, id: &str) -> bool {
     }
 }
 
-/// Returns the rows of the tables with three columns, headings included.
+/// Returns the rows of all tables with three columns in a Markdown text, including their headings.
 fn rows(text: &'static str) -> impl Iterator<Item = [&'static str; 3]> {
     text.lines().filter_map(|line| {
         let mut cells = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim);

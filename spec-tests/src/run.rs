@@ -20,7 +20,7 @@ pub struct Outcome {
     /// The mode, if the subject has a strict and a lenient mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
-    /// What the vector demands.
+    /// Demand of the vector.
     pub demand: Demand,
     /// Judgement.
     pub verdict: Verdict,
@@ -47,17 +47,17 @@ impl Outcome {
     }
 }
 
-/// The number of vectors whose result is an expected one, of those that were asked.
+/// The number of vectors that were asked, and how many of them pass.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Score {
-    /// Number of vectors that pass in each mode of the subject.
+    /// Number of vectors that pass in every mode of the subject.
     pub passed: usize,
     /// Number of vectors that were asked.
     pub asked: usize,
 }
 
 impl Score {
-    /// Counts the vectors with this demand. The outcomes of one vector follow each other.
+    /// Counts the vectors with this demand. The outcomes of a vector must be adjacent in `outcomes`.
     pub fn of(outcomes: &[&Outcome], demand: Demand) -> Self {
         let asked = |outcome: &&&Outcome| outcome.demand == demand && outcome.verdict != Verdict::Skipped;
         let asked: Vec<_> = outcomes.iter().filter(asked).collect();
@@ -117,9 +117,9 @@ impl Results {
 /// Selects the vectors and modes of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Selection<'s> {
-    /// Only vectors whose id or topic contains one of these texts, which are separated by commas.
+    /// Texts, separated by commas. Only vectors whose id or topic contains one of them are selected.
     pub filter: Option<&'s str>,
-    /// Only this mode, if the subject has a strict and a lenient mode.
+    /// The only mode to run, for a subject that has a strict and a lenient mode.
     pub mode: Option<Mode>,
 }
 
@@ -176,8 +176,8 @@ pub fn run(
     Ok(run.results(outcomes))
 }
 
-/// Runs each selected vector on one of several processes of the same subject, at the same time. The results
-/// are those of [`run`], and in the same order.
+/// Runs the selected vectors on several processes of the same subject at the same time, each vector on one of
+/// them. The results are those of [`run`], in the same order.
 ///
 /// # Errors
 /// Returns an error as [`run`] does, or if there is no subject.
@@ -192,14 +192,14 @@ pub fn run_parallel(
     let run = &Run::start(topics, first.as_mut(), expectations, selection)?;
     let vectors: Vec<&Vector> = selection.of(topics).collect();
     let (next, progress) = (&AtomicUsize::new(0), &Mutex::new(progress));
-    // Takes the next vector until there is none, and returns the outcomes with the indices of the vectors.
+    // Runs the next vector until there is none. Returns the outcomes, with the indices of their vectors.
     let work = |subject: &mut dyn Subject| -> Result<Vec<(usize, Vec<Outcome>)>, String> {
         let mut done = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(vector) = vectors.get(index) else { return Ok(done) };
             let outcomes = run.outcomes(subject, vector).inspect_err(|_| {
-                // The others end after their vectors.
+                // The other threads end after their current vectors.
                 next.store(vectors.len(), Ordering::Relaxed);
             })?;
             let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
@@ -224,9 +224,10 @@ pub fn run_parallel(
 struct Run<'r> {
     description: Description,
     modes: Vec<Option<Mode>>,
+    /// Violations in the replies to the plain vectors.
     violations: KnownViolations,
     expectations: Option<&'r Expectations>,
-    /// True in a run of all vectors and modes. Stale expectations are found only in such a run.
+    /// True in a run of all vectors and modes. Only such a run can find stale expectations.
     is_whole: bool,
 }
 
@@ -262,7 +263,8 @@ impl<'r> Run<'r> {
         let reply = ask(subject, vector, mode.unwrap_or(ONLY_MODE)).map_err(in_vector)?;
         let (mut verdict, mut differences) = judged(&reply).map_err(in_vector)?;
         let request = Request::of(vector, mode.unwrap_or(ONLY_MODE));
-        // A crash stays one if it does not occur again, since it may be the effect of an earlier vector.
+        // After a crash, the vector is not repeated: the crash may be the effect of an earlier vector, and
+        // must be reported even if it does not occur again.
         let is_asked_again = !verdict.is_good() && verdict != Verdict::Crashes;
         if let (true, Some(request)) = (is_asked_again, request)
             && let Some(reply) = subject.ask_again(request).map_err(in_vector)?
@@ -293,8 +295,8 @@ impl<'r> Run<'r> {
     }
 }
 
-/// Asks the subject for the result of a vector. A sender that cannot send uncompressed datagrams is asked
-/// again with compression, unless the vector sets the compression.
+/// Asks the subject for the result of a vector. If a sender does not support uncompressed datagrams, and the
+/// vector does not set the compression, asks again with compression.
 fn ask(subject: &mut dyn Subject, vector: &Vector, mode: Mode) -> Result<Reply, String> {
     let request = Request::of(vector, mode).ok_or("the vector does not have exactly one input")?;
     let reply = subject.ask(request)?;

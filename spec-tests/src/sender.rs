@@ -1,8 +1,8 @@
 //! Judges the messages of any sender by the events of the sockets that receive them.
 //!
 //! A [`Judge`] handles [`Event`]s with their times, reassembles the messages and [inspects](crate::inspect)
-//! each message. It counts the violations, and the predicted behaviour of the known
-//! [receivers](crate::receivers), in a [`Tally`]. [`report::sender_text`](crate::report::sender_text) and
+//! each message. In a [`Tally`], it counts the violations, and the messages that each known
+//! [receiver](crate::receivers) would accept. [`report::sender_text`](crate::report::sender_text) and
 //! [`report::sender_json`](crate::report::sender_json) print the tally.
 
 mod event;
@@ -32,10 +32,10 @@ pub(crate) use tally::{Example, Figures, Kind, ReceiverTally, Violations};
 pub struct HttpSetup {
     /// True if the receiver accepts several messages in a body, one per line.
     pub bulk: bool,
-    /// Status of the answer to the first delivery of each message. A repeated delivery gets 202.
+    /// Status of the answer to the first delivery of each message. A repeated delivery is answered with 202.
     pub status: u16,
-    /// True if requests that Graylog refuses are answered as Graylog answers them: 404 to another target than
-    /// `/gelf`, 405 to another method than POST, and 413 to a body above 65,536 bytes after inflation.
+    /// True if a request that Graylog refuses is answered with Graylog's status: 404 for a target other than
+    /// `/gelf`, 405 for a method other than POST, and 413 for a body above 65,536 bytes after inflation.
     pub as_graylog: bool,
 }
 
@@ -96,7 +96,7 @@ impl<'r> Judge<'r> {
         }
     }
 
-    /// Gives up messages with overdue chunks.
+    /// Ends and counts the messages that have been incomplete for too long.
     pub fn expire(&mut self, now: Instant) {
         for judged in self.gatherer.expire(now) {
             self.tally.judged(&judged);
@@ -118,10 +118,10 @@ impl<'r> Judge<'r> {
         self.tally
     }
 
-    /// Counts a message. `leave` is true if the message is not judged, because the maximum number of messages
-    /// was reached before.
-    fn count(&mut self, judged: &Judged, leave: bool) {
-        if leave {
+    /// Counts a message. `is_left` is true if the message does not count as judged, because the maximum
+    /// number of messages was reached before.
+    fn count(&mut self, judged: &Judged, is_left: bool) {
+        if is_left {
             self.tally.left += u64::from(judged.is_message);
         } else {
             self.tally.judged(judged);

@@ -25,10 +25,10 @@ pub fn serve(subject: &mut dyn Subject, input: impl BufRead, mut output: impl Wr
     Ok(())
 }
 
-/// A subject in this process that is asked over the subject protocol, as the subjects in other processes are.
+/// A subject in this process that is asked over the subject protocol, as subjects in other processes are.
 ///
-/// If the subject uses the names of the vectors, its answers are read with these names. Only requests with
-/// limits, which the protocol does not have, are passed on as they are.
+/// If the subject uses the names of the vectors, its answers are read with these names. The protocol has no
+/// limits, so a request with limits is passed to the subject directly.
 #[derive(Clone, Debug, Default)]
 pub struct Served<S>(S);
 
@@ -73,7 +73,7 @@ fn answer(subject: &mut dyn Subject, line: &str) -> Result<String, String> {
     match request {
         Line::Hello { .. } => {
             let mut of = subject.description().clone();
-            // These words are not part of the protocol.
+            // The protocol does not have these words.
             of.can.retain(|word| !matches!(word.as_str(), "limits" | "names"));
             serde_json::to_string(&of).map_err(|error| error.to_string())
         }

@@ -14,11 +14,11 @@ use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, SendRe
 /// A mistake of an adapter, or of its library.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mistake {
-    /// True if the library possibly makes the mistake. Then it fails no adapter.
+    /// True if the mistake may be one of the library. Such a mistake does not fail the test of the adapter.
     pub is_doubtful: bool,
     /// The observed behaviour.
     pub found: String,
-    /// The change to the adapter that mends it.
+    /// The change of the adapter that corrects the mistake.
     pub remedy: String,
 }
 
@@ -31,14 +31,15 @@ pub struct Check {
     pub result: Result<String, Mistake>,
 }
 
-/// Number of bytes of the long payload. Some line readers have a limit of 64 KiB.
-const LONG: usize = 300_000;
+/// Length of the text in the long payload, in bytes. Some line readers have a limit of 64 KiB.
+const LONG_BYTES: usize = 300_000;
 
-/// Maximum wait for a line that no request asked for.
+/// Maximum wait for a line that is not the answer to a request.
 const UNASKED: Duration = Duration::from_millis(100);
 
-/// Asks the subject that a shell command line starts for its description, then with one or more requests of
-/// each ability that it declares. `report` is called with the result of each part.
+/// Tests an adapter. Starts a subject by a shell command line, asks for its description, and makes one or
+/// more requests for each ability that the subject declares. `report` is called with the result of each part.
+/// Returns false if a part has a mistake that is not doubtful.
 ///
 /// # Errors
 /// Returns an error if a request cannot be written as JSON.
@@ -71,7 +72,7 @@ fn mistake<T>(found: impl Into<String>, remedy: impl Into<String>) -> Result<T, 
     Err(Mistake { is_doubtful: false, found: found.into(), remedy: remedy.into() })
 }
 
-/// Returns a mistake that is possibly the library's.
+/// Returns a doubtful mistake, which may be one of the library.
 fn doubt<T>(found: impl Into<String>, remedy: impl Into<String>) -> Result<T, Mistake> {
     let remedy = format!("{}, unless the library itself does this", remedy.into());
     Err(Mistake { is_doubtful: true, found: found.into(), remedy })
@@ -126,7 +127,8 @@ impl Smoke<'_> {
         }
     }
 
-    /// Returns the mistake of a subject that does not answer this line.
+    /// Returns the mistake of a subject that does not answer this line. Starts the subject again, to see
+    /// whether it answers when its input ends.
     fn silent(&self, line: &str) -> Mistake {
         let at_end =
             Running::start(self.command).is_ok_and(|running| running.answers_at_end(line, self.timeout));
@@ -163,7 +165,8 @@ impl Smoke<'_> {
         self.tell("abilities", result);
     }
 
-    /// Makes a request. Starts the subject again if it has ended.
+    /// Makes a request, and starts the subject again if it has ended. Returns the reply and the time that it
+    /// took, or the mistake in the reply.
     fn ask(
         &mut self,
         of: &Description,
@@ -224,10 +227,10 @@ impl Smoke<'_> {
                 self.tell(part, result);
             }
         }
-        let long = self::payload(&"m".repeat(LONG));
+        let long = self::payload(&"m".repeat(LONG_BYTES));
         if of.can("payload") || of.can("stream") {
             let answer = self.ask(of, "check-long", Input::Payload(&long))?;
-            let result = answer.map(|(_, time)| format!("{LONG} bytes, {} ms", time.as_millis()));
+            let result = answer.map(|(_, time)| format!("{LONG_BYTES} bytes, {} ms", time.as_millis()));
             self.tell("a long line", result);
         }
         if of.can("datagrams") {
@@ -288,7 +291,7 @@ impl Smoke<'_> {
         if of.can("chunk") {
             let payload = Content::from(payload(&"m".repeat(3000)));
             let mut result = Ok("no supported size".to_owned());
-            // Some libraries have a fixed size.
+            // Some libraries support only one datagram size.
             for datagram_size in [1420, 1432, 8192] {
                 let request = ChunkRequest { datagram_size, payload: payload.clone() };
                 result = match self.ask(of, "check-chunk", Input::Chunk(&request))? {

@@ -44,11 +44,12 @@ pub struct Description {
     /// Transports that the subject can send over: `udp`, `tcp`.
     #[serde(default)]
     pub sends: BTreeSet<String>,
-    /// Message members that the subject always sets itself when it sends.
+    /// Message members that the subject always sets itself when it sends. `datagram_size` means that the
+    /// subject has a fixed datagram size.
     #[serde(default)]
     pub fixed: BTreeSet<String>,
-    /// JSON values, or strings without quotation marks, that the subject fills in for missing members and
-    /// fields.
+    /// Values that the subject fills in for missing members and fields, by name. A value is JSON text, or a
+    /// string without quotation marks.
     #[serde(skip)]
     pub defaults: BTreeMap<String, String>,
     /// Remarks about the adapter.
@@ -85,8 +86,8 @@ pub enum Reply {
     Unsupported(String),
 }
 
-/// Complete result of a request, with the names that the vectors use. It is serialized as in the files of
-/// vectors.
+/// Complete result of a request, with the names that the vectors use. Its serialized form is that of an
+/// expected result in a vector file.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Answer {
     /// Delivered messages.
@@ -126,8 +127,8 @@ pub trait Subject {
     /// protocol.
     fn ask(&mut self, request: Request<'_>) -> Result<Reply, String>;
 
-    /// Makes a request again whose reply was not an expected one, apart from the effects of earlier requests.
-    /// Returns `None` if the reply would be the same.
+    /// Makes a request again after an unexpected reply, in a way that excludes effects of earlier requests.
+    /// Returns `None` if such effects are impossible, so that the reply would be the same.
     ///
     /// # Errors
     /// Returns an error as [`ask`](Self::ask) does.

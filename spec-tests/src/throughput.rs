@@ -1,8 +1,8 @@
-//! Measures how fast a subject decodes and encodes through the protocol.
+//! Measures how fast a subject decodes and encodes over the subject protocol.
 //!
 //! Requests and answers are JSON with bytes in hexadecimal. This encoding costs more than GELF itself, so the
-//! figures describe the subject together with its adapter. [`Workload::Empty`] and a minimal subject show the
-//! share of the protocol.
+//! figures describe the subject together with its adapter. The figures of [`Workload::Empty`] and of a
+//! minimal subject show how much of the time the protocol takes.
 
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ impl Measured {
     }
 }
 
-/// Number of different messages.
+/// Number of different messages in a measurement.
 const MESSAGES: usize = 512;
 
 /// Number of messages in a `receive` request.
@@ -88,7 +88,8 @@ enum Prepared {
     Send(SendRequest),
 }
 
-/// Makes requests of one kind for some time. Returns the reason if the subject does not support such requests.
+/// Makes requests of one kind for some time. Returns the figures, or the reason why the subject does not
+/// support such requests.
 ///
 /// # Errors
 /// Returns an error if the subject violates the protocol, crashes, does not answer, or delivers a wrong
@@ -99,13 +100,14 @@ pub fn measure(
     time: Duration,
 ) -> Result<Result<Measured, String>, String> {
     let requests = prepare(workload, subject.description().can("datagrams"))?;
-    match ask_for(subject, workload, &requests, WARM_UP.min(time))? {
-        Ok(_) => ask_for(subject, workload, &requests, time),
+    match ask_repeatedly(subject, workload, &requests, WARM_UP.min(time))? {
+        Ok(_) => ask_repeatedly(subject, workload, &requests, time),
         Err(why) => Ok(Err(why)),
     }
 }
 
-fn ask_for(
+/// Makes the requests in rotation until this time has passed.
+fn ask_repeatedly(
     subject: &mut dyn Subject,
     workload: Workload,
     requests: &[(Prepared, u64, u64)],

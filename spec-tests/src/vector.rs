@@ -69,8 +69,8 @@ pub struct Vector {
     pub title: String,
     /// Rule under test, from the table in `vectors/README.md`.
     pub rule: String,
-    /// The demand, in an expanded file. A file whose stated demand differs from the expected results is
-    /// refused.
+    /// The demand, which only expanded files state. A file is refused if the stated demand contradicts the
+    /// expected results.
     #[serde(rename = "demand", skip_serializing_if = "Option::is_none")]
     stated_demand: Option<Demand>,
     /// Implementation or report that motivated the vector.
@@ -80,11 +80,12 @@ pub struct Vector {
     /// is then a deviation, not a failure.
     #[serde(default, skip_serializing_if = "is_default")]
     pub choice: bool,
-    /// True if the request is ordinary. A violation in the reply to an ordinary request is assumed to occur
-    /// in all messages of the sender. Therefore, such a violation does not count again in other vectors.
+    /// True if the request to a sender is ordinary. A violation in the reply to an ordinary request probably
+    /// occurs in all messages of the sender, so it counts here and not again in other vectors.
     #[serde(default, skip_serializing_if = "is_default")]
     pub plain: bool,
-    /// Name of the violation under test. This violation counts even if the sender commits it in all messages.
+    /// Name of the violation under test. It counts in this vector even if the sender commits it in all
+    /// messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
     /// One payload: uncompressed JSON text, valid or not.
@@ -115,7 +116,7 @@ pub struct Vector {
     lenient: Option<Expected>,
 }
 
-/// What a vector demands of an implementation. The score counts the vectors of each demand apart.
+/// Demand of a vector on an implementation. Vectors with different demands are counted in separate scores.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Demand {
@@ -123,7 +124,7 @@ pub enum Demand {
     Take,
     /// No receiver may deliver a message, and no sender may send the message as it is.
     Refuse,
-    /// Implementations may differ: a strict one refuses what a lenient one takes, or the vector is a choice.
+    /// Implementations may differ: strict ones refuse what lenient ones take, or the vector is a choice.
     Free,
 }
 
@@ -159,7 +160,8 @@ pub enum Input<'v> {
 }
 
 impl<'v> Input<'v> {
-    /// Returns the received bytes: the payload, the datagrams or the pieces of the stream.
+    /// Returns the bytes for a receiver: the payload, the datagrams or the pieces of the stream. Returns
+    /// nothing for other inputs.
     pub fn parts(self) -> Vec<&'v [u8]> {
         match self {
             Self::Payload(payload) => vec![payload],
@@ -178,7 +180,7 @@ pub struct Step {
     #[serde(default)]
     pub at: f64,
     /// Name of the sender.
-    #[serde(default = "sender")]
+    #[serde(default = "default_sender")]
     pub from: String,
     /// The datagram, or `None` if only time passes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,7 +192,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-fn sender() -> String {
+fn default_sender() -> String {
     "A".to_owned()
 }
 
@@ -224,7 +226,7 @@ pub struct SendRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
     /// Maximum size of a datagram in bytes, including the chunk header.
-    #[serde(default = "wan")]
+    #[serde(default = "default_datagram_size")]
     pub datagram_size: u16,
     /// The message.
     pub message: MessageText,
@@ -237,7 +239,7 @@ impl SendRequest {
     }
 }
 
-fn wan() -> u16 {
+fn default_datagram_size() -> u16 {
     1420
 }
 
@@ -258,10 +260,10 @@ pub struct MessageText {
     /// The member `host`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// The member `short_message`; a recipe is allowed in the files.
+    /// The member `short_message`. In a file, it can be a recipe.
     #[serde(deserialize_with = "text")]
     pub short_message: String,
-    /// The member `full_message`; a recipe is allowed in the files.
+    /// The member `full_message`. In a file, it can be a recipe.
     #[serde(default, deserialize_with = "some_text", skip_serializing_if = "Option::is_none")]
     pub full_message: Option<String>,
     /// The member `timestamp`, a plain decimal.
@@ -270,7 +272,7 @@ pub struct MessageText {
     /// The member `level`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<u8>,
-    /// Additional fields in order. The names omit the underscore.
+    /// Additional fields in order. The names have no underscore.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<(String, FieldValue)>,
 }
@@ -329,13 +331,13 @@ pub struct Expected {
     /// Number of incomplete messages at the end.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pending: usize,
-    /// Sizes of the sent datagrams.
+    /// Sizes of the sent datagrams, or of the one frame, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sizes: Option<Vec<usize>>,
-    /// The payload of the sent datagrams, reassembled and uncompressed.
+    /// The payload of the sent datagrams or frame, reassembled and uncompressed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Content>,
-    /// First bytes of the first datagram, in hexadecimal.
+    /// First sent bytes, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub begins: Option<String>,
     /// Answer to each HTTP request.
@@ -364,7 +366,7 @@ impl Vector {
         given.next().filter(|_| given.next().is_none())
     }
 
-    /// Returns what the vector demands, as its expected results say.
+    /// Derives the demand of the vector from its expected results.
     pub fn demand(&self) -> Demand {
         let (strict, lenient) = (self.expected(Mode::Strict), self.expected(Mode::Lenient));
         let is_sent = self.send.is_some() || self.chunk.is_some();
@@ -415,7 +417,8 @@ const EMBEDDED: [(&str, &str); 11] = files![
     "timestamp.json"
 ];
 
-/// Returns the line of the id of a vector in the embedded file of a topic, counted from 1.
+/// Returns the number of the line that has the id of a vector, in the embedded file of a topic. The first
+/// line is 1.
 pub(crate) fn line_of(topic: &str, id: &str) -> Option<usize> {
     let mut files = EMBEDDED.iter().copied().chain([http::EMBEDDED]);
     let (_, text) = files.find(|(name, _)| name.strip_suffix(".json") == Some(topic))?;
@@ -423,8 +426,8 @@ pub(crate) fn line_of(topic: &str, id: &str) -> Option<usize> {
     Some(text.lines().position(|line| line.contains(&member))? + 1)
 }
 
-/// Reads all vector files of a folder, sorted by name, except the HTTP vectors. [`load_http`] reads the HTTP
-/// vectors.
+/// Reads all vector files of a folder, sorted by name. The file with the HTTP vectors is left out, see
+/// [`load_http`].
 ///
 /// # Errors
 /// Returns an error that names the file, the reason and, if possible, the vector.
@@ -454,7 +457,7 @@ fn read_files(paths: impl IntoIterator<Item = PathBuf>) -> Result<Vec<(PathBuf, 
     paths.into_iter().map(read).collect()
 }
 
-/// Returns a message about a file.
+/// Returns the text of an error about a file.
 pub(crate) fn at(path: &Path, reason: &dyn fmt::Display) -> String {
     format!("{}: {reason}", path.display())
 }

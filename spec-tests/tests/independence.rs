@@ -1,5 +1,6 @@
-//! Compares the verdicts on a subject without gelf-core with the known ones. `scripts/check-mutations` runs
-//! this test with a fault in gelf-core, too: the verdicts must be the same.
+//! Compares the verdicts on a subject that does not use gelf-core with the known verdicts.
+//! `scripts/check-mutations` also runs this test with a fault in gelf-core, which must not change the
+//! verdicts.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may panic")]
 
 use std::collections::BTreeMap;

@@ -32,7 +32,8 @@ fn a_program_that_does_nothing_takes_nothing() {
         let of_topic = results.of_topic(topic);
         let Score { passed, asked } = Score::of(&of_topic, Demand::Take);
         assert!(passed == 0 && asked > 0, "{}: {passed} of {asked}", topic.topic);
-        // A receiver that delivers nothing delivers nothing wrong either. A sender has to say that it refuses.
+        // Of a receiver, `refuse` demands only that it delivers no message. Of a sender, it demands an error,
+        // which this program does not return.
         let refused = Score::of(&of_topic, Demand::Refuse);
         let expected = if topic.topic == "encode" { 0 } else { refused.asked };
         assert_eq!(refused.passed, expected, "{}", topic.topic);

@@ -1,7 +1,7 @@
-//! The subject protocol of the GELF conformance suite (`spec-tests/PROTOCOL.md`), for adapters in Rust: a module
-//! that an adapter includes by its path.
+//! The subject protocol of the GELF conformance suite (`spec-tests/PROTOCOL.md`), for adapters in Rust. An
+//! adapter includes this module by its path.
 //!
-//! An adapter calls [`serve`] with its answer to `hello` and a function that answers `send`:
+//! An adapter calls [`serve`] with its answer to `hello` and with a function that answers `send`:
 //!
 //! ```ignore
 //! fn send(request: &Value) -> Answer {
@@ -21,15 +21,16 @@ use serde_json::{Value, json};
 /// Size of a chunk header in bytes.
 pub const CHUNK_HEADER: u64 = 12;
 
-/// Time after which no further datagram is expected. The library has sent everything, but a slow kernel can
-/// deliver datagrams later.
+/// Maximum wait for a further datagram. The library has already sent all datagrams, but a slow kernel can
+/// deliver them with a delay.
 const LAST_DATAGRAM: Duration = Duration::from_millis(30);
 
-/// Answer to a request. The error value is also an answer: the reason why nothing was sent.
+/// Answer to a request. The error value is an answer, too. It has the reason why nothing was sent.
 pub type Answer = Result<Value, Value>;
 
-/// Answers requests until the input ends. `hello` is the answer to the request `hello`, without the name and
-/// the version of the crate. `lock` is the text of the lock file, which has the version.
+/// Answers requests until the input ends. `lock` is the text of the lock file, which has the version of the
+/// crate `name`. `hello` has the members of the answer to `hello` other than the name, the version, the
+/// language and the abilities. `send` answers a `send` request.
 pub fn serve(lock: &str, name: &str, mut hello: Value, send: impl Fn(&Value) -> Answer) -> io::Result<()> {
     let entry = format!("name = \"{name}\"\nversion = \"");
     let version = lock.split(&entry).nth(1).and_then(|rest| rest.split('"').next());
@@ -54,12 +55,12 @@ pub fn serve(lock: &str, name: &str, mut hello: Value, send: impl Fn(&Value) -> 
     Ok(())
 }
 
-/// Returns the answer to a request that the crate does not support.
+/// Returns the answer to a request that the crate does not support, for this reason.
 pub fn unsupported(why: &str) -> Value {
     json!({"unsupported": why})
 }
 
-/// Returns the answer with an error of the crate.
+/// Returns the answer for an error with which the crate refuses to send.
 pub fn refused(error: impl Display) -> Value {
     json!({"error": {"text": error.to_string()}})
 }
@@ -70,7 +71,8 @@ pub fn check_compression(request: &Value, supported: &[&str]) -> Result<(), Valu
     if supported.contains(&asked) { Ok(()) } else { Err(unsupported(&format!("compression {asked}"))) }
 }
 
-/// Returns a member of the message as an integer of this type. Refuses a number that is none.
+/// Returns a member of the message as an integer, or `None` if the member is missing. Refuses a value that is
+/// not an integer of this type.
 pub fn integer<N: TryFrom<i64>>(message: &Value, name: &str) -> Result<Option<N>, Value> {
     let Some(value) = message.get(name) else { return Ok(None) };
     let integer = value.as_i64().and_then(|value| N::try_from(value).ok());
@@ -82,7 +84,8 @@ pub fn fields(message: &Value) -> impl Iterator<Item = (&str, &Value)> {
     message["fields"].as_object().into_iter().flatten().map(|(name, value)| (name.as_str(), value))
 }
 
-/// Captures what the crate sends as the request asks, by [`capture_udp`] or [`capture_tcp`].
+/// Captures the bytes that the crate sends over the transport of the request, by [`capture_udp`] or
+/// [`capture_tcp`].
 pub fn capture(request: &Value, send: impl FnOnce(SocketAddr) -> Result<(), Value>) -> Answer {
     if request["transport"] == "tcp" { capture_tcp(send) } else { capture_udp(send) }
 }
@@ -106,8 +109,8 @@ pub fn capture_udp(send: impl FnOnce(SocketAddr) -> Result<(), Value>) -> Answer
     Ok(datagrams(received))
 }
 
-/// Calls `send` with the address of a TCP listener. Returns the answer with the bytes of the first connection,
-/// which `send` has to close.
+/// Calls `send` with the address of a TCP listener. Returns the answer with the bytes of the first
+/// connection. `send` has to close this connection.
 pub fn capture_tcp(send: impl FnOnce(SocketAddr) -> Result<(), Value>) -> Answer {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port on the loopback");
     let address = listener.local_addr().expect("an address");

@@ -1,5 +1,5 @@
-//! Defines a case, which is one input of the fuzzer. A case holds the bytes of the input, whereas a vector
-//! file can describe how to build the bytes.
+//! Defines a case: one input of the fuzzer. A case holds the bytes of the input itself, whereas a vector file
+//! can hold a recipe for the bytes.
 
 use std::collections::BTreeMap;
 
@@ -44,8 +44,8 @@ impl Datagram {
     }
 }
 
-/// Names of results that are a choice in `DECISIONS.md` or a limit of gelf-core. If the result of a subject
-/// differs, the subject deviates but does not fail.
+/// Names of errors, deviations and events that depend on a choice in `DECISIONS.md` or on a limit of
+/// gelf-core. If gelf-core reports one of them, a subject with another result deviates and does not fail.
 const CHOICES: [&str; 12] = [
     "Conflict",
     "LevelRange",
@@ -61,7 +61,7 @@ const CHOICES: [&str; 12] = [
     "UnterminatedFrame",
 ];
 
-/// Maximum size of a seed, in bytes. Larger vectors would only be slow.
+/// Maximum size of a seed, in bytes. Larger seeds would slow the fuzzer down without finding more.
 const MAX_SEED_BYTES: usize = 16 << 10;
 
 /// Returns the input of each vector whose input is a payload, datagrams or a stream. A case does not keep its
@@ -128,8 +128,8 @@ impl Case {
         }
     }
 
-    /// Returns whether several senders use the same message id in their chunks. The expected result for these
-    /// chunks is a choice of `DECISIONS.md`, too.
+    /// Returns whether several senders use the same message id in their chunks. The expected result for such
+    /// chunks is a choice in `DECISIONS.md`.
     fn has_senders_of_one_id(&self) -> bool {
         let Self::Datagrams(datagrams) = self else { return false };
         let mut senders = BTreeMap::new();

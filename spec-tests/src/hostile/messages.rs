@@ -33,7 +33,7 @@ fn stream(numbers: &mut Numbers) -> (Case, Vec<MessageText>) {
     (Case::Stream(pieces(&wire, numbers)), messages)
 }
 
-/// Splits a stream into pieces of any size.
+/// Splits a stream into pieces of random size.
 pub(super) fn pieces(wire: &[u8], numbers: &mut Numbers) -> Vec<Vec<u8>> {
     let most = numbers.pick(&[7, 100, 1000, usize::MAX]).max(wire.len() / 64 + 1);
     let mut pieces = Vec::new();
@@ -57,13 +57,14 @@ fn datagrams(numbers: &mut Numbers) -> (Case, Vec<MessageText>) {
         let mut datagrams = chunks(&packed(&payload, numbers), numbers);
         numbers.shuffle(&mut datagrams);
         match &datagrams[..] {
-            // Repeats the first datagram before the last datagram is sent.
+            // Repeats the first datagram while the message is still incomplete.
             [first, _, ..] if numbers.once_in(4) => {
                 let first = first.clone();
                 datagrams.insert(1, first);
             }
             _ => {}
         }
+        // The datagrams are sent from the end of the list.
         datagrams.reverse();
         waiting.push((
             at,
@@ -139,10 +140,10 @@ pub(super) fn message(numbers: &mut Numbers) -> (MessageText, Vec<u8>) {
         members.push(("level".to_owned(), level.to_string()));
         message.level = Some(level);
     }
-    let fields = numbers.pick(&[0, 1, 3, 8, 8, 40]);
+    let field_count = numbers.pick(&[0, 1, 3, 8, 8, 40]);
     let mut named = Vec::new();
-    for at in 0..fields {
-        // The index makes names unique.
+    for at in 0..field_count {
+        // The index makes the name unique.
         let name = format!("f{at}-{}", name(numbers));
         let (value, json) = value(numbers);
         named.push((name, value, json));
@@ -167,7 +168,7 @@ pub(super) fn message(numbers: &mut Numbers) -> (MessageText, Vec<u8>) {
     (message, json.into_bytes())
 }
 
-/// Generates text in any script. The text is not blank.
+/// Generates a text that is not blank, often with characters of several scripts and control characters.
 fn text(numbers: &mut Numbers, most: usize) -> String {
     const EXOTIC: &str = "é|ß|漢|😀|\u{7f}|\u{0}|\n|\t|\"|\\|/|\u{2028}|\u{fffd}|\u{10ffff}";
     let plain = numbers.once_in(2);

@@ -1,4 +1,5 @@
-//! Minimises the input of a finding: removes parts of the input that the fault of the subject does not need.
+//! Minimises the input of a finding: removes parts of the input as long as the subject still has the same
+//! fault.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -24,8 +25,8 @@ pub(super) fn minimise(
         asks_left: options.minimise_asks,
         deadline: Instant::now() + options.minimise_time,
     };
-    // `least` is the minimum number of bytes that are removed at once. It starts large, because removing few
-    // bytes at a time takes many requests.
+    // `least` is the minimum number of bytes that are removed at once. It starts at a large number, because
+    // each removal takes a request.
     let mut least = 64;
     loop {
         let before = search.size();
@@ -54,13 +55,13 @@ impl Search<'_, '_, '_> {
         self.asks_left == 0 || Instant::now() >= self.deadline
     }
 
-    /// Returns the size to minimise: the number of bytes plus the number of datagrams or pieces. An empty
-    /// datagram counts, because it is an input, too.
+    /// Returns the size to minimise: the number of bytes plus the number of datagrams or pieces. Therefore,
+    /// the removal of an empty datagram makes a case smaller.
     fn size(&self) -> usize {
         self.best.0.bytes() + self.best.0.parts().len()
     }
 
-    /// Keeps the case as the best case if it causes the same fault. Returns whether it is kept.
+    /// Keeps a case as the best case if it causes the same fault. Returns whether the case is kept.
     fn try_case(&mut self, case: Case) -> Result<bool, String> {
         if self.is_over() || case == self.best.0 {
             return Ok(false);
@@ -90,8 +91,8 @@ impl Search<'_, '_, '_> {
                     .map(|datagram| Datagram { at: 0, from: 'A', bytes: datagram.bytes.clone() })
                     .collect();
                 if !self.try_case(Case::Datagrams(plain.clone()))? {
-                    let of_one = |datagram: &Datagram| Datagram { from: 'A', ..datagram.clone() };
-                    self.try_case(Case::Datagrams(datagrams.iter().map(of_one).collect()))?;
+                    let from_one_sender = |datagram: &Datagram| Datagram { from: 'A', ..datagram.clone() };
+                    self.try_case(Case::Datagrams(datagrams.iter().map(from_one_sender).collect()))?;
                 }
                 let mut reader = DatagramReader::<()>::default();
                 let now = Instant::now();
@@ -109,11 +110,12 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
+    /// Tries the case with one datagram inflated.
     fn inflate(&mut self, at: usize) -> Result<(), String> {
         let mut case = self.best.0.clone();
         let Some(part) = case.part_mut(at) else { return Ok(()) };
         let inflated = Decompressor::default().decompress(part).ok().map(<[u8]>::to_vec);
-        // A decompression bomb stays compressed, because it is larger when it is inflated.
+        // A decompression bomb stays compressed, because inflating it would make the case larger.
         if let Some(inflated) = inflated.filter(|inflated| inflated.len() <= 4096) {
             *part = inflated;
             self.try_case(case)?;
@@ -121,7 +123,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes datagrams or pieces. Begins with half of them at once, and ends with one at a time.
+    /// Removes datagrams or pieces: at first half of them at once, in the end one at a time.
     fn remove_steps(&mut self) -> Result<(), String> {
         let steps = |case: &Case| if matches!(case, Case::Payload(_)) { 0 } else { case.parts().len() };
         self.halve(steps(&self.best.0) / 2, 1, steps, |case, range| match case {
@@ -131,8 +133,8 @@ impl Search<'_, '_, '_> {
         })
     }
 
-    /// Tries the case without each range of length `width`, then without each range of half that length, and
-    /// so on until the length is less than `least`.
+    /// Tries to remove each range of length `width`, then each range of half that length, and so on while the
+    /// length is at least `least`. `len` is the number of removable units in a case.
     fn halve(
         &mut self,
         mut width: usize,
@@ -178,7 +180,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes bytes. Begins with half of them at once, and ends with about `least` bytes at a time.
+    /// Removes bytes: at first half of them at once, in the end about `least` bytes at a time.
     fn remove_bytes(&mut self, least: usize) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
             let len = |case: &Case| case.parts().get(part).map_or(0, |bytes| bytes.len());

@@ -43,7 +43,7 @@ pub(super) fn mutated(mut case: Case, others: &[Case], numbers: &mut Numbers) ->
         }
         bound(&mut case);
     }
-    // Decompression bombs are rare and are not repeated, because more bombs would only be slow.
+    // Decompression bombs are slow, so few cases get one. It is added after the loop, which could repeat it.
     if numbers.once_in(40) {
         if let Case::Datagrams(datagrams) = &mut case {
             let at = numbers.below(datagrams.len());
@@ -56,7 +56,7 @@ pub(super) fn mutated(mut case: Case, others: &[Case], numbers: &mut Numbers) ->
     case
 }
 
-/// Limits a case to a size that can be sent, and sorts its datagrams by time.
+/// Reduces a case to a size that can be sent, and sorts its datagrams by time.
 fn bound(case: &mut Case) {
     let mut left = MAX_BYTES;
     let mut fits = |bytes: &Vec<u8>| {
@@ -79,7 +79,7 @@ fn bound(case: &mut Case) {
     }
 }
 
-/// Changes bytes within a payload, a datagram or a piece.
+/// Changes bytes within a payload, a datagram or a piece. `other` is a part of another case.
 fn bytes(part: &mut Vec<u8>, other: &[u8], numbers: &mut Numbers) {
     let at = numbers.below(part.len() + 1);
     let to = numbers.between(at, (at + 40).min(part.len()));
@@ -133,7 +133,7 @@ fn insert(part: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     part.splice(at..at, bytes.iter().copied());
 }
 
-/// Replaces a number with a huge or unusual number.
+/// Replaces the next number with a huge or unusual number.
 fn number(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     let digits = part.iter().skip(from).position(u8::is_ascii_digit).map(|digit| from + digit);
     let Some(start) = digits else { return };
@@ -178,12 +178,10 @@ fn nest(part: &mut Vec<u8>, at: usize, numbers: &mut Numbers) {
     }
 }
 
-/// Changes the order, the times, the senders or the encoding of the datagrams or pieces. Moves a payload to
-/// another transport.
+/// Removes, repeats, reorders or changes whole datagrams or pieces. A payload is moved to another transport.
 fn steps(case: &mut Case, numbers: &mut Numbers) {
     match case {
         Case::Payload(payload) => {
-            // The mutated case sends the same payload over another transport.
             let packed = messages::packed(payload, numbers);
             *case = match numbers.below(3) {
                 0 => Case::Stream(messages::pieces(&[payload.as_slice(), b"\0"].concat(), numbers)),
@@ -246,14 +244,14 @@ fn datagrams(datagrams: &mut Vec<Datagram>, numbers: &mut Numbers) {
     }
 }
 
-/// Compresses data that inflates to at most about 9 MiB: long text, white space, nested brackets, or data
-/// that is already compressed.
+/// Returns compressed data that inflates to at most about 9 MiB. Inflated, it is long text, white space,
+/// nested brackets, or the compressed payload.
 fn bomb(payload: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let level = CompressionLevel::default();
     let compression = numbers.pick(&[0, 1]);
     let compression = if compression == 0 { Compression::Gzip(level) } else { Compression::Zlib(level) };
     let compress = |bytes: &[u8]| Compressor::new(compression).compress(bytes).to_vec();
-    // The largest length exceeds the limit of gelf-core and Graylog for inflated data, 8 MiB.
+    // 9 MiB exceed the limit of 8 MiB that gelf-core and Graylog have for inflated data.
     let len = match numbers.below(10) {
         0 => 9 << 20,
         1 => 3 << 20,

@@ -7,26 +7,27 @@ use super::{Fault, MAX_HEAD_BYTES};
 /// Maximum length of a chunk-size line with its extensions, or of a trailer: 4 KiB.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// Framing of a body, with the remaining length.
+/// Framing of a body, with the position of the reader.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Framing {
     /// Remaining bytes of a body with `Content-Length`.
     Length(usize),
-    /// Position in a chunked body.
+    /// A body with `Transfer-Encoding: chunked`.
     Chunked(Chunked),
     /// A body that ends with the connection.
     UntilClose,
 }
 
+/// Position in a chunked body.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Chunked {
     /// Before a chunk-size line.
     Size,
-    /// Remaining bytes of a chunk.
+    /// In a chunk, with this many bytes to come.
     Data(usize),
-    /// Before the line end of a chunk.
+    /// Before the line end that follows the data of a chunk.
     End,
-    /// In the trailers, after this many bytes.
+    /// In the trailers, of which this many bytes have been read.
     Trailers(usize),
 }
 
@@ -35,6 +36,7 @@ pub(super) enum Chunked {
 pub(super) struct BodyReader {
     pub(super) framing: Framing,
     pub(super) body: Vec<u8>,
+    /// Number of chunks, without the empty chunk that ends the body.
     pub(super) chunks: usize,
     max_bytes: usize,
 }
@@ -86,13 +88,13 @@ impl BodyReader {
                     }
                     self.framing = Framing::Chunked(Chunked::Size);
                 }
-                Framing::Chunked(Chunked::Trailers(came)) => {
+                Framing::Chunked(Chunked::Trailers(read)) => {
                     let Some(line) = take_line(buffer)? else { return Ok(false) };
                     if line.is_empty() {
                         return Ok(true);
                     }
-                    *came += line.len();
-                    if *came > MAX_HEAD_BYTES {
+                    *read += line.len();
+                    if *read > MAX_HEAD_BYTES {
                         return Err(Fault::new(431, "trailers exceed the limit", &line));
                     }
                 }

@@ -4,10 +4,10 @@ use bytes::{Buf, BytesMut};
 
 use super::{Fault, MAX_HEAD_BYTES, MAX_HEADERS};
 
-/// Records the progress of the search for the end of a head, so that no byte is searched twice.
+/// Progress of the search for the empty line at the end of a head. It ensures that no byte is searched twice.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Searched {
-    /// Start of the last line.
+    /// Start of the line in which the search continues.
     line: usize,
     /// End of the searched bytes. No line feed lies between `line` and this position.
     bytes: usize,
@@ -50,13 +50,14 @@ impl Head {
             let bare = line.strip_suffix(b"\n").unwrap_or(line);
             bare.strip_suffix(b"\r").map_or((bare, false), |bare| (bare, true))
         });
-        let mut with_feed = None;
+        // The first line that ends with a line feed alone, without a carriage return.
+        let mut bare_feed = None;
         if let Some((first, is_crlf)) = lines.next() {
-            with_feed = (!is_crlf).then_some(first);
+            bare_feed = (!is_crlf).then_some(first);
             head.first = String::from_utf8_lossy(first).into_owned();
         }
         for (line, is_crlf) in lines {
-            with_feed = with_feed.or_else(|| (!is_crlf).then_some(line));
+            bare_feed = bare_feed.or_else(|| (!is_crlf).then_some(line));
             if line.is_empty() {
                 break;
             }
@@ -65,7 +66,7 @@ impl Head {
             }
             head.header(line)?;
         }
-        if let Some(line) = with_feed {
+        if let Some(line) = bare_feed {
             head.faults.push(Fault::new(400, "a line that ends with a bare line feed", line));
         }
         head.raw = raw;
@@ -102,8 +103,8 @@ impl Head {
         headers: &'h [(String, String)],
         name: &'h str,
     ) -> impl Iterator<Item = &'h str> {
-        let is_it = move |(own, _): &&(String, String)| own.eq_ignore_ascii_case(name);
-        headers.iter().filter(is_it).map(|(_, value)| value.as_str())
+        let has_name = move |(own, _): &&(String, String)| own.eq_ignore_ascii_case(name);
+        headers.iter().filter(has_name).map(|(_, value)| value.as_str())
     }
 
     /// Returns whether a header with this name lists a word. The values of the header are comma-separated

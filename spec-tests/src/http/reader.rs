@@ -9,7 +9,7 @@ use super::{Fault, body};
 /// Framing of a body.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum BodyCoding {
-    /// No framing: the request or answer has no body, or the body ends with the connection.
+    /// No length and no chunks: there is no body, or the body ends with the connection.
     None,
     /// `Content-Length`.
     Length,
@@ -70,7 +70,7 @@ pub struct Response {
     pub keeps_alive: bool,
 }
 
-/// A message whose body may be incomplete: the content of its first line, its head, and its body.
+/// A request or an answer whose body may be incomplete. `line` is the content of its first line.
 #[derive(Debug)]
 struct Pending<T> {
     line: T,
@@ -89,7 +89,7 @@ struct Reader<T> {
     has_failed: bool,
 }
 
-/// The content of a head: its first line, and the framing of its body.
+/// An interpreted head: the content of its first line, and the framing of the body.
 type Start<T> = (T, BodyCoding, Framing);
 
 impl<T> Reader<T> {
@@ -104,8 +104,9 @@ impl<T> Reader<T> {
         }
     }
 
-    /// Returns the next complete message, or the fault that ends the connection. `start` reads a head, and
-    /// returns `None` for a message to skip. `is_end` tells whether the connection has ended.
+    /// Returns the next complete request or answer, or the fault that ends the connection. `start` interprets
+    /// a head, and returns `None` if the request or answer is to be skipped. `is_end` tells whether the
+    /// connection has ended.
     fn next(
         &mut self,
         is_end: bool,
@@ -129,7 +130,8 @@ impl<T> Reader<T> {
         mut start: impl FnMut(&mut Head) -> Result<Option<Start<T>>, Fault>,
     ) -> Result<Option<Pending<T>>, Fault> {
         while self.pending.is_none() {
-            // A TLS client waits for an answer and never ends a line.
+            // A TLS client waits for an answer and sends no line end, so TLS is recognised by its first
+            // bytes.
             if let [0x16, 0x03, 0..=4, ..] = self.buffer[..] {
                 return Err(Fault::new(400, "this is TLS, and the port is plain", &self.buffer));
             }
@@ -151,8 +153,9 @@ impl<T> Reader<T> {
 /// Reads requests.
 #[derive(Debug)]
 pub struct RequestReader {
-    /// Reads method, target and version from each first line.
+    /// Returns the content of each first line: the method, the target and the version.
     reader: Reader<[String; 3]>,
+    /// True if the client waits for `100 Continue`.
     wants_continue: bool,
 }
 
@@ -193,8 +196,9 @@ impl RequestReader {
         std::mem::take(&mut self.wants_continue)
     }
 
-    /// Returns the start of an incomplete request, and the received length of its body. If the connection has
-    /// ended, the incomplete request was truncated.
+    /// Returns the received head of an incomplete request, and the received length of its body. Returns
+    /// `None` if no request has begun. At the end of the connection, an incomplete request is a truncated
+    /// one.
     pub fn unfinished(&self) -> Option<(Vec<u8>, usize)> {
         match &self.reader.pending {
             Some(pending) => Some((pending.head.raw.clone(), pending.body.body.len())),
@@ -261,8 +265,9 @@ fn framing(head: &Head) -> Result<Option<(BodyCoding, Framing)>, Fault> {
 /// Reads answers.
 #[derive(Debug)]
 pub struct ResponseReader {
-    /// Reads the status and the version of each answer. The flag is true for HTTP/1.0.
+    /// Returns the content of each first line: the status, and true for HTTP/1.0.
     reader: Reader<(u16, bool)>,
+    /// True if the next answer is for `HEAD`.
     to_head: bool,
 }
 
@@ -289,8 +294,8 @@ impl ResponseReader {
         self.read(false)
     }
 
-    /// Tells the reader that the connection has ended. Returns the current answer if its body has neither
-    /// `Content-Length` nor chunks, and so lasts until the end of the connection.
+    /// Tells the reader that the connection has ended. Returns the current answer if the end of the
+    /// connection completes it, because its body has neither `Content-Length` nor chunks.
     pub fn end(&mut self) -> Option<Response> {
         self.read(true)?.ok()
     }

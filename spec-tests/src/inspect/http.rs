@@ -9,7 +9,7 @@ use crate::recipe::first_bytes;
 /// Path of requests that send GELF messages.
 const PATH: &str = "/gelf";
 
-/// Maximum size in bytes of an inflated body that Graylog accepts: its default `max_chunk_size`.
+/// Maximum size of an inflated body that Graylog accepts, in bytes. It is the default of `max_chunk_size`.
 pub const GRAYLOG_BODY_BYTES: usize = 65_536;
 
 /// Number of bytes that an excerpt of compressed data shows.
@@ -24,8 +24,8 @@ pub struct HttpInspection {
     pub body_bytes: Option<usize>,
     /// True if the inflated body ends with a line feed.
     pub ends_with_line_feed: bool,
-    /// The messages of the body. A value that is not a message is included, too. The list is empty for an
-    /// empty array.
+    /// The messages of the body. A value that is not a message is included, too. If the body cannot be
+    /// inflated, there is one entry without a payload. The list is empty for an empty array.
     pub messages: Vec<Inspection>,
     /// Number of messages that were not inspected because the body has too many messages.
     pub not_judged: usize,
@@ -100,8 +100,8 @@ fn inspect_head(inspection: &mut HttpInspection, request: &Request) {
     }
 }
 
-/// Inflates the body by the encoding that its first bytes show. Records a violation if the `Content-Encoding`
-/// header does not state this encoding.
+/// Inflates the body. The first bytes of the body decide its encoding, not the header `Content-Encoding`.
+/// Records a violation if the header does not state this encoding.
 fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8>> {
     let codings: Vec<_> = request.headers("content-encoding").collect();
     let coding = codings.join(",");
@@ -113,7 +113,8 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         format!("{header}before {}", first_bytes(body, SHOWN_BYTES))
     };
     let is_compressed = matches!(found, Encoding::Gzip | Encoding::Zlib);
-    let is_as_said = match coding.trim().to_ascii_lowercase().as_str() {
+    // True if the header agrees with the body, or its violation has been recorded.
+    let is_header_judged = match coding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" if is_compressed => {
             let text = "compressed without a header; Graylog recognises the first bytes";
             inspection.add(Violation::odd("R28", "UndeclaredEncoding", text).at(shown()));
@@ -133,7 +134,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
             true
         }
     };
-    if !is_as_said {
+    if !is_header_judged {
         let text = "the body has another encoding than the header";
         inspection.add(Violation::broken("R28", "EncodingMismatch", text).at(shown()));
     }
@@ -157,9 +158,9 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
                 None
             }
         },
-        // An encoding that differs from the header is reported above already.
+        // A mismatch between header and body has been recorded above, and is not recorded again.
         _ => {
-            if is_as_said {
+            if is_header_judged {
                 let text = "neither JSON nor a known encoding";
                 inspection.add(Violation::broken("R28", "UnknownMagic", text).at(shown()));
             }

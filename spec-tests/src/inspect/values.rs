@@ -69,8 +69,8 @@ impl<'b> Values<'b> {
             let start = trim_start(rest);
             let (element, tail) = start.split_at(element_len(start));
             let closes = tail.starts_with(b"]");
-            // An empty element counts if a comma follows it, or if the closing bracket follows it and other
-            // elements precede it.
+            // An empty element counts if a comma follows it. If the closing bracket follows it, it counts
+            // only after another element: `[]` has no element, and `[1,]` has two.
             if !element.is_empty() || tail.starts_with(b",") || (closes && !values.values.is_empty()) {
                 values.add(trim_end(element));
             }
@@ -107,7 +107,7 @@ impl<'b> Values<'b> {
         if values.values.len() < 2 {
             return Self { form: Form::One, values: vec![body], more: 0 };
         }
-        // A trailing value that is not an object counts only after two objects.
+        // The bytes after the last object count as a further value.
         if !rest.is_empty() && values.more == 0 {
             values.add(rest);
         }

@@ -83,9 +83,12 @@ impl LiveHttp {
         } else if exchange.max_body.is_some_and(|most| most != self.max_body) {
             Some(format!("the receiver accepts bodies of up to {} bytes", self.max_body))
         } else if exchange.max_message.is_some() && exchange.max_message != self.max_message {
-            Some("the receiver has another limit for each of several messages".to_owned())
+            Some("the receiver has another limit for the size of a message in a bulk body".to_owned())
         } else if is_raw && (self.path != PATH || self.header.is_some()) {
-            Some("the bytes are for the path /gelf, without the receiver's header".to_owned())
+            Some(
+                "the raw bytes are for the path /gelf, without the header that the receiver requires"
+                    .to_owned(),
+            )
         } else {
             None
         }
@@ -167,7 +170,7 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// Maximum time for a receiver to close a connection that it should close.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
-/// Time after which a connection counts as open if the receiver is allowed to keep it open.
+/// Time after which a connection that the receiver is allowed to keep open counts as open.
 const OPEN_WAIT: Duration = Duration::from_millis(10);
 
 /// A connection to the receiver.
@@ -208,6 +211,8 @@ pub(super) fn exchange(
                 continue;
             }
             let (answer, keeps_alive) = answer;
+            // The connection is tested after the last request, and after an answer with which the receiver
+            // should close the connection.
             let wait = if keeps_alive { OPEN_WAIT } else { CLOSE_WAIT };
             let is_last = answered.answers.len() + 1 == exchange.requests.len();
             let is_open = matches!(answer, ObservedAnswer::Status(..))
@@ -221,8 +226,8 @@ pub(super) fn exchange(
     Ok(answered)
 }
 
-/// Posts a body and waits for the answer. Returns the connection, which the caller keeps open until the
-/// message is observed.
+/// Posts a body and waits for the answer, which is ignored. Returns the connection, which the caller keeps
+/// open until the message is observed.
 pub(super) fn post(http: &LiveHttp, body: &[u8], timeout: Duration) -> Result<TcpStream, String> {
     let mut open = Connection::open(http.address, timeout)?;
     open.stream.write_all(&http.post(body)).map_err(|error| error.to_string())?;
@@ -236,7 +241,7 @@ impl Connection {
         Ok(Self { stream, reader: ResponseReader::new(MAX_ANSWER_BYTES), answered: 0 })
     }
 
-    /// Sends a request. Returns the answer, and whether the connection can be used again.
+    /// Sends a request. Returns the answer, and whether both sides keep the connection open.
     fn ask(&mut self, parts: &[Vec<u8>], request: &HttpRequest, timeout: Duration) -> (ObservedAnswer, bool) {
         for (at, part) in parts.iter().enumerate() {
             if at > 0 {
@@ -288,7 +293,8 @@ impl Connection {
         }
     }
 
-    /// Handles the end of the connection. The end completes an answer whose body has no declared length.
+    /// Returns the answer that the end of the connection completes: one without a declared length. If there
+    /// is no such answer, the connection was closed without an answer.
     fn ended(&mut self) -> ObservedAnswer {
         match self.reader.end() {
             Some(response) => ObservedAnswer::Status(response.status, response.body.len()),
@@ -393,7 +399,10 @@ mod tests {
         let bulk = LiveHttp { bulk: true, max_body: 100, path: "/in".to_owned(), ..plain };
         assert_eq!(refused(&bulk, "H14"), "the receiver is set up for several messages in a body");
         assert_eq!(refused(&bulk, "H13-bomb"), "the receiver accepts bodies of up to 100 bytes");
-        assert_eq!(refused(&bulk, "H19"), "the receiver has another limit for each of several messages");
+        assert_eq!(
+            refused(&bulk, "H19"),
+            "the receiver has another limit for the size of a message in a bulk body"
+        );
         assert!(refused(&bulk, "H26").contains("for the path /gelf"));
     }
 }

@@ -39,14 +39,14 @@ pub(super) enum OutputEvent {
     Message(ObservedMessage),
     /// A line that is not a message.
     Other,
-    /// The output has ended. The text is the last output of the program.
+    /// The output has ended. The text is the exit status and the last output of the program.
     Ended(String),
 }
 
 /// Maximum number of concurrent connections.
 const MAX_CONNECTIONS: usize = 64;
 
-/// Reads the output of a receiver on separate threads.
+/// Reads the output of a receiver. Separate threads read programs and connections.
 #[derive(Debug)]
 pub(super) struct Observer {
     source: Source,
@@ -70,7 +70,7 @@ impl fmt::Debug for Source {
 }
 
 impl Observer {
-    /// Starts the program or listens.
+    /// Starts the program, or listens for connections.
     pub(super) fn start(observe: &Observe) -> Result<Self, String> {
         let explain = |error: std::io::Error| format!("'{observe}': {error}");
         match observe {
@@ -91,7 +91,8 @@ impl Observer {
 
     fn listener(address: SocketAddr) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address)?;
-        // The thread polls the listener, so that the thread can end after the observer is dropped.
+        // The listener does not block its thread, so that the thread sees the stop flag of a dropped
+        // observer.
         listener.set_nonblocking(true)?;
         let (sender, lines) = sync_channel(MAX_LINES);
         let stop = Arc::new(AtomicBool::new(false));
@@ -105,7 +106,7 @@ impl Observer {
         Ok(Self { source: Source::Listener { lines, stop }, ended: false })
     }
 
-    /// Waits up to this time for the next event, and returns it.
+    /// Waits at most this long for the next event, and returns it.
     pub(super) fn next(&mut self, within: Duration) -> Option<OutputEvent> {
         if self.ended {
             return None;
@@ -148,8 +149,8 @@ impl Drop for Observer {
     }
 }
 
-/// Decodes a payload with gelf-core, which belongs to the receiver under test. Returns [`OutputEvent::Other`] if
-/// the payload is not a message.
+/// Decodes a payload of a receiver in this process. The decoder of gelf-core counts as a part of that
+/// receiver. Returns [`OutputEvent::Other`] if the payload is not a message.
 fn of_payload(payload: &[u8]) -> OutputEvent {
     let message = decoded(payload).and_then(|text| ObservedMessage::of(&text).ok());
     message.map_or(OutputEvent::Other, OutputEvent::Message)

@@ -41,12 +41,15 @@ const CHUNK_BYTES: usize = 1420;
 /// Time after which a receiver gives up an incomplete message (R18), in seconds.
 const CHUNK_TIMEOUT: f64 = 5.0;
 
-/// Minimum difference between [`CHUNK_TIMEOUT`] and the time between two datagrams, in seconds. A real clock
-/// cannot keep smaller differences.
+/// Minimum distance of the time between two datagrams from [`CHUNK_TIMEOUT`], in seconds. A smaller distance
+/// would need more precision than a real clock has.
 const CLOCK_SLACK: f64 = 0.1;
 
 /// Converts a request to a plan, or returns the reason why the request cannot be sent. `key` makes the chunk
 /// ids of the plan unique.
+///
+/// # Errors
+/// Returns the mistake of a malformed vector.
 pub(super) fn plan<'v>(
     request: &Request<'v>,
     options: &LiveOptions,
@@ -54,7 +57,7 @@ pub(super) fn plan<'v>(
 ) -> Result<Result<Plan<'v>, String>, String> {
     let refuse = |why: &str| Ok(Err(why.to_owned()));
     if request.limits != Default::default() {
-        return refuse("its limits cannot be set");
+        return refuse("the limits of a running receiver cannot be set");
     }
     match request.input {
         Input::Payload(payload) => {
@@ -62,7 +65,9 @@ pub(super) fn plan<'v>(
             if options.udp.is_some() {
                 let datagrams =
                     if payload.len() > MAX_DATAGRAM_BYTES { cut(&payload) } else { Some(vec![payload]) };
-                let Some(datagrams) = datagrams else { return refuse("longer than 128 chunks") };
+                let Some(datagrams) = datagrams else {
+                    return refuse("the payload needs more than 128 chunks");
+                };
                 let mut all: Vec<_> = datagrams
                     .into_iter()
                     .map(|bytes| Datagram { at: Duration::ZERO, from: "A".to_owned(), bytes: Some(bytes) })
@@ -72,7 +77,7 @@ pub(super) fn plan<'v>(
             } else if let (None, Some(http)) = (&options.tcp, &options.http) {
                 post(payload, http)
             } else if payload.contains(&0) {
-                refuse("its null byte would end the frame")
+                refuse("the null byte in the payload would end the frame")
             } else {
                 Ok(Ok(Plan::Stream(vec![payload, vec![0]])))
             }
@@ -81,16 +86,16 @@ pub(super) fn plan<'v>(
         Input::Datagrams(steps) => {
             let takes_time = steps.iter().any(|step| step.at > 0.0);
             if takes_time && !options.slow {
-                return refuse("it needs passing time");
+                return refuse("the vector needs passing time");
             }
             if takes_time && is_exact(steps) {
-                return refuse("its times are too close to a limit for a real clock");
+                return refuse("the times of the vector are too close to a limit for a real clock");
             }
             let mut all = Vec::new();
             for Step { at, from, datagram } in steps {
                 let bytes = datagram.as_ref().map(|datagram| datagram.to_vec());
                 if bytes.as_ref().is_some_and(|bytes| bytes.len() > MAX_DATAGRAM_BYTES) {
-                    return refuse("longer than a datagram");
+                    return refuse("a datagram is longer than 65,507 bytes");
                 }
                 let at = Duration::try_from_secs_f64(*at).map_err(|error| error.to_string())?;
                 all.push(Datagram { at, from: from.clone(), bytes });
@@ -98,10 +103,10 @@ pub(super) fn plan<'v>(
             renew_ids(&mut all, key);
             Ok(Ok(Plan::Datagrams(all)))
         }
-        Input::Stream(_) if options.tcp.is_none() => refuse("the receiver accepts no streams"),
+        Input::Stream(_) if options.tcp.is_none() => refuse("the receiver accepts no TCP streams"),
         Input::Stream(pieces) => Ok(Ok(Plan::Stream(pieces.iter().map(|piece| piece.to_vec()).collect()))),
         Input::Http(exchange) => match &options.http {
-            None => refuse("the receiver accepts no requests"),
+            None => refuse("the receiver accepts no HTTP requests"),
             Some(http) => Ok(http.refuses(exchange).map_or(Ok(Plan::Requests(exchange)), Err)),
         },
         Input::Send(_) | Input::Chunk(_) => refuse("the receiver does not send"),
@@ -113,14 +118,14 @@ pub(super) fn plan<'v>(
 fn post(mut payload: Vec<u8>, http: &LiveHttp) -> Result<Result<Plan<'static>, String>, String> {
     let refuse = |why: &str| Ok(Err(why.to_owned()));
     if payload.len() >= http.max_body {
-        return refuse("longer than the body limit");
+        return refuse("the payload is not shorter than the body limit");
     }
     if payload.trim_ascii_start().starts_with(b"[") {
-        return refuse("a body may be an array of messages");
+        return refuse("the receiver may read the payload as an array of messages");
     }
     if http.bulk {
         if payload.contains(&b'\n') {
-            return refuse("each line would be a message");
+            return refuse("the receiver would read each line of the payload as a message");
         }
         payload.push(b'\n');
     }
@@ -132,9 +137,9 @@ fn cut(payload: &[u8]) -> Option<Vec<Vec<u8>>> {
     [CHUNK_BYTES, 8192, MAX_DATAGRAM_BYTES].into_iter().find_map(|size| split(payload, size))
 }
 
-/// Makes the chunk ids unique: the vectors reuse ids, and a running receiver still holds incomplete messages
-/// of earlier vectors. Only the last four bytes change, because vector C39 depends on the first bytes of its
-/// ids.
+/// Makes the chunk ids unique. The vectors reuse ids, but a running receiver still holds incomplete messages
+/// of earlier vectors. Only the last four bytes of an id change, because vector C39 depends on the first
+/// bytes.
 fn renew_ids(datagrams: &mut [Datagram], key: [u8; 4]) {
     for datagram in datagrams {
         let Some(bytes) = &mut datagram.bytes else { continue };
@@ -146,7 +151,8 @@ fn renew_ids(datagrams: &mut [Datagram], key: [u8; 4]) {
     }
 }
 
-/// Returns whether the result may change if time passes slightly slower or faster.
+/// Returns whether a small error of the clock can change the result: the time between two datagrams is close
+/// to [`CHUNK_TIMEOUT`].
 fn is_exact(steps: &[Step]) -> bool {
     let is_close = |from: &Step, to: &Step| (to.at - from.at - CHUNK_TIMEOUT).abs() < CLOCK_SLACK;
     let sent = || steps.iter().filter(|step| step.datagram.is_some());
@@ -177,7 +183,7 @@ mod tests {
         let Ok(Plan::Datagrams(datagrams)) =
             planned("C39", &LiveOptions { udp: address(), ..Default::default() })
         else {
-            panic!("C39 is of datagrams")
+            panic!("C39 has no datagrams")
         };
         let id = |at: usize| datagrams[at].bytes.as_ref().unwrap()[2..10].to_vec();
         assert_eq!(id(0), [0x01, 0x17, 0, 0, 1, 2, 3, 4]);
@@ -187,7 +193,7 @@ mod tests {
     #[test]
     fn vectors_that_need_exact_times_are_not_sent() {
         let quick = LiveOptions { udp: address(), ..Default::default() };
-        assert_eq!(planned("C43", &quick).unwrap_err(), "it needs passing time");
+        assert_eq!(planned("C43", &quick).unwrap_err(), "the vector needs passing time");
         let slow = LiveOptions { slow: true, ..quick };
         for id in ["C40", "C41", "C42"] {
             assert!(planned(id, &slow).unwrap_err().contains("too close to a limit"), "{id}");
@@ -201,20 +207,29 @@ mod tests {
     fn unsupported_inputs_are_not_sent() {
         let udp = LiveOptions { udp: address(), ..Default::default() };
         let tcp = LiveOptions { tcp: address(), ..Default::default() };
-        assert_eq!(planned("P01", &udp).unwrap_err(), "the receiver accepts no streams");
+        assert_eq!(planned("P01", &udp).unwrap_err(), "the receiver accepts no TCP streams");
         assert_eq!(planned("C20", &tcp).unwrap_err(), "the receiver accepts no datagrams");
-        assert_eq!(planned("J26", &tcp).unwrap_err(), "its null byte would end the frame");
-        assert_eq!(planned("C48", &udp).unwrap_err(), "its limits cannot be set");
+        assert_eq!(planned("J26", &tcp).unwrap_err(), "the null byte in the payload would end the frame");
+        assert_eq!(planned("C48", &udp).unwrap_err(), "the limits of a running receiver cannot be set");
         assert!(planned("E01", &udp).is_err());
         let mut http = LiveHttp::new("127.0.0.1:1".parse().unwrap());
         let posts = |http: &LiveHttp| LiveOptions { http: Some(http.clone()), ..Default::default() };
         assert!(matches!(planned("A01", &posts(&http)), Ok(Plan::Post(_))));
-        assert_eq!(planned("J23", &posts(&http)).unwrap_err(), "a body may be an array of messages");
-        assert_eq!(planned("J28-bomb", &posts(&http)).unwrap_err(), "longer than the body limit");
+        assert_eq!(
+            planned("J23", &posts(&http)).unwrap_err(),
+            "the receiver may read the payload as an array of messages"
+        );
+        assert_eq!(
+            planned("J28-bomb", &posts(&http)).unwrap_err(),
+            "the payload is not shorter than the body limit"
+        );
         http.bulk = true;
-        assert_eq!(planned("J09", &posts(&http)).unwrap_err(), "each line would be a message");
+        assert_eq!(
+            planned("J09", &posts(&http)).unwrap_err(),
+            "the receiver would read each line of the payload as a message"
+        );
         let Ok(Plan::Datagrams(datagrams)) = planned("J28-bomb", &udp) else {
-            panic!("a payload goes by UDP")
+            panic!("the payload is not sent over UDP")
         };
         assert_eq!(datagrams.len(), 100_000_usize.div_ceil(1408));
     }

@@ -2,11 +2,12 @@
 
 use super::Fault;
 
-/// Maximum nesting of arrays and objects, including the message.
+/// Maximum nesting of arrays and objects. The message itself is the first level.
 const MAX_DEPTH: usize = 128;
 /// Maximum number of members of a message.
 const MAX_MEMBERS: usize = 1024;
-/// Maximum number of arrays, objects and values in them.
+/// Maximum number of values within the members of a message. A member that is an array or an object counts
+/// itself, too.
 const MAX_VALUES: usize = 64 * 1024;
 /// Maximum number of escapes. A sequence of invalid UTF-8 counts as four.
 const MAX_ESCAPES: usize = 512 * 1024;
@@ -18,7 +19,7 @@ const MAX_NAME_BYTES: usize = 1024;
 pub(super) enum Json {
     Null,
     Bool(bool),
-    /// The digits of a number.
+    /// The JSON text of a number.
     Number(String),
     Text(String),
     /// The JSON text of an array or object.
@@ -72,6 +73,7 @@ pub(super) fn object(text: &str, escapes: usize) -> Result<Object, Fault> {
     }
     let before = std::mem::take(&mut reader.faults);
     let mut members = Vec::new();
+    // True at the start and after a comma, where a member may follow.
     let mut comma = true;
     while !reader.ends('}', comma && members.is_empty())? {
         if !comma {
@@ -100,9 +102,13 @@ pub(super) fn object(text: &str, escapes: usize) -> Result<Object, Fault> {
 
 struct Reader<'t> {
     text: &'t str,
+    /// Offset of the next character.
     at: usize,
+    /// Faults since the last member.
     faults: Vec<Fault>,
+    /// Number of values that count for [`MAX_VALUES`].
     values: usize,
+    /// Number of escapes, as [`MAX_ESCAPES`] counts them.
     escapes: usize,
 }
 
@@ -139,8 +145,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the end of an array or object, if it is here. `is_first` is true if no element precedes the end.
-    /// If the end follows an element and a comma, the comma is a fault.
+    /// Reads white space, and the closing bracket of an array or object if it follows. Returns whether it
+    /// does. `is_first` is true if no element precedes the bracket. A comma between the last element and the
+    /// bracket is a fault.
     fn ends(&mut self, close: char, is_first: bool) -> Result<bool, Fault> {
         self.skip_space();
         if self.peek() != Some(close) {
@@ -167,7 +174,7 @@ impl Reader<'_> {
         Ok((name, at))
     }
 
-    /// Reads a value within `depth` arrays and objects.
+    /// Reads a value. `depth` is the number of arrays and objects around the value.
     fn value(&mut self, depth: usize) -> Result<Json, Fault> {
         let start = self.at;
         let is_nested = matches!(self.peek(), Some('{' | '['));
@@ -231,7 +238,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads an escape at this offset, after its backslash.
+    /// Reads the rest of an escape. `at` is the offset of its backslash.
     fn escaped(&mut self, at: usize) -> Result<char, Fault> {
         self.escapes += 1;
         if self.escapes > MAX_ESCAPES {
@@ -246,14 +253,14 @@ impl Reader<'_> {
             Some('t') => '\t',
             Some('u') => {
                 let unit = self.unit()?;
-                let behind = self.at;
+                let after_first = self.at;
                 if matches!(unit, 0xd800..0xdc00) && self.eat("\\u") {
                     let second = self.unit()?;
                     if let 0xdc00..0xe000 = second {
                         let code = 0x1_0000 + ((unit - 0xd800) << 10) + (second - 0xdc00);
                         return char::from_u32(code).map_or_else(|| self.syntax(), Ok);
                     }
-                    self.at = behind;
+                    self.at = after_first;
                 }
                 char::from_u32(unit).unwrap_or_else(|| {
                     self.note("LoneSurrogate", at);
@@ -264,7 +271,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads four hexadecimal digits.
+    /// Reads a UTF-16 code unit: four hexadecimal digits.
     fn unit(&mut self) -> Result<u32, Fault> {
         let digits = self.text.get(self.at..self.at + 4).unwrap_or_default();
         if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {

@@ -18,7 +18,9 @@ pub(crate) struct Read {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Reads a payload. A value of the wrong type is left out, or becomes text where the member is a text.
+/// Reads a payload. A value of the wrong type is converted if possible: a number in quotes where a number is
+/// expected, and any value but null where a text is expected. A `level` or `timestamp` that cannot be used
+/// becomes a field.
 ///
 /// # Errors
 /// Returns the reason why the payload is not a message.
@@ -41,13 +43,16 @@ pub(crate) fn message(payload: &[u8]) -> Result<Read, Fault> {
     members.finish(object.end)
 }
 
-/// The members that were read.
+/// The members that have been read so far.
 #[derive(Default)]
 struct Members {
     read: Read,
+    /// Names of members so far. The names of members that GELF defines have a leading space, those of fields
+    /// have none.
     seen: Vec<String>,
     short_message: Option<String>,
-    /// A `message`, or a `level` or `timestamp` that cannot be read. It becomes a field at the end.
+    /// The last value of `message`, and of a `level` and a `timestamp` that cannot be used.
+    /// [`finish`](Self::finish) converts the values to fields.
     others: Vec<(String, FieldValue)>,
 }
 
@@ -80,9 +85,8 @@ impl Members {
         }
     }
 
-    /// Notes that a member occurs.
+    /// Records a member that GELF defines. Notes a fault if the member is repeated.
     fn see(&mut self, name: &str, at: usize) {
-        // The prefix distinguishes the members that GELF defines from fields of the same name.
         let name = format!(" {name}");
         if self.seen.contains(&name) {
             self.note("DuplicateKey", at);
@@ -139,7 +143,8 @@ impl Members {
         self.later("level", unread, at);
     }
 
-    /// Reads a member that is a number. A number in quotes is read, too.
+    /// Reads a member that should be a number. A number in quotes has the wrong type, but is read as a
+    /// number.
     fn number(&mut self, name: &str, value: Json, at: usize) -> Option<FieldValue> {
         if let Json::Number(number) = value {
             return Some(FieldValue::Number { number });
@@ -154,11 +159,12 @@ impl Members {
         }
     }
 
-    /// Keeps a value that becomes a field at the end, in place of an earlier value of the same name.
+    /// Keeps a value for [`finish`](Self::finish), in place of an earlier value of the same name. `None` or a
+    /// blank text only removes the earlier value.
     fn later(&mut self, name: &str, value: Option<FieldValue>, at: usize) {
         let is_known = self.others.iter().any(|(known, _)| known == name);
         self.others.retain(|(known, _)| known != name);
-        let Some(value) = value.filter(|value| !is_empty(value)) else { return };
+        let Some(value) = value.filter(|value| !is_blank_text(value)) else { return };
         if !is_known && self.seen.iter().any(|seen| seen == name) {
             self.note("DuplicateKey", at);
         }
@@ -202,10 +208,12 @@ impl Members {
                 name
             }
         };
+        // A `message` is kept until the end, because it can become the short message.
         if name == "message" && !matches!(value, Json::Null) {
             if self.others.iter().any(|(known, _)| known == name) {
                 self.note("DuplicateKey", at);
             }
+            // A number beyond the range of a 64-bit float is no field, but can become the short message.
             let digits = match &value {
                 Json::Number(number) => Some(FieldValue::Number { number: number.clone() }),
                 _ => None,
@@ -239,7 +247,7 @@ impl Members {
         }
     }
 
-    /// Adds a field. The last of several fields with one name counts.
+    /// Adds a field. If several fields have the same name, the last one counts.
     fn field(&mut self, name: String, value: Option<FieldValue>, at: usize) {
         if self.seen.contains(&name) {
             self.note("DuplicateKey", at);
@@ -263,8 +271,10 @@ impl Members {
         }
         let short = self.short_message.take();
         if short.as_deref().is_none_or(is_blank) {
-            // Receivers take another text in the place of a missing one.
-            let message = self.others.iter().position(|(name, value)| name == "message" && !is_empty(value));
+            // `message` takes the place of a missing or blank short message. Without `message`, a blank short
+            // message stays, and the first line of the full message that is not blank replaces a missing one.
+            let message =
+                self.others.iter().position(|(name, value)| name == "message" && !is_blank_text(value));
             let message = message.map(|at| match self.others.remove(at).1 {
                 FieldValue::Bool(value) => value.to_string(),
                 FieldValue::Number { number: text } | FieldValue::Text(text) => text,
@@ -290,7 +300,7 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// Returns whether a value is a blank text.
-fn is_empty(value: &FieldValue) -> bool {
+fn is_blank_text(value: &FieldValue) -> bool {
     matches!(value, FieldValue::Text(text) if is_blank(text))
 }
 
@@ -303,7 +313,8 @@ fn is_plain(number: &str) -> bool {
     number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
-/// Returns a text as it is, and another value as its JSON text. Returns `None` for null.
+/// Converts a value to a text: a string to its content, and any other value to its JSON text. Returns `None`
+/// for null.
 fn as_text(value: Json) -> Option<String> {
     match value {
         Json::Null => None,

@@ -6,13 +6,15 @@ use crate::vector::{Expected, Input, MessageText, Mode, Vector, embedded};
 /// The messages and the names of faults that the reader finds.
 type Found = (Vec<MessageText>, Vec<String>);
 
-fn vectors(wanted: impl Fn(&Vector) -> Option<Found>) -> Vec<String> {
+/// Compares the messages and faults that `found` returns for each vector with the expected result in lenient
+/// mode. Returns the differences. `found` returns `None` for a vector to leave out.
+fn differences_of(found: impl Fn(&Vector) -> Option<Found>) -> Vec<String> {
     let mut differences = Vec::new();
     let topics = embedded().unwrap();
     for vector in
         topics.iter().flat_map(|topic| &topic.vectors).filter(|vector| vector.limits == Default::default())
     {
-        let Some((messages, mut names)) = wanted(vector) else { continue };
+        let Some((messages, mut names)) = found(vector) else { continue };
         let Expected { messages: expected, errors, deviations, .. } = vector.expected(Mode::Lenient);
         let mut known: Vec<String> = errors.iter().chain(deviations).cloned().collect();
         names.sort();
@@ -20,7 +22,7 @@ fn vectors(wanted: impl Fn(&Vector) -> Option<Found>) -> Vec<String> {
         let seen: Vec<_> = messages.iter().map(|message| ObservedMessage::of(message).unwrap()).collect();
         let mut different: Vec<String> =
             compare::messages(expected, &seen).iter().map(ToString::to_string).collect();
-        // A value of a wrong type may be converted in several ways.
+        // A value of the wrong type may be converted in several ways, so only the names are compared.
         if known.iter().any(|name| name.starts_with("WrongType")) {
             different.clear();
         }
@@ -42,7 +44,7 @@ fn read(payload: &[u8]) -> Found {
 
 #[test]
 fn payloads_are_read_as_the_vectors_say() {
-    let differences = vectors(|vector| match vector.input() {
+    let differences = differences_of(|vector| match vector.input() {
         Some(Input::Payload(payload)) => Some(read(payload)),
         _ => None,
     });
@@ -51,9 +53,11 @@ fn payloads_are_read_as_the_vectors_say() {
 
 #[test]
 fn datagrams_are_read_as_the_vectors_say() {
-    let differences = vectors(|vector| match vector.input() {
+    let differences = differences_of(|vector| match vector.input() {
         Some(Input::Datagrams([step])) => {
             let datagram = step.datagram.as_ref()?;
+            // A fault without a name stands for a chunk of an incomplete message: nothing is delivered or
+            // reported.
             let whole = match datagram {
                 datagram if datagram.is_empty() => Err(Fault::new("EmptyDatagram", 0)),
                 datagram if is_chunk(datagram) => Chunk::read(datagram).and_then(|chunk| {

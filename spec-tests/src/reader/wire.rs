@@ -9,8 +9,8 @@ use super::Fault;
 
 const CHUNK_MAGIC: [u8; 2] = [0x1e, 0x0f];
 
-/// Length of a chunk's header.
-pub(crate) const CHUNK_BYTES: usize = 12;
+/// Length of a chunk's header, in bytes.
+pub(crate) const CHUNK_HEADER_BYTES: usize = 12;
 
 /// Maximum number of chunks of a message (R17).
 const MAX_CHUNKS: usize = 128;
@@ -38,7 +38,8 @@ impl<'d> Chunk<'d> {
     /// # Errors
     /// Returns the fault of the header.
     pub(crate) fn read(datagram: &'d [u8]) -> Result<Self, Fault> {
-        let Some(([_, _, id @ .., number, count], payload)) = datagram.split_first_chunk::<CHUNK_BYTES>()
+        let Some(([_, _, id @ .., number, count], payload)) =
+            datagram.split_first_chunk::<CHUNK_HEADER_BYTES>()
         else {
             return Err(Fault::new("ChunkHeaderTruncated", datagram.len()));
         };
@@ -51,10 +52,11 @@ impl<'d> Chunk<'d> {
     }
 }
 
-/// Splits a payload into chunks of a maximum length. Returns `None` if there would be more than 128 chunks.
+/// Splits a payload into chunks of at most `size` bytes, header included. Returns `None` if there would be
+/// more than 128 chunks.
 pub(crate) fn split(payload: &[u8], size: usize) -> Option<Vec<Vec<u8>>> {
     let parts: Vec<&[u8]> =
-        payload.chunks(size.checked_sub(CHUNK_BYTES).filter(|share| *share > 0)?).collect();
+        payload.chunks(size.checked_sub(CHUNK_HEADER_BYTES).filter(|share| *share > 0)?).collect();
     let count = u8::try_from(parts.len()).ok().filter(|count| usize::from(*count) <= MAX_CHUNKS)?;
     let chunk = |(number, part): (u8, &&[u8])| {
         [&CHUNK_MAGIC, b"gelfconf".as_slice(), &[number, count], part].concat()
@@ -67,9 +69,9 @@ pub(crate) fn split(payload: &[u8], size: usize) -> Option<Vec<Vec<u8>>> {
 pub(crate) enum Encoding {
     Chunk,
     Gzip,
-    /// zlib of a window of 32 KiB. Its first byte is `78`.
+    /// zlib data with a window of 32 KiB. The first byte is `78`.
     Zlib,
-    /// zlib of a smaller window.
+    /// zlib data with a smaller window.
     SmallZlib,
     Plain,
     Unknown,
@@ -80,7 +82,7 @@ pub(crate) fn encoding(payload: &[u8]) -> Encoding {
     match payload {
         [0x1e, 0x0f, ..] => Encoding::Chunk,
         [0x1f, 0x8b, ..] => Encoding::Gzip,
-        // RFC 1950, section 2.2: the method is deflate, and the two bytes are a multiple of 31.
+        // RFC 1950, section 2.2: the method is deflate, and the two bytes form a multiple of 31.
         [method, flags, ..] if method & 0x8f == 8 && u16::from_be_bytes([*method, *flags]) % 31 == 0 => {
             if *method == 0x78 {
                 Encoding::Zlib
@@ -134,7 +136,7 @@ pub(crate) fn inflated(data: &[u8]) -> Result<(Vec<u8>, usize), Fault> {
     let mut rest = data;
     let mut payload = Vec::new();
     if encoding(data) == Encoding::Gzip {
-        // gzip data consists of one or several members.
+        // gzip data consists of one or several members. This loop reads the first, and each that follows it.
         while payload.is_empty() && rest.len() == data.len() || rest.starts_with(&[0x1f, 0x8b]) {
             let mut decoder = GzDecoder::new(rest);
             let result = read_to_limit(&mut decoder, &mut payload);
@@ -149,7 +151,8 @@ pub(crate) fn inflated(data: &[u8]) -> Result<(Vec<u8>, usize), Fault> {
         let result = read_to_limit(&mut decoder, &mut payload);
         rest = decoder.into_inner();
         result.map_err(|fault| {
-            // The decoder does not tell a wrong checksum from corrupt data.
+            // `ZlibDecoder` reports a wrong checksum as corrupt data. If the data inflate without the zlib
+            // header and checksum, only the checksum is wrong.
             let mut decoder = DeflateDecoder::new(data.get(2..).unwrap_or_default());
             let is_sound = read_to_limit(&mut decoder, &mut Vec::new()).is_ok();
             let is_checksum = fault.name == "CompressionCorrupt" && is_sound;
@@ -178,7 +181,8 @@ fn read_to_limit(decoder: &mut impl Read, payload: &mut Vec<u8>) -> Result<(), F
     }
 }
 
-/// Compresses data as the recipes of the vectors say: level 6, no time, and zlib with the header `78 9c`.
+/// Compresses data as the recipes of the vectors require: level 6, gzip without a timestamp, and zlib with
+/// the header `78 9c`.
 pub(crate) fn deflated(data: &[u8], is_gzip: bool) -> Vec<u8> {
     let level = Compression::new(6);
     let compressed = if is_gzip {
@@ -192,17 +196,17 @@ pub(crate) fn deflated(data: &[u8], is_gzip: bool) -> Vec<u8> {
     compressed.unwrap_or_default()
 }
 
-/// A stream that is split at null bytes.
+/// Splits a stream into frames, at null bytes.
 #[derive(Debug)]
 pub(crate) struct Frames {
     /// The bytes after the last null byte.
     rest: Vec<u8>,
     max_bytes: usize,
-    /// True while the rest of a frame that is too long is left out.
+    /// True up to the end of a frame that is too long.
     is_skipping: bool,
 }
 
-/// Event in a stream.
+/// A frame, or the event in its place.
 #[derive(Debug, Eq, PartialEq)]
 pub(crate) enum Frame {
     /// A frame without its null byte.
@@ -246,7 +250,7 @@ impl Frames {
         frames
     }
 
-    /// Returns the frame at the end of the stream, which has no null byte, if it is not blank.
+    /// Returns the unterminated frame at the end of the stream, unless it is blank.
     pub(crate) fn finish(&mut self) -> Option<Vec<u8>> {
         let frame = std::mem::take(&mut self.rest);
         (!frame.iter().all(u8::is_ascii_whitespace)).then_some(frame)

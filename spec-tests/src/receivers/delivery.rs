@@ -12,7 +12,7 @@ use crate::inspect::{Inspection, Violation};
 use crate::reader::{Chunk, Encoding, encoding, is_chunk};
 
 /// Members that GELF defines.
-pub(super) const OWN_MEMBERS: [&str; 9] =
+pub(super) const GELF_MEMBERS: [&str; 9] =
     ["version", "host", "short_message", "full_message", "timestamp", "level", "facility", "line", "file"];
 
 /// A received message, or the bytes that arrived in its place.
@@ -27,12 +27,12 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Describes a message in datagrams, in the order of arrival. `interleaved` tells whether other datagrams
-    /// arrived between them.
+    /// Describes a message by its datagrams, in the order of arrival. `interleaved` tells whether datagrams
+    /// of other messages arrived between them.
     pub fn datagrams(sent: &[Vec<u8>], interleaved: bool, inspection: &Inspection) -> Self {
         let mut ways = BTreeSet::new();
-        let read = sent.iter().filter(|datagram| is_chunk(datagram));
-        let mut chunks: Vec<Chunk<'_>> = read.filter_map(|datagram| Chunk::read(datagram).ok()).collect();
+        let chunked = sent.iter().filter(|datagram| is_chunk(datagram));
+        let mut chunks: Vec<Chunk<'_>> = chunked.filter_map(|datagram| Chunk::read(datagram).ok()).collect();
         if !chunks.is_empty() {
             ways.insert(Way::Chunked);
         }
@@ -57,14 +57,14 @@ impl Delivery {
         Self::new(Transport::Udp, ways, sent.iter().map(Vec::len).max().unwrap_or(0), inspection)
     }
 
-    /// Describes a message in a frame. `frame` does not include the null byte at the end.
+    /// Describes a message by its frame. `frame` does not include the null byte at the end.
     pub fn frame(frame: &[u8], inspection: &Inspection) -> Self {
         let mut ways = BTreeSet::new();
         add_compression(frame, &mut ways);
         Self::new(Transport::Tcp, ways, frame.len(), inspection)
     }
 
-    /// Describes a message in the body of a request. `of_request` are the violations of the request itself.
+    /// Describes a message by the body of its request. `of_request` are the violations of the request itself.
     pub fn posted(body: &[u8], of_request: &[Violation], inspection: &Inspection) -> Self {
         let mut ways = BTreeSet::new();
         add_compression(body, &mut ways);
@@ -78,8 +78,8 @@ impl Delivery {
         let names = inspection
             .violations
             .iter()
-            // Violations of R40 are left out. Their name is `CompressionHeader`, and the rules of receivers
-            // use this name for compressed data with an invalid header.
+            // A violation of R40 is left out. Its name, `CompressionHeader`, means compressed data with an
+            // invalid header in the rules of receivers, whereas R40 is about a valid header.
             .filter(|violation| violation.rule != "R40")
             .map(|violation| violation.name.clone());
         Self { transport, ways, members: members(payload), names: names.collect(), longest }
@@ -89,8 +89,8 @@ impl Delivery {
         self.names.contains(name)
     }
 
-    /// Returns the length of the longest datagram, of the frame or of the body, or 0 if the message arrived
-    /// over another transport.
+    /// Returns the length of the longest datagram, of the frame or of the body, in bytes. Returns 0 if the
+    /// message arrived over another transport.
     pub(super) fn longest(&self, transport: Transport) -> usize {
         if self.transport == transport { self.longest } else { 0 }
     }
@@ -98,7 +98,7 @@ impl Delivery {
     /// Returns the names of additional fields.
     pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
         let names = self.members.iter().map(|(name, _)| name.as_str());
-        names.filter(|name| !OWN_MEMBERS.contains(name))
+        names.filter(|name| !GELF_MEMBERS.contains(name))
     }
 }
 
@@ -204,7 +204,7 @@ impl Shape {
     }
 }
 
-/// Returns the members of the object at the start of a payload, or nothing if the payload is not JSON.
+/// Returns the members of the JSON object at the start of a payload, or an empty list if there is none.
 fn members(payload: &[u8]) -> Vec<(String, Shape)> {
     let text = String::from_utf8_lossy(payload);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);

@@ -3,10 +3,12 @@
 use crate::run::{Outcome, Results, Score};
 use crate::vector::{Demand, Topic};
 
-/// Width of a character in pixels. Verdana, for which badges are usually measured, is a little narrower.
+/// Assumed width of a character in pixels. Most characters of Verdana, the usual font of badges, are
+/// narrower.
 const CHARACTER: usize = 7;
 
-/// Returns a badge with the scores `takes` and `refuses` of a subject, of all topics or of one.
+/// Returns a badge with the scores `takes` and `refuses` of a subject. The scores are those of one topic, or
+/// of all topics.
 pub fn badge(results: &Results, topic: Option<&Topic>) -> String {
     let outcomes: Vec<&Outcome> = match topic {
         Some(topic) => results.of_topic(topic),
@@ -41,7 +43,8 @@ pub fn badge(results: &Results, topic: Option<&Topic>) -> String {
     )
 }
 
-/// Returns the name of a subject's badge: lower-case letters, digits and dashes, with the topic if there is one.
+/// Returns the file name of a badge: the name of the subject, then the topic if there is one, in lower-case
+/// letters, digits and dashes.
 pub fn badge_file(results: &Results, topic: Option<&Topic>) -> String {
     let mut name = String::new();
     for character in results.subject.name.to_lowercase().chars() {

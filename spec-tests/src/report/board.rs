@@ -7,8 +7,8 @@ use crate::judge::Verdict;
 use crate::run::{Outcome, Results, Score};
 use crate::vector::{Demand, Topic, line_of};
 
-/// Returns the tables, followed by the known reasons for failures, crashes and deviations of each subject. Ids link to
-/// their vectors in the folder `vectors`.
+/// Returns the tables of scores, followed by the known reasons for failures, crashes and deviations of each
+/// subject. The ids of vectors are links to the files in the folder `vectors`.
 pub fn markdown(topics: &[Topic], results: &[Results], provenance: &Provenance) -> String {
     let made = provenance.markdown();
     let vectors: usize = topics.iter().map(|topic| topic.vectors.len()).sum();
@@ -84,7 +84,7 @@ fn named(results: &Results) -> String {
     format!("{} {} ({})", subject.name, subject.version, subject.language)
 }
 
-/// Lists the reasons of the outcomes of one kind, each with its vectors.
+/// Lists the reasons for the outcomes of one kind, each with its vectors.
 fn reasons(topics: &[Topic], results: &Results, is_of_kind: impl Fn(&Outcome) -> bool) -> String {
     let mut reasons: Vec<(&str, Option<&str>, Vec<String>)> = Vec::new();
     for outcome in results.outcomes.iter().filter(|outcome| is_of_kind(outcome)) {
@@ -103,7 +103,7 @@ fn reasons(topics: &[Topic], results: &Results, is_of_kind: impl Fn(&Outcome) ->
     out
 }
 
-/// Returns the id of a vector as a link to its line.
+/// Returns the id of a vector as a link to the line of the vector in its file.
 fn linked(topics: &[Topic], id: &str) -> String {
     let topic = topics.iter().find(|topic| topic.vectors.iter().any(|vector| vector.id == id));
     match topic.and_then(|topic| Some((&topic.topic, line_of(&topic.topic, id)?))) {
@@ -116,7 +116,8 @@ fn linked(topics: &[Topic], id: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    /// The board is written by a command of its own. This test finds links that later changes of the vectors broke.
+    /// `scripts/board` writes the board, not this test. This test finds links that a later change of the
+    /// vectors has broken.
     #[test]
     fn each_id_of_the_board_links_to_its_vector() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));

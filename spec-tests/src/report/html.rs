@@ -13,10 +13,10 @@ pub fn html(topics: &[Topic], results: &[Results], provenance: &Provenance) -> S
     include_str!("page.html").replacen("__RESULTS__", &data, 1)
 }
 
-/// Returns whether a page has the same vectors, subjects, verdicts and reasons as a new page.
+/// Returns whether a page has the vectors, subjects, verdicts and reasons that a new page would have.
 ///
-/// The provenance is ignored. Versions are ignored, because the versions of distribution packages change.
-/// Differences are ignored, because some differences contain times and process ids.
+/// The provenance and the notes of subjects are ignored. Versions are ignored, because the versions of
+/// distribution packages change. Differences are ignored, because some contain times and process ids.
 pub fn is_current(topics: &[Topic], results: &[Results], page: &str) -> bool {
     let Some((_, rest)) = page.split_once("<script type=\"application/json\" id=\"results\">") else {
         return false;

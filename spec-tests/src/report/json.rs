@@ -10,7 +10,7 @@ use crate::subject::Description;
 use crate::vector::{Input, Mode, Topic, line_of};
 use crate::{describe_expected, describe_input};
 
-/// Returns the results of subjects, with the vectors and rules that they refer to.
+/// Returns the results of subjects, with the vectors and the rules to which the results refer.
 pub fn json(topics: &[Topic], results: &[Results], provenance: &Provenance) -> Value {
     let vectors: Vec<Value> = topics
         .iter()
@@ -71,6 +71,7 @@ const HTTP_RULES: [&str; 4] = ["R28", "R29", "R41", "R42"];
 
 /// Returns the role of the subject in words: it receives, sends, or does both.
 pub(super) fn role(results: &Results) -> &'static str {
+    // Only the ids of vectors for senders begin with `E`.
     let asked = |sending: bool| {
         let of_kind = |outcome: &&Outcome| outcome.id.starts_with('E') == sending;
         results.outcomes.iter().filter(of_kind).any(|outcome| outcome.verdict != Verdict::Skipped)

@@ -6,8 +6,8 @@ use crate::judge::Verdict;
 use crate::run::Results;
 use crate::vector::Topic;
 
-/// Returns one test suite for each topic with one test case for each vector and mode. Known failures are
-/// not counted as failures.
+/// Returns one test suite for each topic, with one test case for each vector and mode. Results with a known
+/// reason do not count as failures.
 pub fn junit(topics: &[Topic], results: &Results) -> String {
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
     let _ = writeln!(xml, "<testsuites name=\"{}\">", escaped(&results.subject.name));

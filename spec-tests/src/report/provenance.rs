@@ -1,4 +1,4 @@
-//! States when, with what and how results were made.
+//! Origin of results: the date, the versions, the commit and the command.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use crate::VERSION;
 
-/// When, with what and how results were made. A report shows it, and a comparison of reports ignores it.
+/// Origin of results: the date, the versions, the commit and the command. Reports show the origin. A
+/// comparison of reports ignores it.
 #[derive(Clone, Debug)]
 pub struct Provenance {
     date: String,
@@ -31,19 +32,20 @@ impl Provenance {
         }
     }
 
-    /// Adds the commit of the repository that was tested.
+    /// Adds the commit of the tested repository.
     #[must_use]
     pub fn with_commit(self, commit: Option<String>) -> Self {
         Self { commit, ..self }
     }
 
-    /// Tells that the files of the vectors are in this folder, relative to the report, so that ids link to them.
+    /// Sets the folder of the vector files, relative to the report. The ids in the report then link to these
+    /// files.
     #[must_use]
     pub fn with_vectors_at(self, folder: &'static str) -> Self {
         Self { vectors_at: Some(folder), ..self }
     }
 
-    /// Returns the members of a report in JSON.
+    /// Returns the origin as a JSON object.
     pub(super) fn json(&self) -> Value {
         json!({
             "date": self.date,
@@ -55,7 +57,7 @@ impl Provenance {
         })
     }
 
-    /// Returns a sentence in Markdown.
+    /// Returns the origin as a sentence in Markdown.
     pub(super) fn markdown(&self) -> String {
         let Self { date, command, .. } = self;
         let commit = self.commit.as_ref().map(|commit| format!(", commit {commit}")).unwrap_or_default();
@@ -66,7 +68,8 @@ impl Provenance {
     }
 }
 
-/// Returns the command line, with the file name of the program and with secret values replaced.
+/// Returns a command line for display. The program is shown without its folder, and `…` replaces secret
+/// values.
 fn command(arguments: impl Iterator<Item = String>) -> String {
     let mut shown: Vec<String> = Vec::new();
     for (at, argument) in arguments.enumerate() {
@@ -83,8 +86,8 @@ fn command(arguments: impl Iterator<Item = String>) -> String {
     shown.join(" ")
 }
 
-/// Returns the date of a day since 1970-01-01, in the proleptic Gregorian calendar (Hinnant, "chrono-compatible
-/// low-level date algorithms"). A year of the calculation begins in March.
+/// Returns the date that is `day` days after 1970-01-01, in the proleptic Gregorian calendar. The algorithm
+/// is Howard Hinnant's ("chrono-compatible low-level date algorithms"), in which a year begins in March.
 fn date(day: u64) -> String {
     let (era, day_of_era) = ((day + 719_468) / 146_097, (day + 719_468) % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

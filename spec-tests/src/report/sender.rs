@@ -46,8 +46,8 @@ pub fn sender_text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String
         (tally.refused_connections, "connections closed by this program, because too many were open"),
         (
             tally.dropped_datagrams,
-            "datagrams dropped by the kernel of this machine, because they arrived too fast: not the sender's fault, \
-             and incomplete messages may be theirs",
+            "datagrams dropped by the kernel of this machine, because they arrived too fast: this is not the \
+             sender's fault, and messages can be incomplete because of it",
         ),
     ] {
         if count > 0 {
@@ -125,7 +125,7 @@ fn shown(Example { source, transport, text, bytes }: &Example) -> String {
     format!("{} {source}: {}", transport.word(), parts.collect::<Vec<_>>().join(": "))
 }
 
-/// Returns the text of a rule, and its source in parentheses.
+/// Returns the text of a rule, followed by its source in parentheses.
 fn says(rule: &str) -> String {
     rules_of(rule).first().map(|rule| format!("{} ({})", rule.text, rule.source)).unwrap_or_default()
 }

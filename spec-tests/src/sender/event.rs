@@ -36,10 +36,10 @@ pub enum Event {
     },
     /// This program closed a TCP connection, because Graylog would close it.
     Ended,
-    /// A connection was closed because there were too many connections.
+    /// This program closed a connection at once, because too many connections were open.
     Refused,
-    /// The kernel of this machine dropped this number of datagrams, because they arrived faster than they were
-    /// read.
+    /// The kernel of this machine dropped this number of datagrams, because they arrived faster than they
+    /// were read.
     Dropped(u64),
     /// An event on an HTTP connection.
     Http(HttpEvent),
@@ -70,7 +70,7 @@ pub enum HttpEventKind {
         /// Sending half of a channel on which the connection waits for the status of the answer.
         answer: SyncSender<u16>,
     },
-    /// The read bytes are not a request. The connection sends an error as the answer, and is closed.
+    /// The read bytes are not a request. They are answered with an error, and the connection is closed.
     Fault(Fault),
     /// The connection was closed.
     Closed {

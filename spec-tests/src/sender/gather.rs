@@ -13,8 +13,8 @@ use crate::receivers::Transport;
 /// Maximum time from the first chunk of a message to its last chunk (R18).
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time after the first chunk of a message during which late chunks are still joined to the message. Thus,
-/// the message can be reported as late.
+/// Time after the first chunk of a message until the message is given up as incomplete. A chunk that arrives
+/// after [`TIMEOUT`] but within this time completes the message, which is then reported as late.
 const LATE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum number of incomplete messages, as in gelf-core's reassembler. A flood of first chunks evicts the
@@ -24,26 +24,35 @@ const MAX_PENDING: usize = 8192;
 /// Maximum total size of all incomplete messages: 64 MiB.
 const MAX_PENDING_BYTES: usize = 64 << 20;
 
-/// Maximum number of remembered ids of complete messages.
+/// Maximum number of remembered ids of complete messages, and of messages with malformed chunks.
 const MAX_FINISHED: usize = 8192;
 
+/// Sender and message id.
 type Key = (SocketAddr, [u8; 8]);
 
+/// An incomplete message.
 #[derive(Debug)]
 struct Group {
+    /// Time of the first chunk.
     first: Instant,
+    /// The datagrams, in the order of arrival.
     parts: Vec<Vec<u8>>,
+    /// Total size of the datagrams.
     bytes: usize,
     /// Hash of each chunk's payload, by sequence number.
     hashes: HashMap<u8, u64>,
     count: u8,
     /// Position of the message's last datagram among the datagrams of all senders, counted from 1.
     last: u64,
+    /// True if another datagram arrived between the datagrams of this message.
     interleaved: bool,
+    /// True if a chunk arrived after [`TIMEOUT`].
     late: bool,
+    /// Violations in the ids, the order and the times of the chunks.
     more: Vec<Violation>,
 }
 
+/// A complete message, which is remembered to recognise repeated chunks and reused ids.
 #[derive(Debug)]
 struct Finished {
     at: Instant,
@@ -56,14 +65,14 @@ pub(super) struct Gatherer {
     pending: HashMap<Key, Group>,
     pending_bytes: usize,
     finished: HashMap<Key, Finished>,
-    /// Ids of messages with malformed chunks, to count each message once.
+    /// Ids of messages with malformed chunks. They are remembered so that each message counts once.
     unreadable: HashMap<Key, Instant>,
     datagrams: u64,
     evicted: u64,
 }
 
 impl Gatherer {
-    /// Adds a datagram. Returns the messages that the datagram completes.
+    /// Adds a datagram. Returns the messages that the datagram completes or ends.
     pub(super) fn datagram(&mut self, at: Instant, source: SocketAddr, datagram: Vec<u8>) -> Vec<Judged> {
         self.datagrams += 1;
         if !is_chunk(&datagram) {
@@ -112,11 +121,11 @@ impl Gatherer {
         if group.hashes.len() >= usize::from(group.count) {
             judged.extend(self.complete(at, key));
         }
-        self.keep_bounds();
+        self.evict();
         judged
     }
 
-    /// Gives up overdue messages and forgets old ids.
+    /// Forgets old ids. Ends the overdue messages and returns them.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<Judged> {
         self.finished.retain(|_, finished| now.duration_since(finished.at) <= TIMEOUT);
         self.unreadable.retain(|_, at| now.duration_since(*at) <= TIMEOUT);
@@ -151,6 +160,7 @@ impl Gatherer {
         self.unreadable.insert(key, at).is_none()
     }
 
+    /// Remembers a complete message, and ends it.
     fn complete(&mut self, at: Instant, key: Key) -> Option<Judged> {
         if self.finished.len() < MAX_FINISHED {
             if let Some(group) = self.pending.get(&key) {
@@ -160,6 +170,7 @@ impl Gatherer {
         self.end(key)
     }
 
+    /// Removes a message, complete or not, and judges it.
     fn end(&mut self, key: Key) -> Option<Judged> {
         let mut group = self.pending.remove(&key)?;
         self.pending_bytes -= group.bytes;
@@ -173,7 +184,8 @@ impl Gatherer {
         Some(Judged::datagrams(key.0, group.parts, group.interleaved, group.more, true))
     }
 
-    fn keep_bounds(&mut self) {
+    /// Evicts the oldest messages while a limit is exceeded.
+    fn evict(&mut self) {
         while self.pending.len() > MAX_PENDING || self.pending_bytes > MAX_PENDING_BYTES {
             let oldest = self.pending.iter().min_by_key(|(_, group)| group.first).map(|(key, _)| *key);
             let Some(group) = oldest.and_then(|key| self.pending.remove(&key)) else { return };
@@ -191,6 +203,7 @@ impl Group {
             bytes: 0,
             hashes: HashMap::new(),
             count,
+            // The first chunk does not count as interleaved.
             last: datagram - 1,
             interleaved: false,
             late: false,

@@ -1,6 +1,6 @@
 //! Answers of Graylog's inputs: the status of HTTP requests, and the end of TCP connections.
 //!
-//! Source: Graylog server cbcc671, `HttpHandler`, `AbstractHttpTransport` and
+//! The source is Graylog server at commit cbcc671: `HttpHandler`, `AbstractHttpTransport` and
 //! `LenientDelimiterBasedFrameDecoder`.
 
 use crate::http::Request;
@@ -25,7 +25,7 @@ pub(super) fn refusal(request: &Request, inspection: &HttpInspection) -> Option<
     }
 }
 
-/// Finds the end of a TCP connection that Graylog would close.
+/// Finds the position in a TCP connection at which Graylog would close the connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GraylogConnection {
     /// Length of the current frame in bytes.
@@ -33,8 +33,9 @@ pub struct GraylogConnection {
 }
 
 impl GraylogConnection {
-    /// Reads bytes. If Graylog closes the connection at one of them, returns the number of bytes up to this
-    /// byte. Graylog closes a connection at a frame of less than two bytes, or of more than 2 MiB.
+    /// Reads the next bytes of the connection. If Graylog would close the connection at one of these bytes,
+    /// returns the number of bytes up to and including that byte. Graylog closes a connection at the end of a
+    /// frame of less than two bytes, and in a frame of more than 2 MiB.
     pub fn end(&mut self, bytes: &[u8]) -> Option<usize> {
         for (at, byte) in bytes.iter().enumerate() {
             let is_end = *byte == 0;

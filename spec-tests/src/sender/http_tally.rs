@@ -20,15 +20,21 @@ const ENCODING_CHARS: usize = 40;
 /// Statistics of requests and answers.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct HttpTally {
+    /// The configured status: the answer to the first delivery of each message.
     #[serde(skip)]
     status: u16,
     requests: u64,
+    /// Number of requests with `Content-Length`.
     #[serde(rename = "content_length")]
     lengths: u64,
+    /// Number of requests with a chunked body.
     chunked: u64,
     encodings: BTreeMap<String, u64>,
+    /// Largest number of messages in a body.
     most_messages: usize,
+    /// Largest size of an inflated body.
     most_bytes: usize,
+    /// Largest number of requests on a connection.
     most_on_connection: u64,
     answers: BTreeMap<u16, u64>,
     /// Number of messages whose first delivery was not accepted.
@@ -36,14 +42,14 @@ pub(crate) struct HttpTally {
     pub(super) refused: u64,
     /// Number of refused messages that were retried.
     #[serde(skip)]
-    again: u64,
+    retried: u64,
     /// Shortest time from a refusal to the retry.
     #[serde(skip)]
     quickest: Option<Duration>,
     /// Longest time from a refusal to the retry.
     #[serde(skip)]
     slowest: Duration,
-    /// Number of refused messages that arrived too late for a retry.
+    /// Number of refused messages that arrived too close to the end of the run for a retry.
     #[serde(skip)]
     pub(super) too_late: u64,
 }
@@ -65,11 +71,13 @@ impl HttpTally {
     }
 
     /// Returns whether the configured status refuses the messages themselves, so that a retry is in vain.
-    /// After a status that is neither final nor to be retried, senders are free to retry.
+    /// After a status that is neither final nor [to be retried](Self::is_to_be_retried), senders are free to
+    /// retry.
     pub(super) fn is_final(&self) -> bool {
         matches!(self.status, 400 | 413 | 415 | 422)
     }
 
+    /// Counts a request. `number` is its number on the connection.
     pub(super) fn received(&mut self, request: &Request, number: u64, inspection: &HttpInspection) {
         self.requests += 1;
         match request.coding {
@@ -91,8 +99,9 @@ impl HttpTally {
         *self.answers.entry(status).or_default() += 1;
     }
 
+    /// Counts a retry, which arrived this long after the refusal.
     pub(super) fn repeated(&mut self, after: Duration) {
-        self.again += 1;
+        self.retried += 1;
         self.quickest = Some(self.quickest.map_or(after, |quickest| quickest.min(after)));
         self.slowest = self.slowest.max(after);
     }
@@ -126,7 +135,7 @@ impl HttpTally {
                 "of {} answered with {}, {} retried",
                 counted(self.refused, "message"),
                 self.status,
-                grouped(self.again)
+                grouped(self.retried)
             );
             if let Some(quickest) = self.quickest {
                 text.push_str(&format!(
@@ -152,7 +161,7 @@ impl HttpTally {
             "status": self.status,
             "to_be_retried": self.is_to_be_retried(),
             "messages": self.refused,
-            "came_again": self.again,
+            "came_again": self.retried,
             "too_late": self.too_late,
             "quickest_seconds": self.quickest.map(|quickest| quickest.as_secs_f64()),
             "slowest_seconds": self.quickest.map(|_| self.slowest.as_secs_f64()),

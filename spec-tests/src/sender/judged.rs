@@ -1,4 +1,4 @@
-//! Judges messages, and holds the results.
+//! Judges single messages.
 
 use std::net::SocketAddr;
 
@@ -12,14 +12,15 @@ pub(super) struct Judged {
     /// The datagrams, or the frame.
     pub(super) parts: Vec<Vec<u8>>,
     pub(super) inspection: Inspection,
-    /// Compression, if the parts do not show it.
+    /// Compression, if the first bytes of the parts do not show it.
     pub(super) compression: Option<&'static str>,
-    /// False for a further violation of a message that is already counted.
+    /// False for a violation that belongs to no message, or to a message that is already counted.
     pub(super) is_message: bool,
 }
 
 impl Judged {
-    /// Judges the datagrams of a message. `more` are violations in the order and times of the datagrams.
+    /// Judges the datagrams of a message. `more` are violations that the datagrams themselves do not show,
+    /// such as late chunks.
     pub(super) fn datagrams(
         source: SocketAddr,
         parts: Vec<Vec<u8>>,
@@ -34,7 +35,7 @@ impl Judged {
     }
 
     /// Judges a frame. `frame` does not include the null byte at the end; `is_terminated` tells whether the
-    /// sender has sent that byte. `more` are violations in the context of the frame, such as its delimiter.
+    /// sender has sent that byte. `more` are violations outside of the frame, such as a wrong delimiter.
     pub(super) fn frame(
         source: SocketAddr,
         frame: Vec<u8>,

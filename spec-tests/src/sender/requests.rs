@@ -15,7 +15,7 @@ use crate::http::{Fault, Request, excerpt};
 use crate::inspect::{self, HttpInspection, Inspection, Violation};
 use crate::receivers::{Delivery, Transport};
 
-/// Maximum number of remembered refused messages. Retries of further messages are not recognised.
+/// Maximum number of refused messages that are remembered. Retries of other messages are not recognised.
 const MAX_REMEMBERED: usize = 65_536;
 
 /// Minimum time that a sender has for a retry before a missing retry is a violation.
@@ -28,9 +28,10 @@ const MAX_SENDERS: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Requests {
     bulk: bool,
-    /// Status of the answer to the first delivery of a message. A repeated message gets 202.
+    /// Status of the answer to the first delivery of a message. A repeated message is answered with 202.
     status: u16,
     as_graylog: bool,
+    /// The refused messages, by the hash of their payloads.
     refused: HashMap<u64, Refused>,
     /// Number of connections with a single request, by sender.
     short_connections: HashMap<IpAddr, u64>,
@@ -84,6 +85,7 @@ impl Requests {
         }
     }
 
+    /// Returns the status of the answer and the judged messages.
     fn request(
         &mut self,
         at: Instant,
@@ -119,7 +121,8 @@ impl Requests {
         (202, vec![violation(source, again, false)])
     }
 
-    /// Returns whether all messages of a request were refused before. Remembers new messages as refused.
+    /// Returns whether all messages of a request were refused before. Remembers the other messages as
+    /// refused.
     fn is_repeated(&mut self, at: Instant, source: SocketAddr, inspection: &HttpInspection) -> bool {
         let mut all = true;
         for message in &inspection.messages {
@@ -149,6 +152,7 @@ impl Requests {
         violation(source, inspect::request_fault(fault), true)
     }
 
+    /// Handles the end of a connection. Returns its violation, if any.
     fn closed(
         &mut self,
         source: SocketAddr,
@@ -177,14 +181,14 @@ impl Requests {
         }
         let short = self.short_connections.entry(source.ip()).or_default();
         *short += 1;
-        // A sender can have other reasons to end a single connection.
+        // The first such connection is no violation, because a sender can have other reasons to end it.
         (*short > 1).then(|| {
             let text = format!("the sender ended {short} connections after one request each");
             violation(source, Violation::odd("R28", "NoKeepAlive", text), false)
         })
     }
 
-    /// Returns a violation for each refused message that was not sent again.
+    /// Returns a violation for each refused message that was not retried although it had to be.
     pub(super) fn finish(&mut self, now: Instant) -> Vec<Judged> {
         if !self.tally.is_to_be_retried() {
             return Vec::new();
@@ -208,7 +212,7 @@ impl Requests {
     }
 }
 
-/// Judges each message. Violations of the request are counted with the first message.
+/// Judges each message of a request. The violations of the request itself count for the first message.
 fn judge(source: SocketAddr, request: &Request, inspection: HttpInspection) -> Vec<Judged> {
     let HttpInspection { violations, messages, .. } = inspection;
     let compression = Some(encoding_word(&request.body));
@@ -229,7 +233,7 @@ fn violation(source: SocketAddr, violation: Violation, is_message: bool) -> Judg
     Judged::violation(source, Transport::Http, Vec::new(), violation, is_message)
 }
 
-/// Returns whether the inflated body has bytes and does not end in a line feed.
+/// Returns whether the inflated body is not empty and does not end with a line feed.
 fn is_unterminated(inspection: &HttpInspection) -> bool {
     inspection.body_bytes.is_some_and(|bytes| bytes > 0) && !inspection.ends_with_line_feed
 }

@@ -22,10 +22,10 @@ struct Connection {
     frames: Frames,
     /// True until bytes have been read.
     is_new: bool,
-    /// True if the connection began with bytes of another protocol. The rest is ignored.
+    /// True if the connection began with bytes of another protocol. Its further bytes are ignored.
     is_foreign: bool,
-    /// True if the last frame was compressed. Null bytes split compressed data into pieces, which are not
-    /// messages.
+    /// True after a compressed frame. Null bytes in compressed data split it into pieces, so the next frames
+    /// can be such pieces instead of messages.
     in_pieces: bool,
 }
 
@@ -85,6 +85,7 @@ impl Streams {
 }
 
 impl Connection {
+    /// Judges the unterminated frame, if any. `more` is added to the text of its violation.
     fn end(mut self, more: &str) -> Vec<Judged> {
         let Some(frame) = self.frames.finish() else { return Vec::new() };
         let mut judged = self.whole(frame, false);
@@ -95,8 +96,8 @@ impl Connection {
         judged
     }
 
-    /// Judges a frame. If each line of the frame is a JSON object, each line after the first counts as a
-    /// further message, because the sender meant it as a message.
+    /// Judges a frame. If the frame has several lines and each is a JSON object, the sender meant each line
+    /// as a message. Then the frame counts as the first message, and each further line as another.
     fn whole(&mut self, frame: Vec<u8>, is_terminated: bool) -> Vec<Judged> {
         let is_compressed = encoding(&frame) != Encoding::Plain;
         if !is_compressed && self.in_pieces && !frame.trim_ascii_start().starts_with(b"{") {
@@ -114,9 +115,9 @@ impl Connection {
         judged
     }
 
-    /// Returns the violation of this number of empty frames.
+    /// Returns one violation for this number of successive empty frames.
     fn empty(&self, empty: usize) -> Option<Judged> {
-        // While `in_pieces` is true, an empty frame is probably made by a null byte of compressed data.
+        // While `in_pieces` is true, an empty frame is probably the result of a null byte in compressed data.
         if empty == 0 || self.in_pieces {
             return None;
         }
@@ -130,7 +131,7 @@ impl Connection {
     }
 }
 
-/// Returns the violation of a connection whose first bytes belong to another protocol: TLS on a plain port, or
+/// Returns the violation of a connection that begins with bytes of another protocol: TLS on a plain port, or
 /// chunks, which exist over UDP only.
 fn foreign(first: &[u8]) -> Option<Violation> {
     match first {
@@ -145,7 +146,7 @@ fn foreign(first: &[u8]) -> Option<Violation> {
     }
 }
 
-/// Returns the lines of a frame if there are several and each is a JSON object, otherwise nothing.
+/// Returns the lines of a frame if there are several and each is a JSON object. Otherwise, returns no lines.
 fn objects_by_line(frame: &[u8]) -> Vec<&[u8]> {
     let lines = frame.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let is_object =
@@ -223,7 +224,7 @@ mod tests {
         assert_eq!(judged(&[&chunk, &chunk, PAYLOAD.as_bytes()]), (vec![chunked], 1));
         let tls = vec!["R25 TlsHandshake".to_owned()];
         assert_eq!(judged(&[b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", b"\0{\0"]), (vec![tls], 1));
-        // After the first bytes, such bytes are a frame.
+        // Bytes that look like TLS count as TLS only at the start of a connection.
         let (violations, messages) = judged(&[PAYLOAD.as_bytes(), b"\0\x16\x03\x01\0"]);
         assert_eq!((violations.len(), messages), (2, 2));
         assert!(violations[0].is_empty() && !violations[1].contains(&"R25 TlsHandshake".to_owned()));

@@ -9,11 +9,11 @@ use super::event::{Event, HttpEvent, HttpEventKind};
 use super::http_tally::HttpTally;
 use super::judged::Judged;
 use crate::inspect::{Severity, Violation};
-use crate::reader::{CHUNK_BYTES, Chunk, Encoding, encoding, is_chunk};
+use crate::reader::{CHUNK_HEADER_BYTES, Chunk, Encoding, encoding, is_chunk};
 use crate::receivers::{Effect, Receiver, ReceiverRule, Transport};
 use crate::recipe::first_bytes;
 
-/// Maximum number of senders that are listed; the others are summed up.
+/// Maximum number of senders that are counted separately. The others are counted together.
 const MAX_SENDERS: usize = 256;
 
 /// Maximum number of kinds of violations. About eighty kinds exist.
@@ -71,6 +71,7 @@ pub(crate) struct Figures {
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Kind {
     is_odd: bool,
+    /// Number of the rule, by which kinds are sorted.
     number: u32,
     pub(crate) rule: &'static str,
     pub(crate) name: String,
@@ -116,7 +117,7 @@ pub(crate) struct ReceiverTally<'r> {
     pub(crate) receiver: &'r Receiver,
     /// Number of messages over the transports for which the receiver's behaviour is known.
     pub(crate) known: u64,
-    /// Number of messages that the receiver accepts.
+    /// Number of these messages that the receiver accepts.
     pub(crate) messages: u64,
     /// Number of messages to which each of the receiver's rules applied.
     counts: Vec<u64>,
@@ -187,7 +188,7 @@ impl<'r> Tally<'r> {
         self.senders.entry(key).or_default()
     }
 
-    /// Counts a judged message.
+    /// Counts a judged message, or a violation outside of a message.
     pub(super) fn judged(&mut self, judged: &Judged) {
         if judged.is_message {
             self.messages += 1;
@@ -251,7 +252,7 @@ fn bytes_of(judged: &Judged, violation: &Violation) -> String {
         return violation.excerpt.clone();
     }
     let shown = match violation.name.as_str() {
-        "EmptyChunk" => judged.parts.iter().find(|part| part.len() == CHUNK_BYTES),
+        "EmptyChunk" => judged.parts.iter().find(|part| part.len() == CHUNK_HEADER_BYTES),
         _ => judged.parts.first(),
     };
     let Some(shown) = shown else { return String::new() };
@@ -262,7 +263,7 @@ fn bytes_of(judged: &Judged, violation: &Violation) -> String {
     first_bytes(shown, SHOWN_BYTES)
 }
 
-/// Returns the compression, recognised by the first bytes.
+/// Returns the name of the compression that the first bytes show.
 pub(super) fn encoding_word(bytes: &[u8]) -> &'static str {
     match encoding(bytes) {
         Encoding::Gzip => "gzip",
@@ -272,7 +273,7 @@ pub(super) fn encoding_word(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// Returns the compression of a message, or "unknown" if its first bytes are missing.
+/// Returns the name of the compression of a message, or "unknown" if its first bytes are missing.
 fn compression(parts: &[Vec<u8>]) -> &'static str {
     let mut chunks = parts.iter().filter(|part| is_chunk(part)).filter_map(|part| Chunk::read(part).ok());
     let first = chunks.find(|chunk| chunk.number == 0);

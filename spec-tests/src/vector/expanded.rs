@@ -1,17 +1,17 @@
-//! Writes vectors without recipes, for programs that have no interpreter for recipes.
+//! Writes expanded vector files, which have no recipes, for programs that cannot interpret recipes.
 
 use serde::Serialize;
 
 use super::{SCHEMA, Topic, Vector};
 
-/// Version of the vectors, as `vectors/VERSION` states it. `vectors/CHANGELOG.md` has the changes.
+/// Version of the vectors, read from `vectors/VERSION`. `vectors/CHANGELOG.md` lists the changes.
 pub const VERSION: &str = include_str!("../../vectors/VERSION").trim_ascii_end();
 
 /// License of the vectors, an SPDX expression.
 const LICENSE: &str = env!("CARGO_PKG_LICENSE");
 
 /// Returns the text of a vector file in which all inputs and expected payloads are hexadecimal. Each vector
-/// stands on one line, and has its demand.
+/// has one line, and states its demand.
 ///
 /// # Errors
 /// Returns the reason if a vector cannot be written as JSON.
@@ -27,7 +27,7 @@ pub fn expanded(topic: &Topic) -> Result<String, String> {
     Ok(format!("{{\n{head},\n\"vectors\": [\n{}\n]\n}}\n", lines?.join(",\n")))
 }
 
-/// Returns the contradiction between the stated demand and the expected results.
+/// Returns an error text if the stated demand contradicts the expected results.
 pub(super) fn fault(vector: &Vector) -> Option<String> {
     let (stated, found) = (vector.stated_demand?, vector.demand());
     let word = |demand| json(&demand).unwrap_or_default();

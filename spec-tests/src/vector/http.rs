@@ -14,16 +14,16 @@ pub(super) const FILE: &str = "http.json";
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpExchange {
-    /// True if the receiver accepts several messages in a body; `None` if it does not matter.
+    /// Whether the receiver has to accept several messages in a body, or `None` if that does not matter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bulk: Option<bool>,
-    /// True if the receiver requires an authorization header.
+    /// True if the receiver has to require an authorization header.
     #[serde(default, skip_serializing_if = "is_default")]
     pub header: bool,
-    /// Maximum body size of the receiver in bytes, if it matters.
+    /// Maximum body size that the receiver has to have, in bytes, if it matters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_body: Option<usize>,
-    /// Maximum size in bytes of each message in a bulk body, if it matters.
+    /// Maximum size that the receiver has to have for each message in a bulk body, in bytes, if it matters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_message: Option<usize>,
     /// The requests. Each request is sent after the answer to the previous request. All requests use the same
@@ -59,7 +59,7 @@ pub struct HttpRequest {
     /// Body sent with `Transfer-Encoding: chunked`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunks: Option<Vec<Content>>,
-    /// All bytes of the request, instead of the other members.
+    /// All bytes of the request. The members above are then ignored.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<Content>,
     /// True if the client shuts down its side of the connection after the request.
@@ -136,8 +136,8 @@ pub enum Afterwards {
     Closed,
 }
 
-/// Returns the HTTP vectors, embedded at build time. They are only for running receivers, so they are not
-/// part of [`embedded`](super::embedded).
+/// Returns the HTTP vectors, embedded at build time. [`embedded`](super::embedded) does not return them,
+/// because they are for running receivers only.
 ///
 /// # Errors
 /// Returns an error if the file has a mistake. A test ensures that there is no mistake.
@@ -146,7 +146,7 @@ pub fn embedded_http() -> Result<Vec<Topic>, String> {
     read([(PathBuf::from(name), text.as_bytes().to_vec())])
 }
 
-/// The file, embedded at build time.
+/// Name and content of the file with the HTTP vectors, embedded at build time.
 pub(super) const EMBEDDED: (&str, &str) = (FILE, include_str!("../../vectors/http.json"));
 
 /// Reads the HTTP vectors of a folder from its file `http.json`, if present.
@@ -176,7 +176,7 @@ pub(super) fn fault(vector: &Vector) -> Option<&'static str> {
             return Some("the status of an answer must be from 200 to 599");
         }
     }
-    let whole = |request: &HttpRequest| {
+    let has_one_body = |request: &HttpRequest| {
         let bodies = [
             request.body.is_some(),
             request.parts.is_some(),
@@ -185,6 +185,6 @@ pub(super) fn fault(vector: &Vector) -> Option<&'static str> {
         ];
         bodies.into_iter().filter(|body| *body).count() <= 1
     };
-    (!exchange.requests.iter().all(whole))
+    (!exchange.requests.iter().all(has_one_body))
         .then_some("a request has at most one of body, parts, chunks and raw")
 }

@@ -1,4 +1,4 @@
-//! Checks the words of a vector: its rule, and the names of errors, deviations and events.
+//! Checks that the words in a vector are known: its rule, and the names of errors, deviations and events.
 
 use super::{Mode, Vector};
 use crate::rules::rules_of;
@@ -9,11 +9,12 @@ const NAMES: &str = "### Names of errors and deviations";
 /// The names of events.
 const EVENTS: [&str; 6] = ["Duplicate", "Conflict", "Expired", "Evicted", "EmptyFrame", "TrailingDropped"];
 
-/// The members in names such as `Missing host`.
+/// The members that a name such as `Missing host` can end with. `legacy` stands for the members of GELF 1.0.
 const MEMBERS: [&str; 7] =
     ["version", "host", "short_message", "full_message", "timestamp", "level", "legacy"];
 
-/// Returns the names of errors and deviations in the table, such as `Missing M` and `JsonSyntax`.
+/// Returns the names of errors and deviations in the table, such as `JsonSyntax` and `Missing M`. The letter
+/// `M` stands for a member.
 fn names() -> impl Iterator<Item = &'static str> {
     let table = include_str!("../../vectors/README.md").split(NAMES).nth(1).unwrap_or_default();
     let table = table.split("\n#").next().unwrap_or_default();

@@ -4,8 +4,9 @@ use crate::support::{Folder, conformance, stdout};
 
 const HELLO: &str = r#"{"name":"script","version":"1","language":"sh","can":["payload"]}"#;
 
-/// Returns a shell script that is an adapter: its answer to `hello`, the command that answers other requests,
-/// whose id is `$id`, and the command after the end of its input.
+/// Returns a shell script that is an adapter. The command `hello` answers the request `hello`, and the
+/// command `then` answers any other request, whose id is in `$id`. The command `end` runs after the end of
+/// the input.
 fn script(hello: &str, then: &str, end: &str) -> String {
     format!(
         r#"while read -r line; do
@@ -18,11 +19,12 @@ done
     )
 }
 
+/// Returns a command that prints a line.
 fn echo(line: &str) -> String {
     format!("echo '{line}'")
 }
 
-/// Answers a request with one message, which has these fields.
+/// Returns a command that answers a request with one message, which has these fields.
 fn message(fields: &str) -> String {
     let line = format!(
         r#"{{"id":"%s","messages":[{{"host":"h","short_message":"m","level":3,"fields":{fields}}}]}}"#
@@ -30,7 +32,7 @@ fn message(fields: &str) -> String {
     format!(r#"printf '{line}\n' "$id""#)
 }
 
-/// Tests the script. Returns the exit status and the output.
+/// Runs the command on an adapter. Returns the exit status and the output.
 fn check(name: &str, script: &str) -> (Option<i32>, String) {
     let folder = Folder::new(&format!("check-{name}"));
     let command = format!("sh {}", folder.write("subject.sh", script));
@@ -89,7 +91,7 @@ fn a_sound_adapter_passes_every_part() {
 }
 
 #[test]
-fn a_difference_that_may_be_the_librarys_fails_no_adapter() {
+fn a_mistake_that_the_library_may_make_does_not_fail_the_adapter() {
     let then = message(r#"{"user":"x","n":"42"}"#);
     let (status, text) = check("doubt", &script(&echo(HELLO), &then, ""));
     assert_eq!(status, Some(0), "{text}");

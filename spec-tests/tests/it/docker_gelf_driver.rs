@@ -24,23 +24,24 @@ const LINES: usize = 200;
 /// Lengths of the lines in bytes, used in rotation.
 const LENGTHS: [usize; 5] = [1, 100, 1000, 3000, 16_000];
 
-/// Number of lines with 3,000 bytes or more, on both streams together. The messages of these lines are
-/// chunked, whether they are compressed or not.
+/// Number of lines with 3,000 bytes or more: those of two of the five lengths, on both streams. The messages
+/// of these lines are chunked, whether they are compressed or not.
 const CHUNKED_FROM_3000: u64 = 2 * 2 * LINES as u64 / LENGTHS.len() as u64;
 
-/// Maximum size of a datagram in bytes, in the library go-gelf, which the driver uses.
+/// Maximum size of a datagram of the driver, in bytes. The library go-gelf sets it.
 const DATAGRAM: usize = 1420;
 
-/// Maximum size of a chunk's payload in bytes, in go-gelf.
+/// Maximum size of a chunk's payload, in bytes.
 const CHUNK: usize = DATAGRAM - 12;
 
-/// Returns a line of stdout (0) or stderr (1). Its text compresses to about three quarters of its length.
+/// Returns a line of stdout (stream 0) or stderr (stream 1). Compression shortens a line to about three
+/// quarters of its length.
 fn line(number: usize, stream: usize) -> String {
     noise(2 * number + stream + 1, LENGTHS[number % LENGTHS.len()])
 }
 
-/// Returns a script that writes the same lines with awk. The products stay below 2^53, so awk's floating
-/// point numbers are exact.
+/// Returns a script that writes the lines of [`line`] with awk. No product of the script exceeds 2^53, so
+/// awk's floating-point numbers are exact.
 fn script() -> String {
     let lengths = LENGTHS.map(|length| length.to_string()).join(" ");
     let program = r#"
@@ -109,8 +110,8 @@ fn check(messages: &[Received], container: &RunningContainer) {
     }
     for (stream, lines) in streams.iter().enumerate() {
         let expected: Vec<String> = (0..LINES).map(|number| line(number, stream)).collect();
-        let first_other = lines.iter().zip(&expected).position(|(line, expected)| line != expected);
-        assert_eq!((lines.len(), first_other), (LINES, None), "stream {stream}");
+        let first_difference = lines.iter().zip(&expected).position(|(line, expected)| line != expected);
+        assert_eq!((lines.len(), first_difference), (LINES, None), "stream {stream}");
     }
 }
 
@@ -155,7 +156,7 @@ async fn every_line_arrives_over_udp_without_compression() {
     let stats = receiver.stats().datagrams;
     assert_eq!(stats.reassembly.completed, (messages.len() - whole) as u64);
     assert_eq!(stats.datagrams, (whole + chunks) as u64);
-    // Lines of 1,000 bytes are chunked or not, depending on the length of the other members.
+    // Whether a message with a line of 1,000 bytes is chunked depends on the length of its other members.
     assert!(stats.reassembly.completed >= CHUNKED_FROM_3000, "{stats:?}");
 }
 

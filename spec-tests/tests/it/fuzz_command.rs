@@ -14,10 +14,10 @@ fn broken(bug: &str) -> String {
 
 /// Fuzzes a subject with a bug. Then runs the vector of the finding on the subject and on gelf-core. Returns
 /// the results of the subject, and the size of the vector's input in bytes.
-fn found(how: &str, timeout: Duration) -> (Results, usize) {
-    let folder = Folder::new(how);
+fn found(bug: &str, timeout: Duration) -> (Results, usize) {
+    let folder = Folder::new(bug);
     let output = conformance()
-        .args(["fuzz", "--subject", &broken(how), "--cases", "20000", "--findings", "1", "--seed", "3"])
+        .args(["fuzz", "--subject", &broken(bug), "--cases", "20000", "--findings", "1", "--seed", "3"])
         .args(["--timeout", &timeout.as_secs().to_string(), "--out"])
         .arg(folder.0.join("findings"))
         .output()
@@ -30,7 +30,7 @@ fn found(how: &str, timeout: Duration) -> (Results, usize) {
     assert_eq!((topics.len(), topics[0].vectors.len(), vector.id.as_str()), (1, 1, "FUZZ-3-1"));
     let size = vector.input().unwrap().parts().iter().map(|part| part.len()).sum();
     assert!(results(&topics, &mut Builtin::default(), None).is_expected());
-    (results(&topics, &mut Process::start(&broken(how), timeout).unwrap(), None), size)
+    (results(&topics, &mut Process::start(&broken(bug), timeout).unwrap(), None), size)
 }
 
 #[test]
@@ -59,16 +59,17 @@ fn gelf_core_gives_the_same_results_over_the_protocol() {
 
 #[test]
 fn a_fault_becomes_a_vector_of_a_few_bytes() {
-    for (how, verdict, most_bytes) in [
+    for (bug, verdict, most_bytes) in [
         // The subject crashes on a name with `q`, as in {"short_message":"m","q":1}, 27 bytes.
         ("panic", Verdict::Crashes, 40),
-        // Minimising keeps a strict GELF 1.1 message strict, so at least 48 bytes are left.
+        // A minimised finding has the same fault, here in a message that is valid GELF 1.1. Such a message
+        // has at least 48 bytes.
         ("lose", Verdict::Fails, 64),
         ("invent", Verdict::Fails, 40),
     ] {
-        let (results, size) = found(how, Duration::from_secs(20));
-        assert!(results.count(verdict) >= 1, "{how}: {results:?}");
-        assert!(size <= most_bytes, "{how}: {size} bytes");
+        let (results, size) = found(bug, Duration::from_secs(20));
+        assert!(results.count(verdict) >= 1, "{bug}: {results:?}");
+        assert!(size <= most_bytes, "{bug}: {size} bytes");
     }
 }
 

@@ -25,7 +25,8 @@ fn file() -> String {
     std::fs::read_to_string(path()).unwrap().replace("\r\n", "\n")
 }
 
-/// All topics in the order of their names, HTTP included. Some vectors have to be compressed to be read.
+/// All topics in the order of their names, HTTP included. They are loaded once, because loading takes time:
+/// the recipes of some vectors compress data.
 static TOPICS: LazyLock<Vec<Topic>> = LazyLock::new(|| {
     let mut topics = [embedded().unwrap(), embedded_http().unwrap()].concat();
     topics.sort_by(|a, b| a.topic.cmp(&b.topic));
@@ -37,8 +38,8 @@ fn matches(pattern: &str, id: &str) -> bool {
     pattern.strip_suffix('*').map_or(id == pattern, |beginning| id.starts_with(beginning))
 }
 
-/// Splits the text at its generated parts, and calls `part` with the name and the content of each. Returns
-/// the text with the results in place of the contents.
+/// Calls `part` with the name and the content of each generated part of a text. Returns the text with the
+/// results of `part` in place of the contents.
 fn with_parts(text: &str, mut part: impl FnMut(&str, &str) -> String) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -74,7 +75,8 @@ fn cited_vectors(text: &str) -> Vec<&str> {
     words.filter(|word| is_vector(word)).collect()
 }
 
-/// Returns whether a word is an upper-case letter, two digits, and possibly a suffix.
+/// Returns whether a word is the id or the pattern of a vector: an upper-case letter, two digits, and
+/// possibly a suffix.
 fn is_vector(word: &str) -> bool {
     let Some((stem, suffix)) = word.split_at_checked(3) else { return false };
     let mut stem = stem.chars();
@@ -83,7 +85,7 @@ fn is_vector(word: &str) -> bool {
         && (suffix.is_empty() || suffix.starts_with(['-', '*']))
 }
 
-/// Returns the sentences of a text. Paragraphs, items of lists and rows of tables end a sentence.
+/// Returns the sentences of a text. A sentence ends at the latest with its paragraph, list item or table row.
 fn sentences(text: &str) -> Vec<String> {
     let mut blocks = vec![String::new()];
     let mut is_code = false;
@@ -137,7 +139,7 @@ fn each_rule_is_cited_and_each_cited_rule_and_vector_exists() {
     let unknown: Vec<_> = cited.iter().filter(|pattern| !exists(pattern)).collect();
     assert!(unknown.is_empty(), "unknown vectors: {unknown:?}");
 
-    // Each choice is explained: the text cites one of its vectors.
+    // The text explains each choice, so it cites at least one of its vectors.
     let cited_ids = |pattern: &str| {
         let of_choice = vectors.iter().filter(|vector| matches(pattern, &vector.id));
         of_choice.filter(|vector| cited.iter().any(|cited| matches(cited, &vector.id))).count()
@@ -173,11 +175,11 @@ fn no_requirement_rests_on_choices_alone() {
         sentence.contains("MUST") && !cited.is_empty() && cited.iter().all(&is_choice)
     };
     let optional: Vec<_> = sentences(&prose).into_iter().filter(rests_on_choices).collect();
-    assert!(optional.is_empty(), "an implementation that chooses otherwise is not wrong: {optional:#?}");
+    assert!(optional.is_empty(), "requirements whose vectors are all choices: {optional:#?}");
 }
 
 #[test]
-fn each_rule_has_vectors_or_the_text_has_the_reason() {
+fn each_rule_has_vectors_or_a_reason_for_having_none() {
     let tested: Vec<Rule> =
         TOPICS.iter().flat_map(|topic| &topic.vectors).flat_map(|vector| rules_of(&vector.rule)).collect();
     let untested: Vec<_> =

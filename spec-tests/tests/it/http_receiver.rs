@@ -24,7 +24,7 @@ fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
     let (sender, payloads) = mpsc::channel();
     runtime.spawn(async move {
         while let Some(received) = receiver.recv().await {
-            // Errors are skipped, because the output of a receiver contains only messages.
+            // Errors are skipped, because the output of a receiver has only messages.
             let Ok(received) = received else { continue };
             if sender.send(received.payload.to_vec()).is_err() {
                 return;

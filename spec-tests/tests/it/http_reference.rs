@@ -1,5 +1,5 @@
-//! An HTTP receiver with Graylog's rules. It can be configured to break one of these rules. Each connection
-//! has a thread, and payloads are sent to a channel.
+//! A reference receiver for HTTP that follows Graylog's rules. A test can make it break one of these rules.
+//! Each connection has a thread, and the delivered payloads are sent to a channel.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -37,17 +37,17 @@ pub(crate) enum Broken {
     LimitBeforeInflating,
     /// Accepts every value of the required header.
     AnyHeader,
-    /// Holds back the last of several lines.
+    /// Does not deliver the last of several lines.
     HoldsLastLine,
     /// Splits lines at carriage returns.
     SplitsAtCarriageReturn,
     /// Does not read arrays.
     NoArrays,
-    /// Ignores the rest of an array after a malformed element.
+    /// Ignores a malformed element of an array and all elements after it.
     GivesArrayUp,
-    /// Delivers a message for a truncated request.
+    /// Delivers a message for a truncated request, too.
     TakesHalf,
-    /// Delivers only the first piece of a body.
+    /// Reads only the first 4,000 bytes of a body.
     FirstPieceOnly,
     /// Answers with a body.
     Talks,
@@ -76,8 +76,7 @@ pub(crate) fn start(
     (http, payloads)
 }
 
-/// Maximum body size of the reader, in bytes. It exceeds every body of the vectors, so that the limit of the
-/// setup applies.
+/// Maximum body size of the reader, in bytes. No vector has a larger body, so the limit of the setup decides.
 const READ_BYTES: usize = 1 << 20;
 
 struct Connection {
@@ -168,8 +167,9 @@ impl Connection {
         }
     }
 
-    /// Returns the inflated body. If a header declares the compression, the limit of the setup applies. If
-    /// only the first bytes show the compression, the limit is 8 MiB.
+    /// Returns the inflated body, or the status of an answer without delivery. If a header declares the
+    /// compression, the limit of the setup applies. If only the first bytes show the compression, the limit
+    /// is 8 MiB.
     fn body(&self, request: &Request) -> Result<Vec<u8>, u16> {
         let body = &request.body;
         let most = if self.broken == Broken::NoLimit { usize::MAX } else { self.http.max_body };
@@ -182,6 +182,8 @@ impl Connection {
         if self.broken == Broken::NoEncoding && is_declared {
             return Err(415);
         }
+        // `beyond` is the status for a body that exceeds the limit `most`. Like Graylog, this receiver
+        // answers 202 to a body that it cannot inflate.
         let inflate = |most: usize, beyond: u16| match Decompressor::new(most.min(32 << 20)).decompress(body)
         {
             Ok(inflated) => Ok(inflated.to_vec()),

@@ -19,7 +19,7 @@ fn outcomes_of(results: &Results, verdicts: &[Verdict]) -> Vec<String> {
     results.outcomes.iter().filter(of).map(|outcome| outcome.id.clone()).collect()
 }
 
-/// Sends the HTTP vectors to a receiver that has this setup and breaks a rule.
+/// Sends the HTTP vectors that match the filter to a receiver that has this setup and breaks this rule.
 fn check(setup: impl FnOnce(SocketAddr) -> LiveHttp, broken: Broken, filter: Option<&str>) -> Results {
     let (http, payloads) = start(setup, broken);
     let timeout = Duration::from_secs(if broken == Broken::Silent { 1 } else { 10 });
@@ -52,8 +52,8 @@ fn a_correct_receiver_passes_in_every_setup() {
 
 #[test]
 fn each_broken_rule_is_found_by_its_vectors() {
-    // Each case has the broken rule, the setup, and the vectors that must not pass. Other vectors are allowed
-    // to fail, too.
+    // Each case has the broken rule, the index of the setup, and the vectors that must not pass. Other
+    // vectors are allowed to fail, too.
     let cases: [(Broken, usize, &[&str]); 19] = [
         (Broken::AnyPath, PLAIN, &["H05", "H05-root", "H05-longer", "H05-then"]),
         (Broken::AnyMethod, PLAIN, &["H07", "H07-put", "H07-delete"]),
@@ -77,7 +77,7 @@ fn each_broken_rule_is_found_by_its_vectors() {
     ];
     for (broken, at, wanted) in cases {
         let mut found = BTreeSet::new();
-        // The first three characters of an id select all vectors with the same number.
+        // The first three characters of an id, such as `H05`, select all vectors with the same number.
         let filters: BTreeSet<&str> = wanted.iter().map(|id| &id[..3]).collect();
         for filter in filters {
             let results = check(setup(at), broken, Some(filter));

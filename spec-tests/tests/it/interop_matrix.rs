@@ -1,6 +1,6 @@
-//! Sends messages from every installed peer to our receivers, and from our senders to every peer that
-//! receives, with each transport, compression and size. No message may be lost or altered unless
-//! `interop.json` lists the peer's bug.
+//! Sends messages from every installed peer to the receivers of this project, and from the senders of this
+//! project to every installed peer that receives. The messages have each transport, compression and size. No
+//! message may be lost or altered unless `interop.json` lists the failure.
 //!
 //! `scripts/peers` installs the peers. Without them the test passes and prints that it was skipped;
 //! `GELF_TESTS_REQUIRE=peers` makes it fail instead.
@@ -33,6 +33,7 @@ const SIZES: [usize; 5] = [100, 1_300, 5_000, 60_000, 120_000];
 #[serde(deny_unknown_fields)]
 struct KnownFailure {
     peer: String,
+    /// `from` if the peer sends, `to` if the peer receives.
     direction: String,
     /// Patterns of the form `transport compression size`. Each part is a word or `*`. The transport
     /// `udp/65507` has datagrams of up to 65,507 bytes.
@@ -43,9 +44,11 @@ struct KnownFailure {
 /// Result of sending a message.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Cell {
+    /// The message arrived unchanged.
     Arrived,
     /// The peer does not support the transport, the compression or the size.
     Unsupported,
+    /// The message was lost or altered, as the text explains.
     Wrong(String),
 }
 
@@ -58,14 +61,14 @@ fn peers() -> Vec<PathBuf> {
     }
     let names = std::fs::read_dir(&installed).unwrap().map(|entry| entry.unwrap().file_name());
     let mut peers: Vec<_> = names.map(|name| repository.join("spec-tests/peers").join(name)).collect();
-    // Peers that serve HTTP only have another program.
+    // A peer that only serves HTTP does not have the program `run`.
     peers.retain(|peer| peer.join("run").exists());
     peers.sort();
     peers
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_known_failures_occur_between_peers_and_us() {
+async fn only_known_failures_occur_between_peers_and_this_project() {
     let peers = peers();
     if peers.is_empty() {
         return;
@@ -132,6 +135,7 @@ fn matches(pattern: &str, cell: &str) -> bool {
         && pattern.iter().zip(cell).all(|(pattern, word)| *pattern == "*" || *pattern == word)
 }
 
+/// Returns each combination of transport, compression and size.
 fn cases() -> impl Iterator<Item = (&'static str, &'static str, usize)> {
     let ways = [("udp", "none"), ("udp", "gzip"), ("udp", "zlib"), ("tcp", "none")];
     ways.into_iter().flat_map(|(transport, compression)| SIZES.map(|size| (transport, compression, size)))
@@ -144,7 +148,7 @@ fn vector(mut input: Value) -> Vector {
     serde_json::from_value(input).unwrap()
 }
 
-/// Asks the peer to send, and passes the bytes to our receiver over the loopback.
+/// Asks the peer to send, and passes its bytes to a receiver of gelf-tokio over the loopback.
 async fn from_peer(subject: &mut Process) -> Vec<(String, Cell)> {
     let mut outcomes = Vec::new();
     let whole = ["none", "gzip", "zlib"].map(|compression| ("udp/65507", compression, 60_000));
@@ -174,7 +178,8 @@ async fn from_peer(subject: &mut Process) -> Vec<(String, Cell)> {
     outcomes
 }
 
-/// Checks that exactly this message arrived.
+/// Checks that exactly the message with this text arrived. `fixed` are the members that the peer always sets
+/// itself.
 fn arrival(text: &str, fixed: &std::collections::BTreeSet<String>, payloads: Vec<Vec<u8>>) -> Cell {
     let [payload] = &payloads[..] else { return Cell::Wrong(format!("{} messages arrived", payloads.len())) };
     let decoded = match Decoder::lenient().decode(payload) {
@@ -198,7 +203,8 @@ fn arrival(text: &str, fixed: &std::collections::BTreeSet<String>, payloads: Vec
     Cell::Arrived
 }
 
-/// Sends datagrams to our receiver. A final message marks their end.
+/// Sends datagrams to a receiver of gelf-tokio, and a last message that marks their end. Returns the received
+/// payloads.
 async fn by_udp(datagrams: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -217,13 +223,15 @@ async fn by_udp(datagrams: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     }
 }
 
-/// Sends a stream to our receiver. A final frame marks its end.
+/// Sends a stream to a receiver of gelf-tokio, and a last frame that marks its end. Returns the received
+/// payloads.
 async fn by_tcp(stream: Vec<u8>) -> Vec<Vec<u8>> {
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
     let sending = tokio::task::spawn_blocking(move || {
         let mut connection = TcpStream::connect(address).unwrap();
         connection.write_all(&stream).unwrap();
+        // The first null byte ends a frame that the peer has left unterminated.
         connection.write_all(b"\0the end\0").unwrap();
     });
     let mut payloads = Vec::new();
@@ -238,7 +246,7 @@ async fn by_tcp(stream: Vec<u8>) -> Vec<Vec<u8>> {
     payloads
 }
 
-/// Captures the bytes of our sender on the loopback, and passes them to the peer's decoder.
+/// Captures the bytes of a sender of gelf-tokio on the loopback, and passes them to the peer's decoder.
 async fn to_peer(subject: &mut Process) -> Vec<(String, Cell)> {
     let mut outcomes = Vec::new();
     let whole = ["none", "gzip", "zlib"].map(|compression| ("udp/65507", compression, 60_000));

@@ -33,8 +33,8 @@ struct Ended {
 }
 
 impl Listening {
-    /// Starts the program with these arguments, separated by spaces, and reads the addresses from standard
-    /// error. `name` is part of the name of the report file.
+    /// Starts the program with these arguments, which are separated by spaces. Reads the addresses from
+    /// standard error. `name` becomes a part of the name of the report file.
     fn start(name: &str, arguments: &str) -> Self {
         let arguments: Vec<&str> = arguments.split(' ').collect();
         let report = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("sender-{name}.json"));
@@ -72,7 +72,7 @@ impl Listening {
         TcpStream::connect(self.tcp.unwrap()).unwrap().write_all(bytes).unwrap();
     }
 
-    /// Sends bytes on one connection, and then ends its sending direction. Returns the answers.
+    /// Sends bytes on one HTTP connection, and then shuts down its sending direction. Returns the answers.
     fn posts(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.http.unwrap()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -383,7 +383,7 @@ fn violations_of_requests_are_counted_by_rule() {
     assert_eq!((&said.report["messages"], said.takes("Graylog")), (&json!(9), 2));
 }
 
-/// Removes the last five bytes.
+/// Removes the last five bytes of a request.
 fn cut_off(mut request: Vec<u8>) -> Vec<u8> {
     request.truncate(request.len() - 5);
     request
@@ -427,8 +427,8 @@ fn messages_are_answered_as_graylog_answers_them() {
     let mut stream = TcpStream::connect(listening.tcp.unwrap()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(format!("{MESSAGE}\0\0{MESSAGE}\0").as_bytes()).unwrap();
-    // The connection ends at the empty frame, although this side has not ended it. With unread bytes, the kernel
-    // resets it.
+    // The program closes the connection at the empty frame, although this side has not closed it. If unread
+    // bytes remain, the kernel resets the connection.
     assert!(!matches!(stream.read(&mut [0]), Ok(1)));
     let answer = |request: Vec<u8>| {
         let answers = listening.posts(&request);

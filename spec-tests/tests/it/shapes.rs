@@ -19,8 +19,8 @@ const SHAPES: [(&str, &str); 3] = [
     ("vincit-2017", include_str!("../../../docker-source/tests/golden/vincit-2017.jsonl")),
 ];
 
-/// The first line of the golden files as `rickalm/logspout-gelf` sent it in 2017: names without underscore, a
-/// string as timestamp, and level 3 for stdout.
+/// The first line of the golden files as `rickalm/logspout-gelf` sent it in 2017. The names have no
+/// underscore, the timestamp is a string, and the level for stdout is 3.
 const RICKALM: &str = r#"{"version":"1.1","host":"engine-1","short_message":"GET /items/17 200 \u003c1.5 ms\u003e","timestamp":"2017-10-06T07:08:09.98765432Z","level":3,"image_id":"sha256:4f0c9dbb2b7e0f6c3d1a5e8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d","image_name":"registry.example/backend-app:58","container_id":"9cd5aab0f0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456","container_name":"/ecs-production-backend-app-12-app-9cd5aab0f0a1b2c3d4e5","command":"node server.js"}"#;
 
 /// The same line as `micahhausler/logspout-gelf` sends it.
@@ -93,7 +93,7 @@ fn graylog_keeps_all_members_and_the_timestamp_of_each_shape() {
         let fields = message["fields"].as_object().unwrap();
         for (name, value) in sent.iter().filter_map(|(name, value)| Some((name.strip_prefix('_')?, value))) {
             match (shape, name) {
-                // Graylog's own timestamp has this name.
+                // The field `timestamp` collides with Graylog's own timestamp, and is lost.
                 ("vincit-2017", "timestamp") => assert_eq!(fields.get(name), None),
                 _ => assert_eq!(fields.get(name), Some(value), "{shape}: {name}"),
             }
@@ -101,7 +101,7 @@ fn graylog_keeps_all_members_and_the_timestamp_of_each_shape() {
     }
 }
 
-/// A simulation of Logstash's GELF input with the pipeline in `deploy/logstash`, on a free port.
+/// A simulation of Logstash's GELF input on a free port, with the pipeline in `deploy/logstash`.
 struct Logstash {
     program: Program,
     socket: UdpSocket,

@@ -102,7 +102,7 @@ fn a_hanging_subject_is_restarted_and_the_verdict_is_no_answer() {
     let text = stdout(&output);
     let all = text.lines().find(|line| line.starts_with("all ")).unwrap();
     let counts: Vec<&str> = all.split_whitespace().collect();
-    // After the name: three scores, deviates, fails, crashes, no answer, not asked.
+    // The columns after the name are three scores, deviates, fails, crashes, no answer, and not asked.
     assert_eq!(counts[7], "1", "{text}");
     let asked = |score: &&str| score.split_once('/').map_or(0, |(_, asked)| asked.parse::<usize>().unwrap());
     assert!(counts[1..4].iter().map(asked).sum::<usize>() > 5, "{text}");
@@ -271,7 +271,7 @@ fn several_processes_give_the_results_of_one() {
             run_with(&["run", "--subject", &program, "-j", jobs, "--filter", filter, "--report", &option]);
         assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
         let mut report: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-        // The command, which has the number of processes.
+        // `made` has the command, which has the number of processes.
         assert!(report.as_object_mut().unwrap().remove("made").is_some());
         report
     };

@@ -13,7 +13,7 @@ pub(crate) fn conformance() -> Command {
     Command::new(env!("CARGO_BIN_EXE_gelf-conformance"))
 }
 
-/// Returns the quoted path of an example. `cargo test` builds it beside the program.
+/// Returns the quoted path of an example, which `cargo test` builds beside the program.
 pub(crate) fn example(name: &str) -> String {
     let program = Path::new(env!("CARGO_BIN_EXE_gelf-conformance"));
     let example = program.with_file_name("examples").join(name);
@@ -83,7 +83,7 @@ impl Drop for Folder {
     }
 }
 
-/// The output of a receiver. It consists of lines on a connection to an observer.
+/// The output of a receiver: lines on a connection to an observer.
 pub(crate) struct LineOutput {
     observer: SocketAddr,
     stream: Option<TcpStream>,

@@ -1,4 +1,4 @@
-//! `bench`: measures the speed of a subject, and the part of the time that the subject protocol takes.
+//! `bench`: measures the speed of a subject, and how much of the time the subject protocol takes.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) struct BenchArguments {
     timeout: u64,
 }
 
-/// Explanation below the figures.
+/// Explanation that is printed below the figures.
 const EXPLANATION: &str = "\
 A receive request has 16 messages of about 1.2 kB, a send request has one. MB are millions of bytes of uncompressed payload.
 Requests and answers are JSON lines with bytes in hexadecimal, over pipes, one after another: the figures include the
@@ -51,15 +51,15 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
     output::line!("{}, with gelf-core as the floor\n", subject.as_ref().map_or_else(|| about(&floor), about));
     let head = ["requests/s", "messages/s", "MB/s", "µs/request", "floor, µs"];
     output::line!("{}", row("", &head.map(str::to_owned)));
-    for way in Workload::ALL {
-        let of_floor = measure(&mut floor, way, arguments.time)?;
+    for workload in Workload::ALL {
+        let of_floor = measure(&mut floor, workload, arguments.time)?;
         let of_subject = match &mut subject {
-            Some(subject) => measure(subject, way, arguments.time),
+            Some(subject) => measure(subject, workload, arguments.time),
             None => Ok(of_floor.clone()),
         };
         match of_subject {
-            Ok(Ok(measured)) => output::line!("{}", line(way, &measured, of_floor.as_ref().ok())),
-            Ok(Err(why)) => output::line!("{}: not asked: {why}", way.words()),
+            Ok(Ok(measured)) => output::line!("{}", line(workload, &measured, of_floor.as_ref().ok())),
+            Ok(Err(why)) => output::line!("{}: not asked: {why}", workload.words()),
             // The run continues, because a subject that loses messages in one measurement can pass the next.
             Err(why) => output::line!("{why}: not measured"),
         }
@@ -68,17 +68,17 @@ pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(way: Workload, measured: &Measured, floor: Option<&Measured>) -> String {
+fn line(workload: Workload, measured: &Measured, floor: Option<&Measured>) -> String {
     let none = || "-".to_owned();
     let micros = |measured: &Measured| format!("{:.1}", 1e6 / measured.rate(measured.requests));
     let rate = |count| format!("{:.0}", measured.rate(count));
     let megabytes = format!("{:.1}", measured.rate(measured.payload_bytes) / 1e6);
-    let (messages, bytes) = match way {
+    let (messages, bytes) = match workload {
         Workload::Empty => (none(), none()),
         _ => (rate(measured.messages), megabytes),
     };
     let floor = floor.map_or_else(none, micros);
-    row(way.words(), &[rate(measured.requests), messages, bytes, micros(measured), floor])
+    row(workload.words(), &[rate(measured.requests), messages, bytes, micros(measured), floor])
 }
 
 fn row(name: &str, [requests, messages, bytes, micros, floor]: &[String; 5]) -> String {

@@ -19,8 +19,8 @@ use crate::{VectorsArguments, write};
 
 #[derive(Args)]
 pub(crate) struct BoardArguments {
-    /// Folder of the peers. Each peer is a folder with a program `run`, a program `http` or both and, optionally, the
-    /// files `expectations.json` and `http-expectations.json`
+    /// Folder of the peers. Each peer is a folder with a program `run`, a program `http` or both and,
+    /// optionally, the files `expectations.json` and `http-expectations.json`
     #[arg(value_name = "DIR")]
     peers: PathBuf,
     /// Run only peers whose folder name contains this text
@@ -49,8 +49,8 @@ pub(crate) struct BoardArguments {
     vectors: VectorsArguments,
 }
 
-/// Maximum time for an answer. It is long, because some peers start containers or language runtimes, and tshark needs
-/// half a minute for a bomb on a busy machine.
+/// Maximum time for an answer. It is long because some peers start containers or language runtimes, and
+/// because tshark, the program of Wireshark, needs half a minute for a decompression bomb on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
@@ -71,7 +71,7 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
             output::line!("stale expectation: {stale}");
         }
     }
-    // No result of this subject is a surprise.
+    // This subject is added after the loop above, because all of its results are expected.
     all.push(with_progress(&topics, &mut Nothing::default(), None, Selection::default())?);
     topics.extend(http_topics);
     if arguments.check {
@@ -98,7 +98,7 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Writes the badges of all subjects.
+/// Writes the badges of all subjects: one for all topics together, and one for each topic that was asked.
 fn badges(folder: &Path, topics: &[Topic], all: &[Results]) -> Result<(), String> {
     std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for results in all {
@@ -112,8 +112,8 @@ fn badges(folder: &Path, topics: &[Topic], all: &[Results]) -> Result<(), String
     Ok(())
 }
 
-/// Returns the results of the peers, in the order of their folders. Some peers mostly wait, so several run at the same
-/// time.
+/// Returns the results of the peers, in the order of their folders. `jobs` peers run at the same time,
+/// because some of them mostly wait.
 fn run_all(
     folders: &[PathBuf],
     jobs: usize,
@@ -141,7 +141,7 @@ fn run_all(
     Ok(done.into_iter().map(|(_, results)| results).collect())
 }
 
-/// Returns the results of a peer, or `None` if its folder has no program.
+/// Returns the results of a peer, or `None` if its folder has neither of the programs `run` and `http`.
 fn run_one(folder: &Path, topics: &[Topic], http_topics: &[Topic]) -> Result<Option<Results>, String> {
     Ok(match (run(folder, topics)?, http::results(folder, http_topics)?) {
         (Some(mut results), Some(http)) => {

@@ -48,7 +48,7 @@ pub(crate) struct RunArguments {
     vectors: VectorsArguments,
 }
 
-/// The treatment of results.
+/// Options for the output and the exit status of a run.
 #[derive(Args)]
 pub(crate) struct OutputArguments {
     /// Also write a report; can be repeated
@@ -57,7 +57,7 @@ pub(crate) struct OutputArguments {
     /// Explain every unexpected result, instead of the first five
     #[arg(long)]
     all: bool,
-    /// The verdict from which on an unexpected result makes the exit status 1
+    /// The mildest verdict with which an unexpected result makes the exit status 1
     #[arg(long, value_enum, default_value_t = FailOn::Deviates, value_name = "VERDICT")]
     fail_on: FailOn,
 }
@@ -126,14 +126,15 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
     judged(&topics, &results?, started, selection, &arguments.output)
 }
 
-/// The verdict from which on an unexpected result is a failure of the run.
+/// The mildest verdict with which an unexpected result makes the run fail.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum FailOn {
     Deviates,
     Fails,
 }
 
-/// Prints the summary of a run that began at this time, and writes the reports.
+/// Prints the summary of a run and writes the reports. Returns the exit status. `started` is the time at
+/// which the run began.
 pub(crate) fn judged(
     topics: &[Topic],
     results: &Results,
@@ -166,6 +167,7 @@ pub(crate) fn judged(
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Returns gelf-core for the command `builtin`, and otherwise a process that the command starts.
 pub(crate) fn subject(command: &str, timeout: Duration) -> Result<Box<dyn Subject + Send>, String> {
     match command {
         "builtin" => Ok(Box::new(Served::new(Builtin::default()))),
@@ -190,8 +192,8 @@ pub(crate) fn with_progress(
 /// Time between two lines of progress when standard error is not a terminal.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The progress of a run on standard error: a line that is overwritten on a terminal, otherwise a line every ten
-/// seconds.
+/// Shows the progress of a run on standard error: on a terminal, a line that is overwritten; otherwise, a new
+/// line every ten seconds.
 struct Progress {
     name: String,
     total: usize,
@@ -216,7 +218,7 @@ impl Progress {
         self.done += 1;
         let Self { name, total, done, .. } = self;
         if self.is_terminal {
-            // Overwrites the line and clears the rest of it.
+            // Overwrites the previous line, and clears what is left of it.
             eprint!("\r{name}: {done} of {total}, {}\x1b[K", vector.id);
             let _ = std::io::stderr().flush();
         } else if self.last.elapsed() >= PROGRESS_INTERVAL {
@@ -225,7 +227,7 @@ impl Progress {
         }
     }
 
-    /// Clears the line of a terminal.
+    /// Clears the line on a terminal.
     fn end(&self) {
         if self.is_terminal {
             eprint!("\r\x1b[K");

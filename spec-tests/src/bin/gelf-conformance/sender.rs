@@ -41,9 +41,9 @@ pub(crate) struct SenderArguments {
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:12201")]
     #[arg(value_parser = address)]
     http: Option<SocketAddr>,
-    /// Answer as this receiver does. Graylog answers 404 to another target than /gelf, 405 to another method than
-    /// POST, and 413 to a body above 65,536 bytes after inflation, and closes a TCP connection after an empty
-    /// frame or a frame above 2 MiB. Without this option, every message is accepted
+    /// Answer as this receiver does. Graylog answers 404 to another target than /gelf, 405 to another method
+    /// than POST, and 413 to a body above 65,536 bytes after inflation, and closes a TCP connection after an
+    /// empty frame or a frame above 2 MiB. Without this option, every message is accepted
     #[arg(long = "as", value_enum, value_name = "RECEIVER")]
     answers: Option<Answers>,
     /// Accept several messages in a body, one per line, like a receiver in bulk mode
@@ -72,13 +72,14 @@ pub(crate) struct SenderArguments {
     report: Vec<PathBuf>,
 }
 
-/// A receiver whose answers can be given.
+/// A receiver whose answers this program can imitate.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 enum Answers {
     Graylog,
 }
 
-/// Parses an address. Of the addresses of a name, the first IPv4 address is preferred, as in the default.
+/// Parses an address. If a name has several addresses, the first IPv4 address is preferred: the default
+/// address is one of IPv4, too.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
     addresses.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| "the name has no address".to_owned())
@@ -98,7 +99,7 @@ pub(crate) fn sender(arguments: &SenderArguments) -> Result<ExitCode, String> {
     let stop = Arc::new(AtomicBool::new(false));
     let (udp, tcp) = (arguments.udp.or(default), arguments.tcp.or(default));
     for path in &arguments.report {
-        // A report that cannot be written is an error before the run, not after it.
+        // An empty report is written now, so that a wrong path is an error before the run and not after it.
         write(path, "")?;
     }
     let as_graylog = arguments.answers == Some(Answers::Graylog);
@@ -130,7 +131,7 @@ fn listen(judge: &mut Judge<'_>, events: Receiver<TimedEvent>, end: Option<Insta
             Ok((at, event)) => {
                 let (source, is_first) = (source(&event), judge.messages() == 0);
                 judge.handle(at, event);
-                // Without this line, a user who tries a sender sees nothing until the end.
+                // Tells a user who tries a sender that messages arrive. The report follows at the end.
                 if is_first && judge.messages() > 0 {
                     let source = source.map(|source| format!(" from {source}")).unwrap_or_default();
                     eprintln!("the first message has arrived{source}");
@@ -142,14 +143,14 @@ fn listen(judge: &mut Judge<'_>, events: Receiver<TimedEvent>, end: Option<Insta
         judge.expire(Instant::now());
     }
     stop.store(true, Ordering::Relaxed);
-    // This loop judges the events that arrived before the end of the run. The loop ends soon, because the
+    // The queue can still have events from before the end of the run. This loop ends soon, because the
     // listening threads end and thereby close the channel.
     for (at, event) in events {
         judge.handle(at, event);
     }
 }
 
-/// Returns the sender of an event with bytes of a message.
+/// Returns the address of the sender, if the event can have bytes of a message.
 fn source(event: &Event) -> Option<SocketAddr> {
     match event {
         Event::Datagram { source, .. } | Event::Read { source, .. } => Some(*source),
@@ -158,7 +159,7 @@ fn source(event: &Event) -> Option<SocketAddr> {
     }
 }
 
-/// Sets the flag on Ctrl-C or a termination signal.
+/// Sets the stop flag on Ctrl-C or a termination signal.
 fn on_interrupt(stop: &Arc<AtomicBool>) -> Result<(), String> {
     use tokio::signal::unix::{SignalKind, signal};
     let wrong = |error| format!("signals: {error}");

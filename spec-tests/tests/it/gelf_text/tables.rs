@@ -9,10 +9,10 @@ use serde::Deserialize;
 
 use super::matches;
 
-/// The topics of vectors that only senders are asked.
+/// The topic of the vectors for senders.
 const SENDING: &str = "encode";
 
-/// The data of the score board, as its page has them.
+/// The data in the page of the score board.
 #[derive(Deserialize)]
 struct Board {
     subjects: Vec<Subject>,
@@ -81,7 +81,7 @@ impl Tables {
         self.topics.iter().flat_map(|topic| &topic.vectors)
     }
 
-    /// Rows are topics, columns are receivers.
+    /// Returns the table of receivers: a row for each topic, and a column for each receiver.
     fn receivers(&self) -> String {
         let is_receiver =
             |subject: &&Subject| subject.results.iter().any(|r| r.is_asked() && !self.is_sent(&r.id));
@@ -97,7 +97,7 @@ impl Tables {
         out
     }
 
-    /// Rows are senders.
+    /// Returns the table of senders: a row for each sender.
     fn senders(&self) -> String {
         let columns = ["sender", "version", "language", "takes · refuses", "deviates", "fails"];
         let mut out = format!("| {} |\n|{}\n", columns.join(" | "), "---|".repeat(columns.len()));
@@ -110,7 +110,7 @@ impl Tables {
             let deviates = sent().filter(|result| result.verdict == "deviates").count();
             let fails = sent().filter(|result| result.is_failure()).count();
             let Subject { name, version, language, .. } = subject;
-            // Go's pseudo-versions and Debian's versions are long.
+            // Go's pseudo-versions and Debian's versions are long, so only their first part is shown.
             let version = version.split(['-', '+']).next().unwrap_or_default();
             let scores = scores(subject, topic);
             let _ = writeln!(out, "| {name} | {version} | {language} | {scores} | {deviates} | {fails} |");
@@ -118,8 +118,8 @@ impl Tables {
         out
     }
 
-    /// The failures that have a known reason, in the order of their rules. Implementations with one reason
-    /// share a row.
+    /// Returns the table of failures that have a known reason, in the order of their rules. Implementations
+    /// with the same reason share a row.
     fn faults(&self) -> String {
         struct Fault<'b> {
             reason: &'b str,
@@ -149,13 +149,13 @@ impl Tables {
             .iter()
             .map(|Fault { reason, report, names, ids }| {
                 let numbers = self.rules_of_ids(ids);
-                let names_of: Vec<_> =
+                let rule_names: Vec<_> =
                     numbers.iter().map(|number| format!("[{}]", rules()[*number].name)).collect();
                 let report = report.map(|report| format!(" ({report})")).unwrap_or_default();
                 let reason = reason.trim_end_matches('.');
                 let row = format!(
                     "| {} | {} | {reason}{report} | {} |",
-                    names_of.join(" "),
+                    rule_names.join(" "),
                     names.join(", "),
                     self.compact(|id| ids.contains(id), |_| true)
                 );
@@ -168,7 +168,7 @@ impl Tables {
         out
     }
 
-    /// Returns the positions of the rules of these vectors in the table of rules, sorted.
+    /// Returns the rules that these vectors test, as sorted indices of the list of all rules.
     fn rules_of_ids(&self, ids: &BTreeSet<&str>) -> Vec<usize> {
         let all = rules();
         let vectors = self.vectors().filter(|vector| ids.contains(vector.id.as_str()));
@@ -218,7 +218,7 @@ impl Tables {
         out
     }
 
-    /// Defines the links of rules and topics.
+    /// Returns the definitions of the links to rules and topics.
     fn links(&self) -> String {
         let mut out = String::new();
         for rule in rules() {
@@ -231,8 +231,8 @@ impl Tables {
         out
     }
 
-    /// Lists the selected vectors of the selected topics. `X*` stands for all vectors whose ids are `X`, or
-    /// begin with `X-`.
+    /// Lists the selected vectors of the selected topics. If all vectors whose id is `X` or begins with `X-`
+    /// are selected, the list has `X*` in their place.
     fn compact(&self, is_selected: impl Fn(&str) -> bool, has_topic: impl Fn(usize) -> bool) -> String {
         let mut listed: Vec<String> = Vec::new();
         for (_, topic) in self.topics.iter().enumerate().filter(|(index, _)| has_topic(*index)) {
@@ -250,7 +250,7 @@ impl Tables {
         listed.join(", ")
     }
 
-    /// The bytes of the input of a vector, as a block of code.
+    /// Returns a hex dump of the input of a vector, as a block of code.
     fn bytes(&self, id: &str) -> String {
         let vector =
             self.vectors().find(|vector| vector.id == id).unwrap_or_else(|| panic!("no vector {id}"));
@@ -268,7 +268,7 @@ impl Tables {
     }
 }
 
-/// Returns the scores of a subject for what it has to take and what it has to refuse.
+/// Returns the scores *takes* and *refuses* of a subject in a topic.
 fn scores(subject: &Subject, topic: &Topic) -> String {
     let is_of_topic = |id: &str| topic.vectors.iter().any(|vector| vector.id == id);
     let score = |demand: &str| {
@@ -301,7 +301,7 @@ fn request(request: &HttpRequest) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Returns lines of an offset, sixteen bytes in hexadecimal, and the bytes as ASCII.
+/// Returns a hex dump. Each line has an offset, sixteen bytes in hexadecimal, and the same bytes as ASCII.
 fn dump(bytes: &[u8]) -> String {
     let mut out = String::new();
     for (number, line) in bytes.chunks(16).enumerate() {

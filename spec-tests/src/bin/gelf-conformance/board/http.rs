@@ -25,7 +25,7 @@ pub(super) fn results(folder: &Path, topics: &[Topic]) -> Result<Option<Results>
     }
     let in_program = |error: String| format!("{}: {error}", program.display());
     let (subject, supported) = hello(&program).map_err(in_program)?;
-    // The outcomes of each vector, in the setups in which it was sent.
+    // The outcomes of each vector, one for each setup.
     let mut of_vectors: BTreeMap<String, Vec<Outcome>> = BTreeMap::new();
     for (name, setup) in SETUPS.iter().zip(LiveHttp::setups(free_address()?)) {
         if !supported.iter().any(|word| word == name) {
@@ -47,6 +47,8 @@ pub(super) fn results(folder: &Path, topics: &[Topic]) -> Result<Option<Results>
     let known = if known.exists() { Some(Expectations::load(&known)?) } else { None };
     let mut outcomes = Vec::new();
     for vector in topics.iter().flat_map(|topic| &topic.vectors) {
+        // The worst outcome counts. Setups in which the vector was not asked are ignored, unless it was asked
+        // in none.
         let found = of_vectors.remove(&vector.id).unwrap_or_default();
         let asked = found.iter().filter(|outcome| outcome.verdict != Verdict::Skipped);
         let Some(worst) = asked.max_by_key(|outcome| outcome.verdict).or_else(|| found.first()) else {

@@ -23,13 +23,13 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// Maximum time to write an answer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Maximum number of queued events of up to 64 KiB each. While the queue is full, TCP senders block, and the
-/// kernel drops datagrams that exceed its buffer.
+/// Maximum number of queued events. An event of UDP or TCP has at most 64 KiB. While the queue is full, TCP
+/// senders block, and the kernel drops the datagrams for which its buffer has no room.
 const MAX_EVENTS: usize = 1024;
 
-/// Binds the sockets, prints their addresses to standard error, and starts reading. Returns the channel of
-/// the events. After the stop flag is set, the threads end, and the channel is closed. `as_graylog` tells whether
-/// TCP connections are closed as Graylog closes them.
+/// Binds the sockets, prints their addresses to standard error, and starts the threads that read. Returns the
+/// channel of the events. After the stop flag is set, the threads end, which closes the channel. `as_graylog`
+/// tells whether TCP connections are closed where Graylog would close them.
 pub(super) fn bind(
     udp: Option<SocketAddr>,
     tcp: Option<SocketAddr>,
@@ -42,7 +42,7 @@ pub(super) fn bind(
         let wrong = |error| format!("udp {address}: {error}");
         let socket = UdpSocket::bind(address).map_err(wrong)?;
         socket.set_read_timeout(Some(STOP_CHECK_INTERVAL)).map_err(wrong)?;
-        // The kernel can grant a smaller buffer. The message below shows the actual size.
+        // The kernel can grant a smaller buffer than requested, so the actual size is printed.
         let _ = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER);
         let buffer = SockRef::from(&socket).recv_buffer_size().map_err(wrong)?;
         let bound = socket.local_addr().map_err(wrong)?;
@@ -98,11 +98,11 @@ fn read_datagrams(socket: &UdpSocket, events: &SyncSender<TimedEvent>, stop: &At
     let _ = events.send((Instant::now(), Event::Dropped(dropped)));
 }
 
-/// Returns the number of datagrams that the kernel has dropped at the sockets of this port. Returns 0 outside of
-/// Linux.
+/// Returns the number of datagrams that the kernel has dropped at the sockets of this port. Returns 0 if the
+/// system is not Linux.
 ///
-/// The man page `proc_pid_net(5)` describes the tables: the second column is the local address in hexadecimal
-/// digits, and the last column is the number of dropped datagrams.
+/// The man page `proc_pid_net(5)` describes the files. Their second column is the local address in
+/// hexadecimal digits, and their last column is the number of dropped datagrams.
 fn dropped_datagrams(port: u16) -> u64 {
     let end = format!(":{port:04X}");
     let tables = ["/proc/net/udp", "/proc/net/udp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
@@ -138,7 +138,8 @@ fn read_as_graylog(
     read_stream(stream, source, connection, events, stop, |bytes| graylog.end(bytes));
 }
 
-/// Reads a connection to its end. If `end` returns a number of bytes, the connection is closed after these.
+/// Reads a connection to its end. `end` is called with the bytes of each read. If it returns a number, only
+/// this many of the bytes count, and the connection is closed.
 fn read_stream(
     mut stream: TcpStream,
     source: SocketAddr,

@@ -20,8 +20,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time to wait for the judgement of a request.
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Maximum number of bytes that are read after the last answer on a connection. Without this reading, a TCP
-/// reset could overtake the answer.
+/// Maximum number of bytes that are read after the last answer on a connection, see
+/// [`drain`](Connection::drain).
 const MAX_DRAINED_BYTES: usize = 16 << 20;
 
 /// Maximum time for reading bytes after the last answer on a connection.
@@ -42,7 +42,9 @@ struct Connection {
     stream: TcpStream,
     source: SocketAddr,
     events: SyncSender<TimedEvent>,
+    /// Number of bytes read since the last event.
     bytes: usize,
+    /// Number of requests so far.
     requests: u64,
 }
 
@@ -108,9 +110,9 @@ impl Connection {
                     let (answer, answered) = sync_channel(1);
                     let number = self.requests;
                     self.send(HttpEventKind::Request { request: Box::new(request), number, answer });
-                    // After the end of the run, requests are not judged but accepted.
+                    // After the end of the run, no judge answers, and the request is accepted.
                     let status = answered.recv_timeout(JUDGE_TIMEOUT).unwrap_or(202);
-                    // As Graylog, this program reads no further request after a body that is too long.
+                    // Like Graylog, this program reads no further request after a body that is too long.
                     let keeps_alive = keeps_alive && status != 413;
                     match self.answer(status, keeps_alive) {
                         Ok(()) if keeps_alive => {}
@@ -142,8 +144,8 @@ impl Connection {
         self.stream.write_all(bytes).and_then(|()| self.stream.flush())
     }
 
-    /// Reads the remaining input. If the connection were closed earlier, the kernel would send a TCP reset,
-    /// and the reset could overtake the answer.
+    /// Reads the remaining input. If the connection were closed with unread input, the kernel would send a
+    /// TCP reset, which could destroy the answer before the sender reads it.
     fn drain(&mut self, buffer: &mut [u8]) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let (mut drained, until) = (0, Instant::now() + DRAIN_TIMEOUT);
