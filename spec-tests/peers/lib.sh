@@ -63,11 +63,11 @@ install_node() {
   finish
 }
 
-# run_node [PROGRAM ARGUMENT...]: runs the adapter, or another program.
+# run_node PROGRAM [ARGUMENT...]: runs a program of the peer, such as the adapter.
 run_node() {
   installed
   # The modules are in another folder than the program.
-  NODE_PATH=$home/node_modules exec node --no-deprecation "$here/${1:-adapter}.js" "${@:2}"
+  NODE_PATH=$home/node_modules exec node --no-deprecation "$here/$1.js" "${@:2}"
 }
 
 # install_go FILE...: builds the adapter, which has these files.
