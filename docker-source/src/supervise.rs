@@ -48,8 +48,8 @@ pub(crate) struct Supervisor {
     tasks: HashMap<task::Id, ContainerId>,
     /// The number of applied events. It shows whether a list was requested before an event arrived.
     events: u64,
-    /// Exists until the first list, if containers can have lines from before the source connected. While it
-    /// exists, a source that is being stopped waits for these lines.
+    /// Makes a source that is being stopped wait for the first list, since containers can have lines from before
+    /// the source connected. `None` after the first list, and if there are no such lines.
     unlisted: Option<Unproved>,
     /// True if a list was applied since the source connected.
     has_listed: bool,
@@ -67,8 +67,8 @@ struct Entry {
     is_running: bool,
     /// True if the container is not selected, so that it needs no follower.
     is_excluded: bool,
-    /// The time of the last renaming of which the follower possibly did not know when it decided whether the
-    /// container is selected.
+    /// The time of the last renaming, if the follower possibly decided by the old name whether the container is
+    /// selected.
     renamed_at: Option<Timestamp>,
     /// The earliest stamp of the lines to read. A container that is selected after a renaming is read from
     /// the time of the renaming on.
@@ -259,8 +259,8 @@ impl Supervisor {
         }
         let mut decisions = Vec::new();
         let mut renamed = Vec::new();
-        // If a run ended within this time, possibly the whole run was between two lists, and its events were
-        // lost.
+        // A run that ended within this time may have begun and ended between two lists, and its events may have
+        // been lost.
         let between_lists = 2 * self.context.timing.list_interval;
         for summary in containers {
             let is_running = summary.is_running();
@@ -353,7 +353,8 @@ impl Supervisor {
         self.start_follower(id.clone(), entry, StartReason::Resumed, None, Duration::ZERO);
     }
 
-    /// Returns a cursor for a container's log. The cursor starts behind the lines that were settled before.
+    /// Returns a cursor for a container's log. The cursor starts behind the lines that an earlier source has
+    /// [settled](crate::Progress).
     fn cursor(&self, id: &ContainerId) -> Arc<Mutex<Cursor>> {
         let settled = self.context.start.containers.get(id.as_str());
         Arc::new(Mutex::new(settled.map(Cursor::resumed).unwrap_or_default()))

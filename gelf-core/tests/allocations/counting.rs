@@ -11,8 +11,8 @@ pub(crate) struct Account {
     pub(crate) live: usize,
     /// The maximum of `live`.
     pub(crate) peak: usize,
-    /// The maximum of `live` if each reallocation keeps the old block until its content is copied to the new
-    /// block.
+    /// The value that `peak` would have if no block were resized in place: during a reallocation, the old and the
+    /// new block both count.
     pub(crate) peak_with_copies: usize,
 }
 

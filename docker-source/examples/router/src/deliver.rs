@@ -25,8 +25,8 @@ use crate::receipt::LineReceipt;
 use crate::route::Route;
 use crate::tally::Tally;
 
-/// The grace period of the driver. It is practically unlimited, since the module `run` limits the time that
-/// the router has after a signal.
+/// The time that the driver has for the queued messages after the last client is dropped. The driver needs no
+/// limit of its own, since the module `run` limits the time that the router has after a signal.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The handle that queues the messages of a route.
@@ -58,8 +58,8 @@ pub(crate) struct Destination {
     tally: Arc<Tally>,
 }
 
-/// Opens the delivery of a route. If the route has a [`Window`], each line waits until the embedded receiver
-/// has room for the line.
+/// Opens the delivery of a route. If the route has a [`Window`], it goes to the receiver of `--print`, and each
+/// line waits until this receiver has room for it.
 ///
 /// # Errors
 /// Returns an error if the TLS files are missing or invalid.

@@ -1,5 +1,8 @@
 //! Huffman codes of limited length (RFC 1951, section 3.2.2).
-#![allow(clippy::indexing_slicing, reason = "indices are symbols, lengths, or nodes below twice the symbols")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "an index is a symbol, a length, or the number of one of fewer than 2 * LITERALS nodes"
+)]
 
 use super::bits::Code;
 use super::symbols::LITERALS;
@@ -33,7 +36,7 @@ pub(super) fn code_lengths(weights: &[u32], limit: usize, lengths: &mut [u8]) {
     }
 }
 
-/// Returns the number of codes of each length in the best code for the sorted weights.
+/// For the best set of codes for the sorted weights, returns how many codes have each length.
 fn lengths_of_tree(sorted: &[(u32, u16)]) -> [usize; 64] {
     let mut per_length = [0; 64];
     let leaves = sorted.len();
@@ -69,7 +72,8 @@ fn lengths_of_tree(sorted: &[(u32, u16)]) -> [usize; 64] {
     for node in (0..leaves - 2).rev() {
         depth[node] = depth[usize::from(parent[leaves + node])] + 1;
     }
-    // The weights have 32 bits, so no leaf is deeper than the array allows.
+    // A leaf at depth d needs a total weight of at least the d-th Fibonacci number. The total of `LITERALS`
+    // weights of 32 bits is below the 60th, so each length is an index of `per_length`.
     for parent in &parent[..leaves] {
         per_length[usize::from(depth[usize::from(*parent)]).min(62) + 1] += 1;
     }
@@ -87,8 +91,8 @@ fn limit_lengths(per_length: &mut [usize; 64], limit: usize) {
     let space = |per_length: &[usize; 64]| -> usize {
         (1..=limit).map(|length| per_length[length] << (limit - length)).sum()
     };
-    // Each round reduces the space by 1: a shorter code becomes one bit longer, and a code of `limit` bits
-    // becomes its neighbour.
+    // Each round reduces the space by 1. It makes a shorter code one bit longer, which frees the sibling of
+    // the longer code. This sibling replaces a code of `limit` bits.
     for _ in 1 << limit..space(per_length) {
         per_length[limit] -= 1;
         if let Some(length) = (1..limit).rev().find(|length| per_length[*length] > 0) {

@@ -1,5 +1,5 @@
-//! Adapter of the subject protocol (`../../PROTOCOL.md`) for the crate gelf_logger, which only sends `log`
-//! records over TCP.
+//! Adapter of the subject protocol (`../../PROTOCOL.md`) for the crate gelf_logger. The crate sends
+//! records of the crate `log`, and only over TCP.
 
 #[path = "../../../adapters/rust/gelf_subject.rs"]
 mod gelf_subject;

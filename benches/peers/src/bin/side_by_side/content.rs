@@ -9,7 +9,8 @@ pub(crate) const LENGTHS: [usize; 3] = [100, 640, 4000];
 /// The number of different lines, which take turns.
 const LINES: usize = 64;
 
-/// Returns lines of this length. A line joins consecutive lines of the corpus, cut to the length.
+/// Returns lines of this length. Each line consists of consecutive samples of the corpus, which are joined by
+/// spaces and then cut to the length.
 pub(crate) fn lines(length: usize) -> Vec<String> {
     let corpus = Corpus::new(4000);
     let mut texts =
@@ -20,8 +21,9 @@ pub(crate) fn lines(length: usize) -> Vec<String> {
             line.extend(texts.next());
             line.push(' ');
         }
-        // The corpus is ASCII. A container would end the line at a line feed.
+        // The corpus is ASCII, so any length is a boundary of a character.
         line.truncate(length);
+        // A container would end the line at a line feed.
         line.replace(['\n', '\t'], " ")
     };
     (0..LINES).map(line).collect()

@@ -112,7 +112,7 @@ fn the_usage_is_shown_if_there_is_neither_a_route_nor_print() {
 }
 
 #[test]
-fn routes_of_other_adapters_are_left_out_of_a_list_with_a_warning() {
+fn a_list_drops_routes_of_other_adapters_and_warns_about_each() {
     for (list, foreign) in [
         ("gelf://a,logstash://b:5000", "logstash://b:5000"),
         ("syslog+tls://b:514?structured_data=x,gelf+tcp://a", "syslog+tls://b:514"),
@@ -188,7 +188,7 @@ fn the_backlog_of_the_command_line_takes_precedence_over_that_of_logspouts_varia
 }
 
 #[test]
-fn print_takes_the_options_of_its_route() {
+fn the_value_of_print_holds_route_options() {
     let print = |arguments: &[&str]| parsed(arguments, &[]).unwrap().print.map(|uri| uri.options);
     assert_eq!(print(&["--print"]), Some(vec![]));
     let filter = ("filter.name".to_owned(), "a*".to_owned());

@@ -93,7 +93,7 @@ async fn logs_are_shown_live_as_text_and_json_by_name_id_and_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_web_socket_shows_each_line_as_a_message_of_json_and_pages_of_other_sites_get_none() {
+async fn a_web_socket_gets_each_line_as_a_json_message_and_refuses_pages_of_other_sites() {
     let served = Served::start(&["--print"]).await;
     served.web.wait_for_followers(1).await;
     let open = async |origin: &str| {
