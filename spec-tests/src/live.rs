@@ -442,6 +442,25 @@ impl Live {
         message
     }
 
+    /// Delay before the sentinel of a vector that is sent again.
+    fn longer_settle(&self) -> Duration {
+        (4 * self.options.settle).max(MIN_SETTLE_AGAIN)
+    }
+
+    /// Waits until nothing has been observed for this time, at most for the timeout of a vector. Counts the
+    /// messages. If the receiver ends, returns its last output.
+    fn wait_until_quiet(&mut self, quiet: Duration) -> Option<String> {
+        let deadline = Instant::now() + self.options.timeout;
+        while Instant::now() < deadline {
+            match self.observer.next(quiet)? {
+                OutputEvent::Message(message) if !self.is_any_sentinel(&message) => self.late += 1,
+                OutputEvent::Message(_) | OutputEvent::Other => {}
+                OutputEvent::Ended(words) => return Some(words),
+            }
+        }
+        None
+    }
+
     /// Counts the messages that have arrived after the last sentinel. If the receiver has ended, returns its
     /// last output.
     fn count_late(&mut self) -> Option<String> {
@@ -520,18 +539,15 @@ impl Subject for Live {
     /// a message after a later sentinel.
     fn ask_again(&mut self, request: Request<'_>) -> Result<Option<Reply>, String> {
         let settle = self.options.settle;
-        let longer = (4 * settle).max(MIN_SETTLE_AGAIN);
-        let deadline = Instant::now() + self.options.timeout;
-        while Instant::now() < deadline {
-            match self.observer.next(longer) {
-                Some(OutputEvent::Message(message)) if !self.is_any_sentinel(&message) => self.late += 1,
-                Some(OutputEvent::Message(_) | OutputEvent::Other) => {}
-                Some(OutputEvent::Ended(_)) | None => break,
-            }
-        }
+        let longer = self.longer_settle();
+        self.wait_until_quiet(longer);
         self.options.settle = longer;
         let reply = self.ask(request);
         self.options.settle = settle;
         reply.map(Some)
+    }
+
+    fn finish(&mut self) -> Option<String> {
+        self.wait_until_quiet(self.longer_settle())
     }
 }

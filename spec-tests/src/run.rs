@@ -166,14 +166,12 @@ pub fn run(
     progress: &mut dyn FnMut(&Vector, &Outcome),
 ) -> Result<Results, String> {
     let run = Run::start(topics, subject, expectations, selection)?;
-    let mut outcomes = Vec::new();
-    for vector in selection.of(topics) {
-        for outcome in run.outcomes(subject, vector)? {
-            progress(vector, &outcome);
-            outcomes.push(outcome);
-        }
+    let mut done = Vec::new();
+    for (index, vector) in selection.of(topics).enumerate() {
+        run.ask_next(subject, index, vector, &mut done, progress)?;
     }
-    Ok(run.results(outcomes))
+    run.finish(subject, &mut done)?;
+    Ok(run.results(done))
 }
 
 /// Runs the selected vectors on several processes of the same subject at the same time, each vector on one of
@@ -192,20 +190,22 @@ pub fn run_parallel(
     let run = &Run::start(topics, first.as_mut(), expectations, selection)?;
     let vectors: Vec<&Vector> = selection.of(topics).collect();
     let (next, progress) = (&AtomicUsize::new(0), &Mutex::new(progress));
-    // Runs the next vector until there is none. Returns the outcomes, with the indices of their vectors.
-    let work = |subject: &mut dyn Subject| -> Result<Vec<(usize, Vec<Outcome>)>, String> {
+    // Runs the next vector until there is none.
+    let work = |subject: &mut dyn Subject| -> Result<Vec<Done<'_>>, String> {
         let mut done = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(vector) = vectors.get(index) else { return Ok(done) };
-            let outcomes = run.outcomes(subject, vector).inspect_err(|_| {
+            let Some(vector) = vectors.get(index) else { break };
+            let mut progress = |vector: &Vector, outcome: &Outcome| {
+                progress.lock().unwrap_or_else(PoisonError::into_inner)(vector, outcome);
+            };
+            run.ask_next(subject, index, vector, &mut done, &mut progress).inspect_err(|_| {
                 // The other threads end after their current vectors.
                 next.store(vectors.len(), Ordering::Relaxed);
             })?;
-            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-            outcomes.iter().for_each(|outcome| progress(vector, outcome));
-            done.push((index, outcomes));
         }
+        run.finish(subject, &mut done)?;
+        Ok(done)
     };
     let mut done = Vec::new();
     std::thread::scope(|scope| {
@@ -216,8 +216,17 @@ pub fn run_parallel(
         }
         Ok::<(), String>(())
     })?;
-    done.sort_by_key(|(index, _)| *index);
-    Ok(run.results(done.into_iter().flat_map(|(_, outcomes)| outcomes).collect()))
+    done.sort_by_key(|done| done.index);
+    Ok(run.results(done))
+}
+
+/// A vector that a subject has been asked for in one mode.
+struct Done<'v> {
+    /// Position of the vector in the run.
+    index: usize,
+    vector: &'v Vector,
+    mode: Option<Mode>,
+    outcome: Outcome,
 }
 
 /// The part of a run that all vectors share.
@@ -247,9 +256,62 @@ impl<'r> Run<'r> {
         Ok(Self { modes: selection.modes(&description), description, violations, expectations, is_whole })
     }
 
-    /// Returns the outcome of a vector in each mode.
-    fn outcomes(&self, subject: &mut dyn Subject, vector: &Vector) -> Result<Vec<Outcome>, String> {
-        self.modes.iter().map(|mode| self.outcome(subject, vector, *mode)).collect()
+    /// Asks the subject for a vector in each mode. `done` has the vectors that the subject was asked for before.
+    fn ask_next<'v>(
+        &self,
+        subject: &mut dyn Subject,
+        index: usize,
+        vector: &'v Vector,
+        done: &mut Vec<Done<'v>>,
+        progress: &mut dyn FnMut(&Vector, &Outcome),
+    ) -> Result<(), String> {
+        for mode in &self.modes {
+            let mut outcome = self.outcome(subject, vector, *mode)?;
+            if outcome.verdict == Verdict::Crashes
+                && let Some(again) = self.blame_previous(subject, vector, *mode, done.last_mut())?
+            {
+                outcome = again;
+            }
+            progress(vector, &outcome);
+            done.push(Done { index, vector, mode: *mode, outcome });
+        }
+        Ok(())
+    }
+
+    /// Asks again for a vector that the subject has crashed on, and for the one before it, because a subject
+    /// that decodes in the background can crash after its reply. If only the one before crashes now, changes
+    /// its outcome, and returns the outcome of the vector. Otherwise, returns `None`: the crash must be
+    /// reported, even if it does not occur again.
+    fn blame_previous(
+        &self,
+        subject: &mut dyn Subject,
+        vector: &Vector,
+        mode: Option<Mode>,
+        previous: Option<&mut Done<'_>>,
+    ) -> Result<Option<Outcome>, String> {
+        let Some(previous) = previous else { return Ok(None) };
+        let Some(outcome) = self.outcome_again(subject, vector, mode)? else { return Ok(None) };
+        if outcome.verdict == Verdict::Crashes {
+            return Ok(None);
+        }
+        let of_previous = self.outcome_again(subject, previous.vector, previous.mode)?;
+        match of_previous {
+            Some(of_previous) if of_previous.verdict == Verdict::Crashes => {
+                previous.outcome = of_previous;
+                Ok(Some(outcome))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Reports a crash after the last reply.
+    fn finish(&self, subject: &mut dyn Subject, done: &mut [Done<'_>]) -> Result<(), String> {
+        if let Some(words) = subject.finish()
+            && let Some(last) = done.last_mut()
+        {
+            last.outcome = self.judged(last.vector, last.mode, &Reply::Crashed(words))?;
+        }
+        Ok(())
     }
 
     fn outcome(
@@ -258,19 +320,29 @@ impl<'r> Run<'r> {
         vector: &Vector,
         mode: Option<Mode>,
     ) -> Result<Outcome, String> {
-        let in_vector = |error| format!("vector {}: {error}", vector.id);
-        let judged = |reply| judge(vector, mode, &self.description, &self.violations, reply);
-        let reply = ask(subject, vector, mode.unwrap_or(ONLY_MODE)).map_err(in_vector)?;
-        let (mut verdict, mut differences) = judged(&reply).map_err(in_vector)?;
-        let request = Request::of(vector, mode.unwrap_or(ONLY_MODE));
-        // After a crash, the vector is not repeated: the crash may be the effect of an earlier vector, and
-        // must be reported even if it does not occur again.
-        let is_asked_again = !verdict.is_good() && verdict != Verdict::Crashes;
-        if let (true, Some(request)) = (is_asked_again, request)
-            && let Some(reply) = subject.ask_again(request).map_err(in_vector)?
-        {
-            (verdict, differences) = judged(&reply).map_err(in_vector)?;
+        let reply = ask(subject, vector, mode.unwrap_or(ONLY_MODE)).map_err(|error| of(vector, &error))?;
+        let outcome = self.judged(vector, mode, &reply)?;
+        if outcome.verdict.is_good() || outcome.verdict == Verdict::Crashes {
+            return Ok(outcome);
         }
+        Ok(self.outcome_again(subject, vector, mode)?.unwrap_or(outcome))
+    }
+
+    /// Asks for a vector again, without effects of earlier ones. Returns `None` if the reply would be the same.
+    fn outcome_again(
+        &self,
+        subject: &mut dyn Subject,
+        vector: &Vector,
+        mode: Option<Mode>,
+    ) -> Result<Option<Outcome>, String> {
+        let Some(request) = Request::of(vector, mode.unwrap_or(ONLY_MODE)) else { return Ok(None) };
+        let reply = subject.ask_again(request).map_err(|error| of(vector, &error))?;
+        reply.map(|reply| self.judged(vector, mode, &reply)).transpose()
+    }
+
+    fn judged(&self, vector: &Vector, mode: Option<Mode>, reply: &Reply) -> Result<Outcome, String> {
+        let (verdict, differences) = judge(vector, mode, &self.description, &self.violations, reply)
+            .map_err(|error| of(vector, &error))?;
         let known = self.expectations.and_then(|known| known.of(&vector.id, mode, verdict));
         Ok(Outcome {
             id: vector.id.clone(),
@@ -283,7 +355,8 @@ impl<'r> Run<'r> {
         })
     }
 
-    fn results(&self, outcomes: Vec<Outcome>) -> Results {
+    fn results(&self, done: Vec<Done<'_>>) -> Results {
+        let outcomes: Vec<_> = done.into_iter().map(|done| done.outcome).collect();
         let bad: Vec<_> = outcomes
             .iter()
             .filter(|outcome| !outcome.verdict.is_good())
@@ -293,6 +366,11 @@ impl<'r> Run<'r> {
         let stale = expectations.map(|known| known.stale(&bad)).unwrap_or_default();
         Results { subject: self.description.clone(), outcomes, stale }
     }
+}
+
+/// Returns the text of an error in a vector.
+fn of(vector: &Vector, error: &str) -> String {
+    format!("vector {}: {error}", vector.id)
 }
 
 /// Asks the subject for the result of a vector. If a sender does not support uncompressed datagrams, and the
@@ -317,4 +395,56 @@ fn ask(subject: &mut dyn Subject, vector: &Vector, mode: Mode) -> Result<Reply, 
         }
     }
     Ok(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Observed;
+
+    /// A subject that crashes in the background on the vector Z19, after its reply.
+    #[derive(Default)]
+    struct Late {
+        description: Description,
+        /// True if the subject ends before its next reply.
+        is_ending: bool,
+    }
+
+    const LAST_WORDS: &str = "SyntaxError";
+
+    impl Subject for Late {
+        fn description(&self) -> &Description {
+            &self.description
+        }
+
+        fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
+            let ends = std::mem::replace(&mut self.is_ending, request.id == "Z19");
+            Ok(if ends { Reply::Crashed(LAST_WORDS.to_owned()) } else { Reply::Observed(Observed::default()) })
+        }
+
+        fn ask_again(&mut self, request: Request<'_>) -> Result<Option<Reply>, String> {
+            self.ask(request)?;
+            let reply = self.finish().map_or_else(|| Reply::Observed(Observed::default()), Reply::Crashed);
+            Ok(Some(reply))
+        }
+
+        fn finish(&mut self) -> Option<String> {
+            std::mem::take(&mut self.is_ending).then(|| LAST_WORDS.to_owned())
+        }
+    }
+
+    #[test]
+    fn a_crash_in_the_background_is_reported_for_the_vector_that_caused_it() {
+        let topics = crate::embedded().unwrap();
+        // The second run has no vector after Z19.
+        for filter in ["Z18,Z19,Z20", "Z18,Z19"] {
+            let selection = Selection::new(Some(filter), None);
+            let results = run(&topics, &mut Late::default(), None, selection, &mut |_, _| {}).unwrap();
+            let crashed: Vec<_> =
+                results.outcomes.iter().filter(|outcome| outcome.verdict == Verdict::Crashes).collect();
+            let [crashed] = &crashed[..] else { panic!("{crashed:?}") };
+            assert_eq!(crashed.id, "Z19");
+            assert!(crashed.differences[0].contains(LAST_WORDS), "{crashed:?}");
+        }
+    }
 }

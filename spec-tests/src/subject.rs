@@ -135,4 +135,11 @@ pub trait Subject {
     fn ask_again(&mut self, _: Request<'_>) -> Result<Option<Reply>, String> {
         Ok(None)
     }
+
+    /// Waits until the subject has done all work, after the last request. If the subject has ended since its
+    /// last reply, returns its last output. The default returns `None`, for a subject that does no work after
+    /// its reply.
+    fn finish(&mut self) -> Option<String> {
+        None
+    }
 }
