@@ -64,6 +64,7 @@ fn put_window(window: &[u8; WINDOW], len: usize, raw: bool, room: &mut [u8; ROOM
                     Some((character, _)) => {
                         // The second half is not a start.
                         starts &= u64::MAX.checked_shl(read as u32 + 1).unwrap_or_default();
+                        result.escapes += 1;
                         read += 6;
                         unit = u32::from(character);
                     }
@@ -206,7 +207,7 @@ mod tests {
                         }
                     };
                     written.extend(character.to_string().bytes());
-                    (read, escapes) = (read + len, escapes + 1);
+                    (read, escapes) = (read + len, escapes + len / 6);
                 }
                 [b'\\', second, ..] if unescaped(*second) != 0 => {
                     written.push(unescaped(*second));

@@ -70,11 +70,11 @@ fn the_number_of_values_in_arrays_and_objects_is_bounded() {
 #[test]
 fn the_number_of_escapes_and_of_sequences_of_invalid_utf8_is_bounded() {
     let most = Decoder::MAX_ESCAPES;
-    // A pair of surrogates is one escape.
+    // A pair of surrogates is two escapes.
     let escapes = |count: usize| {
-        with(&format!(r#","_a":"{}","_b":"\ud83d\ude00","_c":["\"",1]"#, "\\n".repeat(count - 2)))
+        with(&format!(r#","_a":"{}","_b":"\ud83d\ude00","_c":["\"",1]"#, "\\n".repeat(count - 3)))
     };
-    assert_eq!(lenient(&escapes(most)).0.field("a").unwrap().as_str().unwrap().len(), most - 2);
+    assert_eq!(lenient(&escapes(most)).0.field("a").unwrap().as_str().unwrap().len(), most - 3);
     refused(&escapes(most + 1), DecodeErrorKind::TooManyEscapes);
     let invalid = |count: usize| [&escapes(4)[..], &b"\xff".repeat((count - 4) / 4)].concat();
     assert_eq!(lenient(&invalid(most)).1, [D::InvalidUtf8, D::FieldValue, D::TrailingData]);
