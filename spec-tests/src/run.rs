@@ -419,7 +419,11 @@ mod tests {
 
         fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
             let ends = std::mem::replace(&mut self.is_ending, request.id == "Z19");
-            Ok(if ends { Reply::Crashed(LAST_WORDS.to_owned()) } else { Reply::Observed(Observed::default()) })
+            Ok(if ends {
+                Reply::Crashed(LAST_WORDS.to_owned())
+            } else {
+                Reply::Observed(Observed::default())
+            })
         }
 
         fn ask_again(&mut self, request: Request<'_>) -> Result<Option<Reply>, String> {
