@@ -334,8 +334,8 @@ impl Inflater {
         Ok(self.header_part(EXTRA))
     }
 
-    /// Returns the state for the next optional part of the header: the first part from `first` on whose flag
-    /// is set. If there is no such part, the data follows.
+    /// Returns the state for the next optional part of the header that has its flag set. `first` is the first
+    /// part that can be next. If no flag is set, the data follows.
     fn header_part(&self, first: u8) -> State {
         // The parts are not in the order of the flags' bits.
         let mut skipped = true;
@@ -415,7 +415,7 @@ pub enum DecompressError {
     Corrupt,
     /// The zlib data needs a preset dictionary, which GELF does not have.
     Dictionary,
-    /// The data is neither gzip nor zlib.
+    /// The data does not begin with a valid header of gzip or zlib, or of the expected one of the two.
     Header,
     /// The output is longer than the maximum that the caller has set.
     LimitExceeded {
@@ -432,7 +432,7 @@ impl fmt::Display for DecompressError {
             Self::Checksum => f.write_str("the compressed payload does not match its checksum"),
             Self::Corrupt => f.write_str("the compressed payload is malformed"),
             Self::Dictionary => f.write_str("the zlib payload needs a preset dictionary"),
-            Self::Header => f.write_str("the payload is neither gzip nor zlib"),
+            Self::Header => f.write_str("the payload has no valid header of gzip or zlib"),
             Self::LimitExceeded { limit } => write!(f, "the payload inflates to more than {limit} bytes"),
             Self::Truncated => f.write_str("the compressed payload is truncated"),
         }

@@ -102,7 +102,7 @@ fn datagrams() {
     let nested = [chunk(0, 1), chunk(0, 1)].concat();
     assert_eq!(read(&nested), "the payload of a message is a chunk");
     assert_eq!(read(b"\x1f\x8b"), "the compressed payload is truncated");
-    assert_eq!(read(b"\x1f\x8b\x07\0\0\0\0\0\0\0"), "the payload is neither gzip nor zlib");
+    assert_eq!(read(b"\x1f\x8b\x07\0\0\0\0\0\0\0"), "the payload has no valid header of gzip or zlib");
     assert_eq!(read(b"\x78\xbb\0\0\0\0"), "the zlib payload needs a preset dictionary");
     assert_eq!(read(b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x07\xff"), "the compressed payload is malformed");
     assert_eq!(

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A time limit of a command. At the limit, the command is killed and the test fails.
+/// A time limit of a command. At the limit, the command is killed, and the caller gets the error `TimedOut`.
 #[derive(Clone, Copy)]
 pub(crate) struct Limit(Duration);
 
@@ -91,7 +91,7 @@ fn read_to_end(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<V
     thread::spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
-            // An error is ignored: if the child was killed, the test fails anyway.
+            // An error ends the output like the end of the pipe. The exit status tells whether the command failed.
             let _ = pipe.read_to_end(&mut bytes);
         }
         bytes

@@ -1,5 +1,5 @@
-//! Checks the running containers: their log drivers, the number of agents among them, and the file
-//! descriptors that they need.
+//! Checks the running containers: their log drivers, the number of agents among them, and the file descriptors
+//! that the router needs to follow their logs.
 
 use std::time::Duration;
 
@@ -25,13 +25,14 @@ pub(super) fn judge_log(container: &Container, version: &str, rate: Option<&Rate
     let driver = container.log_driver();
     let option = |name| container.log_options().get(name).map(String::as_str);
     match driver {
-        // Podman has passthrough, too.
+        // Only Podman has the drivers passthrough and passthrough-tty.
         "none" | "passthrough" | "passthrough-tty" => {
             Finding::fail(subject, format!("its log driver {driver} keeps no lines"), READABLE)
         }
         "json-file" | "local" => judge_files(subject, driver, option("max-size"), option("max-file"), rate),
         // Podman's default driver is k8s-file, which has no option for the number of files.
-        "" | "journald" | "k8s-file" => Finding::ok(subject, format!("log driver {driver:?} can be read")),
+        "journald" | "k8s-file" => Finding::ok(subject, format!("log driver {driver} can be read")),
+        "" => Finding::ok(subject, "the Engine does not tell its log driver"),
         _ if option("cache-disabled") == Some("true") => Finding::fail(
             subject,
             format!("its log driver {driver} cannot be read, since cache-disabled=true"),
@@ -100,7 +101,7 @@ fn judge_files(
     };
     let text = format!("{driver} log of {files} x {}; {pace}", bytes(size));
     if files <= 1 {
-        let text = format!("{text}; with one file, each rotation removes lines that may not be read yet");
+        let text = format!("{text}; with one file, each rotation can remove lines that the router has not read yet");
         let remedy = format!("create the container again with --log-opt max-file=3{}", larger(rate, size, 3));
         return match rotation < KEPT_AT_LEAST {
             true => Finding::fail(subject, text, remedy),
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_driver_without_lines_is_named() {
+    fn drivers_whose_lines_cannot_be_read_are_told_from_those_that_can() {
         assert_finds(
             &log("none", &[], None),
             "fail",
@@ -235,7 +236,7 @@ mod tests {
         assert_finds(&judge_log(&remote, "1.40", None), "fail", "Docker 19.03 keeps no cache");
         assert_finds(&log("passthrough", &[], None), "fail", "passthrough keeps no lines");
         assert_finds(&log("journald", &[], None), "ok", "can be read");
-        assert_finds(&log("", &[], None), "ok", "can be read");
+        assert_finds(&log("", &[], None), "ok", "does not tell its log driver");
     }
 
     #[test]
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_descriptors_are_named() {
+    fn a_limit_of_open_files_that_is_too_low_for_the_containers_fails() {
         assert_finds(
             &judge_descriptors(100, Some(64)),
             "fail",
