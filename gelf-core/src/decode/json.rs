@@ -358,11 +358,27 @@ impl<'a, 'd> Reader<'a, 'd> {
         let [b'"', text @ ..] = rest else { return self.error_at(rest, DecodeErrorKind::JsonSyntax) };
         match behind_clean(text) {
             [b'"', tail @ ..] => Ok(tail),
-            escaped => {
-                self.at = self.offset_of(escaped);
-                self.escaped::<false>()?;
+            special => {
+                self.at = self.offset_of(special);
+                self.skip_special()?;
                 Ok(self.rest())
             }
+        }
+    }
+
+    /// Skips the rest of a string from its first escape or control character on.
+    #[inline(never)]
+    fn skip_special(&mut self) -> Result<(), DecodeError> {
+        if matches!(self.peek(), Some(0..0x20)) {
+            self.control_characters()?;
+        }
+        match self.peek() {
+            Some(b'"') => {
+                self.at += 1;
+                Ok(())
+            }
+            Some(b'\\') => self.escaped::<false>(),
+            _ => self.syntax(),
         }
     }
 
@@ -412,8 +428,9 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// Reads the rest of a string, and adds it to the buffer if `KEEP` says so.
     #[inline(never)]
     fn escaped<const KEEP: bool>(&mut self) -> Result<(), DecodeError> {
-        // The offset behind the first control character.
-        let mut controls = None;
+        // The offset from which on control characters are read like other characters, and are counted at the
+        // end of the string. If the member has had a control character, it is likely to have more of them.
+        let mut controls = (self.controls > 0).then_some(self.at);
         self.escaped_strings += 1;
         loop {
             let (rest, at) = (self.rest(), self.at);
@@ -447,8 +464,6 @@ impl<'a, 'd> Reader<'a, 'd> {
                     return Ok(());
                 }
                 Some(0..0x20) if controls.is_none() => {
-                    // From here on, control characters are read like other characters, and are counted at the
-                    // end of the string.
                     self.count_controls(self.at, self.at + 1)?;
                     controls = Some(self.at + 1);
                 }
