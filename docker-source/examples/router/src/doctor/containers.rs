@@ -101,7 +101,8 @@ fn judge_files(
     };
     let text = format!("{driver} log of {files} x {}; {pace}", bytes(size));
     if files <= 1 {
-        let text = format!("{text}; with one file, each rotation can remove lines that the router has not read yet");
+        let text =
+            format!("{text}; with one file, each rotation can remove lines that the router has not read yet");
         let remedy = format!("create the container again with --log-opt max-file=3{}", larger(rate, size, 3));
         return match rotation < KEPT_AT_LEAST {
             true => Finding::fail(subject, text, remedy),
