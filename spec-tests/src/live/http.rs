@@ -7,6 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::http::{ResponseReader, is_time_out};
+use crate::inspect::GRAYLOG_BODY_BYTES;
 use crate::observed::{Answered, ObservedAnswer};
 use crate::recipe::Content;
 use crate::vector::{Afterwards, Authorization, HttpExchange, HttpRequest};
@@ -24,14 +25,15 @@ pub struct LiveHttp {
     pub bulk: bool,
     /// Name and value of the header that the receiver requires, by default none.
     pub header: Option<(String, String)>,
-    /// Maximum size of an inflated body in bytes, by default 65,536 as in Graylog.
-    pub max_body: usize,
+    /// Maximum size of an inflated body in bytes, if known, by default unknown. The vectors that test a limit
+    /// are sent only if this is their limit.
+    pub max_body: Option<usize>,
     /// Maximum size in bytes of each message in a bulk body, if known.
     pub max_message: Option<usize>,
 }
 
 impl LiveHttp {
-    /// Creates the description of a receiver with the setup of Graylog's input.
+    /// Creates the description of a receiver with Graylog's path that accepts one message in a body.
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
@@ -39,7 +41,7 @@ impl LiveHttp {
             path: PATH.to_owned(),
             bulk: false,
             header: None,
-            max_body: crate::inspect::GRAYLOG_BODY_BYTES,
+            max_body: None,
             max_message: None,
         }
     }
@@ -65,7 +67,7 @@ impl LiveHttp {
 
     /// Returns several setups of the receiver at this address. Together, the setups cover all HTTP vectors.
     pub fn setups(address: SocketAddr) -> Vec<Self> {
-        let plain = Self::new(address);
+        let plain = Self { max_body: Some(GRAYLOG_BODY_BYTES), ..Self::new(address) };
         let header = Some(("X-Gelf-Token".to_owned(), "s3cret".to_owned()));
         let bulk = Self { bulk: true, ..plain.clone() };
         let short = Self { max_message: Some(1024), ..bulk.clone() };
@@ -80,8 +82,11 @@ impl LiveHttp {
             Some(format!("the receiver is {not}set up for several messages in a body"))
         } else if exchange.header && self.header.is_none() {
             Some("the receiver requires no header".to_owned())
-        } else if exchange.max_body.is_some_and(|most| most != self.max_body) {
-            Some(format!("the receiver accepts bodies of up to {} bytes", self.max_body))
+        } else if exchange.max_body.is_some() && exchange.max_body != self.max_body {
+            Some(self.max_body.map_or_else(
+                || "the receiver's limit of a body is unknown".to_owned(),
+                |most| format!("the receiver accepts bodies of up to {most} bytes"),
+            ))
         } else if exchange.max_message.is_some() && exchange.max_message != self.max_message {
             Some("the receiver has another limit for the size of a message in a bulk body".to_owned())
         } else if is_raw && (self.path != PATH || self.header.is_some()) {
@@ -396,7 +401,8 @@ mod tests {
         assert_eq!(refused(&plain, "H01"), "");
         assert_eq!(refused(&plain, "H15"), "the receiver is not set up for several messages in a body");
         assert_eq!(refused(&plain, "H08"), "the receiver requires no header");
-        let bulk = LiveHttp { bulk: true, max_body: 100, path: "/in".to_owned(), ..plain };
+        assert_eq!(refused(&plain, "H13"), "the receiver's limit of a body is unknown");
+        let bulk = LiveHttp { bulk: true, max_body: Some(100), path: "/in".to_owned(), ..plain };
         assert_eq!(refused(&bulk, "H14"), "the receiver is set up for several messages in a body");
         assert_eq!(refused(&bulk, "H13-bomb"), "the receiver accepts bodies of up to 100 bytes");
         assert_eq!(

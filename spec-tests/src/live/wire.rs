@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{LiveHttp, LiveOptions};
+use crate::inspect::GRAYLOG_BODY_BYTES;
 use crate::reader::split;
 use crate::subject::Request;
 use crate::vector::{HttpExchange, Input, Step};
@@ -117,8 +118,8 @@ pub(super) fn plan<'v>(
 /// message.
 fn post(mut payload: Vec<u8>, http: &LiveHttp) -> Result<Result<Plan<'static>, String>, String> {
     let refuse = |why: &str| Ok(Err(why.to_owned()));
-    if payload.len() >= http.max_body {
-        return refuse("the payload is not shorter than the body limit");
+    if payload.len() >= http.max_body.unwrap_or(GRAYLOG_BODY_BYTES) {
+        return refuse("the payload may be longer than the body limit");
     }
     if payload.trim_ascii_start().starts_with(b"[") {
         return refuse("the receiver may read the payload as an array of messages");
@@ -221,7 +222,7 @@ mod tests {
         );
         assert_eq!(
             planned("J28-bomb", &posts(&http)).unwrap_err(),
-            "the payload is not shorter than the body limit"
+            "the payload may be longer than the body limit"
         );
         http.bulk = true;
         assert_eq!(

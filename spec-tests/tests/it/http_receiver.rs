@@ -17,8 +17,8 @@ fn live(runtime: &Runtime, setup: &LiveHttp) -> Live {
     options.bulk = setup.bulk;
     options.required_header.clone_from(&setup.header);
     options.path.clone_from(&setup.path);
-    options.max_payload_len = setup.max_message.unwrap_or(setup.max_body);
-    options.max_bulk_len = setup.max_body;
+    options.max_bulk_len = setup.max_body.unwrap();
+    options.max_payload_len = setup.max_message.unwrap_or(options.max_bulk_len);
     let mut receiver = runtime.block_on(HttpReceiver::bind_with_options("127.0.0.1:0", options)).unwrap();
     let address = receiver.local_addr().unwrap();
     let (sender, payloads) = mpsc::channel();

@@ -172,7 +172,7 @@ impl Connection {
     /// is 8 MiB.
     fn body(&self, request: &Request) -> Result<Vec<u8>, u16> {
         let body = &request.body;
-        let most = if self.broken == Broken::NoLimit { usize::MAX } else { self.http.max_body };
+        let most = if self.broken == Broken::NoLimit { usize::MAX } else { self.http.max_body.unwrap() };
         if body.len() > most {
             return Err(413);
         }

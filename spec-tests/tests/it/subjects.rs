@@ -237,6 +237,9 @@ fn command_line_errors_are_reported() {
     let output = run_with(&["run", "--filter", "nothing-has-this"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("no vector matches 'nothing-has-this'"), "{}", stderr(&output));
+    let output = run_with(&["run", "--filter", "H05"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("'H05' matches vectors for HTTP only"), "{}", stderr(&output));
     let output = run_with(&["explain", "C999"]);
     assert!(stderr(&output).contains("unknown vector C999"), "{}", stderr(&output));
 }

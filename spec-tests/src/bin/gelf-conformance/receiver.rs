@@ -49,7 +49,8 @@ pub(crate) struct ReceiverArguments {
     /// The receiver requires this header
     #[arg(long, value_name = "NAME: VALUE", requires = "http", value_parser = header)]
     http_header: Option<(String, String)>,
-    /// Maximum size of an inflated body that the receiver accepts, in bytes [default: 65536]
+    /// Maximum size of an inflated body that the receiver accepts, in bytes. The vectors that test this limit
+    /// are sent only if the limit is 65536, as in Graylog
     #[arg(long, value_name = "BYTES", requires = "http")]
     max_body: Option<usize>,
     /// Maximum size of each message in a bulk body, in bytes. The vectors that test this limit are sent only
@@ -128,7 +129,7 @@ pub(crate) fn receiver(arguments: &ReceiverArguments) -> Result<ExitCode, String
     let http = arguments.http.clone().map(|http| LiveHttp {
         bulk: arguments.bulk,
         header: arguments.http_header.clone(),
-        max_body: arguments.max_body.unwrap_or(http.max_body),
+        max_body: arguments.max_body,
         max_message: arguments.max_message,
         ..http
     });

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use gelf_spec_tests::report::{self, Provenance};
 use gelf_spec_tests::{
     Builtin, Description, Expectations, Mode, Outcome, Process, Results, Selection, Served, Subject, Topic,
-    Vector, Verdict, run as run_vectors, run_parallel,
+    Vector, Verdict, embedded_http, run as run_vectors, run_parallel,
 };
 
 use crate::output;
@@ -143,7 +143,13 @@ pub(crate) fn judged(
     output: &OutputArguments,
 ) -> Result<ExitCode, String> {
     if results.outcomes.is_empty() {
-        return Err(format!("no vector matches '{}'", selection.filter.unwrap_or_default()));
+        let filter = selection.filter.unwrap_or_default();
+        // `run` does not ask for HTTP vectors, and `receiver` not without an address.
+        let is_http = embedded_http().is_ok_and(|http| selection.of(&http).next().is_some());
+        return Err(match is_http {
+            true => format!("'{filter}' matches vectors for HTTP only, which 'receiver --http' sends"),
+            false => format!("no vector matches '{filter}'"),
+        });
     }
     if results.outcomes.iter().all(|outcome| outcome.verdict == Verdict::Skipped) {
         return Err(format!("{} supports none of the requests, see 'can' and 'sends'", results.subject.name));
