@@ -32,7 +32,7 @@ use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::task::task;
 
-/// The time after which the router ends if the Engine's socket file is mounted by itself and refuses
+/// The time after which the router ends if the Engine's socket file is mounted without its folder and refuses
 /// connections. If the last Engine that answered was Docker, the router ends at once. When Docker then
 /// restarts the router's container, the container gets the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);

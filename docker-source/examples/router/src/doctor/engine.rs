@@ -74,7 +74,7 @@ pub(super) fn judge_version(address: &EngineAddress, version: &Result<String, En
         ),
         Err(EngineError::StaleSocket { .. }) => Finding::fail(
             subject,
-            "the socket is stale: its file is mounted by itself, and the Engine has made a new file since",
+            "the socket is stale: its file is mounted without its folder, and the Engine has made a new file since",
             "restart this container, and mount the folder of the socket instead of the file",
         ),
         Err(EngineError::Answer { reason, .. }) => Finding::fail(
