@@ -10,7 +10,7 @@
 //!   first piece, even if the first piece is old.
 //! * When a log file is rotated, Docker 20.10 repeats lines in a response that follows the log, and the
 //!   stamps go back.
-//! * When files are rotated fast, or the container ends, Docker omits lines from a response that follows the
+//! * When files are rotated fast, or the container ends, Docker can omit lines from a response that follows the
 //!   log. A later request returns these lines.
 //! * Stamps are taken from the wall clock, which can be set back.
 //!
@@ -82,8 +82,8 @@ pub(crate) enum Novelty {
     New,
     /// The line was read before.
     Repeated,
-    /// The line arrived while older lines were read again, and is older than all remembered lines. Most
-    /// likely, the line was read before.
+    /// The line arrived while lines of its stream were read again, and is not newer than the newest forgotten
+    /// line. Most likely, the line was read before.
     TooOld,
 }
 
@@ -160,8 +160,8 @@ impl Cursor {
     ) -> Option<Timestamp> {
         self.dialect = dialect;
         self.open = self.open.into_iter().chain(oldest_open).min();
-        // Before the first line was accepted, the request begins at `floor`, even if a line is open: the open
-        // line can come from a response that began behind `floor`, such as a short window.
+        // Before the first line was accepted, the request begins at `floor`, even if a line is open. The open
+        // line can come from a response that began later than `floor`, such as a short window.
         let since = self.newest.map(|newest| {
             let resume = newest.saturating_sub(MARGIN);
             self.open.map_or(resume, |open| resume.min(open))
@@ -245,8 +245,8 @@ impl Cursor {
         }
         self.first.get_or_insert(line.time);
         if stream.remember(line, self.dialect) {
-            // No earlier request has read this far. Every line that was open in an earlier request has been
-            // read again, and the joiner of this request holds the lines that are still open.
+            // No earlier request has read this stream this far. Every line that was open in an earlier request
+            // has been read again, and the `LineJoiner` of this request holds the lines that are still open.
             self.open = None;
             if Some(line.time) > self.newest {
                 self.newest = self.newest.max(Some(line.time.min(arrived)));
@@ -262,7 +262,8 @@ impl Cursor {
         self.stderr.expected = None;
     }
 
-    /// Returns the stamp of the first line that was read, if the cursor began at the start of a log.
+    /// Returns the stamp of the first line that this cursor accepted as new. A resumed cursor does not know the
+    /// lines of the earlier source.
     pub(crate) fn first(&self) -> Option<Timestamp> {
         self.first
     }
@@ -310,8 +311,8 @@ impl Cursor {
         self.proved
     }
 
-    /// Returns the start of a request that returns all lines behind the newest line. If no line was accepted,
-    /// `line` is the stamp of the newest line.
+    /// Returns the start of a request that returns all lines behind the newest line. If no line was accepted, the
+    /// stamp `line` is used in place of the newest stamp.
     fn since_newest(&self, line: Timestamp, oldest_open: Option<Timestamp>) -> Timestamp {
         let newest = self.newest.unwrap_or(line).saturating_sub(MARGIN);
         oldest_open.into_iter().chain(self.open).fold(newest, Timestamp::min)

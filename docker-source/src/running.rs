@@ -41,8 +41,11 @@ pub async fn running_containers(address: EngineAddress) -> Result<Vec<Container>
 }
 
 /// Returns the container that this process runs in. Returns `None` if this process does not run in a
-/// container, runs in a container of another Engine, or runs in a container that shares the network of
-/// another container.
+/// container, or runs in a container of another Engine.
+///
+/// If the container shares the network of another container, the function also returns `None`. However, an
+/// Engine with the image store of containerd does not tell the two apart, and the function returns the other
+/// container.
 ///
 /// # Errors
 /// Returns the first error of the requests.

@@ -16,7 +16,7 @@ pub fn event_stream(data: &[u8]) {
     assert!(buffered.max(split_buffered) <= EVENT_BUFFER_MAX.min(stream.len()));
 
     let lines = stream.iter().filter(|byte| **byte == b'\n').count();
-    let found = events.len() + usize::try_from(invalid).expect("no more than the lines");
+    let found = events.len() + usize::try_from(invalid).expect("there are no more invalid events than lines");
     assert!(found <= lines, "{found} events in {lines} lines");
     for event in &events {
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');

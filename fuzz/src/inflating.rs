@@ -5,7 +5,7 @@ use gelf_core::wire::{DecompressError, Decompressor, Inflater};
 const LIMIT: usize = 64 * 1024;
 
 /// Checks that the output has at most `LIMIT` bytes, and that data in pieces has the same result as the whole
-/// data. Compares the output of zlib and bare deflate data with the output of miniz_oxide.
+/// data. Also checks that gelf-core and miniz_oxide inflate zlib and bare deflate data to the same output.
 pub fn inflate_capped(data: &[u8]) {
     let mut decompressor = Decompressor::new(LIMIT);
     let ours = decompressor.decompress(data).map(<[u8]>::to_vec);

@@ -126,7 +126,7 @@ impl fmt::Display for SerializeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Custom(text) => f.write_str(text),
-            Self::KeyWithoutText => f.write_str("a map's key is neither text nor a number"),
+            Self::KeyWithoutText => f.write_str("a map's key is not a string, a number or a boolean"),
             Self::NotAMap => f.write_str("only a struct or a map has fields"),
             Self::TooManyFields => write!(f, "the value has more than {MAX_FIELDS} fields"),
         }
@@ -204,8 +204,8 @@ impl LeftOut {
 
 impl Flattener {
     /// Notes the error of the current member. Returns an error only if members may not be left out, or if the
-    /// maximum number of fields or of errors is reached. These maxima also stop a value that has endlessly
-    /// many members.
+    /// maximum number of fields or of errors is reached. A value with endlessly many members ends there, unless
+    /// its members become neither fields nor errors, such as `None`.
     fn leave_out(&mut self, error: SerializeError) -> Result<(), SerializeError> {
         match &mut self.left_out {
             Some(left_out) if error != SerializeError::TooManyFields => {

@@ -33,13 +33,13 @@ pub struct Expectations {
 pub struct Expectation {
     /// The ids of the vectors. A trailing `*` matches all ids with that prefix.
     pub vectors: Vec<String>,
-    /// The mode, if the subject has a strict and a lenient mode.
+    /// The only mode that is covered, if the subject has a strict and a lenient mode. `None` covers both modes.
     mode: Option<Mode>,
     /// Known verdict: `deviates`, `fails`, `crashes` or `no answer`.
     pub verdict: String,
     /// Reason for the verdict.
     pub reason: String,
-    /// Link to a report of the bug.
+    /// Reference to a report of the bug, such as `go-gelf#26`.
     pub report: Option<String>,
 }
 
@@ -91,7 +91,7 @@ impl Expectations {
                 });
                 if !is_confirmed {
                     stale.push(format!(
-                        "{}: {pattern} is expected to be '{}', but is not ({})",
+                        "{}: no result of {pattern} is '{}', which is expected for this reason: {}",
                         self.path.display(),
                         expectation.verdict,
                         expectation.reason

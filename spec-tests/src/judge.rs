@@ -20,8 +20,8 @@ use crate::vector::{Expected, FieldValue, Input, MessageText, Mode, SendRequest,
 pub enum Verdict {
     /// The result is that of a strict or a lenient implementation.
     Passes,
-    /// Input on which implementations may differ is handled in another way, or the sent bytes are allowed but
-    /// not accepted by all receivers.
+    /// The subject handles input on which implementations may differ, in neither the strict nor the lenient way.
+    /// Or the sent bytes are allowed but not accepted by all receivers.
     Deviates,
     /// GELF is refused or lost, a value is changed, input that is not GELF is delivered as a message, or the
     /// sent bytes are not GELF.
@@ -31,13 +31,13 @@ pub enum Verdict {
     /// The subject did not reply in time.
     #[serde(rename = "no answer")]
     NoAnswer,
-    /// The subject does not support the request.
+    /// The subject does not support the request: the request was not sent, or the subject declined it.
     #[serde(rename = "not asked")]
     Skipped,
 }
 
 impl Verdict {
-    /// All verdicts, from best to worst.
+    /// All verdicts, from best to worst, and then `Skipped`.
     pub const ALL: [Self; 6] =
         [Self::Passes, Self::Deviates, Self::Fails, Self::Crashes, Self::NoAnswer, Self::Skipped];
 
@@ -360,13 +360,13 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
             format!("{} datagrams", datagrams.len()),
         ));
     } else if let Some(wanted) = wanted.filter(|wanted| inspection.payload.unwrap_or_default() != **wanted) {
-        differences.push(Difference::new("payload", format!("{} bytes", wanted.len()), "others, or none"));
+        differences.push(Difference::new("payload", format!("{} bytes", wanted.len()), "other bytes, or none"));
     }
     Ok((verdict_of(&differences, true), differences))
 }
 
-/// Returns all differences in the answer of a subject that reports errors, deviations and events by the names
-/// of the vectors.
+/// Returns all differences in the answer of a subject that reports errors, deviations and events with the names
+/// that the vectors use.
 fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Difference>, String> {
     let mut differences = Vec::new();
     let mut compare = |what: &str, expected: &dyn fmt::Debug, found: &dyn fmt::Debug| {

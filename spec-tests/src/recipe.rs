@@ -111,7 +111,7 @@ impl Made {
             Self::Cut(whole, from, to) => {
                 let whole = whole.bytes()?;
                 let cut = whole.get(*from..*to).map(<[u8]>::to_vec);
-                cut.ok_or_else(|| format!("a cut at byte {to} of {}", whole.len()))
+                cut.ok_or_else(|| format!("cannot cut the bytes from {from} to {to} of {}", whole.len()))
             }
             Self::Gzip(part) => Ok(deflated(&part.bytes()?, true)),
             Self::Zlib(part) => Ok(deflated(&part.bytes()?, false)),
@@ -137,7 +137,7 @@ pub(crate) fn first_bytes(bytes: &[u8], most: usize) -> String {
 }
 
 pub(crate) fn unhex(text: &str) -> Result<Vec<u8>, String> {
-    let error = || format!("{text:?} is not valid hexadecimal here");
+    let error = || format!("{text:?} is not valid hexadecimal");
     let pairs = text.as_bytes().chunks(2);
     let byte = |pair: &[u8]| match pair {
         [_, _] => std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()),
@@ -173,9 +173,9 @@ mod tests {
     #[test]
     fn invalid_recipes_are_errors() {
         let error = |json| bytes(json).unwrap_err();
-        assert_eq!(error(r#"{"hex":"0"}"#), "\"0\" is not valid hexadecimal here");
-        assert_eq!(error(r#"{"hex":"zz"}"#), "\"zz\" is not valid hexadecimal here");
-        assert_eq!(error(r#"{"cut":["abc",1,4]}"#), "a cut at byte 4 of 3");
+        assert_eq!(error(r#"{"hex":"0"}"#), "\"0\" is not valid hexadecimal");
+        assert_eq!(error(r#"{"hex":"zz"}"#), "\"zz\" is not valid hexadecimal");
+        assert_eq!(error(r#"{"cut":["abc",1,4]}"#), "cannot cut the bytes from 1 to 4 of 3");
         assert_eq!(error(r#"{"repeat":["abcd",100000000]}"#), "the result exceeds 256 MiB");
     }
 }

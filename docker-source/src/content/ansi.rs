@@ -35,14 +35,15 @@ fn behind(sequence: &str) -> &str {
                 None => "",
             }
         }
-        // An operating system command, such as a link. It ends with BEL or `ESC \`.
+        // An operating system command, such as a link. It ends with BEL or `ESC \`. Another escape sequence
+        // cancels it.
         Some(']') => {
             let body = characters.as_str();
             match body.find(['\u{7}', ESCAPE]) {
                 Some(end) => {
-                    let tail = body.get(end + 1..).unwrap_or_default();
-                    let is_bell = body.as_bytes().get(end) == Some(&7);
-                    if is_bell { tail } else { tail.strip_prefix('\\').unwrap_or(tail) }
+                    let tail = body.get(end..).unwrap_or_default();
+                    let behind = tail.strip_prefix('\u{7}').or_else(|| tail.strip_prefix("\u{1b}\\"));
+                    behind.unwrap_or(tail)
                 }
                 None => "",
             }
@@ -68,6 +69,7 @@ mod tests {
             ("a\x1b[", "a"),
             ("a\x1b[31", "a"),
             ("a\x1b]0;title", "a"),
+            ("a\x1b]0;title\x1b[31mb", "ab"),
             ("a\x1b[3é", "aé"),
             ("a\x1b\u{9b}b", "a\u{9b}b"),
             ("\x1b\x1b[0mb", "b"),

@@ -3,7 +3,8 @@
 
 /// The number of bytes that each item counts towards [`Items::total`], in addition to its text.
 pub(super) const ITEM_COST: usize = 64;
-/// The maximum length of a member's name in [`Keep::Members`], quotes and comma included.
+/// The maximum length of a member's name in [`Keep::Members`], with the comma and the opening quote in front of
+/// the name.
 pub(super) const NAME_MAX: usize = 64;
 /// The maximum length of a value whose type is not the expected type. This length is enough to keep `null`.
 pub(super) const OTHER_TYPE_MAX: usize = 8;
@@ -11,8 +12,8 @@ pub(super) const OTHER_TYPE_MAX: usize = 8;
 /// The part of a JSON value to keep. Each length is the length of the JSON text in bytes.
 #[derive(Debug)]
 pub(super) enum Keep {
-    /// The value, if it has at most this length. A longer string is cut, and any other longer value is left
-    /// out.
+    /// The value, if it has at most this length, not counting the closing quote of a string. A longer string is
+    /// cut, and any other longer value is left out.
     Value(usize),
     /// The members of an object or the elements of an array, as far as they fit into the limits.
     Items(Items),
@@ -32,8 +33,8 @@ pub(super) struct Items {
     /// The room, in addition to `total`, that only items with one of the `prefixes` can take. Other items
     /// cannot take it, even if they come first.
     pub(super) reserved: usize,
-    /// The prefixes of the texts or names that can take the reserved room, in upper or lower case. A prefix
-    /// that ends with `"` matches only a whole text or name.
+    /// An item whose text or name starts with one of these prefixes can take the reserved room. The comparison
+    /// ignores the case of ASCII letters. A prefix that ends with `"` matches only a whole text or name.
     pub(super) prefixes: &'static [&'static str],
 }
 
@@ -42,7 +43,7 @@ impl Keep {
     #[cfg(any(test, feature = "fuzzing"))]
     pub(super) const fn max_len(&self) -> usize {
         match self {
-            // A string that is cut gets its closing quote beyond the limit.
+            // The closing quote of a string does not count towards the limit.
             Self::Value(max) if *max > OTHER_TYPE_MAX => *max + 1,
             Self::Value(_) => OTHER_TYPE_MAX + 1,
             Self::Items(items) => items.total + items.reserved + 3,

@@ -24,8 +24,8 @@ const CHUNK: u64 = 64 * 1024;
 /// memory. Other bytes are read in a separate thread, since a disk may be slow.
 const RECENT: u64 = 1024 * 1024;
 /// The number of bytes that each read repeats, to notice that the file was emptied and written anew. These
-/// are the last bytes before the place to read. They contain the stamp of a record, so the bytes of a new
-/// file are different.
+/// are the last bytes before the place to read. At the end of a record, they contain most of the record's
+/// stamp, so the bytes of a new file are different.
 const MARK: usize = 32;
 
 /// The next part of a log.
@@ -36,11 +36,12 @@ pub(crate) enum FilePart {
     EndOfFile,
     /// All bytes that had been written before the last look were returned.
     CaughtUp,
-    /// The file with the next bytes was removed or compressed before it was opened.
+    /// The next bytes cannot be read: their file was removed or compressed before it was opened, or the open
+    /// file was emptied.
     Lost,
 }
 
-/// The bytes of a log's files, from a place on and as the log grows.
+/// The bytes of a log's files behind a given place, including the bytes that are written later.
 #[derive(Debug)]
 pub(crate) struct FileStream {
     chain: Chain,
@@ -139,7 +140,8 @@ impl FileStream {
         self.is_reported = false;
     }
 
-    /// Waits for the future. Meanwhile, opens the files that the driver creates.
+    /// Waits for the future. Meanwhile, keeps looking at the log's files, and opens the files that the Engine
+    /// creates.
     pub(crate) async fn watching<T>(&mut self, mut future: Pin<&mut (dyn Future<Output = T> + Send)>) -> T {
         // Usually, the future is ready at once.
         let ready = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;

@@ -73,7 +73,7 @@ async fn a_log_is_read_from_its_files_up_to_the_end_of_each_run_without_a_reques
     late.line(Stream::Stdout, "late");
     assert_eq!(texts(&mut source, 1).await, ["late"]);
     late.wait_for_followers(0).await;
-    assert_eq!(late.count(RequestKind::Follow), 1, "the log was requested before its files were known");
+    assert_eq!(late.count(RequestKind::Follow), 1, "a new log is followed through the Engine until its files are known");
     assert_nothing_left(&mut source).await;
     assert_eq!(source.stats().snapshot().total.gaps, 0);
 }
@@ -121,7 +121,7 @@ async fn damaged_records_are_announced_and_the_records_around_them_are_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_that_are_rotated_away_before_a_look_are_announced_once() {
+async fn lines_that_are_rotated_away_before_their_file_is_opened_are_announced_as_one_gap() {
     let engine = SimulatedEngine::start().await;
     let web = web(&engine, 100, 3);
     let mut source = connect(&engine, Start::Now, true).await;

@@ -84,7 +84,7 @@ async fn a_line_in_short_pieces_is_read_whole() {
 }
 
 #[tokio::test]
-async fn podman_is_not_asked_for_a_number_of_records_since_it_joins_the_pieces_of_both_streams() {
+async fn podman_gets_no_request_with_a_tail_because_a_tail_joins_the_pieces_of_both_streams() {
     let engine = podman().await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();

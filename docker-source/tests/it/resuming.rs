@@ -105,7 +105,7 @@ fn write(web: &simulated_engine::Container, numbers: std::ops::Range<usize>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_that_a_stream_omitted_before_the_end_of_its_source_are_read_by_the_next_source() {
+async fn lines_that_a_follow_response_omitted_are_read_by_the_next_source() {
     for options in [Options::docker_20_10(), Options::docker_28_5()] {
         let engine = SimulatedEngine::start_with(Options { clock_runs: true, ..options }).await;
         let web = engine.create(ContainerOptions::named("web"));
@@ -113,8 +113,8 @@ async fn lines_that_a_stream_omitted_before_the_end_of_its_source_are_read_by_th
         web.start();
         write(&web, 0..10);
         let mut settled = BTreeSet::new();
-        // From time to time, a source reads a log again to prove that the stream omitted no line. The first
-        // source ends before its first proof, and each other source ends between two proofs.
+        // From time to time, a source reads a log again to prove that the response that follows the log omitted
+        // no line. The first source ends before its first proof, and each other source ends between two proofs.
         for run in 0..5 {
             let mut progress = Progress::new(source.start().clone());
             let mut settle = async |source: &mut Source, count: usize| {
@@ -150,7 +150,7 @@ async fn lines_that_a_stream_omitted_before_the_end_of_its_source_are_read_by_th
 }
 
 #[tokio::test]
-async fn a_refused_request_for_the_settled_lines_is_repeated_without_a_gap() {
+async fn a_source_that_resumes_repeats_a_refused_request_and_reports_no_gap() {
     let engine = SimulatedEngine::start().await;
     for options in [ContainerOptions::named("web"), ContainerOptions::named("shell").tty()] {
         let web = engine.create(options.rotated(1, 0).compressed());

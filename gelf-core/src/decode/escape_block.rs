@@ -10,7 +10,7 @@ use super::unescape::{ROOM, Unescaped, code_unit, surrogates};
 pub(super) const BLOCK: usize = 64;
 /// The length of the longest escape, a pair of surrogates.
 const LONGEST: usize = 12;
-/// The length of a block with the bytes behind it that can be read together with bytes of the block.
+/// The number of bytes that can be read to unescape a block: the block, an escape behind it, and another block.
 const WINDOW: usize = 2 * BLOCK + LONGEST;
 
 /// Unescapes the start of a string. Stops behind the block, at the end of the string or of the text, at a
@@ -32,7 +32,7 @@ pub(super) fn put_block(text: &[u8], raw: bool, room: &mut [u8; ROOM]) -> Unesca
 
 /// Does the same as [`put_block`] for a block of this length and the bytes behind it.
 #[inline(always)]
-#[allow(clippy::indexing_slicing, reason = "the window and the room are longer than the block by an escape")]
+#[allow(clippy::indexing_slicing, reason = "the window and the room exceed the block by more than an escape")]
 fn put_window(window: &[u8; WINDOW], len: usize, raw: bool, room: &mut [u8; ROOM]) -> Unescaped {
     let (mut starts, end) = find(window, raw);
     let mut end = end.min(len);
@@ -88,9 +88,10 @@ fn put_window(window: &[u8; WINDOW], len: usize, raw: bool, room: &mut [u8; ROOM
     result
 }
 
-/// Copies the bytes from an offset of the block on. The next bytes overwrite those behind the clean ones.
+/// Copies [`BLOCK`] bytes of the window, from an offset on. Later writes replace the bytes that do not stand for
+/// themselves.
 #[inline(always)]
-#[allow(clippy::indexing_slicing, reason = "a block is visible behind the block, and there is room for it")]
+#[allow(clippy::indexing_slicing, reason = "the window and the room have a block behind each offset")]
 fn put_clean(window: &[u8; WINDOW], from: usize, room: &mut [u8; ROOM], written: usize) {
     room[written..written + BLOCK].copy_from_slice(&window[from..from + BLOCK]);
 }
@@ -135,7 +136,7 @@ pub(super) fn bits(block: &[u8], is_of_kind: impl Fn(u8) -> bool) -> u64 {
     words.fold(0, |all, word| all | word)
 }
 
-/// The bit of each byte of a block among eight bytes.
+/// For each byte of a block, the bit for its place in its group of eight bytes: 1, 2, 4, up to 128, repeated.
 const PLACES: [u8; BLOCK] = {
     let mut places = [1; BLOCK];
     let mut rest: &mut [u8] = &mut places;
@@ -225,7 +226,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_block_is_read_as_one_character_after_another(
+        fn a_block_gives_the_same_result_as_reading_one_character_after_another(
             tokens in prop::collection::vec(prop::sample::select(vec![
                 "a", "more than a piece", "é", "\\n", "\\\\", "\\\"", "\\u0041", "\\u00e9", "\\u20AC",
                 "\\ud83d\\ude00", "\\ud800", "\\udc00", "\\", "\"", "\u{1}", "\\u00g0", "\\x",

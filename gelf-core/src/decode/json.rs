@@ -12,12 +12,12 @@ use super::{DecodeError, DecodeErrorKind, Decoder, Deviation, DeviationKind, Lim
 use crate::encode::escape::{behind_clean, clean_prefix};
 use crate::message::number::{behind_number, json_number_len};
 
-/// The number of bytes that are searched for the end of a text with control characters before `memchr2` is
-/// called. A string can have millions of texts that are shorter than this number.
+/// The number of bytes that are searched for a quotation mark or a backslash before `memchr2` is called. A
+/// message can have many strings in which fewer bytes follow the first control character.
 const SHORT: usize = 16;
 
-/// The number of escapes, and of strings with escapes or control characters, from which a message is read in
-/// blocks.
+/// The number from which on the further strings of a message are unescaped in blocks. It is compared with the
+/// sum of the escapes and of the strings with escapes that were read so far.
 const MANY: usize = 1024;
 
 /// A JSON value.
@@ -56,7 +56,7 @@ pub(super) struct Reader<'a, 'd> {
     nested_values: usize,
     /// The number of escapes of the message, where a sequence of invalid UTF-8 counts as four.
     escapes: usize,
-    /// The number of strings of the message that have escapes or control characters.
+    /// The number of strings of the message that have escapes.
     escaped_strings: usize,
     /// The buffer for strings with escapes.
     buffer: &'d mut TextBuffer,
@@ -64,7 +64,8 @@ pub(super) struct Reader<'a, 'd> {
 }
 
 impl<'a, 'd> Reader<'a, 'd> {
-    /// Creates a reader for a text in which replaced sequences of invalid UTF-8 count as `escapes`.
+    /// Creates a reader for a text. `escapes` is the initial number of escapes: four for each sequence of
+    /// invalid UTF-8 that was replaced in the text.
     pub(super) fn new(
         text: &'a str,
         escapes: usize,
@@ -498,7 +499,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         if self.controls == 0 {
             self.deviate(DeviationKind::ControlCharacter, from)?;
         }
-        // A sum of 64 bytes fits into a byte, so that a vector instruction adds many of them at a time.
+        // The count for a block of 64 bytes fits into a byte, so one vector instruction can add many counts.
         let blocks = self.text.as_bytes()[from..to].chunks(64);
         let counts = blocks.map(|block| block.iter().fold(0, |count, byte| count + u8::from(*byte < 0x20)));
         self.controls += counts.map(usize::from).sum::<usize>();

@@ -313,7 +313,8 @@ impl<'a, 'n> Members<'a, 'n> {
         let full_message = self.full_message.value.take();
         let short_message = match self.short_message.value.take() {
             Some(text) if !self.short_is_blank => text,
-            // In place of a blank or missing text, Graylog uses `message`, and Logstash uses `full_message`.
+            // `message` replaces a blank or missing text, as in Graylog. The first line of `full_message`, which
+            // Logstash uses, replaces only a missing text.
             blank => match (self.message(), blank, &full_message) {
                 (Some(message), _, _) => message,
                 (None, Some(blank), _) => blank,
@@ -493,7 +494,8 @@ fn level(
     })
 }
 
-/// Returns whether a value is null or a blank text. Such a value is not kept.
+/// Returns whether a value is null or a blank text. A `message` with such a value does not replace the short
+/// message.
 fn is_empty(value: &Json<'_>) -> bool {
     match value {
         Json::Null => true,

@@ -61,7 +61,8 @@ impl<'a> Number<'a> {
         float.is_finite().then(|| Number(Repr::Text(Cow::Owned(format!("{float:?}")))))
     }
 
-    /// Returns the integer if it is within `i64`.
+    /// Returns the integer if it is within `i64`. Returns `None` for `-0`, and for any number with a decimal point
+    /// or an exponent, such as `6.0`.
     pub fn as_i64(&self) -> Option<i64> {
         match self.0 {
             Repr::Int(integer) => Some(integer),
@@ -69,7 +70,8 @@ impl<'a> Number<'a> {
         }
     }
 
-    /// Returns the integer if it is within `u64`.
+    /// Returns the integer if it is within `u64`. Returns `None` for `-0`, and for any number with a decimal point
+    /// or an exponent, such as `6.0`.
     pub fn as_u64(&self) -> Option<u64> {
         match self.0 {
             Repr::Int(integer) => u64::try_from(integer).ok(),
@@ -88,7 +90,7 @@ impl<'a> Number<'a> {
         }
     }
 
-    /// Returns whether this is an integer outside of `i64` that is written without a decimal point and an
+    /// Returns whether this is an integer outside of `i64` that is written with neither a decimal point nor an
     /// exponent. Graylog reads such a number modulo 2^64.
     pub fn is_beyond_i64(&self) -> bool {
         match &self.0 {
@@ -98,7 +100,8 @@ impl<'a> Number<'a> {
         }
     }
 
-    /// Returns whether [`as_f64`](Self::as_f64) is finite, in a time that does not depend on the digits.
+    /// Returns whether [`as_f64`](Self::as_f64) is finite. The time is at most proportional to the length of the
+    /// text.
     pub(crate) fn is_finite(&self) -> bool {
         match &self.0 {
             Repr::Int(_) | Repr::Uint(_) => true,
@@ -236,8 +239,8 @@ const INFINITE: &[u8; 309] = b"\
 5730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904\
 174497792";
 
-/// Returns whether a JSON number is within the range of a 64-bit float. Converting the number would take long
-/// if it has many digits: some need arithmetic with hundreds of digits to find the nearest float.
+/// Returns whether a JSON number is within the range of a 64-bit float. The number is not converted, because to
+/// find the nearest float can need slow arithmetic with hundreds of digits.
 fn is_finite(number: &str) -> bool {
     if number.len() < INFINITE.len() && memchr::memchr2(b'e', b'E', number.as_bytes()).is_none() {
         return true;
@@ -256,12 +259,12 @@ fn is_finite(number: &str) -> bool {
 
 /// The parts of a number that is not 0, without its sign.
 struct Magnitude<'a> {
-    /// The digits in front of the decimal point and behind it, without the zeros in front of the first other
-    /// digit.
+    /// The digits in front of the decimal point, without leading zeros.
     whole: &'a [u8],
+    /// The digits behind the decimal point. If `whole` is empty, they begin with the first digit that is not 0.
     fraction: &'a [u8],
-    /// The number of digits in front of the decimal point. If there are none, the number is 0 or negative: -2
-    /// means that two zeros stood behind the point.
+    /// The number of digits in `whole`. If `whole` is empty, this is minus the number of zeros between the
+    /// decimal point and `fraction`: -2 for `0.003`.
     before: i64,
     exponent: &'a [u8],
 }
@@ -291,9 +294,9 @@ fn split_once(text: &[u8], at: Option<usize>) -> (&[u8], &[u8]) {
     }
 }
 
-/// Parses an exponent with its optional sign. Returns `None` for an exponent outside of `i32`. A text of up
-/// to 2 GiB with such an exponent stands for an integer within `i64` only if this integer is 0, and the
-/// caller has handled 0.
+/// Parses an exponent with its optional sign. Returns `None` for an exponent outside of `i32`. With such an
+/// exponent, a text of less than 1 GiB stands for no integer within `i64` except 0, and the callers handle 0
+/// before they call this function.
 fn small_exponent(text: &[u8]) -> Option<i32> {
     let (sign, digits) = match text {
         [b'-', digits @ ..] => (-1, digits),

@@ -74,7 +74,8 @@ fn compressing_allocates_nothing() {
             }
         };
         compress_all();
-        // The counted payloads include some with which the default level trains its codes again.
+        // Among the counted payloads are some at which a compressor of the default level trains its Huffman
+        // codes again.
         assert_eq!(allocations(|| (0..4).for_each(|_| compress_all())), 0, "{compression:?}");
     }
 }

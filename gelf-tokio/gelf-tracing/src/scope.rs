@@ -33,7 +33,8 @@ impl Scope {
         LAST.try_with(Cell::take).unwrap_or_default()
     }
 
-    /// Keeps the memory for the next scope of the thread.
+    /// Keeps the memory for the next scope of the thread, unless the scope has more than [`MAX_PATH_SPANS`]
+    /// spans.
     pub(crate) fn retire(mut self) {
         if self.names.len() <= MAX_PATH_SPANS {
             self.names.clear();

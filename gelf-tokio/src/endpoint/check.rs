@@ -5,8 +5,8 @@ use crate::endpoint::scheme::Scheme;
 use crate::endpoint::table::TABLE;
 use crate::endpoint::{HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, Transport, UdpOptions};
 
-/// The headers that no option may set. The sender sets some of them itself. The other headers would change
-/// where a request ends.
+/// The headers that no option may set, because the sender decides what they state: where a request ends, what
+/// its body is, and how the connection is used.
 const HEADERS_OF_REQUESTS: [&str; 11] = [
     "connection",
     "content-encoding",
@@ -29,8 +29,8 @@ pub(super) fn features(scheme: Scheme) -> Result<(), InvalidEndpoint> {
     }
 }
 
-/// Returns the transport if this build has it and its options are valid. An empty HTTP path becomes the
-/// default path.
+/// Returns the transport if this build has it and its options are valid. An HTTP path that is empty or `/`
+/// becomes the default path.
 pub(super) fn transport(mut transport: Transport) -> Result<Transport, InvalidEndpoint> {
     features(Scheme::of(&transport))?;
     if let Transport::Http(options) = &mut transport {

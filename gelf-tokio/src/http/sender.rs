@@ -62,7 +62,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// | subject | limit | protects against |
 /// |---|---|---|
 /// | request, from the lookup of the host to the answer | [`HttpOptions::timeout`], 10 s | receivers that do not answer |
-/// | connection to one address | [`HttpOptions::connect_timeout`], and an equal share of the time that is left; each further host and the request also have a share | addresses that do not answer |
+/// | connection to one address | the shorter of [`HttpOptions::connect_timeout`] and an equal share of the time that is left; each further host and the request also have a share | addresses that do not answer |
 /// | headers of an answer | 100, about 64 KiB | answers without end |
 /// | body of an answer, which is discarded | 64 KiB and 1 s, then the connection is closed | the same |
 /// | whole answer, interim answers (1xx) included | 192 KiB | answers without end |

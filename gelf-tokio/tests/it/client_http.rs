@@ -150,7 +150,7 @@ async fn host(peer: &mut Peer<TcpStream>) -> String {
 }
 
 #[tokio::test]
-async fn a_request_without_an_answer_goes_to_the_next_host_and_a_later_connection_to_the_first() {
+async fn a_request_without_an_answer_goes_to_the_next_host_and_a_later_connection_goes_to_the_first() {
     let second = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let second_host = second.local_addr().unwrap().to_string();
     let (first, sending) = started(&format!("failover={second_host}")).await;

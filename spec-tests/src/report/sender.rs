@@ -36,8 +36,8 @@ pub fn sender_text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String
         line(&mut out, name, &text);
     }
     for (count, what) in [
-        (tally.left, "messages not judged: incomplete when the requested number of messages was reached"),
-        (tally.not_judged, "messages not judged: evicted while incomplete, or beyond a limit"),
+        (tally.left, "messages not judged: the requested number of messages was reached before"),
+        (tally.not_judged, "messages not judged: evicted while incomplete, or beyond 100,000 in an HTTP body"),
         (
             tally.ended_connections,
             "connections closed after a frame of less than two bytes, or of more than 2 MiB, as Graylog closes them; \
@@ -70,16 +70,15 @@ fn line(out: &mut String, name: &str, text: &str) {
 }
 
 fn senders(out: &mut String, tally: &Tally<'_>) {
-    let figures = |transport: Transport, figures: &Figures| {
-        let more = match transport {
-            Transport::Udp => counted(figures.datagrams, "datagram") + ", ",
-            Transport::Tcp => String::new(),
-            Transport::Http => counted(figures.requests, "request") + ", ",
-        };
-        format!("{}, {more}{}", counted(figures.messages, "message"), counted(figures.bytes, "byte"))
+    let figures = |of: &Figures| {
+        // Only senders over UDP have datagrams, and only those over HTTP have requests.
+        let parts = [(of.datagrams, "datagram"), (of.requests, "request")];
+        let parts = parts.iter().filter(|(count, _)| *count > 0);
+        let more: String = parts.map(|(count, noun)| counted(*count, noun) + ", ").collect();
+        format!("{}, {more}{}", counted(of.messages, "message"), counted(of.bytes, "byte"))
     };
     for ((transport, source), of) in tally.senders.iter().take(MAX_SENDERS) {
-        line(out, transport.word(), &format!("{source}: {}", figures(*transport, of)));
+        line(out, transport.word(), &format!("{source}: {}", figures(of)));
     }
     let mut rest = tally.other_senders;
     for (_, of) in tally.senders.iter().skip(MAX_SENDERS) {
@@ -89,7 +88,7 @@ fn senders(out: &mut String, tally: &Tally<'_>) {
         rest.bytes += of.bytes;
     }
     if tally.senders.len() > MAX_SENDERS {
-        line(out, "others", &figures(Transport::Udp, &rest));
+        line(out, "others", &figures(&rest));
     }
 }
 
@@ -142,7 +141,8 @@ fn receivers(out: &mut String, tally: &Tally<'_>, style: Style) {
         for effect in Effect::ALL {
             for (rule, count) in taken.rules(effect) {
                 let of = match effect {
-                    Effect::Ends => format!("ends on {}", grouped(count)),
+                    Effect::Ends => format!("stops at {}", grouped(count)),
+                    Effect::Loses => format!("loses a part of {}", grouped(count)),
                     _ => format!("{} {}", effect.word(), grouped(count)),
                 };
                 let _ = writeln!(out, "  {:<width$}    {of}: {} ({})", "", rule.text, rule.source);

@@ -39,7 +39,7 @@ pub struct Tally<'r> {
     pub(crate) refused_connections: u64,
     /// Number of datagrams that the kernel of this machine dropped.
     pub(crate) dropped_datagrams: u64,
-    /// Number of messages that were incomplete when the requested number of messages was reached.
+    /// Number of messages that were not judged, because the requested number of messages was reached before.
     pub(crate) left: u64,
     /// Number of messages that were not judged, because they were evicted or exceeded a limit.
     pub(crate) not_judged: u64,

@@ -73,7 +73,7 @@ fn known_failures_are_expected_and_stale_ones_are_errors() {
     let output = with(&known("X2"));
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stdout(&output).contains("X2 is expected to be 'fails', but is not (because)"),
+        stdout(&output).contains("no result of X2 is 'fails', which is expected for this reason: because"),
         "{}",
         stdout(&output)
     );

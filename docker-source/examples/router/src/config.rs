@@ -78,7 +78,7 @@ impl Config {
             }
             ("drop-root", DeValue::Boolean(value)) => self.drop_root = *value,
             ("http", DeValue::String(value)) => {
-                let address = value.parse().map_err(|_| (None, "http is an address HOST:PORT".to_owned()))?;
+                let address = value.parse().map_err(|_| (None, "http is an IP address and a port, such as 127.0.0.1:8000".to_owned()))?;
                 self.http = Some(address);
             }
             ("http-names", DeValue::Array(names)) => {
@@ -359,7 +359,7 @@ label = "ship:false"
             ("read = \"file\"", "line 1: read: write api, files"),
             ("\n\nlog-level = \"loud\"", "line 3: log-level is one of error"),
             ("drop-root = \"yes\"", "line 1: drop-root is true or false"),
-            ("http = \"localhost\"", "line 1: http is an address"),
+            ("http = \"localhost\"", "line 1: http is an IP address and a port"),
             ("http-names = \"a\"", "line 1: http-names is a list"),
             ("routes = []", "line 1: unknown key \"routes\": use"),
             ("route = 1", "line 1: write a route as a table"),

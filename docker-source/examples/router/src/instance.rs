@@ -53,7 +53,7 @@ pub(crate) async fn find(service: SocketAddr, id: Arc<OnceLock<String>>) {
     }
     if let Some(error) = failure {
         tracing::info!(
-            "messages lack _ec2_instance_id: the metadata service of EC2 does not answer: {error}"
+            "messages lack _ec2_instance_id: cannot get it from the metadata service of EC2: {error}"
         );
     }
 }
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers requests in turn with the given texts, and returns the first lines of the requests.
+    /// Answers requests in turn with the given texts, and returns the requests.
     async fn serve(listener: TcpListener, answers: &[&str]) -> Vec<String> {
         let mut requests = Vec::new();
         for answer in answers {

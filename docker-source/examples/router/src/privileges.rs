@@ -24,8 +24,8 @@ pub(crate) enum Root {
     Kept(String),
 }
 
-/// Changes from root to the user `nobody` in the group of the Engine's socket. The process stays root if
-/// `nobody` could not use the socket. The user `nobody` becomes the owner of the state folder, if there is
+/// Changes from root to the user `nobody`, in a group that may use the Engine's socket. The process stays root
+/// if `nobody` could not use the socket. The user `nobody` becomes the owner of the state folder, if there is
 /// one. If `reads_files` is true, the process keeps the capability to read the files of other users, if it
 /// has this capability.
 ///
@@ -93,10 +93,13 @@ pub(crate) fn descriptor_limit() -> Option<u64> {
     None
 }
 
-/// Returns the group that may read and write the socket.
+/// Returns the group in which `nobody` may read and write the socket. If all other users may use the socket but
+/// its own group may not, this is another group, because the rights of a group apply to its members only.
 fn group_of(socket: &Metadata) -> Result<u32, String> {
-    if [0o060, 0o006].iter().any(|rights| socket.mode() & rights == *rights) {
+    if socket.mode() & 0o060 == 0o060 {
         Ok(socket.gid())
+    } else if socket.mode() & 0o006 == 0o006 && socket.gid() != NOBODY {
+        Ok(NOBODY)
     } else {
         Err(format!("only its owner can use the Engine's socket (mode {:04o})", socket.mode() & 0o7777))
     }
@@ -151,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_is_kept_if_only_the_owner_of_the_socket_can_use_the_socket() {
+    fn nobody_gets_a_group_that_can_use_the_socket_or_root_is_kept() {
         let path = std::env::temp_dir().join(format!("gelf-router-socket-{}", std::process::id()));
         let file = File::create(&path).unwrap();
         let group = |mode| {
@@ -159,8 +162,8 @@ mod tests {
             group_of(&file.metadata().unwrap())
         };
         let owner = file.metadata().unwrap().gid();
-        for mode in [0o660, 0o666, 0o606] {
-            assert_eq!(group(mode), Ok(owner), "{mode:o}");
+        for (mode, expected) in [(0o660, owner), (0o666, owner), (0o606, NOBODY), (0o646, NOBODY)] {
+            assert_eq!(group(mode), Ok(expected), "{mode:o}");
         }
         for mode in [0o600, 0o640, 0o620] {
             let reason = format!("only its owner can use the Engine's socket (mode {mode:04o})");

@@ -50,7 +50,7 @@ struct Proxy {
 pub(crate) async fn run(address: EngineAddress, at: EngineAddress) -> Result<(), Failure> {
     if !matches!(address, EngineAddress::Tcp { .. } | EngineAddress::Unix(_)) {
         return Err(Failure::usage(format!(
-            "{address}: the proxy needs an Engine without TLS, such as its socket"
+            "{address}: the proxy does not use TLS; give the Unix socket of the Engine, or an address without TLS"
         )));
     }
     let mut stop = Stop::new().map_err(Failure::refused)?;

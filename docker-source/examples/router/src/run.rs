@@ -40,8 +40,9 @@ const PRINT: &str = "--print";
 /// Ships lines until SIGTERM, SIGHUP or Ctrl-C, and then delivers the lines that were read by that time.
 ///
 /// # Errors
-/// Returns an error if the configuration is wrong, if the Engine refuses the router, if a task ends before
-/// the router does, or if lines that were read are given up at the end.
+/// Returns an error if the configuration is wrong, if another router uses the state folder, if the Engine refuses
+/// the router, or if a task ends before the router does. If no positions are kept, also returns an error if
+/// lines were given up, or if the last lines of a log were not read in time.
 pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), Failure> {
     let mut routes = options.routes;
     let mut printer = None;
@@ -168,7 +169,7 @@ struct Unfinished {
 }
 
 impl Unfinished {
-    /// Logs the lines that the next start reads, since their positions are kept.
+    /// Logs how many lines and logs are left to the next start, which reads them because positions are kept.
     fn log(&self) {
         if self.given_up > 0 {
             tracing::info!("{} lines were not delivered; the next start reads them again", self.given_up);
@@ -312,7 +313,8 @@ fn load_routes(path: &Path, environment: &Environment) -> (Option<RoutesFolder>,
     (Some(folder), routes)
 }
 
-/// Opens the state folder and reads the positions. The router also ships without a usable folder.
+/// Opens the state folder and reads the positions. If the folder is unusable, logs a warning, and the router
+/// ships lines without keeping positions.
 ///
 /// # Errors
 /// Returns an error if another router uses the folder.

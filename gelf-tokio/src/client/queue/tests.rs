@@ -59,7 +59,7 @@ fn with_drop_newest_a_message_beyond_the_maximum_of_messages_or_bytes_is_refused
 }
 
 #[test]
-fn a_message_that_is_not_made_yet_is_refused_from_the_first_refusal_until_there_is_room() {
+fn refuse_if_full_refuses_from_the_first_message_without_room_until_there_is_room_again() {
     let queue = queue(2, 1000, WhenFull::Wait);
     let is_refused = || queue.refuse_if_full().is_err();
     fill(&queue, 1, 0..2);
@@ -75,7 +75,7 @@ fn a_message_that_is_not_made_yet_is_refused_from_the_first_refusal_until_there_
     assert_eq!(offer(&queue, 1, 4), Err(NotQueuedReason::Full));
     assert!(is_refused());
     queue.close(Duration::ZERO);
-    // From now on, `offer` refuses messages, with the reason `Closed`.
+    // For a closed queue, `refuse_if_full` refuses nothing: `offer` does, with the reason `Closed`.
     assert!(!is_refused());
     assert_eq!(queue.stats().not_queued.full, 6);
     assert_account(&queue, 3 + 6);
@@ -314,7 +314,7 @@ async fn a_flush_waits_for_earlier_messages_and_not_for_later_messages() {
 }
 
 #[tokio::test]
-async fn the_driver_is_woken_by_a_message_and_by_the_end_of_the_last_client() {
+async fn the_driver_is_woken_by_a_message_and_has_no_work_after_the_last_client_and_message() {
     let queue = Arc::new(queue(1, 1000, WhenFull::Wait));
     let mut in_flight = VecDeque::new();
     let has_work = |queue: &Arc<Queue<u64>>| {

@@ -23,8 +23,9 @@ use super::super::link_state::LinkState;
 const BATCH_MESSAGES: usize = 64;
 
 /// The number of batches per second if the endpoint has a rate. A batch has as many messages as the rate
-/// permits in 10 ms. The messages of a batch get their outcomes together, so the rate delays an outcome by
-/// about 10 ms.
+/// permits in 10 ms, but at least one and at most [`BATCH_MESSAGES`]. The messages of a batch get their outcomes
+/// together, the last of them after the next message is sent. So the rate delays an outcome by about 10 ms, or by
+/// the time between two messages if that time is longer.
 const BATCHES_PER_SECOND: u32 = 100;
 
 /// The maximum number of bytes taken from the queue at once.

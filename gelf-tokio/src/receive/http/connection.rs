@@ -68,8 +68,8 @@ where
         if let Poll::Ready(ended) = connection.poll_without_shutdown(context) {
             return Poll::Ready(Ok(ended));
         }
-        // A closing receiver waits for the head of a further request only until `idle_until`. The time of a
-        // request whose head has been read is not shortened.
+        // While the receiver closes, a client has only until `idle_until` to begin a request (`Late::Request`)
+        // and to complete its head (`Late::Head`). A request whose head has been read keeps its time.
         let (deadline, late) = match (timer.deadline(), idle_until) {
             ((deadline, Late::Head | Late::Request), Some(idle_until)) if idle_until < deadline => {
                 (idle_until, Late::Request)
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_is_read_only_after_30_s_is_too_late() {
+    async fn a_body_that_arrives_in_time_but_is_not_read_before_30_s_is_too_late() {
         let mut peer = Client::new(|_| {});
         peer.send(&format!("{HEAD}{{")).await;
         sleep(Duration::from_secs(1)).await;

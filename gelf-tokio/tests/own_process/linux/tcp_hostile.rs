@@ -68,7 +68,8 @@ pub(crate) async fn unfinished_long_frames_cost_at_most_their_budget() {
     let mut long = TcpStream::connect(receiver.address).await.unwrap();
     let frame = [&vec![b'x'; 2 << 20][..], b"\0"].concat();
     long.write_all(&frame).await.unwrap();
-    // The budget of 256 MiB holds at most 132 frames of 2 MiB less 64 KiB.
+    // Each unfinished frame claims 2 MiB of the budget, less the 64 KiB that a connection has outside of the
+    // budget. The budget of 256 MiB therefore holds at most 132 unfinished frames.
     receiver.until(|report| report["other"] == 1 && report["evicted"] >= 300 - 132);
     let growth = receiver.peak().saturating_sub(before);
     let sent = good.stop();
@@ -88,7 +89,7 @@ pub(crate) async fn a_flood_of_connections_does_not_affect_open_ones() {
     for number in 0..2000 {
         let address = receiver.address;
         tasks.spawn(async move {
-            // When the listen backlog is full, a connect takes longer than the test.
+            // While the listen backlog is full, a connect does not complete, so the test limits its time.
             let mut stream =
                 timeout(Duration::from_secs(5), connect_from(2 + (number % 100) as u8, address)).await;
             if let Ok(Ok(stream)) = &mut stream {

@@ -11,8 +11,9 @@ use tracing_gelf::{ConnectionErrors, Logger};
 use tracing_subscriber::layer::SubscriberExt;
 
 fn main() -> std::io::Result<()> {
-    let notes = "Additional fields are set on the builder, because field names of an event are fixed at compile time. \
-        The other members are fields of an event of level INFO; by its documentation, they override the crate's own.";
+    let notes = "The host and the additional fields are set on the builder, because the field names of an event are \
+        fixed at compile time. The other members are fields of an event of level INFO; according to the documentation \
+        of the crate, such fields override the members that the crate sets.";
     let hello = json!({"sends": ["udp", "tcp"], "fixed": ["datagram_size"], "notes": notes});
     serve(include_str!("../Cargo.lock"), "tracing-gelf", hello, send)
 }

@@ -27,8 +27,8 @@ const EXPLANATION: &str = "\
 A receive request has 16 messages of about 1.2 kB, a send request has one. MB are millions of bytes of uncompressed payload.
 Requests and answers are JSON lines with bytes in hexadecimal, over pipes, one after another: the figures include the
 adapter and its JSON, but no transport. They compare subjects under equal conditions, and are less exact than a library's
-own benchmark. The floor is gelf-core with this program's own adapter: a subject that is not faster may have a slow
-adapter. An empty request measures the round trip.";
+own benchmark. The floor is gelf-core with this program's own adapter. If a subject takes more time than the floor, the
+cause may be its adapter instead of its library. An empty request measures the round trip.";
 
 pub(crate) fn bench(arguments: &BenchArguments) -> Result<ExitCode, String> {
     let timeout = Duration::from_secs(arguments.timeout);

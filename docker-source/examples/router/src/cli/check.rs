@@ -21,9 +21,9 @@ pub(super) struct Arguments {
     /// Only require an answer, for schedulers that replace an unhealthy agent
     #[arg(
         long,
-        long_help = "Only require an answer. Problems are printed, but the exit status is 0. This is the check for \
+        long_help = "Only require an answer. Problems are printed, but the exit status is 0. Use this option for \
                      schedulers that replace an unhealthy agent, such as Swarm, Amazon ECS and the \
-                     livenessProbe of Kubernetes: a new agent has the same destination that is down"
+                     livenessProbe of Kubernetes: while a destination is down, a new agent does not help"
     )]
     pub(super) liveness: bool,
 }

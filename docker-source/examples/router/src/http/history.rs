@@ -10,12 +10,12 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{Api, containers, status};
 
-/// The time between two samples.
+/// The length of the interval that one sample covers.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The maximum number of samples: 15 minutes, in about 6 KiB.
 const MAX_SAMPLES: usize = 180;
 
-/// The counters at the time of a sample.
+/// The counters at the beginning or the end of a sample.
 #[derive(Clone, Debug, Default)]
 struct Counters {
     /// Lines read for the first time.
@@ -28,7 +28,7 @@ struct Counters {
     containers: HashMap<String, u64>,
 }
 
-/// The rates between two samples.
+/// The rates within one interval.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     /// Lines read per second.
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_are_those_between_two_samples_and_old_samples_are_removed() {
+    fn a_sample_has_the_rates_of_its_interval_and_old_samples_are_removed() {
         let (history, start) = (History::default(), Instant::now());
         let note = |read, lost, second| {
             let containers = HashMap::from([("web".to_owned(), read)]);

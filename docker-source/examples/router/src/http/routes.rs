@@ -118,7 +118,11 @@ async fn start(api: &Api, id: String, route: Route) -> Result<(), (StatusCode, S
         Ok(Some(added)) => {
             added.map_err(|mistake| (StatusCode::BAD_REQUEST, format!("Bad route: {mistake}")))
         }
-        Ok(None) | Err(_) => Err((StatusCode::SERVICE_UNAVAILABLE, "the router shuts down".to_owned())),
+        Ok(None) => Err((StatusCode::SERVICE_UNAVAILABLE, "the router shuts down".to_owned())),
+        Err(_) => {
+            let text = format!("the router did not start the route within {} s", WITHIN.as_secs());
+            Err((StatusCode::SERVICE_UNAVAILABLE, text))
+        }
     }
 }
 

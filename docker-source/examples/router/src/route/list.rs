@@ -43,7 +43,7 @@ pub(crate) fn routes(
         environment.apply(&mut uri).map_err(|error| mistake(&error))?;
         let route = Route::new(uri).and_then(Route::paced);
         routes.push(route.map_err(|error| match Route::new(without_environment) {
-            Ok(_) => format!("{}, as {} says", mistake(&error), environment.names()),
+            Ok(_) => format!("{}; the option comes from {}", mistake(&error), environment.names()),
             Err(_) => mistake(&error),
         })?);
     }

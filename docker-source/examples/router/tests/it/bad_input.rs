@@ -144,12 +144,12 @@ fn an_invalid_variable_of_logspout_causes_one_line_and_exit_status_2() {
         (
             "COMPRESS_TYPE",
             "snappy",
-            "compression cannot be \"snappy\": use gzip, zlib or none, as COMPRESS_TYPE says",
+            "compression cannot be \"snappy\": use gzip, zlib or none; the option comes from COMPRESS_TYPE",
         ),
         ("EXTRA_JSON", r#"{"type":"x"}"#, "\"field.type=x\": the name is reserved"),
     ] {
         let line = one_line(&router(&["gelf://h"], &[(name, value)]), 2);
-        assert!(line.contains(says) && line.ends_with(&format!(", as {name} says")), "{line}");
+        assert!(line.contains(says) && line.ends_with(&format!("; the option comes from {name}")), "{line}");
     }
     let untrusted = [("LOGSPOUT_TLS_DISABLE_SYSTEM_ROOTS", "true")];
     let line = one_line(&router(&["gelf+tls://h"], &untrusted), 2);

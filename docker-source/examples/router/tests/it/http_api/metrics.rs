@@ -44,12 +44,12 @@ fn check_with_readme(metrics: &str) {
         text.replace_range(start..end, &table);
         fs::write(path, text).unwrap();
     } else {
-        assert_eq!(&text[start..end], table, "run this test with GELF_UPDATE_DOCS=1 to write it");
+        assert_eq!(&text[start..end], table, "run this test with GELF_UPDATE_DOCS=1 to write the table");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metrics_have_the_counters_of_sources_and_routes_and_no_container() {
+async fn metrics_have_the_counters_of_sources_and_routes_and_do_not_identify_containers() {
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let (_reserved, closed) = refusing_tcp();
     let routes = format!("gelf+tcp://{}#main,gelf+tcp://{closed}", receiver.local_addr().unwrap());

@@ -69,8 +69,8 @@ async fn a_route_is_added_shown_kept_over_a_restart_replaced_and_removed() {
     served.router.wait_until_ready();
     web.wait_for_followers(1).await;
     web.line(Stream::Stdout, "two");
-    // The connection of the first router lasted only for a short time, so the first router may have sent the
-    // line "one" again.
+    // A client sends a message over TCP again if the connection breaks within the first 500 ms. The connection
+    // of the first router may have lasted for less than that, so the line "one" may arrive twice.
     while next_text(&mut first).await != "two" {}
 
     // A new route with the same id replaces the stored route. The first destination still gets the lines that
@@ -119,7 +119,8 @@ async fn a_removed_route_whose_destination_is_down_is_given_up_after_the_grace_p
     assert!(line.contains("dropped") || line.contains("given up"), "{line}");
     served.web.line(Stream::Stdout, "last");
     assert_eq!(next_text(&mut alive).await, "last");
-    // The final account of the router contains only the remaining route.
+    // At its end, the router counts only the undelivered lines of the remaining route. Therefore the exit
+    // status is 0, which `terminate` asserts.
     let ending = tokio::task::spawn_blocking(move || served.router.terminate());
     let _ = timeout(Duration::from_millis(500), alive.recv()).await;
     drop(alive);
@@ -127,7 +128,7 @@ async fn a_removed_route_whose_destination_is_down_is_given_up_after_the_grace_p
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_that_cannot_run_is_refused_with_the_words_of_the_command_line() {
+async fn a_route_that_cannot_run_is_refused_with_the_error_text_of_the_command_line() {
     let served = Served::start(&["gelf+http://user:secret@127.0.0.1:9/gelf?header=A:secret"]).await;
     for (route, status, says) in [
         ("{", 400, "Bad request: not a JSON object"),
