@@ -93,6 +93,9 @@ pub struct HostileResults {
     pub findings: Vec<Finding>,
 }
 
+/// The beginning of a difference in gelf-core's own result.
+const OWN: &str = "gelf-core itself, ";
+
 /// A function that starts the subject. It is called at the beginning of a run and after each violation of the
 /// protocol.
 pub type StartSubject<'s> = dyn FnMut() -> Result<Box<dyn Subject>, String> + 's;
@@ -127,10 +130,13 @@ pub fn fuzz(
         let own_fault = must_deliver.as_ref().map(|messages| oracle.own_fault(messages)).transpose()?;
         let fault = match own_fault.flatten() {
             Some(fault) => Some(fault),
-            None => asker.fault(&oracle)?,
+            None => {
+                let fault = asker.fault(&oracle)?;
+                results.skipped += u64::from(asker.was_unsupported);
+                fault
+            }
         };
         results.valid += u64::from(must_deliver.is_some());
-        results.skipped += u64::from(asker.was_unsupported);
         progress(number, None);
         let Some(fault) = fault.filter(|fault| !options.crashes_only || fault.is_fatal()) else { continue };
         if known.contains(&fault.key()) {
@@ -209,7 +215,7 @@ impl Oracle {
                 answer.messages.iter().map(ObservedMessage::of).collect::<Result<_, _>>()?;
             let mut differences = compare::messages(messages, &seen);
             for difference in &mut differences {
-                difference.what = format!("gelf-core itself, {}", difference.what);
+                difference.what = format!("{OWN}{}", difference.what);
             }
             if !differences.is_empty() || !answer.errors.is_empty() || !answer.deviations.is_empty() {
                 return Ok(Some(Fault {
@@ -254,7 +260,8 @@ impl Fault {
     fn key(&self) -> String {
         let worst = self.differences.iter().find(|difference| difference.weight != Weight::Small);
         let about = worst.or_else(|| self.differences.first()).map(|difference| {
-            let what = difference.what.split(' ').next().unwrap_or_default();
+            let what = difference.what.strip_prefix(OWN).unwrap_or(&difference.what);
+            let what = what.split(' ').next().unwrap_or_default();
             match (self.verdict, what) {
                 // Two crashes are the same fault if their texts differ only in numbers, such as offsets.
                 (Verdict::Crashes, _) => without_figures(&difference.found),

@@ -360,7 +360,11 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
             format!("{} datagrams", datagrams.len()),
         ));
     } else if let Some(wanted) = wanted.filter(|wanted| inspection.payload.unwrap_or_default() != **wanted) {
-        differences.push(Difference::new("payload", format!("{} bytes", wanted.len()), "other bytes, or none"));
+        differences.push(Difference::new(
+            "payload",
+            format!("{} bytes", wanted.len()),
+            "other bytes, or none",
+        ));
     }
     Ok((verdict_of(&differences, true), differences))
 }

@@ -110,8 +110,9 @@ impl ContentLifter {
         for (path, value) in members {
             let role = content.known.get(&path, message).role;
             let Some(member) = lifted.take(role, (path, value), message.timestamp()) else { continue };
-            let fits = lifted.fields.len() < MAX_FIELDS && bytes <= MAX_BYTES;
-            match fits.then(|| self.field(content, member, message)).flatten() {
+            let fits = lifted.fields.len() < MAX_FIELDS && bytes < MAX_BYTES;
+            let field = fits.then(|| self.field(content, member, message)).flatten();
+            match field.filter(|field| bytes + size(field) <= MAX_BYTES) {
                 Some(field) => {
                     bytes += size(&field);
                     lifted.fields.push(field);
@@ -133,7 +134,7 @@ impl ContentLifter {
         let ContainerContent { known, names, .. } = content;
         let known = known.get(&path, message);
         let name = known.field_name(path)?;
-        if matches!(&value, Value::Str(text) if text.len() > MAX_VALUE_BYTES) {
+        if value_len(&value) > MAX_VALUE_BYTES {
             return None;
         }
         Some(match self.types.fit(name.as_str(), &value, names, &mut known.type_index)? {
@@ -147,7 +148,19 @@ impl ContentLifter {
 type Field<'t> = (FieldName<'t>, Value<'t>);
 
 fn size((name, value): &Field<'_>) -> usize {
-    name.as_str().len() + value.as_str().map_or(0, str::len)
+    name.as_str().len() + value_len(value)
+}
+
+/// Returns the length of a value's text. A number within 64 bits, a boolean and null count nothing, since their
+/// texts are short.
+fn value_len(value: &Value<'_>) -> usize {
+    match value {
+        Value::Str(text) => text.len(),
+        Value::Number(number) if number.as_i64().is_none() && number.as_u64().is_none() => {
+            number.to_string().len()
+        }
+        _ => 0,
+    }
 }
 
 /// The parts of a line.

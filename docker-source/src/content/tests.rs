@@ -176,6 +176,7 @@ fn the_first_type_of_a_field_counts() {
             r#"{"msg":"x","a":2.5,"b":false,"c":"2026/11/23 00:00:00","e":"x"}"#,
             &["a=2.5", "b=false", "c=\"2026/11/23 00:00:00\"", "e=\"x\""],
         ),
+        (r#"{"msg":"x","a":12345678901234567890}"#, &["a_str=\"12345678901234567890\""]),
         (r#"{"msg":"x","a":true,"c":7,"a_str":5}"#, &["a_str=\"true\"", "c_str=\"7\"", "a_str_2=\"5\""]),
     ] {
         assert_eq!(lifted_by(&mut lifter, "json", line)[1..], *expected, "{line}");
@@ -199,6 +200,11 @@ fn a_line_beyond_a_limit_gives_fewer_fields_and_is_kept_whole() {
     assert_eq!((parts.len(), &parts[0], &parts[1]), (66, &"short=x".to_owned(), &full(&many)));
     let long = format!(r#"{{"msg":"x","a":"{}","b":1}}"#, "y".repeat(32_767));
     assert_eq!(lifted(&long), ["short=x", &full(&long), "b=1"]);
+    let (a, b) = ("y".repeat(20_000), "z".repeat(20_000));
+    let both = format!(r#"{{"msg":"x","a":"{a}","b":"{b}","c":1}}"#);
+    assert_eq!(lifted(&both), ["short=x", &full(&both), &format!("a=\"{a}\""), "c=1"]);
+    let digits = format!(r#"{{"msg":"x","a":{}}}"#, "1".repeat(40_000));
+    assert_eq!(lifted(&digits), ["short=x", &full(&digits)]);
     let deep = r#"{"msg":"x","a":{"b":{"c":{"d":{"e":1}}}}}"#;
     assert_eq!(lifted(deep), ["short=x", "a_b_c_d=\"{\\\"e\\\":1}\""]);
     let name = format!(r#"{{"msg":"x","{}":1}}"#, "n".repeat(129));

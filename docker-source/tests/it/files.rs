@@ -73,7 +73,11 @@ async fn a_log_is_read_from_its_files_up_to_the_end_of_each_run_without_a_reques
     late.line(Stream::Stdout, "late");
     assert_eq!(texts(&mut source, 1).await, ["late"]);
     late.wait_for_followers(0).await;
-    assert_eq!(late.count(RequestKind::Follow), 1, "a new log is followed through the Engine until its files are known");
+    assert_eq!(
+        late.count(RequestKind::Follow),
+        1,
+        "a new log is followed through the Engine until its files are known"
+    );
     assert_nothing_left(&mut source).await;
     assert_eq!(source.stats().snapshot().total.gaps, 0);
 }

@@ -200,8 +200,7 @@ fn members_that_cannot_be_serialized_are_left_out_and_named() {
     };
     let message = Message::new("h", "m").with_serialized(&value);
     let fields: Vec<_> = message.fields().map(|(name, value)| format!("{name}={value}")).collect();
-    let error =
-        "serialize_error=inner_deep: no lock; list: no lock; keys: a map's key is not a string, a number or a boolean";
+    let error = "serialize_error=inner_deep: no lock; list: no lock; keys: a map's key is not a string, a number or a boolean";
     assert_eq!(fields, ["before=1", "inner_kept=2", "after=x", error]);
     // `set_serialized` does not change the message if it fails.
     let mut message = Message::new("h", "m");

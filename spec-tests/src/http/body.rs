@@ -115,12 +115,11 @@ fn move_front(buffer: &mut BytesMut, left: &mut usize, body: &mut Vec<u8>) {
 
 /// Takes a complete line from the buffer. Returns the line without its line end.
 fn take_line(buffer: &mut BytesMut) -> Result<Option<Vec<u8>>, Fault> {
-    let Some(end) = buffer.iter().position(|byte| *byte == b'\n') else {
-        if buffer.len() > MAX_LINE_BYTES {
-            return Err(Fault::new(400, "a chunk line exceeds the limit", buffer));
-        }
-        return Ok(None);
-    };
+    let end = buffer.iter().position(|byte| *byte == b'\n');
+    if end.unwrap_or(buffer.len()) > MAX_LINE_BYTES {
+        return Err(Fault::new(400, "a chunk line exceeds the limit", buffer));
+    }
+    let Some(end) = end else { return Ok(None) };
     let mut line = buffer.split_to(end).to_vec();
     buffer.advance(1);
     if line.last() == Some(&b'\r') {

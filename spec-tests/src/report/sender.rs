@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Style;
 use crate::inspect::Severity;
-use crate::receivers::{Effect, Transport};
+use crate::receivers::Effect;
 use crate::rules::rules_of;
 use crate::sender::{Example, Figures, HttpTally, Kind, ReceiverTally, Tally, Violations};
 use crate::text::{counted, grouped};
@@ -37,7 +37,10 @@ pub fn sender_text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String
     }
     for (count, what) in [
         (tally.left, "messages not judged: the requested number of messages was reached before"),
-        (tally.not_judged, "messages not judged: evicted while incomplete, or beyond 100,000 in an HTTP body"),
+        (
+            tally.not_judged,
+            "messages not judged: evicted while incomplete, or beyond 100,000 in an HTTP body",
+        ),
         (
             tally.ended_connections,
             "connections closed after a frame of less than two bytes, or of more than 2 MiB, as Graylog closes them; \

@@ -1,6 +1,6 @@
 //! Judges HTTP requests, and checks whether refused messages are sent again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -125,11 +125,16 @@ impl Requests {
     /// refused.
     fn is_repeated(&mut self, at: Instant, source: SocketAddr, inspection: &HttpInspection) -> bool {
         let mut all = true;
+        // Equal messages in one body are no repetitions of each other.
+        let mut in_request = HashSet::new();
         for message in &inspection.messages {
             let payload = message.payload.as_deref().unwrap_or_default();
             let mut hasher = DefaultHasher::new();
             payload.hash(&mut hasher);
             let hash = hasher.finish();
+            if !in_request.insert(hash) {
+                continue;
+            }
             if let Some(refused) = self.refused.get_mut(&hash) {
                 if !refused.is_repeated {
                     refused.is_repeated = true;

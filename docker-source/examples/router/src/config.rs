@@ -78,7 +78,9 @@ impl Config {
             }
             ("drop-root", DeValue::Boolean(value)) => self.drop_root = *value,
             ("http", DeValue::String(value)) => {
-                let address = value.parse().map_err(|_| (None, "http is an IP address and a port, such as 127.0.0.1:8000".to_owned()))?;
+                let address = value.parse().map_err(|_| {
+                    (None, "http is an IP address and a port, such as 127.0.0.1:8000".to_owned())
+                })?;
                 self.http = Some(address);
             }
             ("http-names", DeValue::Array(names)) => {

@@ -91,7 +91,9 @@ fn a_route_over_udp_is_paced_unless_it_has_a_rate() {
         rates("gelf://a,gelf+udp://b:1?rate=50&queue=9,gelf+tcp://c"),
         [Some(UDP_RATE), Some(50), None]
     );
-    let [route] = &parsed(&["gelf://[::1]:7?queue=9"], &[]).unwrap().routes[..] else { panic!("there is not exactly one route") };
+    let [route] = &parsed(&["gelf://[::1]:7?queue=9"], &[]).unwrap().routes[..] else {
+        panic!("there is not exactly one route")
+    };
     let endpoint = &route.endpoint;
     assert_eq!((endpoint.host(), endpoint.port(), endpoint.queue().max_messages), ("::1", 7, 9));
 }

@@ -150,8 +150,11 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Write);
         let (mut drained, until) = (0, Instant::now() + DRAIN_TIMEOUT);
         while drained < MAX_DRAINED_BYTES && Instant::now() < until {
-            let Ok(len @ 1..) = self.stream.read(buffer) else { break };
-            drained += len;
+            match self.stream.read(buffer) {
+                Ok(len @ 1..) => drained += len,
+                Err(error) if is_time_out(&error) => {}
+                Ok(0) | Err(_) => break,
+            }
         }
         self.bytes += drained;
     }
