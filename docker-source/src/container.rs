@@ -17,7 +17,8 @@ const MAX_COMMAND_BYTES: usize = 8 * 1024;
 /// A container with its metadata at the time a record was read.
 ///
 /// The metadata come from an inspection. If the container is gone before it can be inspected, the metadata
-/// come from an event or from the list of containers. In this case, [`command`](Self::command),
+/// come from an event or from the list of containers. In this case, [`tty`](Self::tty) is `None`, and
+/// [`command`](Self::command), [`command_without_entry_point`](Self::command_without_entry_point),
 /// [`created`](Self::created), [`env`](Self::env), [`log_driver`](Self::log_driver),
 /// [`log_options`](Self::log_options), [`log_path`](Self::log_path) and
 /// [`published_ports`](Self::published_ports) are empty. If the metadata come from an event,

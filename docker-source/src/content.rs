@@ -28,16 +28,17 @@
 //!
 //! A search index gives each field one type, and refuses messages in which the field has another type.
 //! Therefore the first value of a field determines its type. A later value of another type is sent as text:
-//! in the same field if the type of the field is text, otherwise in the field `_NAME_str`.
+//! in the same field if the type of the field is text, otherwise in the field `_NAME_str`. If lines have used
+//! `_NAME_str` for values of another type before, the value is left out of the fields.
 //!
 //! # Limits
 //!
 //! A line gives at most 64 fields, whose names and values have at most 32 KiB together. Objects are read to a
 //! depth of 4 levels. A value has at most 32,766 bytes, the length of the longest term that Lucene takes. All
 //! lines together give at most 512 names of fields: an Elasticsearch index takes at most 1,000 fields, and
-//! counts a field with text as two fields. The lines of one container give at most 128 of these names. Lines
-//! over 64 KiB are sent as they are. If a part of a line is left out of the fields, `full_message` is the
-//! whole line, so nothing is lost.
+//! counts a field with text as two fields. The lines of one container give at most 128 of these names. Of a
+//! line over 64 KiB, only the severity at its start is read. If a part of a line is left out of the fields,
+//! `full_message` is the whole line, so nothing is lost.
 
 mod ansi;
 mod json;

@@ -310,7 +310,7 @@ impl fmt::Display for InvalidFilter {
             Self::Empty => f.write_str("the pattern is empty, and matches no container"),
             Self::Id => f.write_str("an id has at most 64 digits 0-9 and a-f"),
             Self::NoColon => f.write_str(
-                "an entry without a colon selects all containers: write LABEL:VALUE, or \
+                "an entry without a colon would select all containers: write LABEL:VALUE, or \
                  include.label=LABEL for any value",
             ),
             Self::NoSuchName { character } => write!(

@@ -37,7 +37,7 @@ pub(super) fn members(text: &str) -> Option<(Vec<Member<'_>>, bool)> {
 /// The members that were read.
 struct Reader<'t> {
     members: Vec<Member<'t>>,
-    /// True if no member was left out.
+    /// True if no member was left out, apart from members that are null.
     is_complete: bool,
 }
 

@@ -13,7 +13,8 @@ use super::types::{FieldTypes, Fit};
 use super::{ansi, json, logfmt};
 use crate::level_word::leading_level;
 
-/// The maximum length, in bytes, of a line whose content is read.
+/// The maximum length, in bytes, of a line whose members are read. Of a longer line, only the severity at its
+/// start is read.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// The maximum number of fields of a line: 64, as for the labels of a container.
 const MAX_FIELDS: usize = 64;
@@ -123,8 +124,8 @@ impl ContentLifter {
         Some(lifted)
     }
 
-    /// Returns the field of a member. Returns `None` if the name or the value of the member is too long, or
-    /// if there are too many names of fields.
+    /// Returns the field of a member. Returns `None` if the name or the value of the member is too long, if
+    /// there are too many names of fields, or if no field takes the type of the value.
     fn field<'t>(
         &mut self,
         content: &mut ContainerContent,
@@ -183,8 +184,8 @@ struct Lifted<'t> {
 
 impl<'t> Lifted<'t> {
     /// Takes a member with a [`Role`] as a part of the line. Returns a member that becomes a field: this
-    /// member, if it was not taken, or an earlier member, if this member takes its place. Returns `None` if
-    /// no member becomes a field.
+    /// member, if it was not taken, or the member that was the message before, if this member becomes the
+    /// message instead. Returns `None` if no member becomes a field.
     fn take(
         &mut self,
         role: Option<Role>,

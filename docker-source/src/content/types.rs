@@ -66,7 +66,8 @@ pub(super) struct FieldTypes {
 
 impl FieldTypes {
     /// Returns the form in which the value fits the field. Returns `None` if the name of the field is new and
-    /// would exceed [`MAX_NAMES`] or [`MAX_CONTAINER_NAMES`].
+    /// would exceed [`MAX_NAMES`] or [`MAX_CONTAINER_NAMES`], or if the value needs the field `NAME_str` and
+    /// the type of that field is not text.
     ///
     /// `introduced` is the number of names that the container has introduced. `index` is a guess of the
     /// field's index in `types`. If the guess is wrong, this method replaces it by the index.

@@ -22,7 +22,7 @@ impl Identity {
         // The hash includes the length and the first 64 KiB, which are never cut off.
         let hash = hash(line.bytes.get(..ALWAYS_KEPT).unwrap_or(&line.bytes), line.length as u64);
         let (seconds, nanos) = line.time.as_unix();
-        // The difference is not negative, and has at most 44 bits.
+        // The sum is not negative, and has at most 44 bits.
         let seconds = (seconds + Timestamp::MAX_SECONDS).unsigned_abs();
         let stamp = u128::from(seconds) << NANOS_BITS | u128::from(nanos);
         Self(stamp << HASH_BITS | u128::from(hash >> (u64::BITS - HASH_BITS)))

@@ -220,7 +220,7 @@ pub enum InvalidEngineAddress {
         /// The defect, without the contents of the file.
         reason: String,
     },
-    /// The address is `tcp://` without a host, or with a port that is not a number from 1 to 65535.
+    /// The host of a `tcp://` address is missing or invalid, or its port is not a number from 1 to 65535.
     HostAndPort,
     /// `npipe://`, a Windows named pipe, is not supported.
     NamedPipe,

@@ -293,7 +293,8 @@ fn only_regular_files_of_the_container_that_the_engine_names_are_opened() {
     let secret = other.join("secret");
     fs::write(&secret, "").unwrap();
     assert!(files.check(&driver.container(&path)).is_ok());
-    // The folder of another mount has the same names.
+    // The Engine names another path. Below the mounted folder, the container's folder and its file have the
+    // same names as in that path.
     let mounted = LogFiles::in_folder(&driver.folder);
     assert!(
         mounted.check(&driver.container(format!("/var/lib/docker/containers/{ID}/{ID}-json.log"))).is_ok()

@@ -32,7 +32,7 @@ pub(crate) enum StartReason {
     Started,
     /// The last run of the container possibly began before the time from which its log is read.
     Resumed,
-    /// The container was not running before the source connected.
+    /// The container was not running when a list first showed it, and no earlier run of it is to be read.
     Stopped,
     /// The container was not running when a list first showed it, but possibly it ran unnoticed before.
     Unclear,

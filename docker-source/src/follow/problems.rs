@@ -11,7 +11,7 @@ use crate::record::QueueClosed;
 /// continue after that.
 ///
 /// The log does not count as unavailable sooner, because an Engine that starts or is busy refuses some
-/// requests. With the default waits, five refusals take three seconds.
+/// requests. With the default waits, the fifth refusal follows the first after 1.5 seconds at the earliest.
 const REFUSALS: u32 = 5;
 
 /// The number of requests that fail at an unreadable part of the log before this part is skipped.

@@ -295,8 +295,8 @@ pub(super) fn first_limit(expected: u32) -> Option<u32> {
         .filter(|limit| *limit < RECORDS_MAX)
 }
 
-/// Returns the number of records to request after a window with a damaged record, or `None` if that record is
-/// at the end of the log.
+/// Returns the number of records to request after a window with a damaged record. Returns `None` if a single
+/// record or the whole log was requested.
 pub(super) fn shorter_limit(limit: Option<u32>) -> Option<u32> {
     limit.map(|limit| limit / 2).filter(|limit| *limit > 0)
 }

@@ -30,7 +30,7 @@ impl Drop for Folder {
     }
 }
 
-/// Starts the proxy of an Engine at a unix socket, and returns the socket's address.
+/// Starts a proxy in front of the Engine. Returns the proxy and the path of the proxy's unix socket.
 fn proxy(engine: &SimulatedEngine, folder: &Folder) -> (Router, PathBuf) {
     let socket = folder.0.join("docker.sock");
     let listen = format!("--listen=unix://{}", socket.display());

@@ -220,7 +220,7 @@ async fn sigterm_delivers_the_lines_that_were_read_and_the_counters_add_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_ends_a_router_whose_destination_is_down_and_logs_the_loss() {
+async fn sighup_ends_a_router_whose_destination_is_down_and_logs_the_loss() {
     let (engine, container) = engine_with("web").await;
     let (_reserved, closed) = refusing_tcp();
     let mut router = Router::start(&engine.docker_host(), &["--print", &format!("gelf+tcp://{closed}")]);
