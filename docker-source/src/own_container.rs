@@ -66,7 +66,7 @@ impl OwnContainer {
         }
     }
 
-    /// Returns whether this process runs in a container.
+    /// Returns whether mounted files show that this process runs in a container of an Engine.
     pub(crate) fn is_known(&self) -> bool {
         self.of_files.is_some()
     }

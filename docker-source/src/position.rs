@@ -179,7 +179,7 @@ impl Positions {
         Self { start, tail: None, containers: BTreeMap::new() }
     }
 
-    /// Returns the time from which the lines of a container are read. If `tail` is set, the last records
+    /// Returns the time before which no line of a container is read. If `tail` is set, the last records
     /// before this time are read, too.
     pub(crate) fn time_of(&self, container_id: &str) -> Timestamp {
         self.containers.get(container_id).map_or(self.start, |log| log.since.min(self.start))

@@ -225,7 +225,7 @@ impl QueueSlot<'_> {
         self.slot.send(QueuedRecord { record, stats: stats.clone() });
     }
 
-    /// Puts a record into the queue that announces a gap. The gap is behind the line at `place`.
+    /// Puts a record that announces a gap into the queue. The gap is behind the line at `place`.
     pub(crate) fn put_gap(
         self,
         container: Arc<Container>,

@@ -126,10 +126,13 @@ impl Source {
         })
     }
 
-    /// Returns the next line if it was read already. Together with [`next`](Self::next), a program can handle
-    /// several lines at once, such as all lines that arrived while it waited for its destination.
+    /// Returns the next line if [`next`](Self::next) has already taken it out of the queue. A call of `next`
+    /// takes up to 64 lines out of the queue. After such a call, a program can get the other lines by
+    /// `try_next` and handle all of them at once, such as the lines that arrived while the program waited
+    /// for its destination.
     ///
-    /// `None` does not mean that the source has ended: the next line may be read at any time.
+    /// `None` does not mean that the source has ended, or that no further line was read: only `next` takes
+    /// lines out of the queue.
     pub fn try_next(&mut self) -> Option<Record> {
         self.taken.pop().map(QueuedRecord::into_record)
     }
@@ -152,8 +155,9 @@ impl Source {
         }
     }
 
-    /// Returns the positions from which the source reads: the positions that the source was given, or the
-    /// time of the Engine's clock at which the source connected.
+    /// Returns the positions from which the source reads: the positions of [`Start::At`], or the time at
+    /// which another [`Start`] begins. For [`Start::Now`], this is the time of the Engine's clock at which
+    /// the source connected.
     pub fn start(&self) -> &Positions {
         &self.start
     }

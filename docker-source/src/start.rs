@@ -52,10 +52,11 @@ pub enum Start {
     /// previous agent is the last run of this process's own container, or the container with this label that
     /// ended last.
     ///
-    /// Reading starts one second before the signal that ended the previous agent, such as SIGTERM. If the
-    /// agent was killed, ended by itself, or ended with a status other than 0, reading starts ten seconds
-    /// before its end. The same holds if the Engine no longer has the event of the signal, as after a restart
-    /// of the Engine.
+    /// Reading starts one second before the signal that ended the previous agent, such as SIGTERM. If SIGKILL
+    /// was the first signal, or if the agent ended by itself or with a status other than 0, reading starts
+    /// ten seconds before the end of the agent. The same holds if the Engine no longer has the event of the
+    /// signal, as after a restart of the Engine. The status of the last run of this process's own container
+    /// is unknown, since the Engine reports the status 0 while a container runs.
     ///
     /// The start is [`Now`](Self::Now) if there is no previous agent, if another container with the label and
     /// the same command runs, or if this process does not run in a container.
@@ -127,7 +128,8 @@ struct Agent {
     command: (String, Vec<String>),
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
-    /// True if the last run ended with a status other than 0: the agent has not read or delivered all lines.
+    /// True if the container has ended with a status other than 0: the agent has not read or delivered all
+    /// lines. False if the container runs again, since the Engine then reports the status 0.
     has_failed: bool,
 }
 

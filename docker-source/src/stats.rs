@@ -26,7 +26,7 @@ use crate::unavailable_logs::UnavailableLogs;
 pub struct LineCounts {
     /// Lines that were read. A line counts again each time that the Engine sends it again.
     pub read: u64,
-    /// Lines that [`Source::next`](crate::Source::next) yielded.
+    /// Lines that the [`Source`](crate::Source) yielded.
     pub yielded: u64,
     /// Lines that were skipped because they are empty or only white space.
     pub skipped_empty: u64,
@@ -140,11 +140,11 @@ pub struct ContainerStatus {
     pub counts: LineCounts,
     /// The latest stamp of the lines that were read and not skipped.
     pub last_line: Option<Timestamp>,
-    /// The stamp of the last line that [`Source::next`](crate::Source::next) yielded.
+    /// The latest stamp of the lines that the [`Source`](crate::Source) yielded.
     pub last_yielded: Option<Timestamp>,
     /// The time since which lines wait to be yielded, or `None` if no line is in flight. It is the later of
-    /// two stamps: the stamp of the last line that was yielded, and the stamp of the line that was read when
-    /// no other line was in flight.
+    /// two stamps: the latest stamp of the lines that were yielded, and the stamp of the line that was last
+    /// read when no other line was in flight.
     pub waiting_since: Option<Timestamp>,
 }
 

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use gelf_spec_tests::{Input, load};
 
-/// The maximum length of an input in bytes. Longer inputs slow down the fuzzer.
+/// The maximum length of an input in bytes. Longer inputs are left out, since they slow down the fuzzer.
 const MAX_BYTES: usize = 8 * 1024;
 
-/// Returns all inputs, each with the name of its target, the id of its vector, and its bytes.
+/// Returns the inputs, each with the name of its target, the id of its vector, and its bytes.
 pub fn vector_inputs() -> Vec<(&'static str, String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec-tests/vectors");
     let topics = load(&folder).unwrap_or_else(|error| panic!("{error}"));

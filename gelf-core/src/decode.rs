@@ -6,13 +6,14 @@
 //!
 //! Lenient decoding corrects deviations:
 //!
-//! - A number in quotes becomes a number.
+//! - A number in quotes becomes a number in `timestamp`, `level` and `line`.
 //! - A member with the value `null` is left out.
 //! - A boolean stays a boolean.
 //! - An array or object in a field becomes its JSON text.
 //! - A level or timestamp that cannot be read becomes a field `level` or `timestamp`.
 //! - If two members have the same name, the last one counts.
-//! - `message` or the first line of `full_message` replaces a missing `short_message`.
+//! - `message` replaces a missing or blank `short_message`. Without `message`, the first line of
+//!   `full_message` replaces a missing `short_message`.
 //! - Invalid UTF-8 becomes U+FFFD.
 
 mod escape_block;
@@ -115,8 +116,8 @@ impl Decoder {
 
     /// The maximum number of arrays, objects and values in them in a message: 65,536. GELF has no arrays and
     /// objects, and a lenient decoder keeps them as text. The limit bounds the time to check their syntax: a
-    /// payload can contain millions of tiny values. As many values of 32 bytes are 2 MiB, the limit of Graylog's
-    /// TCP input.
+    /// payload can contain millions of tiny values. 65,536 values of 32 bytes take 2 MiB, the limit of
+    /// Graylog's TCP input.
     pub const MAX_NESTED_VALUES: usize = 64 * 1024;
 
     /// The maximum number of escapes in the strings of a message: 524,288. The limit bounds the time to decode

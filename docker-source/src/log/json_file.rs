@@ -156,7 +156,7 @@ fn unescape(json: &[u8]) -> Option<(Bytes, bool, &[u8])> {
     }
 }
 
-/// Parses any JSON object whose members are texts as a record.
+/// Parses a record in the form of any JSON object whose members are strings.
 fn parse_any(record: &[u8]) -> Option<Piece> {
     let members: BTreeMap<String, String> = serde_json::from_slice(record).ok()?;
     let stream = match members.get("stream").map(String::as_str) {
@@ -253,7 +253,7 @@ mod tests {
         ) {
             let mut file: String = texts.iter().map(|text| record(text)).collect();
             if escapes {
-                // Docker escapes these characters, which serde_json does not.
+                // serde_json writes these characters without an escape. Docker escapes `<` and `&`.
                 file = file.replace('<', "\\u003c").replace('&', "\\u0026").replace('é', "\\u00e9");
             }
             prop_assert_eq!(decode(file.as_bytes(), step), texts);

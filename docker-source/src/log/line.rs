@@ -49,7 +49,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Returns whether the end of the line was cut off because the line was too long.
+    /// Returns whether the end of the line was cut off: the line was too long, or the budget was exhausted.
     pub(crate) fn is_cut(&self) -> bool {
         self.bytes.len() < self.length
     }

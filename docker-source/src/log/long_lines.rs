@@ -61,7 +61,9 @@ impl GrowingLine {
         self.bytes.extend_from_slice(bytes.get(..room).unwrap_or_default());
     }
 
-    /// Makes room for a line of `length` bytes. Returns whether the budget has enough bytes for the line.
+    /// Makes room for a line of `length` bytes, or for twice the present room if that is more. Returns false
+    /// if the budget has too few bytes for this room. The line then keeps its present room, or gets 64 KiB if
+    /// that is more.
     fn grow(&mut self, length: usize, budget: &LongLines) -> bool {
         let capacity = self.bytes.capacity();
         if length <= capacity {

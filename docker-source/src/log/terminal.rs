@@ -10,9 +10,9 @@
 //!   line then directly follows the `\r` of the last record.
 //!
 //! A line can contain text that looks like a stamp. Therefore the decoder looks for the same stamp only
-//! behind the first 16,384 bytes of a record, and for a later stamp only behind a `\r` in a record that
-//! continues a long line. A later stamp must not be later than the Engine's clock, otherwise a container
-//! could forge stamps of any year.
+//! behind the first 16,384 bytes of a record. It looks for a later stamp only in a record that continues a
+//! long line: at the start of the record, and behind a `\r`. A later stamp must not be later than the
+//! Engine's clock, otherwise a container could forge stamps of any year.
 //!
 //! Podman ends a record wherever a read of the terminal's output ended. Therefore *the same stamp or a later
 //! stamp* can stand anywhere within a line. The decoder cannot tell such a stamp of Podman from a stamp that

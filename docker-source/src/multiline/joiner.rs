@@ -34,6 +34,7 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 /// * the message has reached the maximum number of lines or bytes; the lines that follow become the next
 ///   message,
 /// * a line was cut or is unfinished,
+/// * a record announces a [gap](crate::Record::gap); this record is a message by itself,
 /// * the caller [flushes](Self::flush),
 /// * more than 1,024 messages are open, or the open messages take more than 8 MiB, and the message has the
 ///   oldest last line.

@@ -15,7 +15,7 @@ use crate::level_word::leading_level;
 
 /// A language whose stack traces are joined.
 ///
-/// In every language, indented lines continue a message. The table lists the other lines that continue a
+/// In every language, indented lines continue a message. The table lists the main other lines that continue a
 /// message. In the table, a *report* is a line of a logger with at least the severity of a warning, and
 /// *behind* means on the line or lines that follow.
 ///
@@ -58,7 +58,8 @@ pub(super) enum TraceState {
     Plain,
     /// A line that announces a stack trace, or a part of a stack trace, was seen.
     Announced,
-    /// The source line of the error was seen, behind an announcement.
+    /// Node.js: the source line of the error was seen, behind an announcement. Python: a line that introduces
+    /// a further traceback was seen, behind an exception.
     Source,
     /// The caret below the source line was seen.
     Caret,

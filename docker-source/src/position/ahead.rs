@@ -28,8 +28,8 @@ pub(crate) struct Ahead {
 }
 
 impl Ahead {
-    /// Adds a line. Leaves out a line beyond the maximum number, and a line whose stamp lies before the year
-    /// 1678 or after 2262.
+    /// Adds a line. Leaves out a line beyond the maximum number, and a line whose stamp in nanoseconds does
+    /// not fit into an `i64`: a stamp before 21 September 1677 or after 11 April 2262.
     pub(crate) fn insert(&mut self, stream: LogStream, time: Timestamp) {
         if self.stdout.0.len() + self.stderr.0.len() < AHEAD_MAX {
             self.of_mut(stream).0.extend(nanos(time));

@@ -1,6 +1,6 @@
 //! Tests sources with random schedules, in which containers write, Engines fail and sources restart. Every
-//! line that the Engine still has must be read once and in order. A gap must announce the lines that the
-//! Engine no longer has.
+//! line that the Engine still has must be read once, and in order unless a stream omits lines. A gap must
+//! announce the lines that the Engine no longer has.
 //!
 //! `PROPTEST_CASES` sets the number of schedules; the default is 256.
 

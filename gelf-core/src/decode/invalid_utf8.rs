@@ -28,7 +28,7 @@ pub(super) struct Corrected {
 
 /// Replaces invalid UTF-8 by U+FFFD. The result is the same as that of [`String::from_utf8_lossy`], but this
 /// function is faster for text with many invalid bytes. Refuses a result of more than `max_bytes`, and a
-/// payload with more than `max_replaced` sequences.
+/// payload with more than `max_replaced` invalid sequences.
 #[allow(clippy::indexing_slicing, reason = "the text is shorter than the window")]
 pub(super) fn corrected(
     payload: &[u8],
@@ -153,8 +153,8 @@ impl Block {
 /// U+FFFD in UTF-8, and a byte that is overwritten.
 const REPLACEMENT: [u8; 4] = [0xef, 0xbf, 0xbd, 0];
 
-/// The next state for each byte and each state. A state is the place of the eight bits in the entry of the
-/// next byte that are the following state.
+/// The next state for each byte and each state. The entry of a byte has eight bits for each state, and these
+/// bits are the next state. The lowest six bits of a state are the offset of its eight bits in each entry.
 static TRANSITIONS: [u64; 256] = {
     let mut transitions = [0; 256];
     let mut rest: &mut [u64] = &mut transitions;

@@ -11,7 +11,7 @@ const LARGE: usize = 1024 * 1024;
 
 /// A buffer for text whose pieces may begin and end inside a character.
 ///
-/// The memory that the buffer keeps for the next text is at most 2 * [`BLOCK`] + [`ROOM`] bytes.
+/// For the next text, the buffer keeps only its block, which is at most 2 * [`BLOCK`] + [`ROOM`] bytes long.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TextBuffer {
     block: Vec<u8>,

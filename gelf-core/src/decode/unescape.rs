@@ -6,7 +6,7 @@
 use super::escape_block::{BLOCK, put_block, unescaped};
 use crate::encode::escape::{escapes, put, put_clean_blocks};
 
-/// The number of clean bytes in front of an escape above which the following bytes are probably clean.
+/// If at least this number of clean bytes precedes an escape, the bytes behind the escape are probably clean.
 const LONG: usize = 32;
 /// The number of free bytes that [`unescape`] needs.
 pub(super) const ROOM: usize = 256;
@@ -22,7 +22,7 @@ pub(super) struct Unescaped {
     pub(super) escapes: usize,
     /// The number of escapes that are half of a surrogate pair. Each one is replaced by U+FFFD.
     pub(super) lone_surrogates: usize,
-    /// The number of bytes in front of the first of these escapes.
+    /// The number of bytes in front of the first escape that is half of a surrogate pair.
     pub(super) before_first: usize,
 }
 
@@ -67,8 +67,8 @@ pub(super) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8]) -> Unescap
     let mut result = Unescaped::default();
     let len = room.len();
     let (mut rest, mut room) = (text, room);
-    // The next run of clean bytes is probably like the last one. The first escapes are read one by one, since
-    // many strings are short.
+    // The next run of clean bytes is probably like the last run. The run in front of the first escape counts
+    // as long, whatever its length is.
     let (mut run, mut run_from) = (LONG, text.len() + LONG);
     loop {
         if run >= LONG {

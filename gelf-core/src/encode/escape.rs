@@ -49,9 +49,9 @@ pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
     reason = "the clean bytes are a part of the word that the text begins with"
 )]
 fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
-    // `long` tells whether the last run of clean bytes had 32 bytes or more. The next run is probably like
-    // the last run: most runs are long in prose, and short in JSON text. `run_from` is the number of bytes
-    // that were left when the current run began.
+    // `long` is true at first, if the last run of clean bytes had 32 bytes or more, and if the current run
+    // already has eight bytes. The next run is probably like the last run: most runs are long in prose, and
+    // short in JSON text. `run_from` is the number of bytes that were left when the current run began.
     let (mut long, mut run_from) = (true, text.len());
     loop {
         if long {
