@@ -79,8 +79,8 @@ impl Probation {
     }
 
     /// Returns how many of the settled messages may be lost after the connection has ended by an error. These
-    /// are the messages that were acknowledged in the last two periods (see [`RECENT`]), or all messages if the
-    /// receiver takes no GELF at all.
+    /// are the messages that were acknowledged in the last two periods (see [`RECENT`]), or all messages if
+    /// the receiver takes no GELF at all.
     pub(super) fn possibly_lost(&self, takes_no_gelf: bool) -> u64 {
         match (self.is_proven, takes_no_gelf) {
             (false, _) => 0,
