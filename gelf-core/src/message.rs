@@ -1,6 +1,6 @@
 //! Messages and the types that they consist of.
 //!
-//! The files build on one another in this order: `level`, `timestamp`, `number`, `value`, `field`,
+//! The files build on one another in this order: `level`, `number`, `timestamp`, `value`, `field`,
 //! `field_set`, this file. No file imports a later file.
 
 pub(crate) mod field;

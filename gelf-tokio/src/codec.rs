@@ -45,8 +45,8 @@ impl GelfCodec {
         Self::default()
     }
 
-    /// Creates a codec that reads frames of up to `max_frame_len` bytes. The limit stops a stream without a
-    /// delimiter.
+    /// Creates a codec that reads frames of up to `max_frame_len` bytes. The limit bounds the memory that a
+    /// stream without a delimiter takes.
     pub fn new_with_max_frame_len(max_frame_len: usize) -> Self {
         Self { delimiter: Delimiter::default(), framer: Framer::new(max_frame_len) }
     }

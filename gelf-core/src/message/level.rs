@@ -136,7 +136,7 @@ impl TryFrom<u8> for Level {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidLevel {
-    /// The text is neither a number nor the name of a severity.
+    /// The text is neither a number from 0 to 255 nor the name of a severity.
     Name,
     /// The number is greater than 7.
     Number(u8),

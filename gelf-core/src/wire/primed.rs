@@ -31,11 +31,12 @@ pub(super) use format::Format;
 /// The maximum length of a payload in bytes. A longer payload is compressed better with codes of its own.
 pub(super) const MAX_PAYLOAD: usize = 16 * 1024;
 
-/// The maximum length of a prefix in bytes. This limit stops senders whose prefixes are long.
+/// The maximum length of a prefix in bytes. A payload with a longer prefix gets no primer of its own, so
+/// that long prefixes do not fill the memory.
 const MAX_PREFIX: usize = 4 * 1024;
 
-/// The maximum number of primers. With a prefix of 1 KiB, a primer takes about 10 KiB. This limit stops
-/// senders whose prefixes never repeat.
+/// The maximum number of primers. With a prefix of 1 KiB, a primer takes about 10 KiB. This limit bounds
+/// the memory for prefixes that never repeat.
 const MAX_PRIMERS: usize = 512;
 
 /// The texts that end a prefix. The prefix of a payload ends with the first of these texts in the payload.

@@ -8,7 +8,7 @@ use gelf_core::{
     Compression, DatagramReader, DatagramSize, DatagramWriter, Decoder, Fit, Framer, Message, Overflow,
 };
 
-/// The forms in which `Debug` may show the text: as a string, as a list of decimal bytes, as a list of
+/// The forms in which `Debug` could show the text: as a string, as a list of decimal bytes, as a list of
 /// hexadecimal bytes, or as hexadecimal digits.
 const SECRETS: [&str; 4] = ["secret", "115, 101, 99, 114", "73, 65, 63", "736563"];
 

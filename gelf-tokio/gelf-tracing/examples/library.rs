@@ -20,7 +20,7 @@ use tracing_subscriber::prelude::*;
 mod library {
     use tracing::{debug_span, warn};
 
-    /// Divides the numbers, and logs a warning for each number that cannot be divided.
+    /// Divides the dividend by each divisor. Logs a warning for each divisor for which there is no quotient.
     pub(super) fn quotients(dividend: i64, divisors: &[i64]) -> Vec<i64> {
         let _span = debug_span!("quotients", dividend).entered();
         let quotient = |divisor: &i64| {

@@ -57,7 +57,7 @@ pub struct GelfLayer {
 impl GelfLayer {
     /// Returns a builder for a layer that sends to the endpoint with this URI, as
     /// [`Endpoint`](gelf_tokio::Endpoint) describes it. Here, the default of the option `when_full` is
-    /// `drop_newest`.
+    /// `drop_newest`, and the default of `max_value_bytes` is 32,766.
     ///
     /// # Errors
     /// Returns an error if the URI is invalid, or if its transport needs a cargo feature that is off.

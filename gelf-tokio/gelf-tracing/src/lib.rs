@@ -17,8 +17,8 @@
 //! * [`Guard`]: sends the queued messages at the end of the program.
 //! * `GelfLogger`, with the feature `log`: sends the records of the crate `log`.
 //!
-//! The URI and its options are described at [`Endpoint`](gelf_tokio::Endpoint). Only one default differs from
-//! the description there: `when_full=drop_newest`.
+//! The URI and its options are described at [`Endpoint`](gelf_tokio::Endpoint). Two defaults differ from
+//! the description there: `when_full=drop_newest` and `max_value_bytes=32766`.
 //!
 //! # Messages
 //!

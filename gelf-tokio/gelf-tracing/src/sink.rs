@@ -94,8 +94,8 @@ impl Sink {
         !self.blocks && self.client.refuse_if_full().is_err()
     }
 
-    /// Encodes the message with the current time, and queues it. If the queue is full, the message is
-    /// dropped, or the thread waits.
+    /// Encodes the message with the current time, and queues it. If the queue is full, this message or the
+    /// oldest one is dropped, or the thread waits.
     pub(crate) fn send(&self, message: &Message<'_>) {
         // The client counts a message that it refuses.
         let _ = match self.blocks {

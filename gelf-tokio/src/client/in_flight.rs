@@ -54,8 +54,8 @@ impl<R> InFlight<R> {
         timeout(duration, self.ended()).await.is_ok()
     }
 
-    /// Waits until the queue is closed without a message. The wait never ends if a message is in flight, is
-    /// queued already, or is queued during the wait.
+    /// Waits until no message is left and no further message can come. The wait never ends if a message is in
+    /// flight, is queued already, or is queued during the wait.
     pub(crate) async fn ended(&self) {
         if !self.is_empty() || self.queue.has_work().await {
             pending::<()>().await;

@@ -15,7 +15,9 @@ pub struct DatagramStats {
     pub payloads: u64,
     /// Chunks that completed no message, including repeated ones.
     pub chunks: u64,
-    /// Invalid chunks of messages for which an earlier chunk returned [`DatagramError::Chunk`].
+    /// Invalid chunks of messages for which an earlier chunk returned [`DatagramError::Chunk`]. A chunk with
+    /// a [`CountMismatch`](crate::wire::InvalidChunk::CountMismatch) is always an error, and is not counted
+    /// here.
     pub refused_chunks: u64,
     /// Datagrams that ended in an error, by error.
     pub errors: DatagramErrorCounts,

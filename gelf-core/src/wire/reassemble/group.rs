@@ -11,8 +11,8 @@ pub(super) struct Group {
     list: List,
     /// The number of messages with one chunk.
     singles: usize,
-    /// A message such that all older messages have several chunks. The oldest message with one chunk is this
-    /// message or a younger one. `None` if all messages have several chunks.
+    /// The message at which the search for the oldest message with one chunk begins. All older messages have
+    /// several chunks. If this is `None`, all messages have several chunks.
     oldest_single: Option<u32>,
 }
 

@@ -1,10 +1,11 @@
-//! Linked lists of slots: one list of all slots, by age, and one list for each source. A slot is in two lists
-//! at once, and is removed from each in constant time, without allocating.
+//! Linked lists of the slots that have a message: one list of all of them, by age, and one list for each
+//! source. Such a slot is in two lists at once, and is removed from each in constant time, without
+//! allocating.
 
 /// The kind of a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
-    /// All slots, the oldest first.
+    /// The slots of all sources, the oldest first.
     Age,
     /// The slots of one source, the oldest first.
     Source,

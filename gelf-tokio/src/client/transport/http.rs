@@ -10,7 +10,7 @@ use super::super::in_flight::InFlight;
 use super::super::link_state::LinkState;
 
 /// Sends messages until the queue is closed and empty, one request at a time. With `bulk`, a request carries
-/// all waiting messages, up to 64 KiB.
+/// all waiting messages, up to 64 KiB and 1,024 messages.
 pub(crate) async fn run<R>(
     in_flight: &mut InFlight<R>,
     link: &mut LinkState<R>,

@@ -12,8 +12,9 @@ const LASTS: Duration = Duration::from_millis(500);
 /// receive buffer of Linux (`tcp_rmem`, 6 MiB), so a program must have read some of the bytes.
 const READ_BYTES: u64 = 8 * 1024 * 1024;
 
-/// The length of a period in which acknowledged messages are counted together. If a proven connection is
-/// reset, the messages of the last two periods may be lost.
+/// The minimum length of a period in which acknowledged messages are counted together. A period ends with the
+/// first acknowledgement after this time. If a proven connection is reset, the messages of the last two
+/// periods may be lost.
 const RECENT: Duration = Duration::from_secs(1);
 
 /// Counts the acknowledged messages of one connection. The caller passes the time.
@@ -78,7 +79,7 @@ impl Probation {
     }
 
     /// Returns how many of the settled messages may be lost after the connection has ended by an error. These
-    /// are the messages of the last one to two seconds before the last acknowledgement, or all messages if
+    /// are the messages that were acknowledged in the last two periods (see [`RECENT`]), or all messages if
     /// the receiver takes no GELF at all.
     pub(super) fn possibly_lost(&self, takes_no_gelf: bool) -> u64 {
         match (self.is_proven, takes_no_gelf) {
