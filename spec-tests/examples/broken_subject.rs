@@ -4,7 +4,8 @@
 //!
 //! - `panic`: exits with status 101 on a message with a field whose name contains `q`.
 //! - `lose`: drops messages whose host ends with an exclamation mark.
-//! - `invent`: delivers an extra message for each payload that ends with two braces.
+//! - `invent`: in lenient mode, delivers an extra message if the payload, a datagram or a piece of the stream
+//!   ends with two closing braces.
 //! - `hang`: sleeps for a minute on a chunk with a count of 0.
 //!
 //! The subject answers all other requests as gelf-core does.

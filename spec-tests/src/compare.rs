@@ -201,7 +201,8 @@ fn is_nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
 const MAX_POWER: i64 = 1 << 40;
 
 /// Splits a JSON number into its sign, its digits, and the power of ten that multiplies the digits. The
-/// digits have no leading or trailing zeros. Returns `None` for other text.
+/// returned digits have no leading or trailing zeros. Also accepts numbers with leading zeros (`01`) and with
+/// a point at the end (`1.`), which are not JSON. Returns `None` for other text.
 pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

@@ -16,6 +16,9 @@ pub struct Difference {
 }
 
 /// Weight of a [`Difference`].
+///
+/// If the expected result is a [choice](crate::Vector::choice), the verdict is `deviates` instead of `fails`,
+/// unless a receiver invents a timestamp or a level.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Weight {
     /// The difference makes the verdict `deviates`.

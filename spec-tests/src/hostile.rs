@@ -39,7 +39,8 @@ pub struct HostileOptions {
     pub findings: usize,
     /// True if only crashes and missing answers count.
     pub crashes_only: bool,
-    /// Maximum number of requests to minimise a finding. The default is 2,000.
+    /// Maximum number of smaller cases that are tried to minimise a finding. The default is 2,000. A subject
+    /// with two modes gets up to two requests for each case.
     pub minimise_asks: usize,
     /// Maximum time to minimise a finding. The default is 60 s.
     pub minimise_time: Duration,

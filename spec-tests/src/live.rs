@@ -79,7 +79,7 @@ impl Default for LiveOptions {
 /// Some receivers inflate datagrams in the background, and deliver compressed messages late. Therefore, a
 /// second, compressed sentinel is sent over UDP. Such a receiver delivers it after the messages of the
 /// vector, however long inflation takes. A receiver that has not delivered a compressed sentinel at the start
-/// gets none.
+/// gets no further compressed sentinels.
 #[derive(Debug)]
 pub struct Live {
     options: LiveOptions,

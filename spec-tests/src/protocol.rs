@@ -136,7 +136,9 @@ pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<Str
             return Ok(Err(format!("it does not send by {}", send.transport)));
         }
         Input::Send(send) => {
-            let Ok(message) = ObservedMessage::of(&send.message) else { return refuse("JSON cannot say it") };
+            let Ok(message) = ObservedMessage::of(&send.message) else {
+                return refuse("a number of the message is not valid JSON");
+            };
             let (transport, compression) = (send.transport.clone(), send.compression().to_owned());
             Line::Send { id, transport, compression, datagram_size: send.datagram_size, message }
         }

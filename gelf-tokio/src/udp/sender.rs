@@ -45,10 +45,10 @@ use crate::send::SendError;
 /// On Linux, one system call (`UDP_SEGMENT`, udp(7)) hands over up to 64 chunks of up to 65,507 bytes in
 /// total. This call takes at most half the processor time of one call for each chunk. The route to the
 /// destination may not support such a call, for example because datagrams are longer than a frame of the
-/// interface. Then these chunks and all later chunks to that address are sent one by one, and
-/// [`UdpSenderStats::fallbacks`] counts the address. A capture on the sender's own machine sees the bytes of
-/// a system call before they are cut into datagrams, and shows them as one datagram; see
-/// [`set_segmentation`](Self::set_segmentation).
+/// interface. Then [`UdpSenderStats::fallbacks`] counts the address. These chunks and all later chunks are
+/// sent one by one, until the [address changes](UdpSenderStats::reroutes). A capture on the sender's own
+/// machine sees the bytes of a system call before they are cut into datagrams, and shows them as one
+/// datagram; see [`set_segmentation`](Self::set_segmentation).
 ///
 /// # Names
 ///
@@ -240,8 +240,8 @@ impl UdpSender {
     }
 }
 
-/// Returns whether the error says that no route leads to the destination, at all or from the socket's local
-/// address. Linux returns `InvalidInput` if this address no longer belongs to the machine.
+/// Returns whether the error says that no route leads to the destination, or none from the socket's local
+/// address. Linux returns `InvalidInput` if the local address no longer belongs to the machine.
 pub(crate) fn is_unreachable(error: &io::Error) -> bool {
     use io::ErrorKind::{AddrNotAvailable, HostUnreachable, InvalidInput, NetworkDown, NetworkUnreachable};
     matches!(

@@ -12,12 +12,13 @@ use gelf_tokio::{TcpReceiver, TcpSender};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// The number of times that each test closes a receiver.
+/// The number of rounds of a test that repeats its steps. Each round closes one receiver. The slowest of
+/// these tests has a quarter of the rounds.
 const RUNS: u64 = 20;
 
 const SENDERS: u64 = 6;
 
-/// The time limit of each `close`. The receivers of these tests close earlier.
+/// The time limit of a `close`, unless a test states another one. The receivers end earlier.
 const WITHIN: Duration = Duration::from_secs(20);
 
 /// The time limit of each step.

@@ -162,7 +162,8 @@ impl Search<'_, '_, '_> {
     /// Removes members of objects and elements of arrays, each with one comma.
     fn remove_members(&mut self) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
-            // Members are removed from last to first, so that the remaining ranges stay valid.
+            // Members are removed from last to first, so that the ranges before a removed member stay valid.
+            // The range of an enclosing member becomes too long, and is found again in the next round.
             let found = self.best.0.parts().get(part).map(|bytes| members(bytes)).unwrap_or_default();
             for range in found.into_iter().rev() {
                 let mut case = self.best.0.clone();

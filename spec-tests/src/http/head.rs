@@ -28,7 +28,7 @@ pub(super) struct Head {
 
 impl Head {
     /// Takes a complete head from the buffer. Empty lines before the head are skipped, as section 2.2 of RFC
-    /// 9112 requires.
+    /// 9112 recommends.
     pub(super) fn take(buffer: &mut BytesMut, searched: &mut Searched) -> Result<Option<Self>, Fault> {
         if searched.line == 0 {
             let blank = buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();

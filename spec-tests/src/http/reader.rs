@@ -153,7 +153,7 @@ impl<T> Reader<T> {
 /// Reads requests.
 #[derive(Debug)]
 pub struct RequestReader {
-    /// Returns the content of each first line: the method, the target and the version.
+    /// The content of a first line is the method, the target and the version.
     reader: Reader<[String; 3]>,
     /// True if the client waits for `100 Continue`.
     wants_continue: bool,
@@ -265,9 +265,9 @@ fn framing(head: &Head) -> Result<Option<(BodyCoding, Framing)>, Fault> {
 /// Reads answers.
 #[derive(Debug)]
 pub struct ResponseReader {
-    /// Returns the content of each first line: the status, and true for HTTP/1.0.
+    /// The content of a first line is the status, and true if the version is HTTP/1.0.
     reader: Reader<(u16, bool)>,
-    /// True if the next answer is for `HEAD`.
+    /// True if the next answers are for `HEAD`.
     to_head: bool,
 }
 
@@ -277,7 +277,8 @@ impl ResponseReader {
         Self { reader: Reader::new(max_body_bytes), to_head: false }
     }
 
-    /// Sets whether the next answer is for `HEAD`, and therefore has no body.
+    /// Sets whether the next answers are for `HEAD`, and therefore have no body. The setting stays until the
+    /// next call.
     pub fn answers_head(&mut self, to_head: bool) {
         self.to_head = to_head;
     }

@@ -42,8 +42,8 @@ const CHUNK_BYTES: usize = 1420;
 /// Time after which a receiver gives up an incomplete message (R18), in seconds.
 const CHUNK_TIMEOUT: f64 = 5.0;
 
-/// Minimum distance of the time between two datagrams from [`CHUNK_TIMEOUT`], in seconds. A smaller distance
-/// would need more precision than a real clock has.
+/// Minimum difference between [`CHUNK_TIMEOUT`] and the time from one datagram to another, in seconds. A
+/// smaller difference would need more precision than a real clock has.
 const CLOCK_SLACK: f64 = 0.1;
 
 /// Converts a request to a plan, or returns the reason why the request cannot be sent. `key` makes the chunk

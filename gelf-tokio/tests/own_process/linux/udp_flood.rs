@@ -44,7 +44,8 @@ pub(crate) fn a_flood_of_chunks_costs_at_most_16_mib_and_no_valid_message() {
     assert_eq!(errors, 0);
     assert!(pending <= 8192, "{pending} pending");
     assert!(peak - before <= MAX_GROWTH, "{} bytes more", peak - before);
-    // The kernel drops datagrams of both kinds; each missing message lost at least one datagram.
+    // The kernel drops datagrams of both kinds, and each dropped datagram can cost one message. Beyond that,
+    // at most 1 % of the messages may be missing.
     assert!(good - arrived <= drops + good / 100, "{arrived} of {good}, {drops} drops");
 }
 

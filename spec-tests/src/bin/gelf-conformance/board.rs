@@ -71,7 +71,7 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
             output::line!("stale expectation: {stale}");
         }
     }
-    // This subject is added after the loop above, because all of its results are expected.
+    // This subject is added after the loop above, because its failures are intended and are not reported.
     all.push(with_progress(&topics, &mut Nothing::default(), None, Selection::default())?);
     topics.extend(http_topics);
     if arguments.check {

@@ -42,7 +42,7 @@ pub(crate) struct FuzzArguments {
     vectors: VectorsArguments,
 }
 
-/// Parses `60s`, `10m` or `500ms`. A number without a unit is in seconds.
+/// Parses a duration such as `60s`, `10m`, `1h` or `500ms`. A number without a unit is in seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let (number, milliseconds) = match text {
         text if text.ends_with("ms") => (text.strip_suffix("ms"), 1.0),

@@ -144,7 +144,7 @@ pub(crate) fn judged(
 ) -> Result<ExitCode, String> {
     if results.outcomes.is_empty() {
         let filter = selection.filter.unwrap_or_default();
-        // `run` does not ask for HTTP vectors, and `receiver` not without an address.
+        // `run` never loads HTTP vectors, and `receiver` loads them only with `--http`.
         let is_http = embedded_http().is_ok_and(|http| selection.of(&http).next().is_some());
         return Err(match is_http {
             true => format!("'{filter}' matches vectors for HTTP only, which 'receiver --http' sends"),

@@ -11,7 +11,7 @@ use gelf_spec_tests::sender::{Event, HttpEvent, HttpEventKind};
 
 use super::reading::{Grace, TimedEvent};
 
-/// Maximum length of a body before inflation: 2 MiB. A longer body is answered with 413 and not read.
+/// Maximum length of a body before inflation: 2 MiB. A longer body is answered with 413 and discarded.
 const MAX_BODY_BYTES: usize = 2 << 20;
 
 /// Idle time after which a connection is closed: 60 s, as in Graylog.
