@@ -70,7 +70,7 @@ impl Score {
     }
 }
 
-/// Writes `passed / asked`, or a dash if nothing was asked.
+/// Writes `passed/asked`, or a dash if nothing was asked.
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.asked {
