@@ -159,8 +159,8 @@ impl<'a> Soak<'a> {
         self.start_router();
     }
 
-    /// Starts the router again after up to three seconds. In one of three cases, chosen at random, the router
-    /// also gets the route [`DEAD`].
+    /// Starts the router again after up to three seconds. With a probability of one third, the router also
+    /// gets the route [`DEAD`].
     fn start_router(&mut self) {
         let pause = self.between(0, 3);
         self.rest(pause);
