@@ -315,7 +315,8 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Names of violations that no vector uses, because they concern several messages or connections.
+/// Names of violations that the table in `vectors/README.md` does not list. Most of them concern several
+/// datagrams, messages or connections.
 const OTHER_NAMES: [&str; 11] = [
     "ChunkId",
     "ChunkedOnStream",

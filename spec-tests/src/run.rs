@@ -70,7 +70,7 @@ impl Score {
     }
 }
 
-/// Writes `passed / asked`, or a dash if nothing was asked.
+/// Writes `passed/asked`, or a dash if nothing was asked.
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.asked {
@@ -153,7 +153,8 @@ impl<'s> Selection<'s> {
     }
 }
 
-/// Runs each selected vector on the subject. `progress` is called with each outcome.
+/// Runs each selected vector on the subject. `progress` is called with each outcome. A crash that is found
+/// later can still change the outcome of the previous vector in the results.
 ///
 /// # Errors
 /// Returns the reason why the run cannot continue: a vector is malformed, or the subject violates the

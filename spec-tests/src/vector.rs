@@ -500,7 +500,7 @@ fn read(files: impl IntoIterator<Item = (PathBuf, Vec<u8>)>) -> Result<Vec<Topic
             if !steps.iter().all(|step| (0.0..1e6).contains(&step.at))
                 || !steps.is_sorted_by(|a, b| a.at <= b.at)
             {
-                return wrong("the times are not in order");
+                return wrong("the times must be in order, from 0 to less than 1,000,000 seconds");
             }
         }
         topics.push(topic);
@@ -565,6 +565,9 @@ mod tests {
             assert_eq!(fault("words", &words), format!("vector X: {error}"));
         }
         let back = r#"{"schema":1,"topic":"t","vectors":[{"id":"X","title":"t","rule":"R1","datagrams":[{"at":2},{"at":1}],"strict":{}}]}"#;
-        assert_eq!(fault("back", back), "vector X: the times are not in order");
+        assert_eq!(
+            fault("back", back),
+            "vector X: the times must be in order, from 0 to less than 1,000,000 seconds"
+        );
     }
 }

@@ -143,7 +143,7 @@ pub(super) struct Shape {
     pub(super) number: Option<Number>,
 }
 
-/// A number of any size. Integers are compared exactly.
+/// A number of any size. Two integers that fit into an `i128` are compared exactly.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "serde_json::Number")]
 pub(super) enum Number {

@@ -28,7 +28,8 @@ const MAX_SENDERS: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Requests {
     bulk: bool,
-    /// Status of the answer to the first delivery of a message. A repeated message is answered with 202.
+    /// Status of the answer to the first delivery of a message. If this status is not from 200 to 299, a
+    /// repeated message is answered with 202.
     status: u16,
     as_graylog: bool,
     /// The refused messages, by the hash of their payloads.

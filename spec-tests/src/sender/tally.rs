@@ -246,7 +246,8 @@ impl<'r> Tally<'r> {
     }
 }
 
-/// Returns the bytes that show a violation: payload text, or the start of a datagram in hexadecimal.
+/// Returns the bytes that show a violation: payload text, the end of an unterminated frame, or the start of a
+/// datagram or frame in hexadecimal.
 fn bytes_of(judged: &Judged, violation: &Violation) -> String {
     if !violation.excerpt.is_empty() {
         return violation.excerpt.clone();

@@ -10,8 +10,8 @@ pub const VERSION: &str = include_str!("../../vectors/VERSION").trim_ascii_end()
 /// License of the vectors, an SPDX expression.
 const LICENSE: &str = env!("CARGO_PKG_LICENSE");
 
-/// Returns the text of a vector file in which all inputs and expected payloads are hexadecimal. Each vector
-/// has one line, and states its demand.
+/// Returns the text of a vector file in which payloads, datagrams and other bytes are hexadecimal instead of
+/// recipes. Each vector has one line, and states its demand.
 ///
 /// # Errors
 /// Returns the reason if a vector cannot be written as JSON.

@@ -87,7 +87,7 @@ async fn receive(mut recv: impl AsyncFnMut() -> Received, count: usize) -> Vec<R
     all
 }
 
-/// Checks every member of every message, and the order of each stream.
+/// Checks the level, container, tag, host and timestamp of each message, and the lines of each stream.
 fn check(messages: &[Received], container: &RunningContainer) {
     let mut streams = [Vec::new(), Vec::new()];
     for received in messages {

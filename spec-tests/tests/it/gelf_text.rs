@@ -139,7 +139,7 @@ fn each_rule_is_cited_and_each_cited_rule_and_vector_exists() {
     let unknown: Vec<_> = cited.iter().filter(|pattern| !exists(pattern)).collect();
     assert!(unknown.is_empty(), "unknown vectors: {unknown:?}");
 
-    // The text explains each choice, so it cites at least one of its vectors.
+    // The text explains each choice, so it cites at least one vector of each choice.
     let cited_ids = |pattern: &str| {
         let of_choice = vectors.iter().filter(|vector| matches(pattern, &vector.id));
         of_choice.filter(|vector| cited.iter().any(|cited| matches(cited, &vector.id))).count()

@@ -131,7 +131,7 @@ impl Logstash {
     }
 }
 
-/// Removes the members that only gelf-router sends.
+/// Removes `@timestamp`, and the members that not all of the programs send.
 fn common(mut event: Map<String, Value>) -> Map<String, Value> {
     event.retain(|name, _| {
         !name.starts_with("ecs_") && !["@timestamp", "task", "team"].contains(&name.as_str())

@@ -14,7 +14,8 @@ impl TcpPlan {
     }
 
     /// Limits the bytes per second in each direction of each connection. A write carries at most a twentieth
-    /// of `bytes_per_second`. Default: no limit. A limit of 0 counts as 1.
+    /// of `bytes_per_second`, or one byte if the limit is below 20. Default: no limit. A limit of 0
+    /// counts as 1.
     pub fn throttle(mut self, bytes_per_second: u64) -> Self {
         self.throttle = Some(bytes_per_second.max(1));
         self

@@ -81,7 +81,8 @@ impl Engine {
     /// hash of the busybox file.
     ///
     /// # Panics
-    /// Panics if there is no statically linked busybox on the path (`apt-get install busybox-static`).
+    /// Panics if there is no busybox on the path (`apt-get install busybox-static`), or if the import fails.
+    /// Whether the busybox is statically linked, as containers need it, is not checked.
     pub fn image(&self) -> String {
         image::busybox(self)
     }

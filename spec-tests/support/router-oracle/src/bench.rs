@@ -38,7 +38,7 @@ pub struct Bench {
 /// The programs of a bench.
 #[derive(Clone, Debug)]
 pub struct Programs {
-    /// Path of the Engine program, `dockerd`.
+    /// Path of the Engine program, `dockerd` or `podman`.
     pub engine: PathBuf,
     /// A folder for the data of Engines and containers.
     pub data: PathBuf,

@@ -37,7 +37,7 @@ pub struct Outcome {
     /// True if the measured figure meets the requirement.
     pub holds: bool,
     /// The part of the requirement that does not depend on the speed of the machine, and whether the measured
-    /// figure meets this part. `None` if no part depends on the speed.
+    /// figure meets this part. `None` if `--laws` judges the whole requirement.
     law: Option<(String, bool)>,
 }
 

@@ -286,7 +286,7 @@ impl Account {
         self.first_lost = self.first_lost.or(other.first_lost);
     }
 
-    /// Returns whether each line arrived once and no gap was announced.
+    /// Returns whether each line arrived once, no gap was announced, and no other message arrived.
     pub fn is_exact(&self) -> bool {
         self.lost + self.announced + self.repeated + self.empty_gaps + self.others == 0
     }

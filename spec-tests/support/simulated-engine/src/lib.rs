@@ -201,8 +201,8 @@ impl SimulatedEngine {
         self.shared.wait(|state| state.connections == 0).await;
     }
 
-    /// Sets the clock forward or back, to a time in nanoseconds since the Unix epoch. Each event and each
-    /// line advances the clock by a microsecond.
+    /// Sets the clock forward or back, to a time in nanoseconds since the Unix epoch. Each line, and each
+    /// creation or event of a container, advances the clock by a microsecond.
     pub fn set_clock(&self, nanos: i64) {
         self.shared.change(|state| state.set_clock(nanos));
     }

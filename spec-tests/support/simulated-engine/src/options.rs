@@ -260,7 +260,8 @@ impl ContainerOptions {
     }
 }
 
-/// A fault of one answer.
+/// A fault of one answer. The answer to a request for a log can have any fault. Other answers can have only
+/// [`CutAfter`](Self::CutAfter), [`Hang`](Self::Hang) and [`Status`](Self::Status); any other fault panics.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fault {
     /// Sends these bytes after a number of pieces, then the remaining pieces.

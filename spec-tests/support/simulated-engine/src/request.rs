@@ -31,7 +31,8 @@ pub(crate) struct Request {
     /// Method and target, such as `GET /v1.41/info`.
     pub(crate) line: String,
     pub(crate) kind: RequestKind,
-    /// The container's id, or an empty text.
+    /// The container as the path names it, or an empty text. The Engine replaces a name by the id of the
+    /// container, if the container exists.
     pub(crate) container: String,
 }
 

@@ -9,8 +9,8 @@
 //! The lines belong to stream STREAM. With `both`, every second line belongs to stream STREAM + 1 and goes to
 //! stderr. RATE is in lines per second, and 0 means full speed. Each line has a payload of 80 characters, or
 //! of `length` characters. With `after`, the program writes one line, and then waits for that file. With
-//! `until`, the program ends early when that file appears. After its last line, the program lives on for
-//! `stay` seconds.
+//! `until`, the program stops writing when that file appears; at full speed, it ignores the file. After its
+//! last line, the program lives on for `stay` seconds.
 #![allow(clippy::expect_used, clippy::panic, reason = "test support: a failure ends the container")]
 
 use std::io::{self, Write};

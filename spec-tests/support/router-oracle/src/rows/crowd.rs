@@ -50,7 +50,8 @@ fn delay(bench: &Bench, option: &str) -> f64 {
     percentile(receiver.tally().delays.split_off(before)).into()
 }
 
-/// Compares the processor time of 200 containers with 50 lines/s each and of one container with 10,000 lines/s.
+/// Compares the processor time that router and dockerd use for 200 containers with 50 lines/s each and for
+/// one container with 10,000 lines/s.
 pub(super) fn cost_200(bench: &mut Bench) -> Outcome {
     let rounds = bench.runs(5);
     let one = cost(bench, rounds, 1, 10_000);

@@ -159,7 +159,8 @@ impl<'a> Soak<'a> {
         self.start_router();
     }
 
-    /// Starts the router again after up to three seconds, every third time with a dead route.
+    /// Starts the router again after up to three seconds. With a probability of one third, the router also
+    /// gets the route [`DEAD`].
     fn start_router(&mut self) {
         let pause = self.between(0, 3);
         self.rest(pause);
