@@ -9,10 +9,12 @@ use gelf_core::MessageTooLarge;
 #[non_exhaustive]
 pub enum SendError {
     /// The connection is closed: the receiver has ended it, or an earlier write failed. Connect again, and
-    /// then send again all messages that were fed since the last successful flush.
+    /// then send again all messages that were not completely
+    /// [acknowledged](crate::TcpSender::acknowledged).
     Closed,
-    /// An error of the operating system. A [`UdpSender`](crate::UdpSender) stays usable; a
-    /// [`TcpSender`](crate::TcpSender) is closed.
+    /// An error of the operating system, or of the kind `InvalidInput` for an invalid payload. A
+    /// [`UdpSender`](crate::UdpSender) stays usable. A [`TcpSender`](crate::TcpSender) is closed, unless the
+    /// payload is invalid.
     Io(io::Error),
     /// The message does not fit into 128 chunks. The sender stays usable.
     TooLarge(MessageTooLarge),

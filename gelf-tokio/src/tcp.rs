@@ -1,5 +1,5 @@
-//! Sends GELF over TCP. Messages are frames that end with a null byte. A sender uses one connection at a
-//! time.
+//! Sends GELF over TCP. Messages are frames that end with a delimiter, a null byte by default. A sender uses
+//! one connection at a time.
 
 pub(crate) mod connection;
 pub(crate) mod sender;

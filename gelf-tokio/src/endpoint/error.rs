@@ -30,8 +30,8 @@ pub enum InvalidEndpoint {
     },
     /// The URI has a fragment.
     Fragment,
-    /// The value of `header` does not consist of a token, a colon and visible ASCII characters. The error
-    /// does not show the value.
+    /// The value of `header` does not consist of a token, a colon and visible ASCII characters, which may
+    /// have spaces between them. The error does not show the value.
     Header,
     /// The value of `header` names a header that the sender sets.
     HeaderOfRequests {
@@ -52,7 +52,7 @@ pub enum InvalidEndpoint {
     LevelOfNothing,
     /// The URI has no `://`.
     NoScheme {
-        /// The text, without the part before `@` and the part after `?`.
+        /// The text between the last `@` and the first `?` or `&`.
         uri: String,
     },
     /// The option is unknown.

@@ -132,8 +132,9 @@ pub struct HttpOptions {
     pub gzip: Option<CompressionLevel>,
     /// Headers that identify the sender to the receiver, as names and values; none by default. A name is an
     /// HTTP token, and is given once. The headers that the sender sets itself, such as `Host` and
-    /// `Content-Length`, are not allowed. A value is visible ASCII, and is treated as a secret.
-    /// `USER:PASSWORD@` in a URI is the header `Authorization` with the scheme Basic (RFC 7617).
+    /// `Content-Length`, are not allowed. A value consists of visible ASCII characters, which may have spaces
+    /// between them, and is treated as a secret. `USER:PASSWORD@` in a URI is the header `Authorization` with
+    /// the scheme Basic (RFC 7617).
     pub headers: Vec<(String, String)>,
     /// The path, as it is sent; by default `/gelf`, the only path that Graylog has. An empty path and `/`
     /// stand for `/gelf`, too.

@@ -200,8 +200,8 @@ impl Row {
 }
 
 impl Endpoint {
-    /// Returns the options that a URI may have, for `--help` texts and documentation. An option whose values
-    /// differ between transports is returned once for each group of transports.
+    /// Returns the options that a URI may have, for `--help` texts and documentation. An option that several
+    /// groups of transports have, such as `compression`, is returned once for each group.
     ///
     /// ```
     /// use gelf_tokio::Endpoint;

@@ -10,7 +10,8 @@ use super::{ReceiveError, Received};
 pub(super) type Item = Result<Received, ReceiveError>;
 
 /// Creates a queue that holds up to `max_items` items with up to `max_bytes` bytes in total. It has room for
-/// one item even if the limits are smaller. The limits make senders wait that are faster than the reader.
+/// one item even if the limits are smaller. Because of the limits, senders that are faster than the reader
+/// have to wait.
 pub(super) fn delivery_queue(max_items: usize, max_bytes: usize) -> (DeliveryQueue, Deliveries) {
     let max_bytes = max_bytes.min(Semaphore::MAX_PERMITS);
     let (queue, queued) = mpsc::channel(max_items.clamp(1, Semaphore::MAX_PERMITS));

@@ -80,7 +80,7 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// | 401 | a request without the required [header](HttpReceiverOptions::required_header), or with another value |
 /// | 405 | another method than `POST` |
 /// | 404 | another [path](HttpReceiverOptions::path) |
-/// | 415 | a `Content-Encoding` other than `gzip`, `deflate` and `identity`. Graylog takes such a body for text, and loses the message |
+/// | 415 | a `Content-Encoding` other than `gzip`, `x-gzip`, `deflate` and `identity`, or with the same compression twice. Graylog takes a body of another encoding for text, and loses the message |
 /// | 413 | a body that is too long after inflation, or has [too many values](HttpReceiverOptions::max_bulk_values); the connection is closed |
 /// | 408 | a body that does not come in [time](HttpReceiverOptions::request_timeout); the connection is closed |
 /// | 400 | a body that is damaged; the connection is closed |
@@ -101,11 +101,11 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// # Several messages in a body
 ///
 /// If the [option](HttpReceiverOptions::bulk) is set and the first character of a body is `[`, each element
-/// of the array is a payload. Elements are delimited by braces, brackets and strings: an element that is not
-/// GELF is returned as it is, and does not affect the elements behind it. Any other body is cut into lines,
-/// which end with a line feed, or a carriage return and a line feed; empty lines are skipped. The end of the
-/// body also ends the last line. (Graylog holds back a last line without a line feed until the connection
-/// ends.) For an element or line that is longer than
+/// of the array is a payload. Elements are delimited by commas, white space, braces, brackets and strings: an
+/// element that is not GELF is returned as it is, and does not affect the elements behind it. Any other body
+/// is cut into lines, which end with a line feed, or a carriage return and a line feed; empty lines are
+/// skipped. The end of the body also ends the last line. (Graylog holds back a last line without a line feed
+/// until the connection ends.) For an element or line that is longer than
 /// [`max_payload_len`](HttpReceiverOptions::max_payload_len), `recv` returns a
 /// [`ReceiveError::ValueTooLong`]. The other elements or lines are returned as payloads.
 ///
@@ -181,10 +181,10 @@ impl HttpReceiver {
     /// Begins to close. Call [`recv`](Self::recv) until it returns `None`; the receiver is then closed. Later
     /// calls of `close` change nothing.
     ///
-    /// The receiver accepts no further connection, and closes connections without a request. It reads and
-    /// answers each request that has begun, and then closes the connection of the request. After the time
-    /// `within`, the remaining connections are reset without an answer. Each message of a request that was
-    /// answered with 202 is returned.
+    /// The receiver still accepts the connections that wait in the kernel, and no later connections. It
+    /// closes connections without a request. It reads and answers each request that has begun, and then
+    /// closes the connection of the request. After the time `within`, the remaining connections are reset
+    /// without an answer. Each message of a request that was answered with 202 is returned.
     pub fn close(&mut self, within: Duration) {
         self.server.close(within);
     }

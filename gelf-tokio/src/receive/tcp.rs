@@ -127,12 +127,13 @@ impl TcpReceiver {
     /// Begins to close. Call [`recv`](Self::recv) until it returns `None`; the receiver is then closed. Later
     /// calls of `close` change nothing.
     ///
-    /// No further connection is accepted. The receiver ends its side of each connection and thereby notifies
-    /// the sender. The receiver reads on until the sender ends the connection or has been silent for 100 ms.
-    /// This takes at most half of the time `within`, and at most 1 s. All whole frames are returned. If the
-    /// sender has not ended the connection by then, the connection is reset, and the reset notifies the
-    /// sender too. Frames that find no room in the queue within the time `within`, because `recv` is not
-    /// called often enough, are lost and [counted](TcpReceiverStats::cut_frames).
+    /// The receiver still accepts the connections that wait in the kernel, and no later connections. It ends
+    /// its side of each connection and thereby notifies the sender. The receiver reads on until the sender
+    /// ends the connection or has been silent for 100 ms. The reading takes at most half of the time
+    /// `within`, and at most 1 s. All whole frames are returned. If the sender has not ended the connection
+    /// by then, the connection is reset, and the reset notifies the sender too. Frames that find no room in
+    /// the queue within the time `within`, because `recv` is not called often enough, are lost and
+    /// [counted](TcpReceiverStats::cut_frames).
     ///
     /// On Linux, `recv` returns each whole frame that the kernel has acknowledged to its sender: before the
     /// last read of a connection, the receiver tells the kernel to take and acknowledge nothing more. On

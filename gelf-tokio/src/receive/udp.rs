@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_incomplete_message_is_given_up_after_5_seconds_of_silence() {
+    async fn an_incomplete_message_is_given_up_5_seconds_after_its_first_chunk() {
         let (mut receiver, socket) = receiver_and_socket().await;
         socket.send(b"\x1e\x0fmessage1\x00\x02foo").await.unwrap();
         // The paused clock advances while a datagram is in transit, so the first wait does not use this

@@ -66,7 +66,8 @@ impl TcpSender {
     /// and, separately, to the TLS handshake.
     ///
     /// # Errors
-    /// Returns `InvalidInput` for an endpoint that is not TCP, and otherwise the error of the last address.
+    /// Returns `InvalidInput` for an endpoint that is not TCP, and otherwise the error of the lookup or of
+    /// the last address. With failover hosts, the error contains the errors of all hosts.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, nothing stays open.

@@ -34,7 +34,8 @@ const VERDICT: Duration = Duration::from_secs(1);
 /// Makes TLS connections to one receiver.
 ///
 /// The connector trusts only the certificates of the CA file. Without a CA file, it trusts only the system's
-/// certificates, and does not notice later changes of them. It never connects without TLS.
+/// authorities, or Mozilla's if the system has none, and does not notice later changes of them. It never
+/// connects without TLS.
 #[derive(Debug)]
 pub(crate) struct Connector {
     server_name: ServerName<'static>,
@@ -129,8 +130,8 @@ impl Connector {
     /// the receiver does not speak TLS. The source of the error is the error of rustls.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it completes, the connection is closed, and the connector is
-    /// unchanged.
+    /// If the future is dropped before it completes, the connection is closed. If the thread that reads the
+    /// files is still running, the next call first waits for it.
     pub(crate) async fn connect<IO>(&mut self, io: IO) -> io::Result<TlsStream<IO>>
     where
         IO: AsyncRead + AsyncWrite + Unpin,

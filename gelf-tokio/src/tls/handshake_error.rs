@@ -14,7 +14,7 @@ use super::verifier::is_authority;
 pub(super) struct Attempt<'a> {
     pub(super) server_name: &'a ServerName<'static>,
     pub(super) trusted: &'a Trusted,
-    /// The name of the file that has the sender's own certificate.
+    /// The file of the sender's own certificate, or a description if the certificate is not from a file.
     pub(super) cert: Option<&'a str>,
     /// `true` if the receiver has asked for a certificate.
     pub(super) was_asked: bool,

@@ -33,8 +33,8 @@ impl fmt::Display for Trusted {
 /// for example, has none.
 ///
 /// # Errors
-/// Returns an error if the system has authorities but none of them can be read. Mozilla's authorities are not
-/// used in this case.
+/// Returns an error if the system has authorities but none of them can be read, or if `SSL_CERT_FILE` or
+/// `SSL_CERT_DIR` is set and leads to no authorities. Mozilla's authorities are not used in these cases.
 pub(super) fn of_the_system() -> Result<(RootCertStore, Trusted), TlsConfigError> {
     let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_configured = is_set("SSL_CERT_FILE") || is_set("SSL_CERT_DIR");

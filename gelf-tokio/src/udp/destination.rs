@@ -63,9 +63,9 @@ impl Destination {
         &self.socket
     }
 
-    /// Connects to another address if the current address has failed, or if the name no longer has this
-    /// address. Returns whether there is a new socket. The method is called before each message, and never
-    /// waits.
+    /// Replaces the socket if the current address has failed, or if the name no longer has this address. The
+    /// new socket leads to another address if another address is reachable. Returns whether there is a new
+    /// socket. The method is called before each message, and never waits.
     pub(super) fn follow(&mut self) -> bool {
         if let Some(addresses) = self.names.as_mut().and_then(Names::found) {
             let is_gone = !addresses.contains(&self.address);

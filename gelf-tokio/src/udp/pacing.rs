@@ -9,8 +9,8 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 /// per second, each nanosecond adds exactly n parts, so nothing is lost to rounding.
 const PER_DATAGRAM: u128 = NANOS_PER_SECOND;
 
-/// The time whose datagrams a full bucket holds in addition to one datagram. A timer can fire some
-/// milliseconds late, and the sender then catches up.
+/// A full bucket holds one datagram, and the datagrams that the rate permits in this time. A timer can fire
+/// some milliseconds late, and the sender then catches up.
 const CATCH_UP: Duration = Duration::from_millis(10);
 
 /// A token bucket that fills at the rate. A full bucket holds one datagram plus the datagrams of 10 ms. In

@@ -13,8 +13,8 @@ use crate::endpoint::authority::{self, read_host};
 const FAILOVER: &str = "Host that takes over when the ones before it fail; may be repeated";
 const FAILOVER_HOSTS: &str = "HOST or HOST:PORT, in at most 7 options";
 const LEVEL: &str = "a number from 1 to 9";
-const LEVEL_DEFAULT: &str = "none, made for messages";
-const LEVEL_HELP: &str = "Compression level: 1 is the fastest, 9 the smallest; the default is faster than 1, and nearly as small as 2";
+const LEVEL_DEFAULT: &str = "no number: a level made for messages";
+const LEVEL_HELP: &str = "Compression level: of the numbers, 1 is the fastest and 9 the smallest; the default is faster than 1, and nearly as small as 2";
 const PEM_FILE: &str = "the path of a PEM file";
 const SECONDS: &str = "a number of seconds, from 1 to 3600";
 

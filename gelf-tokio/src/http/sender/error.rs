@@ -17,7 +17,8 @@ pub enum HttpError {
     /// The answer is not HTTP/1.1, or is too long.
     Answer(io::Error),
     /// There is no connection: the host was not found, none of its addresses accepted a connection, or the
-    /// TLS handshake failed. The contained error is the error of the last address.
+    /// TLS handshake failed. The contained error is the error of the last address. With failover hosts, its
+    /// text contains the errors of all hosts.
     Connect(io::Error),
     /// The connection ended before the answer.
     Disconnected(io::Error),
@@ -49,8 +50,9 @@ impl HttpError {
         }
     }
 
-    /// Returns the time after which the receiver wants the request again, at most 5 min, or `None` if the
-    /// receiver has stated no time.
+    /// Returns the time after which the receiver wants the request again, at most 5 min. Returns `None` if
+    /// the receiver has not stated a number of seconds, or if the error is not
+    /// [retriable](HttpError::is_retriable).
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,

@@ -12,8 +12,8 @@ use hyper::{Method, Request, Uri};
 
 use crate::endpoint::{HttpOptions, without_zone};
 
-/// The headers that state where a request ends, what its body is, and whether the connection stays open. The
-/// sender sets these headers itself.
+/// The headers that no option may set, because the sender decides what they state: the host, where a request
+/// ends, what its body is, and how the connection is used.
 const OURS: [HeaderName; 9] =
     [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
@@ -29,7 +29,7 @@ impl RequestHead {
     /// Creates the head.
     ///
     /// # Errors
-    /// Returns `InvalidInput` if the path or a header of the options is invalid in a request.
+    /// Returns `InvalidInput` if the host, or the path or a header of the options, is invalid in a request.
     pub(super) fn new(options: &HttpOptions, host: &str, port: u16) -> io::Result<Self> {
         let default_port = if options.tls.is_some() { 443 } else { 80 };
         let mut headers = HeaderMap::new();

@@ -50,7 +50,8 @@ pub fn read_values<'a>(
     Some(items)
 }
 
-/// Adds the item of a result. Returns whether the item is a value. Another item can follow only a value.
+/// Adds the item of a result. Returns whether the same input may have another item: this is so after a value,
+/// even a value that is too long.
 fn add(items: &mut Vec<Item>, result: Result<Option<Result<Bytes, TooLong>>, UnpackError>) -> bool {
     let is_value = matches!(result, Ok(Some(_)));
     items.extend(match result {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::receive::IpNetwork;
 
 /// Rules and limits of an [`HttpReceiver`](crate::HttpReceiver). The text of each field states the default.
-/// The text of a limit also says which abuse the limit stops.
+/// If a limit stops an abuse, its text names the abuse.
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct HttpReceiverOptions {
@@ -57,7 +57,8 @@ pub struct HttpReceiverOptions {
     /// A payload that is larger than the limit waits alone.
     pub max_queued_bytes: usize,
     /// The limit of the payloads that wait to be received, at least 1. The default is 1,024. While there is
-    /// no room, requests are neither read nor answered.
+    /// no room, a request with a payload waits for its answer, which is 503 after
+    /// [`request_timeout`](Self::request_timeout).
     pub max_queued_payloads: usize,
     /// The path, compared literally. The default is `/gelf`, as with Graylog. A request with another path, or
     /// with a query behind the path, is answered with 404.

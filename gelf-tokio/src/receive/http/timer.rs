@@ -36,7 +36,7 @@ struct State {
 pub(super) enum Late {
     /// Sending the head of a request to its end.
     Head,
-    /// Sending a request.
+    /// Beginning the next request.
     Request,
     /// Taking the answers.
     Answers,

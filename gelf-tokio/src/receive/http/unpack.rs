@@ -1,8 +1,9 @@
 //! Inflates the body of a request as it arrives.
 //!
 //! The first bytes tell the format of the body (GELF: "magic bytes"). `Content-Encoding` is not reliable,
-//! since some senders declare a coding that they do not use, or declare none. The header is used only to
-//! distinguish the bare deflate data of some clients from text.
+//! since some senders declare a coding that they do not use, or declare none. The header is used only if the
+//! first bytes are neither gzip nor zlib nor the beginning of JSON: `deflate` then means the bare deflate
+//! data of some clients, and `gzip` is an error. Any other body is text.
 
 use gelf_core::wire::{DecompressError, Encoding, Inflater};
 

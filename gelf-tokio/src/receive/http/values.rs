@@ -1,5 +1,6 @@
-//! Cuts the body of a request into its values. Only line feeds, braces, brackets and strings count: the
-//! decoder checks later whether a value is JSON.
+//! Cuts the body of a request into its values. Lines are delimited by line feeds, and the elements of an
+//! array by commas, white space, braces, brackets and strings. The decoder checks later whether a value is
+//! JSON.
 
 use bytes::{Buf, Bytes, BytesMut};
 use gelf_core::{Delimiter, Framer};

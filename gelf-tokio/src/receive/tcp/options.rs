@@ -6,11 +6,13 @@ use gelf_core::{Delimiter, Framer};
 
 use crate::receive::IpNetwork;
 
-/// Limits of a [`TcpReceiver`](crate::TcpReceiver). The text of each field states the default, and the abuse
-/// that the limit stops.
+/// Limits of a [`TcpReceiver`](crate::TcpReceiver). The text of each field states the default. If a limit
+/// stops an abuse, its text names the abuse.
 ///
-/// A connection that exceeds a limit is reset, so that the next write of its sender fails. After an ordinary
-/// end of the stream, the next write would succeed, and its messages would be lost unnoticed.
+/// A connection that the receiver ends because of a limit is reset, so that the next write of its sender
+/// fails. After an ordinary end of the stream, the next write would succeed, and its messages would be lost
+/// unnoticed. The TLS handshake is an exception: before its end, a sender has sent no message, and the
+/// connection is only closed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TcpReceiverOptions {

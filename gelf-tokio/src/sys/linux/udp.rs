@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_that_are_too_long_are_refused_and_none_is_sent() {
+    fn segments_that_are_too_long_or_too_many_are_refused_and_none_is_sent() {
         let (from, to) = pair();
         let refused = send_segments(&from, &[0; 65_508], 1420).unwrap_err();
         assert!(is_segmentation_refused(&refused), "{refused}");

@@ -163,7 +163,7 @@ async fn a_frame_after_a_skipped_frame_has_its_full_time() {
 async fn the_time_for_which_recv_is_not_called_does_not_count() {
     let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
     reading.write(b"{\"a\":1}\0{\"b\":1}\0{\"c\":").await;
-    // The second frame has no room, so the third is not read.
+    // The second frame has no room, so the time of the third frame has not begun.
     tokio::time::sleep(3600 * SECOND).await;
     reading.item().await.unwrap();
     reading.item().await.unwrap();
