@@ -192,6 +192,9 @@ pub(crate) struct Connection {
     buffer: BytesMut,
     /// The number of bytes that have gone from the buffer into the stream.
     written: u64,
+    /// True if bytes that have gone into the stream are not flushed yet. A TLS stream keeps bytes that the socket
+    /// has no room for.
+    is_unflushed: bool,
     /// The first bytes that the receiver has sent.
     answer: Vec<u8>,
     #[cfg(feature = "tls")]
@@ -205,6 +208,7 @@ impl Connection {
             delimiter,
             buffer: BytesMut::new(),
             written: 0,
+            is_unflushed: false,
             answer: Vec::new(),
             #[cfg(feature = "tls")]
             acks: AckMap::default(),
@@ -221,12 +225,13 @@ impl Connection {
         &mut self.buffer
     }
 
+    /// Returns whether bytes are left to write or to flush.
     pub(crate) fn has_to_write(&self) -> bool {
-        !self.buffer.is_empty()
+        !self.buffer.is_empty() || self.is_unflushed
     }
 
-    /// Writes and flushes the whole buffer, and meanwhile watches whether the connection ends. If the buffer
-    /// is empty, waits for the end of the connection.
+    /// Writes and flushes the whole buffer, and meanwhile watches whether the connection ends. If nothing is left
+    /// to write or to flush, waits for the end of the connection.
     ///
     /// # Errors
     /// Returns an error if the connection is over: `UnexpectedEof` if the other side has ended it, or an
@@ -244,7 +249,7 @@ impl Connection {
         if let Poll::Ready(error) = self.poll_end(cx) {
             return Poll::Ready(Err(error));
         }
-        if self.buffer.is_empty() {
+        if !self.has_to_write() {
             return Poll::Pending;
         }
         self.poll_write_out(cx)
@@ -290,8 +295,10 @@ impl Connection {
             }
             self.buffer.advance(written);
             self.written += written as u64;
+            self.is_unflushed = true;
         }
         self.poll_flush(cx).map_ok(|()| {
+            self.is_unflushed = false;
             if self.buffer.capacity() > RETAINED_BYTES {
                 self.buffer = BytesMut::new();
             }
