@@ -180,7 +180,7 @@ impl Tcp {
                     framed.as_mut().start_send(payload.clone()).unwrap();
                 }
                 let len = framed.write_buffer().len();
-                // `poll_ready` also flushes when the buffer reaches the boundary.
+                // A caller of `poll_ready` gets the same flush when the buffer reaches the boundary.
                 poll_fn(|context| Sink::<Bytes>::poll_flush(framed.as_mut(), context)).await.unwrap();
                 cost.add(before);
                 *written += len as u64;

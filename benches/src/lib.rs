@@ -2,7 +2,7 @@
 //!
 //! Of a thousand messages, about 550 are access lines (1,010 bytes as GELF), 320 are JSON application logs
 //! (1,530 bytes), 124 are stack traces (4.7 kB), and 6 are large stack traces (20 to 90 kB). Each message has
-//! twelve additional fields from the metadata of its container, with about 800 bytes in total. In the JSON
+//! twelve additional fields from the metadata of its container, with about 700 bytes in total. In the JSON
 //! logs, one byte in eight needs an escape. In the other texts, one byte in thirty needs an escape.
 #![allow(
     clippy::expect_used,

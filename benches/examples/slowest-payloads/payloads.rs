@@ -8,13 +8,13 @@ use crate::random::Random;
 
 pub(crate) struct Payload {
     pub(crate) bytes: Vec<u8>,
-    /// The kinds of the members.
+    /// The shape of the added member, or `several members`.
     pub(crate) shape: String,
     pub(crate) description: String,
 }
 
-/// The length of the part that is repeated. A payload of a few kilobytes inflates to 8 MiB of it, since deflate
-/// refers back by up to 32 KiB.
+/// The length of a long repeated part. Deflate refers back by up to 32 KiB, so a few compressed kilobytes
+/// inflate to 8 MiB of repetitions of the part.
 const PERIOD: usize = 32 * 1024;
 
 /// Tokens within a string.
@@ -256,7 +256,7 @@ impl Builder {
                 }
             }
             "duplicates" => {
-                // Long names that differ only at their ends, half of them repeated.
+                // Long names that differ only at their ends. Each name occurs twice.
                 let name = "n".repeat(1000);
                 let text = repeated(&mixed(random, tokens, period), (len / MEMBERS).saturating_sub(1010));
                 for at in 0..MEMBERS {

@@ -24,8 +24,8 @@ use crate::stop::Stop;
 /// that would need a further account are only counted.
 const ACCOUNTS_AT_MOST: usize = 100_000;
 
-/// Receives over UDP and TCP on `address` until a signal arrives, or until no message arrives for `idle`.
-/// Then prints an account of each container to stdout.
+/// Receives over UDP and TCP on `address` until a signal arrives, or until no message arrives for `idle`. The
+/// time `idle` counts only after the first message. Then prints the accounts of the containers to stdout.
 ///
 /// # Errors
 /// Returns an error with status 1 if messages are missing, or if the address cannot be used.

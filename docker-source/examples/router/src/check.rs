@@ -26,8 +26,9 @@ const MAX_PROBLEMS: usize = 3;
 /// Asks the agent for its health and returns the line to print. `asked` is the value of `--http`.
 ///
 /// # Errors
-/// Returns an error with exit status 1 if the agent has problems or does not answer within the time `within`.
-/// Returns an error with exit status 2 if no agent is found.
+/// Returns an error with exit status 1 if the agent does not answer within the time `within`, or if the agent
+/// has problems and `is_liveness` is false. Returns an error with exit status 2 if no agent is found, or if
+/// the command line or the environment of the agent has a mistake.
 pub(crate) async fn run(
     asked: Option<SocketAddr>,
     within: Duration,

@@ -150,7 +150,8 @@ enum Subcommand {
 /// The task of the process.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Task {
-    /// Receives the messages of other routers at this address until none arrives for the time `idle`.
+    /// Receives the messages of other routers at this address until a signal arrives, or until no message
+    /// follows the last one within the time `idle`.
     Audit { address: SocketAddr, idle: Option<Duration> },
     /// Asks an agent for its health.
     Check {
@@ -215,7 +216,8 @@ pub(crate) enum Exit {
     Help(String),
     /// A mistake, described in one line: it goes to stderr, and the exit status is 2.
     Mistake(String),
-    /// Neither a route nor `--print`: the usage goes to stderr, and the exit status is 2.
+    /// Neither a route nor `--print`, and neither an HTTP API nor a folder from which routes could come: the
+    /// usage goes to stderr, and the exit status is 2.
     Usage(String),
 }
 

@@ -297,10 +297,11 @@ async fn connect(
     Some(Ok((source, reading)))
 }
 
-/// Reads lines and passes them to the routes until the router stops or its grace period is over.
+/// Reads lines and passes them to the routes. Ends when the router has stopped and the source has no further
+/// line, when the grace period is over, or when all routes are removed.
 ///
 /// # Errors
-/// Returns an error if the source ends before the router stops.
+/// Returns an error if the source fails or ends before the router stops.
 async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> Result<(), Failure> {
     let mut stopping = false;
     loop {
@@ -368,7 +369,7 @@ async fn until(due: Option<std::time::Instant>) {
     }
 }
 
-/// Adds a record to the lines of the routes that select its container.
+/// Adds a record to the lines of each route that takes the record.
 fn route(record: &Arc<Record>, routes: &mut [RouteQueue], shared: &Shared) {
     // All routes count the record before the first route sends the record. Thus the record counts as in
     // flight on all routes, even if the grace period ends while the first route sends.

@@ -21,7 +21,7 @@ impl HttpOptions {
             !name.is_empty() && name.bytes().all(is_plain)
         };
         if let Some(wrong) = names.iter().find(|name| !is_name(name)) {
-            return Err(format!("--http-names: {wrong:?} is not a host name without a port"));
+            return Err(format!("--http-names: {wrong:?} is not a host name; write it without a port"));
         }
         match address {
             None if !names.is_empty() => Err("--http-names needs an address of the API: --http".to_owned()),

@@ -72,7 +72,7 @@ pub(crate) static VARIABLES: [Variable; 39] = [
     used(EXCLUDE, "adds exclude.label= to all routes"),
     used(EXCLUDE_SEVERAL, "adds exclude.label= to all routes; EXCLUDE_LABEL then has no effect"),
     used(FIELDS, "adds field.NAME= to all routes that lack it"),
-    used("GELF_HOSTNAME", "sets host= of routes that lack it, unless /etc/host_hostname exists"),
+    used("GELF_HOSTNAME", "sets host= of routes that lack it, unless /etc/host_hostname has a name"),
     used(BIND_ADDRESS, "serves the HTTP API on this address, with the port of PORT or HTTP_PORT, or 80"),
     used(HTTP_PORT, HTTP),
     unused("INACTIVITY_TIMEOUT", "quiet logs need no restart"),
@@ -147,7 +147,8 @@ pub(crate) struct Environment {
     pub(crate) is_debug: bool,
     /// The variables that are set.
     pub(crate) set: Vec<&'static Variable>,
-    /// Warnings about the host file and about routes that are left out.
+    /// Warnings about the host file, about routes that are left out, and about variables that have no effect
+    /// because of other settings or of their value.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -220,7 +221,7 @@ impl Environment {
         filter
     }
 
-    /// Returns the names of the variables that set options, for errors.
+    /// Returns the names of the variables that are set and have an effect, for errors.
     pub(crate) fn names(&self) -> String {
         let used = self.set.iter().filter(|variable| matches!(variable.effect, Effect::Some(_)));
         used.map(|variable| variable.name).collect::<Vec<_>>().join(" or ")

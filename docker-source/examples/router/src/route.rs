@@ -162,7 +162,7 @@ pub(crate) fn is_agent(container: &Container) -> bool {
 pub(crate) enum InvalidRoute {
     Endpoint(InvalidEndpoint),
     Option {
-        /// The name and value.
+        /// The name and the value, or the name alone if options contradict each other.
         option: String,
         error: String,
     },

@@ -58,7 +58,8 @@ impl RouteProgress {
         self.lock().remove(name);
     }
 
-    /// Returns the positions of the routes whose progress has started.
+    /// Removes the containers for which `exists` returns false from the progress of each route. Then returns
+    /// the positions of the routes whose progress has started.
     pub(crate) fn positions(&self, exists: impl Fn(&str) -> bool) -> BTreeMap<String, Positions> {
         let routes = self.lock();
         routes.values().for_each(|progress| progress.retain(&exists));

@@ -20,7 +20,7 @@ pub(crate) struct Tally {
     /// Messages that were handed to the client, whether or not the client has queued them.
     handed: AtomicU64,
     /// A time that is not later than the time of the oldest line in flight, in milliseconds since 1970. The
-    /// value is [`NONE`] if no line waits.
+    /// value is [`NONE`] before the first line, and after [`lag`](Self::lag) has found no line in flight.
     waiting_since: AtomicI64,
     client: Observer<LineReceipt>,
     /// True if the transport is UDP, which shows that a line was sent, but never that the line arrived.
@@ -89,7 +89,7 @@ impl Tally {
     }
 }
 
-/// The value of [`Tally::waiting_since`] if no line waits.
+/// The value of [`Tally::waiting_since`] if it holds no time.
 const NONE: i64 = 0;
 
 /// Returns the milliseconds since 1970.

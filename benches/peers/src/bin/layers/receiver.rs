@@ -49,8 +49,9 @@ pub(crate) enum End {
     /// The receiver shuts down its sending direction, and reads for another 300 ms, so that bytes that are on
     /// their way still arrive.
     Orderly,
-    /// The connections are reset. The bytes that the system has acknowledged but the receiver has not read
-    /// are lost. A sender over TCP cannot find out which bytes these are.
+    /// The receiver closes the connections at once, and the system resets them, at the latest when further
+    /// bytes arrive. The bytes that the system has acknowledged but the receiver has not read are lost. A
+    /// sender over TCP cannot find out which bytes these are.
     Reset,
 }
 

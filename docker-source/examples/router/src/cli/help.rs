@@ -22,8 +22,8 @@ Options of the router:
 
 const EXAMPLES: &str = "
 $NAME and ${NAME} in a ROUTE are replaced by environment variables, except in the file of --config.
-That file has the options state, backlog, log-level, drop-root, no-seq, http and http-names, and a table \
-[[route]] for each route, with to = \"URI\", an optional name, and the options of the route, as in \
+That file has the options state, backlog, read, log-level, drop-root, no-seq, http and http-names, and a \
+table [[route]] for each route, with to = \"URI\", an optional name, and the options of the route, as in \
 filter.name = [\"shop-*\", \"web\"].
 
 Examples:

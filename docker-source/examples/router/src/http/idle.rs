@@ -61,8 +61,9 @@ pub(super) async fn watch(api: Arc<Api>) {
     }
 }
 
-/// Returns whether the route has a transport over TCP, has no connection now, and has no line to send.
-/// Returns false for a destination with several hosts, since one reachable host is enough.
+/// Returns whether the route sends over plain TCP or TLS, has no connection now, and has no line to send.
+/// Returns false for a route over UDP or HTTP. Returns false for a destination with several hosts, since one
+/// reachable host is enough.
 fn is_idle(route: &RunningRoute) -> bool {
     let Transport::Tcp(options) = route.route.endpoint.transport() else { return false };
     let is_unconnected = matches!(route.tally.state(), ClientState::Connecting);

@@ -54,7 +54,7 @@ fn sources(api: &Api, exposition: &mut Exposition) {
     followed.dedup();
 
     let total = sum.total;
-    exposition.counter("lines_read", "Lines read from the Engine, repeated ones again").value(total.read);
+    exposition.counter("lines_read", "Lines read; a line that is read twice counts twice").value(total.read);
     exposition.counter("lines_yielded", "Lines passed to the routes").value(total.yielded);
     let mut skipped = exposition.counter("lines_skipped", "Lines read and not passed on, by reason");
     skipped.sample(&[("reason", "empty")], total.skipped_empty);
@@ -70,7 +70,7 @@ fn sources(api: &Api, exposition: &mut Exposition) {
     exposition.counter("bad_frames", "Violations of Docker's log format").value(total.bad_frames);
     exposition.counter("log_requests", "Requests for logs").value(total.requests);
     exposition.counter("log_resumes", "Requests that followed a log again").value(total.resumes);
-    let help = "Requests for the last records of a log, to read a busy log or to prove a stream";
+    let help = "Requests for the last records of a log, to read a busy log or to find omitted lines";
     exposition.counter("log_windows", help).value(total.windows);
     let help = "Requests of all kinds to the Engine, without the questions of the health check";
     exposition.counter("engine_requests", help).value(sum.engine_requests);

@@ -7,8 +7,8 @@ use docker_source::multiline::{JoinOptions, Match, Rule};
 /// The maximum value of `multiline.flush_after` in milliseconds: 10 minutes. A message ends if no line
 /// continues it within the time of this option.
 const MAX_FLUSH_AFTER_MS: u64 = 600_000;
-/// The maximum values of `multiline.max_lines` and `multiline.max_bytes`. They are larger than any message
-/// that a destination takes.
+/// The maximum values of `multiline.max_lines` and `multiline.max_bytes`. They bound the memory of an open
+/// message.
 const MAX_LINES: usize = 65_536;
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 

@@ -1,7 +1,7 @@
 //! Defines the table of a route's options, except the options of the route's endpoint.
 //!
-//! The parsers of URIs and configuration files, `--help`, `explain`, and the table in the README use this
-//! table. A new option needs a row here, and code that uses its setting.
+//! The parser of routes, the check of Logspout's variables for `multiline+`, `--help` and the table in the
+//! README use this table. A new option needs a row here, and code that uses its setting.
 
 use std::time::Duration;
 

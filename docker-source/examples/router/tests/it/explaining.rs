@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use simulated_engine::{ContainerOptions, SimulatedEngine};
 
-/// The containers of the simulated Engine.
+/// Creates and starts the containers of the simulated Engine.
 fn containers(engine: &SimulatedEngine) {
     let options = [
         ContainerOptions::named("shop-1").label("logger", "true"),
