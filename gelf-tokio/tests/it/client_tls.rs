@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gelf_tokio::gelf_core::Message;
+use gelf_tokio::options::TcpReceiverOptions;
 use gelf_tokio::resolve::{Resolve, Resolving};
 use gelf_tokio::{Client, ReceiverTls, TcpReceiver, TcpSender, TlsConfigError};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use crate::support::account::assert_account;
 use crate::support::certificates::{Authority, Directory};
@@ -44,6 +47,34 @@ async fn nothing_is_sent_to_a_receiver_of_an_unknown_authority_until_the_file_ha
     }
     let stats = sending.end_acknowledged(10).await;
     assert_eq!((stats.connections, receiver.stats().frames), (1, 10));
+}
+
+#[tokio::test]
+async fn a_flush_that_found_the_socket_full_goes_on_when_the_receiver_reads() {
+    let (files, _) = Directory::of_server(&["127.0.0.1"]);
+    let tls = ReceiverTls::from_pem_files(files.path("server.pem"), files.path("server.key")).unwrap();
+    let mut options = TcpReceiverOptions::default();
+    options.max_queued_frames = 1;
+    let mut receiver = TcpReceiver::bind_tls("127.0.0.1:0", options, tls).await.unwrap();
+    let ca = files.path("ca.pem");
+    let uri = format!("gelf+tls://{}?ca={}", receiver.local_addr().unwrap(), ca.display());
+    let mut sender = TcpSender::connect(&uri.parse().unwrap()).await.unwrap();
+    // The receiver does not read, so the buffers of both sockets fill up. The last message is then in the TLS
+    // stream, and the sender's own buffer is empty.
+    let text = "x".repeat(10_000);
+    let mut sent = 1;
+    while timeout(Duration::from_millis(200), sender.send(&Message::new("h", &*text))).await.is_ok() {
+        sent += 1;
+        assert!(sent < 10_000, "the sockets take everything");
+    }
+    let flushing = tokio::spawn(async move {
+        sender.flush().await.unwrap();
+        sender
+    });
+    for _ in 0..sent {
+        within("a message", receiver.recv()).await.unwrap().unwrap();
+    }
+    within("the flush", flushing).await.unwrap();
 }
 
 #[tokio::test]
