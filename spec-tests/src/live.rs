@@ -540,7 +540,9 @@ impl Subject for Live {
     fn ask_again(&mut self, request: Request<'_>) -> Result<Option<Reply>, String> {
         let settle = self.options.settle;
         let longer = self.longer_settle();
-        self.wait_until_quiet(longer);
+        if let Some(words) = self.wait_until_quiet(longer) {
+            return Ok(Some(Reply::Crashed(words)));
+        }
         self.options.settle = longer;
         let reply = self.ask(request);
         self.options.settle = settle;

@@ -250,15 +250,19 @@ impl Builder {
                 put(&[format!(",\"_{id}\":{open}").as_bytes(), &repeated(&part, len), close]);
             }
             "many members" => {
-                let text = repeated(&mixed(random, tokens, period), len / MEMBERS);
+                let name = |at: usize| format!(",\"_{id}f{at}\":\"");
+                let each = (len / MEMBERS).saturating_sub(name(MEMBERS).len() + 1);
+                let text = repeated(&mixed(random, tokens, period.min(each)), each);
                 for at in 0..MEMBERS {
-                    put(&[format!(",\"_{id}f{at}\":\"").as_bytes(), &text, b"\""]);
+                    put(&[name(at).as_bytes(), &text, b"\""]);
                 }
             }
             "duplicates" => {
                 // Long names that differ only at their ends. Each name occurs twice.
                 let name = "n".repeat(1000);
-                let text = repeated(&mixed(random, tokens, period), (len / MEMBERS).saturating_sub(1010));
+                // The name, the value and the punctuation of a member have at most 1,018 bytes.
+                let each = (len / MEMBERS).saturating_sub(1018);
+                let text = repeated(&mixed(random, tokens, period.min(each)), each);
                 for at in 0..MEMBERS {
                     let number = at.min(MEMBERS - 1 - at);
                     let value = random.of(&[&b"null"[..], b"\"\"", b"[]"]);

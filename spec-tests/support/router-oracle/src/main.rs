@@ -63,8 +63,8 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
             }
             "--hours" => {
                 let text = value()?;
-                let number = text.parse().ok().filter(|number| (0.0..=24.0).contains(number));
-                amount.hours = Some(number.ok_or_else(|| format!("--hours {text}: not from 0 to 24"))?);
+                let number = text.parse().ok().filter(|number| (0.0..=9.0).contains(number));
+                amount.hours = Some(number.ok_or_else(|| format!("--hours {text}: not from 0 to 9"))?);
             }
             "--seed" => {
                 let text = value()?;

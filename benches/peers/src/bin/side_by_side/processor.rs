@@ -20,7 +20,8 @@ pub(crate) fn run(command: &[String], environment: &[(&str, String)]) -> Result<
     let output = output.map_err(|error| format!("bash: {error}"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let end: Vec<&str> = said.lines().rev().take(5).collect();
+        let mut end: Vec<&str> = said.lines().rev().take(5).collect();
+        end.reverse();
         return Err(format!("{}: {}: {}", command.join(" "), output.status, end.join(" | ")));
     }
     let text = String::from_utf8_lossy(&output.stdout);

@@ -165,7 +165,7 @@ impl Writers {
     /// Returns the number of lines that the containers have written.
     fn written(&self) -> u64 {
         let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        files.filter_map(|file| fs::read_to_string(file.path()).ok()?.trim().parse::<u64>().ok()).sum()
+        files.filter_map(|file| read_number(&file.path())).sum()
     }
 
     /// Lets the containers write, and measures until the sink has received all lines, or no further line
@@ -204,6 +204,18 @@ impl Writers {
         }
         Ok(measured)
     }
+}
+
+/// Returns the number in a file. A writer empties its file before it writes a new number, so an empty file is read
+/// again.
+fn read_number(path: &Path) -> Option<u64> {
+    for _ in 0..100 {
+        match fs::read_to_string(path).ok()?.trim().parse() {
+            Ok(number) => return Some(number),
+            Err(_) => sleep(Duration::from_millis(1)),
+        }
+    }
+    None
 }
 
 impl Drop for Writers {
