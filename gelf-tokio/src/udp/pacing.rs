@@ -13,11 +13,15 @@ const PER_DATAGRAM: u128 = NANOS_PER_SECOND;
 /// some milliseconds late, and the sender then catches up.
 const CATCH_UP: Duration = Duration::from_millis(10);
 
+/// The sender waits at an empty bucket until the rate permits the datagrams of this time, but at least one. A wait
+/// for each datagram would cost more than the datagrams, and would send the chunks of a message one by one.
+const REFILL: Duration = Duration::from_millis(5);
+
 /// A token bucket that fills at the rate. A full bucket holds one datagram plus the datagrams of 10 ms. In
 /// any span of time, the number of sent datagrams is at most one more than the rate allows for that span plus
 /// 10 ms. For example, a rate of 1,000 datagrams a second allows at most 1,011 datagrams in the first second.
 /// The caller passes the current time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pacing {
     rate: NonZeroU32,
     /// The content of the bucket, in parts of a datagram, as of `updated`.
@@ -34,7 +38,8 @@ impl Pacing {
     /// Takes at least one datagram and at most `wanted` datagrams. `wanted` must be at least 1.
     ///
     /// # Errors
-    /// Returns the time of the next datagram if no datagram may be sent now.
+    /// Returns the time at which to ask again if no datagram may be sent now: the bucket then has the datagrams of
+    /// 5 ms, but at least one.
     pub(crate) fn take(&mut self, wanted: usize, now: Instant) -> Result<usize, Instant> {
         let rate = u128::from(self.rate.get());
         let elapsed = now.saturating_duration_since(self.updated);
@@ -43,7 +48,8 @@ impl Pacing {
         let whole = usize::try_from(self.filled / PER_DATAGRAM).unwrap_or(usize::MAX);
         if whole == 0 {
             // The wait is at most a second, so the conversion succeeds.
-            let wait = (PER_DATAGRAM - self.filled).div_ceil(rate);
+            let refill = PER_DATAGRAM.max(REFILL.as_nanos() * rate);
+            let wait = (refill - self.filled).div_ceil(rate);
             return Err(self.updated + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)));
         }
         let taken = whole.min(wanted);
@@ -72,10 +78,10 @@ mod tests {
         let mut pacing = Pacing::new(rate(1000), now);
         assert_eq!(pacing.take(8, now), Ok(8));
         assert_eq!(pacing.take(8, now), Ok(3));
-        for _ in 0..1000 {
-            assert_eq!(pacing.take(8, now), Err(now + Duration::from_millis(1)));
-            now += Duration::from_millis(1);
-            assert_eq!(pacing.take(8, now), Ok(1));
+        for _ in 0..200 {
+            assert_eq!(pacing.take(8, now), Err(now + Duration::from_millis(5)));
+            now += Duration::from_millis(5);
+            assert_eq!(pacing.take(8, now), Ok(5));
         }
         now += Duration::from_millis(5);
         assert_eq!(pacing.take(8, now), Ok(5));
@@ -91,7 +97,7 @@ mod tests {
         assert_eq!(slow.take(2, now), Err(now + Duration::from_millis(990)));
         let mut fast = Pacing::new(rate(u32::MAX), now);
         assert_eq!(fast.take(usize::MAX, now), Ok(42_949_673));
-        assert_eq!(fast.take(1, now), Err(now + Duration::from_nanos(1)));
+        assert_eq!(fast.take(1, now), Err(now + Duration::from_millis(5)));
     }
 
     #[test]
@@ -116,7 +122,7 @@ mod tests {
         let now = Instant::now() + Duration::from_secs(10);
         let mut pacing = Pacing::new(rate(1000), now);
         assert_eq!(pacing.take(100, now), Ok(11));
-        let when = now + Duration::from_millis(1);
+        let when = now + Duration::from_millis(5);
         assert_eq!(pacing.take(1, now - Duration::from_secs(5)), Err(when));
         assert_eq!(pacing.take(1, when), Ok(1));
     }
@@ -140,11 +146,16 @@ mod tests {
                     }
                     Err(when) => {
                         prop_assert!(when > now);
-                        // A datagram is permitted at that instant, and not a nanosecond earlier.
-                        prop_assert!(pacing.take(1, when - Duration::from_nanos(1)).is_err());
-                        prop_assert_eq!(pacing.take(wanted.min(1), when), Ok(1));
+                        // At that instant, and not a nanosecond earlier, the datagrams of 5 ms are permitted.
+                        let refill = usize::try_from(per_second / 200).unwrap().max(1);
+                        prop_assert!(when - now <= Duration::from_secs(1));
+                        let mut earlier = pacing.clone();
+                        let before = earlier.take(refill, when - Duration::from_nanos(1));
+                        prop_assert!(before.is_err() || before.unwrap() < refill || per_second % 200 > 0);
+                        let count = pacing.take(wanted.min(refill), when);
+                        prop_assert_eq!(count, Ok(wanted.min(refill)));
                         now = when;
-                        taken.push((now, 1));
+                        taken.push((now, wanted.min(refill)));
                     }
                 }
             }
