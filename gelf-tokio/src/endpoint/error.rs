@@ -95,7 +95,8 @@ pub enum InvalidEndpoint {
     /// neither.
     User,
     /// The part before `@` is not a user name and a password, encoded as in a URI. The error does not show
-    /// this part.
+    /// this part. A URI with another mistake gives this error, too, if it has an `@` behind its host: the text
+    /// that shows the mistake may be a part of the password.
     UserInfo,
     /// The value is not valid for the option.
     Value {
@@ -106,6 +107,33 @@ pub enum InvalidEndpoint {
         /// The valid values.
         expected: &'static str,
     },
+}
+
+impl InvalidEndpoint {
+    /// Returns whether the error shows text of the URI other than the name of a known option or scheme.
+    pub(super) fn shows_text(&self) -> bool {
+        match self {
+            Self::Alone { .. }
+            | Self::Feature { .. }
+            | Self::Fragment
+            | Self::Header
+            | Self::LevelOfNothing
+            | Self::OtherScheme { .. }
+            | Self::User
+            | Self::UserInfo => false,
+            Self::Escape { .. }
+            | Self::HeaderOfRequests { .. }
+            | Self::Host { .. }
+            | Self::HttpPath { .. }
+            | Self::NoScheme { .. }
+            | Self::Option { .. }
+            | Self::Path { .. }
+            | Self::Port { .. }
+            | Self::Repeated { .. }
+            | Self::Scheme { .. }
+            | Self::Value { .. } => true,
+        }
+    }
 }
 
 impl fmt::Display for InvalidEndpoint {
@@ -357,6 +385,14 @@ mod tests {
                 "://me:s3cret#1@h",
                 "://me:s3cret&1@h?x",
                 "://me:s3cret:1@h?header=Authorization:s3cret",
+                "://me:a/s3cret&1@h",
+                "://me:1/s3cret%zz@h",
+                "://me:1?s3cret@h",
+                "://me:1?s3cret&1@h",
+                "://me:1?queue=s3cret@h",
+                "://me:1?queue=s3cret&1@h",
+                "://me:1?s3cret%zz@h",
+                "://me:a@b:s3cret/1@h",
                 "//me:s3cret@h?header=X:s3cret",
                 "//h?header=X:s3cret@home",
             ] {
