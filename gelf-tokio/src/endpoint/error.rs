@@ -52,7 +52,7 @@ pub enum InvalidEndpoint {
     LevelOfNothing,
     /// The URI has no `://`.
     NoScheme {
-        /// The text between the last `@` and the first `?` or `&`.
+        /// The text between the last `@` and the first `?` or `&`, or nothing if the `@` is behind these.
         uri: String,
     },
     /// The option is unknown.
@@ -192,9 +192,14 @@ impl fmt::Display for InvalidEndpoint {
 impl std::error::Error for InvalidEndpoint {}
 
 /// Returns the part of a text that an error may show. The text has no known scheme, so its other parts may
-/// contain a password or other secrets.
+/// contain a password or other secrets. Returns nothing if there is an `@` behind the first `?` or `&`: the
+/// text in front of them may then be a part of the password.
 pub(super) fn shown(text: &str) -> String {
-    without_options(text).rsplit('@').next().unwrap_or_default().to_owned()
+    let location = without_options(text);
+    match text.get(location.len()..) {
+        Some(options) if options.contains('@') => String::new(),
+        _ => location.rsplit('@').next().unwrap_or_default().to_owned(),
+    }
 }
 
 /// Returns the part before the options, since options may contain a secret. If the `?` is missing, the
@@ -394,6 +399,8 @@ mod tests {
                 "://me:1?s3cret%zz@h",
                 "://me:a@b:s3cret/1@h",
                 "//me:s3cret@h?header=X:s3cret",
+                "//me:s3cret?1@h",
+                "//me:s3cret&1@h",
                 "//h?header=X:s3cret@home",
             ] {
                 let error = format!("{scheme}{rest}").parse::<Endpoint>().unwrap_err();
