@@ -109,8 +109,8 @@ thread_local! {
 ///
 /// # Logging
 ///
-/// The driver logs by [`tracing`] with targets that begin with `gelf_tokio`. A subscriber that sends its
-/// events through a client must leave out the events with these targets.
+/// A client and its driver log by [`tracing`] with targets that begin with `gelf_tokio`. A subscriber that
+/// sends its events through a client must leave out the events with these targets.
 pub struct Client<R = ()> {
     queue: Arc<Queue<R>>,
     encoder: Encoder,

@@ -205,11 +205,26 @@ impl Endpoint {
         }
         let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = location.split_at(location.find('/').unwrap_or(location.len()));
+        // An `@` behind a `/` or a `?` may be the end of a password. Any text of the URI, even the text in the
+        // place of the host, may then be a part of the password.
+        let may_show_password = path.contains('@') || query.contains('@');
+        Self::parse_parts(scheme, [authority, path, query], own_options, queue).map_err(|error| {
+            if may_show_password && error.shows_text() { InvalidEndpoint::UserInfo } else { error }
+        })
+    }
+
+    /// Parses the authority, the path and the query of a URI.
+    fn parse_parts(
+        scheme: Scheme,
+        [authority, path, query]: [&str; 3],
+        own_options: &[&str],
+        mut queue: QueueOptions,
+    ) -> Result<(Self, Vec<(String, String)>), InvalidEndpoint> {
         let (user, authority) = match authority.rsplit_once('@') {
             Some((user, authority)) => (Some(user), authority),
             None => (None, authority),
         };
-        let (mut transport, mut queue) = (scheme.transport(), queue);
+        let mut transport = scheme.transport();
         if let Transport::Http(options) = &mut transport {
             path.clone_into(&mut options.path);
             options.headers.extend(user.map(basic::authorization).transpose()?);
@@ -218,12 +233,7 @@ impl Endpoint {
         } else if !matches!(path, "" | "/") {
             return Err(InvalidEndpoint::Path { path: without_options(path) });
         }
-        let (host, port) = authority::read(authority).map_err(|error| match rest.contains('@') {
-            // The `@` is behind a `/` or a `?`, perhaps in a password. The text in the place of the host,
-            // which `error` would show, may then be the beginning of the password.
-            true if user.is_none() => InvalidEndpoint::UserInfo,
-            _ => error,
-        })?;
+        let (host, port) = authority::read(authority)?;
         let own = query::read(query, own_options, &mut transport, &mut queue)?;
         let (transport, queue) = (check::transport(transport)?, check::queue(queue)?);
         Ok((Self { transport, host, port, queue }, own))

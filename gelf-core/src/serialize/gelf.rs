@@ -76,12 +76,13 @@ impl Serialize for FieldName<'_> {
 }
 
 /// Serializes an integer outside of `i64` as a string of its digits, and a number with decimals as the
-/// nearest float.
+/// nearest float. A number beyond the range of a float, such as `1e999`, is serialized as a string of its
+/// text, since JSON has no infinity.
 impl Serialize for Number<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.as_i64() {
             Some(integer) => serializer.serialize_i64(integer),
-            None if self.is_beyond_i64() => serializer.collect_str(self),
+            None if self.is_beyond_i64() || !self.is_finite() => serializer.collect_str(self),
             None => serializer.serialize_f64(self.as_f64()),
         }
     }
@@ -255,6 +256,14 @@ mod tests {
     fn numbers_beyond_i64_are_strings() {
         assert_eq!(serde_json::to_string(&Value::from(u64::MAX)).unwrap(), format!("\"{}\"", u64::MAX));
         assert_eq!(serde_json::to_string(&Value::Null).unwrap(), "null");
+    }
+
+    #[test]
+    fn numbers_beyond_the_range_of_a_float_are_strings() {
+        let json = |text: &str| serde_json::to_string(&Number::parse(text.to_owned()).unwrap()).unwrap();
+        assert_eq!(json("1e999"), "\"1e999\"");
+        assert_eq!(json("-1.5E+400"), "\"-1.5E+400\"");
+        assert_eq!((json("1.5e2"), json("1e-999")), ("150.0".to_owned(), "0.0".to_owned()));
     }
 
     #[test]

@@ -58,11 +58,14 @@ impl Decompressor {
         if buffer.len() > RETAINED_BYTES {
             *buffer = Vec::new();
         }
+        // The reset comes before any error, so that the inflater counts nothing of an earlier payload.
         inflater.reset(match payload {
             [0x1f, 0x8b, ..] => InflateFormat::Gzip,
-            [_, _, ..] => InflateFormat::Zlib,
-            _ => return Err(DecompressError::Header),
+            _ => InflateFormat::Zlib,
         });
+        if payload.len() < 2 {
+            return Err(DecompressError::Header);
+        }
         let (mut rest, mut len) = (payload, 0);
         loop {
             if buffer.len() == len {
@@ -154,6 +157,17 @@ mod tests {
         for behind in [&b"\x1f"[..], b"\x1fx", b"\x1fxy", b"x\x1f\x8b"] {
             let payload = [&gzip("1f8b08000000000000ff"), behind].concat();
             assert_eq!(inflate(&payload), Ok((PAYLOAD.to_vec(), behind.len())), "{behind:x?}");
+        }
+    }
+
+    #[test]
+    fn a_payload_without_a_header_has_no_trailing_bytes() {
+        let mut decompressor = Decompressor::default();
+        for short in [&b""[..], b"\x1f"] {
+            decompressor.decompress(&[zlib("789c"), b"xx".to_vec()].concat()).unwrap();
+            assert_eq!(decompressor.trailing(), 2);
+            assert_eq!(decompressor.decompress(short), Err(DecompressError::Header));
+            assert_eq!(decompressor.trailing(), 0, "{short:x?}");
         }
     }
 

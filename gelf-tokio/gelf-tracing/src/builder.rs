@@ -38,6 +38,8 @@ impl Builder {
     pub(crate) fn new(uri: &str) -> Result<Self, InvalidEndpoint> {
         let mut queue = QueueOptions::default();
         queue.when_full = WhenFull::DropNewest;
+        // The client's encoder cuts the values that no `Recorder` cuts, such as the fields of the program.
+        queue.max_value_bytes = Some(MAX_VALUE_BYTES);
         let (endpoint, _) = Endpoint::parse_with_defaults(uri, &[], queue)?;
         Ok(Self {
             endpoint,

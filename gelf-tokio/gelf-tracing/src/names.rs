@@ -43,7 +43,7 @@ pub(crate) fn is_reserved(name: &str) -> bool {
 }
 
 /// Returns `name` if it is neither reserved nor taken. Otherwise, returns the name with the lowest suffix
-/// `_2`, `_3`, ... that makes it free, [sanitized](FieldName::sanitize) again.
+/// `_2`, `_3`, ... that makes it free. A name without room for the suffix is cut off in front of it.
 pub(crate) fn free<'a>(name: FieldName<'a>, is_taken: impl Fn(&str) -> bool) -> FieldName<'a> {
     let is_taken = |name: &str| is_reserved(name) || is_taken(name);
     if !is_taken(name.as_str()) {
@@ -51,10 +51,11 @@ pub(crate) fn free<'a>(name: FieldName<'a>, is_taken: impl Fn(&str) -> bool) -> 
     }
     let mut number = 2;
     loop {
-        let numbered = FieldName::sanitize(format!("{name}_{number}"));
-        // If the name has the maximum length, `sanitize` cuts the suffix off. The field then keeps the taken
-        // name, and replaces the other field.
-        if !is_taken(numbered.as_str()) || numbered == name {
+        let suffix = format!("_{number}");
+        // A sanitized name is ASCII, so it can be cut off at any byte.
+        let beginning = name.as_str().get(..FieldName::MAX_BYTES - suffix.len()).unwrap_or(name.as_str());
+        let numbered = FieldName::sanitize(format!("{beginning}{suffix}"));
+        if !is_taken(numbered.as_str()) {
             return numbered;
         }
         number += 1;
@@ -87,5 +88,19 @@ mod tests {
         let names = of_callsite(given.into_iter());
         let names: Vec<_> = names.iter().map(FieldName::as_str).collect();
         assert_eq!(names, ["a_b", "a_b_2", "a_b_2_2", "level_2", "level_2_2", "id_", "twice", "twice_2"]);
+    }
+
+    #[test]
+    fn names_of_the_maximum_length_are_cut_in_front_of_their_numbers() {
+        for len in FieldName::MAX_BYTES - 2..=FieldName::MAX_BYTES {
+            let given: &'static str = "n".repeat(len).leak();
+            let names = of_callsite([given; 12].into_iter());
+            assert_eq!(names[0].as_str(), given);
+            for (index, name) in names.iter().enumerate().skip(1) {
+                let suffix = format!("_{}", index + 1);
+                let expected = "n".repeat(len.min(FieldName::MAX_BYTES - suffix.len())) + &suffix;
+                assert_eq!(name.as_str(), expected);
+            }
+        }
     }
 }

@@ -107,13 +107,17 @@ fn text(lost: u64, stats: &ClientStats) -> String {
         ("the receiver refused them", dropped.refused + dropped.rejected),
         ("they were too long", not_queued.too_large + dropped.too_large + dropped.datagram_too_long),
         ("the system did not take them", dropped.system),
+        ("their payloads were invalid", not_queued.invalid),
+        ("the client was closed", not_queued.closed + dropped.ended),
+        ("the driver had ended", not_queued.driver_ended),
     ];
     let reasons: Vec<_> = reasons
         .iter()
         .filter(|(_, count)| *count > 0)
         .map(|(reason, count)| format!("{count} since {reason}"))
         .collect();
-    format!("{lost} events were lost; in all: {}", reasons.join(", "))
+    let events = if lost == 1 { "event was" } else { "events were" };
+    format!("{lost} {events} lost; in all: {}", reasons.join(", "))
 }
 
 #[cfg(test)]
@@ -161,5 +165,32 @@ mod tests {
             text(3, &stats(5, 2, 1)),
             "3 events were lost; in all: 2 since the queue was full, 1 since the receiver refused them"
         );
+        let mut invalid = ClientStats::default();
+        invalid.not_queued.invalid = 1;
+        assert_eq!(text(1, &invalid), "1 event was lost; in all: 1 since their payloads were invalid");
+    }
+
+    #[test]
+    fn each_counted_loss_has_a_reason() {
+        let counts: [fn(&mut ClientStats) -> &mut u64; 12] = [
+            |stats| &mut stats.dropped.datagram_too_long,
+            |stats| &mut stats.dropped.ended,
+            |stats| &mut stats.dropped.queue_full,
+            |stats| &mut stats.dropped.refused,
+            |stats| &mut stats.dropped.rejected,
+            |stats| &mut stats.dropped.system,
+            |stats| &mut stats.dropped.too_large,
+            |stats| &mut stats.not_queued.closed,
+            |stats| &mut stats.not_queued.driver_ended,
+            |stats| &mut stats.not_queued.full,
+            |stats| &mut stats.not_queued.invalid,
+            |stats| &mut stats.not_queued.too_large,
+        ];
+        for (index, count) in counts.into_iter().enumerate() {
+            let mut stats = ClientStats::default();
+            *count(&mut stats) = 7;
+            assert_eq!(total(&stats), 7);
+            assert!(text(7, &stats).contains("in all: 7 since "), "{index}: {}", text(7, &stats));
+        }
     }
 }

@@ -137,12 +137,7 @@ impl<R> Driver<R> {
         tokio::select! {
             biased;
             () = send => {}
-            () = too_late => {
-                let messages = queue.unsettled();
-                if messages > 0 {
-                    tracing::warn!(messages, "the time for sending the queued messages is over: they are dropped");
-                }
-            }
+            () = too_late => queue.log_unsent(),
         }
     }
 }
@@ -153,5 +148,76 @@ impl<R> fmt::Debug for Driver<R> {
             .field("queue", self.in_flight.queue())
             .field("grace", &self.grace)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use gelf_core::Message;
+    use tracing::field::{Field, Visit};
+    use tracing::{Event, Metadata, Subscriber, span};
+
+    use super::*;
+    use crate::client::Client;
+
+    /// Collects the field `messages` of all events of the thread.
+    #[derive(Clone, Default)]
+    struct Logged(Arc<Mutex<Vec<u64>>>);
+
+    impl Visit for Logged {
+        fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+
+        fn record_u64(&mut self, field: &Field, value: u64) {
+            if field.name() == "messages" {
+                self.0.lock().unwrap().push(value);
+            }
+        }
+    }
+
+    impl Subscriber for Logged {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            event.record(&mut self.clone());
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_number_of_unsent_messages_is_logged_once_by_the_caller_or_the_driver() {
+        for is_caller_first in [true, false] {
+            let logged = Logged::default();
+            let _default = tracing::subscriber::set_default(logged.clone());
+            let endpoint = "gelf+tcp://127.0.0.1:1".parse().unwrap();
+            let (client, mut driver) = Client::builder(&endpoint).build().unwrap();
+            for _ in 0..3 {
+                client.try_send(&Message::new("h", "m")).unwrap();
+            }
+            assert_eq!(driver.in_flight.take(1, usize::MAX), 1);
+            if is_caller_first {
+                assert_eq!(client.close(Duration::ZERO).await.unwrap_err().messages, 3);
+                driver.run().await;
+            } else {
+                client.begin_close(Duration::from_secs(1));
+                driver.run().await;
+                assert_eq!(client.close(Duration::ZERO).await, Ok(()));
+            }
+            assert_eq!(*logged.0.lock().unwrap(), [3], "the caller is first: {is_caller_first}");
+        }
     }
 }

@@ -13,7 +13,7 @@ mod thread_counter;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::mem::take;
+use std::mem::{replace, take};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,6 +86,8 @@ struct State<R> {
     /// The time that the driver has left, set by `close`.
     closing: Option<Duration>,
     is_aborted: bool,
+    /// `true` once the number of unsent messages was taken for the log.
+    has_logged_unsent: bool,
     has_driver: bool,
     link: ClientState,
     last_error: Option<Arc<str>>,
@@ -113,6 +115,7 @@ impl<R> Queue<R> {
             clients: 1,
             closing: None,
             is_aborted: false,
+            has_logged_unsent: false,
             has_driver: true,
             link: ClientState::Connecting,
             last_error: None,
@@ -323,17 +326,27 @@ impl<R> Queue<R> {
         self.wait_until(|state| !state.has_driver).await;
     }
 
-    /// Drops the waiting messages, and tells the driver to drop the messages in flight.
+    /// Drops the waiting messages, and tells the driver to drop the messages in flight. Logs the number of
+    /// these messages, unless the driver has logged it.
     pub(crate) fn abort(&self) {
         let mut guard = self.state();
         guard.is_aborted = true;
         self.is_full.store(false, Ordering::Relaxed);
+        let unsent = guard.unsent_to_log();
         let given_up = guard.give_up();
         Self::release(guard);
         drop(given_up);
         self.work.notify_one();
         self.ending.notify_one();
         self.settled.notify_waiters();
+        log_unsent(unsent);
+    }
+
+    /// Logs how many messages have no outcome when the time for sending them is over, unless
+    /// [`abort`](Self::abort) has logged it.
+    pub(crate) fn log_unsent(&self) {
+        let unsent = self.state().unsent_to_log();
+        log_unsent(unsent);
     }
 
     /// Returns how many messages have no outcome yet.
@@ -495,7 +508,23 @@ impl<R> Queue<R> {
     }
 }
 
+/// Logs the number of unsent messages, if it is not 0. The caller does not hold the lock.
+fn log_unsent(messages: usize) {
+    if messages > 0 {
+        tracing::warn!(messages, "the time for sending the queued messages is over: they are dropped");
+    }
+}
+
 impl<R> State<R> {
+    /// Returns how many messages have no outcome yet. Returns 0 from the second call on, so that the number
+    /// is logged once, although both the driver and a caller of `close` wait until the time is over.
+    fn unsent_to_log(&mut self) -> usize {
+        if replace(&mut self.has_logged_unsent, true) {
+            return 0;
+        }
+        self.waiting.len() + self.in_flight
+    }
+
     /// Returns whether clients can queue nothing more.
     fn is_closed(&self) -> bool {
         self.clients == 0 || self.closing.is_some() || self.is_aborted

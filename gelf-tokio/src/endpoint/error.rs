@@ -52,7 +52,7 @@ pub enum InvalidEndpoint {
     LevelOfNothing,
     /// The URI has no `://`.
     NoScheme {
-        /// The text between the last `@` and the first `?` or `&`.
+        /// The text between the last `@` and the first `?` or `&`, or nothing if the `@` is behind these.
         uri: String,
     },
     /// The option is unknown.
@@ -95,7 +95,8 @@ pub enum InvalidEndpoint {
     /// neither.
     User,
     /// The part before `@` is not a user name and a password, encoded as in a URI. The error does not show
-    /// this part.
+    /// this part. A URI with another mistake gives this error, too, if it has an `@` behind its host: the text
+    /// that shows the mistake may be a part of the password.
     UserInfo,
     /// The value is not valid for the option.
     Value {
@@ -106,6 +107,33 @@ pub enum InvalidEndpoint {
         /// The valid values.
         expected: &'static str,
     },
+}
+
+impl InvalidEndpoint {
+    /// Returns whether the error shows text of the URI other than the name of a known option or scheme.
+    pub(super) fn shows_text(&self) -> bool {
+        match self {
+            Self::Alone { .. }
+            | Self::Feature { .. }
+            | Self::Fragment
+            | Self::Header
+            | Self::LevelOfNothing
+            | Self::OtherScheme { .. }
+            | Self::User
+            | Self::UserInfo => false,
+            Self::Escape { .. }
+            | Self::HeaderOfRequests { .. }
+            | Self::Host { .. }
+            | Self::HttpPath { .. }
+            | Self::NoScheme { .. }
+            | Self::Option { .. }
+            | Self::Path { .. }
+            | Self::Port { .. }
+            | Self::Repeated { .. }
+            | Self::Scheme { .. }
+            | Self::Value { .. } => true,
+        }
+    }
 }
 
 impl fmt::Display for InvalidEndpoint {
@@ -164,9 +192,14 @@ impl fmt::Display for InvalidEndpoint {
 impl std::error::Error for InvalidEndpoint {}
 
 /// Returns the part of a text that an error may show. The text has no known scheme, so its other parts may
-/// contain a password or other secrets.
+/// contain a password or other secrets. Returns nothing if there is an `@` behind the first `?` or `&`: the
+/// text in front of them may then be a part of the password.
 pub(super) fn shown(text: &str) -> String {
-    without_options(text).rsplit('@').next().unwrap_or_default().to_owned()
+    let location = without_options(text);
+    match text.get(location.len()..) {
+        Some(options) if options.contains('@') => String::new(),
+        _ => location.rsplit('@').next().unwrap_or_default().to_owned(),
+    }
 }
 
 /// Returns the part before the options, since options may contain a secret. If the `?` is missing, the
@@ -357,7 +390,17 @@ mod tests {
                 "://me:s3cret#1@h",
                 "://me:s3cret&1@h?x",
                 "://me:s3cret:1@h?header=Authorization:s3cret",
+                "://me:a/s3cret&1@h",
+                "://me:1/s3cret%zz@h",
+                "://me:1?s3cret@h",
+                "://me:1?s3cret&1@h",
+                "://me:1?queue=s3cret@h",
+                "://me:1?queue=s3cret&1@h",
+                "://me:1?s3cret%zz@h",
+                "://me:a@b:s3cret/1@h",
                 "//me:s3cret@h?header=X:s3cret",
+                "//me:s3cret?1@h",
+                "//me:s3cret&1@h",
                 "//h?header=X:s3cret@home",
             ] {
                 let error = format!("{scheme}{rest}").parse::<Endpoint>().unwrap_err();

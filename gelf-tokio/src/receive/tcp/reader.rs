@@ -136,9 +136,12 @@ impl Reader<'_> {
             if added.len == 0 {
                 return self.finish().await;
             }
+            let offered = Instant::now();
             if !self.take_frames().await {
                 return End::Closed;
             }
+            // A frame that is too long is still unfinished after its error has waited for room in the queue.
+            self.deadlines.excuse(offered.elapsed());
             if added.delimiter || self.buffer.is_empty() {
                 self.buffer.release();
             }

@@ -173,6 +173,20 @@ async fn the_time_for_which_recv_is_not_called_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_time_for_which_a_frame_that_is_too_long_waits_for_room_does_not_count() {
+    let mut reading = Reading::start(|_| {});
+    reading.write(b"{\"a\":1}\0").await;
+    // The frame comes in several reads. The queue has no room for the error.
+    reading.write(&vec![b'x'; (1 << 20) + 1]).await;
+    tokio::time::sleep(3600 * SECOND).await;
+    reading.item().await.unwrap();
+    assert!(matches!(reading.item().await, Err(ReceiveError::Frame { .. })));
+    tokio::time::sleep(29 * SECOND).await;
+    reading.write(b"the last of it\0{}\0").await;
+    assert_eq!(reading.item().await.unwrap().payload, "{}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn time_in_which_there_is_no_memory_for_a_frame_does_not_count() {
     let mut reading = Reading::start(|limits| limits.idle = Some(60 * SECOND));
     // This claim stands for a complete long frame of another connection. The frame waits for `recv`.
