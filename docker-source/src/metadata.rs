@@ -91,7 +91,9 @@ impl ContainerMetadata {
                 }
                 Err(_) => attempts += 1,
             }
-            sleep(backoff.next()).await;
+            if attempts < INSPECTIONS {
+                sleep(backoff.next()).await;
+            }
         }
         None
     }

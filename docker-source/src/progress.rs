@@ -44,6 +44,9 @@ pub struct Progress {
     tail: Option<u32>,
     containers: BTreeMap<Arc<str>, ContainerProgress>,
     unsettled: usize,
+    /// The number of the first line of a container without an entry. The number exceeds the number of each
+    /// line whose container was removed, so that no ticket of these lines settles a later line.
+    first_number: u64,
 }
 
 /// A ticket for a line that was read. [`Progress::settle`] takes the ticket.
@@ -59,8 +62,8 @@ struct ContainerProgress {
     settled: Settled,
     /// The lines that were read, from the first unsettled line on.
     read: VecDeque<ReadLine>,
-    /// The number of lines that were removed from the front of `read`.
-    removed: u64,
+    /// The number of the first line of `read`, or of the next line if `read` is empty.
+    first: u64,
 }
 
 /// The state of the settled lines that precede the first unsettled line.
@@ -95,18 +98,19 @@ impl Progress {
         };
         let containers =
             start.containers.into_iter().map(|(id, settled)| (id.into(), resumed(settled))).collect();
-        Self { start: start.start, tail: start.tail, containers, unsettled: 0 }
+        Self { start: start.start, tail: start.tail, containers, unsettled: 0, first_number: 0 }
     }
 
     /// Adds a line. Lines of one container have to be added in the order in which the source yields them.
     pub fn read(&mut self, position: Position) -> Ticket {
         let Position { container, stream, place, is_gap } = position;
-        let progress = self.containers.entry(container.clone()).or_default();
+        let new = || ContainerProgress { first: self.first_number, ..ContainerProgress::default() };
+        let progress = self.containers.entry(container.clone()).or_insert_with(new);
         if !is_gap {
             // Until a line is settled, the position is in front of the first line.
             progress.settled.position.get_or_insert_with(|| LogPosition::from_time(place.since));
         }
-        let number = progress.removed + progress.read.len() as u64;
+        let number = progress.first + progress.read.len() as u64;
         progress.read.push_back(ReadLine { stream, place, is_gap, is_settled: false });
         self.unsettled += 1;
         Ticket { container, number }
@@ -118,7 +122,7 @@ impl Progress {
         let Some(progress) = self.containers.get_mut(&ticket.container) else { return };
         let line = ticket
             .number
-            .checked_sub(progress.removed)
+            .checked_sub(progress.first)
             .and_then(|index| progress.read.get_mut(usize::try_from(index).ok()?));
         let Some(line) = line.filter(|line| !line.is_settled) else { return };
         line.is_settled = true;
@@ -135,7 +139,14 @@ impl Progress {
     /// container that the Engine [no longer knows](crate::Stats::knows). The progress keeps the position of a
     /// container until the container is removed.
     pub fn retain(&mut self, mut exists: impl FnMut(&str) -> bool) {
-        self.containers.retain(|id, progress| !progress.read.is_empty() || exists(id));
+        let first_number = &mut self.first_number;
+        self.containers.retain(|id, progress| {
+            let is_kept = !progress.read.is_empty() || exists(id);
+            if !is_kept {
+                *first_number = progress.first.max(*first_number);
+            }
+            is_kept
+        });
     }
 
     /// Returns the position in front of the first unsettled line of each container.
@@ -180,7 +191,7 @@ impl ContainerProgress {
     fn advance(&mut self) {
         while self.read.front().is_some_and(|line| line.is_settled) {
             let Some(line) = self.read.pop_front() else { break };
-            self.removed += 1;
+            self.first += 1;
             self.settled.advance(&line);
         }
         // The many containers of a host are busy at different times, so they do not keep their memory.
@@ -262,6 +273,19 @@ mod tests {
         assert_eq!(settled(&progress), Some(102));
         progress.retain(|_| false);
         assert!(progress.positions().is_empty());
+    }
+
+    #[test]
+    fn a_repeated_call_settles_no_line_that_was_read_after_the_container_was_removed() {
+        let mut progress = progress();
+        let first = progress.read(position("a", LogStream::Stdout, 101));
+        progress.settle(first.clone());
+        progress.retain(|_| false);
+        let second = progress.read(position("a", LogStream::Stdout, 102));
+        progress.settle(first);
+        assert_eq!((settled(&progress), progress.unsettled()), (None, 1));
+        progress.settle(second);
+        assert_eq!((settled(&progress), progress.unsettled()), (Some(102), 0));
     }
 
     #[test]

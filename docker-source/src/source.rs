@@ -529,12 +529,14 @@ mod tests {
         own.start();
         assert_eq!(first_line(&engine, &own).await, "after its end");
 
-        engine.set_clock(web.line(Stream::Stdout, "before the signal to its own run") + 2 * SECOND);
+        // The status of its own run is unknown, so the start is 10 s before the end.
+        engine.set_clock(web.line(Stream::Stdout, "11 s before the end of its own run") + SECOND * 3 / 2);
+        engine.set_clock(web.line(Stream::Stdout, "9 s before the signal to its own run") + SECOND * 19 / 2);
         own.kill(15);
         own.die();
         web.line(Stream::Stdout, "after the end of its own run");
         own.start();
-        assert_eq!(first_line(&engine, &own).await, "after the end of its own run");
+        assert_eq!(first_line(&engine, &own).await, "9 s before the signal to its own run");
 
         old.start();
         engine.set_clock(web.line(Stream::Stdout, "while another agent runs") + 1);
@@ -564,19 +566,20 @@ mod tests {
         for (signals, later_events, expected) in cases {
             let engine = SimulatedEngine::start().await;
             let web = engine.create(ContainerOptions::named("web"));
-            let own = engine.create(ContainerOptions::named("own").label("agent", ""));
+            let create = |name| engine.create(ContainerOptions::named(name).label("agent", ""));
+            let (own, old) = (create("own"), create("old"));
             web.start();
-            own.start();
+            old.start();
             for before_end in (0..40).rev() {
                 // The clock is set first, so that the line gets the stamp of its second.
                 engine.set_clock(simulated_engine::START + (40 - before_end) * SECOND);
                 for (signal, _) in signals.iter().filter(|(_, time)| *time == before_end) {
-                    own.kill(*signal);
+                    old.kill(*signal);
                 }
                 web.line(Stream::Stdout, before_end.to_string());
             }
             engine.set_clock(simulated_engine::START + 40 * SECOND);
-            own.die();
+            old.die();
             for _ in 0..later_events {
                 engine.send_event("{}");
             }

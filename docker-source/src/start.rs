@@ -17,8 +17,8 @@ use crate::record::time_text;
 /// Reading starts this long before the signal that ended the earlier agent. Possibly the Engine did not send
 /// all lines of the last second to the earlier agent.
 const BEFORE_SIGNAL: Duration = Duration::from_secs(1);
-/// Reading starts this long before the end of an earlier agent that ended without a known signal. An agent
-/// that was killed has not delivered its last lines. An agent that ended because the Engine was stopped has
+/// Reading starts at least this long before the end of an earlier agent that ended without a known signal, or
+/// that is not known to have succeeded. An agent that was killed has not delivered its last lines. An agent that ended because the Engine was stopped has
 /// read nothing for some seconds, since the Engine sends nothing during its last seconds. In addition, an
 /// agent such as the example `router` reads nothing for up to 8 s before its end, because it delivers its
 /// last lines.
@@ -53,10 +53,13 @@ pub enum Start {
     /// ended last.
     ///
     /// Reading starts one second before the signal that ended the previous agent, such as SIGTERM. If SIGKILL
-    /// was the first signal, or if the agent ended by itself or with a status other than 0, reading starts
-    /// ten seconds before the end of the agent. The same holds if the Engine no longer has the event of the
-    /// signal, as after a restart of the Engine. The status of the last run of this process's own container
-    /// is unknown, since the Engine reports the status 0 while a container runs.
+    /// was the first signal, or if the agent ended by itself, reading starts ten seconds before the end of the
+    /// agent. The same holds if the Engine no longer has the event of the signal, as after a restart of the
+    /// Engine.
+    ///
+    /// If the agent ended with a status other than 0, it has not read or delivered all lines. Reading then
+    /// starts at the earlier of these two times. The same holds for the last run of this process's own
+    /// container, whose status is unknown, since the Engine reports the status 0 while a container runs.
     ///
     /// The start is [`Now`](Self::Now) if there is no previous agent, if another container with the label and
     /// the same command runs, or if this process does not run in a container.
@@ -128,9 +131,10 @@ struct Agent {
     command: (String, Vec<String>),
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
-    /// True if the container has ended with a status other than 0: the agent has not read or delivered all
-    /// lines. False if the container runs again, since the Engine then reports the status 0.
-    has_failed: bool,
+    /// True if the container has ended with the status 0: the agent has read and delivered all lines. False
+    /// if the status is unknown, as that of the earlier run of this process's own container. The Engine
+    /// reports the status 0 while a container runs.
+    has_succeeded: bool,
 }
 
 /// Returns the hand-over from the agent that this process replaces, if there is one.
@@ -150,17 +154,25 @@ async fn handover(
         Ok(signal) => signal?,
         Err(_) => None,
     };
-    let signal = signal.filter(|_| !agent.has_failed);
-    Ok(Some(match signal {
-        Some(signal) => Handover {
-            from: signal.saturating_sub(BEFORE_SIGNAL),
-            reason: format!("1 s before the signal to the previous agent ({})", time_text(signal)),
-        },
-        None => Handover {
-            from: end.saturating_sub(BEFORE_END),
-            reason: format!("10 s before the end of the previous agent ({})", time_text(end)),
-        },
-    }))
+    Ok(Some(Handover::after(signal, end, agent.has_succeeded)))
+}
+
+impl Handover {
+    /// Returns the hand-over from an agent that received a signal, if the signal is known, and then ended.
+    fn after(signal: Option<Timestamp>, end: Timestamp, has_succeeded: bool) -> Self {
+        let before_end = end.saturating_sub(BEFORE_END);
+        let before_signal = signal.map(|signal| (signal.saturating_sub(BEFORE_SIGNAL), signal));
+        match before_signal.filter(|(from, _)| has_succeeded || *from < before_end) {
+            Some((from, signal)) => Self {
+                from,
+                reason: format!("1 s before the signal to the previous agent ({})", time_text(signal)),
+            },
+            None => Self {
+                from: before_end,
+                reason: format!("10 s before the end of the previous agent ({})", time_text(end)),
+            },
+        }
+    }
 }
 
 /// Returns the containers with the label.
@@ -172,15 +184,18 @@ async fn agents(client: &EngineClient, label: &str, own: &OwnContainer) -> Resul
     let mut agents = Vec::new();
     for container in containers.into_iter().filter(|container| container.labels.contains_key(label)) {
         match client.inspect(&container.id).await {
-            Ok(inspect) => agents.push(Agent {
-                is_own: own.is(&container.id, Some(&inspect)),
-                is_running: inspect.state.is_running(),
-                started: inspect.state.started_at(),
-                ended: inspect.state.finished_at(),
-                has_failed: inspect.state.exit_code() != 0,
-                command: (inspect.path, inspect.args),
-                id: container.id,
-            }),
+            Ok(inspect) => {
+                let is_own = own.is(&container.id, Some(&inspect));
+                agents.push(Agent {
+                    is_own,
+                    is_running: inspect.state.is_running(),
+                    started: inspect.state.started_at(),
+                    ended: inspect.state.finished_at(),
+                    has_succeeded: !is_own && inspect.state.exit_code() == 0,
+                    command: (inspect.path, inspect.args),
+                    id: container.id,
+                });
+            }
             Err(error) if error.log_refusal() == LogRefusal::Gone => {}
             Err(error) => return Err(error),
         }
@@ -226,7 +241,7 @@ mod tests {
             command,
             started: at(started),
             ended: ended.and_then(at),
-            has_failed: false,
+            has_succeeded: true,
         }
     }
 
@@ -247,5 +262,18 @@ mod tests {
             None,
             "another b has replaced b"
         );
+    }
+
+    #[test]
+    fn an_agent_that_may_have_failed_is_read_from_its_signal_or_10_s_before_its_end_if_that_is_earlier() {
+        let from = |signal: Option<i64>, has_succeeded| {
+            let at = |second| Timestamp::from_unix(second, 0).unwrap();
+            Handover::after(signal.map(at), at(100), has_succeeded).from.as_unix().0
+        };
+        for (before_end, succeeded, failed) in [(28, 71, 71), (10, 89, 89), (9, 90, 90), (3, 96, 90)] {
+            let signal = Some(100 - before_end);
+            assert_eq!((from(signal, true), from(signal, false)), (succeeded, failed), "{before_end}");
+        }
+        assert_eq!((from(None, true), from(None, false)), (90, 90));
     }
 }

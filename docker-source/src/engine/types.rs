@@ -358,7 +358,8 @@ impl State {
         time(&self.finished_at)
     }
 
-    /// Returns the status with which the container's last run ended.
+    /// Returns the status with which the container's last run ended. The status is 0 while the container runs,
+    /// whatever the status of its earlier runs was.
     pub(crate) fn exit_code(&self) -> i64 {
         self.exit_code
     }

@@ -30,7 +30,6 @@ impl LongLines {
     }
 
     /// Returns the number of bytes that are left.
-    #[cfg(test)]
     pub(crate) fn free(&self) -> usize {
         self.free.available_permits()
     }
@@ -61,9 +60,10 @@ impl GrowingLine {
         self.bytes.extend_from_slice(bytes.get(..room).unwrap_or_default());
     }
 
-    /// Makes room for a line of `length` bytes, or for twice the present room if that is more. Returns false
-    /// if the budget has too few bytes for this room. The line then keeps its present room, or gets 64 KiB if
-    /// that is more.
+    /// Makes room for a line of `length` bytes, and for more bytes in advance: for twice the present room if
+    /// the budget allows it, or otherwise for half of the bytes that are left. Returns false if the budget has
+    /// too few bytes for a line of `length` bytes. The line then keeps its present room, or gets 64 KiB if that
+    /// is more.
     fn grow(&mut self, length: usize, budget: &LongLines) -> bool {
         let capacity = self.bytes.capacity();
         if length <= capacity {
@@ -72,10 +72,13 @@ impl GrowingLine {
         let doubled = length.max(2 * capacity).min(self.max);
         let (capacity, is_enough) = if length <= ALWAYS_KEPT {
             (doubled.min(ALWAYS_KEPT), true)
-        } else if self.claim(doubled - capacity.max(ALWAYS_KEPT), budget) {
-            (doubled, true)
         } else {
-            (capacity.max(ALWAYS_KEPT), false)
+            let kept = capacity.max(ALWAYS_KEPT);
+            let (wanted, needed) = (doubled - kept, length - kept);
+            // With room in advance, a line of many short pieces is moved only a few times.
+            let part = (budget.free() / 2).clamp(needed, wanted);
+            let claimed = [wanted, part, needed].into_iter().find(|bytes| self.claim(*bytes, budget));
+            (kept + claimed.unwrap_or_default(), claimed.is_some())
         };
         self.bytes.reserve_exact(capacity - self.bytes.len());
         is_enough
@@ -149,6 +152,36 @@ mod tests {
         let mut whole = GrowingLine::new(MIB);
         whole.append(&[b'x'; MIB], &budget);
         assert_eq!((whole.bytes.len(), budget.free()), (MIB, MIB + ALWAYS_KEPT));
+    }
+
+    #[test]
+    fn a_line_is_whole_if_the_budget_has_its_bytes_but_not_twice_as_many() {
+        const PIECE: usize = 16_384;
+        let budget = LongLines::new(3 * PIECE);
+        let mut line = GrowingLine::new(MIB);
+        // Twice the room after the first 64 KiB is 128 KiB, which the budget does not have.
+        for length in (PIECE..=ALWAYS_KEPT + 3 * PIECE).step_by(PIECE) {
+            line.append(&[b'x'; PIECE], &budget);
+            assert_eq!(line.bytes.len(), length);
+        }
+        assert_eq!(budget.free(), 0);
+        line.append(b"y", &budget);
+        assert_eq!(line.into_bytes(MIB).len(), ALWAYS_KEPT + 3 * PIECE);
+        assert_eq!(budget.free(), 3 * PIECE);
+    }
+
+    #[test]
+    fn a_line_of_short_pieces_is_moved_a_few_times_even_if_the_budget_is_short() {
+        let budget = LongLines::new(ALWAYS_KEPT - 1);
+        let mut line = GrowingLine::new(MIB);
+        line.append(&[b'x'; ALWAYS_KEPT], &budget);
+        let mut rooms = std::collections::BTreeSet::new();
+        for _ in 1..ALWAYS_KEPT {
+            line.append(b"x", &budget);
+            rooms.insert(line.bytes.capacity());
+        }
+        assert_eq!((line.bytes.len(), budget.free()), (2 * ALWAYS_KEPT - 1, 0));
+        assert!(rooms.len() < 20, "{rooms:?}");
     }
 
     #[test]

@@ -82,6 +82,25 @@ async fn an_inspection_that_hangs_delays_no_other_container() {
     assert_nothing_left(&mut source).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_container_whose_inspections_fail_is_read_right_after_the_last_attempt() {
+    let engine = SimulatedEngine::start().await;
+    let mut timing = timing();
+    (timing.resume_min, timing.resume_max) = (Duration::from_secs(1), Duration::from_secs(60));
+    let mut source = ready(builder(&engine).timing(timing)).await;
+    let web = engine.create(ContainerOptions::named("web"));
+    for _ in 0..3 {
+        web.fail_inspect(Fault::Status(500, "busy".into()));
+    }
+    let started = tokio::time::Instant::now();
+    web.start();
+    web.line(Stream::Stdout, "one");
+    assert_eq!(texts(&mut source, 1).await, ["one"]);
+    // The waits behind the first two attempts take one and two seconds.
+    assert_eq!(started.elapsed().as_secs(), 3);
+    assert_nothing_left(&mut source).await;
+}
+
 #[tokio::test]
 async fn a_start_takes_effect_while_the_check_of_an_earlier_run_hangs() {
     let engine = SimulatedEngine::start().await;

@@ -6,7 +6,7 @@
 
 mod ranges;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -141,7 +141,10 @@ impl fmt::Display for Audit {
             let [host, id, name] = [host, id, name].map(str::escape_debug);
             writeln!(f, "{host} epoch {epoch} {id} {name}: {account}")?;
         }
-        let containers = self.accounts.len();
+        // Each run of an agent has an account of its own for a container.
+        let containers: BTreeSet<_> =
+            self.accounts.keys().map(|Key { host, container, .. }| (host, container)).collect();
+        let containers = containers.len();
         let (missing, others) = (self.missing(), self.others);
         writeln!(
             f,
@@ -175,7 +178,18 @@ mod tests {
             audit.to_string(),
             "host epoch 999 0123456789ab we\\u{1b}\\u{202e}b: 2 received, 1 missing (8), 0 repeated, 0 out of order\n\
              host epoch 1000 0123456789ab we\\u{1b}\\u{202e}b: 2 received, 1 missing (1), 0 repeated, 0 out of order\n\
-             2 containers: 0 received, 2 missing, 0 not numbered\n"
+             1 containers: 0 received, 2 missing, 0 not numbered\n"
         );
+    }
+
+    #[test]
+    fn a_container_whose_agent_restarts_counts_once() {
+        let mut audit = Audit::starting_at(UNIX_EPOCH);
+        for (epoch, container) in [(1, "a"), (1, "b"), (2, "a"), (3, "a")] {
+            let message = message(epoch, 1).try_field("container_id", container).unwrap();
+            audit.take_message(&message).unwrap();
+        }
+        let text = audit.to_string();
+        assert!(text.contains("\n2 containers: "), "{text}");
     }
 }

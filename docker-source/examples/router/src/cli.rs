@@ -25,7 +25,7 @@ use self::help::after_help;
 use crate::backlog::Backlog;
 use crate::config::Config;
 use crate::host::{self, Host};
-use crate::http_options::HttpOptions;
+use crate::http_options::{AddressFrom, HttpOptions};
 use crate::log_level::LogLevel;
 use crate::logspout::{Environment, Variable};
 use crate::reading::Reading;
@@ -269,7 +269,7 @@ pub(crate) fn parse(
     let print = print.transpose().map_err(Exit::Mistake)?;
     let routes = list::routes(uris, &mut environment, print.is_some()).map_err(Exit::Mistake)?;
     environment.warn_of_unused();
-    let address = arguments.http.or(config.http).or(environment.http);
+    let address = http_address(arguments.http, config.http, environment.http);
     let http_names = [arguments.http_names, config.http_names].concat();
     let http = HttpOptions::new(address, http_names.clone()).map_err(Exit::Mistake)?;
     let needs_route = matches!(task, Task::Explain | Task::Ship) && address.is_none();
@@ -288,8 +288,8 @@ pub(crate) fn parse(
     let read = read.map_err(|mistake| Exit::Mistake(format!("--read: {mistake}")))?.or(config.read);
     if arguments.print_config {
         let routes = routes.iter().map(|route| route.uri().clone()).collect();
-        let config =
-            Config { backlog, drop_root, http: address, http_names, log_level, no_seq, read, state, routes };
+        let http = address.map(|(address, _)| address);
+        let config = Config { backlog, drop_root, http, http_names, log_level, no_seq, read, state, routes };
         return Err(Exit::Help(config.to_toml()));
     }
     // `explain` prints the variables itself, so they cause no warnings.
@@ -346,7 +346,21 @@ pub(crate) fn api_of(
     }
     let config = read_config(arguments.config.as_deref(), file)?;
     let environment = Environment::read(&variable).map_err(Exit::Mistake)?;
-    Ok(arguments.http.or(config.http).or(environment.http).map_or(Api::Off, Api::At))
+    let address = http_address(arguments.http, config.http, environment.http);
+    Ok(address.map_or(Api::Off, |(address, _)| Api::At(address)))
+}
+
+/// Returns the address of the HTTP API, and the place where it is set. The command line takes precedence over
+/// the file, and the file over the variables.
+fn http_address(
+    argument: Option<SocketAddr>,
+    file: Option<SocketAddr>,
+    variables: Option<SocketAddr>,
+) -> Option<(SocketAddr, AddressFrom)> {
+    let from = |place| move |address| (address, place);
+    let argument = argument.map(from(AddressFrom::CommandLine));
+    let set = argument.or_else(|| file.map(from(AddressFrom::File)));
+    set.or_else(|| variables.map(from(AddressFrom::Variables)))
 }
 
 /// Reads the file of `--config`, if the option is given.

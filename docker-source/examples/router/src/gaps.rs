@@ -8,6 +8,9 @@ use docker_source::{Container, Gap};
 /// The maximum number of entries, that is, of pairs of a container and a reason. A further entry replaces the
 /// entry that has had no new gap for the longest time.
 const MAX_ENTRIES: usize = 100;
+/// The maximum number of gaps that an entry compares with a new gap. A source can be behind another source by
+/// some gaps.
+const MAX_RECENT: usize = 32;
 
 /// The gaps of one container that have the same reason.
 #[derive(Clone, Debug)]
@@ -17,6 +20,8 @@ pub(crate) struct GapEntry {
     pub(crate) last: Gap,
     /// The number of gaps.
     pub(crate) count: u64,
+    /// The last gaps, up to [`MAX_RECENT`].
+    recent: VecDeque<Gap>,
 }
 
 /// The last gaps, by container and reason. Clones share the gaps.
@@ -24,18 +29,25 @@ pub(crate) struct GapEntry {
 pub(crate) struct Gaps(Arc<Mutex<VecDeque<GapEntry>>>);
 
 impl Gaps {
-    /// Adds a gap. If several sources announce the same gap, it counts once.
+    /// Adds a gap. If several sources announce the same gap, it counts once, unless the container has had
+    /// [`MAX_RECENT`] other gaps in between.
     pub(crate) fn add(&self, container: &Arc<Container>, gap: &Gap) {
         let mut entries = self.lock();
         let is_same =
             |entry: &GapEntry| entry.container.id() == container.id() && entry.last.reason == gap.reason;
-        let count = match entries.iter().position(is_same).and_then(|index| entries.remove(index)) {
-            Some(entry) if entry.last == *gap => entry.count,
-            Some(entry) => entry.count + 1,
-            None => 1,
+        let index = entries.iter().position(is_same);
+        if index.and_then(|index| entries.get(index)).is_some_and(|entry| entry.recent.contains(gap)) {
+            return;
+        }
+        let (count, mut recent) = match index.and_then(|index| entries.remove(index)) {
+            Some(entry) => (entry.count, entry.recent),
+            None => (0, VecDeque::new()),
         };
+        recent.truncate(MAX_RECENT - 1);
+        recent.push_front(*gap);
         entries.truncate(MAX_ENTRIES - 1);
-        entries.push_front(GapEntry { container: Arc::clone(container), last: *gap, count });
+        let container = Arc::clone(container);
+        entries.push_front(GapEntry { container, last: *gap, count: count + 1, recent });
     }
 
     /// Returns the entries. The first entry has the gap that was added last.
@@ -78,5 +90,22 @@ mod tests {
         }
         assert_eq!(counts().len(), MAX_ENTRIES);
         assert!(counts().iter().all(|entry| *entry == (GapReason::Damaged, 1)));
+    }
+
+    #[test]
+    fn gaps_that_several_sources_announce_in_turn_count_once() {
+        let gaps = Gaps::default();
+        let container = Arc::new(Container::builder("web").build());
+        let only = || gaps.entries().pop().unwrap();
+        for before in [1, 2, 1, 2] {
+            gaps.add(&container, &gap(before, GapReason::Rotated));
+        }
+        assert_eq!((only().count, only().last), (2, gap(2, GapReason::Rotated)));
+        gaps.add(&container, &gap(1, GapReason::Rotated));
+        assert_eq!(only().last, gap(2, GapReason::Rotated), "a repeated gap is not the last gap");
+        for before in 3..1000 {
+            gaps.add(&container, &gap(before, GapReason::Rotated));
+        }
+        assert_eq!((only().count, only().recent.len()), (999, MAX_RECENT));
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use docker_source::{EngineAddress, own_container};
 use tokio::time::sleep;
 
-use crate::http_options::HttpOptions;
+use crate::http_options::{AddressFrom, HttpOptions};
 
 /// The pause between two attempts to find the container if the Engine does not answer.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -32,7 +32,8 @@ pub(crate) async fn check(address: EngineAddress, http: Option<HttpOptions>) {
 /// the published ports of the container, in increasing order.
 fn warning(ports: &[u16], http: Option<&HttpOptions>) -> Option<String> {
     let first = ports.first()?;
-    let remedy = |port| format!("to serve it, set HTTP_BIND_ADDRESS=0.0.0.0 and PORT={port}");
+    let place = http.map_or(AddressFrom::Variables, |http| http.address_from);
+    let remedy = |port: &u16| format!("to serve it, set {}", place.open_setting(*port));
     match http.map(|http| http.address) {
         None => Some(format!("port {first} is published, but the HTTP API is off; {}", remedy(first))),
         Some(address) if !ports.contains(&address.port()) => Some(format!(
@@ -54,11 +55,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_published_port_at_which_the_api_does_not_answer_is_named_with_the_variables_that_serve_it() {
-        let said = |ports: &[u16], address: Option<&str>| {
-            let options = HttpOptions::new(address.map(|address| address.parse().unwrap()), Vec::new());
-            warning(ports, options.unwrap().as_ref())
+    fn a_published_port_at_which_the_api_does_not_answer_is_named_with_the_setting_that_serves_it() {
+        let said_if_set = |ports: &[u16], address: Option<&str>, place| {
+            let address = address.map(|address| (address.parse().unwrap(), place));
+            warning(ports, HttpOptions::new(address, Vec::new()).unwrap().as_ref())
         };
+        let said = |ports: &[u16], address| said_if_set(ports, address, AddressFrom::Variables);
         for (ports, address, expected) in [
             (
                 &[80][..],
@@ -80,6 +82,16 @@ mod tests {
             ),
         ] {
             assert_eq!(said(ports, address).as_deref(), Some(expected));
+        }
+        // The variables have no effect if another place sets the address.
+        for (place, setting) in [
+            (AddressFrom::CommandLine, "set --http=0.0.0.0:80"),
+            (AddressFrom::File, "set http = \"0.0.0.0:80\" in the configuration file"),
+        ] {
+            for address in ["0.0.0.0:9000", "127.0.0.1:80"] {
+                let said = said_if_set(&[80], Some(address), place).unwrap();
+                assert!(said.ends_with(setting), "{said}");
+            }
         }
         for (ports, address) in [(&[][..], None), (&[], Some("127.0.0.1:80")), (&[80], Some("0.0.0.0:80"))] {
             assert_eq!(said(ports, address), None);

@@ -23,6 +23,8 @@ pub(super) struct Account {
     ranges: BTreeMap<u64, u64>,
     /// The count of missing numbers that are in no stored range.
     unlisted: u64,
+    /// A lower bound of the missing numbers that are in no stored range.
+    first_unlisted: u64,
 }
 
 impl Account {
@@ -64,20 +66,37 @@ impl Account {
         if self.ranges.len() < RANGES_AT_MOST {
             self.ranges.insert(first, last);
         } else {
-            self.unlisted = self.unlisted.saturating_add(count);
+            self.add_unlisted(first, count);
         }
     }
 
-    /// Removes a number from the missing ranges. Returns false if no range contains the number.
+    /// Counts missing numbers from `first` on that are in no stored range.
+    fn add_unlisted(&mut self, first: u64, count: u64) {
+        self.first_unlisted = if self.unlisted == 0 { first } else { first.min(self.first_unlisted) };
+        self.unlisted = self.unlisted.saturating_add(count);
+    }
+
+    /// Removes a number from the missing numbers. Returns false if the number is not missing.
+    ///
+    /// A number in no stored range can be one of the missing numbers that are only counted, or a repeated
+    /// number. As long as such missing numbers remain, it counts as missing.
     fn remove_missing(&mut self, number: u64) -> bool {
         let range = self.ranges.range(..=number).next_back().map(|(first, last)| (*first, *last));
-        let Some((first, last)) = range.filter(|(_, last)| number <= *last) else { return false };
+        let Some((first, last)) = range.filter(|(_, last)| number <= *last) else {
+            let may_be_missing = self.unlisted > 0 && number >= self.first_unlisted;
+            self.unlisted -= u64::from(may_be_missing);
+            return may_be_missing;
+        };
         self.ranges.remove(&first);
         if first < number {
             self.ranges.insert(first, number - 1);
         }
         if number < last {
-            self.ranges.insert(number + 1, last);
+            if self.ranges.len() < RANGES_AT_MOST {
+                self.ranges.insert(number + 1, last);
+            } else {
+                self.add_unlisted(number + 1, last - number);
+            }
         }
         true
     }
@@ -132,5 +151,26 @@ mod tests {
         let account = account((0..30_000).map(|n| 2 * n + 2));
         assert_eq!((account.received, account.missing, account.ranges.len()), (30_000, 30_000, 10_000));
         assert!(account.to_string().contains(", 39 and others), "), "{account}");
+    }
+
+    #[test]
+    fn late_numbers_that_split_a_range_keep_the_ranges_bounded_and_the_count_of_missing_numbers_exact() {
+        let account = account([1, 1_000_000_000].into_iter().chain((0..30_000).map(|n| 2 * n + 3)));
+        assert_eq!((account.received, account.repeated, account.ranges.len()), (30_002, 0, 10_000));
+        assert_eq!(account.missing, 1_000_000_000 - 30_002);
+        let listed: u64 = account.ranges.iter().map(|(first, last)| last - first + 1).sum();
+        assert_eq!(listed + account.unlisted, account.missing);
+    }
+
+    #[test]
+    fn a_late_number_of_a_range_that_is_not_stored_has_arrived() {
+        let mut account = account((0..10_002).map(|n| 2 * n + 2));
+        assert_eq!((account.missing, account.unlisted), (10_002, 2));
+        // The numbers 2 and 20,000 are lower than each number that is only counted.
+        for number in [2, 20_000, 20_003, 20_001, 20_003] {
+            account.take(number);
+        }
+        assert_eq!((account.missing, account.unlisted), (10_000, 0));
+        assert_eq!((account.received, account.out_of_order, account.repeated), (10_004, 2, 3));
     }
 }

@@ -45,6 +45,21 @@ fn the_file_sets_options_and_routes_that_the_command_line_does_not_set() {
 }
 
 #[test]
+fn the_address_of_the_http_api_comes_with_the_place_that_sets_it() {
+    let [argument, file, variables] = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    for (set, expected) in [
+        ((Some(argument), Some(file), Some(variables)), Some((argument, AddressFrom::CommandLine))),
+        ((None, Some(file), Some(variables)), Some((file, AddressFrom::File))),
+        ((None, None, Some(variables)), Some((variables, AddressFrom::Variables))),
+        ((None, None, None), None),
+    ] {
+        assert_eq!(http_address(set.0, set.1, set.2), expected);
+    }
+    let options = parsed(&["--http=127.0.0.1:1"], &[("HTTP_BIND_ADDRESS", "0.0.0.0")]).unwrap();
+    assert_eq!(options.http.unwrap().address_from, AddressFrom::CommandLine);
+}
+
+#[test]
 fn the_printed_configuration_has_the_options_of_the_environment() {
     let environment = [("EXCLUDE_LABEL", "a;b:c"), ("GELF_HOSTNAME", "web-1"), ("DEBUG", "1")];
     let arguments = ["--print-config", "--no-seq", "gelf://h?host=own,gelf+tcp://i"];

@@ -54,7 +54,9 @@ fn name_of(host: &str) -> &str {
 
 fn is_known(name: &str, names: &[String]) -> bool {
     let is_address = name.parse::<std::net::IpAddr>().is_ok();
-    let is_local = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    // The name of a service can have underscores, although a host name of the DNS cannot.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_local = !name.is_empty() && name.bytes().all(is_plain);
     is_address || is_local || names.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
@@ -85,6 +87,7 @@ mod tests {
             "[::1]",
             "localhost:8000",
             "gelf-router",
+            "gelf_router:8000",
             "Router.Example:1",
         ] {
             assert_eq!(checked(&[("host", host)]), Ok(()), "{host}");
