@@ -23,9 +23,9 @@ const BEFORE_SIGNAL: Duration = Duration::from_secs(1);
 /// agent such as the example `router` reads nothing for up to 8 s before its end, because it delivers its
 /// last lines.
 const BEFORE_END: Duration = Duration::from_secs(10);
-/// The longest time between a signal and the end of an agent. Docker kills a container 10 s after the signal,
-/// and Amazon ECS 30 s after the signal.
-const END_WITHIN: Duration = Duration::from_secs(30);
+/// The longest time between a signal and the end of an agent. Docker kills a container 10 s after the signal, and
+/// Amazon ECS 30 s after the signal. Some seconds more are for a slow Engine.
+const END_WITHIN: Duration = Duration::from_secs(35);
 /// The maximum time to read the events of the past. An Engine whose clock was set back can wait before it
 /// ends its answer.
 const EVENTS_WITHIN: Duration = Duration::from_secs(5);
