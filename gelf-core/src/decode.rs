@@ -120,11 +120,11 @@ impl Decoder {
     /// Graylog's TCP input.
     pub const MAX_NESTED_VALUES: usize = 64 * 1024;
 
-    /// The maximum number of escapes in the strings of a message: 524,288. The limit bounds the time to decode
+    /// The maximum number of escapes in the strings of a message: 393,216. The limit bounds the time to decode
     /// a payload, which may have nothing but escapes. Usual JSON in a string has fewer in 2 MiB, the limit of
     /// Graylog's TCP input. A pair of surrogates counts as two escapes, and a sequence of invalid UTF-8, which
     /// becomes U+FFFD, as four.
-    pub const MAX_ESCAPES: usize = 512 * 1024;
+    pub const MAX_ESCAPES: usize = 384 * 1024;
 
     /// The maximum number of deviations of a message that are reported one by one: 1,024. Further deviations
     /// are only counted.

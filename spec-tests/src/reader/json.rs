@@ -9,8 +9,8 @@ const MAX_MEMBERS: usize = 1024;
 /// Maximum number of values within the members of a message. A member that is an array or an object counts
 /// itself, too.
 const MAX_VALUES: usize = 64 * 1024;
-/// Maximum number of escapes. A sequence of invalid UTF-8 counts as four.
-const MAX_ESCAPES: usize = 512 * 1024;
+/// Maximum number of escapes. A pair of surrogates counts as two, a sequence of invalid UTF-8 as four.
+const MAX_ESCAPES: usize = 384 * 1024;
 /// Maximum length of a member's name in bytes.
 const MAX_NAME_BYTES: usize = 1024;
 
@@ -238,12 +238,17 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads the rest of an escape. `at` is the offset of its backslash.
-    fn escaped(&mut self, at: usize) -> Result<char, Fault> {
+    fn count_escape(&mut self, at: usize) -> Result<(), Fault> {
         self.escapes += 1;
         if self.escapes > MAX_ESCAPES {
             return Err(Fault::new("TooManyEscapes", at));
         }
+        Ok(())
+    }
+
+    /// Reads the rest of an escape. `at` is the offset of its backslash.
+    fn escaped(&mut self, at: usize) -> Result<char, Fault> {
+        self.count_escape(at)?;
         Ok(match self.next() {
             Some(character @ ('"' | '\\' | '/')) => character,
             Some('b') => '\u{8}',
@@ -257,6 +262,7 @@ impl Reader<'_> {
                 if matches!(unit, 0xd800..0xdc00) && self.eat("\\u") {
                     let second = self.unit()?;
                     if let 0xdc00..0xe000 = second {
+                        self.count_escape(at)?;
                         let code = 0x1_0000 + ((unit - 0xd800) << 10) + (second - 0xdc00);
                         return char::from_u32(code).map_or_else(|| self.syntax(), Ok);
                     }
