@@ -129,7 +129,7 @@ async fn an_agent_that_starts_as_root_becomes_nobody_in_the_group_of_the_socket(
 /// This is a rolling update of a service: the new agent starts before the old agent ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
-    const LINES: usize = 8_000;
+    const LINES: usize = 16_000;
     let Some((engine, image)) = engine_and_image() else { return };
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let port = receiver.local_addr().unwrap().port();
@@ -170,7 +170,7 @@ async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
 /// keeps the positions in the logs.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_line_is_lost_between_an_agent_and_its_successor() {
-    const LINES: usize = 6_000;
+    const LINES: usize = 16_000;
     let Some((engine, image)) = engine_and_image() else { return };
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let port = receiver.local_addr().unwrap().port();
