@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn after_attempts_that_fail_at_once_pauses_are_shorter_than_5_s() {
+    fn pauses_are_shorter_than_5_s_after_attempts_that_fail_within_1_s() {
         let mut backoff = Backoff::new();
         for _ in 0..100 {
             assert!(backoff.pause_after(Duration::from_millis(999)) < Backoff::LONGEST_AT_ONCE);

@@ -109,8 +109,8 @@ thread_local! {
 ///
 /// # Logging
 ///
-/// A client and its driver log by [`tracing`] with targets that begin with `gelf_tokio`. A subscriber that
-/// sends its events through a client must leave out the events with these targets.
+/// A client and its driver log with [`tracing`]. The targets of their events begin with `gelf_tokio`. A
+/// subscriber that sends its events through a client must leave out the events with these targets.
 pub struct Client<R = ()> {
     queue: Arc<Queue<R>>,
     encoder: Encoder,
@@ -183,7 +183,7 @@ impl Client {
     /// driver must run on another thread, as for [`flush_blocking`](Self::flush_blocking).
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// Returns the same errors as [`send`](Self::send).
     pub fn send_blocking(&self, message: &Message<'_>) -> Result<(), NotQueued> {
         // `block_on` returns `None` only when its time is over, and this call has no time limit.
         block_on(Duration::MAX, self.send(message)).unwrap_or(Ok(()))
@@ -339,7 +339,7 @@ impl<R> Client<R> {
             self.queue.abort();
         }
         let stats = self.stats();
-        // The driver drops the messages in flight a little later, so they count as dropped.
+        // The driver settles the messages in flight a little later. Until then, they count as unsent.
         match stats.dropped.total() - dropped_before + stats.in_flight as u64 {
             0 => Ok(()),
             messages => Err(Unsent { messages }),
@@ -445,8 +445,9 @@ impl<R> fmt::Debug for Observer<R> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Unsent {
-    /// The number of unsent messages. A flush leaves these messages in the queue. A close drops them; over
-    /// TCP and TLS, some of the dropped messages may have arrived nevertheless.
+    /// The number of unsent messages. After a flush, these are all messages without an outcome, including
+    /// messages that were queued during the flush; they stay in the queue. A close drops the unsent messages,
+    /// but some of them may have arrived nevertheless.
     pub messages: u64,
 }
 

@@ -45,8 +45,8 @@ pub use table::EndpointOption;
 /// | `gelf+https://[USER:PASSWORD@]HOST[:PORT][/PATH]` | HTTP/1.1 with TLS | `http`, `tls` |
 ///
 /// The default port is 12201 for all transports, as for the inputs of Graylog and Logstash. A host is a name,
-/// an IPv4 address, or an IPv6 address in brackets. An IPv6 address may have a zone behind `%25`, as in
-/// `[fe80::1%25eth0]` (RFC 6874), or behind a bare `%`, which curl accepts, too. A name is looked up at each
+/// an IPv4 address, or an IPv6 address in brackets. An IPv6 address may have a zone after `%25`, as in
+/// `[fe80::1%25eth0]` (RFC 6874), or after a bare `%`, which curl accepts, too. A name is looked up at each
 /// connect. The path is sent as it is written; an empty path and `/` mean `/gelf`. User and password are
 /// percent-decoded and sent as Basic authentication. A fragment is an error in every URI. A path or a user is
 /// an error in a URI without HTTP.
@@ -65,7 +65,7 @@ pub use table::EndpointOption;
 ///
 /// The value of a `header` may be a password. [`Display`](std::fmt::Display) and [`Debug`] write `***` in
 /// place of the value, and write `USER:PASSWORD@` as the header `Authorization` with `***`, so an endpoint
-/// may be logged. Before a displayed URI is used again, the value must be restored.
+/// may be logged. Before a displayed URI is used again, the values must be restored.
 ///
 /// # Without a URI
 ///
@@ -205,7 +205,7 @@ impl Endpoint {
         }
         let (location, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = location.split_at(location.find('/').unwrap_or(location.len()));
-        // An `@` behind a `/` or a `?` may be the end of a password. Any text of the URI, even the text in the
+        // An `@` after a `/` or a `?` may be the end of a password. Any text of the URI, even the text in the
         // place of the host, may then be a part of the password.
         let may_show_password = path.contains('@') || query.contains('@');
         Self::parse_parts(scheme, [authority, path, query], own_options, queue).map_err(|error| {
@@ -418,7 +418,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn any_text_is_refused_in_one_line_or_is_an_endpoint_whose_displayed_uri_displays_as_itself(
+        fn any_text_is_an_endpoint_whose_displayed_uri_displays_as_itself_or_an_error_of_one_line(
             uri in prop_oneof![1 => any::<String>(), 9 => nearly_uris()],
         ) {
             match uri.parse::<Endpoint>() {

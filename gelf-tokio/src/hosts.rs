@@ -189,7 +189,7 @@ mod tests {
         Hosts::new(("0", 1), &failover, None).unwrap()
     }
 
-    /// Returns whether another host is to be tried at once.
+    /// Returns whether another host is to be tried without a pause.
     fn fails(hosts: &mut Hosts) -> bool {
         hosts.failed(io::ErrorKind::ConnectionRefused.into()).is_none()
     }

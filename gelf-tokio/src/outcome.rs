@@ -101,7 +101,7 @@ pub enum NotQueuedReason {
     DriverEnded,
     /// The queue is full. With [`WhenFull::DropOldest`](crate::WhenFull::DropOldest), this happens only if
     /// the messages in flight leave too little room. With [`WhenFull::Wait`](crate::WhenFull::Wait), only the
-    /// methods `try_send*` return this reason.
+    /// methods `try_send*` and `refuse_if_full` return this reason.
     Full,
     /// The payload is blank, or it contains a null byte or the endpoint's
     /// [delimiter](crate::options::TcpOptions::delimiter). Blank payloads and null bytes are invalid for all

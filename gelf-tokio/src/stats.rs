@@ -34,9 +34,10 @@ pub struct ClientStats {
     /// Messages that were not queued, by reason.
     pub not_queued: NotQueuedCounts,
     /// Messages with the outcome [`Outcome::Acknowledged`] that may be lost nevertheless, since their TCP
-    /// connection ended by an error, such as a reset. The counter includes the messages that were
-    /// acknowledged in the last one to two seconds before the connection's last acknowledgement. If the
-    /// receiver answered with TLS or HTTP, the counter includes all messages of the connection.
+    /// connection ended by an error, such as a reset. The counter includes all messages that were
+    /// acknowledged in the second before the connection's last acknowledgement, and some messages that were
+    /// acknowledged earlier. If the receiver answered with TLS or HTTP, the counter includes all messages of
+    /// the connection.
     pub possibly_lost: u64,
     /// Messages that were sent again. The receiver may have them twice. Over TCP, these are messages that
     /// were written again on a new connection, since the previous connection ended before they were
@@ -49,7 +50,8 @@ pub struct ClientStats {
     pub receipts_lost: u64,
     /// UDP datagrams for which the destination's host reported a refusal.
     pub refused_datagrams: u64,
-    /// Connections made. Over UDP, a socket counts as a connection.
+    /// Connections made. Over UDP, the first socket counts as a connection; the sockets that replace it are
+    /// not counted.
     pub connections: u64,
     /// Attempts to connect that failed. An attempt includes the lookup of the name and the TLS handshake. It
     /// fails when all hosts of the endpoint have failed.

@@ -21,10 +21,11 @@ use super::transport;
 /// Sends the messages of its [`Client`](super::Client)s.
 ///
 /// The driver connects when it starts, and again when a connection has broken and there are messages to send.
-/// It never stops trying. Between two attempts it waits for a random time up to a bound, which starts at 100
-/// ms and doubles with each failure. After an attempt that failed within a second, as with a refusal or an
-/// unknown name, the bound is at most 5 s. After any other failure, the bound is at most 30 s. The driver
-/// also waits after a connection that did not prove itself (see
+/// Over HTTP, it connects only when there are messages to send. It never stops trying. Between two attempts
+/// it waits for a random time up to a bound, which starts at 100 ms and doubles with each failure. After an
+/// attempt to connect that failed within a second, for example because of a refusal or an unknown name, the
+/// bound is at most 5 s. After any other failure, such as an HTTP answer with the status 503, the bound is at
+/// most 30 s. The driver also waits after a connection that did not prove itself (see
 /// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)), and over UDP while there is no route.
 ///
 /// With [`TcpOptions::failover`](crate::options::TcpOptions::failover), an attempt tries the hosts in turn:

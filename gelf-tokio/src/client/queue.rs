@@ -211,7 +211,8 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Returns the empty buffer of an earlier message, if the queue keeps such a buffer.
+    /// Returns the empty buffer of an earlier message, if the queue keeps such a buffer and few messages
+    /// wait.
     pub(crate) fn spare(&self) -> Option<BytesMut> {
         let mut state = self.state();
         let waiting = state.waiting.len();

@@ -8,9 +8,11 @@ use std::time::Instant;
 pub enum ClientState {
     /// The client is closed and its driver has ended; nothing is sent any more.
     Closed,
-    /// The destination took the last message, or the connection is open. Over UDP, the socket is open.
+    /// The connection is open. Over UDP, the socket is open. Over HTTP, the destination has accepted or
+    /// rejected the last request.
     Connected,
-    /// There is no connection yet, or the last connection has ended and the driver is about to open the next.
+    /// There is no connection yet, or the last connection has ended and the driver opens the next one when
+    /// there are messages to send.
     Connecting,
     /// The driver has ended though the client is not closed (see
     /// [`NotQueuedReason::DriverEnded`](crate::NotQueuedReason::DriverEnded)). Nothing is sent any more. A

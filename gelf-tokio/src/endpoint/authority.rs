@@ -28,8 +28,8 @@ pub(super) fn read(authority: &str) -> Result<(String, u16), InvalidEndpoint> {
     };
     let (host, after) = authority.split_at(host_len);
     let port = after.strip_prefix(':');
-    // Only a colon and a port may follow the host. A text with a second colon is an IPv6 address without
-    // brackets, which is refused.
+    // Only a colon and a port may follow the host. A second colon is refused: it is probably part of an IPv6
+    // address without brackets.
     let is_separated = port.map_or(after.is_empty(), |port| !port.contains(':'));
     let host = read_host(host).filter(|_| is_separated);
     let host = host.ok_or_else(|| InvalidEndpoint::Host { host: without_options(authority) })?;

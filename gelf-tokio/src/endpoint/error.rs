@@ -52,7 +52,8 @@ pub enum InvalidEndpoint {
     LevelOfNothing,
     /// The URI has no `://`.
     NoScheme {
-        /// The text between the last `@` and the first `?` or `&`, or nothing if the `@` is behind these.
+        /// The text before the first `?` or `&`, without the part up to its last `@`. It is empty if an `@`
+        /// follows the first `?` or `&`.
         uri: String,
     },
     /// The option is unknown.
@@ -95,8 +96,9 @@ pub enum InvalidEndpoint {
     /// neither.
     User,
     /// The part before `@` is not a user name and a password, encoded as in a URI. The error does not show
-    /// this part. A URI with another mistake gives this error, too, if it has an `@` behind its host: the text
-    /// that shows the mistake may be a part of the password.
+    /// this part. A URI with another mistake gives this error, too, if it has an `@` in its path or its
+    /// options, and if the error of the mistake would show text of the URI: this text may be a part of the
+    /// password.
     UserInfo,
     /// The value is not valid for the option.
     Value {
@@ -192,8 +194,8 @@ impl fmt::Display for InvalidEndpoint {
 impl std::error::Error for InvalidEndpoint {}
 
 /// Returns the part of a text that an error may show. The text has no known scheme, so its other parts may
-/// contain a password or other secrets. Returns nothing if there is an `@` behind the first `?` or `&`: the
-/// text in front of them may then be a part of the password.
+/// contain a password or other secrets. Returns an empty text if an `@` follows the first `?` or `&`, because
+/// the text before the `@` may then be a part of the password.
 pub(super) fn shown(text: &str) -> String {
     let location = without_options(text);
     match text.get(location.len()..) {

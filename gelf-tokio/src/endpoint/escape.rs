@@ -20,7 +20,7 @@ pub(super) fn decode(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// Encodes all bytes that have a meaning in a query, and all bytes outside of ASCII. Paths of files stay
+/// Encodes all bytes but the letters and digits of ASCII and the characters `*,-./:@_~`. Paths of files stay
 /// readable.
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());

@@ -55,8 +55,8 @@ pub struct TcpOptions {
     ///
     /// A host fails if its lookup, the connections to its addresses or its TLS handshake fail. A host also
     /// fails if its connection breaks, or if its connection ends before the connection has proven itself (see
-    /// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)). The next host is then tried at once; the
-    /// first host follows the last. A pause follows only after all hosts have failed in a row.
+    /// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)). The next host is then tried without a pause;
+    /// the first host follows the last. A pause follows only after all hosts have failed in a row.
     ///
     /// The endpoint's own host is preferred: it is tried first after such a pause, after a connection that
     /// the receiver closed without an error, and when [`reconnect`](Self::reconnect) replaces a connection.

@@ -82,7 +82,7 @@ fn refuse_if_full_refuses_from_the_first_message_without_room_until_there_is_roo
 }
 
 #[test]
-fn no_more_of_the_oldest_waiting_messages_are_dropped_than_needed() {
+fn drop_oldest_drops_no_more_messages_than_needed() {
     let queue = queue(100, 10, WhenFull::DropOldest);
     fill(&queue, 2, 0..5);
     assert_eq!(offer(&queue, 3, 5), Ok(()));

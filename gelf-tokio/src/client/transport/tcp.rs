@@ -31,9 +31,9 @@
 //! [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost), and a warning is logged. After a
 //! TLS alert or an HTTP answer, all messages of the connection may be lost.
 //!
-//! With several hosts, the driver connects to the next host at once if a connection ended by an error or did
-//! not prove itself. It connects to the first host if a proven connection ended without an error or was
-//! replaced.
+//! With several hosts, the driver connects to the next host without a pause if a connection ended by an error
+//! or did not prove itself. It connects to the first host if a proven connection ended without an error or
+//! was replaced.
 //!
 //! The client cannot recognize a program of another protocol that reads everything and never answers. An
 //! example is an HTTP server that waits for a line feed, since frames that end in a null byte need not
@@ -59,7 +59,7 @@ use super::super::link_state::LinkState;
 
 use probation::Probation;
 
-/// The maximum number of messages taken from the queue at once.
+/// The maximum number of messages that one call takes from the queue.
 const BATCH_MESSAGES: usize = 1024;
 
 /// The maximum time to wait for the end of a connection that is replaced.

@@ -19,16 +19,17 @@ use crate::udp::{UdpSender, is_unreachable};
 use super::super::in_flight::InFlight;
 use super::super::link_state::LinkState;
 
-/// The maximum number of messages taken from the queue at once.
+/// The maximum number of messages of a batch. The messages of a batch are taken from the queue together.
 const BATCH_MESSAGES: usize = 64;
 
 /// The number of batches per second if the endpoint has a rate. A batch has as many messages as the rate
-/// permits in 10 ms, but at least one and at most [`BATCH_MESSAGES`]. The messages of a batch get their outcomes
-/// together, the last of them after the next message is sent. So the rate delays an outcome by about 10 ms, or by
-/// the time between two messages if that time is longer.
+/// permits datagrams in 10 ms, but at least one and at most [`BATCH_MESSAGES`]. The messages of a batch get
+/// their outcomes together, the last of them after the next message is sent. So the batch delays an outcome
+/// by about 10 ms if each message is one datagram, or by the time between two messages if that time is
+/// longer.
 const BATCHES_PER_SECOND: u32 = 100;
 
-/// The maximum number of bytes taken from the queue at once.
+/// The maximum number of bytes of a batch.
 const BATCH_BYTES: usize = 256 * 1024;
 
 /// The time to wait for a refusal when no other message is sent. It is many times the round trip of a local
@@ -125,7 +126,7 @@ pub(crate) async fn run<R>(
     }
 }
 
-/// Returns the number of messages taken from the queue at once.
+/// Returns the maximum number of messages of a batch.
 fn batch_messages(endpoint: &Endpoint) -> usize {
     match endpoint.transport() {
         Transport::Udp(UdpOptions { rate: Some(rate), .. }) => {

@@ -14,7 +14,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// The answer is not HTTP/1.1, or is too long.
+    /// The answer is not valid HTTP/1.1 or HTTP/1.0, or is too long.
     Answer(io::Error),
     /// There is no connection: the host was not found, none of its addresses accepted a connection, or the
     /// TLS handshake failed. The contained error is the error of the last address. With failover hosts, its

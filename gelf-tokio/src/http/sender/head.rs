@@ -12,8 +12,8 @@ use hyper::{Method, Request, Uri};
 
 use crate::endpoint::{HttpOptions, without_zone};
 
-/// The headers that no option may set, because the sender decides what they state: the host, where a request
-/// ends, what its body is, and how the connection is used.
+/// Headers that no option may set, because the sender decides what they state: the host, where a request
+/// ends, how its body is encoded, and how the connection is used.
 const OURS: [HeaderName; 9] =
     [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn more_bytes_than_a_receive_buffer_holds_prove_a_connection_at_once() {
+    fn more_bytes_than_a_receive_buffer_holds_prove_a_connection_immediately() {
         let (mut probation, now) = (Probation::default(), Instant::now());
         assert_eq!(probation.acknowledged(5, READ_BYTES - 1, now), 0);
         assert_eq!(probation.acknowledged(1, READ_BYTES, now), 6);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_late_error_the_last_messages_may_be_lost_and_after_an_answer_all_messages() {
+    fn the_last_messages_may_be_lost_after_an_error_and_all_messages_after_an_answer() {
         let (mut probation, start) = (Probation::default(), Instant::now());
         probation.prove();
         for second in 0..10 {
