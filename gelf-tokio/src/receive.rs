@@ -53,7 +53,7 @@ impl fmt::Debug for Received {
     }
 }
 
-/// Input that is not a payload. Only this input is lost: the next call of `recv` continues behind it.
+/// Input that is not a payload. Only this input is lost: the next call of `recv` continues after it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ReceiveError {

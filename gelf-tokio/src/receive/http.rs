@@ -1,4 +1,4 @@
-//! Receives messages as HTTP requests, from many connections at once.
+//! Receives messages as HTTP requests, from many connections at the same time.
 
 mod body_values;
 mod connection;
@@ -36,8 +36,8 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 ///
 /// Tasks of the current tokio runtime accept and serve connections, up to the limits of
 /// [`HttpReceiverOptions`], even while no [`recv`](Self::recv) waits. Dropping the receiver closes all
-/// connections at once and loses the messages that are not returned yet; [`close`](Self::close) lets `recv`
-/// return them first.
+/// connections immediately and loses the messages that are not returned yet; [`close`](Self::close) lets
+/// `recv` return them first.
 ///
 /// # Examples
 ///
@@ -102,7 +102,7 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 ///
 /// If the [option](HttpReceiverOptions::bulk) is set and the first character of a body is `[`, each element
 /// of the array is a payload. Elements are delimited by commas, white space, braces, brackets and strings: an
-/// element that is not GELF is returned as it is, and does not affect the elements behind it. Any other body
+/// element that is not GELF is returned as it is, and does not affect the elements after it. Any other body
 /// is cut into lines, which end with a line feed, or a carriage return and a line feed; empty lines are
 /// skipped. The end of the body also ends the last line. (Graylog holds back a last line without a line feed
 /// until the connection ends.) For an element or line that is longer than
@@ -169,7 +169,7 @@ impl HttpReceiver {
     ///
     /// # Errors
     /// Returns [`ReceiveError::ValueTooLong`] if one of several values in a body is too long. The next call
-    /// continues behind this value. A fault of a request as a whole is not returned: the receiver answers the
+    /// continues after this value. A fault of a request as a whole is not returned: the receiver answers the
     /// request with an error status and counts it in [`stats`](Self::stats).
     ///
     /// # Cancel safety
@@ -182,9 +182,10 @@ impl HttpReceiver {
     /// calls of `close` change nothing.
     ///
     /// The receiver still accepts the connections that wait in the kernel, and no later connections. It
-    /// closes connections without a request. It reads and answers each request that has begun, and then
-    /// closes the connection of the request. After the time `within`, the remaining connections are reset
-    /// without an answer. Each message of a request that was answered with 202 is returned.
+    /// closes connections without a request. If the head of a request has been read, the receiver reads and
+    /// answers this request, and then closes the connection. A request whose head is not complete within 100
+    /// ms is not answered. After the time `within`, the remaining connections are reset without an answer.
+    /// Each message of a request that was answered with 202 is returned.
     pub fn close(&mut self, within: Duration) {
         self.server.close(within);
     }

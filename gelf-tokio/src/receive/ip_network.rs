@@ -24,7 +24,7 @@ pub struct IpNetwork {
     prefix_len: u8,
 }
 
-/// The error for a text that is not an [`IpNetwork`], or for an address with bits set behind the prefix.
+/// The error for a text that is not an [`IpNetwork`], or for an address with bits set after the prefix.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct InvalidIpNetwork;
@@ -33,7 +33,7 @@ impl IpNetwork {
     /// Returns the network of the addresses that share the first `prefix_len` bits.
     ///
     /// # Errors
-    /// Returns an error if the address has fewer bits than the prefix, or if a bit behind the prefix is set,
+    /// Returns an error if the address has fewer bits than the prefix, or if a bit after the prefix is set,
     /// as in `10.0.0.7/8`.
     pub fn new(address: IpAddr, prefix_len: u8) -> Result<Self, InvalidIpNetwork> {
         let network = match (address, address.to_canonical()) {
@@ -53,7 +53,7 @@ impl IpNetwork {
         self.first_of(address.to_canonical()) == Some(self.address)
     }
 
-    /// Returns the address with the bits behind the prefix cleared, or `None` if the address has fewer bits
+    /// Returns the address with the bits after the prefix cleared, or `None` if the address has fewer bits
     /// than the prefix.
     fn first_of(&self, address: IpAddr) -> Option<IpAddr> {
         let prefix_len = u32::from(self.prefix_len);

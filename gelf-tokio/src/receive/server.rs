@@ -79,7 +79,7 @@ pub(crate) struct ServerOptions {
     /// accepted. The limit stops floods of connections.
     pub(crate) max_connections: usize,
     /// The limit of open connections of one IPv4 address, or of one IPv6 network of 64 bits; at least 1.
-    /// Further connections are reset at once. The limit stops a single peer from taking all connections.
+    /// Further connections are reset immediately. The limit stops a single peer from taking all connections.
     pub(crate) max_connections_per_peer: usize,
     pub(crate) max_queued_items: usize,
     pub(crate) max_queued_bytes: usize,
@@ -159,7 +159,7 @@ impl Server {
     }
 }
 
-/// Closes the listener at once. The runtime ends the tasks a little later.
+/// Closes the listener immediately. The runtime ends the tasks a little later.
 impl Drop for Server {
     fn drop(&mut self) {
         self.listener.close();

@@ -1,4 +1,4 @@
-//! Receives messages as frames, from many connections at once.
+//! Receives messages as frames, from many connections at the same time.
 
 mod budget;
 mod deadlines;
@@ -31,8 +31,8 @@ pub use stats::TcpReceiverStats;
 ///
 /// Tasks of the current tokio runtime accept and read connections, up to the limits of
 /// [`TcpReceiverOptions`], even while no [`recv`](Self::recv) waits. Dropping the receiver closes all
-/// connections at once and loses the messages that are not returned yet; [`close`](Self::close) lets `recv`
-/// return them first.
+/// connections immediately and loses the messages that are not returned yet; [`close`](Self::close) lets
+/// `recv` return them first.
 ///
 /// # Examples
 ///
@@ -116,7 +116,7 @@ impl TcpReceiver {
     /// are returned.
     ///
     /// # Errors
-    /// Returns an error for a frame that is too long. The next call continues behind the frame.
+    /// Returns an error for a frame that is too long. The next call continues after the frame.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, no message is lost.

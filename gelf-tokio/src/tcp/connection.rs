@@ -234,9 +234,9 @@ impl Connection {
     /// to write or to flush, waits for the end of the connection.
     ///
     /// # Errors
-    /// Returns an error if the connection is over: `UnexpectedEof` if the other side has ended it, or an
-    /// error that [`is_answer_of_another_protocol`] recognizes if the other side has answered with TLS or
-    /// HTTP.
+    /// Returns an error if the connection is over: `UnexpectedEof` if the other side has ended it, an error
+    /// that [`is_answer_of_another_protocol`] recognizes if the other side has answered with TLS or HTTP, and
+    /// otherwise the error of the socket.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, the next call continues where this call stopped.

@@ -28,7 +28,7 @@ use crate::blocking::{self, Blocking};
 use crate::endpoint::{TlsOptions, without_zone};
 
 /// The time for which the connector waits, after the handshake, for the receiver to accept or refuse the
-/// sender's certificate. This time is longer than any round trip.
+/// sender's certificate. This time is longer than almost any round trip.
 const VERDICT: Duration = Duration::from_secs(1);
 
 /// Makes TLS connections to one receiver.

@@ -78,7 +78,7 @@ impl fmt::Debug for Pem {
 ///
 /// Replacing a file changes the inode, even if the path is a symbolic link, as with Kubernetes and certbot.
 /// Writing into a file changes its times. On Unix, the stamp includes the time of the last status change: a
-/// program cannot set this time, and a change of permissions changes it.
+/// program cannot set this time, and the system also updates it when permissions change.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Stamp {
     modified: Option<SystemTime>,
@@ -222,7 +222,7 @@ mod tests {
         let pem = Authority::new("a").pem();
         let no_der = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let cases = [
-            ("", "ca.pem: there is no certificate in PEM in it"),
+            ("", "ca.pem: no certificate in PEM format found"),
             (&pem[..pem.len() / 2], "ca.pem: not well-formed PEM: it ends within a section"),
             (&pem.replace("MII", "M!I"), "ca.pem: not well-formed PEM: a section is not base64"),
             (
@@ -261,8 +261,8 @@ mod tests {
         let label = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
         let no_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
         let cases = [
-            ("", "key.pem: there is no private key in PEM in it"),
-            (&*issued.cert_pem, "key.pem: there is no private key in PEM in it"),
+            ("", "key.pem: no private key in PEM format found"),
+            (&*issued.cert_pem, "key.pem: no private key in PEM format found"),
             (label, "key.pem: the private key is encrypted, which is not supported"),
             (no_key, "key.pem: the private key is malformed, or of a kind that is not supported"),
             (&*other.key_pem, "key.pem: not the private key of cert.pem"),

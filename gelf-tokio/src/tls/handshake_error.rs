@@ -58,7 +58,7 @@ impl Attempt<'_> {
                     .to_owned()
             }
             None if kind == io::ErrorKind::UnexpectedEof => {
-                "the receiver closed the connection instead of a TLS handshake".to_owned()
+                "the receiver closed the connection during the TLS handshake".to_owned()
             }
             None => format!("the connection broke in the TLS handshake: {error}"),
         };
@@ -231,7 +231,7 @@ mod tests {
         let old = "the receiver supports neither TLS 1.2 nor TLS 1.3, or no algorithm of this sender";
         assert_eq!(said(tls(PeerIncompatible::ServerDoesNotSupportTls12Or13), None, false), old);
         let eof = || io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof");
-        let closed = "the receiver closed the connection instead of a TLS handshake";
+        let closed = "the receiver closed the connection during the TLS handshake";
         assert_eq!(said(eof(), None, false), closed);
         assert_eq!(said(eof(), Some("c.pem"), true), closed);
         let asked = "the receiver asked for a client certificate, there is none, and the connection ended";

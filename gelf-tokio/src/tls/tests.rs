@@ -243,7 +243,7 @@ async fn pem_text_works_like_pem_files_for_a_sender_and_a_receiver() {
     assert_eq!(refusal(&mut connector, address).await, "the receiver wants a client certificate");
 
     let error = config_from_pem(Some(b"nothing"), None).unwrap_err();
-    assert_eq!(error.to_string(), "there is no certificate in PEM in it");
+    assert_eq!(error.to_string(), "no certificate in PEM format found");
     assert!(ReceiverTls::from_pem(server.cert_pem.as_bytes(), own.key_pem.as_bytes()).is_err());
 }
 
@@ -297,8 +297,8 @@ async fn nothing_is_sent_while_the_ca_file_is_missing_or_invalid() {
     attempt(&mut connector, address).await.unwrap();
 
     let bad = [
-        ("not a certificate", "there is no certificate in PEM in it"),
-        ("", "there is no certificate in PEM in it"),
+        ("not a certificate", "no certificate in PEM format found"),
+        ("", "no certificate in PEM format found"),
     ];
     for (content, what) in bad {
         directory.write("ca.pem", content);
@@ -456,7 +456,7 @@ async fn a_receiver_without_tls_gets_nothing_but_the_handshake() {
     let mut connector = connector(&ca);
     let answers: [(&[u8], &str); 2] = [
         (b"HTTP/1.1 400 Bad Request\r\n\r\n", "the receiver does not speak TLS"),
-        (b"", "the receiver closed the connection instead of a TLS handshake"),
+        (b"", "the receiver closed the connection during the TLS handshake"),
     ];
     for (answer, expected) in answers {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -61,8 +61,8 @@ impl Names {
         Some(self.found.borrow_and_update().clone())
     }
 
-    /// Requests a lookup. The lookup starts at once, but at the earliest one second after the start of the
-    /// last lookup.
+    /// Requests a lookup. The lookup starts immediately, but at the earliest one second after the start of
+    /// the last lookup.
     pub(super) fn ask(&self) {
         self.wanted.notify_one();
     }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_name_is_looked_up_at_once_after_an_error_and_at_most_once_a_second() {
+    async fn a_name_is_looked_up_immediately_after_an_error_and_at_most_once_a_second() {
         let resolver = Arc::new(Counting::new());
         let (names, _) = look_up(&resolver).await;
         sleep(Duration::from_secs(5)).await;

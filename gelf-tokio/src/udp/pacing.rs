@@ -111,7 +111,7 @@ mod tests {
                 Err(when) => now = when,
             }
         }
-        // At this rate, 700 datagrams take 100 s. The first datagram is permitted at once, and the full
+        // At this rate, 700 datagrams take 100 s. The first datagram is permitted immediately, and the full
         // bucket saves 10 ms.
         let took = now - start;
         assert_eq!(took.as_millis(), 99_990);

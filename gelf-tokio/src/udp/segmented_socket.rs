@@ -56,7 +56,7 @@ pub(super) struct SegmentedSocket {
     is_permitted: bool,
     /// `true` if the current socket and its route have permitted several chunks by one system call so far.
     is_supported: bool,
-    /// The chunks of the next system call, each behind its header. Copying the chunks is faster than a system
+    /// The chunks of the next system call, each after its header. Copying the chunks is faster than a system
     /// call that gathers headers and payloads.
     buffer: Vec<u8>,
     stats: UdpSenderStats,
@@ -155,7 +155,7 @@ impl SegmentedSocket {
         let size = self.datagram_size.as_usize();
         match deliver(socket, &self.buffer, Some(size), count, &mut self.stats).await {
             Err(error) if sys::is_segmentation_refused(&error) => {
-                tracing::debug!(%error, "several datagrams at once are refused; they are sent one by one");
+                tracing::debug!(%error, "one system call for several datagrams was refused; they are sent one by one");
                 self.is_supported = false;
                 self.stats.fallbacks += 1;
             }

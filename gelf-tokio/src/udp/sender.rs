@@ -21,7 +21,7 @@ use crate::send::SendError;
 /// Unlike a [`Client`](crate::Client), the sender adds no timestamp to messages.
 ///
 /// Buffers and compression state are used again for each message, so a message that is no larger than the
-/// messages before it allocates nothing. All chunks of a message leave back to back from the same port, by
+/// messages before it allocates nothing. All chunks of a message leave in order and from the same port, by
 /// which receivers tell senders apart.
 ///
 /// ```
@@ -52,10 +52,11 @@ use crate::send::SendError;
 ///
 /// # Names
 ///
-/// A task looks the host name up every 30 s. When the destination refuses datagrams or cannot be reached, the
-/// task looks the name up at once, but not more than once a second. If a lookup no longer returns the current
-/// address, messages go to the first address returned. If the current address fails, messages go to the next
-/// address, if there is another. A failed lookup changes nothing. Up to 64 addresses are kept.
+/// A task looks the host name up every 30 s. When the destination refuses datagrams, or when no route leads
+/// to it, the task looks the name up immediately, but not more than once a second. If a lookup no longer
+/// returns the current address, messages go to the first address returned. If the current address fails,
+/// messages go to the next address, if there is another. A failed lookup changes nothing. Up to 64 addresses
+/// are kept.
 ///
 /// # Errors of the network
 ///
@@ -64,8 +65,8 @@ use crate::send::SendError;
 /// [`UdpSenderStats::refused`] counts the report. The sender also sends a datagram again after other errors
 /// that hosts and routers report. If the second attempt fails too, the error belongs to the datagram itself.
 /// No error ends the sender. A [`Client`](crate::Client) keeps a message while there is no route or no local
-/// address. If the next host on the link does not answer (ARP or neighbour discovery), the error is reported
-/// seconds later, and the datagrams sent until then are lost.
+/// address. If the next host on the link does not answer (ARP or neighbour discovery), Linux drops the
+/// datagrams and reports no error.
 ///
 /// # Rate
 ///
@@ -155,7 +156,8 @@ impl UdpSender {
         self.conclude(refused, fit, result)
     }
 
-    /// Sends a payload: JSON text that is neither compressed nor chunked.
+    /// Sends a payload, which is plain JSON text. The sender compresses the payload as
+    /// [`UdpOptions::compression`] says, and cuts it into chunks if necessary.
     ///
     /// If the payload does not fit into 128 chunks and [`UdpOptions::overflow`] says to cut it, the sender
     /// decodes the payload and sends the message that it contains.

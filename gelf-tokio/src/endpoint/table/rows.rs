@@ -14,7 +14,7 @@ const FAILOVER: &str = "Host that takes over when the ones before it fail; may b
 const FAILOVER_HOSTS: &str = "HOST or HOST:PORT, in at most 7 options";
 const LEVEL: &str = "a number from 1 to 9";
 const LEVEL_DEFAULT: &str = "no number: a level made for messages";
-const LEVEL_HELP: &str = "Compression level: of the numbers, 1 is the fastest and 9 the smallest; the default is faster than 1, and nearly as small as 2";
+const LEVEL_HELP: &str = "Compression level: 1 is the fastest number, and 9 compresses most; the default is faster than 1, and compresses nearly as much as 2";
 const PEM_FILE: &str = "the path of a PEM file";
 const SECONDS: &str = "a number of seconds, from 1 to 3600";
 

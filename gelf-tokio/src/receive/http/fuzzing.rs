@@ -86,7 +86,7 @@ fn unpack_part(unpacker: &mut Unpacker, part: &mut &[u8], text: &mut Vec<u8>) ->
     }
 }
 
-/// Returns the first value of a text, and the number of values behind it.
+/// Returns the first value of a text, and the number of values after it.
 pub fn read_first(text: &[u8]) -> Option<(&[u8], u64)> {
     first_value(text).map(|first| (first.value, first.surplus))
 }

@@ -46,7 +46,7 @@ pub struct HttpReceiverOptions {
     /// the handshake. After the handshake, it takes up to 32 KiB more than without TLS.
     pub max_connections: usize,
     /// The limit of open connections of one peer, at least 1. The default is 64. Further connections of the
-    /// peer are reset at once. A peer is an IPv4 address or an IPv6 network of 64 bits. Hosts behind an
+    /// peer are reset immediately. A peer is an IPv4 address or an IPv6 network of 64 bits. Hosts behind an
     /// address translation are one peer, and so are hosts behind a proxy without the [PROXY
     /// protocol](Self::proxy_protocol_from). The limit stops a single host from taking all connections.
     pub max_connections_per_peer: usize,
@@ -61,7 +61,7 @@ pub struct HttpReceiverOptions {
     /// [`request_timeout`](Self::request_timeout).
     pub max_queued_payloads: usize,
     /// The path, compared literally. The default is `/gelf`, as with Graylog. A request with another path, or
-    /// with a query behind the path, is answered with 404.
+    /// with a query after the path, is answered with 404.
     pub path: String,
     /// The proxies whose connections begin with a header of the [PROXY protocol], version 1 or 2. By default,
     /// there are none. The receiver takes the address of the client from the header, applies

@@ -231,7 +231,7 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// Counts values that are not received, because they are behind the first value.
+    /// Counts values that are not received, because they follow the first value.
     fn skip(&mut self, values: u64) {
         self.values += values;
         self.protocol.counters.values.add(values);

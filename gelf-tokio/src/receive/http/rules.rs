@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_paths_and_headers_are_refused_at_once() {
+    fn rules_with_an_invalid_path_or_header_are_refused() {
         for path in ["", "gelf", "/ge lf", "/gelf#a", "*", "http://a/gelf"] {
             let error = Rules::new(path, None, true).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}");

@@ -128,7 +128,7 @@ impl HttpRejectionCounts {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
 pub struct HttpDropCounts {
-    /// Values behind the first value of a body, if only the first value is received.
+    /// Values after the first value of a body, if only the first value is received.
     pub after_first: u64,
     /// Values cut short, because the rest of the body did not come or was rejected.
     pub cut: u64,
@@ -139,10 +139,11 @@ pub struct HttpDropCounts {
     /// client can send it again.
     pub no_room: u64,
     /// Values that ended a bulk request, because the request already had the permitted number of values. The
-    /// values behind them are not read.
+    /// values after them are not read.
     pub over_limit: u64,
     /// Values that were too long. `recv` returns a
-    /// [`ReceiveError::ValueTooLong`](crate::ReceiveError::ValueTooLong) for each of them.
+    /// [`ReceiveError::ValueTooLong`](crate::ReceiveError::ValueTooLong) for each of them, unless the queue
+    /// has no room in time.
     pub too_long: u64,
 }
 

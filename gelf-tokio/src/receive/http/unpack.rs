@@ -7,7 +7,7 @@
 
 use gelf_core::wire::{DecompressError, Encoding, Inflater};
 
-/// The maximum length, in bytes, of the output that is inflated at once.
+/// The maximum length, in bytes, of one piece of inflated output.
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// A request's `Content-Encoding`.

@@ -12,7 +12,7 @@ const RETAINED_BYTES: usize = 256 * 1024;
 /// The values of a body that arrives in parts: its lines, or the elements of a JSON array if the first
 /// character of the body is `[`. The boundaries of the parts make no difference.
 ///
-/// A value that is too long is an error and is skipped; the values behind it are read. The buffer holds at
+/// A value that is too long is an error and is skipped; the values after it are read. The buffer holds at
 /// most a value of the maximum length and one part.
 #[derive(Debug)]
 pub(super) struct Values {
@@ -165,14 +165,14 @@ impl Array {
 #[derive(Debug, Eq, PartialEq)]
 pub(super) struct FirstValue<'a> {
     pub(super) value: &'a [u8],
-    /// The number of values behind the first value.
+    /// The number of values after the first value.
     pub(super) surplus: u64,
 }
 
 /// Finds the first value of a body; `None` if there is nothing but white space.
 ///
-/// An object or array ends with its last brace or bracket. Any other value extends to the end of the body,
-/// and so does an object or array without its last brace or bracket.
+/// An object or array ends with its closing brace or bracket. Any other value extends to the end of the body,
+/// and so does an object or array without a closing brace or bracket.
 pub(super) fn first_value(body: &[u8]) -> Option<FirstValue<'_>> {
     let text = body.split_at(blank_len(body)).1;
     let (first, behind) = text.split_first()?;
@@ -218,7 +218,7 @@ fn blank_len(text: &[u8]) -> usize {
     text.iter().take_while(|byte| is_blank(**byte) || matches!(byte, 0xef | 0xbb | 0xbf)).count()
 }
 
-/// Returns whether a byte is white space, or the null byte that senders of frames put behind a message.
+/// Returns whether a byte is white space, or the null byte that senders of frames put after a message.
 fn is_blank(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0
 }
@@ -228,7 +228,7 @@ fn is_between(byte: u8) -> bool {
     is_blank(byte) || byte == b','
 }
 
-/// The position in a value, behind its first byte.
+/// The position in a value, after its first byte.
 #[derive(Clone, Copy, Debug)]
 enum Scan {
     /// In an object, array or string.
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn text_behind_an_array_is_read_as_lines() {
+    fn text_after_an_array_is_read_as_lines() {
         assert_eq!(whole("[{}]\n{\"a\":1}\n[{}]"), good(&["{}", "{\"a\":1}", "[{}]"]));
         assert_eq!(whole("[1]]\n"), good(&["1", "]"]));
     }
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_value_ends_with_its_last_brace_and_the_other_values_are_counted() {
+    fn the_first_value_ends_with_its_closing_brace_and_the_other_values_are_counted() {
         let first = |body: &str| {
             let first = first_value(body.as_bytes())?;
             Some((String::from_utf8(first.value.to_vec()).unwrap(), first.surplus))

@@ -29,8 +29,8 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10));
 
-/// A listening socket. Its owner and the accepting task share the socket, so that either can close it at
-/// once.
+/// A listening socket. Its owner and the accepting task share the socket, so that either can close it
+/// immediately.
 #[derive(Debug)]
 pub(super) struct Listener(Mutex<Option<TcpListener>>);
 
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_beyond_a_peers_limit_are_reset_at_once_and_take_no_place() {
+    async fn connections_beyond_a_peers_limit_are_reset_immediately_and_take_no_place() {
         let mut acceptor = acceptor(3, 2).await;
         let mut peers = Vec::new();
         for from in ["127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.3"] {
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_an_error_of_one_connection_the_next_is_accepted_at_once() {
+    async fn after_an_error_of_one_connection_the_next_is_accepted_without_a_pause() {
         let mut acceptor = acceptor(1, 1).await;
         for kind in [io::ErrorKind::ConnectionAborted, io::ErrorKind::HostUnreachable] {
             acceptor.fail(&kind.into());

@@ -43,7 +43,7 @@ pub(crate) struct ConnectionCounts {
     pub(crate) idle: u64,
     pub(crate) open: usize,
     /// Connections that were reset because their peer already had the permitted number of connections. The
-    /// reset came at once, or after the header of a proxy.
+    /// reset came immediately, or after the header of a proxy.
     pub(crate) over_peer_limit: u64,
     pub(crate) silent: u64,
     pub(crate) slow: u64,

@@ -24,7 +24,7 @@ impl Proxies {
         self.networks.iter().any(|network| network.contains(address))
     }
 
-    /// Reads the header of a connection, and nothing behind it. Returns the address of the client, if the
+    /// Reads the header of a connection, and nothing after it. Returns the address of the client, if the
     /// header names a client.
     ///
     /// # Errors
@@ -49,7 +49,8 @@ async fn read_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
         let parsed = parse(bytes.get(..there).unwrap_or_default());
         let (source, end) = match parsed {
             Ok(Parsed::Header { source, len }) => (Some(source), len),
-            // These bytes are consumed below, since peeking again would return the same bytes at once.
+            // These bytes are consumed below. Otherwise, the next peek would return the same bytes and not
+            // wait for more.
             Ok(Parsed::Incomplete) => (None, there),
             Err(InvalidHeader) => return Err(io::ErrorKind::InvalidData.into()),
         };

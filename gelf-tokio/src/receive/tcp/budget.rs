@@ -110,7 +110,8 @@ impl Claim {
         async move { evicted.notified().await }
     }
 
-    /// Marks the frame as complete. From now on, the claim cannot be evicted.
+    /// Marks the frame as complete. From now on, the claim cannot be evicted, unless it has been evicted
+    /// already.
     pub(super) fn complete(&mut self) {
         let Some(turn) = self.turn else { return };
         if self.budget.lock().unfinished.remove(&turn).is_some() {

@@ -25,8 +25,8 @@ pub struct TcpReceiverOptions {
     /// connections until an open connection ends.
     pub max_connections: usize,
     /// The limit of open connections of one peer, at least 1. The default is 64. Further connections are
-    /// reset at once. A peer is an IPv4 address or an IPv6 network of 64 bits. All hosts behind an address
-    /// translation count as one peer, and so do all hosts behind a proxy without the [PROXY
+    /// reset immediately. A peer is an IPv4 address or an IPv6 network of 64 bits. All hosts behind an
+    /// address translation count as one peer, and so do all hosts behind a proxy without the [PROXY
     /// protocol](Self::proxy_protocol_from). The limit stops a single host from taking all connections.
     pub max_connections_per_peer: usize,
     /// The limit of a frame in bytes. The default is 2 MiB, the same as Graylog's `max_message_size`. The

@@ -11,8 +11,8 @@ use socket2::{MsgHdr, SockRef};
 /// Linux 6.9; later kernels have 128.
 pub(crate) const MAX_SEGMENTS: usize = 64;
 
-/// The length of the header of a control message (cmsg(3)), which has a length and two ints. A padded `u16`
-/// follows.
+/// The length of the header of a control message (cmsg(3)). The header consists of a length and two ints, and
+/// a padded `u16` follows it.
 const CONTROL_HEADER_LEN: usize = size_of::<usize>() + 2 * size_of::<libc::c_int>();
 const CONTROL_LEN: usize = CONTROL_HEADER_LEN + size_of::<usize>();
 
