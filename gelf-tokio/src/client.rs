@@ -257,8 +257,8 @@ impl<R> Client<R> {
         self.queue.refuse_if_full()
     }
 
-    /// Waits until each message that was queued before the call has its outcome. The driver never delays
-    /// messages, so a flush only waits.
+    /// Waits until each message that was queued before the call has its outcome. The driver does not collect
+    /// messages before it sends them, so a flush only waits.
     ///
     /// # Errors
     /// Returns [`Unsent`] if messages have no outcome after `within`. These messages stay queued.

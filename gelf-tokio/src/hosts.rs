@@ -57,8 +57,8 @@ impl Hosts {
     /// Creates the list. The TLS files are not read yet.
     ///
     /// # Errors
-    /// Returns `InvalidInput` for TLS options that contradict each other, and `Unsupported` for TLS without
-    /// the feature `tls`.
+    /// Returns `InvalidInput` for TLS options that contradict each other, and for a host name that no
+    /// certificate can have. Returns `Unsupported` for TLS without the feature `tls`.
     pub(crate) fn new(
         (name, port): (&str, u16),
         failover: &[(String, u16)],

@@ -41,8 +41,8 @@ pub enum DropReason {
     /// Over UDP, a datagram of the message is too long for the network interface or for the path to the
     /// destination.
     DatagramTooLong,
-    /// The driver ended before the message was sent. Over TCP, the message can arrive nevertheless: the
-    /// operating system may still send bytes that were written and not yet acknowledged.
+    /// The driver ended before the message was sent. Over TCP and HTTP, the message can arrive nevertheless,
+    /// because the operating system may still send bytes that it has taken.
     Ended,
     /// The queue was full, and a newer message took the room of this message, as
     /// [`WhenFull::DropOldest`](crate::WhenFull::DropOldest) permits.

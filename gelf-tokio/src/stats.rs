@@ -1,6 +1,6 @@
 //! Counters of clients, senders and receivers.
 //!
-//! With the feature `serde` all of them can be serialized and deserialized.
+//! With the feature `serde`, all of them can be serialized and deserialized.
 
 use crate::outcome::{DropReason, NotQueuedReason, Outcome};
 
@@ -19,9 +19,9 @@ pub struct ClientStats {
     pub queued: u64,
     /// Messages that wait in the queue now.
     pub waiting: usize,
-    /// Messages that are being sent now. Such a message is written and not acknowledged, is acknowledged on a
-    /// connection that has not proven itself yet (see [`Outcome::Acknowledged`]), or is part of a request
-    /// without an answer.
+    /// Messages that the driver has taken from the queue and that have no outcome yet. Over TCP, such a
+    /// message is being written, is not acknowledged yet, or is acknowledged on a connection that has not
+    /// proven itself yet (see [`Outcome::Acknowledged`]). Over HTTP, its request has no answer yet.
     pub in_flight: usize,
     /// Messages with the outcome [`Outcome::Accepted`].
     pub accepted: u64,

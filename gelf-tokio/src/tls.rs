@@ -1,8 +1,8 @@
 //! TLS 1.2 and 1.3 for the transports TCP and HTTP, with rustls and ring.
 //!
-//! Certificates and keys are PEM files. A sender checks before each connect whether a file has changed, and
-//! reads a changed file again. A receiver does the same before a handshake, at most once a second. Sessions
-//! are never resumed, so that the current files apply to each connection.
+//! Certificates and keys are PEM, in files or in texts of the caller. A sender checks before each connect
+//! whether a file has changed, and reads a changed file again. A receiver does the same before a handshake,
+//! at most once a second. Sessions are never resumed, so that the current files apply to each connection.
 
 use std::io;
 use std::sync::Arc;

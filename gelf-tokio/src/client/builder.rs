@@ -19,7 +19,8 @@ use super::{Client, Driver, Receipts};
 ///
 /// All of these methods block the thread while they read the TLS files. They fail with an error that names a
 /// missing or invalid file (`TlsConfigError` is the inner error). They fail with `Unsupported` for a
-/// transport whose cargo feature is off.
+/// transport whose cargo feature is off, and with `InvalidInput` if a TLS configuration is given and the
+/// endpoint has no TLS.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing by itself"]
 pub struct ClientBuilder {

@@ -139,8 +139,8 @@ pub struct HttpOptions {
     /// The path, as it is sent; by default `/gelf`, the only path that Graylog has. An empty path and `/`
     /// stand for `/gelf`, too.
     pub path: String,
-    /// The time limit of a request, from the connection to the answer: 10 s by default, in whole seconds up
-    /// to 3,600.
+    /// The time limit of a request, from the lookup of the host to the answer: 10 s by default, in whole
+    /// seconds up to 3,600.
     pub timeout: Duration,
     /// TLS below HTTP; none by default.
     pub tls: Option<TlsOptions>,

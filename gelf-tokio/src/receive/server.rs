@@ -186,8 +186,7 @@ async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, co
         tokio::select! {
             biased;
             _ = closing.begun() => break,
-            // Ended tasks are joined before the next accept, so that there are never more tasks than
-            // permitted connections.
+            // Ended tasks are joined before the next accept, so that they do not accumulate.
             Some(ended) = connections.join_next() => counts.lock().end(end_of(ended)),
             accepted = acceptor.accept() => {
                 connections.spawn(serve(Arc::clone(&service), accepted));

@@ -56,8 +56,7 @@ impl Dialer {
     /// Creates a dialer. This call reads no file.
     ///
     /// # Errors
-    /// Returns `InvalidInput` for options of TLS that contradict each other, and `Unsupported` for TLS
-    /// without the feature `tls`.
+    /// Returns the errors of [`Hosts::new`].
     pub(crate) fn new(endpoint: &Endpoint, options: &TcpOptions) -> io::Result<Self> {
         let host = (endpoint.host(), endpoint.port());
         Ok(Self {
@@ -192,8 +191,8 @@ pub(crate) struct Connection {
     buffer: BytesMut,
     /// The number of bytes that have gone from the buffer into the stream.
     written: u64,
-    /// True if bytes that have gone into the stream are not flushed yet. A TLS stream keeps bytes that the socket
-    /// has no room for.
+    /// `true` if bytes that have gone into the stream are not flushed yet. A TLS stream keeps bytes that the
+    /// socket has no room for.
     is_unflushed: bool,
     /// The first bytes that the receiver has sent.
     answer: Vec<u8>,

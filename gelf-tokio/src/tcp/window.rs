@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 /// the end of the frame, as a position in the stream of bytes. The oldest frame comes first. The window does
 /// not hold the frames.
 ///
-/// Bytes that the sender's operating system has taken are lost if the connection breaks. Bytes that the
+/// Bytes that the sender's operating system has taken may be lost if the connection breaks. Bytes that the
 /// receiver's operating system has acknowledged arrive, as long as the receiver reads on. The window covers
 /// the frames that are taken and not yet acknowledged. These frames are written again, whole, to the next
 /// connection.

@@ -101,7 +101,7 @@ mod tests {
         let mut stream = Counting::new(inner);
         stream.write_all(b"0123456").await.unwrap();
         assert_eq!(stream.written(), 7);
-        // Three bytes have room, and the rest has to wait.
+        // There is room for three bytes, and the rest has to wait.
         assert_eq!(stream.write(b"789abc").await.unwrap(), 3);
         assert_eq!(stream.written(), 10);
         let waits = timeout(Duration::from_millis(10), stream.write(b"abc")).await;

@@ -109,7 +109,7 @@ pub(crate) async fn run<R>(
                 Err(SendError::Io(error)) if is_unreachable(&error) => {
                     settle_sent(in_flight, link, 0);
                     link.down(&error);
-                    // The sender binds a new socket before the next attempt, and looks the name up again.
+                    // The sender looks the name up again, and binds a new socket within the next attempts.
                     sleep(link.pause()).await;
                 }
                 Err(error) => {

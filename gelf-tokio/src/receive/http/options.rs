@@ -25,8 +25,8 @@ pub struct HttpReceiverOptions {
     /// now and then. The connection is reset, without an answer.
     ///
     /// The time starts with the first byte of the head. For the first request of a connection, it starts with
-    /// the connection, or after the TLS handshake. If a head begins in the same packet as the end of the
-    /// previous request, [`idle_timeout`](Self::idle_timeout) is its limit.
+    /// the connection, or after the header of a proxy and the TLS handshake. If a head begins in the same
+    /// packet as the end of the previous request, [`idle_timeout`](Self::idle_timeout) is its limit.
     pub head_timeout: Duration,
     /// The time limit of a client that sends no further request, or does not read its answers. The default is
     /// 60 s, as for Graylog's `idle_writer_timeout`. An idle connection is closed. A connection with unread

@@ -37,7 +37,7 @@ pub(super) struct Listener(Mutex<Option<TcpListener>>);
 /// Accepts connections.
 ///
 /// An error of the system, for example because all file descriptors are in use, is counted. After such an
-/// error, the acceptor pauses.
+/// error, the acceptor pauses. An error of a single connection is counted too, but causes no pause.
 #[derive(Debug)]
 pub(super) struct Acceptor {
     listener: Arc<Listener>,

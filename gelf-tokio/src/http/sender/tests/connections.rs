@@ -167,7 +167,7 @@ async fn all_addresses_are_tried_in_order() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn an_address_that_does_not_answer_leaves_time_for_the_next_address_and_the_request() {
-    // The backlog becomes full. The kernel then answers no further connection.
+    // The backlog becomes full. The kernel then answers no further attempt to connect.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let silent = socket.listen(0).unwrap();
