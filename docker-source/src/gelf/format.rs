@@ -13,7 +13,7 @@ use crate::container::Container;
 use crate::log::LogStream;
 use crate::redact::Redaction;
 
-/// Options of messages: their shape, host and constant fields.
+/// Options of messages, such as their shape, host and constant fields.
 ///
 /// ```
 /// use docker_source::gelf::{Compat, GelfFormat};
