@@ -68,10 +68,10 @@ pub struct LineCounts {
     /// In the last two cases, the log is requested again as long as the container exists. If a later request
     /// succeeds, the lines are read.
     ///
-    /// Of several sources that share [`UnavailableLogs`], only one counts a run.
+    /// If several sources share [`UnavailableLogs`], only one of them counts a run.
     pub unavailable_logs: u64,
-    /// Logs that were not read up to the present when the source was [stopped](crate::Source::stop). Their last
-    /// lines are unread.
+    /// Logs that were not read up to the present when the source was [stopped](crate::Source::stop). Possibly
+    /// their last lines are unread.
     pub unread_logs: u64,
 }
 
