@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `level`, `severity`, `levelname`, `@l`, `log.level`, ... | `level` |
 //! | `time`, `timestamp`, `@timestamp`, `ts`, `@t`, `instant`, ... | `timestamp` |
-//! | `msg`, `message`, `@m`, `event`, ... | the first line: `short_message`; a text with several lines: also `full_message` |
+//! | `msg`, `message`, `@m`, `event`, ... | `short_message`: its first line; `full_message`: all its lines, if several |
 //! | `stack_trace`, `stacktrace`, `err.stack`, `exc_info`, `@x`, ... | `full_message`, behind the message |
 //! | `trace_id`, `traceId`, `trace.id`, `@tr`, `dd.trace_id`, `traceparent`, ... | `_trace_id` |
 //! | `span_id`, `spanId`, `span.id`, `@sp`, `dd.span_id`, `traceparent`, ... | `_span_id` |
@@ -38,9 +38,8 @@
 //! most 32,766 bytes, the length of the longest term that Lucene takes. All lines together introduce at most
 //! 512 names of fields: an Elasticsearch index takes at most 1,000 fields, and counts a field with text as two
 //! fields. The lines of one container introduce at most 128 of these names. If a line is longer than 64 KiB,
-//! only the severity at its start is read. If a part of a line other than a `null` is left out of the fields,
-//! the message keeps the whole line: as `full_message`, or as `short_message` if a line of one line has no
-//! message of its own.
+//! only the severity at its start is read. If a part of a line is left out of the fields, `full_message` is the
+//! whole line, unless `short_message` already is. Thus nothing is lost, except members that are `null`.
 
 mod ansi;
 mod json;

@@ -28,7 +28,8 @@ const RESERVE: (u64, u64) = (12, 256);
 /// containers start at about the same time, the warning counts all of them.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// The minimum time between the warnings of two shortages. A shortage that ends earlier causes no warning.
+/// The minimum time between the warnings of two shortages. A further shortage that ends within this time causes
+/// no warning.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// The file descriptors that streams and other requests can use.

@@ -61,8 +61,8 @@ pub struct LineCounts {
     /// * the container was removed before its log was open (status 404 or 409), for example while it waited
     ///   for a file descriptor;
     /// * its log driver does not support reading (status 501);
-    /// * the Engine refused the log for another reason, until the container was removed or five times in a
-    ///   row;
+    /// * the Engine refused the log for another reason: five times in a row, or until the container was
+    ///   removed;
     /// * the Engine did not answer within [`Timing::catch_up`](crate::Timing::catch_up).
     ///
     /// In the last two cases, the log is requested again as long as the container exists. If a later request

@@ -227,7 +227,7 @@ impl fmt::Display for EngineError {
                 write!(f, "the Engine did not answer GET {endpoint} within {} s", after.as_secs_f64())
             }
             Self::TooLarge { endpoint, limit } => {
-                write!(f, "the Engine's response to GET {endpoint} is longer than {limit} bytes")
+                write!(f, "the Engine's response to GET {endpoint} exceeds the limit of {limit} bytes")
             }
             Self::Tls { address, reason } => write!(f, "cannot connect to the Engine at {address}: {reason}"),
             Self::TooOld { engine } => write!(
