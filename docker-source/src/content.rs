@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `level`, `severity`, `levelname`, `@l`, `log.level`, ... | `level` |
 //! | `time`, `timestamp`, `@timestamp`, `ts`, `@t`, `instant`, ... | `timestamp` |
-//! | `msg`, `message`, `@m`, `event`, ... | `short_message`: its first line; `full_message`: all its lines, if several |
+//! | `msg`, `message`, `@m`, `event`, ... | `short_message`: its first line; `full_message`: all lines, if several |
 //! | `stack_trace`, `stacktrace`, `err.stack`, `exc_info`, `@x`, ... | `full_message`, behind the message |
 //! | `trace_id`, `traceId`, `trace.id`, `@tr`, `dd.trace_id`, `traceparent`, ... | `_trace_id` |
 //! | `span_id`, `spanId`, `span.id`, `@sp`, `dd.span_id`, `traceparent`, ... | `_span_id` |
