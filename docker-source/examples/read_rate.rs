@@ -1,9 +1,10 @@
 //! Compares the two ways of reading json-file logs. Reads lines of all logs, from their beginning, first through
-//! the Engine and then from their files. For each way, prints the number of lines, and the processor time of
-//! this process and of the Engine.
+//! the Engine and then from their files. For each way, prints the number of lines, the time, and the processor
+//! time of this process and of the Engine.
 //!
 //! Usage: `read_rate LINES [PID_OF_DOCKERD [FOLDER_OF_CONTAINERS]]`. Each way ends after `LINES` lines of all
-//! logs together, and waits for lines if the logs have fewer. Build with `--release`.
+//! logs together, and waits for lines if the logs have fewer. Without `PID_OF_DOCKERD`, the Engine's processor
+//! time counts as zero. Build with `--release`.
 
 use std::error::Error;
 use std::time::{Duration, Instant};

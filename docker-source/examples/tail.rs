@@ -1,6 +1,6 @@
-//! Prints the lines of all containers, as `docker logs --follow` does for one container.
+//! Prints the new lines of all containers, as `docker logs --follow --tail 0` does for one container.
 //!
-//! Usage: `tail [NAME_PATTERN]`.
+//! Usage: `tail [NAME_PATTERN]`. With a pattern, only the containers whose names match it are read.
 
 use std::error::Error;
 use std::io::Write;

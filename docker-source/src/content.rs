@@ -11,20 +11,20 @@
 //! |---|---|
 //! | `level`, `severity`, `levelname`, `@l`, `log.level`, ... | `level` |
 //! | `time`, `timestamp`, `@timestamp`, `ts`, `@t`, `instant`, ... | `timestamp` |
-//! | `msg`, `message`, `@m`, `event`, ... | `short_message`, or its first line |
+//! | `msg`, `message`, `@m`, `event`, ... | `short_message`: its first line; `full_message`: all lines, if several |
 //! | `stack_trace`, `stacktrace`, `err.stack`, `exc_info`, `@x`, ... | `full_message`, behind the message |
 //! | `trace_id`, `traceId`, `trace.id`, `@tr`, `dd.trace_id`, `traceparent`, ... | `_trace_id` |
 //! | `span_id`, `spanId`, `span.id`, `@sp`, `dd.span_id`, `traceparent`, ... | `_span_id` |
 //! | any other | a field |
 //!
 //! Numbers stay exact, members of objects become fields such as `_outer_inner`, and arrays become JSON text.
-//! A numeric level from 0 to 7 is a syslog severity. A greater level is a level of pino or bunyan. The time
-//! of a line becomes the `timestamp` if it is at most a day before and at most a minute after Docker's stamp.
-//! Any other time becomes a field.
+//! A numeric level from 0 to 7 is a syslog severity. A level from 8 to 100 is a level of pino or bunyan. The
+//! time of a line becomes the `timestamp` if it is at most a day before and at most a minute after Docker's
+//! stamp. Any other time becomes a field.
 //!
-//! A member becomes the field `_line_NAME` if this crate or Logstash uses its name for another field, or if
-//! the message already has a field of this name from the container's metadata. Thus nothing in a line can
-//! replace `_container_name`, `_seq` or `host`.
+//! A member becomes the field `_line_NAME` if this crate, Logstash or Graylog uses its name for another field,
+//! or if the message already has a field of this name from the container's metadata. Thus nothing in a line
+//! can replace `_container_name`, `_seq` or `host`.
 //!
 //! A search index gives each field one type, and refuses messages in which the field has another type.
 //! Therefore the first value of a field determines its type. A later value of another type is sent as text:
@@ -33,12 +33,13 @@
 //!
 //! # Limits
 //!
-//! A line gives at most 64 fields, whose names and values have at most 32 KiB together. Objects are read to a
-//! depth of 4 levels. A value has at most 32,766 bytes, the length of the longest term that Lucene takes. All
-//! lines together give at most 512 names of fields: an Elasticsearch index takes at most 1,000 fields, and
-//! counts a field with text as two fields. The lines of one container give at most 128 of these names. Of a
-//! line over 64 KiB, only the severity at its start is read. If a part of a line is left out of the fields,
-//! `full_message` is the whole line, so nothing is lost.
+//! A line gives at most 64 fields, whose names and values have at most 32 KiB together. The fields `_trace_id`
+//! and `_span_id` do not count towards these limits. Objects are read to a depth of 4 levels. A value has at
+//! most 32,766 bytes, the length of the longest term that Lucene takes. All lines together introduce at most
+//! 512 names of fields: an Elasticsearch index takes at most 1,000 fields, and counts a field with text as two
+//! fields. The lines of one container introduce at most 128 of these names. If a line is longer than 64 KiB,
+//! only the severity at its start is read. If a part of a line is left out of the fields, `full_message` is the
+//! whole line, unless `short_message` already is. Thus nothing is lost, except members that are `null`.
 
 mod ansi;
 mod json;

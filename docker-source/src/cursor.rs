@@ -160,8 +160,8 @@ impl Cursor {
     ) -> Option<Timestamp> {
         self.dialect = dialect;
         self.open = self.open.into_iter().chain(oldest_open).min();
-        // Before the first line was accepted, the request begins at `floor`, even if a line is open. The open
-        // line can come from a response that began later than `floor`, such as a short window.
+        // Before the first line is accepted, the request begins at `floor`, even if a line is open, because the
+        // open line can come from a response that began later than `floor`, such as a short window.
         let since = self.newest.map(|newest| {
             let resume = newest.saturating_sub(MARGIN);
             self.open.map_or(resume, |open| resume.min(open))
@@ -528,7 +528,7 @@ impl StreamCursor {
 }
 
 /// Returns the number of lines by which the memory for `length` remembered lines grows. Each container has
-/// such memory, so it does not double.
+/// such memory, so the memory grows by a quarter instead of doubling.
 fn step(length: usize) -> usize {
     (length / 4).max(256)
 }

@@ -102,11 +102,12 @@ impl DedupSink {
         since
     }
 
-    /// Puts a line into the queue, unless it is blank or was read before.
+    /// Puts a line into the queue, unless it is blank, was read before or is too old. Announces a gap first if
+    /// there is a gap in front of the line.
     ///
     /// # Cancel safety
     /// Cancel safe: if the future is dropped before it completes, the line is not in the queue and does not
-    /// count as read.
+    /// count as read. A gap is announced at most once.
     pub(crate) async fn take(
         &mut self,
         container: &Arc<Container>,

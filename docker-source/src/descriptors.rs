@@ -2,11 +2,11 @@
 //!
 //! Each log that is followed holds a connection to the Engine. On a host with more containers than
 //! descriptors, the logs would leave no descriptor for the events, the lists and the program itself.
-//! Therefore a reserve is kept for these uses, and the streams of logs share the other descriptors. If none
-//! of these is free, the logs of further containers are [read in turn](crate::follow): each of these logs is
-//! read up to its present end with a descriptor of the reserve. This descriptor then goes to the log that has
-//! waited for the longest time. Thus all logs are read, regardless of their number. A warning reports the
-//! number of containers whose logs are read in turn.
+//! Therefore a reserve is kept for these uses, and the streams of logs share the other descriptors. If no
+//! descriptor is free for the log of a further container, its log is [read in turn](crate::follow) with others:
+//! each such log is read up to its present end with a descriptor of the reserve. This descriptor then goes to
+//! the log that has waited for the longest time. Thus all logs are read, regardless of their number. A warning
+//! reports the number of containers whose logs are read in turn.
 
 use std::convert::Infallible;
 use std::fs;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The smallest and the largest reserve, in descriptors. In between, the reserve is an eighth of all
+/// The smallest and the largest reserve, in descriptors. Between these limits, the reserve is an eighth of all
 /// descriptors.
 ///
 /// The reserve has descriptors for the events, a list of containers, the program, the
@@ -28,7 +28,8 @@ const RESERVE: (u64, u64) = (12, 256);
 /// containers start at about the same time, the warning counts all of them.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// The minimum time between the warnings of two shortages.
+/// The minimum time between the warnings of two shortages. A further shortage that ends within this time causes
+/// no warning.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 /// The file descriptors that streams and other requests can use.
@@ -78,8 +79,8 @@ fn soft_limit(limits: &str) -> Option<u64> {
     files.split_whitespace().next()?.parse().ok()
 }
 
-/// Warns once of each shortage of descriptors, and logs the end of the shortage. `waiting` is the number of
-/// containers that wait for a descriptor.
+/// Warns once of each shortage of descriptors, after [`SETTLE`] and [`INTERVAL`], and logs the end of the
+/// shortage. `waiting` is the number of containers that wait for a descriptor.
 pub(crate) async fn log_shortage(waiting: watch::Receiver<u64>) -> Infallible {
     report(waiting, |notice| match notice {
         Notice::Waiting(number) => tracing::warn!(

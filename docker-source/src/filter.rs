@@ -43,8 +43,9 @@ impl Property {
 /// syntax of [`NamePattern`]. The decision depends only on metadata that stay the same for a run of the
 /// container.
 ///
-/// [`id`](Self::id) and [`logspout_labels`](Self::logspout_labels) are Logspout's `filter.id` and
-/// `filter.labels`. Logspout's `filter.name` is an included pattern of [`Property::Name`].
+/// The container must also match what [`id`](Self::id) and [`logspout_labels`](Self::logspout_labels) require.
+/// These two are Logspout's `filter.id` and `filter.labels`. Logspout's `filter.name` is an included pattern of
+/// [`Property::Name`].
 ///
 /// # Examples
 ///
@@ -86,9 +87,9 @@ impl ContainerFilter {
     /// Selects only containers with these labels: a list `KEY:GLOB,KEY:GLOB`, as in Logspout's
     /// `filter.labels`. All entries of all calls have to match.
     ///
-    /// An entry has the same meaning as in Logspout. Its key ends at the first colon. The value is compared
-    /// as by Go's `path.Match`. A missing label counts as an empty value, so `KEY:*` also selects containers
-    /// without the label. The entry `KEY:` selects all containers.
+    /// An entry has the same meaning as in Logspout. Its key ends at the first colon. The value is compared in
+    /// the same way as by Go's `path.Match`. A missing label counts as an empty value, so `KEY:*` also selects
+    /// containers without the label. The entry `KEY:` selects all containers.
     ///
     /// # Errors
     /// Returns [`InvalidFilter`] for an invalid pattern, and for an entry without a colon. Logspout ignores

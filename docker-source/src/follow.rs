@@ -260,8 +260,8 @@ impl Following {
         if self.descriptor.is_none() {
             return Ok(Step::Turn);
         }
-        // The log of a container that was just started is requested at once: the container and its log can be
-        // removed before the inspection names the files.
+        // The log of a container that was just started is requested immediately: the container and its log can
+        // be removed before the inspection names the files.
         if self.wants_files() && (self.metadata.is_inspected() || !self.is_first_run) {
             if let Some(step) = self.decide_to_follow().await {
                 return Ok(step);
@@ -445,7 +445,7 @@ impl Following {
         }
     }
 
-    /// Follows a run that began while the log of the previous run was read. The new run is followed at once,
+    /// Follows a run that began while the log of the previous run was read. The new run is followed immediately,
     /// since it can end at any time, and its log can then be removed. The stream also brings the rest of the
     /// previous run, which precedes the new run in the log.
     fn next_run(&mut self, left: Option<LogReader>) -> Step {

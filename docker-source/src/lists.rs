@@ -23,7 +23,7 @@ pub(crate) struct Listed {
     pub(crate) events_before: u64,
 }
 
-/// Requests one list after the other, and the first list at once.
+/// Requests one list after the other. The first request is sent immediately.
 pub(crate) struct Lists {
     schedule: Schedule,
     request: Option<Request>,

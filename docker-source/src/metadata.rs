@@ -173,7 +173,7 @@ impl ContainerMetadata {
         self.context.stats.metadata_cut();
         self.context.warnings.cut_metadata.warn(
             Some(self.id.as_str()),
-            "this container has longer labels, arguments or environment than are kept; the rest is left out",
+            "the labels, arguments or environment of this container are too long; a part of them is left out",
         );
     }
 }

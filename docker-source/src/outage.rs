@@ -7,12 +7,12 @@
 //!
 //! A refused connection proves that the old file is useless, even before the Engine runs again: no program
 //! can listen on an existing socket file. A restarted Docker starts containers with a restart policy again
-//! and mounts the new file. Therefore the source ends at once, so that its program can end, too. The
+//! and mounts the new file. Therefore the source ends immediately, so that its program can end, too. The
 //! container's `State.FinishedAt` is then the time at which the Engine ended, and the next run
 //! [resumes](crate::Start::AfterPredecessor) some seconds before this time.
 //!
 //! Podman is different: it restarts a container as soon as the container ends, and gives up if the new socket
-//! file does not exist yet. Therefore the source does not end at once if the last Engine that answered was
+//! file does not exist yet. Therefore the source does not end immediately if the last Engine that answered was
 //! Podman, or if no Engine has answered yet.
 
 use std::fs;
@@ -60,7 +60,7 @@ impl Outage {
         Self { mountinfo, stale_socket, has_docker_answered: false, current: None }
     }
 
-    /// Notes an attempt that failed. Logs the first error of an outage at once, and later errors at growing
+    /// Notes an attempt that failed. Logs the first error of an outage immediately, and later errors at growing
     /// intervals.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Outage {
             current.stale_since = None;
         }
         // When an Engine is killed, the first error is that a connection breaks. A stale socket file is
-        // reported only by a later error. The first such error is logged at once, because only the user can
+        // reported only by a later error. The first such error is logged immediately, because only the user can
         // solve this problem.
         let is_news = current.stale_since.is_some() && !current.is_stale_told;
         if now >= current.warn_at || is_news {
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stale_socket_is_reported_at_once_even_if_the_outage_began_with_another_error() {
+    async fn a_stale_socket_is_reported_immediately_even_if_the_outage_began_with_another_error() {
         let socket = Socket::new("told", true);
         let mut outage = socket.outage(None);
         let mut warn_at = Vec::new();

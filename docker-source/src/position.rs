@@ -42,7 +42,7 @@ pub(crate) struct Place {
     pub(crate) since: Timestamp,
     pub(crate) origin: Origin,
     /// The number of proofs before the line was read. Each proof has shown that no line of the log is missing
-    /// up to the newest line that was then read.
+    /// up to the newest line that had been read by the time of the proof.
     pub(crate) proofs: u64,
 }
 

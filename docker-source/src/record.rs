@@ -87,7 +87,8 @@ impl Record {
 
     /// Returns Docker's timestamp of the line.
     ///
-    /// The timestamps of one stream increase from line to line, unless the Engine's clock is set back.
+    /// The timestamps of one stream increase from line to line. There are three exceptions: the Engine's clock
+    /// was set back, a line that the Engine had omitted is read late, or Podman gives lines the same timestamp.
     pub fn time(&self) -> Timestamp {
         self.line.time
     }

@@ -78,7 +78,7 @@ async fn connect(address: EngineAddress) -> Result<(EngineClient, Arc<str>), Eng
     Ok((client, engine_host))
 }
 
-/// Checks on a new connection that the Engine answers. Returns the API version that requests to this Engine
+/// Checks that the Engine answers on a new connection. Returns the API version that requests to this Engine
 /// use, such as `1.47`: the newest version that both sides support.
 ///
 /// # Errors

@@ -40,7 +40,8 @@ pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
 
 /// A stream of the lines of all containers of one Engine. By default, it begins at the time of connecting.
 ///
-/// The lines of one stream of one container are in order. There is no order between streams or containers.
+/// The lines of one stream of one container are in order, except lines that the Engine omitted at first: these
+/// lines come later. There is no order between streams or containers.
 ///
 /// The source pauses reading while [`next`](Self::next) is not called. This does not block the containers:
 /// the Engine writes their lines to its log files, and the source reads them from there.
@@ -128,7 +129,7 @@ impl Source {
 
     /// Returns the next line if [`next`](Self::next) has already taken it out of the queue. A call of `next`
     /// takes up to 64 lines out of the queue. After such a call, a program can get the other lines by
-    /// `try_next` and handle all of them at once, such as the lines that arrived while the program waited
+    /// `try_next` and handle all of them together, such as the lines that arrived while the program waited
     /// for its destination.
     ///
     /// `None` does not mean that the source has ended, or that no further line was read: only `next` takes
@@ -162,7 +163,8 @@ impl Source {
         &self.start
     }
 
-    /// Returns the host name of the Engine, or of this machine if a proxy refuses the request for it.
+    /// Returns the host name of the Engine. Returns the host name of this machine if a proxy refuses the
+    /// request for the Engine's host name, or if the Engine reports an invalid name.
     pub fn engine_host(&self) -> &str {
         &self.engine_host
     }
@@ -233,7 +235,7 @@ impl SourceBuilder {
     ///
     /// The result of the filter holds for one run of the container. If a selected container is renamed while
     /// it runs, the source goes on following the container, and the filter sees the new name at the next
-    /// start. If a container that is not selected is renamed, the source calls the filter again at once. If
+    /// start. If a container that is not selected is renamed, the source calls the filter again immediately. If
     /// the filter then selects the container, the source reads the lines that are written after the renaming.
     /// [`Container::selected_name`] returns the name that the filter saw.
     ///
@@ -256,8 +258,8 @@ impl SourceBuilder {
         self
     }
 
-    /// Shares with other sources the count of runs whose log cannot be read. Of all sources with the same
-    /// value, only one counts such a run. By default, the source counts each such run.
+    /// Shares the count of runs whose log cannot be read with other sources. If several sources have the same
+    /// value, only one of them counts such a run. By default, the source counts each such run.
     pub fn unavailable_logs(mut self, shared: UnavailableLogs) -> Self {
         self.unavailable_logs = shared;
         self

@@ -18,10 +18,10 @@ use crate::record::time_text;
 /// all lines of the last second to the earlier agent.
 const BEFORE_SIGNAL: Duration = Duration::from_secs(1);
 /// Reading starts at least this long before the end of an earlier agent that ended without a known signal, or
-/// that is not known to have succeeded. An agent that was killed has not delivered its last lines. An agent that ended because the Engine was stopped has
-/// read nothing for some seconds, since the Engine sends nothing during its last seconds. In addition, an
-/// agent such as the example `router` reads nothing for up to 8 s before its end, because it delivers its
-/// last lines.
+/// that is not known to have succeeded. An agent that was killed has not delivered its last lines. An agent
+/// that ended because the Engine was stopped has read nothing for some seconds, since the Engine sends nothing
+/// during its last seconds. In addition, an agent such as the example `router` reads nothing for up to 8 s
+/// before its end, because it delivers its last lines.
 const BEFORE_END: Duration = Duration::from_secs(10);
 /// The longest time between a signal and the end of an agent. Docker kills a container 10 s after the signal, and
 /// Amazon ECS 30 s after the signal. Some seconds more are for a slow Engine.
@@ -57,12 +57,13 @@ pub enum Start {
     /// agent. The same holds if the Engine no longer has the event of the signal, as after a restart of the
     /// Engine.
     ///
-    /// If the agent ended with a status other than 0, it has not read or delivered all lines. Reading then
-    /// starts at the earlier of these two times. The same holds for the last run of this process's own
-    /// container, whose status is unknown, since the Engine reports the status 0 while a container runs.
+    /// If the agent ended with a status other than 0, possibly it has not read or delivered all lines. Reading
+    /// then starts one second before the signal or ten seconds before the end, whichever is earlier. The same
+    /// holds for the last run of this process's own container, whose status is unknown, since the Engine reports
+    /// the status 0 while a container runs.
     ///
     /// The start is [`Now`](Self::Now) if there is no previous agent, if another container with the label and
-    /// the same command runs, or if this process does not run in a container.
+    /// the same command runs, or if this process does not run in a container with the label.
     AfterPredecessor {
         /// The name of the label.
         label: String,
@@ -211,7 +212,7 @@ async fn agents(client: &EngineClient, label: &str, own: &OwnContainer) -> Resul
 /// Returns `None` if another agent with the same command still runs, because the running agent reads the
 /// lines until this process starts to read. An ended agent with a different command counts, too, since an
 /// update can change the command. However, it does not count if a running agent was started after its end,
-/// because that agent has replaced it.
+/// because the running agent has replaced it.
 fn predecessor(agents: &[Agent]) -> Option<(&Agent, Timestamp)> {
     let own = agents.iter().find(|agent| agent.is_own)?;
     let running = || agents.iter().filter(|agent| agent.is_running && !agent.is_own);
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_that_may_have_failed_is_read_from_its_signal_or_10_s_before_its_end_if_that_is_earlier() {
+    fn after_an_agent_that_may_have_failed_reading_starts_at_least_10_s_before_its_end() {
         let from = |signal: Option<i64>, has_succeeded| {
             let at = |second| Timestamp::from_unix(second, 0).unwrap();
             Handover::after(signal.map(at), at(100), has_succeeded).from.as_unix().0

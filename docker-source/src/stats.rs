@@ -61,17 +61,17 @@ pub struct LineCounts {
     /// * the container was removed before its log was open (status 404 or 409), for example while it waited
     ///   for a file descriptor;
     /// * its log driver does not support reading (status 501);
-    /// * the Engine refused the log for another reason, until the container was removed or five times in a
-    ///   row;
+    /// * the Engine refused the log for another reason: five times in a row, or until the container was
+    ///   removed;
     /// * the Engine did not answer within [`Timing::catch_up`](crate::Timing::catch_up).
     ///
     /// In the last two cases, the log is requested again as long as the container exists. If a later request
     /// succeeds, the lines are read.
     ///
-    /// Of several sources that share [`UnavailableLogs`], only one counts a run.
+    /// If several sources share [`UnavailableLogs`], only one of them counts a run.
     pub unavailable_logs: u64,
-    /// Logs that were not read up to the present when the source was [stopped](crate::Source::stop). Their last
-    /// lines are unread.
+    /// Logs that were not read up to the present when the source was [stopped](crate::Source::stop). Possibly
+    /// their last lines are unread.
     pub unread_logs: u64,
 }
 

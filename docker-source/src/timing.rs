@@ -49,7 +49,7 @@ pub struct Timing {
     ///
     /// Such a mount keeps the old file when the Engine creates a new socket file. If the program ends, a
     /// restart policy can restart its container, and the restart mounts the new file. If a time is set and
-    /// the last Engine that answered was Docker, the source ends at once, because a restarted Docker starts
+    /// the last Engine that answered was Docker, the source ends immediately, because a restarted Docker starts
     /// the container again.
     pub stale_socket: Option<Duration>,
     /// The first wait before a container's log is requested again: 100 ms. Each wait is twice as long as the

@@ -35,8 +35,8 @@ impl UnavailableLogs {
     ///
     /// The unreadable runs of a container have numbers. `own` is the number of the last run that this source
     /// has added, or `None`. If another source has already counted runs of the container, the first run that
-    /// this source adds is the last of those runs: if the container had been started again since then, the
-    /// other source would have counted the later run, too.
+    /// this source adds gets the number of the last of those runs, because it is the same run: if the container
+    /// had been started again since then, the other source would have counted the later run, too.
     pub(crate) fn count(&self, id: &ContainerId, own: &mut Option<u64>) -> bool {
         let runs = &mut *self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = runs.counted.get(id).copied();

@@ -101,7 +101,7 @@ impl LimitedWarnings {
         self.changed.notify_one();
     }
 
-    /// Logs the first occurrence at once. Then logs at most one warning a minute: the first new occurrence,
+    /// Logs the first occurrence immediately. Then logs at most one warning a minute: the first new occurrence,
     /// with the number of occurrences that followed it.
     async fn run(&self) -> Infallible {
         loop {

@@ -12,7 +12,7 @@ use crate::gelf::names::is_reserved;
 const MAX_KNOWN: usize = 256;
 /// The maximum length of a path that is remembered, in bytes.
 const MAX_PATH_BYTES: usize = 256;
-/// The maximum length of the name of a field, in bytes.
+/// The maximum length of the name of a field, and of the id of a trace or span, in bytes.
 pub(super) const MAX_NAME_BYTES: usize = 128;
 /// Graylog's name for the host of a message. A field of this name would replace the host.
 const GRAYLOG_HOST: &str = "source";
@@ -85,8 +85,8 @@ impl KnownMember {
 }
 
 /// Returns the name of the field of a member. A reserved name, or a name that the message already uses, gets
-/// the prefix `line_`. Underscores at the start of the member's name are removed, since Elasticsearch refuses
-/// messages with a member such as `_id`.
+/// the prefix `line_`. Underscores at the start of the member's path are removed, since Elasticsearch refuses
+/// messages with a member such as `_id`. Other punctuation at the start is removed, too.
 fn field_name(path: &str, message: &Message<'_>) -> Option<FieldName<'static>> {
     let name = path.trim_start_matches(['_', '@', '.', '-', '/']);
     if name.len() > MAX_NAME_BYTES {

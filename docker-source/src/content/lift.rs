@@ -13,8 +13,8 @@ use super::types::{FieldTypes, Fit};
 use super::{ansi, json, logfmt};
 use crate::level_word::leading_level;
 
-/// The maximum length, in bytes, of a line whose members are read. Of a longer line, only the severity at its
-/// start is read.
+/// The maximum length, in bytes, of a line whose members are read. If a line is longer, only the severity at
+/// its start is read.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 /// The maximum number of fields of a line: 64, as for the labels of a container.
 const MAX_FIELDS: usize = 64;
@@ -89,7 +89,7 @@ impl ContentLifter {
         }
     }
 
-    /// Reads the members of the line. Returns `None` if the options do not ask for lines of this kind.
+    /// Reads the members of the line. Returns `None` if the line is of no kind that the options ask for.
     fn lift<'t>(
         &mut self,
         content: &mut ContainerContent,

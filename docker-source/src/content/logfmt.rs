@@ -44,8 +44,7 @@ fn pair(text: &str) -> Option<(Member<'_>, &str)> {
     Some(((Cow::Borrowed(name), value), rest))
 }
 
-/// Returns the text in quotes, and the text behind it. The text in quotes may have the escapes of Go and
-/// JSON.
+/// Returns the text in quotes, with its escapes replaced, and the text behind the quotes.
 fn quoted(text: &str) -> Option<(Value<'_>, &str)> {
     let mut escaped = false;
     let mut has_escapes = false;
@@ -58,15 +57,15 @@ fn quoted(text: &str) -> Option<(Value<'_>, &str)> {
     let (whole, rest) = text.split_at_checked(end + 2)?;
     let inner = whole.get(1..end + 1)?;
     let value = match has_escapes {
-        // Go also writes the escapes \x1b, \a and \v, which JSON does not have. A text with such an escape
-        // stays as it is.
+        // The escapes are those of JSON. Go also writes the escapes \x1b, \a and \v, which JSON does not have. A
+        // text with such an escape stays as it is.
         true => serde_json::from_str(whole).map_or(Cow::Borrowed(inner), Cow::<str>::Owned),
         false => Cow::Borrowed(inner),
     };
     Some((Value::Str(value), rest))
 }
 
-/// Returns the value up to the next space, and the text behind it.
+/// Returns the value up to the next space or tab, and the text behind it.
 fn bare(text: &str) -> (Value<'_>, &str) {
     let end = text.find([' ', '\t']).unwrap_or(text.len());
     let (word, rest) = text.split_at_checked(end).unwrap_or((text, ""));

@@ -87,7 +87,7 @@ pub struct InvalidContent;
 
 impl fmt::Display for InvalidContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("use json, logfmt, level, several of them with commas, all or off")
+        f.write_str("use all, off, or a comma-separated list of json, logfmt and level")
     }
 }
 

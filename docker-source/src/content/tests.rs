@@ -214,7 +214,7 @@ fn a_line_beyond_a_limit_gives_fewer_fields_and_is_kept_whole() {
 }
 
 #[test]
-fn names_of_fields_are_bounded_in_all_and_for_each_container() {
+fn the_number_of_field_names_is_bounded_in_total_and_for_each_container() {
     let mut lifter = ContentLifter::default();
     let mut fields = 0;
     for container in 0..6 {

@@ -32,7 +32,8 @@ impl Type {
     }
 }
 
-/// Returns whether Elasticsearch takes a text for a date: `2026-11-22...` or `2026/11/22...`.
+/// Returns whether a text begins with a date in a form that Elasticsearch recognizes: `2026-11-22` or
+/// `2026/11/22`.
 fn is_date(text: &str) -> bool {
     let digits =
         |range| text.as_bytes().get(range).is_some_and(|part: &[u8]| part.iter().all(u8::is_ascii_digit));
@@ -65,9 +66,9 @@ pub(super) struct FieldTypes {
 }
 
 impl FieldTypes {
-    /// Returns the form in which the value fits the field. Returns `None` if the name of the field is new and
-    /// would exceed [`MAX_NAMES`] or [`MAX_CONTAINER_NAMES`], or if the value needs the field `NAME_str` and
-    /// the type of that field is not text.
+    /// Returns the form in which the value fits the field. Returns `None` if the value needs a new name that
+    /// would exceed [`MAX_NAMES`] or [`MAX_CONTAINER_NAMES`], or if it needs the field `NAME_str` and the type
+    /// of that field is not text.
     ///
     /// `introduced` is the number of names that the container has introduced. `index` is a guess of the
     /// field's index in `types`. If the guess is wrong, this method replaces it by the index.

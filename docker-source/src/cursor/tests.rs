@@ -64,7 +64,7 @@ fn a_request_that_omits_the_last_line_reports_a_gap_before_the_next_line() {
     }
     // The Engine has rotated away all lines up to and including the last line of stdout.
     cursor.begin_request(Docker, None, None);
-    assert_eq!(missing_before(&cursor, Stderr, 3), None, "of another stream");
+    assert_eq!(missing_before(&cursor, Stderr, 3), None, "a line of the other stream");
     assert_eq!(missing_before(&cursor, Stdout, 7), Some(at(5)));
     assert_eq!(accept(&mut cursor, Stdout, 7, "x"), New);
     assert_eq!(missing_before(&cursor, Stdout, 8), None);

@@ -363,7 +363,7 @@ mod tests {
 
     #[cfg(feature = "tls")]
     #[test]
-    fn certificates_are_read_from_the_same_folder_as_by_the_docker_cli() {
+    fn certificates_are_read_from_the_folder_that_the_docker_cli_uses() {
         let missing = |variables: &[(&str, &str)]| {
             let tcp = [("DOCKER_HOST", "tcp://host"), ("DOCKER_TLS_VERIFY", "1")];
             choose(&[&tcp, variables].concat(), &[]).unwrap_err().to_string()

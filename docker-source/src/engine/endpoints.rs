@@ -20,8 +20,8 @@ use crate::dialect::Dialect;
 const ANSWER_MAX: usize = 1024 * 1024 * 1024;
 /// The maximum number of bytes that are kept of a list of containers.
 const LIST_KEPT_MAX: usize = 64 * 1024 * 1024;
-/// Once this number of bytes of a list of containers is kept, further elements are kept without their labels.
-/// An inspection of a container also returns its labels.
+/// An element of a list of containers is kept without its labels if more than this number of bytes of the list
+/// would be kept otherwise. An inspection of a container also returns its labels.
 const LIST_LABELS_MAX: usize = 16 * 1024 * 1024;
 
 /// The number of the signal SIGKILL, as the text in an event.
@@ -114,9 +114,9 @@ impl EngineClient {
     }
 
     /// Requests the time of the first signal that the Engine sent to a container between two times in the
-    /// past. Returns `None` if the signal was SIGKILL, which ends the container at once. Also returns `None`
-    /// if the Engine no longer has the event: the Engine keeps the last 256 events of all kinds, and only
-    /// until it is restarted.
+    /// past. Returns `None` if there was no signal, or if the first signal was SIGKILL, which ends the container
+    /// immediately. Also returns `None` if the Engine no longer has the event: the Engine keeps the last 256
+    /// events of all kinds, and only until it is restarted.
     pub(crate) async fn first_signal(
         &self,
         id: &ContainerId,

@@ -59,8 +59,8 @@ pub enum EngineError {
         /// The timeout.
         after: Duration,
     },
-    /// The response has more than 1 GiB, or a list of containers has more than 64 MiB of names and labels.
-    /// These limits stop a server that poses as an Engine from answering without an end.
+    /// The response has more than 1 GiB, or the names and other metadata in a list of containers take more than
+    /// 64 MiB. These limits stop a server that poses as an Engine from answering without an end.
     TooLarge {
         /// The endpoint of the request, such as `info`.
         endpoint: &'static str,
@@ -123,8 +123,8 @@ impl EngineError {
         matches!(self, Self::Connect { error, .. } if matches!(error.raw_os_error(), Some(23 | 24)))
     }
 
-    /// Returns whether the Engine has sent nothing. In this case, other connections to the Engine may be
-    /// broken, too.
+    /// Returns whether no connection was established, or no bytes arrived in time. In this case, other
+    /// connections to the Engine may be broken, too.
     pub(crate) fn is_silence(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::TimedOut { .. })
     }
@@ -227,7 +227,7 @@ impl fmt::Display for EngineError {
                 write!(f, "the Engine did not answer GET {endpoint} within {} s", after.as_secs_f64())
             }
             Self::TooLarge { endpoint, limit } => {
-                write!(f, "the Engine's response to GET {endpoint} is longer than {limit} bytes")
+                write!(f, "the Engine's response to GET {endpoint} exceeds the limit of {limit} bytes")
             }
             Self::Tls { address, reason } => write!(f, "cannot connect to the Engine at {address}: {reason}"),
             Self::TooOld { engine } => write!(

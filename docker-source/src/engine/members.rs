@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn of_members_with_the_same_name_the_first_is_kept() {
+    fn the_first_of_several_members_with_the_same_name_is_kept() {
         let text = format!("{{{}}}", [r#""text":1"#; 1000].join(","));
         assert_eq!(excerpt(&text), kept(r#"{"text":1}"#));
     }

@@ -211,7 +211,8 @@ impl ContainerSummary {
     }
 
     /// Returns whether the last run of the container ended at most `time` before the list was made. The
-    /// status gives the time since the end in whole seconds, minutes or longer units, rounded down.
+    /// status gives the time since the end in whole seconds, minutes or longer units, rounded down. Returns
+    /// `false` if the unit is longer than a minute.
     pub(crate) fn has_ended_within(&self, time: Duration) -> bool {
         let Some((_, age)) = self.status.split_once(") ").filter(|(state, _)| state.starts_with("Exited"))
         else {
@@ -370,7 +371,8 @@ impl State {
     }
 }
 
-/// Parses the time of a run. Returns `None` for the year 1, and for text that is not a timestamp.
+/// Parses the time of a run. Returns `None` for a time before 1970, such as the year 1, and for text that is
+/// not a timestamp.
 fn time(text: &str) -> Option<Timestamp> {
     Timestamp::from_rfc3339(text).ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
 }

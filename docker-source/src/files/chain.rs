@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The maximum number of open files of one log. Without this maximum, a log would need ever more open files
 /// if its container writes faster than its lines are read and the driver's option `max-size` is small.
 const FILES_MAX: usize = 128;
-/// The maximum number of bytes of all files that the driver has removed and that are still open here. These
-/// files take room on the Engine's disk beyond the limit of the driver's options. Without this maximum, a
-/// destination that takes no lines would make a busy container fill the disk.
+/// If the files that the driver has removed and that are still open here have more bytes than this, no further
+/// file is opened. The removed files take room on the Engine's disk beyond the limit of the driver's options.
+/// Without this limit, a destination that takes no lines would make a busy container fill the disk.
 const REMOVED_MAX: u64 = 256 * 1024 * 1024;
 /// The maximum number of attempts to list the files while they are renamed.
 const LISTINGS: usize = 4;

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use super::chain::{Chain, HeldBytes};
 use super::seek::{FilePlace, seek};
 
-/// The maximum number of bytes that are read at once.
+/// The maximum number of new bytes in one read.
 const CHUNK: u64 = 64 * 1024;
 /// Bytes within this distance from the end of a log were written a short time ago, so they are still in
 /// memory. Other bytes are read in a separate thread, since a disk may be slow.
@@ -143,7 +143,7 @@ impl FileStream {
     /// Waits for the future. Meanwhile, keeps looking at the log's files, and opens the files that the Engine
     /// creates.
     pub(crate) async fn watching<T>(&mut self, mut future: Pin<&mut (dyn Future<Output = T> + Send)>) -> T {
-        // Usually, the future is ready at once.
+        // Usually, the future is ready immediately.
         let ready = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
         if let Poll::Ready(output) = ready {
             return output;

@@ -163,8 +163,8 @@ impl Following {
 
     /// Reads the log up to its present end. If `in_turn` is true, first waits for a permit. The permits limit
     /// the number of logs that are read at the same time. Sets `response` as soon as the Engine has answered.
-    /// Returns `None` if the container is started before the read ends. The new run can then be followed at
-    /// once.
+    /// Returns `None` if the container is started before the read ends. The new run can then be followed
+    /// immediately.
     async fn read_to_present(
         &mut self,
         response: &mut Option<Response>,

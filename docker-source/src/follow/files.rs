@@ -313,7 +313,7 @@ impl Following {
 }
 
 /// Returns the time between two looks at the files of a log: the time in which the fastest container fills
-/// half of the files that the driver keeps, but no longer than `latency`.
+/// half of the files that the driver keeps, but no longer than `latency` and no shorter than [`SHORTEST`].
 fn wait_between_looks(container: &Container, latency: Duration) -> Duration {
     let option = |name: &str| container.log_options().get(name).map(String::as_str);
     let files = option("max-file").and_then(|files| files.parse().ok()).unwrap_or(1_u64).max(1);

@@ -17,9 +17,9 @@ use crate::engine::{ApiVersion, EngineError, LogsQuery};
 use crate::log::LogReader;
 use crate::record::QueueClosed;
 
-/// A log counts as read up to the present for this time after the request that read it. A source that
-/// continues behind this source begins one second before the end of this source, see
-/// [`Start::AfterPredecessor`](crate::Start::AfterPredecessor).
+/// A log counts as read up to the present for this time after the request that read it. This time is shorter
+/// than a second because a source that replaces this source begins one second before the signal that ended this
+/// source, see [`Start::AfterPredecessor`](crate::Start::AfterPredecessor).
 const RECENT: Duration = Duration::from_millis(300);
 /// The longest time that a proof waits for a file descriptor.
 const PROOF_WITHIN: Duration = Duration::from_secs(1);

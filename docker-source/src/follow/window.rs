@@ -96,7 +96,8 @@ pub(super) enum Verdict {
     TooShort,
     /// The log no longer has the place: the log begins behind it.
     NotInLog,
-    /// The response begins and ends before the place, because the Engine has stopped at a damaged record.
+    /// The response begins and ends before the place, because the Engine has stopped at a damaged record. A log
+    /// that no longer has the place looks the same if the clock was set back.
     Damaged,
 }
 

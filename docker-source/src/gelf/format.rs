@@ -13,7 +13,7 @@ use crate::container::Container;
 use crate::log::LogStream;
 use crate::redact::Redaction;
 
-/// Options of messages: their shape, host and constant fields.
+/// Options of messages, such as their shape, host and constant fields.
 ///
 /// ```
 /// use docker_source::gelf::{Compat, GelfFormat};
@@ -174,9 +174,9 @@ impl GelfFormat {
     /// `_seq_epoch` is the epoch. A receiver recognizes a missing message by a number that is missing for its
     /// container and epoch.
     ///
-    /// Each formatter needs an epoch of its own, which no earlier run of the program has used either. The
-    /// time of the program's start in milliseconds is a suitable epoch. If a record is converted twice in a
-    /// row, both messages have the same number.
+    /// Each formatter needs its own epoch. No other formatter and no earlier run of the program may have the
+    /// same epoch. The time of the program's start in milliseconds is a suitable epoch. If a record is converted
+    /// twice in a row, both messages have the same number.
     #[must_use]
     pub fn with_sequence(mut self, epoch: u64) -> Self {
         self.epoch = Some(epoch);

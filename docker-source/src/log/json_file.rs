@@ -2,7 +2,7 @@
 //!
 //! A file has a record on each line. The text of a record ends with a newline unless the record is a piece of
 //! a long line. The member `attrs` exists only if options of the driver, such as `tag`, ask for it. The
-//! decoder ignores it, as the Engine does:
+//! decoder ignores `attrs`, as the Engine does. A record looks like this:
 //!
 //! ```text
 //! {"log":"text\n","stream":"stdout","attrs":{"tag":"web"},"time":"2026-11-22T22:44:18.123456789Z"}

@@ -191,8 +191,8 @@ impl Record {
             Some(end) => window.split_at(end).0,
             None => window,
         };
-        // Of two stamps, the first stamp ends the record. Otherwise, the pieces would depend on the split of
-        // the log into reads.
+        // If the line has two such stamps, the first stamp ends the record. Otherwise, the pieces would depend
+        // on the split of the log into reads.
         let found = match dialect {
             Dialect::Docker => {
                 let same = self.same_stamp_in(line, stamp).map(|at| (End::SameStamp, at));

@@ -171,7 +171,7 @@ fn the_idle_time_of_a_message_counts_from_its_last_line_and_not_from_its_first_l
 }
 
 #[test]
-fn a_line_behind_the_idle_time_begins_a_message_although_the_timer_was_not_served() {
+fn a_line_after_the_idle_time_begins_a_message_even_if_expire_was_not_called() {
     let mut lines = Lines::new(pattern(r"^\s", Match::NonFirst));
     lines.write("a");
     lines.now += IDLE;
@@ -198,7 +198,7 @@ fn a_time_in_which_no_line_was_taken_does_not_count_as_idle() {
 }
 
 #[test]
-fn streams_and_containers_are_joined_apart() {
+fn lines_of_each_stream_and_container_are_joined_separately() {
     let mut lines = Lines::new(pattern(r"^\s", Match::NonFirst));
     let other = Arc::new(Container::builder("other").id("1".repeat(64)).build());
     for number in 0..3 {

@@ -235,7 +235,7 @@ async fn the_selection_holds_for_a_run_and_is_made_again_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn each_line_has_the_selection_of_its_run_even_if_the_next_run_begins_at_once() {
+async fn each_line_has_the_selection_of_its_run_even_if_the_next_run_begins_immediately() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let web = engine.create(ContainerOptions::named("web-0"));

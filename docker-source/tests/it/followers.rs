@@ -39,7 +39,7 @@ fn versions() -> [Options; 4] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_that_a_follower_skips_at_rotations_are_read() {
+async fn lines_that_a_stream_omits_at_rotations_are_read() {
     for options in versions() {
         let log = ContainerOptions::named("web").rotated(1000, 3).compressed().followers_skip_files();
         let (_engine, web, mut source) = following(options, log).await;
@@ -71,7 +71,7 @@ async fn files_between_missed_rotations_are_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_follower_that_is_sent_nothing_more_is_noticed_while_its_container_writes() {
+async fn a_stream_that_sends_nothing_more_is_noticed_while_its_container_writes() {
     let (_engine, web, mut source) = following(Options::docker_26_1(), ContainerOptions::named("web")).await;
     web.followers_skip(usize::MAX);
     for second in 0..120 {
@@ -83,7 +83,7 @@ async fn a_follower_that_is_sent_nothing_more_is_noticed_while_its_container_wri
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_that_followers_are_sent_again_are_yielded_once() {
+async fn records_that_a_stream_repeats_are_yielded_once() {
     let (_engine, web, mut source) = following(Options::docker_20_10(), ContainerOptions::named("web")).await;
     for block in 0..5 {
         let lines = 2 + 100 * block..102 + 100 * block;
@@ -99,7 +99,7 @@ async fn records_that_followers_are_sent_again_are_yielded_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn records_that_followers_are_sent_again_from_the_middle_of_a_line_on_do_not_become_a_line() {
+async fn records_that_a_stream_repeats_from_the_middle_of_a_line_do_not_become_a_line() {
     for repeated in 1..8 {
         for log in [ContainerOptions::named("web"), ContainerOptions::named("web").tty()] {
             let (_engine, web, mut source) = following(Options::docker_20_10(), log.clone()).await;
@@ -128,7 +128,7 @@ async fn records_that_followers_are_sent_again_from_the_middle_of_a_line_on_do_n
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_within_which_followers_are_sent_records_again_is_read_as_it_was_written() {
+async fn a_line_within_which_a_stream_repeats_records_is_read_as_it_was_written() {
     for (repeated, log) in (1..6).flat_map(|repeated| {
         let log = ContainerOptions::named("web");
         [(repeated, log.clone()), (repeated, log.clone().removed_at_end()), (repeated, log.tty())]

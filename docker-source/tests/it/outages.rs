@@ -57,7 +57,7 @@ async fn a_socket_without_permission_is_a_permanent_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_was_never_proved_is_read_on_without_since_which_skips_compressed_files() {
+async fn a_log_without_a_proof_is_resumed_without_since_because_since_skips_compressed_files() {
     let engine = SimulatedEngine::start_with(Options { clock_runs: true, ..Options::docker_20_10() }).await;
     for options in [ContainerOptions::named("web"), ContainerOptions::named("shell").tty()] {
         // The Engine writes each line into a separate file.
@@ -175,7 +175,7 @@ async fn an_outage_loses_no_line_and_is_logged_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_an_outage_logs_are_resumed_in_turn_but_a_container_that_starts_is_read_at_once() {
+async fn after_an_outage_logs_are_resumed_in_turn_but_a_container_that_starts_is_read_immediately() {
     const CONTAINERS: usize = 50;
     const IN_TURN: usize = 2;
     for options in [Options::docker_20_10(), Options::docker_29(), Options::podman_4_3()] {

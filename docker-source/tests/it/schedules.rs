@@ -412,8 +412,8 @@ async fn finish(containers: &[Container], reader: &mut Reader) {
         {
             reader.read(usize::MAX, Duration::from_secs(1)).await;
         }
-        // Reading goes on for a while, since a repeated line would come at once or after the next list of the
-        // containers.
+        // Reading goes on for a while, since a repeated line would come immediately or after the next list of
+        // the containers.
         reader.read(usize::MAX, Duration::from_secs(15)).await;
     };
     if timeout(PATIENCE, reading).await.is_err() {

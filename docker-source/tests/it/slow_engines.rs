@@ -73,7 +73,7 @@ async fn a_start_does_not_abort_a_log_request_that_has_no_answer_yet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_is_followed_at_once_while_the_previous_run_still_has_to_be_read() {
+async fn a_run_is_followed_immediately_while_the_previous_run_still_has_to_be_read() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     // A source reads at most two logs to their end at the same time. The reads of these two logs take
@@ -95,7 +95,7 @@ async fn a_run_is_followed_at_once_while_the_previous_run_still_has_to_be_read()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_while_a_long_line_waits_for_the_queue_loses_and_repeats_nothing() {
+async fn a_start_while_a_long_line_waits_for_the_queue_loses_no_line_and_repeats_none() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let job = engine.create(ContainerOptions::named("job"));

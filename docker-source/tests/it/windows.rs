@@ -124,7 +124,7 @@ async fn lines_that_were_rotated_away_while_nothing_was_read_are_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn positions_are_resumed_without_since_which_skips_compressed_files() {
+async fn positions_are_resumed_without_since_because_since_skips_compressed_files() {
     let engine = engine(Options::docker_20_10()).await;
     let web = engine.create(ContainerOptions::named("web").rotated(1000, 9).compressed());
     let mut source = polling(&engine).await;
@@ -139,7 +139,7 @@ async fn positions_are_resumed_without_since_which_skips_compressed_files() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_record_ends_no_busy_log() {
+async fn a_damaged_record_does_not_end_the_reading_of_a_busy_log() {
     for options in [Options::docker_20_10(), Options::docker_28_5()] {
         let engine = engine(options).await;
         let mut source = polling(&engine).await;

@@ -49,7 +49,7 @@ async fn the_log_has_no_raw_or_endless_text_of_the_engine_or_of_labels() {
     web.line(Stream::Stdout, "hello");
     assert_eq!(router.next_message()["short_message"], "hello");
     let (_, logged) = router.terminate();
-    for warning in ["dropping the label", "longer labels, arguments or environment"] {
+    for warning in ["dropping the label", "labels, arguments or environment of this container"] {
         assert!(logged.iter().any(|line| line.contains(warning)), "{logged:#?}");
     }
     for line in &logged {
