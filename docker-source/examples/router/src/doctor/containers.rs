@@ -182,9 +182,9 @@ pub(super) fn judge_agents(containers: &[Container]) -> Finding {
     }
 }
 
-/// Judges the limit of open files. Each log that is followed needs a descriptor. For other purposes, the
-/// router reserves an eighth of the limit (at least 12 and at most 256 descriptors), and 16 further
-/// descriptors.
+/// Judges the limit of open files. Each log that is followed needs a descriptor. The router reserves an eighth
+/// of the limit for other purposes: at least 12 and at most 256 descriptors. This estimate assumes that 16
+/// further descriptors are in use.
 pub(super) fn judge_descriptors(containers: usize, limit: Option<u64>) -> Finding {
     let needed = u64::try_from(containers).unwrap_or(u64::MAX);
     let Some(limit) = limit else {

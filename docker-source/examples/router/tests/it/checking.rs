@@ -56,7 +56,7 @@ async fn the_exit_status_tells_a_healthy_agent_from_an_agent_with_problems_and_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_check_ends_in_time_if_the_agent_does_not_answer_and_refuses_other_servers() {
+async fn the_check_fails_in_time_if_the_agent_does_not_answer_and_fails_for_other_servers() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = format!("--http={}", listener.local_addr().unwrap());
     let (status, line) = check(&[&http, "--within=1"]).await;
