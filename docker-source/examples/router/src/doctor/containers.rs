@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn drivers_whose_lines_cannot_be_read_are_told_from_those_that_can() {
+    fn each_log_driver_is_judged_by_whether_its_lines_can_be_read() {
         assert_finds(
             &log("none", &[], None),
             "fail",
