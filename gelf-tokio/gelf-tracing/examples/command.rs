@@ -1,4 +1,4 @@
-//! Runs as a command-line program that logs and ends at once. The guard sends the queued events before `main`
+//! Runs as a command-line program that logs and then ends. The guard sends the queued events before `main`
 //! returns, even if `main` returns an error.
 //!
 //! ```text

@@ -1,5 +1,5 @@
 //! Makes and keeps the constant part of the messages of each callsite. A callsite is a place in the program
-//! that logs.
+//! that logs an event or creates a span.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -23,8 +23,8 @@ pub(crate) struct Callsite {
     pub(crate) constants: FieldSet,
 }
 
-/// The callsites of the program that have logged. Their number is limited, since each callsite is a place in
-/// the source code.
+/// The callsites of the program that have logged an event or created a span. Their number is limited, since
+/// each callsite is a place in the source code.
 #[derive(Debug)]
 pub(crate) struct Callsites {
     /// The host and the fields of the program.

@@ -8,7 +8,7 @@ use gelf_tokio::{Client, Unsent};
 /// Closes the layer or logger. The drop of the guard sends the queued messages, and refuses further events.
 ///
 /// The guard belongs in a variable of `main` such as `_guard`, declared before the variables whose drop may
-/// log. The pattern `_` is not a variable: it drops the guard at once, and nothing is sent.
+/// log. The pattern `_` is not a variable: it drops the guard immediately, and later events are refused.
 ///
 /// The drop blocks the thread for at most the time of [`Builder::close_within`], 5 s by default. A panic that
 /// unwinds drops the guard, too. A guard in a `static` is never dropped, and [`std::process::exit`] drops no

@@ -66,9 +66,9 @@
 //!
 //! # Lost events
 //!
-//! A full queue never blocks the program: the newest event is lost. With `when_full=drop_oldest` in the URI,
-//! the oldest queued event is lost instead. With `when_full=wait`, the thread that logs waits until the queue
-//! has room, without a time limit.
+//! By default, a full queue does not block the program: the newest event is lost. With `when_full=drop_oldest`
+//! in the URI, the oldest queued event is lost instead. With `when_full=wait`, the thread that logs waits until
+//! the queue has room, without a time limit.
 //!
 //! Lost events are counted in the [statistics](gelf_tokio::stats::ClientStats) of [`Guard::client`]. At most
 //! once a minute, a message reports them. This message has the target `gelf_tracing`, the level 4, and the

@@ -3,7 +3,7 @@
 use gelf_tokio::gelf_core::FieldName;
 
 /// The maximum number of fields of one event or span. It is also the maximum for one message, not counting
-/// the fields that the layer itself sets.
+/// the fields of the program and the fields that the layer itself sets.
 pub(crate) const MAX_FIELDS: usize = 128;
 
 /// The names that fields of events and spans cannot have, in alphabetical order. The layer sets some of these

@@ -30,7 +30,7 @@ thread_local! {
     static LAST: Cell<EventRecord> = Cell::default();
 }
 
-/// The values of an event. They share one buffer for their texts.
+/// The values of an event or a span. They share one buffer for their texts.
 #[derive(Debug, Default)]
 pub(crate) struct EventRecord {
     text: String,
@@ -65,7 +65,7 @@ impl EventRecord {
         LAST.try_with(Cell::take).unwrap_or_default()
     }
 
-    /// Keeps the memory for the next record of the thread.
+    /// Keeps the memory for the next record of the thread, unless the buffer is larger than [`RETAINED_BYTES`].
     pub(crate) fn retire(self) {
         if self.text.capacity() <= RETAINED_BYTES {
             let Self { mut text, mut values, .. } = self;

@@ -29,8 +29,7 @@ pub(crate) async fn run(sink: Weak<Sink>) {
     }
     let mut reported = Reported::default();
     loop {
-        // Without a sink, all layers and loggers are dropped. The driver then ends, and this future is
-        // dropped.
+        // Without a sink, all layers and loggers are dropped. This future is then dropped when the driver ends.
         let Some(sink) = sink.upgrade() else { return pending().await };
         let pause = if report(&sink, &mut reported).await { EVERY } else { LOOK_EVERY };
         drop(sink);

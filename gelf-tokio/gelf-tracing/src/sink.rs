@@ -24,7 +24,7 @@ thread_local! {
 /// Returns whether an event with this target, on this thread, must not become a message.
 #[inline]
 pub(crate) fn is_own(target: &str) -> bool {
-    // This function is called for each event, and most targets differ in the first bytes.
+    // This function is called for each event, so most targets are told apart by their first bytes alone.
     (target.starts_with("gelf_t") && is_of_own_crate(target)) || is_sender()
 }
 

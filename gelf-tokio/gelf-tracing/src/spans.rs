@@ -69,7 +69,7 @@ impl SpanRecord {
 pub(crate) struct Times {
     created: Instant,
     busy: Duration,
-    /// The time at which the span became busy, that is, of the first entry without an exit.
+    /// The time at which the span became busy. `None` while the span is idle.
     entered: Option<Instant>,
     /// The number of entries without an exit. It can exceed 1, since several threads can be in the span.
     entries: usize,

@@ -1,4 +1,4 @@
-//! Selects the lines that are shipped although they were written before the first start.
+//! Selects the lines that are shipped although they were written before the start.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +21,7 @@ impl Backlog {
     /// Returns the backlog that Logspout's variables `BACKLOG` and `TAIL` set, if they set a backlog.
     ///
     /// # Errors
-    /// Returns a text of one line if `TAIL` is neither `all` nor a number.
+    /// Returns a text of one line if `BACKLOG` is `true`, and `TAIL` is neither `all` nor a number.
     pub(crate) fn of_logspout(backlog: Option<&str>, tail: Option<&str>) -> Result<Option<Self>, String> {
         match (backlog, tail) {
             (Some("true"), None | Some("all")) => Ok(Some(Self::All)),

@@ -26,9 +26,9 @@ const MAX_PROBLEMS: usize = 3;
 /// Asks the agent for its health and returns the line to print. `asked` is the value of `--http`.
 ///
 /// # Errors
-/// Returns an error with exit status 1 if the agent does not answer within the time `within`, or if the agent
-/// has problems and `is_liveness` is false. Returns an error with exit status 2 if no agent is found, or if
-/// the command line or the environment of the agent has a mistake.
+/// Returns an error with exit status 1 if no valid answer arrives within the time `within`, or if the agent has
+/// problems and `is_liveness` is false. Returns an error with exit status 2 if no agent is found, or if the
+/// command line, the environment or the configuration file of the agent has a mistake.
 pub(crate) async fn run(
     asked: Option<SocketAddr>,
     within: Duration,
@@ -43,9 +43,9 @@ pub(crate) async fn run(
     let address = match api {
         Api::At(address) => reachable(address),
         Api::Off => {
-            return Ok("the agent runs; more is not known, since it has no HTTP API: --http".to_owned());
+            return Ok("the agent runs; more is not known, since it has no HTTP API (see --http)".to_owned());
         }
-        Api::NotAnAgent => return Ok("no agent runs here, but a subcommand of gelf-router".to_owned()),
+        Api::NotAnAgent => return Ok("only a subcommand of gelf-router runs here, no agent".to_owned()),
     };
     match timeout(within, ask(address)).await {
         Err(_) => Err(Failure::refused(format!("no answer from {address} within {} s", within.as_secs()))),
@@ -132,7 +132,8 @@ fn find_api(
     }
 }
 
-/// Returns the command lines of the other processes of the container or host, the oldest process first.
+/// Returns the command lines of the other processes of the container or host, in the order of the process
+/// numbers.
 #[cfg(target_os = "linux")]
 fn command_lines() -> Vec<Vec<OsString>> {
     use std::os::unix::ffi::OsStringExt;

@@ -135,7 +135,7 @@ struct Arguments {
 enum Subcommand {
     /// Receive messages of routers over UDP and TCP, and report at the end which messages are missing
     Audit(audit::Arguments),
-    /// Ask an agent for its health; the exit status is 0 if lines are read and delivered, and 1 otherwise
+    /// Ask an agent for its health; the exit status is 0 if lines are read and delivered
     Check(check::Arguments),
     /// Examine the Engine, the logs of the containers and the destinations, and name the remedy of each problem
     Doctor(doctor::Arguments),
@@ -216,8 +216,8 @@ pub(crate) enum Exit {
     Help(String),
     /// A mistake, described in one line: it goes to stderr, and the exit status is 2.
     Mistake(String),
-    /// Neither a route nor `--print`, and neither an HTTP API nor a folder from which routes could come: the
-    /// usage goes to stderr, and the exit status is 2.
+    /// There is no route, no `--print`, no HTTP API and no folder of routes: the usage goes to stderr, and the
+    /// exit status is 2.
     Usage(String),
 }
 

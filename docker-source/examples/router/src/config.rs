@@ -1,4 +1,4 @@
-//! Reads and writes the configuration file. The file has the options of the command line, and a table for
+//! Reads and writes the configuration file. The file has most options of the command line, and a table for
 //! each route. The table of a route has the options of its URI.
 //!
 //! ```toml

@@ -1,7 +1,8 @@
 //! Delivers a route's records to the destination of the route.
 //!
 //! If a destination is down, the router retries for an unlimited time, and logs the outage once. Meanwhile,
-//! the records wait: the queue fills, reading pauses, and the Engine's log files hold the further records.
+//! the records wait, unless the option `when_full` drops them: the queue fills, reading pauses, and the
+//! Engine's log files hold the further records.
 //!
 //! Over TCP and TLS, a record is kept until the destination's operating system has acknowledged the whole
 //! record. If the connection breaks before that, the record is sent again on the next connection. Over UDP, a
@@ -49,8 +50,8 @@ impl Closer {
     }
 }
 
-/// The background task of a route: sends lines and reads their receipts. It ends when the [`Delivery`] is
-/// dropped and all lines are delivered.
+/// The background task of a route: sends lines and reads their receipts. It ends when the [`Delivery`] and its
+/// [`Closer`] are dropped and no line waits, or when the [`Closer`] closes the delivery.
 pub(crate) struct Destination {
     name: String,
     driver: Driver<LineReceipt>,
@@ -58,8 +59,8 @@ pub(crate) struct Destination {
     tally: Arc<Tally>,
 }
 
-/// Opens the delivery of a route. If the route has a [`Window`], it goes to the receiver of `--print`, and each
-/// line waits until this receiver has room for it.
+/// Opens the delivery of a route. A route with a [`Window`] goes to the receiver of `--print`, so each of its
+/// messages waits until this receiver has room for the message.
 ///
 /// # Errors
 /// Returns an error if the TLS files are missing or invalid.
@@ -118,7 +119,7 @@ impl Delivery {
 }
 
 impl Destination {
-    /// Sends until the [`Delivery`] is dropped and all lines are delivered.
+    /// Sends lines and reads their receipts until the delivery ends, see [`Destination`].
     pub(crate) async fn run(self) {
         let Self { name, driver, mut receipts, tally } = self;
         let read_receipts = async {

@@ -14,7 +14,7 @@ impl Failure {
         Self { status: 2, reason: reason.to_string() }
     }
 
-    /// Creates an error for which retrying is useless, with exit status 1.
+    /// Creates any other error, with exit status 1.
     pub(crate) fn refused(reason: impl ToString) -> Self {
         Self { status: 1, reason: reason.to_string() }
     }

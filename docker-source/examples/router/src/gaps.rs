@@ -8,19 +8,19 @@ use docker_source::{Container, Gap};
 /// The maximum number of entries, that is, of pairs of a container and a reason. A further entry replaces the
 /// entry that has had no new gap for the longest time.
 const MAX_ENTRIES: usize = 100;
-/// The maximum number of gaps that an entry compares with a new gap. A source can be behind another source by
-/// some gaps.
+/// The maximum number of past gaps that an entry compares with a new gap. An entry remembers several gaps,
+/// because one source may announce a gap later than another source announces the next gaps.
 const MAX_RECENT: usize = 32;
 
 /// The gaps of one container that have the same reason.
 #[derive(Clone, Debug)]
 pub(crate) struct GapEntry {
     pub(crate) container: Arc<Container>,
-    /// The last gap.
+    /// The gap that was added last.
     pub(crate) last: Gap,
     /// The number of gaps.
     pub(crate) count: u64,
-    /// The last gaps, up to [`MAX_RECENT`].
+    /// The gaps that were added last, at most [`MAX_RECENT`].
     recent: VecDeque<Gap>,
 }
 
@@ -29,8 +29,9 @@ pub(crate) struct GapEntry {
 pub(crate) struct Gaps(Arc<Mutex<VecDeque<GapEntry>>>);
 
 impl Gaps {
-    /// Adds a gap. If several sources announce the same gap, it counts once, unless the container has had
-    /// [`MAX_RECENT`] other gaps in between.
+    /// Adds a gap. If several sources announce the same gap, it counts once. It counts again if, between two
+    /// announcements, [`MAX_RECENT`] other gaps of the container with the same reason were added, or the entry
+    /// was removed because there were [`MAX_ENTRIES`] later entries.
     pub(crate) fn add(&self, container: &Arc<Container>, gap: &Gap) {
         let mut entries = self.lock();
         let is_same =

@@ -2,10 +2,10 @@
 //!
 //! A second reader of a log costs the Engine as much as the first. Therefore routes share a source as long as
 //! they keep pace. A route leaves its group if it has held up other routes for 250 ms, see [`HoldUp`]. Once
-//! its destination has taken the lines that were read for it, the route reads from a separate source, which
-//! starts behind the last of these lines. Thus no destination delays another, and Docker's log files serve as
-//! the buffer of each destination. A route never returns to its group, because this would require code that
-//! joins two streams.
+//! the destination of such a route has taken all lines that were read for the route, the route reads from a
+//! separate source, which starts behind the last of these lines. Thus no destination delays another, and
+//! Docker's log files serve as the buffer of each destination. A route never returns to its group, because
+//! this would require code that joins two streams.
 
 use std::future::{pending, ready};
 use std::pin::pin;
@@ -33,7 +33,7 @@ use crate::tally::Tally;
 use crate::task::task;
 
 /// The time after which the router ends if the Engine's socket file is mounted without its folder and refuses
-/// connections. If the last Engine that answered was Docker, the router ends at once. When Docker then
+/// connections. If the last Engine that answered was Docker, the router ends immediately. When Docker then
 /// restarts the router's container, the container gets the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
 /// The maximum time until the new source reads lines after a route has left its group.
@@ -57,7 +57,7 @@ pub(crate) struct RouteQueue {
 }
 
 impl RouteQueue {
-    /// Sends completed messages until the destination does not take the next message at once.
+    /// Sends completed messages until the destination does not take the next message immediately.
     async fn send_at_once(&mut self) {
         tokio::select! {
             biased;

@@ -50,7 +50,7 @@ pub(crate) struct HoldUp {
 
 impl HoldUp {
     /// Notes that the route holds up another route at the tick `now`. Deducts the share that does not count:
-    /// 1/100 of the time that has passed since the last sample.
+    /// 1/100 of the time since the last sample, not counting the last tick.
     pub(crate) fn sample(&mut self, now: Instant) {
         let since = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
         self.time = self.time.saturating_sub(since.saturating_sub(TICK) / FREE_SHARE) + TICK;
@@ -66,8 +66,8 @@ impl HoldUp {
 mod tests {
     use super::*;
 
-    /// Samples a route that holds up the others during the first `held` of every `period`. Returns for how
-    /// long the route has held up the others when the limit is reached, without the present period. Returns
+    /// Samples a route that holds up the others during the first `held` of every `period`, until the limit is
+    /// reached. Returns the time for which the route held up the others in the whole periods before. Returns
     /// `None` if the limit is not reached within an hour.
     fn held_until_too_long(held: Duration, period: Duration) -> Option<Duration> {
         let start = Instant::now();

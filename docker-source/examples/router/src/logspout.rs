@@ -2,7 +2,7 @@
 //!
 //! A deployment that replaces Logspout keeps its environment. Some variables set options of the routes. The
 //! router warns of each variable that has no effect. The router ends with an error if the value of a variable
-//! is invalid and if ignoring the variable could do harm: for example, the router could ship excluded
+//! is invalid and the router could do harm without it: for example, the router could ship excluded
 //! containers, or trust other certificate authorities.
 
 mod multiline;

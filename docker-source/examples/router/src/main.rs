@@ -1,23 +1,25 @@
 //! `gelf-router`: ships the lines of every container of a Docker host as GELF.
 //!
 //! Configuration: `cli`, `config`, `route`, `host`, `http_options`, `log_level` and `logspout` parse the
-//! configuration. `backlog` selects where reading starts, and `reading` selects the way in which logs are
-//! read. `privileges` drops root, and `instance` asks for the id of the EC2 instance.
+//! configuration. `backlog` selects where reading starts, and `reading` selects whether logs are read through
+//! the Engine or from their files. `privileges` gives up the rights of root, and `instance` asks for the id of
+//! the EC2 instance.
 //!
 //! Shipping: `run` starts the routes and the sources of records. `group` reads from one source for several
-//! routes, and `hold_up` measures whether a route delays the others. `lines` joins a route's lines into
-//! messages, and `deliver` sends the messages. `receipt` settles the lines of a sent message, `settlement`
-//! tracks the progress of each route, and `state` keeps the positions of the routes across restarts. `tally`
-//! counts the lines of a route, `account` adds up the counts, and `gaps` keeps the last gaps. `condition`
-//! notes lasting problems, `failure` is the error that ends the router, and `stop` waits for signals.
+//! routes, and `hold_up` measures how long a route delays the others. `lines` joins the lines of a route into
+//! messages, and `deliver` sends the messages. When a message is delivered or dropped, `receipt` settles its
+//! lines. `settlement` tracks which lines of a route are settled, and `state` keeps the positions of the
+//! routes across restarts. `tally` counts the lines of a route, `account` adds up the counts, and `gaps` keeps
+//! the last gaps. `condition` notes lasting problems, `failure` is the error that ends the router, and `stop`
+//! waits for signals.
 //!
-//! Routes at run time: `registry` has the running routes, `http` shows and changes them, and `routes_folder`
-//! keeps the routes that `http` adds. `print` is the receiver of `--print`, and `published` warns of
-//! published ports.
+//! Routes at run time: `registry` keeps the running routes. `http` serves the HTTP API, which shows, adds and
+//! removes routes, and `routes_folder` keeps the added routes across restarts. `print` receives and prints the
+//! messages of `--print`. `published` warns about published ports at which the HTTP API does not answer.
 //!
 //! Subcommands: `audit` counts missing messages, `check` asks an agent for its health, `doctor` examines the
-//! host, `explain` shows the configuration, `proxy` stands between agents and the Engine, and `tail` prints
-//! lines without a destination.
+//! host, and `explain` shows the configuration. `proxy` passes the requests that agents need on to the Engine,
+//! and refuses all other requests. `tail` prints the lines of containers.
 //!
 //! Tools: `client` and `server` speak HTTP, `terminal` escapes text for terminals, and `task` boxes the
 //! futures of tasks.
@@ -157,7 +159,7 @@ fn read_file(path: &Path) -> io::Result<String> {
     File::open(path)?.take(config::MAX_BYTES + 1).read_to_string(&mut text)?;
     match u64::try_from(text.len()) {
         Ok(length) if length <= config::MAX_BYTES => Ok(text),
-        _ => Err(io::Error::other("the file has more than a megabyte")),
+        _ => Err(io::Error::other("the file has more than 1 MiB")),
     }
 }
 

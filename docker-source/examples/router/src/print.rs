@@ -108,8 +108,8 @@ impl Printer {
         let mut finishing = false;
         let mut ignored: u64 = 0;
         loop {
-            // The buffer is flushed before waiting. So a single line is visible at once, and many lines are
-            // written together.
+            // The buffer is flushed before waiting. So a single line is visible immediately, and many lines
+            // are written together.
             let at_once = tokio::select! {
                 biased;
                 received = self.receiver.recv() => Some(received),

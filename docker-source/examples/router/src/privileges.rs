@@ -1,4 +1,4 @@
-//! Drops root and keeps only the permission to use the Engine's socket.
+//! Drops the rights of root. The process keeps access to the Engine's socket and, if needed, to log files.
 //!
 //! The group that owns the socket differs from host to host, so an image cannot name it. A container that
 //! starts as root can find the group and become user `nobody` in this group.
@@ -93,8 +93,9 @@ pub(crate) fn descriptor_limit() -> Option<u64> {
     None
 }
 
-/// Returns the group in which `nobody` may read and write the socket. If all other users may use the socket but
-/// its own group may not, this is another group, because the rights of a group apply to its members only.
+/// Returns the group in which `nobody` may read and write the socket. If the socket's group may not use the
+/// socket and all other users may, this is another group, because the rights of others do not apply to members
+/// of the socket's group.
 fn group_of(socket: &Metadata) -> Result<u32, String> {
     if socket.mode() & 0o060 == 0o060 {
         Ok(socket.gid())

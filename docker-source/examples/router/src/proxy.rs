@@ -57,7 +57,7 @@ pub(crate) async fn run(address: EngineAddress, at: EngineAddress) -> Result<(),
     let listener = Listener::bind(&at, &address)
         .await
         .map_err(|error| Failure::refused(format!("cannot listen at {at}: {error}")))?;
-    tracing::info!("passing GET requests of agents at {at} on to {address}");
+    tracing::info!("passing GET requests of agents on to {address}; listening at {at}");
     let proxy = Arc::new(Proxy { address, passed: AtomicU64::new(0), refused: AtomicU64::new(0) });
     stop.unless_asked(serve_all(&listener, &proxy)).await;
     if let EngineAddress::Unix(path) = &at {

@@ -29,7 +29,7 @@ pub(crate) use self::uri::{RouteUri, decode};
 /// The default limit of datagrams per second of a route over UDP.
 pub(crate) const UDP_RATE: u32 = 2000;
 
-/// Returns the default queue of a route: 8,192 lines and 8 MiB. A longer queue has no use, since Docker's log
+/// Returns the default queue of a route: 8,192 messages and 8 MiB. A longer queue has no use, since Docker's log
 /// files hold the lines that are not read yet.
 pub(crate) fn default_queue() -> QueueOptions {
     let mut queue = QueueOptions::default();
@@ -131,8 +131,8 @@ impl Route {
         &self.uri
     }
 
-    /// Returns whether the route selects the container. The result stays the same during a run of the
-    /// container, even if the container is renamed.
+    /// Returns whether the route selects the container. While a source reads the container, the result stays
+    /// the same, even if the container is renamed.
     pub(crate) fn takes(&self, container: &Container) -> bool {
         self.mismatch(container).is_none()
     }

@@ -86,7 +86,8 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
         Some(path) => open_state(path, &is_writable)?,
         None => (None, SavedPositions::new()),
     };
-    // The outputs start before the router waits for the Engine, so that a wrong route is reported at once.
+    // The outputs start before the router waits for the Engine, so that a wrong route is reported without a
+    // wait.
     let registry = Registry::default();
     let mut outputs = Outputs::new(registry.clone(), printer, numbering, instance);
     let mut queues = Vec::new();
@@ -164,7 +165,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
 struct Unfinished {
     /// The number of lines that were read and not delivered.
     given_up: u64,
-    /// The number of logs that were not read up to the present.
+    /// The number of logs that were not read up to the signal.
     unread_logs: u64,
 }
 

@@ -1,5 +1,5 @@
-//! Serves HTTP on one connection, and limits the size and the time of each request's head. The HTTP API and
-//! the proxy share this code.
+//! Serves HTTP on one connection, and limits the size of the head of each request and the time to receive it.
+//! The HTTP API and the proxy share this code.
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -21,7 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 const MAX_HEAD: usize = 16 * 1024;
 /// The maximum number of headers of a request.
 const MAX_HEADERS: usize = 64;
-/// The time limit for receiving the head of a request. The time starts at the end of the previous request.
+/// The time limit for receiving the head of a request. The time starts when the connection starts, or when the
+/// previous request is answered.
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// A connection over any transport.

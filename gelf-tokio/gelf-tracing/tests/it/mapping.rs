@@ -206,7 +206,7 @@ fn values_texts_fields_and_paths_have_limits() {
 }
 
 #[test]
-fn the_limit_of_a_value_is_that_of_the_fields_of_the_program_too() {
+fn the_limit_of_values_also_applies_to_the_fields_of_the_program() {
     let sent = messages(|builder| builder.field("constant", "x".repeat(40_000)), || info!("an event"));
     let value = sent[0]["_constant"].as_str().unwrap();
     assert_eq!((value.len(), value.ends_with('…')), (32_766, true));

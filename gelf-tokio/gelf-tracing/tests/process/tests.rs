@@ -150,7 +150,7 @@ fn drops_may_log() {
 }
 
 /// Sends to receivers that take no message. If the layer did not leave out the events of the transport, each
-/// of them would become a further message.
+/// of these events would become a further message.
 fn failures_of_sending_cause_no_messages() {
     let answer = |status: &'static str| {
         serve(move |mut connection| {

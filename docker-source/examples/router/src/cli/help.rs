@@ -9,9 +9,9 @@ const ROUTES: &str = "\
 A ROUTE is a URI: gelf://HOST[:PORT] for UDP, or gelf+tcp://, gelf+tls://, gelf+http:// or gelf+https://. \
 The prefix multiline+, as in multiline+gelf://, joins lines as in Logspout. \
 The default port is 12201. Options follow as a query, as in gelf://HOST?OPTION=VALUE&OPTION=VALUE. A comma \
-in a value is written %2C. A name of the route may follow as #NAME. If a container is renamed, its routes \
-keep it until it ends, and decide again at its next start. A container without a route is shipped as soon as \
-its new name matches.
+in a value is written %2C. A name of the route may follow as #NAME. If a container is renamed, the routes \
+that ship it keep it until it ends, and all routes decide again at its next start. A container without a \
+route is shipped as soon as its new name matches.
 
 In a GLOB, * stands for any text, ? for any character, and [a-z] for a character of the class. \\ makes the \
 next character plain. Several included patterns of one kind are alternatives. An exclusion takes precedence \

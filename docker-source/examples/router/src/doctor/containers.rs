@@ -182,9 +182,9 @@ pub(super) fn judge_agents(containers: &[Container]) -> Finding {
     }
 }
 
-/// Judges the limit of open files. Each log that is followed needs a descriptor. For other purposes, the
-/// router reserves an eighth of the limit (at least 12 and at most 256 descriptors), and 16 further
-/// descriptors.
+/// Judges the limit of open files. Each log that is followed needs a descriptor. The router reserves an eighth
+/// of the limit for other purposes: at least 12 and at most 256 descriptors. This estimate assumes that 16
+/// further descriptors are in use.
 pub(super) fn judge_descriptors(containers: usize, limit: Option<u64>) -> Finding {
     let needed = u64::try_from(containers).unwrap_or(u64::MAX);
     let Some(limit) = limit else {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn drivers_whose_lines_cannot_be_read_are_told_from_those_that_can() {
+    fn each_log_driver_is_judged_by_whether_its_lines_can_be_read() {
         assert_finds(
             &log("none", &[], None),
             "fail",

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_socket_is_told_from_a_socket_without_permission() {
+    fn a_stale_socket_and_a_socket_without_permission_have_different_remedies() {
         let found = |error| judge_version(&EngineAddress::default(), &Err(error));
         let stale = EngineError::StaleSocket { path: "/var/run/docker.sock".into() };
         assert_finds(&found(stale), "fail", "and mount the folder of the socket instead of the file");

@@ -101,7 +101,7 @@ fn judge_datagram(subject: String, address: SocketAddr, datagram: usize, mtu: io
             subject,
             format!(
                 "datagrams of {datagram} bytes are cut into fragments on the way to {address}, whose network \
-                 carries {largest}; a lost fragment loses a datagram"
+                 carries at most {largest}; a lost fragment loses a datagram"
             ),
             format!("set datagram_size={}", largest.min(LOGSTASH)),
         );

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Finding;
 use super::access::{ALL, Owner, Process, READ_WRITE};
 
-/// The facts of a state folder.
+/// The facts about a state folder.
 #[derive(Debug)]
 pub(super) enum Folder {
     /// The folder does not exist. `above` is the nearest parent folder that exists.

@@ -109,7 +109,7 @@ async fn the_lag_of_a_route_is_the_age_of_its_oldest_line_in_flight() {
     assert_eq!(tally.lag(at(15)), 5000);
     tally.settled(at(10));
     tally.settled(at(11));
-    // A message of three lines counts two lines as joined, so none of the two routed lines is in flight.
+    // A message of three lines counts two lines as joined, so neither of the two routed lines is in flight.
     tally.handed(3);
     assert_eq!(tally.lag(at(20)), 0);
     tally.routed(at(3600));

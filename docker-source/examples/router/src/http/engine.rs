@@ -1,5 +1,5 @@
-//! Checks at an interval whether the Engine answers. A source notices at once that the Engine has ended. But
-//! a source does not notice that the Engine hangs, since the connections to a hanging Engine stay open.
+//! Checks at an interval whether the Engine answers. A source notices immediately that the Engine has ended.
+//! But a source does not notice that the Engine hangs, since the connections to a hanging Engine stay open.
 
 use std::time::Duration;
 

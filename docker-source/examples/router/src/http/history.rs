@@ -1,4 +1,4 @@
-//! Keeps the rates and the lag of the last 15 minutes, so that a newly opened page shows them at once.
+//! Keeps the rates and the lag of the last 15 minutes, so that a newly opened page can show them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ struct Counters {
     read: u64,
     /// Lines delivered by all routes.
     delivered: u64,
-    /// Losses of all kinds.
+    /// The losses, as [`Lost::total`](status::Lost::total) counts them.
     lost: u64,
     /// The lines of each container, by id.
     containers: HashMap<String, u64>,
@@ -63,7 +63,7 @@ impl History {
             return;
         };
         let seconds = now.saturating_duration_since(*since).as_secs_f64();
-        // A counter may be smaller than before, namely if a container has a new source. The rate is 0 then.
+        // The counter of a container starts again at 0 if the container has a new source. The rate is 0 then.
         let rate = |now: u64, before: u64| tenths(now.saturating_sub(before) as f64 / seconds.max(0.001));
         let sample = Sample {
             read: rate(counters.read, before.read),

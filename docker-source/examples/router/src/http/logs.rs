@@ -35,7 +35,7 @@ pub(super) fn answer_to(api: &Arc<Api>, path: &str, request: Request<Incoming>) 
         return answer(StatusCode::OK, content_type, Body::Whole(None));
     }
     let Ok(permit) = api.tails.clone().try_acquire_owned() else {
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "there are as many live tails as are possible");
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "the maximum number of live tails is open");
     };
     let (address, filter) = (api.address.clone(), api.environment.filter());
     let tail = Tail::start(address, tail, filter, api.stop.clone(), permit);

@@ -61,8 +61,8 @@ fn sources(api: &Api, exposition: &mut Exposition) {
     skipped.sample(&[("reason", "old")], total.skipped_old);
     skipped.sample(&[("reason", "repeated")], total.skipped_repeated);
     exposition.gauge("lines_in_flight", "Lines read and not yet passed on").value(total.in_flight);
-    let unrouted = api.sources.unrouted();
-    exposition.counter("lines_unrouted", "Lines passed on that no route selects").value(unrouted);
+    let help = "Lines that were passed on and that no route selects";
+    exposition.counter("lines_unrouted", help).value(api.sources.unrouted());
     exposition.counter("lines_truncated", "Lines cut because they are too long").value(total.truncated);
     exposition.counter("gaps", "Places where lines may be missing; a line announces each").value(total.gaps);
     let help = "Runs of containers whose log could not be read to the end";
@@ -74,9 +74,10 @@ fn sources(api: &Api, exposition: &mut Exposition) {
     exposition.counter("log_windows", help).value(total.windows);
     let help = "Requests of all kinds to the Engine, without the questions of the health check";
     exposition.counter("engine_requests", help).value(sum.engine_requests);
-    exposition.counter("event_streams", "Event streams opened").value(sum.events_connections);
+    exposition.counter("event_streams", "Event streams that were opened").value(sum.events_connections);
     exposition.counter("bad_events", "Events that could not be read").value(sum.events_bad);
-    exposition.counter("container_lists", "Lists of all containers compared").value(sum.lists);
+    let help = "Lists of all containers that were compared with the followed containers";
+    exposition.counter("container_lists", help).value(sum.lists);
     exposition.counter("container_list_failures", "Lists of containers that failed").value(sum.list_failures);
     exposition.counter("bad_list_entries", "Entries of lists that could not be read").value(sum.list_bad);
     exposition.counter("metadata_cut", "Containers whose metadata are cut").value(sum.metadata_cut);

@@ -52,8 +52,8 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Starts to read the lines that the selected containers write from now on. The tail skips the containers
-    /// that do not match `filter`.
+    /// Starts to read the lines that the selected containers write from now on. The tail skips agents, and the
+    /// containers that do not match `filter`.
     pub(super) fn start(
         address: EngineAddress,
         request: TailRequest,
@@ -81,7 +81,7 @@ impl Tail {
     }
 }
 
-/// Reads lines until the router stops.
+/// Reads lines until the router stops, or until the source fails.
 async fn read(
     address: EngineAddress,
     request: TailRequest,

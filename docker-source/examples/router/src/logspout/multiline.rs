@@ -1,4 +1,4 @@
-//! Replaces Logspout's adapter `multiline+` and the variables that configure it by options of the route.
+//! Replaces Logspout's adapter `multiline+`, and the variables that configure it, with options of the route.
 
 use crate::route::RouteUri;
 

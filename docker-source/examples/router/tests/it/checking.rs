@@ -21,7 +21,7 @@ async fn check(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_exit_status_tells_a_healthy_agent_from_an_agent_with_problems_and_from_an_absent_agent() {
+async fn a_healthy_agent_passes_the_check_an_unhealthy_agent_only_with_liveness_and_an_absent_agent_never() {
     let engine = SimulatedEngine::start().await;
     engine.create(ContainerOptions::named("web")).start();
     let (_reserved, down) = refusing_tcp();
@@ -56,7 +56,7 @@ async fn the_exit_status_tells_a_healthy_agent_from_an_agent_with_problems_and_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_check_ends_in_time_if_the_agent_does_not_answer_and_refuses_other_servers() {
+async fn the_check_fails_in_time_if_the_agent_does_not_answer_and_fails_for_other_servers() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = format!("--http={}", listener.local_addr().unwrap());
     let (status, line) = check(&[&http, "--within=1"]).await;

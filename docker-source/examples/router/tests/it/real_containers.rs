@@ -116,7 +116,7 @@ fn a_message_has_dockers_fields_the_stream_and_the_labels() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn labels_variables_and_tags_are_sent_as_by_dockers_gelf_driver() {
+async fn labels_variables_and_tags_are_sent_as_dockers_gelf_driver_sends_them() {
     let Some(engine) = Engine::find() else { return };
     let mut receiver = UdpReceiver::bind("127.0.0.1:0").await.unwrap();
     let options = [
@@ -187,7 +187,7 @@ fn short_lived_containers_are_read_whole() {
 }
 
 #[test]
-fn a_container_started_again_loses_and_repeats_no_line() {
+fn a_container_that_starts_again_loses_no_line_and_repeats_none() {
     let Some(engine) = Engine::find() else { return };
     let mut router = printing(&engine, "again");
     // A file in the container has a line for each run. The number of these lines is the number of the run.

@@ -84,7 +84,7 @@ async fn all(numbers: &mut UnboundedReceiver<usize>) -> BTreeMap<usize, usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restarts_lose_and_repeat_no_line() {
+async fn restarts_lose_no_line_and_repeat_none() {
     let run = Duration::from_millis(137);
     let Some(counts) = restarted("terminated", 10, run, |router| drop(router.terminate())).await else {
         return;

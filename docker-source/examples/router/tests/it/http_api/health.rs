@@ -63,7 +63,7 @@ async fn the_health_check_names_a_destination_that_is_down_until_it_is_back() {
 
 /// The kernel takes some lines for a destination that reads nothing, and then the route stalls.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_health_check_names_a_destination_that_takes_no_lines_and_logs_that_are_not_read_on() {
+async fn the_health_check_names_a_destination_that_takes_no_lines_and_the_stalled_reading_of_logs() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let route = format!("gelf+tcp://{}?queue=4", listener.local_addr().unwrap());
     let served = Served::start(&[&route]).await;

@@ -157,7 +157,7 @@ async fn there_are_four_live_tails_at_most() {
         tails.push(Tailed::open(&served, "/logs", "*/*").await);
     }
     let (status, reason) = served.get("/logs").await;
-    assert_eq!((status, reason.trim()), (503, "there are as many live tails as are possible"));
+    assert_eq!((status, reason.trim()), (503, "the maximum number of live tails is open"));
     assert_eq!(sample(&served.get("/metrics").await.1, "gelf_router_live_tails"), 4);
     tails.pop();
     let started = Instant::now();
