@@ -38,8 +38,8 @@ pub struct LiveOptions {
     /// Maximum time until the first sentinel of each transport is observed. The default is 60 s, because some
     /// language runtimes start slowly.
     pub ready_timeout: Duration,
-    /// Function that is called if the receiver does not listen yet at the start. Its argument is the error of
-    /// the first attempt on a transport.
+    /// Function that is called if the receiver does not listen yet at a start or restart. Its argument is the
+    /// error of the first attempt on a transport.
     pub waits: fn(&str),
     /// Delay between a vector and its sentinel, by default 5 ms.
     pub settle: Duration,

@@ -37,9 +37,9 @@ const LONG_BYTES: usize = 300_000;
 /// Maximum wait for a line that is not the answer to a request.
 const UNASKED: Duration = Duration::from_millis(100);
 
-/// Tests an adapter. Starts a subject by a shell command line, asks for its description, and makes one or
-/// more requests for each ability that the subject declares. `report` is called with the result of each part.
-/// Returns false if a part has a mistake that is not doubtful.
+/// Tests an adapter. Starts a subject by a shell command line, asks for its description, and makes one or more
+/// requests of each kind that the subject declares. `report` is called with the result of each part. Returns
+/// false if a part has a mistake that is not doubtful.
 ///
 /// # Errors
 /// Returns an error if a request cannot be written as JSON, or if a subject that has ended cannot be started

@@ -71,7 +71,7 @@ async fn a_follower_with_tail_begins_with_the_last_records_and_goes_on() {
 }
 
 #[tokio::test]
-async fn rotation_removes_the_oldest_file_and_written_lines_say_so() {
+async fn rotation_removes_the_oldest_file_and_written_tells_which_lines_are_kept() {
     let engine = SimulatedEngine::start().await;
     // Each line has 7 bytes, so a file has three lines.
     let web = running(&engine, ContainerOptions::named("web").rotated(20, 2));
