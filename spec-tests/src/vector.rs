@@ -80,9 +80,9 @@ pub struct Vector {
     /// is then a deviation, not a failure. A receiver that invents a timestamp or a level still fails.
     #[serde(default, skip_serializing_if = "is_default")]
     pub choice: bool,
-    /// True if the request to a sender is ordinary. The sender probably repeats a violation in its reply in
-    /// all of its messages. The violation therefore counts in every vector with this mark, and in no other
-    /// vector except those [about](Self::about) it.
+    /// True if the request to a sender is ordinary. A violation in the reply to such a request probably occurs
+    /// in all messages of the sender. Therefore, it counts only in the vectors with this mark, and in vectors
+    /// that are [about](Self::about) it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub plain: bool,
     /// Name of the violation under test. It counts in this vector even if the sender commits it in all

@@ -123,7 +123,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes datagrams or pieces, first half of them together, and in the end one by one.
+    /// Removes datagrams or pieces: at first in ranges of half of them, in the end one by one.
     fn remove_steps(&mut self) -> Result<(), String> {
         let steps = |case: &Case| if matches!(case, Case::Payload(_)) { 0 } else { case.parts().len() };
         self.halve(steps(&self.best.0) / 2, 1, steps, |case, range| match case {
@@ -181,7 +181,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes bytes, first half of them together, and in the end ranges of about `least` bytes.
+    /// Removes bytes: at first in ranges of half of them, in the end in ranges of about `least` bytes.
     fn remove_bytes(&mut self, least: usize) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
             let len = |case: &Case| case.parts().get(part).map_or(0, |bytes| bytes.len());
