@@ -1,7 +1,7 @@
 //! Compares the messages of a subject with the expected messages.
 //!
-//! Different representations of a value are equal: an empty string and a missing member, `"true"` and `true`,
-//! an array and a string with its JSON text. Numbers are compared as decimals.
+//! Different representations of a value are equal: an empty `full_message` and a missing one, `"true"` and
+//! `true`, an array and a string with its JSON text. Numbers are compared as decimals.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,8 @@ fn describe(seen: &[ObservedMessage], count: &str) -> String {
     }
 }
 
-/// Returns the differences between expected and received HTTP answers.
+/// Returns the differences between expected and received HTTP answers, and those in the number and the last
+/// state of the connections.
 pub(crate) fn answers(expected: &Expected, seen: &Answered) -> Vec<Difference> {
     let mut differences = Vec::new();
     let several = expected.answers.len() > 1;
@@ -140,8 +141,8 @@ fn number(what: &str, expected: Option<String>, seen: Option<&JsonText>) -> Opti
     (!same).then(|| different(what, expected, seen))
 }
 
-/// Compares timestamps. An error below a microsecond is ignored, because a 64-bit float cannot hold today's
-/// time more exactly. An error below a millisecond is a small difference.
+/// Compares timestamps. An error below a microsecond is ignored, because 64-bit floats near today's time are
+/// 0.24 microseconds apart. An error below a millisecond is a small difference.
 fn timestamp(expected: Option<&str>, seen: Option<&JsonText>) -> Option<Difference> {
     let seen = seen.filter(|seen| !seen.is_null());
     let nanos = |text: &str| scaled(text, 9);
@@ -178,8 +179,8 @@ fn same_value(expected: &FieldValue, seen: &JsonText) -> bool {
     }
 }
 
-/// Returns whether two JSON texts are equal. Two numbers are compared as decimals. The order of members does
-/// not matter.
+/// Returns whether two JSON texts are equal. If both are numbers, they are compared as decimals. The order of
+/// members does not matter.
 pub(crate) fn same_json(one: &str, other: &str) -> bool {
     let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
     match (decimal(one), decimal(other)) {

@@ -31,7 +31,7 @@ use case::Case;
 pub struct HostileOptions {
     /// Seed of the cases. The default is 1.
     pub seed: u64,
-    /// Maximum number of cases, or `None` if only the time limits the run. The default is 10,000.
+    /// Maximum number of cases, or `None` for no limit. The default is 10,000.
     pub cases: Option<u64>,
     /// Maximum time of the run, or `None` for no limit.
     pub time: Option<Duration>,
@@ -67,7 +67,7 @@ pub struct Finding {
     pub id: String,
     /// Number of the original case.
     pub case: u64,
-    /// The mode, if the subject has a strict and a lenient mode.
+    /// The mode, if the subject has a strict and a lenient mode, or if gelf-core itself is at fault.
     pub mode: Option<Mode>,
     /// Judgement of the reply.
     pub verdict: Verdict,

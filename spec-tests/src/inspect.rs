@@ -137,7 +137,8 @@ pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     for (at, datagram) in sent.iter().enumerate() {
         let len = datagram.len();
         if let Some(size) = size.filter(|size| len > *size) {
-            inspection.broken("R14", "DatagramSize", format!("datagram {at} has {len} bytes, not {size}"));
+            let text = format!("datagram {at} has {len} bytes, more than {size}");
+            inspection.broken("R14", "DatagramSize", text);
         } else if len > LOGSTASH_DATAGRAM_BYTES && size.is_none_or(|size| size <= LOGSTASH_DATAGRAM_BYTES) {
             let text = format!("datagram {at} has {len} bytes; Logstash reads {LOGSTASH_DATAGRAM_BYTES}");
             inspection.odd("R39", "DatagramSize", text);

@@ -20,8 +20,8 @@ use crate::vector::{Expected, FieldValue, Input, MessageText, Mode, SendRequest,
 pub enum Verdict {
     /// The result is that of a strict or a lenient implementation.
     Passes,
-    /// The subject handles input on which implementations may differ, in neither the strict nor the lenient way.
-    /// Or the sent bytes are allowed but not accepted by all receivers.
+    /// Implementations may differ on the input, and the result is that of neither a strict nor a lenient one.
+    /// Or the difference is small: for example, the sent bytes are allowed but not accepted by all receivers.
     Deviates,
     /// GELF is refused or lost, a value is changed, input that is not GELF is delivered as a message, or the
     /// sent bytes are not GELF.
@@ -75,7 +75,8 @@ pub(crate) fn violations_in(reply: &Reply) -> KnownViolations {
 }
 
 /// Judges a reply. `mode` is the requested mode, or `None` if the subject has only one mode. `known` are the
-/// violations that the sender commits in every message; they do not count again.
+/// violations that the sender commits in every message. They count only in vectors that are
+/// [plain](Vector::plain) or [about](Vector::about) them.
 ///
 /// # Errors
 /// Returns an error that describes a mistake in the vector.
@@ -147,9 +148,9 @@ fn received(vector: &Vector, mode: Option<Mode>, of: &Description, observed: &Ob
         differences.retain(|difference| !is_default(difference, of));
         differences
     });
-    // A subject with one mode may behave as a strict or as a lenient implementation. Of the comparisons with
-    // both, the one with fewer differences counts. A wrong number of messages outweighs any number of other
-    // differences.
+    // A subject with one mode may behave as a strict or as a lenient implementation. Its result is compared
+    // with both, and the comparison with fewer differences counts. A wrong number of messages counts more than
+    // any number of other differences.
     let distance = |differences: &Vec<Difference>| {
         (differences.iter().any(|difference| difference.what == "delivered"), differences.len())
     };
@@ -309,7 +310,8 @@ fn compare_with_request(
     }
     found.fields.retain(|(name, _)| wanted.fields.iter().any(|(wanted, _)| wanted == name));
     // A sender is allowed to replace an invalid field name or `id` in another way than gelf-core. If the
-    // request has such a name, no fields are compared. The same holds for a blank text below.
+    // request has such a name, no fields are compared. For the same reason, a text that is blank in the
+    // request is not compared below.
     for (name, _) in &asked.fields {
         let bare = name.strip_prefix('_').unwrap_or(name);
         let plain =
@@ -326,8 +328,8 @@ fn compare_with_request(
         found.host.clone_from(&wanted.host);
     }
     let mut differences = compare::message(&wanted, &ObservedMessage::of(&found)?);
-    // A number that is sent as a string is a small difference: receivers that index fields by their type
-    // store a string.
+    // A number that is sent as a string is a small difference, because receivers that index fields by their
+    // type then store a string.
     for (name, value) in &wanted.fields {
         let sent = found.fields.iter().find(|(sent, _)| sent == name).map(|(_, value)| value);
         if let (FieldValue::Number { number }, Some(FieldValue::Text(text))) = (value, sent) {

@@ -9,12 +9,13 @@
 //! protocol. [`Live`] is a running receiver, which is tested over the network. The HTTP vectors
 //! ([`embedded_http`]) are only for such receivers.
 //!
-//! [`run`] runs every vector on a subject and [judges](judge) the replies. [`inspect`] checks the bytes of a
+//! [`run`] runs the selected vectors on a subject and [judges](judge) the replies. [`inspect`] checks the bytes of a
 //! sender against the rules. The program `gelf-conformance` offers all of this on the command line.
 //!
-//! Some tests in `tests/` need the log driver of a Docker Engine, or installed peers: the other
-//! implementations of GELF in `peers/`. If the Engine or the peers are missing, such a test passes and prints
-//! that it was skipped. With `GELF_TESTS_REQUIRE=engine,peers`, it fails instead.
+//! Some tests in `tests/` need the log driver of a Docker Engine, the simulated Logstash of
+//! `support/logstash`, or installed peers: the other implementations of GELF in `peers/`. If such a
+//! requirement is missing, the test passes and prints that it was skipped. With
+//! `GELF_TESTS_REQUIRE=engine,logstash,peers`, it fails instead.
 
 mod accept;
 mod brackets;

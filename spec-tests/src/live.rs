@@ -38,8 +38,8 @@ pub struct LiveOptions {
     /// Maximum time until the first sentinel of each transport is observed. The default is 60 s, because some
     /// language runtimes start slowly.
     pub ready_timeout: Duration,
-    /// Function that is called if the receiver does not listen yet at the start. Its argument is the error of
-    /// the first attempt on a transport.
+    /// Function that is called if the receiver does not listen yet at a start or restart. Its argument is the
+    /// error of the first attempt on a transport.
     pub waits: fn(&str),
     /// Delay between a vector and its sentinel, by default 5 ms.
     pub settle: Duration,
@@ -130,7 +130,7 @@ const RECEIPT_TIME_SLACK: Duration = Duration::from_secs(60);
 const MAX_KEPT: usize = 4096;
 
 impl Live {
-    /// Connects to the receiver's output and waits until a sentinel is observed.
+    /// Connects to the receiver's output and waits until a sentinel of each transport is observed.
     ///
     /// # Errors
     /// Returns one line with the reason why no sentinel was observed.
@@ -262,7 +262,7 @@ impl Live {
                     Some(OutputEvent::Message(message)) if self.is_sentinel(&message, &sentinel) => {
                         return Ok(true);
                     }
-                    // The request of the next vector reports the end of the output.
+                    // The request of the next vector starts the output again.
                     Some(OutputEvent::Ended(_)) => return Ok(false),
                     _ => {}
                 }
@@ -448,7 +448,7 @@ impl Live {
     }
 
     /// Waits until nothing has been observed for this time, at most for the timeout of a vector. Counts the
-    /// messages. If the receiver ends, returns its last output.
+    /// messages as late. If the receiver ends, returns its last output.
     fn wait_until_quiet(&mut self, quiet: Duration) -> Option<String> {
         let deadline = Instant::now() + self.options.timeout;
         while Instant::now() < deadline {

@@ -93,8 +93,8 @@ impl Program {
     }
 }
 
-/// Returns the line of a program's last output that names an exception or a panic, or else the last line. Some
-/// language runtimes write a stack trace or their version after it.
+/// Returns the last line of a program's output that names an exception or a panic, because some language
+/// runtimes write a stack trace or their version after that line. If no line names one, returns the last line.
 fn reason(output: &str) -> Option<String> {
     let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let named = lines.iter().rposition(|line| names_error(line)).and_then(|at| lines.get(at..));

@@ -157,7 +157,7 @@ fn receive(request: &Request<'_>, transport: &str, steps: Vec<StepLine>) -> Line
 }
 
 /// An answer. [`reply`] ignores `deviations`, `events` and the names of errors. A subject that does not use
-/// the names of the vectors can state them for people.
+/// the names of the vectors can still write these members, for people who read its answers.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AnswerLine {

@@ -22,8 +22,8 @@
 //! - `alters`: the message is delivered with a changed part.
 //!
 //! A condition is a name or an object. A name is the name of a violation that [`inspect`](crate::inspect)
-//! reports; `vectors/README.md` lists these names. An object has the following members, which must all be
-//! true:
+//! reports; `vectors/README.md` lists most of these names. An object has one or more of the following members,
+//! and the condition of each member must hold:
 //!
 //! | member | condition |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Runs all vectors against a subject.
+//! Runs vectors on a subject.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,7 +80,7 @@ impl fmt::Display for Score {
     }
 }
 
-/// Results of all vectors.
+/// Results of a run.
 #[derive(Clone, Debug)]
 pub struct Results {
     /// Description of the subject.
@@ -191,7 +191,7 @@ pub fn run_parallel(
     let run = &Run::start(topics, first.as_mut(), expectations, selection)?;
     let vectors: Vec<&Vector> = selection.of(topics).collect();
     let (next, progress) = (&AtomicUsize::new(0), &Mutex::new(progress));
-    // Runs the next vector until there is none.
+    // Runs the next vectors until none is left.
     let work = |subject: &mut dyn Subject| -> Result<Vec<Done<'_>>, String> {
         let mut done = Vec::new();
         loop {
@@ -279,10 +279,10 @@ impl<'r> Run<'r> {
         Ok(())
     }
 
-    /// Asks again for a vector that the subject has crashed on, and for the one before it, because a subject
-    /// that decodes in the background can crash after its reply. If only the one before crashes now, changes
-    /// its outcome, and returns the outcome of the vector. Otherwise, returns `None`: the crash must be
-    /// reported, even if it does not occur again.
+    /// Asks again for a vector on which the subject has crashed, and for the previous vector, because a subject
+    /// that decodes in the background can crash after its reply. If the subject now crashes on the previous
+    /// vector only, changes the outcome of the previous vector, and returns the new outcome of the vector.
+    /// Otherwise, returns `None`: the crash must be reported, even if it does not occur again.
     fn blame_previous(
         &self,
         subject: &mut dyn Subject,

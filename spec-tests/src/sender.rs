@@ -3,7 +3,7 @@
 //! A [`Judge`] handles [`Event`]s with their times, reassembles the messages and [inspects](crate::inspect)
 //! each message. In a [`Tally`], it counts the violations, and the messages that each known
 //! [receiver](crate::receivers) would accept. [`report::sender_text`](crate::report::sender_text) and
-//! [`report::sender_json`](crate::report::sender_json) print the tally.
+//! [`report::sender_json`](crate::report::sender_json) write the tally as text and as JSON.
 
 mod event;
 mod gather;
@@ -36,7 +36,8 @@ pub struct HttpSetup {
     /// repeated delivery is answered with 202.
     pub status: u16,
     /// True if a request that Graylog refuses is answered with Graylog's status: 404 for a target other than
-    /// `/gelf`, 405 for a method other than POST, and 413 for a body above 65,536 bytes after inflation.
+    /// `/gelf`, 405 for a method other than POST and OPTIONS, and 413 for a body above 65,536 bytes after
+    /// inflation.
     pub as_graylog: bool,
 }
 

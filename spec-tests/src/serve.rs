@@ -27,8 +27,8 @@ pub fn serve(subject: &mut dyn Subject, input: impl BufRead, mut output: impl Wr
 
 /// A subject in this process that is asked over the subject protocol, as subjects in other processes are.
 ///
-/// If the subject uses the names of the vectors, its answers are read with these names. The protocol has no
-/// limits, so a request with limits is passed to the subject directly.
+/// If the subject uses the names of the vectors, its answers are read with these names. The protocol cannot
+/// express limits, so a request with limits is passed to the subject directly.
 #[derive(Clone, Debug, Default)]
 pub struct Served<S>(S);
 

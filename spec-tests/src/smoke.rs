@@ -14,7 +14,7 @@ use crate::vector::{ChunkRequest, FieldValue, Input, Limits, MessageText, SendRe
 /// A mistake of an adapter, or of its library.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Mistake {
-    /// True if the mistake may be one of the library. Such a mistake does not fail the test of the adapter.
+    /// True if the mistake may be in the library. Such a mistake does not fail the test of the adapter.
     pub is_doubtful: bool,
     /// The observed behaviour.
     pub found: String,
@@ -37,12 +37,13 @@ const LONG_BYTES: usize = 300_000;
 /// Maximum wait for a line that is not the answer to a request.
 const UNASKED: Duration = Duration::from_millis(100);
 
-/// Tests an adapter. Starts a subject by a shell command line, asks for its description, and makes one or
-/// more requests for each ability that the subject declares. `report` is called with the result of each part.
-/// Returns false if a part has a mistake that is not doubtful.
+/// Tests an adapter. Starts a subject by a shell command line, asks for its description, and makes one or more
+/// requests of each kind that the subject declares. `report` is called with the result of each part. Returns
+/// false if a part has a mistake that is not doubtful.
 ///
 /// # Errors
-/// Returns an error if a request cannot be written as JSON.
+/// Returns an error if a request cannot be written as JSON, or if a subject that has ended cannot be started
+/// again.
 pub fn check_subject(
     command: &str,
     timeout: Duration,
@@ -72,7 +73,7 @@ fn mistake<T>(found: impl Into<String>, remedy: impl Into<String>) -> Result<T, 
     Err(Mistake { is_doubtful: false, found: found.into(), remedy: remedy.into() })
 }
 
-/// Returns a doubtful mistake, which may be one of the library.
+/// Returns a doubtful mistake, which may be in the library.
 fn doubt<T>(found: impl Into<String>, remedy: impl Into<String>) -> Result<T, Mistake> {
     let remedy = format!("{}, unless the library itself does this", remedy.into());
     Err(Mistake { is_doubtful: true, found: found.into(), remedy })

@@ -77,11 +77,12 @@ pub struct Vector {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
     /// True if the expected result is one choice among several, explained in `DECISIONS.md`. Another result
-    /// is then a deviation, not a failure.
+    /// is then a deviation, not a failure. A receiver that invents a timestamp or a level still fails.
     #[serde(default, skip_serializing_if = "is_default")]
     pub choice: bool,
-    /// True if the request to a sender is ordinary. A violation in the reply to an ordinary request probably
-    /// occurs in all messages of the sender, so it counts here and not again in other vectors.
+    /// True if the request to a sender is ordinary. A violation in the reply to such a request probably occurs
+    /// in all messages of the sender. Therefore, it counts only in the vectors with this mark, and in vectors
+    /// that are [about](Self::about) it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub plain: bool,
     /// Name of the violation under test. It counts in this vector even if the sender commits it in all
@@ -124,7 +125,8 @@ pub enum Demand {
     Take,
     /// No receiver may deliver a message, and no sender may send the message as it is.
     Refuse,
-    /// Implementations may differ: strict ones refuse what lenient ones take, or the vector is a choice.
+    /// Implementations may differ: strict and lenient ones deliver different messages, or the vector is a
+    /// choice.
     Free,
 }
 
@@ -221,8 +223,8 @@ pub struct Limits {
 pub struct SendRequest {
     /// Transport: `udp` or `tcp`.
     pub transport: String,
-    /// Compression: `none`, `gzip` or `zlib`. If the member is absent, the compression is `none` or the
-    /// compression that the sender always uses.
+    /// Compression: `none`, `gzip` or `zlib`. If it is absent, the sender is asked to send uncompressed
+    /// bytes. A sender that supports only compressed datagrams is asked for `gzip` or `zlib` instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<String>,
     /// Maximum size of a datagram in bytes, including the chunk header.
@@ -253,7 +255,7 @@ pub struct ChunkRequest {
     pub payload: Content,
 }
 
-/// A message whose numbers are kept as text, so that they keep all of their digits.
+/// A message. The timestamp and the numbers in fields are kept as text, so that they keep all of their digits.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct MessageText {
@@ -272,7 +274,7 @@ pub struct MessageText {
     /// The member `level`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<u8>,
-    /// Additional fields in order. The names have no underscore.
+    /// Additional fields in order. The names are without the underscore that GELF puts in front of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<(String, FieldValue)>,
 }
@@ -343,7 +345,8 @@ pub struct Expected {
     /// Answer to each HTTP request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<HttpAnswer>,
-    /// Maximum number of connections that the requests need.
+    /// Maximum number of connections that the client may need for the requests. A receiver that closes
+    /// connections early makes the client open more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections: Option<usize>,
     /// State of the connection after the last request.
@@ -390,7 +393,8 @@ impl Vector {
     }
 }
 
-/// Returns the vectors of `spec-tests/vectors`, embedded at build time.
+/// Returns the vectors of `spec-tests/vectors` except those of `http.json`, embedded at build time.
+/// [`embedded_http`] returns the HTTP vectors.
 ///
 /// # Errors
 /// Returns an error if a file has a mistake. A test ensures that there is no mistake.

@@ -1,4 +1,4 @@
-//! Runs every vector, strict and lenient, on gelf-core.
+//! Runs every vector except those of `http.json` on gelf-core, in strict and in lenient mode.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -10,7 +10,7 @@
 use gelf_spec_tests::{Builtin, Demand, Nothing, Score, Selection, Served, embedded, run};
 
 #[test]
-fn gelf_core_passes_every_vector() {
+fn gelf_core_passes_every_vector_except_those_for_http() {
     let topics = embedded().unwrap();
     let count: usize = topics.iter().map(|topic| topic.vectors.len()).sum();
     let mut subject = Served::new(Builtin::default());
@@ -19,7 +19,7 @@ fn gelf_core_passes_every_vector() {
         .unexpected()
         .map(|outcome| format!("{}: {}", outcome.label(), outcome.differences.join("; ")))
         .collect();
-    assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), failures.join("\n"));
+    assert!(failures.is_empty(), "{} unexpected results:\n{}", failures.len(), failures.join("\n"));
     assert!(count >= 490, "{count} vectors");
     assert_eq!(results.outcomes.len(), 2 * count);
 }
@@ -32,8 +32,8 @@ fn a_program_that_does_nothing_takes_nothing() {
         let of_topic = results.of_topic(topic);
         let Score { passed, asked } = Score::of(&of_topic, Demand::Take);
         assert!(passed == 0 && asked > 0, "{}: {passed} of {asked}", topic.topic);
-        // Of a receiver, `refuse` demands only that it delivers no message. Of a sender, it demands an error,
-        // which this program does not return.
+        // A receiver meets the demand `refuse` if it delivers no message. A sender meets it only if it returns
+        // an error, and this program returns none.
         let refused = Score::of(&of_topic, Demand::Refuse);
         let expected = if topic.topic == "encode" { 0 } else { refused.asked };
         assert_eq!(refused.passed, expected, "{}", topic.topic);

@@ -45,7 +45,8 @@ impl Datagram {
 }
 
 /// Names of errors, deviations and events that depend on a choice in `DECISIONS.md` or on a limit of
-/// gelf-core. If gelf-core reports one of them, a subject with another result deviates and does not fail.
+/// gelf-core. If gelf-core reports one of them, a subject with another result deviates and does not fail,
+/// unless it invents a timestamp or a level.
 const CHOICES: [&str; 12] = [
     "Conflict",
     "LevelRange",

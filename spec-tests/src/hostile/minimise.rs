@@ -25,8 +25,8 @@ pub(super) fn minimise(
         asks_left: options.minimise_asks,
         deadline: Instant::now() + options.minimise_time,
     };
-    // `least` is the minimum number of bytes that are removed at once. It starts at a large number, because
-    // each removal takes a request.
+    // `least` is the minimum length of the ranges of bytes that are removed. It starts large, because each
+    // attempt to remove a range takes a request.
     let mut least = 64;
     loop {
         let before = search.size();
@@ -123,7 +123,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes datagrams or pieces: at first half of them at once, in the end one at a time.
+    /// Removes datagrams or pieces: at first in ranges of half of them, in the end one by one.
     fn remove_steps(&mut self) -> Result<(), String> {
         let steps = |case: &Case| if matches!(case, Case::Payload(_)) { 0 } else { case.parts().len() };
         self.halve(steps(&self.best.0) / 2, 1, steps, |case, range| match case {
@@ -181,7 +181,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes bytes: at first half of them at once, in the end about `least` bytes at a time.
+    /// Removes bytes: at first in ranges of half of them, in the end in ranges of about `least` bytes.
     fn remove_bytes(&mut self, least: usize) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
             let len = |case: &Case| case.parts().get(part).map_or(0, |bytes| bytes.len());

@@ -43,7 +43,8 @@ pub(super) fn mutated(mut case: Case, others: &[Case], numbers: &mut Numbers) ->
         }
         bound(&mut case);
     }
-    // Decompression bombs are slow, so few cases get one. It is added after the loop, which could repeat it.
+    // Decompression bombs are slow, so few cases get one. It is added after the loop, because the loop could
+    // repeat it.
     if numbers.once_in(40) {
         if let Case::Datagrams(datagrams) = &mut case {
             let at = numbers.below(datagrams.len());
@@ -244,14 +245,14 @@ fn datagrams(datagrams: &mut Vec<Datagram>, numbers: &mut Numbers) {
     }
 }
 
-/// Returns compressed data that inflates to at most about 9 MiB. Inflated, it is long text, white space,
-/// nested brackets, or the compressed payload.
+/// Returns compressed data that inflates to at most about 9 MiB. The inflated data is the payload with spaces
+/// after it, a message with a long text, opening brackets, or the payload in compressed form.
 fn bomb(payload: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     let level = CompressionLevel::default();
     let compression = numbers.pick(&[0, 1]);
     let compression = if compression == 0 { Compression::Gzip(level) } else { Compression::Zlib(level) };
     let compress = |bytes: &[u8]| Compressor::new(compression).compress(bytes).to_vec();
-    // 9 MiB exceed the limit of 8 MiB that gelf-core and Graylog have for inflated data.
+    // 9 MiB exceed 8 MiB, the limit of gelf-core and Graylog for inflated data.
     let len = match numbers.below(10) {
         0 => 9 << 20,
         1 => 3 << 20,

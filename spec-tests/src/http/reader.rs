@@ -265,7 +265,7 @@ fn framing(head: &Head) -> Result<Option<(BodyCoding, Framing)>, Fault> {
 /// Reads answers.
 #[derive(Debug)]
 pub struct ResponseReader {
-    /// The content of a first line is the status, and true if the version is HTTP/1.0.
+    /// The content of a first line is the status, and whether the version is HTTP/1.0.
     reader: Reader<(u16, bool)>,
     /// True if the next answers are for `HEAD`.
     to_head: bool,

@@ -55,7 +55,7 @@ pub fn request(request: &Request, bulk: bool) -> HttpInspection {
     inspection
 }
 
-/// Converts a request that cannot be parsed into a violation.
+/// Returns the violation of a request that cannot be parsed.
 pub fn request_fault(fault: &Fault) -> Violation {
     let violation = match fault.status {
         413 => Violation::odd("R41", "BodyTooLong", &fault.text),

@@ -36,7 +36,8 @@ pub(super) struct Values<'b> {
     pub(super) more: usize,
 }
 
-/// Returns the values of a body in bulk mode: the elements of an array, or the lines that are not blank.
+/// Returns the values of a body in bulk mode: the elements of an array, or the lines that are not blank. Values
+/// beyond the first 100,000 are left out.
 pub fn bulk_values(body: &[u8]) -> Vec<&[u8]> {
     Values::of(body, true).values
 }

@@ -42,7 +42,7 @@ fn the_same_violation_of_many_datagrams_is_one_difference() {
 }
 
 #[test]
-fn a_timestamp_in_another_unit_than_seconds_is_named() {
+fn a_timestamp_beyond_the_year_9999_is_reported_with_its_probable_unit() {
     let of = |timestamp: &str| {
         let sent = format!(r#"{{"version":"1.1","host":"h","short_message":"m","timestamp":{timestamp}}}"#);
         let violations = inspect::datagrams(&[sent.into_bytes()], None).violations;

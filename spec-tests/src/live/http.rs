@@ -25,8 +25,8 @@ pub struct LiveHttp {
     pub bulk: bool,
     /// Name and value of the header that the receiver requires, by default none.
     pub header: Option<(String, String)>,
-    /// Maximum size of an inflated body in bytes, if known, by default unknown. The vectors that test a limit
-    /// are sent only if this is their limit.
+    /// Maximum size of an inflated body in bytes, or `None` if unknown, which is the default. A vector that
+    /// tests a limit is sent only if it tests this limit.
     pub max_body: Option<usize>,
     /// Maximum size in bytes of each message in a bulk body, if known.
     pub max_message: Option<usize>,

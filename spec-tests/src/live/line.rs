@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_read_in_both_forms() {
+    fn fields_are_read_in_every_form() {
         let wanted = pairs(&[("n", "9007199254740993"), ("user", "\"x\"")]);
         assert_eq!(fields(r#"{"short_message":"m","_user":"x","_n":9007199254740993}"#), wanted);
         assert_eq!(fields(r#"{"short_message":"m","fields":{"user":"x","n":9007199254740993}}"#), wanted);

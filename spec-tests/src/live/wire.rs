@@ -115,7 +115,7 @@ pub(super) fn plan<'v>(
 }
 
 /// Converts a payload to the body of a request. Refuses a payload that the receiver would not read as one
-/// message.
+/// message, or that may exceed the receiver's limit.
 fn post(mut payload: Vec<u8>, http: &LiveHttp) -> Result<Result<Plan<'static>, String>, String> {
     let refuse = |why: &str| Ok(Err(why.to_owned()));
     if payload.len() >= http.max_body.unwrap_or(GRAYLOG_BODY_BYTES) {

@@ -6,8 +6,8 @@ use super::Fault;
 const MAX_DEPTH: usize = 128;
 /// Maximum number of members of a message.
 const MAX_MEMBERS: usize = 1024;
-/// Maximum number of values within the members of a message. A member that is an array or an object counts
-/// itself, too.
+/// Maximum number of values within the members of a message. A member that is an array or an object counts,
+/// too.
 const MAX_VALUES: usize = 64 * 1024;
 /// Maximum number of escapes. A pair of surrogates counts as two, a sequence of invalid UTF-8 as four.
 const MAX_ESCAPES: usize = 384 * 1024;
@@ -49,7 +49,8 @@ pub(super) struct Object {
     pub(super) end: usize,
 }
 
-/// Reads an object from a text in which replaced sequences of invalid UTF-8 count as `escapes`.
+/// Reads an object from a text. `escapes` is the number of escapes that count for the replaced sequences of
+/// invalid UTF-8 in the text.
 ///
 /// # Errors
 /// Returns the reason why the text is not an object.
@@ -145,9 +146,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads white space, and the closing bracket of an array or object if it follows. Returns whether it
-    /// does. `is_first` is true if no element precedes the bracket. A comma between the last element and the
-    /// bracket is a fault.
+    /// Reads white space, and the closing bracket of an array or object if the bracket follows. Returns whether
+    /// the bracket follows. `is_first` is true if no element precedes the bracket. A comma between the last
+    /// element and the bracket is a fault.
     fn ends(&mut self, close: char, is_first: bool) -> Result<bool, Fault> {
         self.skip_space();
         if self.peek() != Some(close) {

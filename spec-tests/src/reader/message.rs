@@ -272,7 +272,7 @@ impl Members {
         let short = self.short_message.take();
         if short.as_deref().is_none_or(is_blank) {
             // `message` takes the place of a missing or blank short message. Without `message`, a blank short
-            // message stays, and the first line of the full message that is not blank replaces a missing one.
+            // message stays, and a missing one is replaced by the first non-blank line of the full message.
             let message =
                 self.others.iter().position(|(name, value)| name == "message" && !is_blank_text(value));
             let message = message.map(|at| match self.others.remove(at).1 {

@@ -56,7 +56,8 @@ pub fn junit(topics: &[Topic], results: &Results) -> String {
     xml
 }
 
-/// Escapes text for an element or attribute. Characters that XML does not allow become U+FFFD.
+/// Escapes text for an element or attribute. Control characters other than line feeds and tabs, and further
+/// characters that XML does not allow, become U+FFFD.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {

@@ -36,7 +36,7 @@ pub fn sender_text(tally: &Tally<'_>, elapsed: Duration, style: Style) -> String
         line(&mut out, name, &text);
     }
     for (count, what) in [
-        (tally.left, "messages not judged: the requested number of messages was reached before"),
+        (tally.left, "messages not judged: the run ended first, or this program closed an idle connection"),
         (
             tally.not_judged,
             "messages not judged: evicted while incomplete, or beyond 100,000 in an HTTP body",

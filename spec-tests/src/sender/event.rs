@@ -36,7 +36,7 @@ pub enum Event {
     },
     /// This program closed a TCP connection, because Graylog would close it.
     Ended,
-    /// This program closed a connection at once, because too many connections were open.
+    /// This program closed a connection immediately, because too many connections were open.
     Refused,
     /// The kernel of this machine dropped this number of datagrams, because they arrived faster than they
     /// were read.

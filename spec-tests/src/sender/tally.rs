@@ -39,7 +39,8 @@ pub struct Tally<'r> {
     pub(crate) refused_connections: u64,
     /// Number of datagrams that the kernel of this machine dropped.
     pub(crate) dropped_datagrams: u64,
-    /// Number of messages that were not judged, because the requested number of messages was reached before.
+    /// Number of messages that were not judged, because the run ended first, or because this program closed
+    /// their idle connection.
     pub(crate) left: u64,
     /// Number of messages that were not judged, because they were evicted or exceeded a limit.
     pub(crate) not_judged: u64,

@@ -29,7 +29,7 @@ pub(crate) enum Broken {
     ClosesNever,
     /// Inflates a body only if the header `Content-Encoding` names gzip or deflate.
     NoMagic,
-    /// Recognizes compression only by the first bytes, and refuses the header `Content-Encoding`.
+    /// Recognises compression only by the first bytes, and refuses the header `Content-Encoding`.
     NoEncoding,
     /// Does not limit the size of bodies.
     NoLimit,

@@ -155,8 +155,8 @@ fn filled_in_members_and_lines_without_messages_are_not_reported_as_differences(
     assert!(timestamps.count(Verdict::Fails) > 0, "a changed timestamp is still a difference");
 }
 
-/// Starts a correct receiver in this process that inflates in the background. It delivers plain messages at
-/// once and compressed messages after a delay, so plain messages can overtake compressed ones.
+/// Starts a correct receiver in this process that inflates in the background. It delivers plain messages
+/// immediately and compressed messages after a delay, so plain messages can overtake compressed ones.
 fn inflating_receiver(delay: Duration) -> Live {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let udp = Some(socket.local_addr().unwrap());

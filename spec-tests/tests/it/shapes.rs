@@ -1,5 +1,5 @@
-//! Tests that Graylog's codec and Logstash's input read the messages of gelf-router in each shape. The shapes
-//! are the values of the router's option `compat`.
+//! Tests that Graylog's codec and a simulation of Logstash's input read the messages of gelf-router in each
+//! shape. The shapes are the values of the router's option `compat`.
 //!
 //! The tests of docker-source compare its messages with the golden files byte for byte. These tests read the
 //! same files with other implementations.

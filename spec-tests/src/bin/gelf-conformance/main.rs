@@ -30,7 +30,7 @@ struct Cli {
 enum Command {
     /// Run every vector on a subject, and judge the replies
     Run(run::RunArguments),
-    /// Test the adapter of a subject: its use of the protocol, with remedies
+    /// Test whether the adapter of a subject follows the subject protocol, and name remedies
     CheckSubject(check_subject::CheckSubjectArguments),
     /// Explain a vector: rule, input and expected result
     Explain {

@@ -41,9 +41,10 @@ pub(crate) struct SenderArguments {
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:12201")]
     #[arg(value_parser = address)]
     http: Option<SocketAddr>,
-    /// Answer as this receiver does. Graylog answers 404 to another target than /gelf, 405 to another method
-    /// than POST, and 413 to a body above 65,536 bytes after inflation, and closes a TCP connection after an
-    /// empty frame or a frame above 2 MiB. Without this option, every message is accepted
+    /// Answer as this receiver does. Graylog answers 404 to a target other than /gelf, 405 to a method other
+    /// than POST and OPTIONS, and 413 to a body above 65,536 bytes after inflation. It closes a TCP connection
+    /// after a frame of less than two bytes, and in a frame above 2 MiB. Without this option, messages are
+    /// refused only because of --status, or in a body above 2 MiB before inflation
     #[arg(long = "as", value_enum, value_name = "RECEIVER")]
     answers: Option<Answers>,
     /// Accept several messages in a body, one per line, like a receiver in bulk mode
@@ -78,8 +79,8 @@ enum Answers {
     Graylog,
 }
 
-/// Parses an address. If a name has several addresses, the first IPv4 address is preferred: the default
-/// address is one of IPv4, too.
+/// Parses an address. If a name has several addresses, the first IPv4 address is preferred, because the
+/// default address is an IPv4 address, too.
 fn address(text: &str) -> Result<SocketAddr, String> {
     let addresses = text.to_socket_addrs().map_err(|error| error.to_string())?;
     addresses.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| "the name has no address".to_owned())
@@ -131,7 +132,7 @@ fn listen(judge: &mut Judge<'_>, events: Receiver<TimedEvent>, end: Option<Insta
             Ok((at, event)) => {
                 let (source, is_first) = (source(&event), judge.messages() == 0);
                 judge.handle(at, event);
-                // Tells a user who tries a sender that messages arrive. The report follows at the end.
+                // This line shows a user immediately that messages arrive. The report follows at the end.
                 if is_first && judge.messages() > 0 {
                     let source = source.map(|source| format!(" from {source}")).unwrap_or_default();
                     eprintln!("the first message has arrived{source}");
@@ -150,7 +151,7 @@ fn listen(judge: &mut Judge<'_>, events: Receiver<TimedEvent>, end: Option<Insta
     }
 }
 
-/// Returns the address of the sender, if the event can have bytes of a message.
+/// Returns the address of the sender if the event can have bytes of a message, and otherwise `None`.
 fn source(event: &Event) -> Option<SocketAddr> {
     match event {
         Event::Datagram { source, .. } | Event::Read { source, .. } => Some(*source),

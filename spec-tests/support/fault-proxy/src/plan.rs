@@ -1,6 +1,6 @@
 //! Faults of TCP connections.
 
-/// Faults of a TCP connection. By default, bytes are passed unchanged and at once.
+/// Faults of a TCP connection. By default, bytes are passed unchanged and immediately.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct TcpPlan {
     pub(crate) throttle: Option<u64>,
@@ -24,7 +24,7 @@ impl TcpPlan {
     /// Resets both sides once this many bytes have been passed to the target. Default: never.
     ///
     /// The reset can discard the last of these bytes before the target reads them. A connection that has
-    /// already passed more bytes is reset at once.
+    /// already passed as many bytes or more is reset immediately.
     pub fn reset_after(mut self, bytes: u64) -> Self {
         self.reset_after = Some(bytes);
         self

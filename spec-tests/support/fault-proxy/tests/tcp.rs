@@ -122,13 +122,12 @@ async fn bytes_arrive_no_faster_than_the_plan_allows() {
     let start = Instant::now();
     client.write_all(&text(3_000)).await.unwrap();
     assert_eq!(read(&mut server, 3_000).await, text(3_000));
-    // The proxy writes 1,000 bytes at once, and the other bytes in two writes, each 50 ms after the write
-    // before.
+    // The proxy writes 1,000 bytes immediately, 1,000 bytes after 50 ms, and 1,000 bytes after 100 ms.
     assert!(start.elapsed() >= Duration::from_millis(100));
     test.proxy.set_plan(TcpPlan::new().throttle(1));
     client.write_all(&text(100_000)).await.unwrap();
     test.proxy.set_plan(TcpPlan::new());
-    assert_eq!(read(&mut server, 100_000).await, text(100_000), "another plan takes effect at once");
+    assert_eq!(read(&mut server, 100_000).await, text(100_000), "another plan takes effect immediately");
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ impl Engine {
     ///
     /// # Panics
     /// Panics if there is no busybox on the path (`apt-get install busybox-static`), or if the import fails.
-    /// Whether the busybox is statically linked, as containers need it, is not checked.
+    /// The busybox must be statically linked, because the image has no libraries. This is not checked.
     pub fn image(&self) -> String {
         image::busybox(self)
     }

@@ -12,7 +12,8 @@ use router_oracle::rows::{LONG_ROWS, Outcome, ROWS, Row};
 struct Options {
     rows: Vec<Row>,
     amount: Amount,
-    /// Indicates that only the requirements are judged that do not depend on the speed of the machine.
+    /// True if each row is judged by [the part of its requirement](Outcome::reduced_to_law) that does not depend
+    /// on the speed of the machine.
     laws: bool,
     programs: Programs,
 }

@@ -197,7 +197,8 @@ fn take(tally: &mut Tally, frame: &[u8], now: f64) {
     tally.line(line, now);
 }
 
-/// Returns a stamp in seconds since 1970. A stamp is a number, or a text of RFC 3339 in UTC.
+/// Returns a stamp in seconds since 1970. A stamp is a number, a text with a number, or a time of RFC 3339 in
+/// UTC.
 fn seconds(stamp: &Value) -> Option<f64> {
     match stamp {
         Value::Number(number) => number.as_f64(),

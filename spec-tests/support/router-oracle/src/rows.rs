@@ -161,11 +161,15 @@ pub const ROWS: &[Row] = &[
         about: "40 containers that write 30,000 lines and end while a restarted router catches up",
         run: many::exit,
     },
-    Row { name: "short", about: "36 --rm containers at once that live for 25 ms, 5 times", run: many::short },
+    Row {
+        name: "short",
+        about: "36 --rm containers that start together and live for 25 ms, 5 times",
+        run: many::short,
+    },
     Row { name: "many", about: "300 short containers in 60 s, every second one with --rm", run: many::many },
     Row {
         name: "lines",
-        about: "2,003 equal lines at once, and five lines of 40,000 bytes",
+        about: "2,003 equal lines in a burst, and five lines of 40,000 bytes",
         run: lines::equal_and_long,
     },
     Row {

@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_lines_inside_of_an_announced_gap_are_announced_and_all_others_lost() {
+    fn missing_lines_count_as_announced_inside_of_a_gap_and_as_lost_outside() {
         let mut tally = tally(4, &[0, 1, 4, 5, 8, 8]);
         tally.gap(gap(101.0, 104.0));
         let account = tally.account(&Written::from([(4, 10)]));

@@ -11,7 +11,7 @@
 //!
 //! ```text
 //! rate LINES         the numbered containers write this number of lines a second in all; 0 at first
-//! write NAME LINES   a container writes lines at once
+//! write NAME LINES   a container writes lines immediately
 //! text NAME TEXT     a container writes a line to stderr
 //! end NAME           a container ends
 //! ```

@@ -25,7 +25,7 @@ pub enum Since {
 
 /// An Engine's handling of a record that cannot be decoded, such as a block of NULs after a power failure.
 ///
-/// The record does not affect a request that begins to read behind the record, such as a request with a small
+/// The record does not affect a request that begins to read after the record, such as a request with a small
 /// `tail`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DamagedRead {
@@ -274,7 +274,7 @@ pub enum Fault {
     Hang,
     /// Answers after this time.
     Late(Duration),
-    /// Sends the headers at once and the body after this time.
+    /// Sends the headers immediately and the body after this time.
     LateBody(Duration),
     /// Answers with this status, and a message in the Engine's form.
     Status(u16, String),

@@ -110,7 +110,7 @@ impl Connection {
                     let (answer, answered) = sync_channel(1);
                     let number = self.requests;
                     self.send(HttpEventKind::Request { request: Box::new(request), number, answer });
-                    // After the end of the run, no judge answers, and the request is accepted.
+                    // If no judge answers in time, for example after the end of the run, the request is accepted.
                     let status = answered.recv_timeout(JUDGE_TIMEOUT).unwrap_or(202);
                     // Like Graylog, this program reads no further request after a body that is too long.
                     let keeps_alive = keeps_alive && status != 413;

@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use router_oracle::messages;
 
-/// Minimum time between two checks for lines that are due. At a slow rate, one line is due at each check.
+/// Minimum time between two checks for lines that are due. Below 1,000 lines per second, the time between two
+/// checks is the time of one line.
 const TICK: Duration = Duration::from_millis(1);
 
 fn main() {

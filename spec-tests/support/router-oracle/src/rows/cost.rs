@@ -36,7 +36,7 @@ pub(super) fn cost_compress(bench: &mut Bench) -> Outcome {
 }
 
 /// Measures dockerd in turn without a reader, with a plain follow, and with the router. Each figure is the
-/// median of all rounds. The ratio compares the router with the plain follow, after the figure without a
+/// median of all rounds. The ratio compares the router with the plain follow. Before that, the figure without a
 /// reader is subtracted from both figures.
 fn cost(bench: &Bench, containers: u64, writing: &Writing, asked: f64) -> Outcome {
     let rounds = bench.runs(7);

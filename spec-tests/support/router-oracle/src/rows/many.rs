@@ -97,7 +97,7 @@ pub(super) fn short(bench: &mut Bench) -> Outcome {
         "median at least 35, least at least 33, the missing counted",
         median >= 35 && least >= 33 && counted >= missing,
     )
-    // An Engine that has to start 36 containers at once on a busy machine removes some logs before a
+    // An Engine that has to start 36 containers together on a busy machine removes some logs before a
     // request for them can arrive.
     .with_law("the missing counted", counted >= missing)
 }

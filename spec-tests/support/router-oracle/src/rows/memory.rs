@@ -10,8 +10,8 @@ use crate::receiver::Receiver;
 
 const CONTAINERS: u64 = 50;
 
-/// The largest resident memory in KiB while the containers write nothing, and while they write as fast as
-/// they can.
+/// The permitted maximum of the resident memory in KiB: while the containers write nothing, and while they
+/// write as fast as they can.
 const ASKED: (u64, u64) = (16 << 10, 32 << 10);
 
 const ROTATED: [&str; 2] = ["--log-opt=max-size=1m", "--log-opt=max-file=3"];

@@ -134,7 +134,7 @@ pub(super) fn containers_200(bench: &mut Bench) -> Outcome {
     containers(bench, 200, 10, 30)
 }
 
-/// Reads `count` containers at once.
+/// Reads `count` containers that write at the same time.
 fn containers(bench: &Bench, count: u64, rate: u64, seconds: u64) -> Outcome {
     let runs = bench.runs(1);
     let mut total = Total::default();

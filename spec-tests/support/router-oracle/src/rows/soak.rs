@@ -17,7 +17,7 @@ use crate::tally::Written;
 /// Time after the start during which memory may grow: buffers and caches reach their usual size.
 const WARM_UP: f64 = 600.0;
 
-/// Number of short containers that are started at once.
+/// Number of short containers in a burst.
 const CHURN: usize = 12;
 
 /// Number of ended containers that are kept, so that a slow router can still read their logs.

@@ -40,7 +40,7 @@ async fn api_versions_outside_of_the_engines_range_are_refused() {
 }
 
 #[tokio::test]
-async fn followers_that_are_cut_end_without_the_final_chunk_and_other_followers_with_it() {
+async fn followers_that_are_cut_get_no_final_chunk_and_all_other_followers_get_it() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();
@@ -63,7 +63,7 @@ async fn followers_that_are_cut_end_without_the_final_chunk_and_other_followers_
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_clock_moves_with_lines_with_tokios_time_and_by_hand() {
+async fn lines_and_tokios_time_and_the_test_move_the_clock() {
     for (clock_runs, passed) in [(false, 0), (true, 5_000_000_000)] {
         let engine = SimulatedEngine::start_with(Options { clock_runs, ..Options::default() }).await;
         let web = engine.create(ContainerOptions::named("web"));

@@ -71,7 +71,7 @@ async fn a_follower_with_tail_begins_with_the_last_records_and_goes_on() {
 }
 
 #[tokio::test]
-async fn rotation_removes_the_oldest_file_and_written_lines_say_so() {
+async fn rotation_removes_the_oldest_file_and_written_tells_which_lines_are_kept() {
     let engine = SimulatedEngine::start().await;
     // Each line has 7 bytes, so a file has three lines.
     let web = running(&engine, ContainerOptions::named("web").rotated(20, 2));
@@ -128,7 +128,7 @@ async fn followers_skip_and_repeat_records_that_other_requests_are_sent_once() {
 }
 
 #[tokio::test]
-async fn a_follower_of_compressed_files_has_only_the_first_record_of_each_file() {
+async fn a_follower_of_compressed_files_has_only_the_first_record_of_each_later_file() {
     let engine = SimulatedEngine::start().await;
     let web =
         running(&engine, ContainerOptions::named("web").rotated(20, 3).compressed().followers_skip_files());
@@ -167,7 +167,7 @@ async fn compressed_files_delay_tail_and_hide_newer_files_from_since_in_old_engi
 }
 
 #[tokio::test]
-async fn a_damaged_record_ends_requests_that_begin_before_it() {
+async fn a_damaged_record_affects_only_requests_that_begin_before_it() {
     for (damaged, error) in [(DamagedRead::Error, 1), (DamagedRead::Ends, 0), (DamagedRead::SkipsFile, 0)] {
         let engine = SimulatedEngine::start_with(Options { damaged, ..Options::default() }).await;
         let web = running(&engine, ContainerOptions::named("web"));
