@@ -1,4 +1,4 @@
-//! Writes the pieces of a message one behind the other.
+//! Writes the pieces of a message one after another.
 //!
 //! The writer extends the buffer ahead of the written part, and truncates the buffer at the end. Thus one
 //! store of a constant length writes a small piece, without a call that checks the capacity.

@@ -188,11 +188,11 @@ pub enum InvalidFieldName {
     },
     /// The name is empty or consists of only the underscore.
     Empty,
-    /// The name is `_id`, which the specification reserves.
+    /// The name is `id`, which is `_id` on the wire. The specification reserves it.
     Reserved,
-    /// The name is valid but longer than [`MAX_BYTES`](FieldName::MAX_BYTES).
+    /// The name has only allowed characters, but is longer than [`MAX_BYTES`](FieldName::MAX_BYTES).
     TooLong {
-        /// The length in bytes.
+        /// The length in bytes without the underscore.
         len: usize,
     },
 }
