@@ -272,8 +272,9 @@ impl Report {
 pub struct Deviation {
     /// The kind of the deviation.
     pub kind: DeviationKind,
-    /// The byte offset of the name of the member that deviates, or of the character that deviates. If the
-    /// payload is not UTF-8, this is the offset in the corrected text.
+    /// The byte offset of the name of the member that deviates, or of the character that deviates. If a member
+    /// is missing, this is the offset behind the object. If the payload is not UTF-8, this is the offset in the
+    /// corrected text.
     pub offset: usize,
     /// The number of deviations of this kind in the member. The field `offset` is the offset of the first
     /// deviation. Text that is not UTF-8 counts once for the payload.
@@ -363,7 +364,8 @@ impl DecodeError {
         self.kind
     }
 
-    /// Returns the byte offset of the error.
+    /// Returns the byte offset of the error. If the payload is not UTF-8, this is the offset in the corrected
+    /// text.
     pub fn offset(&self) -> usize {
         self.offset
     }

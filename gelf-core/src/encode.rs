@@ -143,8 +143,8 @@ impl Encoder {
     /// ```
     ///
     /// # Errors
-    /// Returns [`MessageTooLarge::Fields`] if the message is longer than `limit` even if its texts are
-    /// truncated as far as possible. In this case, `dst` is not changed.
+    /// Returns [`MessageTooLarge::Fields`] if the message is longer than `limit` even with its texts truncated
+    /// as far as possible. In this case, `dst` is not changed.
     pub fn encode_within(
         &self,
         message: &Message<'_>,

@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum MessageTooLarge {
-    /// The message is too long even if its texts are truncated as far as possible.
+    /// The message is too long even with its texts truncated as far as possible.
     Fields {
         /// The length of the truncated message in bytes: without `full_message`, with one byte as
         /// `short_message`, and with the field `_truncated`.

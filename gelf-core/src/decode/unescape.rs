@@ -164,7 +164,7 @@ pub(super) fn surrogates(high: u32, text: &[u8]) -> Option<(char, &[u8])> {
     Some((char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00))?, tail))
 }
 
-/// Returns the number of the four hexadecimal digits behind the first two bytes of an escape.
+/// Parses the four hexadecimal digits behind the first two bytes of an escape.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
 pub(super) fn code_unit(escape: &[u8]) -> Option<u32> {

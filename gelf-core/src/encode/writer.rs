@@ -17,7 +17,7 @@ pub(crate) const PLACEHOLDER: &str = "-";
 pub(crate) struct ValueOptions {
     /// True if booleans are written as JSON booleans. False if they are written as strings.
     pub(crate) json_booleans: bool,
-    /// The maximum length of a string in bytes.
+    /// The maximum length of a value that is written as a string, in bytes.
     pub(crate) max_bytes: usize,
 }
 

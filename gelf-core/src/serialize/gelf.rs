@@ -36,8 +36,8 @@ impl Serialize for Message<'_> {
     }
 }
 
-/// Deserializes a message as a [lenient](Decoder::lenient) decoder reads it. A number outside of `i64` and
-/// `u64`, or with decimals, passes through a float, so it may lose digits.
+/// Deserializes a message as a [lenient](Decoder::lenient) decoder reads it. A number that is outside of `i64` and
+/// `u64`, or that has decimals or an exponent, passes through a float, so it may lose digits.
 impl<'de> Deserialize<'de> for Message<'static> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;

@@ -242,7 +242,8 @@ fn inflate<'a>(
     Ok(decompressor.output())
 }
 
-/// The reason why a datagram has no payload. Each error is the fault of the sender or of the network.
+/// The reason why a datagram has no payload: a fault of the sender or of the network, or a payload beyond the
+/// reader's limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DatagramError {

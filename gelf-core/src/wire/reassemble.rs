@@ -148,8 +148,8 @@ pub struct ReassemblyStats {
     pub expired: u64,
     /// Messages that are pending now.
     pub pending: usize,
-    /// The memory that is in use now, in bytes. It includes pending messages, bookkeeping, and memory that is
-    /// kept for reuse.
+    /// The memory that [`max_bytes`](ReassemblyLimits::max_bytes) limits and that is in use now, in bytes. It
+    /// includes pending messages, bookkeeping, and memory that is kept for reuse.
     pub held_bytes: usize,
     /// Messages dropped because each alone would have exceeded the memory limit.
     pub too_large: u64,
