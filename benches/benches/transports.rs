@@ -110,7 +110,7 @@ impl Udp {
 /// A connection to a reader, a thread that reads everything and then waits for more.
 ///
 /// A write that wakes a waiting reader costs three times as much as a write while the reader is busy. If the
-/// next write follows at once, chance decides whether the reader waits. Therefore, with
+/// next write follows immediately, chance decides whether the reader waits. Therefore, with
 /// [`Pace::ReaderWaits`], each write finds a waiting reader. In practice, the receiver of a log sender mostly
 /// waits.
 struct Tcp {

@@ -10,8 +10,9 @@ use gelf_core::{
     FieldName, Level, Message, Timestamp, Value,
 };
 
-/// Checks that a lenient decoder reports no deviation in a message that a strict decoder accepts. Also checks
-/// that a strict decoder accepts each decoded message after it was encoded again.
+/// Checks that a lenient decoder reports no deviation in a message that a strict decoder accepts, and at least
+/// one in each other message that it decodes. Also checks that a strict decoder accepts each decoded message
+/// after it was encoded again.
 fn decode(payload: &[u8]) {
     let lenient = Decoder::lenient().decode(payload);
     match (Decoder::strict().decode(payload), &lenient) {

@@ -1,7 +1,7 @@
 //! Splits an input into parts, as if it arrived in several reads.
 
 /// Splits `stream` into parts. The length of each part in bytes is the next number of `lengths`, times
-/// `scale`, plus one. After the fourth number, the first number is used again.
+/// `scale`, plus one. After the fourth number, the first number is used again. The last part can be shorter.
 pub(crate) fn parts(lengths: [u8; 4], scale: usize, stream: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = stream;
     lengths.into_iter().cycle().map_while(move |length| {

@@ -6,7 +6,7 @@
 //!
 //! Lenient decoding corrects deviations:
 //!
-//! - A number in quotes becomes a number in `timestamp`, `level` and `line`.
+//! - In `timestamp`, `level` and `line`, a number in quotes is read as a number.
 //! - A member with the value `null` is left out.
 //! - A boolean stays a boolean.
 //! - An array or object in a field becomes its JSON text.
@@ -114,16 +114,16 @@ impl Decoder {
     /// limit. The limit also applies to the text in which invalid UTF-8 is replaced.
     pub const DEFAULT_MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 
-    /// The maximum number of arrays, objects and values in them in a message: 65,536. GELF has no arrays and
-    /// objects, and a lenient decoder keeps them as text. The limit bounds the time to check their syntax: a
-    /// payload can contain millions of tiny values. 65,536 values of 32 bytes take 2 MiB, the limit of
-    /// Graylog's TCP input.
+    /// The maximum number of nested values of a message: 65,536. Each array, each object and each value in
+    /// them counts as one. GELF has no arrays and objects, and a lenient decoder keeps them as text. The limit
+    /// bounds the time to check their syntax: a payload can contain millions of tiny values. 65,536 values of
+    /// 32 bytes take 2 MiB, the limit of Graylog's TCP input.
     pub const MAX_NESTED_VALUES: usize = 64 * 1024;
 
     /// The maximum number of escapes in the strings of a message: 393,216. The limit bounds the time to decode
-    /// a payload, which may have nothing but escapes. Usual JSON in a string has fewer in 2 MiB, the limit of
-    /// Graylog's TCP input. A pair of surrogates counts as two escapes, and a sequence of invalid UTF-8, which
-    /// becomes U+FFFD, as four.
+    /// a payload, which may have nothing but escapes. Usual JSON in a string has fewer escapes in 2 MiB, the
+    /// limit of Graylog's TCP input. A pair of surrogates counts as two escapes. A sequence of invalid UTF-8,
+    /// which becomes U+FFFD, counts as four.
     pub const MAX_ESCAPES: usize = 384 * 1024;
 
     /// The maximum number of deviations of a message that are reported one by one: 1,024. Further deviations
@@ -211,7 +211,8 @@ impl Decoder {
         self.decode_text(&text, 4 * replaced, &mut Owning(visitor))
     }
 
-    /// Decodes text in which the replaced sequences of invalid UTF-8 count as this number of escapes.
+    /// Decodes text. `escapes` is the initial number of escapes: four for each sequence of invalid UTF-8 that
+    /// was replaced in the text.
     fn decode_text<'t>(
         &mut self,
         text: &'t str,
@@ -271,8 +272,9 @@ impl Report {
 pub struct Deviation {
     /// The kind of the deviation.
     pub kind: DeviationKind,
-    /// The byte offset of the name of the member that deviates, or of the character that deviates. If the
-    /// payload is not UTF-8, this is the offset in the corrected text.
+    /// The byte offset of the name of the member that deviates, or of the character that deviates. If a member
+    /// is missing, this is the offset behind the object. If the payload is not UTF-8, this is the offset in the
+    /// corrected text.
     pub offset: usize,
     /// The number of deviations of this kind in the member. The field `offset` is the offset of the first
     /// deviation. Text that is not UTF-8 counts once for the payload.
@@ -315,7 +317,7 @@ pub enum DeviationKind {
     FieldName,
     /// The value of a field is neither a string nor a number. A field that is null is left out.
     FieldValue,
-    /// A string is not UTF-8.
+    /// The payload is not UTF-8.
     InvalidUtf8,
     /// The level is not 0 to 7, and is kept as a field.
     LevelRange,
@@ -362,7 +364,8 @@ impl DecodeError {
         self.kind
     }
 
-    /// Returns the byte offset of the error.
+    /// Returns the byte offset of the error. If the payload is not UTF-8, this is the offset in the corrected
+    /// text.
     pub fn offset(&self) -> usize {
         self.offset
     }
@@ -392,7 +395,8 @@ pub enum DecodeErrorKind {
     TooManyEscapes,
     /// The message has more members than the decoder's limit.
     TooManyMembers,
-    /// The arrays and objects of the message have more than [`Decoder::MAX_NESTED_VALUES`] values.
+    /// The message has more than [`Decoder::MAX_NESTED_VALUES`] nested values: arrays, objects and the values
+    /// in them.
     TooManyValues,
 }
 

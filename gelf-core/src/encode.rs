@@ -14,7 +14,7 @@
 //! | an integer outside of `i64` | a string of its digits | Graylog reads it modulo 2^64 |
 //! | a field name that GELF does not allow (from a lenient decoder) | the name [sanitized](crate::FieldName::sanitize) | readers drop the field, or the message |
 //! | names that sanitizing makes equal | `_2`, `_3`, ... appended to all but the first | readers keep one field of several with the same name |
-//! | a field that its field set has, too | the message's value, once | readers disagree about a repeated name |
+//! | a field that its field set also has | only the message's value | readers disagree about a repeated name |
 
 mod display;
 pub(crate) mod escape;
@@ -143,8 +143,8 @@ impl Encoder {
     /// ```
     ///
     /// # Errors
-    /// Returns [`MessageTooLarge::Fields`] if the message is longer than `limit` even without its texts. In
-    /// this case, `dst` is not changed.
+    /// Returns [`MessageTooLarge::Fields`] if the message is longer than `limit` even with its texts truncated
+    /// as far as possible. In this case, `dst` is not changed.
     pub fn encode_within(
         &self,
         message: &Message<'_>,

@@ -220,7 +220,7 @@ impl<'a> Message<'a> {
     }
 
     /// Returns `host`. Returns `None` if the message was decoded and its host was missing or blank, or if the
-    /// message was collected from fields and its host is not set yet.
+    /// host was never set, as in a message that was collected from fields.
     pub fn host(&self) -> Option<&str> {
         match &self.head {
             Head::Host(host) => host.as_deref(),

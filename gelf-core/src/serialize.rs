@@ -32,7 +32,8 @@ use crate::message::{FieldSetBuilder, Message, Number, Value};
 /// The maximum depth at which structs and maps are flattened.
 const MAX_DEPTH: usize = 8;
 
-/// The maximum number of fields of a value: as many as a [`Decoder`](crate::Decoder) accepts by default.
+/// The maximum number of fields of a value. It equals the default maximum of a [`Decoder`](crate::Decoder), which
+/// also counts `version`, `host` and the other members of a message.
 const MAX_FIELDS: usize = crate::Decoder::DEFAULT_MAX_MEMBERS;
 
 /// The name of the field that lists the members that [`Message::with_serialized`] has left out.
@@ -49,8 +50,8 @@ impl Message<'_> {
     /// Adds the members of a struct or map as additional fields, by [these rules](crate#serde).
     ///
     /// A message is never lost: members that cannot be added are left out, and the field `_serialize_error`
-    /// has their names and the reasons. [`set_serialized`](Self::set_serialized) adds all members or returns
-    /// an error.
+    /// names the first of them, with the reasons. [`set_serialized`](Self::set_serialized) adds all members or
+    /// returns an error.
     ///
     /// ```
     /// use gelf_core::Message;

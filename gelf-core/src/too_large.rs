@@ -6,9 +6,10 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum MessageTooLarge {
-    /// The message is too long even without its texts.
+    /// The message is too long even with its texts truncated as far as possible.
     Fields {
-        /// The minimum length of the message in bytes.
+        /// The length of the truncated message in bytes: without `full_message`, with one byte as
+        /// `short_message`, and with the field `_truncated`.
         len: usize,
         /// The maximum length in bytes.
         max: usize,
@@ -26,7 +27,7 @@ impl fmt::Display for MessageTooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fields { len, max } => {
-                write!(f, "the message has {len} bytes without its texts, more than {max}")
+                write!(f, "the message has {len} bytes with its texts truncated, more than {max}")
             }
             Self::Payload { len, max } => {
                 write!(f, "the payload has {len} bytes, but 128 chunks hold at most {max}")

@@ -95,7 +95,7 @@ fn write(mut received: mpsc::Receiver<Item>) -> io::Result<()> {
             },
             Err(error) => faults.add(&error),
         }
-        // No further message waits, so the buffered lines are written at once.
+        // If no further message waits, the buffered lines are written now.
         if received.is_empty() {
             output.flush()?;
         }

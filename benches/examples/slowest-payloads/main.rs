@@ -19,7 +19,7 @@ use gelf_core::Decoder;
 use payloads::Payload;
 use rustix::time::{ClockId, clock_gettime};
 
-/// The number of payloads that are measured again, more often, and printed.
+/// The number of payloads that are measured again with more repetitions, and printed.
 const PRINTED: usize = 30;
 /// The processor time, in milliseconds, that no payload of 8 MiB should exceed.
 const BOUND: f64 = 10.0;
@@ -69,8 +69,8 @@ struct Measured {
     payload: Payload,
 }
 
-/// Returns the shortest time of several to decode the payload, in milliseconds, and the outcome, in the mode
-/// that takes longer.
+/// Decodes the payload `times` times in each mode. Returns the shortest time in milliseconds and the outcome of
+/// the mode that takes longer.
 fn measure(payload: &[u8], times: usize) -> (f64, String) {
     let modes = [Decoder::lenient(), Decoder::strict()].map(|decoder| measure_mode(decoder, payload, times));
     modes.into_iter().max_by(|one, other| one.0.total_cmp(&other.0)).expect("two modes")

@@ -271,7 +271,7 @@ fn reassembling(_: &Corpus, rounds: usize) {
     let now = Instant::now();
     let (mut whole, mut part) = (Vec::with_capacity(1 << 20), Vec::with_capacity(1 << 20));
     let mut eight = vec![Vec::<u8>::with_capacity(1 << 20); 8];
-    Table::new("reassemble, eight messages at once", payloads.len())
+    Table::new("reassemble, eight pending messages", payloads.len())
         .variant("gelf-core", || {
             for wire in &wires {
                 let (header, payload) = ChunkHeader::parse(wire).unwrap();

@@ -1,20 +1,20 @@
-//! Unescapes a block of a JSON string, in a time that hardly depends on the text.
+//! Unescapes a block of a JSON string, in a time that hardly depends on the order of its escapes.
 //!
 //! A payload may have many escapes in an order that no processor can predict, and a wrong prediction costs as
-//! much time as ten bytes. Therefore the escapes of a block are found by arithmetic on numbers that have a bit
-//! for each byte, and the bytes between two escapes are copied without a branch on their number.
+//! much time as reading ten bytes. Therefore the escapes of a block are found by arithmetic on numbers that
+//! have a bit for each byte, and the bytes between two escapes are copied without a branch on their number.
 
 use super::unescape::{ROOM, Unescaped, code_unit, surrogates};
 
-/// The number of bytes in a block. A number of 64 bits has a bit for each byte.
+/// The number of bytes in a block: a `u64` has one bit for each of them.
 pub(super) const BLOCK: usize = 64;
 /// The length of the longest escape, a pair of surrogates.
 const LONGEST: usize = 12;
-/// The number of bytes that can be read to unescape a block: the block, an escape behind it, and another block.
+/// The number of bytes that may be read to unescape a block: the block, an escape behind it, and another block.
 const WINDOW: usize = 2 * BLOCK + LONGEST;
 
 /// Unescapes the start of a string. Stops behind the block, at the end of the string or of the text, at a
-/// control character unless `raw` accepts it, or at an invalid escape. The content of the room behind the
+/// control character unless `raw` is true, or at an invalid escape. The content of the room behind the
 /// written bytes is undefined.
 #[inline(never)]
 #[allow(clippy::indexing_slicing, reason = "the text is shorter than the window")]
@@ -30,7 +30,8 @@ pub(super) fn put_block(text: &[u8], raw: bool, room: &mut [u8; ROOM]) -> Unesca
     }
 }
 
-/// Does the same as [`put_block`] for a block of this length and the bytes behind it.
+/// Does the same as [`put_block`] for the first `len` bytes of the window, and for the rest of an escape that
+/// begins in them.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "the window and the room exceed the block by more than an escape")]
 fn put_window(window: &[u8; WINDOW], len: usize, raw: bool, room: &mut [u8; ROOM]) -> Unescaped {
@@ -88,8 +89,8 @@ fn put_window(window: &[u8; WINDOW], len: usize, raw: bool, room: &mut [u8; ROOM
     result
 }
 
-/// Copies [`BLOCK`] bytes of the window, from an offset on. Later writes replace the bytes that do not stand for
-/// themselves.
+/// Copies [`BLOCK`] bytes of the window, from the offset `from` on. Later writes replace the bytes from the next
+/// escape on.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "the window and the room have a block behind each offset")]
 fn put_clean(window: &[u8; WINDOW], from: usize, room: &mut [u8; ROOM], written: usize) {
@@ -110,8 +111,8 @@ const fn utf8(character: u32) -> ([u8; 4], usize) {
     (word.to_le_bytes(), len)
 }
 
-/// Returns a bit for each backslash with which an escape starts, and the offset of the first byte with which
-/// a string can end: a quotation mark, or a control character unless `raw` accepts it.
+/// Returns a bit for each backslash with which an escape starts, and the offset of the first byte that ends the
+/// string: a quotation mark, or a control character unless `raw` is true.
 #[inline(always)]
 fn find(window: &[u8; WINDOW], raw: bool) -> (u64, usize) {
     let first_character = if raw { 0 } else { 0x20 };
@@ -120,7 +121,8 @@ fn find(window: &[u8; WINDOW], raw: bool) -> (u64, usize) {
     (starts, (ends & !(starts << 1)).trailing_zeros() as usize)
 }
 
-/// Returns a bit for each byte of the block that is of a kind. Compilers can vectorize the comparisons.
+/// Returns a bit for each byte of the block for which `is_of_kind` returns true. Compilers can vectorize the
+/// comparisons.
 #[inline(always)]
 pub(super) fn bits(block: &[u8], is_of_kind: impl Fn(u8) -> bool) -> u64 {
     // Each byte that is of the kind gets the bit of its place among eight bytes. The multiplication then adds
@@ -147,7 +149,8 @@ const PLACES: [u8; BLOCK] = {
     places
 };
 
-/// Returns a bit for each backslash with which an escape starts: every other one of adjacent backslashes.
+/// Returns a bit for each backslash with which an escape starts: the first, third, fifth and so on of adjacent
+/// backslashes.
 #[inline(always)]
 const fn escape_starts(backslashes: u64) -> u64 {
     // The subtraction borrows through each run of backslashes, as in simdjson. The result depends on the
@@ -189,7 +192,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Does the same as [`put_block`], one character after another. Returns the number of bytes read, the
-    /// bytes written, the number of escapes, and the offsets of the escapes that are half of a pair.
+    /// bytes written, the number of escapes, and the offsets of the escapes that are half of a surrogate pair.
     fn naive(text: &[u8], raw: bool) -> (usize, Vec<u8>, usize, Vec<usize>) {
         let (mut read, mut written, mut escapes, mut lone) = (0, Vec::new(), 0, Vec::new());
         while read < text.len().min(BLOCK) {

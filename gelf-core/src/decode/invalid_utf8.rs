@@ -9,13 +9,14 @@ use super::text_buffer::{TextBuffer, whole_characters};
 
 /// The length, in bytes, of the windows in which long valid parts are checked.
 const WINDOW: usize = 4096;
-/// The number of bytes whose states are found together. A number of 64 bits has a bit for each byte.
+/// The number of bytes whose states are found together: a `u64` has one bit for each of them.
 const BLOCK: usize = 64;
-/// The number of blocks of valid text behind which the following text is probably valid, too.
+/// After this number of valid blocks, the following text is probably valid, too.
 const MANY: usize = WINDOW / 2 / BLOCK;
-/// The number of bytes that are copied at once.
+/// The number of bytes that one step copies.
 const PIECE: usize = 16;
-/// The number of free bytes for a block: each byte may become U+FFFD.
+/// The number of free bytes for a block: each byte may become the three bytes of U+FFFD, and a piece may be
+/// copied behind them.
 const ROOM: usize = 4 * BLOCK;
 
 /// A text in which invalid UTF-8 is replaced.
@@ -80,8 +81,8 @@ fn push_valid_windows<'a>(mut text: &'a [u8], buffer: &mut TextBuffer) -> &'a [u
     }
 }
 
-/// Writes the corrected text of a block of this length, behind which the window has further bytes. Returns the
-/// block and the number of bytes written.
+/// Writes the corrected text of a block, which is the first `len` bytes of the window. Returns the block and the
+/// number of bytes written.
 #[inline(never)]
 fn put_block(window: &[u8; BLOCK + PIECE], len: usize, room: &mut [u8; ROOM]) -> (Block, usize) {
     let block = Block::read(window.first_chunk().unwrap_or(&[0; BLOCK]), len);
@@ -89,11 +90,11 @@ fn put_block(window: &[u8; BLOCK + PIECE], len: usize, room: &mut [u8; ROOM]) ->
     (block, written)
 }
 
-/// The sequences at the start of a text, up to [`BLOCK`] bytes.
+/// The characters and invalid sequences in the first [`BLOCK`] bytes of a text.
 struct Block {
     /// A bit for each byte with which a character or an invalid sequence begins.
     starts: u64,
-    /// A bit for each byte in front of which an invalid sequence ends.
+    /// A bit for each byte that follows an invalid sequence.
     invalid: u64,
     /// The number of bytes up to the end of the last whole sequence.
     len: usize,
@@ -176,7 +177,7 @@ const WHOLE: u64 = 0;
 const ONE: u64 = 8;
 const TWO: u64 = 16;
 const THREE: u64 = 24;
-/// The states behind the bytes whose next byte has a smaller range.
+/// The states behind the first bytes that restrict the range of the second byte.
 const E0: u64 = 32;
 const ED: u64 = 40;
 const F0: u64 = 48;

@@ -16,8 +16,8 @@ use crate::message::number::{behind_number, json_number_len};
 /// message can have many strings in which fewer bytes follow the first control character.
 const SHORT: usize = 16;
 
-/// The number from which on the further strings of a message are unescaped in blocks. It is compared with the
-/// sum of the escapes and of the strings with escapes that were read so far.
+/// If the escapes of a message and its strings with escapes add up to at least this number, the following text
+/// is unescaped in blocks.
 const MANY: usize = 1024;
 
 /// A JSON value.
@@ -54,9 +54,9 @@ pub(super) struct Reader<'a, 'd> {
     controls: usize,
     /// The number of values that the arrays and objects of the message may still have.
     nested_values: usize,
-    /// The number of escapes of the message, where a sequence of invalid UTF-8 counts as four.
+    /// The number of escapes so far. A sequence of invalid UTF-8 counts as four.
     escapes: usize,
-    /// The number of strings of the message that have escapes.
+    /// The number of strings with escapes so far.
     escaped_strings: usize,
     /// The buffer for strings with escapes.
     buffer: &'d mut TextBuffer,
@@ -426,7 +426,7 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
-    /// Reads the rest of a string, and adds it to the buffer if `KEEP` says so.
+    /// Reads the rest of a string, and adds it to the buffer if `KEEP` is true.
     #[inline(never)]
     fn escaped<const KEEP: bool>(&mut self) -> Result<(), DecodeError> {
         // The offset from which on control characters are read like other characters, and are counted at the

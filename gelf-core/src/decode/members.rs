@@ -27,7 +27,7 @@ pub(super) struct Members<'a, 'n> {
 /// A member that GELF defines.
 struct Defined<T> {
     seen: bool,
-    /// `None` if the value is left out.
+    /// `None` if the member is missing or its value is left out.
     value: Option<T>,
 }
 
@@ -294,7 +294,8 @@ impl<'a, 'n> Members<'a, 'n> {
         Some(self.stand_ins.swap_remove(at).value.into_text())
     }
 
-    /// Passes on the members that GELF defines, once all members have been read.
+    /// Passes the remaining fields and the members that GELF defines to the visitor, once all members have been
+    /// read.
     pub(super) fn finish(
         mut self,
         reader: &mut Reader<'a, '_>,
@@ -440,7 +441,7 @@ enum Unread {
     Kept,
 }
 
-/// Converts a number of seconds. In lenient mode, also converts a number in quotes or a date.
+/// Converts a number of seconds. In lenient mode, also converts a number in quotes or a date with a time.
 fn timestamp(
     reader: &mut Reader<'_, '_>,
     value: &Json<'_>,
@@ -509,7 +510,7 @@ fn json_integer(text: &str) -> Option<i64> {
     (json_number_len(text.as_bytes()) == Some(text.len())).then(|| exact_integer(text)).flatten()
 }
 
-/// Converts a member of GELF 1.0 to a field: `facility` and `file` are strings, `line` is an integer.
+/// Converts a member of GELF 1.0 to a field. `facility` and `file` should be strings, and `line` an integer.
 fn legacy<'a>(
     reader: &mut Reader<'a, '_>,
     name: &str,

@@ -8,8 +8,8 @@ const FEW: usize = 32;
 
 /// The names of one message, as fingerprints of 64 bits. The memory is reused for the next message.
 ///
-/// Two different names have the same fingerprint with a probability of 2^-64. If they do, the second name is
-/// wrongly reported as repeated. A sender cannot provoke this, since the fingerprints depend on a random key.
+/// Two different names have the same fingerprint with a probability of about 2^-64. If they do, the second name
+/// is wrongly reported as repeated. A sender cannot provoke this, since the fingerprints depend on a random key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     /// The key of the fingerprints.
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_new_once_among_few_and_many() {
+    fn each_of_many_names_is_new_only_the_first_time() {
         let mut names = Names::default();
         for _ in 0..2 {
             for number in 0..1000 {

@@ -6,7 +6,7 @@ use super::unescape::ROOM;
 /// length stays in the processor's first-level cache.
 const BLOCK: usize = 8 * 1024;
 
-/// The length in bytes from which a text gets all the memory that it may need.
+/// A text of at least this length in bytes gets all the memory that it may still need in one step.
 const LARGE: usize = 1024 * 1024;
 
 /// A buffer for text whose pieces may begin and end inside a character.

@@ -60,8 +60,8 @@ pub(super) fn unescape_in_blocks(text: &[u8], raw: bool, room: &mut [u8]) -> Une
 }
 
 /// Unescapes the text into the room. Stops at the end of the string or of the text, at an invalid escape, at
-/// a control character unless `RAW` accepts it, or when the room has fewer than [`ROOM`] bytes. The content
-/// of the room behind the written bytes is undefined.
+/// a control character unless `RAW` is true, or when the room has fewer than [`ROOM`] bytes. The content of
+/// the room behind the written bytes is undefined.
 #[allow(clippy::indexing_slicing, reason = "each step reads bytes that it has seen, and has room")]
 pub(super) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8]) -> Unescaped {
     let mut result = Unescaped::default();
@@ -149,7 +149,7 @@ pub(super) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8]) -> Unescap
     result
 }
 
-/// Returns whether a byte of a JSON string stands for itself; `RAW` accepts control characters.
+/// Returns whether a byte of a JSON string stands for itself. Control characters do only if `RAW` is true.
 #[inline(always)]
 const fn is_clean<const RAW: bool>(byte: u8) -> bool {
     byte != b'"' && byte != b'\\' && (RAW || byte >= 0x20)
@@ -164,7 +164,7 @@ pub(super) fn surrogates(high: u32, text: &[u8]) -> Option<(char, &[u8])> {
     Some((char::from_u32(0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00))?, tail))
 }
 
-/// Returns the number of the four hexadecimal digits behind the first two bytes of an escape.
+/// Parses the four hexadecimal digits behind the first two bytes of an escape.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "a byte is within the table of 256 entries")]
 pub(super) fn code_unit(escape: &[u8]) -> Option<u32> {
@@ -238,7 +238,7 @@ mod tests {
             ]), 0..80),
             room in ROOM..2 * ROOM,
         ) {
-            // Two halves that follow one another would be a pair.
+            // A high surrogate and a low surrogate behind it would be a pair.
             tokens.dedup_by(|next, last| last.0 == "\\ud800" && next.0 == "\\udc00");
             let text: String = tokens.iter().map(|token| token.0).chain(["\""]).collect();
             let expected: String = tokens.iter().map(|token| token.1).collect();

@@ -9,9 +9,10 @@ use crate::message::{FieldName, Head, Level, Message, Timestamp, Value};
 /// Receives the parts of a message as a [`Decoder`](super::Decoder) finds them, for programs that need only
 /// some of the parts.
 ///
-/// Fields are passed in the order of the text. The members that GELF defines follow after all fields, since
-/// one of these members can replace another one that is missing. Each of these members is passed at most
-/// once. The default methods do nothing, except for [`repeated_field`](Self::repeated_field).
+/// Fields are passed in the order of the text. Only a field that is made of `message`, or of a `level` or
+/// `timestamp` that cannot be read, follows after the other fields. The members that GELF defines follow after
+/// all fields, since one of these members can replace another one that is missing. Each of these members is
+/// passed at most once. The default methods do nothing, except for [`repeated_field`](Self::repeated_field).
 ///
 /// ```
 /// use std::borrow::Cow;
@@ -43,8 +44,8 @@ pub trait Visitor<'a> {
     fn field(&mut self, name: FieldName<'a>, value: Value<'a>) {}
 
     /// Receives an additional field whose name occurred before; the later value counts. If the decoder leaves
-    /// out the later value, such as null, `value` is [`Value::Null`], and the message has no such field. The
-    /// default method calls [`field`](Self::field).
+    /// out the later value, for example null, `value` is [`Value::Null`], and the message has no such field.
+    /// The default method calls [`field`](Self::field).
     fn repeated_field(&mut self, name: FieldName<'a>, value: Value<'a>) {
         self.field(name, value);
     }
@@ -80,8 +81,8 @@ pub(super) struct Collector<'a> {
     message: Message<'a>,
     deviations: Vec<Deviation>,
     further_deviations: usize,
-    /// The places of the first `indexed` fields, once a name has occurred twice. A message may repeat hundreds
-    /// of names that differ only in their last byte.
+    /// The places of the first `indexed` fields, once a name has occurred twice. A search among all fields would
+    /// be slow: a message may repeat hundreds of names that differ only in their last byte.
     places: Option<HashMap<FieldName<'a>, usize>>,
     indexed: usize,
 }

@@ -1,11 +1,11 @@
-//! Removes white space, in time that does not depend on the order of the characters.
+//! Removes white space, in a time that does not depend on the order of the characters.
 //!
 //! A text may begin or end with millions of white space characters of one to three bytes in an order that no
 //! processor can predict. Therefore they are skipped in blocks, without branches on the text.
 
 /// The number of bytes in a block.
 const BLOCK: usize = 32;
-/// The length of a block with the two bytes in front of it, on which the kind of its first byte depends.
+/// The length of a block with the two bytes in front of it, on which the kind of its first bytes depends.
 const WINDOW: usize = 2 + BLOCK;
 
 /// Returns whether the text has only white space.
@@ -24,7 +24,7 @@ fn trim_start(text: &str) -> &str {
         return text;
     }
     let mut rest = text.as_bytes();
-    // The first two bytes are not in a block. The first one is white space.
+    // The first two bytes are not in a block. The first one is a part of white space.
     if let [first, second, ..] = rest {
         if !is_part(0, *first, *second) {
             return text.trim_start();
@@ -60,7 +60,7 @@ fn start_of_character(text: &str, at: usize) -> usize {
     (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
 }
 
-/// Returns whether all bytes of a block are parts of white space.
+/// Returns whether all bytes of a block may be parts of white space.
 #[inline(always)]
 #[allow(clippy::indexing_slicing, reason = "there are two bytes more than places")]
 fn is_white(window: &[u8; WINDOW]) -> bool {
@@ -72,7 +72,8 @@ fn is_white(window: &[u8; WINDOW]) -> bool {
     places.fold(true, |all, ((first, second), byte)| all & is_part(*first, *second, *byte))
 }
 
-/// Returns whether a byte of UTF-8 may be a part of white space, by the two bytes in front of it.
+/// Returns whether a byte of UTF-8 may be a part of white space. `first` and `second` are the two bytes in front
+/// of it.
 #[inline(always)]
 const fn is_part(first: u8, second: u8, byte: u8) -> bool {
     let alone = (byte >= b'\t') & (byte <= b'\r') | (byte == b' ');

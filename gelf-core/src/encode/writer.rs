@@ -1,4 +1,4 @@
-//! Writes the pieces of a message one behind the other.
+//! Writes the pieces of a message one after another.
 //!
 //! The writer extends the buffer ahead of the written part, and truncates the buffer at the end. Thus one
 //! store of a constant length writes a small piece, without a call that checks the capacity.
@@ -17,7 +17,7 @@ pub(crate) const PLACEHOLDER: &str = "-";
 pub(crate) struct ValueOptions {
     /// True if booleans are written as JSON booleans. False if they are written as strings.
     pub(crate) json_booleans: bool,
-    /// The maximum length of a string in bytes.
+    /// The maximum length of a value that is written as a string, in bytes.
     pub(crate) max_bytes: usize,
 }
 

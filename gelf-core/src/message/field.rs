@@ -73,7 +73,8 @@ impl<'a> FieldName<'a> {
     }
 
     /// Converts any text to a name: each character that is not allowed becomes `_`, `id` becomes `id_`, an
-    /// empty text becomes `_`, and text beyond [`MAX_BYTES`](Self::MAX_BYTES) is cut off.
+    /// empty text becomes `_`, and text beyond [`MAX_BYTES`](Self::MAX_BYTES) is cut off. The text may have the
+    /// underscore of the wire, as in [`new`](Self::new).
     ///
     /// Two texts may become the same name: `a/b` and `a b` both become `a_b`.
     pub fn sanitize(name: impl Into<Cow<'a, str>>) -> Self {
@@ -84,8 +85,8 @@ impl<'a> FieldName<'a> {
         }
     }
 
-    /// Creates a name from the text that a decoder found after the underscore. The text may have any
-    /// characters.
+    /// Creates a name from the text that a decoder found, without the underscore of the wire. The text may have
+    /// any characters.
     pub(crate) fn decoded(text: Cow<'a, str>) -> Self {
         let foreign = is_foreign(&text);
         Self { text, foreign }
@@ -188,11 +189,11 @@ pub enum InvalidFieldName {
     },
     /// The name is empty or consists of only the underscore.
     Empty,
-    /// The name is `_id`, which the specification reserves.
+    /// The name is `id`, which is `_id` on the wire. The specification reserves it.
     Reserved,
-    /// The name is valid but longer than [`MAX_BYTES`](FieldName::MAX_BYTES).
+    /// The name has only allowed characters, but is longer than [`MAX_BYTES`](FieldName::MAX_BYTES).
     TooLong {
-        /// The length in bytes.
+        /// The length in bytes without the underscore.
         len: usize,
     },
 }
@@ -318,7 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_no_longer_than_a_decoder_takes() {
+    fn a_name_has_at_most_the_length_that_a_decoder_accepts() {
         let longest = "n".repeat(FieldName::MAX_BYTES);
         assert_eq!(FieldName::new(longest.as_str()).unwrap().as_str(), longest);
         assert_eq!(FieldName::new(format!("_{longest}")).unwrap().as_str(), longest);

@@ -12,7 +12,7 @@ use crate::encode::writer::{ValueOptions, Writer, write_head};
 /// A host and the additional fields that are the same in many messages, encoded once and copied into each.
 ///
 /// On the wire, a message begins with its set: `{"version":"1.1","host":"web-1","_container_id":"…"`. The
-/// constant part of the message can therefore be copied at once. Clones of a set share the encoded bytes.
+/// constant part of the message can therefore be copied in one step. Clones of a set share the encoded bytes.
 ///
 /// ```
 /// use gelf_core::FieldSet;

@@ -20,7 +20,7 @@ use std::str::FromStr;
 pub enum Level {
     /// 0: the system is unusable.
     Emergency = 0,
-    /// 1: action must be taken at once. This is the specification's default for a message without a level.
+    /// 1: action must be taken immediately. This is the specification's default for a message without a level.
     Alert = 1,
     /// 2: critical conditions.
     Critical = 2,

@@ -131,7 +131,7 @@ impl Timestamp {
     }
 
     /// Writes the decimal into `buffer` and returns the written text. The text has no exponent, and has 0, 3,
-    /// 6 or 9 decimals: as few as are exact.
+    /// 6 or 9 decimals: the fewest that are exact.
     #[allow(clippy::indexing_slicing, reason = "TEXT_MAX is a sign, 13 digits, a point and 9 decimals")]
     pub(crate) fn write(self, buffer: &mut [u8; Self::TEXT_MAX]) -> &[u8] {
         // Convert the time to a sign and a magnitude: -2 seconds and 500,000,000 nanoseconds are -1.500.

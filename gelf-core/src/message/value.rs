@@ -9,8 +9,8 @@ use super::number::Number;
 
 /// The value of an additional field.
 ///
-/// Strings, integers, floats, booleans and options of them convert to a value. NaN, the infinities and `None`
-/// become [`Null`](Self::Null), and a field that is set to null is not part of the message.
+/// Strings, integers of up to 64 bits, `f64`, booleans and options of them convert to a value. NaN, the
+/// infinities and `None` become [`Null`](Self::Null), and a field that is set to null is not part of the message.
 ///
 /// ```
 /// use gelf_core::{Message, Value};

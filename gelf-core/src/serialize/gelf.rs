@@ -36,8 +36,8 @@ impl Serialize for Message<'_> {
     }
 }
 
-/// Deserializes a message as a [lenient](Decoder::lenient) decoder reads it. A number outside of `i64` and
-/// `u64`, or with decimals, passes through a float, so it may lose digits.
+/// Deserializes a message as a [lenient](Decoder::lenient) decoder reads it. A number that is outside of `i64` and
+/// `u64`, or that has decimals or an exponent, passes through a float, so it may lose digits.
 impl<'de> Deserialize<'de> for Message<'static> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
@@ -75,8 +75,8 @@ impl Serialize for FieldName<'_> {
     }
 }
 
-/// Serializes an integer outside of `i64` as a string of its digits, and a number with decimals as the
-/// nearest float. A number beyond the range of a float, such as `1e999`, is serialized as a string of its
+/// Serializes an integer outside of `i64` as a string of its digits, and a number with decimals or an exponent as
+/// the nearest float. A number beyond the range of a float, such as `1e999`, is serialized as a string of its
 /// text, since JSON has no infinity.
 impl Serialize for Number<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -163,8 +163,8 @@ impl Serialize for Timestamp {
     }
 }
 
-/// Deserializes a number of seconds since the epoch, a string with such a number, or a time in the format of
-/// RFC 3339.
+/// Deserializes a number of seconds since the epoch, or a string with such a number or with a time in the format
+/// of RFC 3339.
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Seconds;

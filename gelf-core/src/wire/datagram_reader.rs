@@ -44,9 +44,10 @@ impl Default for DatagramLimits {
     }
 }
 
-/// Turns datagrams into payloads, for any number of senders at once.
+/// Turns datagrams into payloads, for any number of senders.
 ///
-/// `S` identifies a sender; see [`Reassembler`]. An invalid datagram causes an error and has no other effect.
+/// `S` identifies a sender; see [`Reassembler`]. An invalid datagram causes an error and does not affect other
+/// messages.
 ///
 /// ```
 /// use std::time::Instant;
@@ -123,9 +124,8 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
     /// # Errors
     /// See [`DatagramError`]. If the payload of a chunked message is invalid, the chunk that completes the
     /// message returns the error. If the chunks themselves are invalid, as in a message of more than 128
-    /// chunks, the first chunk to arrive returns the error. Further chunks with the same id return `None`,
-    /// and
-    /// [`refused_chunks`](DatagramStats::refused_chunks) counts them.
+    /// chunks, the first chunk to arrive returns the error. Further invalid chunks with the same id return
+    /// `None`, and [`refused_chunks`](DatagramStats::refused_chunks) counts them.
     pub fn read<'a>(
         &'a mut self,
         now: Instant,
@@ -242,7 +242,8 @@ fn inflate<'a>(
     Ok(decompressor.output())
 }
 
-/// The reason why a datagram has no payload. Each error is the fault of the sender or of the network.
+/// The reason why a datagram has no payload: a fault of the sender or of the network, or a payload beyond the
+/// reader's limit.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DatagramError {

@@ -25,8 +25,8 @@ impl Default for Decompressor {
 }
 
 impl Decompressor {
-    /// The default limit: 8 MiB, the same as Graylog's `decompress_size_limit`. A decompression bomb takes at
-    /// most 8 MiB of memory, and 1/32 more while the buffer grows for the last time.
+    /// The default limit: 8 MiB, the same as Graylog's `decompress_size_limit`. A decompression bomb of at most
+    /// 128 KiB takes at most 8 MiB of memory, and 1/32 more while the buffer grows for the last time.
     pub const DEFAULT_LIMIT: usize = 8 * 1024 * 1024;
 
     /// Creates a decompressor that fails on a payload if the inflated payload has more than `limit` bytes.
@@ -96,8 +96,8 @@ fn grow(buffer: &mut Vec<u8>, rest: usize, limit: usize) {
     let more = len.max(rest.saturating_mul(2)).max(4096).min(room);
     if buffer.capacity() - len < more {
         // An allocator may copy a buffer that grows, and then both copies take memory. Therefore a large
-        // buffer grows by up to 64 times its size at once, so that the old copy is small. The system provides
-        // memory only when it is written.
+        // buffer grows by up to 64 times its size in one step, so that the old copy is small. The system
+        // provides memory only when it is written.
         let by_far = if len < RETAINED_BYTES / 2 { 0 } else { len.saturating_mul(64).min(room) };
         // Reserve exactly, since a vector that doubles would exceed the limit.
         buffer.reserve_exact(more.max(by_far));

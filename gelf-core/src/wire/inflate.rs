@@ -59,8 +59,8 @@ pub struct Inflater {
 enum State {
     ZlibHeader(Part<2>),
     ZlibTrailer(Part<4>),
-    /// The first ten bytes of a gzip member (RFC 1952, section 2.3). Optional parts follow, in the order of
-    /// the next variants.
+    /// The first ten bytes of a gzip member (RFC 1952, section 2.3). Optional parts follow in the order of the
+    /// variants below.
     GzipHeader(Part<10>),
     ExtraLen(Part<2>),
     Extra(u16),
@@ -415,7 +415,7 @@ pub enum DecompressError {
     Corrupt,
     /// The zlib data needs a preset dictionary, which GELF does not have.
     Dictionary,
-    /// The data does not begin with a valid header of gzip or zlib, or of the expected one of the two.
+    /// A header is not valid, or is not a header of the expected format.
     Header,
     /// The output is longer than the maximum that the caller has set.
     LimitExceeded {

@@ -6,8 +6,8 @@
 //! Chunks arrive in any order and from any sender, interleaved with the chunks of other messages. Some chunks
 //! arrive twice, and some never arrive. The reassembler identifies a pending message by its source and its
 //! id. The table of pending messages is bounded: the reassembler drops the oldest message to make room, and
-//! reports every drop. It does not remember the ids of completed messages, since some senders reuse an id at
-//! once.
+//! reports every drop. It does not remember the ids of completed messages, since some senders reuse an id
+//! immediately.
 
 mod chunks;
 mod group;
@@ -45,10 +45,10 @@ const FEW_PENDING: usize = 64;
 const RETAINED_IN_A_FLOOD: usize = 256;
 
 /// The maximum memory, in bytes, that all free slots together keep for later messages. More memory is rarely
-/// needed at once, and the completed messages of one source must not occupy the memory of the other sources.
+/// reused, and the completed messages of one source must not occupy the memory of the other sources.
 const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 
-/// Joins the chunks of messages, for any number of sources at once.
+/// Joins the chunks of messages, for any number of sources.
 ///
 /// The type `S` identifies a source. It can be a socket address, an IP address if the network changes the
 /// port, or `()` to trust the ids alone, as Graylog does. The reassembler has no clock: the caller passes the
@@ -148,8 +148,8 @@ pub struct ReassemblyStats {
     pub expired: u64,
     /// Messages that are pending now.
     pub pending: usize,
-    /// The memory that is in use now, in bytes. It includes pending messages, bookkeeping, and memory that is
-    /// kept for reuse.
+    /// The memory that [`max_bytes`](ReassemblyLimits::max_bytes) limits and that is in use now, in bytes. It
+    /// includes pending messages, bookkeeping, and memory that is kept for reuse.
     pub held_bytes: usize,
     /// Messages dropped because each alone would have exceeded the memory limit.
     pub too_large: u64,

@@ -32,7 +32,7 @@ fn a_bomb_costs_no_more_memory_than_the_limit() {
         assert!(peak_with_copies <= limit + limit / 32 + 256 * 1024, "{peak_with_copies} bytes with copies");
         // The reader inflates the bomb up to the limit before it returns the error.
         assert!(peak >= limit, "only {peak} bytes at the peak");
-        // The memory is freed with the next datagram.
+        // The memory is freed with the next compressed datagram.
         assert!(reader.read(Instant::now(), (), b"{}").is_ok());
         let small = Compressor::new(compression).compress(b"{}").to_vec();
         assert_eq!(reader.read(Instant::now(), (), &small), Ok(Some(&b"{}"[..])));

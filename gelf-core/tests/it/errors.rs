@@ -146,7 +146,7 @@ fn sizes() {
     let message = message.try_field("x", "y".repeat(200)).unwrap();
     let error = writer.write(&message).unwrap_err();
     assert!(error.source().is_none());
-    assert_eq!(error.to_string(), "the message has 273 bytes without its texts, more than 128");
+    assert_eq!(error.to_string(), "the message has 273 bytes with its texts truncated, more than 128");
 
     let mut framer = Framer::new(3);
     let mut stream = BytesMut::from(&b"12345\0"[..]);

@@ -1,5 +1,5 @@
-//! Tests the arrivals and counters of a client while its destination is down, slow or unreachable, and while
-//! the client ends.
+//! Tests which messages of a client arrive, and what the client counts, while its destination is down, slow or
+//! unreachable, and while the client ends.
 
 mod broken;
 mod cancelled;

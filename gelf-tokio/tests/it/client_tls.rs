@@ -99,8 +99,8 @@ async fn a_missing_or_invalid_file_is_an_error_of_the_constructor() {
     }
 }
 
-/// The clock is paused. Without `connect_timeout`, the limit would be 10 s over TCP and 30 s over HTTP, half
-/// of `timeout`.
+/// The clock is paused. Without `connect_timeout`, the limit would be 10 s over TCP. Over HTTP, it would be 30 s,
+/// which is half of `timeout`.
 #[tokio::test(start_paused = true)]
 async fn an_unanswered_handshake_is_given_up_after_the_connect_timeout() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();

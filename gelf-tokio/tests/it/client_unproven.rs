@@ -46,7 +46,7 @@ async fn until_repaired(reads: bool, answer: &'static [u8], messages: u64) -> St
 }
 
 #[tokio::test]
-async fn messages_to_a_receiver_that_answers_or_ends_its_connection_at_once_are_kept() {
+async fn messages_to_a_receiver_that_answers_or_ends_its_connection_immediately_are_kept() {
     let alert = &[0x15, 0x03, 0x03, 0, 2, 2, 50];
     let bad_request = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
     for (reads, answer, messages, expected) in [

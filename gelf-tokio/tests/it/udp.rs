@@ -21,7 +21,7 @@ async fn received(receiver: &mut UdpReceiver) -> Received {
         .expect("it is valid")
 }
 
-/// Returns a text that depends on the seed, and that compresses to about two thirds of its length.
+/// Returns a text that depends on the seed, and that compresses to about three quarters of its length.
 fn noise(seed: u64, len: usize) -> String {
     let mut state = seed.wrapping_mul(2) + 1;
     let mut next = || {

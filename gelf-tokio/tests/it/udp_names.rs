@@ -91,7 +91,7 @@ async fn the_new_address_of_a_name_is_used_within_31_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sender_that_was_idle_for_long_uses_the_new_address_at_once() {
+async fn a_sender_that_was_idle_for_long_uses_the_new_address_immediately() {
     let ((old, old_address), (new, new_address)) = (listener(), listener());
     let (resolver, mut sender) = sender(vec![old_address]).await;
     resolver.set([Answer::Addresses(vec![new_address])]);
@@ -149,8 +149,8 @@ async fn after_a_refusal_the_next_address_is_tried() {
     for _ in 0..20 {
         send(&mut sender).await;
     }
-    // Each address that refuses loses one message. The next send reports the refusal and uses the next
-    // address.
+    // Each address that refuses loses two messages: the second send reports the refusal of the first message,
+    // and then sends the second message to the same address. The third message goes to the next address.
     assert_eq!((received(&good), sender.stats().reroutes), (14, 3));
     assert_eq!(sender.peer_addr().unwrap(), good_address);
     assert_eq!((sender.stats().messages, sender.stats().refused), (20, 3));

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-/// Polls a future up to `times` times: at once, and then whenever the future is woken. Then drops the future.
+/// Polls a future up to `times` times: immediately, and then whenever its task is polled. Then drops the future.
 /// Returns the output if the future became ready.
 pub async fn polled<T>(future: impl Future<Output = T>, mut times: usize) -> Option<T> {
     let mut future = pin!(future);

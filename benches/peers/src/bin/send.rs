@@ -1,4 +1,5 @@
-//! Sends messages over UDP to the loopback with one of the Rust libraries.
+//! Sends messages to the loopback with one of the Rust libraries: over TCP with gelf_logger, and over UDP with the
+//! others.
 //!
 //! `send PORT COUNT MESSAGES.json LIBRARY [OPTIONS]`; OPTIONS are the options of a gelf-tokio endpoint.
 

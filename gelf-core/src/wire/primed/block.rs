@@ -12,7 +12,7 @@ const FIXED_LITERALS: usize = 288;
 /// The order of the 19 code length symbols in a head (RFC 1951, section 3.2.7).
 const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
-/// The length of the longest head in bytes, with room for the bit writer.
+/// An upper bound for the length of a head in bytes, with room for the bit writer.
 pub(super) const MAX_HEAD: usize = 512;
 
 /// The lengths of the codes of a block in bits.

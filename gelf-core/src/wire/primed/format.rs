@@ -59,8 +59,8 @@ impl Format {
         }
     }
 
-    /// Writes the trailer, which follows the deflate stream of a payload, to `dst`, which must have room for
-    /// it. Returns the length of the trailer in bytes.
+    /// Writes the trailer of a payload, which follows the deflate stream. `dst` must have room for it. Returns
+    /// the length of the trailer in bytes.
     pub(super) fn write_trailer(
         self,
         payload: &[u8],

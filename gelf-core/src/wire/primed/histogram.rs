@@ -12,7 +12,7 @@ const UNIT: u32 = 64;
 const LETTERS: [u32; 26] =
     [20, 6, 10, 10, 26, 6, 6, 6, 16, 2, 4, 12, 9, 17, 16, 8, 2, 16, 17, 20, 8, 4, 3, 2, 4, 1];
 
-/// The number of times that each symbol is used.
+/// The number of times that each symbol is used, or the weight of each symbol.
 #[derive(Clone, Debug)]
 pub(super) struct Histogram {
     pub(super) literals: [u32; LITERALS],
@@ -29,8 +29,8 @@ impl Histogram {
         self.literals.iter_mut().chain(&mut self.distances).for_each(|count| *count /= 2);
     }
 
-    /// Returns the weights of the symbols that are expected in a number of messages. An occurrence of a
-    /// symbol has the weight [`UNIT`].
+    /// Returns the weights of the symbols that are expected in `messages` messages. An occurrence of a symbol
+    /// has the weight [`UNIT`].
     ///
     /// The symbols of `prefix` and the end of the block occur once in each message. `lines` has the symbols
     /// of the lines of all messages together. Typical text adds small weights, so that symbols get codes

@@ -1,7 +1,7 @@
 //! Huffman codes of limited length (RFC 1951, section 3.2.2).
 #![allow(
     clippy::indexing_slicing,
-    reason = "an index is a symbol, a length, or the number of one of fewer than 2 * LITERALS nodes"
+    reason = "an index is a symbol, a length, or a node, and there are fewer than 2 * LITERALS nodes"
 )]
 
 use super::bits::Code;
@@ -36,7 +36,8 @@ pub(super) fn code_lengths(weights: &[u32], limit: usize, lengths: &mut [u8]) {
     }
 }
 
-/// For the best set of codes for the sorted weights, returns how many codes have each length.
+/// Returns the number of codes of each length in bits, if the total length of all symbols is to be minimal.
+/// `sorted` has the weights in ascending order, with their symbols.
 fn lengths_of_tree(sorted: &[(u32, u16)]) -> [usize; 64] {
     let mut per_length = [0; 64];
     let leaves = sorted.len();
@@ -72,27 +73,31 @@ fn lengths_of_tree(sorted: &[(u32, u16)]) -> [usize; 64] {
     for node in (0..leaves - 2).rev() {
         depth[node] = depth[usize::from(parent[leaves + node])] + 1;
     }
-    // A leaf at depth d needs a total weight of at least the d-th Fibonacci number. The total of `LITERALS`
-    // weights of 32 bits is below the 60th, so each length is an index of `per_length`.
+    // If a leaf has the depth d, the sum of the weights is at least the d-th Fibonacci number. The sum of
+    // `LITERALS` weights of 32 bits is less than the 60th Fibonacci number. Therefore each depth is less than
+    // 60, and each length is an index of `per_length`.
     for parent in &parent[..leaves] {
         per_length[usize::from(depth[usize::from(*parent)]).min(62) + 1] += 1;
     }
     per_length
 }
 
-/// Shortens the codes that are longer than `limit`, and lengthens others, so that the code stays complete.
+/// Shortens the codes that are longer than `limit`, and lengthens others, so that the codes stay complete: each
+/// sequence of bits begins with a code.
 fn limit_lengths(per_length: &mut [usize; 64], limit: usize) {
     let too_long: usize = per_length[limit + 1..].iter().sum();
     if too_long == 0 {
         return;
     }
     per_length[limit] += too_long;
-    // The space that the codes take, where a code of `limit` bits takes 1. A complete code takes 2^limit.
+    // A code of `length` bits takes a space of 2^(limit - length). All codes together take 2^limit if they are
+    // complete, and more if they are too short.
     let space = |per_length: &[usize; 64]| -> usize {
         (1..=limit).map(|length| per_length[length] << (limit - length)).sum()
     };
-    // Each round reduces the space by 1. It makes a shorter code one bit longer, which frees the sibling of
-    // the longer code. This sibling replaces a code of `limit` bits.
+    // Each round reduces the space by 1. It removes a code of `limit` bits, and splits the longest of the
+    // shorter codes into two codes that are one bit longer. These two codes take the space of the code that
+    // was split.
     for _ in 1 << limit..space(per_length) {
         per_length[limit] -= 1;
         if let Some(length) = (1..limit).rev().find(|length| per_length[*length] > 0) {

@@ -20,7 +20,8 @@ const TRAINED_LINES: u32 = 16;
 /// A prefix in compressed form, and the codes for the lines that follow it.
 ///
 /// The codes are trained on the prefix, on the lines of a few payloads, and on typical text. The intervals
-/// between trainings are 1, 4, 16, 64, and then always 256 payloads.
+/// between trainings are 1, 4, 16, 64, and then always 256 payloads. The first line with characters beyond ASCII
+/// causes a training, too.
 pub(super) struct Primer {
     prefix: Box<[u8]>,
     /// The checksum of the prefix.
@@ -144,8 +145,8 @@ impl Primer {
         }
         let head_len = self.head.len();
         // Each byte of the line takes at most `MAX_BITS` bits: a match takes fewer bits than its bytes would
-        // take as literals of this length. The other 64 bytes are for the end of the block, the trailer, and
-        // the bit writer.
+        // take as literals of `MAX_BITS` bits each. The other 64 bytes are for the end of the block, the
+        // trailer, and the bit writer.
         let most = head_len + line.len() * MAX_BITS / 8 + 64;
         if dst.len() < most {
             dst.resize(most, 0);

@@ -1,6 +1,5 @@
-//! Linked lists of the slots that have a message: one list of all of them, by age, and one list for each
-//! source. Such a slot is in two lists at once, and is removed from each in constant time, without
-//! allocating.
+//! Linked lists of the slots that have a message: one list of all these slots, by age, and one list for each
+//! source. Each of these slots is in two lists, and is removed from both in constant time, without allocating.
 
 /// The kind of a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,8 +1,8 @@
 //! A map that searches its first entries one by one and hashes all further entries.
 //!
-//! Usually few messages are pending. A search finds one of 16 entries after eight comparisons on average, and
-//! these cost less than hashing a key. A flood of incomplete messages fills the hash map. The hash map uses
-//! the hasher of the standard library, with a random seed that other processes cannot know.
+//! Usually few messages are pending. A search finds one of 16 entries after about eight comparisons on average,
+//! which cost less than hashing a key. A flood of incomplete messages fills the hash map. The hash map uses the
+//! hasher of the standard library, with a random seed that other processes cannot know.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -1,4 +1,4 @@
-//! Tests futures that are dropped before they are ready, at each of their await points.
+//! Tests a driver whose future is dropped before it is ready, after different numbers of polls.
 
 use fault_proxy::{TcpOptions, TcpPlan, TcpProxy};
 use gelf_tokio::{Client, DropReason, Outcome};

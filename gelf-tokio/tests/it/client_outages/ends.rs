@@ -32,7 +32,7 @@ async fn with_the_destination_down_the_driver_drops_all_messages_after_its_grace
 }
 
 #[tokio::test]
-async fn a_driver_sends_all_messages_and_closes_its_connection_in_order() {
+async fn a_driver_sends_all_messages_and_ends_its_connection_with_a_fin() {
     let sink = Sink::start().await;
     sink.expect(0, 0..5000);
     let sending = start_with_grace(&tcp(sink.address), LIMIT * 2);
@@ -82,7 +82,7 @@ async fn the_driver_waits_no_longer_than_its_grace_for_a_receiver_that_does_not_
 
 /// After 300 s on the paused clock, the driver is in a pause of up to 5 s between two attempts.
 #[tokio::test(start_paused = true)]
-async fn a_driver_without_messages_ends_at_once_with_the_last_client_even_during_a_pause() {
+async fn a_driver_without_messages_ends_immediately_with_the_last_client_even_during_a_pause() {
     for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
         let resolver = ScriptedResolver::new([Answer::Unknown]);
         let sending = Sending::start_with(&uri.parse().unwrap(), &resolver);

@@ -66,7 +66,7 @@ async fn when_a_host_dies_under_load_the_next_host_receives_the_rest_and_each_me
 }
 
 #[tokio::test]
-async fn a_host_that_ends_each_connection_at_once_loses_nothing_and_the_next_host_is_tried() {
+async fn a_host_that_ends_each_connection_immediately_loses_nothing_and_the_next_host_is_tried() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let first = listener.local_addr().unwrap();
     let ending = tokio::spawn(async move {
@@ -88,7 +88,7 @@ async fn a_host_that_ends_each_connection_at_once_loses_nothing_and_the_next_hos
 }
 
 #[tokio::test]
-async fn after_a_connection_ends_in_order_the_next_connection_leads_to_the_first_host() {
+async fn after_a_connection_ends_with_a_fin_the_next_connection_leads_to_the_first_host() {
     let (first, second) = (Sink::start().await, Sink::start().await);
     let dead = proxy(&first).await;
     dead.refuse().await;

@@ -52,7 +52,7 @@ async fn a_slow_receiver_makes_only_its_own_senders_wait() {
 /// `user_timeout` limits how long the receiver's window may stay closed. It does not limit the total time for
 /// which a receiver may be slow, which is twice `user_timeout` here.
 #[tokio::test]
-async fn a_receiver_that_is_slow_for_longer_than_the_time_out_keeps_its_connection() {
+async fn a_receiver_that_is_slow_for_longer_than_user_timeout_keeps_its_connection() {
     // The window of this receiver is repeatedly closed for about half a second.
     let (rate, user_timeout) = (300_000, Duration::from_secs(5));
     let sink = Sink::start().await;

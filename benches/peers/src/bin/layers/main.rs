@@ -204,7 +204,7 @@ fn cpu() {
 }
 
 fn outages() {
-    println!("\nEvents lost in an outage, evenly logged from 2 s before to 2 s after");
+    println!("\nEvents lost in an outage, if events are logged evenly from 2 s before it to 2 s after it");
     println!(
         "{:<28} {:>8} {:>8} {:>8} {:>9} {:>7} {:>28}",
         "", "events", "outage", "end", "received", "lost", "counted: lost, may be lost"

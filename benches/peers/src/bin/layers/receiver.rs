@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The interval in which the threads check whether the receiver is down.
+/// The interval at which the threads check whether the receiver is down.
 const POLL: Duration = Duration::from_millis(5);
 
 /// Counts the frames, and the distinct values of their field `number`.
@@ -49,7 +49,7 @@ pub(crate) enum End {
     /// The receiver shuts down its sending direction, and reads for another 300 ms, so that bytes that are on
     /// their way still arrive.
     Orderly,
-    /// The receiver closes the connections at once, and the system resets them, at the latest when further
+    /// The receiver closes the connections immediately, and the system resets them, at the latest when further
     /// bytes arrive. The bytes that the system has acknowledged but the receiver has not read are lost. A
     /// sender over TCP cannot find out which bytes these are.
     Reset,

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use rustix::net::sockopt::socket_peercred;
 
-/// Runs a command to its end. Returns the processor time of its process, and of the processes for which this
-/// process waited, in microseconds. bash's `time` measures with `getrusage`, and prints whole milliseconds.
+/// Runs a command to its end. Returns the processor time, in microseconds, of its process and of the processes for
+/// which its process waited. bash's `time` measures with `getrusage`, and prints whole milliseconds.
 ///
 /// # Errors
 /// Returns the exit status and the end of stderr if the command fails.

@@ -239,7 +239,7 @@ impl Running {
         sleep(STARTING);
         match running.0.try_wait() {
             Ok(None) => Ok(running),
-            ended => Err(format!("{command}: ended at once: {ended:?}")),
+            ended => Err(format!("{command}: ended immediately: {ended:?}")),
         }
     }
 }
