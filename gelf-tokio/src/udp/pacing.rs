@@ -9,18 +9,24 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 /// per second, each nanosecond adds exactly n parts, so nothing is lost to rounding.
 const PER_DATAGRAM: u128 = NANOS_PER_SECOND;
 
-/// A full bucket holds one datagram, and the datagrams that the rate permits in this time. A timer can fire
-/// some milliseconds late, and the sender then catches up.
-const CATCH_UP: Duration = Duration::from_millis(10);
+/// A timer can fire this much late. A full bucket has room for the datagrams of this time in addition, so that
+/// the sender catches up.
+const LATENESS: Duration = Duration::from_millis(5);
 
-/// The sender waits at an empty bucket until the rate permits the datagrams of this time, but at least one. A wait
-/// for each datagram would cost more than the datagrams, and would send the chunks of a message one by one.
-const REFILL: Duration = Duration::from_millis(5);
+/// The sender waits at an empty bucket until the rate permits the datagrams of this time. A wait for each
+/// datagram would cost more than the datagrams, and would send the chunks of a message one by one.
+const REFILL: Duration = Duration::from_millis(16);
+/// The maximum number of datagrams that the sender waits for, unless the rate permits more of them in
+/// [`LATENESS`]. By default, the receive buffer of a socket on Linux has room for about 90 datagrams of 1,420
+/// bytes, and other senders need some of this room.
+const REFILL_MAX: u128 = 32;
 
-/// A token bucket that fills at the rate. A full bucket holds one datagram plus the datagrams of 10 ms. In
-/// any span of time, the number of sent datagrams is at most one more than the rate allows for that span plus
-/// 10 ms. For example, a rate of 1,000 datagrams a second allows at most 1,011 datagrams in the first second.
-/// The caller passes the current time.
+/// A token bucket that fills at the rate.
+///
+/// A refill is the datagrams of 16 ms, but at most 32 datagrams or the datagrams of 5 ms, whichever is more. A full
+/// bucket holds one datagram plus a refill plus the datagrams of 5 ms. In any span of time, the number of sent
+/// datagrams is at most what the rate permits in that span plus a full bucket. For example, a rate of 1,000
+/// datagrams a second allows at most 1,022 datagrams in the first second. The caller passes the current time.
 #[derive(Clone, Debug)]
 pub(crate) struct Pacing {
     rate: NonZeroU32,
@@ -38,8 +44,8 @@ impl Pacing {
     /// Takes at least one datagram and at most `wanted` datagrams. `wanted` must be at least 1.
     ///
     /// # Errors
-    /// Returns the time at which to ask again if no datagram may be sent now: the bucket then has the datagrams of
-    /// 5 ms, but at least one.
+    /// Returns the time at which to ask again if no datagram may be sent now: the bucket then has a refill, but at
+    /// least one datagram.
     pub(crate) fn take(&mut self, wanted: usize, now: Instant) -> Result<usize, Instant> {
         let rate = u128::from(self.rate.get());
         let elapsed = now.saturating_duration_since(self.updated);
@@ -48,8 +54,7 @@ impl Pacing {
         let whole = usize::try_from(self.filled / PER_DATAGRAM).unwrap_or(usize::MAX);
         if whole == 0 {
             // The wait is at most a second, so the conversion succeeds.
-            let refill = PER_DATAGRAM.max(REFILL.as_nanos() * rate);
-            let wait = (refill - self.filled).div_ceil(rate);
+            let wait = (Self::refill(self.rate).max(PER_DATAGRAM) - self.filled).div_ceil(rate);
             return Err(self.updated + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)));
         }
         let taken = whole.min(wanted);
@@ -58,7 +63,17 @@ impl Pacing {
     }
 
     fn capacity(rate: NonZeroU32) -> u128 {
-        PER_DATAGRAM + CATCH_UP.as_nanos() * u128::from(rate.get())
+        PER_DATAGRAM + Self::refill(rate) + Self::in_time(LATENESS, rate)
+    }
+
+    fn refill(rate: NonZeroU32) -> u128 {
+        let few = Self::in_time(REFILL, rate).min(REFILL_MAX * PER_DATAGRAM);
+        few.max(Self::in_time(LATENESS, rate))
+    }
+
+    /// Returns the parts that the rate adds in `time`.
+    fn in_time(time: Duration, rate: NonZeroU32) -> u128 {
+        time.as_nanos() * u128::from(rate.get())
     }
 }
 
@@ -73,20 +88,28 @@ mod tests {
     }
 
     #[test]
-    fn a_full_bucket_permits_one_datagram_and_those_of_10_ms_and_then_the_rate_applies() {
+    fn a_full_bucket_is_spent_and_then_the_rate_permits_the_datagrams_of_16_ms_together() {
         let mut now = Instant::now();
         let mut pacing = Pacing::new(rate(1000), now);
         assert_eq!(pacing.take(8, now), Ok(8));
-        assert_eq!(pacing.take(8, now), Ok(3));
+        assert_eq!(pacing.take(128, now), Ok(14));
         for _ in 0..200 {
-            assert_eq!(pacing.take(8, now), Err(now + Duration::from_millis(5)));
-            now += Duration::from_millis(5);
-            assert_eq!(pacing.take(8, now), Ok(5));
+            assert_eq!(pacing.take(128, now), Err(now + Duration::from_millis(16)));
+            now += Duration::from_millis(16);
+            assert_eq!(pacing.take(128, now), Ok(16));
         }
-        now += Duration::from_millis(5);
-        assert_eq!(pacing.take(8, now), Ok(5));
         now += Duration::from_secs(1_000_000_000);
-        assert_eq!(pacing.take(128, now), Ok(11));
+        assert_eq!(pacing.take(128, now), Ok(22));
+    }
+
+    #[test]
+    fn the_sender_waits_for_32_datagrams_or_for_those_of_5_ms() {
+        for (per_second, full, wait) in [(2000, 43, 16_000), (4000, 53, 8000), (20_000, 201, 5000)] {
+            let now = Instant::now();
+            let mut pacing = Pacing::new(rate(per_second), now);
+            assert_eq!(pacing.take(1000, now), Ok(full), "{per_second}");
+            assert_eq!(pacing.take(1000, now), Err(now + Duration::from_micros(wait)), "{per_second}");
+        }
     }
 
     #[test]
@@ -94,7 +117,7 @@ mod tests {
         let now = Instant::now();
         let mut slow = Pacing::new(rate(1), now);
         assert_eq!(slow.take(2, now), Ok(1));
-        assert_eq!(slow.take(2, now), Err(now + Duration::from_millis(990)));
+        assert_eq!(slow.take(2, now), Err(now + Duration::from_millis(979)));
         let mut fast = Pacing::new(rate(u32::MAX), now);
         assert_eq!(fast.take(usize::MAX, now), Ok(42_949_673));
         assert_eq!(fast.take(1, now), Err(now + Duration::from_millis(5)));
@@ -112,17 +135,17 @@ mod tests {
             }
         }
         // At this rate, 700 datagrams take 100 s. The first datagram is permitted immediately, and the full
-        // bucket saves 10 ms.
+        // bucket saves 21 ms.
         let took = now - start;
-        assert_eq!(took.as_millis(), 99_990);
+        assert_eq!(took.as_millis(), 99_979);
     }
 
     #[test]
     fn a_clock_that_goes_back_permits_no_datagram() {
         let now = Instant::now() + Duration::from_secs(10);
         let mut pacing = Pacing::new(rate(1000), now);
-        assert_eq!(pacing.take(100, now), Ok(11));
-        let when = now + Duration::from_millis(5);
+        assert_eq!(pacing.take(100, now), Ok(22));
+        let when = now + Duration::from_millis(16);
         assert_eq!(pacing.take(1, now - Duration::from_secs(5)), Err(when));
         assert_eq!(pacing.take(1, when), Ok(1));
     }
@@ -146,12 +169,13 @@ mod tests {
                     }
                     Err(when) => {
                         prop_assert!(when > now);
-                        // At that instant, and not a nanosecond earlier, the datagrams of 5 ms are permitted.
-                        let refill = usize::try_from(per_second / 200).unwrap().max(1);
+                        // At that instant, and not a nanosecond earlier, a refill is permitted.
+                        let parts = Pacing::refill(rate(per_second)).max(PER_DATAGRAM);
+                        let refill = usize::try_from(parts / PER_DATAGRAM).unwrap();
                         prop_assert!(when - now <= Duration::from_secs(1));
                         let mut earlier = pacing.clone();
                         let before = earlier.take(refill, when - Duration::from_nanos(1));
-                        prop_assert!(before.is_err() || before.unwrap() < refill || per_second % 200 > 0);
+                        prop_assert!(before.is_err() || before.unwrap() < refill || parts % PER_DATAGRAM > 0);
                         let count = pacing.take(wanted.min(refill), when);
                         prop_assert_eq!(count, Ok(wanted.min(refill)));
                         now = when;

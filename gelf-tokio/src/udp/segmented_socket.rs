@@ -481,10 +481,10 @@ mod tests {
         let pacing = Pacing::new(std::num::NonZeroU32::new(1000).unwrap(), Instant::now().into_std());
         let mut segmented = SegmentedSocket::new(size(SIZE), Some(pacing), &socket);
         let started = Instant::now();
-        send(&mut segmented, &socket, &payload(8)).await.unwrap();
-        send(&mut segmented, &socket, &payload(8)).await.unwrap();
-        assert_eq!(socket.arrived(), [payload(8), payload(8)]);
-        assert_eq!(socket.calls(), [8, 3, 5]);
-        assert_eq!(started.elapsed().as_millis(), 5);
+        send(&mut segmented, &socket, &payload(16)).await.unwrap();
+        send(&mut segmented, &socket, &payload(16)).await.unwrap();
+        assert_eq!(socket.arrived(), [payload(16), payload(16)]);
+        assert_eq!(socket.calls(), [16, 6, 10]);
+        assert_eq!(started.elapsed().as_millis(), 16);
     }
 }

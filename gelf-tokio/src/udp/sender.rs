@@ -71,7 +71,9 @@ use crate::send::SendError;
 /// # Rate
 ///
 /// [`UdpOptions::rate`] limits the datagrams, chunks included, by a token bucket. The bucket fills at that
-/// rate, and holds one datagram plus the datagrams of 10 ms. Receivers wait 5 s for all chunks of a message,
+/// rate, and holds one datagram plus the datagrams of 21 ms; at more than 2,000 datagrams a second it holds fewer,
+/// but never fewer than those of 10 ms. A sender that finds the bucket empty waits until 32 datagrams, or those of
+/// 16 ms if they are fewer, may be sent together. Receivers wait 5 s for all chunks of a message,
 /// so a message of 128 chunks cannot arrive at a rate of less than 26 datagrams a second.
 pub struct UdpSender {
     writer: DatagramWriter,
