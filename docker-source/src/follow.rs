@@ -387,7 +387,7 @@ impl Following {
     fn opening(&mut self, tail: Option<u32>) -> (LogsQuery, Scan) {
         self.sink.count_request();
         if tail.is_none() && self.sink.has_lines() && self.can_window() {
-            let mut limit = window::first_limit(self.pace.expected());
+            let mut limit = window::first_limit(self.pace.records_to_request());
             let (since, reach) = self.reach(&mut limit, false);
             return (LogsQuery { follow: true, since, tail: limit }, Scan::new(reach, limit, true));
         }

@@ -23,6 +23,14 @@ const QUIET_WINDOWS: u32 = 5;
 /// If a window has more new lines than this, the next window follows sooner, since the Engine may keep only a
 /// few seconds of a fast log.
 const MANY_LINES: u32 = 1000;
+/// A window requests at most this number of records, and a quarter of the expected records, in addition to the
+/// expected records.
+const MARGIN_RECORDS: u32 = 16;
+/// The margin of a window is two records and this multiple of the mean deviation of the last windows. Then about
+/// one window in a hundred is too short and has to be requested again.
+const MARGIN_DEVIATIONS: u32 = 3;
+/// The weight of the last window in the mean deviation is one divided by this number.
+const DEVIATION_WINDOWS: u32 = 8;
 /// The longest wait for the next window.
 const LONGEST: Duration = Duration::from_secs(2);
 /// The minimum ratio of the wait between two windows to the duration of a window. Thus windows take at most a
@@ -66,6 +74,11 @@ pub(super) struct Pace {
     durations: VecDeque<Duration>,
     /// The new lines of the last window.
     new_lines: u64,
+    /// The new records of the last window.
+    new_records: u32,
+    /// The mean difference between the expected and the new records of the last windows, times
+    /// [`DEVIATION_WINDOWS`].
+    deviations: u32,
 }
 
 impl Pace {
@@ -82,6 +95,8 @@ impl Pace {
             until_proof: PROOFS[0],
             durations: VecDeque::with_capacity(WINDOWS_TIMED),
             new_lines: 0,
+            new_records: 0,
+            deviations: MARGIN_RECORDS * DEVIATION_WINDOWS / MARGIN_DEVIATIONS,
         }
     }
 
@@ -120,9 +135,18 @@ impl Pace {
         now >= self.proved_at + self.window_duration() * SHARE
     }
 
-    /// Returns the number of records that the next window is expected to have.
-    pub(super) fn expected(&self) -> u32 {
-        self.records.max(u32::try_from(self.new_lines).unwrap_or(u32::MAX))
+    /// Returns the number of records that the next window is to request. This number is little greater than the
+    /// number of records that are expected to be new, since a record that was read before costs the Engine and this
+    /// process as much as a new record.
+    pub(super) fn records_to_request(&self) -> u32 {
+        let expected = self.expected();
+        let deviation = self.deviations.saturating_mul(MARGIN_DEVIATIONS) / DEVIATION_WINDOWS;
+        let margin = deviation.saturating_add(2).min(expected / 4 + MARGIN_RECORDS);
+        expected.saturating_add(margin)
+    }
+
+    fn expected(&self) -> u32 {
+        self.records.max(self.new_records)
     }
 
     /// Notes a proof that failed. The next proof becomes due later, and covers the records since the last
@@ -131,8 +155,13 @@ impl Pace {
         self.proved_at = now;
     }
 
-    /// Notes a window that reached back to the lines that were read before.
-    pub(super) fn window(&mut self, now: Instant, new_lines: u64, took: Duration) {
+    /// Notes a window that reached back to the lines that were read before. `records` is the number of records
+    /// behind these lines, and includes the lines that a stream had brought.
+    pub(super) fn window(&mut self, now: Instant, new_lines: u64, records: u32, took: Duration) {
+        let deviation = records.abs_diff(self.expected());
+        self.deviations = (self.deviations - self.deviations / DEVIATION_WINDOWS).saturating_add(deviation);
+        // The lines that a stream had brought do not arrive again before the next proof.
+        self.new_records = records.saturating_sub(self.records);
         self.until_proof = match self.records == 0 && new_lines == 0 {
             true => (self.until_proof * 2).min(PROOFS[1]),
             false => PROOFS[0],
@@ -150,7 +179,7 @@ impl Pace {
     /// Notes that the last window has read a backlog up to the present end of the log. The number of its
     /// lines does not show how fast lines arrive, so few lines are expected in the next window.
     pub(super) fn caught_up(&mut self) {
-        self.new_lines = 0;
+        (self.new_lines, self.new_records) = (0, 0);
     }
 
     /// Returns whether the last proofs had new lines, so that the stream omits lines or is late.
@@ -215,7 +244,7 @@ mod tests {
         let now = Instant::now();
         let mut pace = Pace::new(LATENCY, now);
         let mut wait = |lines, took| {
-            pace.window(now, lines, took);
+            pace.window(now, lines, lines as u32, took);
             pace.wait()
         };
         let fast = Duration::from_millis(1);
@@ -242,14 +271,34 @@ mod tests {
         for _ in 0..6 {
             waits.push((pace.proof_due() - now).as_secs());
             now = pace.proof_due();
-            pace.window(now, 0, Duration::ZERO);
+            pace.window(now, 0, 0, Duration::ZERO);
         }
         assert_eq!(waits, [2, 4, 8, 16, 30, 30]);
         pace.record();
         assert_eq!(pace.proof_due() - now, PROOFS[0]);
         assert!(!pace.is_late());
-        pace.window(now, 1, Duration::ZERO);
-        pace.window(now, 1, Duration::ZERO);
+        pace.window(now, 1, 1, Duration::ZERO);
+        pace.window(now, 1, 1, Duration::ZERO);
         assert!(pace.is_late());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_window_requests_few_records_that_were_read_before_while_lines_arrive_steadily() {
+        let now = Instant::now();
+        let mut pace = Pace::new(LATENCY, now);
+        let mut request = |new: u32| {
+            pace.window(now, u64::from(new), new, Duration::ZERO);
+            pace.records_to_request() - new
+        };
+        // After a jump, the margin is a quarter of the records and 16.
+        assert_eq!(request(400), 116);
+        let steady = (0..64).map(|at| request(400 + 10 * (at % 2))).last();
+        assert_eq!(steady, Some(34));
+        // Single lines that arrive one by one have almost no margin, and a burst after them has the whole margin.
+        for _ in 0..64 {
+            request(1);
+        }
+        assert_eq!(request(1), 4);
+        assert_eq!(request(1000), 266);
     }
 }

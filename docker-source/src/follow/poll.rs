@@ -156,7 +156,7 @@ impl Following {
         mut lines_behind: u32,
     ) -> Result<Result<Ending, EngineError>, QueueClosed> {
         let new_before = self.sink.new_lines();
-        let mut limit = window::first_limit(self.pace.expected());
+        let mut limit = window::first_limit(self.pace.records_to_request());
         let (mut is_whole, mut is_damaged) = (false, false);
         let stuck = self.stuck;
         loop {
@@ -186,7 +186,8 @@ impl Following {
                     self.sink.prove(self.open);
                     self.note_read_up_to(asked, was_stopping);
                     let took = response.began().unwrap_or_else(Instant::now) - asked;
-                    self.pace.window(Instant::now(), self.sink.new_lines() - new_before, took);
+                    let records = response.scan().records_behind();
+                    self.pace.window(Instant::now(), self.sink.new_lines() - new_before, records, took);
                     return Ok(Ok(ending));
                 }
                 // The response does not reach far enough, as its first line showed. Its rest was not read.

@@ -17,8 +17,6 @@ use gelf_core::Timestamp;
 
 use crate::log::{Line, LogStream};
 
-/// The number of records that a window requests in addition to the expected records.
-const MARGIN_RECORDS: u32 = 16;
 /// If a window does not reach far enough, the next window is longer by this factor. A larger factor would
 /// cost more: most windows that do not reach far enough are only a little too short, and each record in front
 /// of the anchor is read in vain.
@@ -118,6 +116,8 @@ pub(super) struct Scan {
     lines: u32,
     /// The number of lines behind the place that the response has to include.
     lines_behind: u32,
+    /// The number of records up to the place that the response has to include.
+    records_before: u32,
     /// The stamp of the first line.
     begin: Option<Timestamp>,
     anchor: Option<Anchor>,
@@ -137,6 +137,7 @@ impl Scan {
             records: 0,
             lines: 0,
             lines_behind: 0,
+            records_before: 0,
             begin: None,
             anchor: None,
             has_held_line: false,
@@ -176,6 +177,9 @@ impl Scan {
     /// Counts a line, and returns its placement.
     pub(super) fn place(&mut self, line: &Line) -> Placement {
         let placement = self.compare(line);
+        if placement == Placement::Before {
+            self.records_before = self.records;
+        }
         self.lines = self.lines.saturating_add(1);
         self.lines_behind = self.lines_behind.saturating_add(u32::from(placement == Placement::Behind));
         placement
@@ -257,6 +261,11 @@ impl Scan {
         self.lines_behind
     }
 
+    /// Returns the number of records behind the place that the response has to include.
+    pub(super) fn records_behind(&self) -> u32 {
+        self.records - self.records_before
+    }
+
     /// Returns whether the response reaches far enough.
     pub(super) fn is_reached(&self) -> bool {
         self.is_reached
@@ -288,12 +297,10 @@ impl Scan {
     }
 }
 
-/// Returns the number of records to request if about `expected` records are new. Returns `None` if the whole
-/// log is to be requested. The number is not much greater than `expected`, since a record that was read
-/// before costs the Engine and this process as much as a new record.
+/// Returns the number of records to request if a response with this many records is expected to be long enough.
+/// Returns `None` if the whole log is to be requested.
 pub(super) fn first_limit(expected: u32) -> Option<u32> {
-    Some(expected.saturating_add(expected / 4).saturating_add(MARGIN_RECORDS))
-        .filter(|limit| *limit < RECORDS_MAX)
+    Some(expected).filter(|limit| *limit < RECORDS_MAX)
 }
 
 /// Returns the number of records to request after a window with a damaged record. Returns `None` if a single
