@@ -3,13 +3,13 @@ use docker_source::gelf_core::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
-use crate::deliver::{self, Destination};
+use crate::deliver::{Destination, OpenRoute, Opener};
 use crate::lines::WarnedContainers;
 
 /// Returns a route that sends nothing until its destination runs.
 fn queue(uri: &str) -> (RouteQueue, Destination) {
     let route = Route::parse(uri).unwrap();
-    let (delivery, destination, tally) = deliver::open(&route).unwrap();
+    let OpenRoute { route, delivery, destination, tally } = Opener::default().open(route).unwrap();
     let queue = RouteQueue {
         name: uri.to_owned(),
         lines: LineStage::new(&route, WarnedContainers::default()),
