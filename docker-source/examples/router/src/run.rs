@@ -134,7 +134,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     let (routed, is_stdout_closed) = route_until_stopped(&mut groups, requests, &shared, &mut outputs).await;
     registry.release();
     let finished = outputs.finish(&mut stop, is_stdout_closed).await;
-    let (total, unrouted) = (sources.total(), sources.unrouted());
+    let (total, unrouted) = (sources.sum().total, sources.unrouted());
     tracing::info!(
         "{} lines read = {} routed + {unrouted} of no route + {} empty + {} read again + {} too old \
          + {} not routed at the end",
