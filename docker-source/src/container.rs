@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gelf_core::Timestamp;
 
 use crate::engine::{ContainerId, ContainerSummary, Inspect};
+use crate::log_size;
 
 mod builder;
 
@@ -145,6 +146,12 @@ impl Container {
     /// is present if it is set for the container, or was set for the Engine when the container was created.
     pub fn log_options(&self) -> &BTreeMap<String, String> {
         &self.log_options
+    }
+
+    /// Returns the option `max-size` of the log driver in bytes: the size at which the driver begins a new file.
+    /// Returns `None` if the option is absent or sets no limit.
+    pub fn max_log_size(&self) -> Option<u64> {
+        log_size::parse(self.log_options.get("max-size")?)
     }
 
     /// Returns the path of the log file on the Engine's machine; empty if unknown, or if the log driver has no

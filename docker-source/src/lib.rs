@@ -24,6 +24,7 @@ mod identity;
 mod level_word;
 mod lists;
 mod log;
+mod log_size;
 mod metadata;
 pub mod multiline;
 mod name_pattern;

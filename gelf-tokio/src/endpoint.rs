@@ -47,7 +47,7 @@ pub use table::EndpointOption;
 /// The default port is 12201 for all transports, as for the inputs of Graylog and Logstash. A host is a name,
 /// an IPv4 address, or an IPv6 address in brackets. An IPv6 address may have a zone after `%25`, as in
 /// `[fe80::1%25eth0]` (RFC 6874), or after a bare `%`, which curl accepts, too. A name is looked up at each
-/// connect, and over UDP every 30 s. The path is sent as it is written; an empty path and `/` mean `/gelf`.
+/// connect, and over UDP every 30 s. The path is sent as it is written; an empty path and `/` mean `/gelf`. An `@` in a path is `%40`.
 /// User and password are percent-decoded and sent as Basic authentication. A fragment is an error in every
 /// URI. A path or a user is an error in a URI without HTTP.
 ///
@@ -194,7 +194,8 @@ impl Endpoint {
         own_options: &[&str],
         queue: QueueOptions,
     ) -> Result<(Self, Vec<(String, String)>), InvalidEndpoint> {
-        let Some((scheme, rest)) = uri.split_once("://") else {
+        // A scheme has no colon. The `://` behind a colon may be a part of a password.
+        let Some((scheme, rest)) = uri.split_once("://").filter(|(scheme, _)| !scheme.contains(':')) else {
             return Err(InvalidEndpoint::NoScheme { uri: shown(uri) });
         };
         let unknown = || InvalidEndpoint::Scheme { scheme: shown(scheme) };
@@ -305,7 +306,7 @@ mod tests {
             ("gelf+http://h?bulk=false", "/gelf"),
             ("gelf+http://h/?bulk=false", "/gelf"),
             ("gelf+http://h:80/in/gelf/?bulk=false", "/in/gelf/"),
-            ("gelf+http://h/%C3%A4@:;=~", "/%C3%A4@:;=~"),
+            ("gelf+http://h/%C3%A4%40:;=~", "/%C3%A4%40:;=~"),
         ] {
             let http = HttpOptions { path: path.to_owned(), ..HttpOptions::default() };
             assert_eq!(parse(uri).transport(), &Transport::Http(http), "{uri}");

@@ -315,21 +315,9 @@ impl Following {
 /// Returns the time between two looks at the files of a log: the time in which the fastest container fills
 /// half of the files that the driver keeps, but no longer than `latency` and no shorter than [`SHORTEST`].
 fn wait_between_looks(container: &Container, latency: Duration) -> Duration {
-    let option = |name: &str| container.log_options().get(name).map(String::as_str);
-    let files = option("max-file").and_then(|files| files.parse().ok()).unwrap_or(1_u64).max(1);
-    let kept = option("max-size").and_then(bytes).map(|size| size.saturating_mul(files));
+    let files = container.log_options().get("max-file").and_then(|files| files.parse().ok());
+    let files = files.unwrap_or(1_u64).max(1);
+    let kept = container.max_log_size().map(|size| size.saturating_mul(files));
     let half = kept.map_or(latency, |kept| Duration::from_micros(kept / 2 / FASTEST));
     half.min(latency).max(SHORTEST)
-}
-
-/// Parses a size such as `10m`.
-fn bytes(size: &str) -> Option<u64> {
-    let size = size.trim_end_matches(['b', 'B', 'i']);
-    let (digits, unit) = match size.char_indices().last()? {
-        (at, 'k' | 'K') => (size.split_at(at).0, 10),
-        (at, 'm' | 'M') => (size.split_at(at).0, 20),
-        (at, 'g' | 'G') => (size.split_at(at).0, 30),
-        _ => (size, 0),
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << unit)
 }

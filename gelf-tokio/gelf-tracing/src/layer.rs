@@ -188,7 +188,7 @@ where
             },
             fields: record.fields(&callsite),
             len: record.len(),
-            left_out: record.left_out(),
+            left_out: record.left_out.len(),
             times: None,
         };
         self.sink.send_event(parts, &scope);

@@ -37,7 +37,8 @@ pub(crate) struct EventRecord {
     /// The values, with the indices of their fields.
     values: Vec<(usize, Recorded)>,
     message: Range<usize>,
-    left_out: usize,
+    /// The indices of the fields that are left out, since they are beyond the maximum number.
+    pub(crate) left_out: Vec<usize>,
     /// The origin from fields such as `log.file`. The event has such fields if it is a panic, or a record of
     /// the crate `log` that came through `tracing-log`.
     pub(crate) log_origin: LogOrigin,
@@ -82,10 +83,6 @@ impl EventRecord {
 
     pub(crate) fn len(&self) -> usize {
         self.values.len()
-    }
-
-    pub(crate) fn left_out(&self) -> usize {
-        self.left_out
     }
 
     /// Returns the fields.
@@ -141,7 +138,7 @@ impl Recorder<'_> {
         if field.index() < MAX_FIELDS {
             self.record.values.push((field.index(), value));
         } else {
-            self.record.left_out += 1;
+            self.record.left_out.push(field.index());
         }
     }
 

@@ -1,5 +1,6 @@
 //! Keeps the fields and times of spans as extensions of the spans in the registry.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,13 +20,15 @@ pub(crate) struct SpanRecord {
     callsite: Arc<Callsite>,
     /// The value of each field of the callsite. The value is null if the field has not been recorded.
     values: Vec<Value<'static>>,
-    left_out: usize,
+    /// The indices of the fields that are left out. A field counts once, even if it is recorded several times
+    /// or by several layers.
+    left_out: BTreeSet<usize>,
 }
 
 impl SpanRecord {
     pub(crate) fn new(callsite: Arc<Callsite>) -> Self {
         let values = vec![Value::Null; callsite.names.len()];
-        Self { callsite, values, left_out: 0 }
+        Self { callsite, values, left_out: BTreeSet::new() }
     }
 
     /// Returns a record with a number in each field.
@@ -33,12 +36,16 @@ impl SpanRecord {
     pub(crate) fn of_numbers(names: Vec<FieldName<'static>>) -> Self {
         let values = vec![Value::from(1); names.len()];
         let constants = gelf_tokio::gelf_core::FieldSet::builder("h").build();
-        Self { callsite: Arc::new(Callsite { names, message: None, constants }), values, left_out: 0 }
+        Self {
+            callsite: Arc::new(Callsite { names, message: None, constants }),
+            values,
+            left_out: BTreeSet::new(),
+        }
     }
 
     /// Takes the values out of a record, and sets the fields to them.
     pub(crate) fn set(&mut self, record: &mut EventRecord) {
-        self.left_out += record.left_out();
+        self.left_out.extend(record.left_out.drain(..));
         for (index, value) in record.take_values() {
             if let Some(known) = self.values.get_mut(index) {
                 *known = value;
@@ -51,7 +58,7 @@ impl SpanRecord {
     }
 
     pub(crate) fn left_out(&self) -> usize {
-        self.left_out
+        self.left_out.len()
     }
 
     /// Returns the fields, without copies of their texts.
@@ -106,6 +113,17 @@ impl Times {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_that_is_left_out_several_times_counts_once() {
+        let mut span = SpanRecord::of_numbers(Vec::new());
+        for left_out in [&[128, 129][..], &[129], &[129]] {
+            let mut record = EventRecord::default();
+            record.left_out.extend(left_out);
+            span.set(&mut record);
+        }
+        assert_eq!(span.left_out(), 2);
+    }
 
     #[test]
     fn a_span_is_busy_while_at_least_one_thread_is_in_it() {

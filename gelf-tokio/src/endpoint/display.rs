@@ -178,7 +178,7 @@ mod tests {
     fn http() -> impl Strategy<Value = Transport> {
         let header = ("[a-zA-Z0-9!#$%&'*+.^_`|~-]{1,3}", "s3cret[!-~]{0,9}");
         let headers = prop::collection::btree_map(header.0, header.1, 0..3);
-        let path = "/([a-zA-Z0-9._~!$'()*+,;=:@/-]|%[0-9a-fA-F]{2}){1,9}";
+        let path = "/([a-zA-Z0-9._~!$'()*+,;=:/-]|%[0-9a-fA-F]{2}){1,9}";
         let times = (prop::option::of(seconds()), seconds());
         (any::<bool>(), failover(), prop::option::of(levels()), headers, path, times, tls()).prop_map(
             |(bulk, failover, gzip, headers, path, (connect_timeout, timeout), tls)| {

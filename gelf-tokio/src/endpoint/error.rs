@@ -50,7 +50,7 @@ pub enum InvalidEndpoint {
     },
     /// A compression level is given without compression.
     LevelOfNothing,
-    /// The URI has no `://`.
+    /// The URI has no `://`, or has a colon in front of it.
     NoScheme {
         /// The text before the first `?` or `&`, without the part up to its last `@`. It is empty if an `@`
         /// follows the first `?` or `&`.
@@ -404,6 +404,10 @@ mod tests {
                 "//me:s3cret?1@h",
                 "//me:s3cret&1@h",
                 "//h?header=X:s3cret@home",
+                "://me:1/s3cret@h",
+                "://me:1/s3cret@h/gelf?queue=1",
+                ":me:s3cret://1@h",
+                ":me:1://s3cret@h",
             ] {
                 let error = format!("{scheme}{rest}").parse::<Endpoint>().unwrap_err();
                 assert!(!format!("{error} {error:?}").contains("s3cret"), "{scheme}{rest}: {error}");

@@ -8,7 +8,7 @@ mod ranges;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,19 +23,18 @@ use crate::stop::Stop;
 /// The maximum number of accounts. Each run of an agent has an account for each of its containers. Messages
 /// that would need a further account are only counted.
 const ACCOUNTS_AT_MOST: usize = 100_000;
+/// The maximum number of ports that are tried if the port is 0.
+const ATTEMPTS: usize = 16;
 
-/// Receives over UDP and TCP on `address` until a signal arrives, or until no message arrives for `idle`. The
-/// time `idle` counts only after the first message. Then prints the accounts of the containers to stdout.
+/// Receives over UDP and TCP on `address` until a signal arrives, or until no message arrives for `idle`. Then
+/// prints the accounts of the containers to stdout.
 ///
 /// # Errors
 /// Returns an error with status 1 if messages are missing, or if the address cannot be used.
 pub(crate) async fn run(address: SocketAddr, idle: Option<Duration>) -> Result<(), Failure> {
     let mut audit = Audit::starting_at(SystemTime::now());
-    let refused = |error| Failure::refused(format!("{address}: {error}"));
-    let mut udp = UdpReceiver::bind(address).await.map_err(refused)?;
-    // Port 0 stands for any free port. TCP uses the port that UDP was given.
-    let address = udp.local_addr().map_err(refused)?;
-    let mut tcp = TcpReceiver::bind(address).await.map_err(refused)?;
+    let bound = bind(address).await.map_err(|error| Failure::refused(format!("{address}: {error}")))?;
+    let (address, mut udp, mut tcp) = bound;
     tracing::info!("receiving on {address} over UDP and TCP");
     let mut stop = Stop::new().map_err(Failure::refused)?;
     let mut decoder = Decoder::lenient();
@@ -43,7 +42,7 @@ pub(crate) async fn run(address: SocketAddr, idle: Option<Duration>) -> Result<(
         let received = tokio::select! {
             received = udp.recv() => received,
             received = tcp.recv() => received,
-            () = sleep(idle.unwrap_or_default()), if idle.is_some() && audit.received > 0 => break,
+            () = sleep(idle.unwrap_or_default()), if idle.is_some() => break,
             () = stop.asked() => break,
         };
         match received {
@@ -58,9 +57,25 @@ pub(crate) async fn run(address: SocketAddr, idle: Option<Duration>) -> Result<(
     }
 }
 
+/// Binds both receivers to one address. Port 0 stands for any free port.
+async fn bind(address: SocketAddr) -> io::Result<(SocketAddr, UdpReceiver, TcpReceiver)> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let udp = UdpReceiver::bind(address).await?;
+        let bound = udp.local_addr()?;
+        match TcpReceiver::bind(bound).await {
+            // The system chose a port that is free over UDP. Another program may use the port over TCP.
+            Err(error)
+                if error.kind() == ErrorKind::AddrInUse && address.port() == 0 && attempts < ATTEMPTS => {}
+            tcp => return Ok((bound, udp, tcp?)),
+        }
+    }
+}
+
 /// Writes the accounts to stdout. Ignores errors, since they mean that the reader of stdout has ended.
 fn print_all(audit: &Audit) {
-    let _ = write!(std::io::stdout().lock(), "{audit}");
+    let _ = write!(io::stdout().lock(), "{audit}");
 }
 
 /// The accounts of all containers.
@@ -180,6 +195,13 @@ mod tests {
              host epoch 1000 0123456789ab we\\u{1b}\\u{202e}b: 2 received, 1 missing (1), 0 repeated, 0 out of order\n\
              1 containers: 0 received, 2 missing, 0 not numbered\n"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_audit_without_a_message_ends_after_the_idle_time() {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let audit = run(address, Some(Duration::from_secs(60)));
+        tokio::time::timeout(Duration::from_secs(61), audit).await.unwrap().unwrap();
     }
 
     #[test]

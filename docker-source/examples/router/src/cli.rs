@@ -151,7 +151,7 @@ enum Subcommand {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Task {
     /// Receives the messages of other routers at this address until a signal arrives, or until no message
-    /// follows the last one within the time `idle`.
+    /// arrives within the time `idle`.
     Audit { address: SocketAddr, idle: Option<Duration> },
     /// Asks an agent for its health.
     Check {

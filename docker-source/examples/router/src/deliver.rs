@@ -9,9 +9,9 @@
 //! host without a listener refuses datagrams. The lines in these datagrams are dropped and counted, since
 //! nothing indicates when the host would accept them.
 
-use std::sync::Arc;
+use std::iter;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use std::{io, iter};
 
 use docker_source::Container;
 use docker_source::content::{ContainerContent, ContentLifter};
@@ -20,6 +20,7 @@ use docker_source::gelf_core::Timestamp;
 use gelf_tokio::{Client, Driver, DropReason, NotQueued, NotQueuedReason, Outcome, Receipts, Transport};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::failure::Failure;
 use crate::lines::Lines;
 use crate::print::Window;
 use crate::receipt::LineReceipt;
@@ -59,26 +60,51 @@ pub(crate) struct Destination {
     tally: Arc<Tally>,
 }
 
-/// Opens the delivery of a route. A route with a [`Window`] goes to the receiver of `--print`, so each of its
-/// messages waits until this receiver has room for the message.
-///
-/// # Errors
-/// Returns an error if the TLS files are missing or invalid.
-pub(crate) fn open(route: &Route) -> io::Result<(Delivery, Destination, Arc<Tally>)> {
-    let (client, receipts, driver) = Client::builder(&route.endpoint).build_with_receipts()?;
-    let is_udp = matches!(route.endpoint.transport(), Transport::Udp(_));
-    let tally = Arc::new(Tally::new(client.observer(), is_udp));
-    if let Some(window) = &route.window {
-        window.set_sender(client.observer());
+/// Opens routes, with the settings that all routes of the router share.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Opener {
+    /// The epoch of the numbers of messages, if messages are numbered.
+    pub(crate) numbering: Option<u64>,
+    /// The id of the EC2 instance, if messages contain the id.
+    pub(crate) instance: Option<Arc<OnceLock<String>>>,
+}
+
+/// A route whose delivery is open. Its destination does not run yet.
+pub(crate) struct OpenRoute {
+    pub(crate) route: Route,
+    pub(crate) delivery: Delivery,
+    pub(crate) destination: Destination,
+    pub(crate) tally: Arc<Tally>,
+}
+
+impl Opener {
+    /// Opens the delivery of a route. A route with a [`Window`] goes to the receiver of `--print`, so each of
+    /// its messages waits until this receiver has room for the message.
+    ///
+    /// # Errors
+    /// Returns an error if the TLS files of the route are missing or invalid.
+    pub(crate) fn open(&self, mut route: Route) -> Result<OpenRoute, Failure> {
+        if let Some(id) = &self.instance {
+            route.send_instance(id.clone());
+        }
+        if let Some(epoch) = self.numbering {
+            route.number_messages(epoch);
+        }
+        let (client, receipts, driver) = Client::builder(&route.endpoint)
+            .build_with_receipts()
+            .map_err(|error| Failure::refused(format!("{route}: {error}")))?;
+        let is_udp = matches!(route.endpoint.transport(), Transport::Udp(_));
+        let tally = Arc::new(Tally::new(client.observer(), is_udp));
+        if let Some(window) = &route.window {
+            window.set_sender(client.observer());
+        }
+        let (name, driver) = (route.to_string(), driver.with_grace(GRACE));
+        let destination = Destination { name, driver, receipts, tally: tally.clone() };
+        let formatter = GelfFormatter::new(route.format.clone());
+        let (lifter, window) = (ContentLifter::default(), route.window.clone());
+        let delivery = Delivery { client, formatter, lifter, window };
+        Ok(OpenRoute { route, delivery, destination, tally })
     }
-    let (name, driver) = (route.to_string(), driver.with_grace(GRACE));
-    let destination = Destination { name, driver, receipts, tally: tally.clone() };
-    let formatter = GelfFormatter::new(route.format.clone());
-    Ok((
-        Delivery { client, formatter, lifter: ContentLifter::default(), window: route.window.clone() },
-        destination,
-        tally,
-    ))
 }
 
 impl Delivery {

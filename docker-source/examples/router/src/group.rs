@@ -7,22 +7,20 @@
 //! Docker's log files serve as the buffer of each destination. A route never returns to its group, because
 //! this would require code that joins two streams.
 
+mod sources;
+
 use std::future::{pending, ready};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use docker_source::{
-    EngineAddress, LineCounts, LogFiles, Record, Source, Start, Stats, Timing, UnavailableLogs,
-};
+use docker_source::{EngineAddress, LogFiles, Record, Source, Start, Timing};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::deliver::Delivery;
 use crate::failure::Failure;
-use crate::gaps::Gaps;
 use crate::hold_up::{HoldUp, Ticks};
 use crate::lines::LineStage;
 use crate::registry::Removal;
@@ -31,6 +29,8 @@ use crate::settlement::SharedProgress;
 use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::task::task;
+
+pub(crate) use self::sources::Sources;
 
 /// The time after which the router ends if the Engine's socket file is mounted without its folder and refuses
 /// connections. If the last Engine that answered was Docker, the router ends immediately. When Docker then
@@ -117,103 +117,6 @@ pub(crate) struct Shared {
     pub(crate) ticks: Ticks,
 }
 
-/// The counters of all sources.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Sources {
-    stats: Arc<Mutex<Vec<SourceStats>>>,
-    unrouted: Arc<AtomicU64>,
-    copies: Arc<AtomicU64>,
-    gaps: Gaps,
-    unavailable_logs: UnavailableLogs,
-}
-
-/// The counters of one source.
-#[derive(Clone, Debug)]
-struct SourceStats {
-    stats: Arc<Stats>,
-    /// Can be upgraded as long as the source reads.
-    reading: Weak<()>,
-}
-
-impl Sources {
-    /// Adds a source. The source counts as reading until the returned value is dropped.
-    fn add(&self, source: &Source) -> Arc<()> {
-        let reading = Arc::new(());
-        self.lock().push(SourceStats { stats: source.stats(), reading: Arc::downgrade(&reading) });
-        reading
-    }
-
-    /// Returns the counters of all sources.
-    pub(crate) fn all(&self) -> Vec<Arc<Stats>> {
-        self.lock().iter().map(|source| source.stats.clone()).collect()
-    }
-
-    /// Returns the counters of the sources that read.
-    pub(crate) fn reading(&self) -> Vec<Arc<Stats>> {
-        let sources = self.lock();
-        let reading = sources.iter().filter(|source| source.reading.strong_count() > 0);
-        reading.map(|source| source.stats.clone()).collect()
-    }
-
-    /// Returns whether the container may exist: true if a source knows the container, or if there is no
-    /// source yet.
-    pub(crate) fn know(&self, container_id: &str) -> bool {
-        let sources = self.lock();
-        sources.is_empty() || sources.iter().any(|source| source.stats.knows(container_id))
-    }
-
-    /// Returns the number of lines that sources yielded and that no route of their group selected. These
-    /// include lines that are selected only by routes that have left the group: the source of the group still
-    /// yields such lines.
-    pub(crate) fn unrouted(&self) -> u64 {
-        self.unrouted.load(Ordering::Relaxed)
-    }
-
-    /// Returns the number of copies of lines. If several routes select a line, the line has a copy for each
-    /// route after the first.
-    pub(crate) fn copies(&self) -> u64 {
-        self.copies.load(Ordering::Relaxed)
-    }
-
-    /// Returns the last gaps of all sources.
-    pub(crate) fn gaps(&self) -> &Gaps {
-        &self.gaps
-    }
-
-    /// Counts a line that this number of routes selected.
-    fn routed(&self, takers: u64) {
-        match takers {
-            0 => drop(self.unrouted.fetch_add(1, Ordering::Relaxed)),
-            1 => {}
-            _ => drop(self.copies.fetch_add(takers - 1, Ordering::Relaxed)),
-        }
-    }
-
-    /// Returns the number of lines that ended sources had read and not passed on. A source ends with such
-    /// lines if all its routes are removed.
-    pub(crate) fn left_unread(&self) -> u64 {
-        let ended: Vec<_> = {
-            let sources = self.lock();
-            let ended = sources.iter().filter(|source| source.reading.strong_count() == 0);
-            ended.map(|source| source.stats.clone()).collect()
-        };
-        ended.iter().map(|stats| stats.snapshot().total.in_flight).sum()
-    }
-
-    /// Returns the sum of the counters of all sources.
-    pub(crate) fn total(&self) -> LineCounts {
-        let mut total = LineCounts::default();
-        for stats in self.all() {
-            total += stats.snapshot().total;
-        }
-        total
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<SourceStats>> {
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// A route that has left its group, with the messages that its destination has not taken yet.
 pub(crate) struct LeavingRoute {
     queue: RouteQueue,
@@ -255,7 +158,10 @@ pub(crate) async fn run(
     let result = match connect(&routes, start, &mut shared).await {
         Some(Ok((source, _reading))) => read(source, &mut routes, &mut shared).await,
         Some(Err(error)) => Err(error),
-        None => Ok(()),
+        None => {
+            remove(&mut routes);
+            Ok(())
+        }
     };
     // The source has ended, so no further line continues the open messages.
     routes.iter_mut().for_each(|queue| queue.lines.flush());
@@ -264,7 +170,7 @@ pub(crate) async fn run(
 }
 
 /// Connects the source of a group. The source counts as reading while the second value of the result exists.
-/// Returns `None` if the router stops before the source is connected.
+/// Returns `None` if the router stops or all routes are removed before the source is connected.
 async fn connect(
     routes: &[RouteQueue],
     start: Start,
@@ -280,12 +186,18 @@ async fn connect(
         .address(shared.address.clone())
         .timing(timing)
         .start(start)
-        .unavailable_logs(shared.sources.unavailable_logs.clone())
+        .unavailable_logs(shared.sources.unavailable_logs())
         .select(move |container| selecting.iter().any(|route| route.takes(container)));
     if let Some(files) = shared.log_files.clone() {
         source = source.log_files(files);
     }
-    let source = match shared.stop.unless_asked(source.connect()).await? {
+    let connecting = async {
+        tokio::select! {
+            connected = source.connect() => Some(connected),
+            () = all_removed(routes, shared.removals.clone()) => None,
+        }
+    };
+    let source = match shared.stop.unless_asked(connecting).await?? {
         Ok(source) => source,
         Err(error) => return Some(Err(Failure::refused(error))),
     };
@@ -295,6 +207,15 @@ async fn connect(
     }
     shared.route_started.notify_one();
     Some(Ok((source, reading)))
+}
+
+/// Waits until all routes are removed.
+async fn all_removed(routes: &[RouteQueue], mut removals: watch::Receiver<u64>) {
+    while !routes.iter().all(|queue| queue.removal.is_asked()) {
+        if removals.changed().await.is_err() {
+            return pending().await;
+        }
+    }
 }
 
 /// Reads lines and passes them to the routes. Ends when the router has stopped and the source has no further
@@ -386,7 +307,7 @@ fn route(record: &Arc<Record>, routes: &mut [RouteQueue], shared: &Shared) {
     }
     shared.sources.routed(takers);
     if let Some(gap) = record.gap() {
-        shared.sources.gaps.add(record.container(), gap);
+        shared.sources.gaps().add(record.container(), gap);
     }
 }
 

@@ -38,7 +38,7 @@ use std::time::SystemTime;
 
 use docker_source::EngineAddress;
 use docker_source::gelf_core::Timestamp;
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::condition::Condition;
@@ -54,7 +54,7 @@ use self::history::History;
 use self::idle::IdleRoutes;
 use self::progress::Progress;
 
-pub(crate) use self::routes::Addition;
+pub(crate) use self::routes::{Adding, Addition};
 
 /// The parts of the router that the API shows and changes.
 pub(crate) struct Api {
@@ -78,10 +78,9 @@ pub(crate) struct Api {
     folder: Option<RoutesFolder>,
     /// The variables that set options of routes.
     environment: Environment,
-    /// Sends the added routes to the task that starts them.
-    adding: mpsc::Sender<Addition>,
-    /// The lock that a request holds while it changes the routes.
-    changing: Mutex<()>,
+    adding: Adding,
+    /// The lock that a task holds while it changes the routes.
+    changing: Arc<Mutex<()>>,
 }
 
 /// The maximum number of live tails. Each live tail reads the logs of its containers a second time.
@@ -95,7 +94,7 @@ impl Api {
         is_writable: Condition,
         shared: &Shared,
         (environment, folder): (Environment, Option<RoutesFolder>),
-        adding: mpsc::Sender<Addition>,
+        adding: Adding,
     ) -> Self {
         Self {
             options,
@@ -113,7 +112,7 @@ impl Api {
             folder,
             environment,
             adding,
-            changing: Mutex::default(),
+            changing: Arc::default(),
         }
     }
 }

@@ -5,8 +5,8 @@
 
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{MetadataExt, chown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, chown, lchown};
+use std::path::Path;
 
 use docker_source::EngineAddress;
 
@@ -55,13 +55,18 @@ pub(crate) fn drop_root(engine: &EngineAddress, state: Option<&Path>, reads_file
 }
 
 /// Creates the folder, and makes the user `nobody` the owner of the folder and of its files where necessary.
+/// The target of a symbolic link in the folder keeps its owner, since `nobody` can have made the link.
 fn give_away(folder: &Path, group: u32) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    let files = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    for path in files.iter().map(PathBuf::as_path).chain([folder]) {
-        if std::fs::metadata(path)?.uid() != NOBODY {
-            chown(path, Some(NOBODY), Some(group))?;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        // The metadata are those of a link, not of its target.
+        if entry.metadata()?.uid() != NOBODY {
+            lchown(entry.path(), Some(NOBODY), Some(group))?;
         }
+    }
+    if std::fs::metadata(folder)?.uid() != NOBODY {
+        chown(folder, Some(NOBODY), Some(group))?;
     }
     Ok(())
 }
@@ -171,5 +176,26 @@ mod tests {
             assert_eq!(group(mode), Err(reason));
         }
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn nobody_owns_the_state_folder_and_its_files_and_no_target_of_a_link() {
+        if !is_root() {
+            eprintln!("skipped: only root can change the owner of a file");
+            return;
+        }
+        let path = std::env::temp_dir().join(format!("gelf-router-given-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        let folder = path.join("state");
+        std::fs::create_dir_all(&folder).unwrap();
+        let (target, link, file) = (path.join("target"), folder.join("x"), folder.join("positions"));
+        File::create(&target).unwrap();
+        File::create(&file).unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        give_away(&folder, NOBODY).unwrap();
+        let owner = |path: &Path| std::fs::symlink_metadata(path).unwrap().uid();
+        assert_eq!([&*folder, &*file, &*link].map(owner), [NOBODY; 3]);
+        assert_eq!(owner(&target), 0);
+        std::fs::remove_dir_all(&path).unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use docker_source::{EngineAddress, Positions, Start};
@@ -15,11 +15,11 @@ use tokio::time::Instant;
 use crate::backlog::Backlog;
 use crate::cli::Options;
 use crate::condition::Condition;
-use crate::deliver;
+use crate::deliver::{OpenRoute, Opener};
 use crate::failure::Failure;
 use crate::group::{self, LeavingRoute, RouteQueue, Shared, Sources};
 use crate::hold_up::{HoldUp, Ticks};
-use crate::http::{self, Addition, Api};
+use crate::http::{self, Adding, Addition, Api};
 use crate::instance::{self, METADATA_SERVICE};
 use crate::lines::{LineStage, WarnedContainers};
 use crate::logspout::Environment;
@@ -89,18 +89,19 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     // The outputs start before the router waits for the Engine, so that a wrong route is reported without a
     // wait.
     let registry = Registry::default();
-    let mut outputs = Outputs::new(registry.clone(), printer, numbering, instance);
+    let opener = Opener { numbering, instance };
+    let mut outputs = Outputs::new(registry.clone(), printer);
     let mut queues = Vec::new();
     for route in routes {
-        queues.push(outputs.add(route, None)?);
+        queues.push(outputs.add(opener.open(route)?, None));
     }
     for (id, route) in kept {
         match registry.find(&id) {
             Some(_) => tracing::warn!("the kept route {id} is left out: another route has this id"),
             // A failure is only logged, since a certificate that existed when the route was added may be
             // missing now.
-            None => match outputs.add(route, Some(id)) {
-                Ok(queue) => queues.push(queue),
+            None => match opener.open(route) {
+                Ok(route) => queues.push(outputs.add(route, Some(id))),
                 Err(failure) => tracing::warn!("a kept route is left out: {}", failure.reason),
             },
         }
@@ -119,7 +120,8 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     };
     let keeping =
         Keeping::start(folder, &registry, &shared, is_writable.clone()).map_err(Failure::refused)?;
-    let (adding, mut additions) = channel(1);
+    let (sender, additions) = channel(1);
+    let adding = Adding { opener, sender };
     let serving = options.http.map(|http| {
         let (registry, kept) = (registry.clone(), (options.environment, routes_folder));
         http::start(Api::new(http, registry, sources.clone(), is_writable, &shared, kept, adding))
@@ -128,11 +130,11 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     for (start, queues) in by_start(queues, saved, options.backlog) {
         groups.spawn(task(group::run(queues, start, shared.clone())));
     }
-    let requests = Requests { left: &mut left, additions: &mut additions, waits: serving.is_some() };
+    let requests = Requests { left: &mut left, additions, waits: serving.is_some() };
     let (routed, is_stdout_closed) = route_until_stopped(&mut groups, requests, &shared, &mut outputs).await;
     registry.release();
     let finished = outputs.finish(&mut stop, is_stdout_closed).await;
-    let (total, unrouted) = (sources.total(), sources.unrouted());
+    let (total, unrouted) = (sources.sum().total, sources.unrouted());
     tracing::info!(
         "{} lines read = {} routed + {unrouted} of no route + {} empty + {} read again + {} too old \
          + {} not routed at the end",
@@ -210,8 +212,8 @@ fn milliseconds_since_1970() -> u64 {
 struct Requests<'a> {
     /// The routes that have left their group.
     left: &'a mut UnboundedReceiver<LeavingRoute>,
-    /// The routes that the HTTP API adds.
-    additions: &'a mut Receiver<Addition>,
+    /// The routes that the HTTP API adds. The drop of this receiver refuses the additions that wait.
+    additions: Receiver<Addition>,
     /// True if the router waits for additions when it has no route.
     waits: bool,
 }
@@ -228,7 +230,7 @@ struct Requests<'a> {
 /// and the destinations get the lines that were read.
 async fn route_until_stopped(
     groups: &mut JoinSet<Result<Vec<RouteQueue>, Failure>>,
-    Requests { left, additions, waits }: Requests<'_>,
+    Requests { left, mut additions, waits }: Requests<'_>,
     shared: &Shared,
     outputs: &mut Outputs,
 ) -> (Result<(), Failure>, bool) {
@@ -246,14 +248,13 @@ async fn route_until_stopped(
                 continue;
             }
             Some(addition) = additions.recv() => {
-                if let Some(queue) = outputs.add_requested(addition) {
-                    groups.spawn(task(group::run(vec![queue], Start::Now, shared.clone())));
-                }
+                let queue = outputs.add_requested(addition);
+                groups.spawn(task(group::run(vec![queue], Start::Now, shared.clone())));
                 continue;
             }
             Some(group) = groups.join_next(), if !groups.is_empty() => match group {
                 Ok(Ok(routes)) => {
-                    ended.push(routes);
+                    ended.extend(routes);
                     continue;
                 }
                 Ok(Err(error)) => error,
@@ -411,10 +412,6 @@ struct Outputs {
     registry: Registry,
     deliveries: JoinSet<Removal>,
     printer: Option<PrinterTask>,
-    /// The epoch of the numbers of messages, if messages are numbered.
-    numbering: Option<u64>,
-    /// The id of the EC2 instance, if messages contain the id.
-    instance: Option<Arc<OnceLock<String>>>,
     warned: WarnedContainers,
 }
 
@@ -444,34 +441,19 @@ fn printed(ended: Result<io::Result<()>, JoinError>) -> Result<(), Failure> {
 }
 
 impl Outputs {
-    fn new(
-        registry: Registry,
-        printer: Option<Printer>,
-        numbering: Option<u64>,
-        instance: Option<Arc<OnceLock<String>>>,
-    ) -> Self {
+    fn new(registry: Registry, printer: Option<Printer>) -> Self {
         let printer = printer.map(|printer| {
             let (finish, finished) = oneshot::channel();
             (tokio::spawn(task(printer.run(finished))), finish)
         });
         let (deliveries, warned) = (JoinSet::new(), WarnedContainers::default());
-        Self { registry, deliveries, printer, numbering, instance, warned }
+        Self { registry, deliveries, printer, warned }
     }
 
     /// Starts the delivery of a route. The route replaces a running route with the same id. Without `id`, the
     /// route gets an id that is made from its URI.
-    ///
-    /// # Errors
-    /// Returns an error if the TLS files of the route are missing or invalid.
-    fn add(&mut self, mut route: Route, id: Option<String>) -> Result<RouteQueue, Failure> {
-        if let Some(id) = &self.instance {
-            route.send_instance(id.clone());
-        }
-        if let Some(epoch) = self.numbering {
-            route.number_messages(epoch);
-        }
-        let (delivery, destination, tally) =
-            deliver::open(&route).map_err(|error| Failure::refused(format!("{route}: {error}")))?;
+    fn add(&mut self, route: OpenRoute, id: Option<String>) -> RouteQueue {
+        let OpenRoute { route, delivery, destination, tally } = route;
         if let Some(id) = &id {
             self.registry.remove(id);
         }
@@ -496,18 +478,15 @@ impl Outputs {
         self.registry.add(running, delivery.closer());
         let decisions = Decisions::default();
         let hold_up = HoldUp::default();
-        Ok(RouteQueue { name, route, decisions, lines, delivery, tally, progress, removal, hold_up })
+        RouteQueue { name, route, decisions, lines, delivery, tally, progress, removal, hold_up }
     }
 
     /// Starts the delivery of a route of the HTTP API in place of the route with the same id, and answers the
     /// request.
-    fn add_requested(&mut self, Addition { id, route, added }: Addition) -> Option<RouteQueue> {
-        let (queue, result) = match self.add(route, Some(id)) {
-            Ok(queue) => (Some(queue), Ok(())),
-            Err(failure) => (None, Err(failure.reason)),
-        };
-        // The error is ignored, since the request may have ended already.
-        let _ = added.send(result);
+    fn add_requested(&mut self, Addition { id, route, added }: Addition) -> RouteQueue {
+        let queue = self.add(route, Some(id));
+        // This fails only if the router ends, which also ends the task that waits for the result.
+        let _ = added.send(());
         queue
     }
 

@@ -39,12 +39,17 @@ impl Folder {
             }
             Ok(_) => Self::Other,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let above = path.ancestors().skip(1).find_map(|folder| fs::metadata(folder).ok());
+                let above = path.ancestors().skip(1).find_map(|folder| fs::metadata(or_current(folder)).ok());
                 Self::Missing { above: above.map(|folder| Owner::of(&folder)) }
             }
             Err(error) => Self::Unreachable(error),
         }
     }
+}
+
+/// Returns the folder, or `.` for the empty path, which is the last ancestor of a relative path.
+fn or_current(folder: &Path) -> &Path {
+    if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
 }
 
 /// Returns whether the file system is mounted read-only.
@@ -138,6 +143,8 @@ mod tests {
     fn the_facts_of_a_folder_are_read() {
         let path = std::env::temp_dir().join(format!("gelf-router-doctor-state-{}", std::process::id()));
         assert!(matches!(Folder::at(&path.join("a/b")), Folder::Missing { above: Some(_) }));
+        let relative = Path::new("no-such-folder");
+        assert!(matches!(Folder::at(relative), Folder::Missing { above: Some(_) }));
         fs::create_dir_all(&path).unwrap();
         fs::write(path.join("positions"), "").unwrap();
         assert!(matches!(Folder::at(&path), Folder::Present { files, .. } if files.len() == 1));

@@ -3,13 +3,14 @@ use docker_source::gelf_core::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
-use crate::deliver::{self, Destination};
+use crate::deliver::{Destination, OpenRoute, Opener};
 use crate::lines::WarnedContainers;
+use crate::registry::{Registry, RunningRoute};
 
 /// Returns a route that sends nothing until its destination runs.
 fn queue(uri: &str) -> (RouteQueue, Destination) {
     let route = Route::parse(uri).unwrap();
-    let (delivery, destination, tally) = deliver::open(&route).unwrap();
+    let OpenRoute { route, delivery, destination, tally } = Opener::default().open(route).unwrap();
     let queue = RouteQueue {
         name: uri.to_owned(),
         lines: LineStage::new(&route, WarnedContainers::default()),
@@ -96,6 +97,29 @@ async fn routes_that_are_full_together_stay_together() {
     let passing = pass(10, &mut routes, &mut shared);
     assert!(tokio::time::timeout(Duration::from_secs(3600), passing).await.is_err());
     assert_eq!(routes.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_routes_are_removed_does_not_wait_for_the_engine() {
+    let (queue, _destination) = queue(ALIVE);
+    let registry = Registry::default();
+    let RouteQueue { name, route, tally, removal, .. } = &queue;
+    let running = RunningRoute {
+        id: "a1".to_owned(),
+        name: name.clone(),
+        route: route.clone(),
+        tally: tally.clone(),
+        removal: removal.clone(),
+    };
+    registry.add(running, queue.delivery.closer());
+    let (mut shared, _left) = shared();
+    shared.removals = registry.removals();
+    let group = tokio::spawn(run(vec![queue], Start::Now, shared));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!group.is_finished());
+    assert!(registry.remove("a1"));
+    let routes = tokio::time::timeout(Duration::from_secs(1), group).await.unwrap().unwrap().unwrap();
+    assert!(routes.is_empty());
 }
 
 #[tokio::test]

@@ -125,7 +125,7 @@ pub(super) async fn watch(api: Arc<Api>) {
         ticks.tick().await;
         let known = containers::known(&api);
         let of_routes = status::routes_account(&api);
-        let total = api.sources.total();
+        let total = api.sources.sum().total;
         let counters = Counters {
             read: total.read.saturating_sub(total.skipped_repeated),
             delivered: of_routes.delivered + of_routes.joined,

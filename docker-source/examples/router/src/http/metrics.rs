@@ -3,7 +3,7 @@
 //! The labels have few values: reasons, and the id, name and destination of a route. There is no label for
 //! the container, since a host may have any number of containers.
 
-use docker_source::{FollowState, StatsSnapshot};
+use docker_source::FollowState;
 use gelf_tokio::ClientState;
 use gelf_tokio::stats::ClientStats;
 use hyper::StatusCode;
@@ -32,21 +32,7 @@ pub(super) fn answer(api: &Api) -> Answer {
 
 /// Writes the sums of the counters of all sources.
 fn sources(api: &Api, exposition: &mut Exposition) {
-    let mut sum = StatsSnapshot::default();
-    for stats in api.sources.all() {
-        let snapshot = stats.snapshot();
-        sum.total += snapshot.total;
-        sum.engine_requests += snapshot.engine_requests;
-        sum.events_connections += snapshot.events_connections;
-        sum.events_bad += snapshot.events_bad;
-        sum.list_bad += snapshot.list_bad;
-        sum.lists += snapshot.lists;
-        sum.list_failures += snapshot.list_failures;
-        sum.metadata_cut += snapshot.metadata_cut;
-        sum.follower_restarts += snapshot.follower_restarts;
-    }
-    let reading = api.sources.reading();
-    let waiting = reading.iter().map(|stats| stats.snapshot().waiting_for_descriptor).sum();
+    let (sum, reading) = (api.sources.sum(), api.sources.reading());
     let followed = reading.iter().flat_map(|stats| stats.containers());
     let followed = followed.filter(|status| status.state == FollowState::Followed);
     let mut followed: Vec<_> = followed.map(|status| status.container.id().to_owned()).collect();
@@ -84,7 +70,7 @@ fn sources(api: &Api, exposition: &mut Exposition) {
     exposition.counter("follower_restarts", "Readers restarted after a panic").value(sum.follower_restarts);
     exposition.gauge("containers_followed", "Containers whose log is read").value(followed.len() as u64);
     let help = "Containers read in turn for want of a file descriptor";
-    exposition.gauge("containers_waiting_for_descriptor", help).value(waiting);
+    exposition.gauge("containers_waiting_for_descriptor", help).value(sum.waiting_for_descriptor);
 }
 
 /// A metric that each route has. `values` returns pairs of a reason and a value of the metric. The reason

@@ -55,7 +55,7 @@ pub(super) fn answer(api: &Api) -> Answer {
 
 /// Returns the account of all lines.
 fn account(api: &Api) -> Value {
-    let (total, of_routes) = (api.sources.total(), routes_account(api));
+    let (total, of_routes) = (api.sources.sum().total, routes_account(api));
     let (unrouted, copies) = (api.sources.unrouted(), api.sources.copies());
     let left_unread = api.sources.left_unread();
     let in_flight = total.in_flight.saturating_sub(left_unread) + of_routes.in_flight;
@@ -122,7 +122,7 @@ impl Lost {
 
 /// Returns the losses since the start.
 pub(super) fn lost(api: &Api) -> Lost {
-    let (total, of_routes) = (api.sources.total(), routes_account(api));
+    let (total, of_routes) = (api.sources.sum().total, routes_account(api));
     Lost {
         dropped: of_routes.dropped(),
         gaps: total.gaps,

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Route, RouteUri};
+use gelf_tokio::InvalidEndpoint;
+
+use super::{Route, RouteUri, uri::shown_in_errors};
 use crate::logspout::Environment;
 
 /// Parses a list with commas between the routes. Variables are expanded before the split, as in Logspout, so
@@ -12,10 +14,15 @@ use crate::logspout::Environment;
 /// Returns a text of one line for a route that is not a URI.
 pub(crate) fn parse(list: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Vec<RouteUri>, String> {
     let expanded = expand(list, variable);
-    let uris = expanded.split(',').map(str::trim).filter(|uri| !uri.is_empty());
-    let parse =
-        |uri| RouteUri::parse(uri).map_err(|error| format!("route {:?}: {error}", without_options(uri)));
-    uris.map(parse).collect()
+    let uris: Vec<_> = expanded.split(',').map(str::trim).filter(|uri| !uri.is_empty()).collect();
+    // A comma in a password would end its route, whose error would then show the beginning of the password.
+    if uris.iter().skip(1).any(|uri| !uri.contains("://") && uri.contains('@')) {
+        return Err(format!("list of routes: {}", InvalidEndpoint::UserInfo));
+    }
+    let parse = |uri: &&str| {
+        RouteUri::parse(uri).map_err(|error| format!("route {:?}: {error}", shown_in_errors(uri)))
+    };
+    uris.iter().map(parse).collect()
 }
 
 /// Makes the routes, with the options that the environment sets. If there is a GELF route or `--print`,
@@ -32,7 +39,7 @@ pub(crate) fn routes(
     let has_gelf = has_print || uris.iter().any(|uri| !is_foreign(uri));
     let mut routes = Vec::new();
     for mut uri in uris {
-        let shown = uri.shown();
+        let shown = uri.shown_in_errors();
         if has_gelf && is_foreign(&uri) {
             let warning = format!("route {shown:?} is left out: only gelf:// and gelf+...:// are supported");
             environment.warnings.push(warning);
@@ -48,12 +55,6 @@ pub(crate) fn routes(
         })?);
     }
     Ok(routes)
-}
-
-/// Returns the part of a URI that an error may show. The other parts may contain a secret.
-fn without_options(uri: &str) -> &str {
-    let location = uri.split(['?', '#']).next().unwrap_or_default();
-    location.rsplit('@').next().unwrap_or_default()
 }
 
 /// Returns whether the URI belongs to an adapter of Logspout other than `gelf`, such as `logstash://`.
@@ -105,6 +106,43 @@ fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Returns all texts that the router would log for a list of routes.
+    fn logged(list: &str) -> String {
+        let uris = match parse(list, |_| None) {
+            Ok(uris) => uris,
+            Err(error) => return error,
+        };
+        let mut environment = Environment::default();
+        match routes(uris, &mut environment, true) {
+            Ok(routes) => {
+                let shown = |route: &Route| {
+                    format!("{route} {} {}", route.uri().shown(), route.uri().masked_location())
+                };
+                let shown: Vec<_> = routes.iter().map(shown).collect();
+                format!("{shown:?} {:?}", environment.warnings)
+            }
+            // A route that is refused is shown only in its error.
+            Err(error) => error,
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_password_is_logged() {
+        let parts = ["s3cret", "s3cret%zz", "12", "12&x=1", "12&queue=s3cret", "", "[", "host"];
+        for scheme in ["gelf+http://", "gelf+https://", "gelf+tcp://", "syslog://", "", "gelf+http:"] {
+            for separator in ["#", "?", "/", "@", ":", ",", "%", "://", "&", "#%", "?x=%zz&", "/?", "?#"] {
+                for (first, second) in parts.iter().flat_map(|first| parts.map(|second| (first, second))) {
+                    for rest in ["h", "h:1/gelf?queue=9", "h?header=A:b#name", "h,gelf://other"] {
+                        let list = format!("{scheme}user:{first}{separator}{second}@{rest}");
+                        let logged = logged(&list);
+                        assert!(!logged.contains("s3cret"), "{list}: {logged}");
+                        assert!(!logged.contains("user:12"), "{list}: {logged}");
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_dollar_sign_without_a_name_is_kept() {

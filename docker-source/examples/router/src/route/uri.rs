@@ -20,54 +20,59 @@ impl RouteUri {
     ///
     /// # Errors
     /// Returns [`InvalidEndpoint::Escape`] if a `%` is not followed by two hexadecimal digits, or if a
-    /// decoded text is not UTF-8.
+    /// decoded text is not UTF-8. Returns [`InvalidEndpoint::UserInfo`] in place of this error if an `@`
+    /// follows the first `?`, and for each `@` behind a `#`, since the text before the `@` may then be a part
+    /// of a password.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidEndpoint> {
         let (text, name) = text.split_once('#').unwrap_or((text, ""));
+        if name.contains('@') {
+            return Err(InvalidEndpoint::UserInfo);
+        }
         let (location, query) = text.split_once('?').unwrap_or((text, ""));
-        let decoded =
-            |text: &str| decode(text).ok_or_else(|| InvalidEndpoint::Escape { text: text.to_owned() });
+        let invalid = |text: &str| match query.contains('@') {
+            true => InvalidEndpoint::UserInfo,
+            false => InvalidEndpoint::Escape { text: text.to_owned() },
+        };
         let mut options = Vec::new();
         for option in query.split('&').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
-            let name = decoded(name)?;
+            let name = decode(name).ok_or_else(|| invalid(name))?;
             // The value of a header is a secret, which the error must not show.
-            let value = match decode(value) {
-                Some(value) => value,
-                None if name == "header" => {
-                    return Err(InvalidEndpoint::Escape { text: "header=***".into() });
-                }
-                None => return Err(InvalidEndpoint::Escape { text: value.to_owned() }),
-            };
+            let shown = if name == "header" { "header=***" } else { value };
+            let value = decode(value).ok_or_else(|| invalid(shown))?;
             options.push((name, value));
         }
-        let name = decoded(name)?;
+        let name = decode(name).ok_or_else(|| invalid(name))?;
         Ok(Self { location: location.to_owned(), options, name: (!name.is_empty()).then_some(name) })
     }
 
     /// Returns the scheme, if the URI has one.
     pub(crate) fn scheme(&self) -> Option<&str> {
-        self.location.split_once("://").map(|(scheme, _)| scheme)
+        split_scheme(&self.location).map(|(scheme, _)| scheme)
     }
 
     pub(crate) fn has(&self, option: &str) -> bool {
         self.options.iter().any(|(name, _)| name == option)
     }
 
-    /// Returns the location without user and password, for errors.
+    /// Returns the location without user and password, for the logs of a route that runs.
     pub(crate) fn shown(&self) -> String {
-        match self.location.split_once("://") {
-            Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit('@').next().unwrap_or_default()),
-            None => self.location.rsplit('@').next().unwrap_or_default().to_owned(),
-        }
+        shown_location(&self.location)
+    }
+
+    /// Returns the part of the location that an error may show.
+    pub(crate) fn shown_in_errors(&self) -> String {
+        let has_at = self.options.iter().any(|(name, value)| name.contains('@') || value.contains('@'));
+        shown_before(&self.location, has_at)
     }
 
     /// Returns the location with `***` in place of user and password.
     pub(crate) fn masked_location(&self) -> String {
-        match (self.location.split_once("://"), self.location.contains('@')) {
-            (Some((scheme, rest)), true) => {
-                format!("{scheme}://***@{}", rest.rsplit('@').next().unwrap_or_default())
-            }
-            _ => self.location.clone(),
+        let (start, rest) = split_scheme(&self.location)
+            .map_or((String::new(), self.location.as_str()), |(scheme, rest)| (format!("{scheme}://"), rest));
+        match rest.rsplit_once('@') {
+            Some((_, rest)) => format!("{start}***@{rest}"),
+            None => self.location.clone(),
         }
     }
 
@@ -82,6 +87,36 @@ impl RouteUri {
         }
         uri
     }
+}
+
+/// Returns the part of a URI that an error may show.
+pub(super) fn shown_in_errors(uri: &str) -> String {
+    let location = uri.split(['?', '#']).next().unwrap_or_default();
+    shown_before(location, uri.get(location.len()..).is_some_and(|rest| rest.contains('@')))
+}
+
+/// Returns the location without user and password. If the text behind the location has an `@`, returns the
+/// scheme alone, because the location may then end with the beginning of a password.
+fn shown_before(location: &str, has_at: bool) -> String {
+    match (has_at, split_scheme(location)) {
+        (false, _) => shown_location(location),
+        (true, Some((scheme, _))) => format!("{scheme}://***"),
+        (true, None) => "***".to_owned(),
+    }
+}
+
+fn shown_location(location: &str) -> String {
+    let without_user = |text: &str| text.rsplit('@').next().unwrap_or_default().to_owned();
+    match split_scheme(location) {
+        Some((scheme, rest)) => format!("{scheme}://{}", without_user(rest)),
+        None => without_user(location),
+    }
+}
+
+/// Returns the scheme and the text behind `://`. A scheme has no colon and no `@`: the `://` behind one of
+/// these may be a part of a password.
+fn split_scheme(location: &str) -> Option<(&str, &str)> {
+    location.split_once("://").filter(|(scheme, _)| !scheme.contains([':', '@']))
 }
 
 /// Decodes `%XX` and `+`, as in HTML forms. Returns `None` if two hexadecimal digits do not follow a `%`, or
@@ -103,10 +138,12 @@ pub(crate) fn decode(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
+/// Encodes all but the characters that are plain in a query. An `@` stays, so that errors of the endpoint can
+/// take the text before it for a part of a password.
 fn encode(text: &str, encoded: &mut String) {
     for byte in text.bytes() {
         match byte {
-            b'*' | b'-' | b'.' | b'/' | b':' | b'_' => encoded.push(byte.into()),
+            b'*' | b'-' | b'.' | b'/' | b':' | b'@' | b'_' => encoded.push(byte.into()),
             _ if byte.is_ascii_alphanumeric() => encoded.push(byte.into()),
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }

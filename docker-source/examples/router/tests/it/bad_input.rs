@@ -58,7 +58,10 @@ fn an_invalid_route_causes_one_line_and_exit_status_2() {
         ("gelf://host?redact.pattern=x{99999999}", "regular expression"),
         ("gelf://host?include.label=", "\"include.label=\": the pattern is empty"),
         ("gelf://host?filter.sources=stdout&filter.sources=stderr", "twice"),
-        ("gelf://host?content=xml", "\"content=xml\": use json, logfmt, level"),
+        (
+            "gelf://host?content=xml",
+            "\"content=xml\": use all, off, or a comma-separated list of json, logfmt and level",
+        ),
         ("gelf://host?strip_ansi=yes", "use true or false"),
         ("gelf://host?multiline=cobol", "\"multiline=cobol\": unknown preset: use java, "),
         ("gelf://host?multiline.pattern=(", "the pattern cannot be used: unclosed group"),

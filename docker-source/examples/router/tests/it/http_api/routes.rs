@@ -1,6 +1,7 @@
 //! Tests of `/routes`.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use crate::common::{Router, TIMEOUT, refusing_tcp};
 use gelf_tokio::TcpReceiver;
 use serde_json::Value;
 use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 impl Served {
@@ -21,6 +24,17 @@ impl Served {
     async fn delete(&self, id: &str) -> u16 {
         self.ask(&format!("DELETE /routes/{id} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address)).await.0
     }
+}
+
+/// A route of the command line.
+const OTHER: &str = "gelf://127.0.0.1:9";
+
+/// Creates an empty folder for `ROUTESPATH`.
+fn routes_folder(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("gelf-router-{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir(&path).unwrap();
+    path
 }
 
 /// Returns the text of the next message.
@@ -98,6 +112,47 @@ async fn a_route_is_added_shown_kept_over_a_restart_replaced_and_removed() {
     }
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     served.router.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_whose_client_disconnects_after_the_body_is_kept() {
+    let folder = routes_folder("disconnected");
+    let served = Served::start_with(&[OTHER], &[("ROUTESPATH", folder.to_str().unwrap())]).await;
+    let route = r#"{"id": "a1", "adapter": "gelf+tcp", "address": "127.0.0.1:9"}"#;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    let (host, length) = (served.address, route.len());
+    let head = format!("POST /routes HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(format!("{head}{route}").as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let started = Instant::now();
+    while served.get("/routes/a1").await.0 == 404 {
+        assert!(started.elapsed() < TIMEOUT);
+        sleep(Duration::from_millis(20)).await;
+    }
+    // The file is written before the route runs.
+    assert!(folder.join("a1.json").exists());
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_keeps_running_if_its_replacement_cannot_be_saved() {
+    let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let folder = routes_folder("unsaved");
+    let served = Served::start_with(&[OTHER], &[("ROUTESPATH", folder.to_str().unwrap())]).await;
+    let address = receiver.local_addr().unwrap();
+    let json = |address: &str| format!(r#"{{"id": "a1", "adapter": "gelf+tcp", "address": "{address}"}}"#);
+    assert_eq!(served.post(&json(&address.to_string())).await.0, 201);
+    served.web.wait_for_followers(2).await;
+    let kept = fs::read(folder.join("a1.json")).unwrap();
+    // A folder in place of the new file makes the save fail, also for root.
+    fs::create_dir(folder.join("a1.new")).unwrap();
+    let (status, reason) = served.post(&json("127.0.0.1:9")).await;
+    assert!(status == 500 && reason.contains("the route is not added"), "{status} {reason}");
+    assert_eq!(served.get_json("/routes/a1").await["address"], address.to_string());
+    assert_eq!(fs::read(folder.join("a1.json")).unwrap(), kept);
+    served.web.line(Stream::Stdout, "one");
+    assert_eq!(next_text(&mut receiver).await, "one");
+    fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

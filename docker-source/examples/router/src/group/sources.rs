@@ -1,0 +1,202 @@
+//! Keeps the counters of the sources.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use docker_source::{Source, Stats, StatsSnapshot, UnavailableLogs};
+
+use crate::gaps::Gaps;
+
+/// The counters of all sources.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sources {
+    all: Arc<Mutex<AllStats>>,
+    unrouted: Arc<AtomicU64>,
+    copies: Arc<AtomicU64>,
+    gaps: Gaps,
+    unavailable_logs: UnavailableLogs,
+}
+
+#[derive(Debug, Default)]
+struct AllStats {
+    /// The sources that read, and the ended sources whose counters may still change.
+    sources: Vec<SourceStats>,
+    /// The sums of the counters of the other sources.
+    ended: StatsSnapshot,
+}
+
+/// The counters of one source.
+#[derive(Debug)]
+struct SourceStats {
+    stats: Arc<Stats>,
+    /// Can be upgraded as long as the source reads.
+    reading: Weak<()>,
+}
+
+impl SourceStats {
+    fn is_reading(&self) -> bool {
+        self.reading.strong_count() > 0
+    }
+}
+
+impl AllStats {
+    /// Adds the final counters of ended sources to the sums, and forgets these sources. Otherwise, they would
+    /// accumulate in memory with the metadata of all containers, since each added route has a source.
+    fn fold(&mut self) {
+        let ended = &mut self.ended;
+        self.sources.retain(|source| {
+            // Nothing else has the counters any more, so they are final.
+            let is_final = !source.is_reading() && Arc::strong_count(&source.stats) == 1;
+            if is_final {
+                add(ended, &source.stats.snapshot());
+            }
+            !is_final
+        });
+    }
+
+    fn reading(&self) -> impl Iterator<Item = &Arc<Stats>> {
+        self.sources.iter().filter(|source| source.is_reading()).map(|source| &source.stats)
+    }
+}
+
+/// Adds the counters of a source to the sums, without the counters of single containers.
+fn add(sum: &mut StatsSnapshot, source: &StatsSnapshot) {
+    sum.total += source.total;
+    sum.engine_requests += source.engine_requests;
+    sum.events_connections += source.events_connections;
+    sum.events_bad += source.events_bad;
+    sum.list_bad += source.list_bad;
+    sum.lists += source.lists;
+    sum.list_failures += source.list_failures;
+    sum.metadata_cut += source.metadata_cut;
+    sum.follower_restarts += source.follower_restarts;
+    sum.waiting_for_descriptor += source.waiting_for_descriptor;
+}
+
+impl Sources {
+    /// Adds a source. The source counts as reading until the returned value is dropped.
+    pub(super) fn add(&self, source: &Source) -> Arc<()> {
+        let reading = Arc::new(());
+        self.lock().sources.push(SourceStats { stats: source.stats(), reading: Arc::downgrade(&reading) });
+        reading
+    }
+
+    /// Returns the counters of the sources that read.
+    pub(crate) fn reading(&self) -> Vec<Arc<Stats>> {
+        self.lock().reading().cloned().collect()
+    }
+
+    /// Returns whether the container may exist: true if a source that reads knows the container, or if no
+    /// source reads.
+    pub(crate) fn know(&self, container_id: &str) -> bool {
+        let all = self.lock();
+        let mut reading = all.reading().peekable();
+        reading.peek().is_none() || reading.any(|stats| stats.knows(container_id))
+    }
+
+    /// Returns the number of lines that sources yielded and that no route of their group selected. These
+    /// include lines that are selected only by routes that have left the group: the source of the group still
+    /// yields such lines.
+    pub(crate) fn unrouted(&self) -> u64 {
+        self.unrouted.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of copies of lines. If several routes select a line, the line has a copy for each
+    /// route after the first.
+    pub(crate) fn copies(&self) -> u64 {
+        self.copies.load(Ordering::Relaxed)
+    }
+
+    /// Returns the last gaps of all sources.
+    pub(crate) fn gaps(&self) -> &Gaps {
+        &self.gaps
+    }
+
+    /// Returns the count of runs whose log could not be read. All sources share it.
+    pub(super) fn unavailable_logs(&self) -> UnavailableLogs {
+        self.unavailable_logs.clone()
+    }
+
+    /// Counts a line that this number of routes selected.
+    pub(super) fn routed(&self, takers: u64) {
+        match takers {
+            0 => drop(self.unrouted.fetch_add(1, Ordering::Relaxed)),
+            1 => {}
+            _ => drop(self.copies.fetch_add(takers - 1, Ordering::Relaxed)),
+        }
+    }
+
+    /// Returns the number of lines that ended sources had read and not passed on. A source ends with such
+    /// lines if all its routes are removed.
+    pub(crate) fn left_unread(&self) -> u64 {
+        let all = self.lock();
+        let ending = all.sources.iter().filter(|source| !source.is_reading());
+        let ending: u64 = ending.map(|source| source.stats.snapshot().total.in_flight).sum();
+        ending + all.ended.total.in_flight
+    }
+
+    /// Returns the sums of the counters of all sources, without the counters of single containers.
+    pub(crate) fn sum(&self) -> StatsSnapshot {
+        let all = self.lock();
+        let mut sum = all.ended.clone();
+        all.sources.iter().for_each(|source| add(&mut sum, &source.stats.snapshot()));
+        sum
+    }
+
+    fn lock(&self) -> MutexGuard<'_, AllStats> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.fold();
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    async fn wait_until(mut is_true: impl FnMut() -> bool) {
+        let waiting = async {
+            while !is_true() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), waiting).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_ended_source_leaves_its_counters_and_no_containers() {
+        let engine = SimulatedEngine::start().await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        let sources = Sources::default();
+        let connect = async || {
+            let address = engine.docker_host().parse().unwrap();
+            let source = Source::builder().address(address).connect().await.unwrap();
+            let reading = sources.add(&source);
+            (source, reading)
+        };
+        let (mut first, reading) = connect().await;
+        web.wait_for_followers(1).await;
+        web.line(Stream::Stdout, "one");
+        first.next().await.unwrap();
+        drop((first, reading));
+        wait_until(|| sources.lock().sources.is_empty()).await;
+        let sum = sources.sum();
+        assert_eq!((sum.total.read, sum.total.yielded, sum.events_connections), (1, 1, 1));
+
+        let (second, _reading) = connect().await;
+        assert_eq!(sources.reading().len(), 1);
+        let stats = second.stats();
+        wait_until(|| stats.snapshot().lists > 0).await;
+        assert!(sources.know(web.id()));
+        web.die();
+        web.destroy();
+        wait_until(|| !stats.knows(web.id())).await;
+        assert!(!sources.know(web.id()));
+    }
+}
