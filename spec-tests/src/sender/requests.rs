@@ -83,8 +83,8 @@ impl Requests {
                 judged
             }
             HttpEventKind::Fault(fault) => vec![self.fault(source, &fault)],
-            HttpEventKind::Closed { requests, by_sender, unfinished } => {
-                self.closed(source, requests, by_sender, unfinished).into_iter().collect()
+            HttpEventKind::Closed { requests, by_sender, status, unfinished } => {
+                self.closed(source, requests, by_sender, status, unfinished).into_iter().collect()
             }
         }
     }
@@ -181,6 +181,7 @@ impl Requests {
         source: SocketAddr,
         requests: u64,
         by_sender: bool,
+        status: Option<u16>,
         unfinished: Option<(Vec<u8>, usize)>,
     ) -> Option<Judged> {
         if let Some((head, body_bytes)) = unfinished {
@@ -196,7 +197,8 @@ impl Requests {
             return Some(violation(source, cut, true));
         }
         // After a refusal, closing the connection is no violation.
-        if requests != 1 || !by_sender || !self.tally.accepts() {
+        let is_refused = status.is_some_and(|status| !(200..300).contains(&status));
+        if requests != 1 || !by_sender || is_refused || !self.tally.accepts() {
             return None;
         }
         if self.short_connections.len() >= MAX_SENDERS && !self.short_connections.contains_key(&source.ip()) {
@@ -318,8 +320,9 @@ mod tests {
         (answered.recv().unwrap(), judged)
     }
 
-    fn close(requests: &mut Requests, count: u64, by_sender: bool) -> Vec<String> {
-        let closed = HttpEventKind::Closed { requests: count, by_sender, unfinished: None };
+    fn close(requests: &mut Requests, count: u64, by_sender: bool, status: u16) -> Vec<String> {
+        let closed =
+            HttpEventKind::Closed { requests: count, by_sender, status: Some(status), unfinished: None };
         names(&requests.handle(Instant::now(), event(closed)))
     }
 
@@ -451,10 +454,11 @@ mod tests {
     #[test]
     fn repeated_connections_with_one_request_each_are_odd() {
         let mut requests = requests(false, 202);
-        assert_eq!(close(&mut requests, 1, true), [""; 0]);
-        assert_eq!(close(&mut requests, 2, true), [""; 0]);
-        assert_eq!(close(&mut requests, 1, false), [""; 0]);
-        assert_eq!(close(&mut requests, 1, true), ["R28 NoKeepAlive"]);
+        assert_eq!(close(&mut requests, 1, true, 202), [""; 0]);
+        assert_eq!(close(&mut requests, 2, true, 202), [""; 0]);
+        assert_eq!(close(&mut requests, 1, false, 202), [""; 0]);
+        assert_eq!(close(&mut requests, 1, true, 202), ["R28 NoKeepAlive"]);
+        assert_eq!(close(&mut requests, 1, true, 404), [""; 0], "after a refusal");
     }
 
     #[test]
@@ -462,7 +466,7 @@ mod tests {
         let mut requests = requests(false, 202);
         let cut = |by_sender| {
             let unfinished = Some((b"POST /gelf HTTP/1.1\r\n".to_vec(), 3));
-            event(HttpEventKind::Closed { requests: 0, by_sender, unfinished })
+            event(HttpEventKind::Closed { requests: 0, by_sender, status: None, unfinished })
         };
         assert_eq!(names(&requests.handle(Instant::now(), cut(true))), ["R28 IncompleteRequest"]);
         assert_eq!(names(&requests.handle(Instant::now(), cut(false))), [""; 0]);
