@@ -22,14 +22,14 @@ pub(crate) struct FuzzArguments {
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
     /// Maximum number of cases [default: 10000 without --for]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     cases: Option<u64>,
     /// Maximum duration, such as 60s or 10m
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
     /// Number of different findings after which the run ends
-    #[arg(long, default_value_t = 5, value_name = "NUMBER")]
-    findings: usize,
+    #[arg(long, default_value_t = 5, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    findings: u16,
     /// Look only for crashes and missing answers
     #[arg(long)]
     crashes: bool,
@@ -50,7 +50,7 @@ pub(crate) fn fuzz(arguments: &FuzzArguments) -> Result<ExitCode, String> {
         seed: arguments.seed,
         cases: if arguments.time.is_none() { arguments.cases.or(default.cases) } else { arguments.cases },
         time: arguments.time,
-        findings: arguments.findings,
+        findings: arguments.findings.into(),
         crashes_only: arguments.crashes,
         ..default
     };
