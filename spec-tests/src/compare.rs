@@ -202,16 +202,23 @@ fn is_nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
 const MAX_POWER: i64 = 1 << 40;
 
 /// Splits a JSON number into its sign, its digits, and the power of ten that multiplies the digits. The
-/// returned digits have no leading or trailing zeros. Also accepts numbers with leading zeros (`01`) and with
-/// a point at the end (`1.`), which are not JSON. Returns `None` for other text.
+/// returned digits have no leading or trailing zeros. Returns `None` for text that is not a JSON number.
 pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
     let (negative, rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
     };
     let (mantissa, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) {
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((_, "")) => return None,
+        Some(parts) => parts,
+        None => (mantissa, ""),
+    };
+    let has_leading_zero = whole.len() > 1 && whole.starts_with('0');
+    if whole.is_empty()
+        || has_leading_zero
+        || !whole.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit())
+    {
         return None;
     }
     let (is_small, power) = match exponent.strip_prefix('-') {
@@ -318,7 +325,9 @@ mod tests {
             assert_eq!(decimal(one), decimal(other), "{one} {other}");
         }
         assert_ne!(decimal("1"), decimal("-1"));
-        assert_eq!(decimal("\"1\""), None);
+        for text in ["\"1\"", "01", "-00.5", "1.", "1.e3", ".1", "1e", "+1", "", "-"] {
+            assert_eq!(decimal(text), None, "{text}");
+        }
         assert_eq!(
             [integer("30e-1"), integer("-7"), integer("1.5"), integer("1e99")],
             [Some(3), Some(-7), None, None]

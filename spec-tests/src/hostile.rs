@@ -33,7 +33,7 @@ pub struct HostileOptions {
     pub seed: u64,
     /// Maximum number of cases, or `None` for no limit. The default is 10,000.
     pub cases: Option<u64>,
-    /// Maximum time of the run, or `None` for no limit.
+    /// Maximum time of the run, or `None` for no limit. At least one case is run.
     pub time: Option<Duration>,
     /// Maximum number of different findings. The run ends when it is reached. The default is 5.
     pub findings: usize,
@@ -120,7 +120,7 @@ pub fn fuzz(
     let started = Instant::now();
     for number in 0.. {
         let over = options.cases.is_some_and(|cases| number >= cases)
-            || options.time.is_some_and(|time| started.elapsed() >= time);
+            || number > 0 && options.time.is_some_and(|time| started.elapsed() >= time);
         if over || results.findings.len() >= options.findings {
             break;
         }

@@ -252,12 +252,17 @@ const MAX_STREAM_BYTES: usize = 64 << 20;
 
 /// Inspects the bytes of one message on a TCP stream.
 pub fn stream(sent: &[u8]) -> Inspection {
+    stream_up_to(MAX_STREAM_BYTES, sent)
+}
+
+/// Inspects a stream as [`stream`] does, with this maximum length of an inspected frame.
+fn stream_up_to(max_bytes: usize, sent: &[u8]) -> Inspection {
     let mut inspection = Inspection::default();
     if is_chunk(sent) {
         inspection.broken("R25", "ChunkedOnStream", "chunks, which exist over UDP only");
         return inspection;
     }
-    let mut stream = Frames::new(MAX_STREAM_BYTES);
+    let mut stream = Frames::new(max_bytes);
     let (mut frames, mut empty) = (0, 0);
     for frame in stream.push(sent) {
         match frame {
@@ -266,7 +271,11 @@ pub fn stream(sent: &[u8]) -> Inspection {
                 inspection.payload.get_or_insert(frame);
             }
             Frame::Empty => empty += 1,
-            Frame::TooLong => {}
+            Frame::TooLong => {
+                frames += 1;
+                let text = format!("more than {max_bytes} bytes; the frame is not inspected");
+                inspection.odd("R25", "FrameTooLong", text);
+            }
         }
     }
     if let Some(frame) = stream.finish() {
@@ -360,4 +369,22 @@ fn rule_of(name: &str) -> (&'static str, Severity) {
         },
     };
     (rule, Severity::Broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_above_the_limit_is_a_violation() {
+        let message = br#"{"version":"1.1","host":"h","short_message":"m"}"#;
+        let names = |sent: &[u8]| {
+            let violations = stream_up_to(message.len(), sent).violations;
+            violations.iter().map(|violation| format!("{} {}", violation.rule, violation.name)).collect()
+        };
+        let names: Vec<Vec<String>> = [&[message, &b"\0"[..]].concat(), &[message, &b" \0"[..]].concat()]
+            .map(|sent| names(sent))
+            .into();
+        assert_eq!(names, [vec![], vec!["R25 FrameTooLong".to_owned()]]);
+    }
 }

@@ -95,6 +95,8 @@ pub struct Live {
     sentinels: u64,
     /// True if the receiver delivers compressed sentinels; `None` if this has not been tested yet.
     inflates: Option<bool>,
+    /// Last output of the receiver, if it has ended at the first compressed sentinel. The next reply reports it.
+    end_at_start: Option<String>,
     numbers: Numbers,
     late: usize,
 }
@@ -181,6 +183,7 @@ impl Live {
             sentinel_prefix: format!("gelf-conformance sentinel {run:016x}-"),
             sentinels: 0,
             inflates: None,
+            end_at_start: None,
             numbers: Numbers::new(run, 0),
             late: 0,
             options,
@@ -262,8 +265,11 @@ impl Live {
                     Some(OutputEvent::Message(message)) if self.is_sentinel(&message, &sentinel) => {
                         return Ok(true);
                     }
-                    // The request of the next vector starts the output again.
-                    Some(OutputEvent::Ended(_)) => return Ok(false),
+                    // The next reply reports the end, and the request after it starts the output again.
+                    Some(OutputEvent::Ended(words)) => {
+                        self.end_at_start = Some(words);
+                        return Ok(false);
+                    }
                     _ => {}
                 }
             }
@@ -511,6 +517,9 @@ impl Subject for Live {
             Ok(plan) => plan,
             Err(why) => return Ok(Reply::Unsupported(why)),
         };
+        if let Some(words) = self.end_at_start.take() {
+            return Ok(Reply::Crashed(format!("before this vector: {words}")));
+        }
         if self.observer.has_ended() {
             let Some(observe) = &self.observe else {
                 return Ok(Reply::Crashed("the receiver has ended".to_owned()));
@@ -550,6 +559,6 @@ impl Subject for Live {
     }
 
     fn finish(&mut self) -> Option<String> {
-        self.wait_until_quiet(self.longer_settle())
+        self.end_at_start.take().or_else(|| self.wait_until_quiet(self.longer_settle()))
     }
 }

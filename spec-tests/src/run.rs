@@ -117,7 +117,8 @@ impl Results {
 /// Selects the vectors and modes of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Selection<'s> {
-    /// Texts, separated by commas. Only vectors whose id or topic contains one of them are selected.
+    /// Texts, separated by commas. Only vectors whose id or topic contains one of them are selected. Empty texts
+    /// are ignored, and a filter without any other text selects all vectors.
     pub filter: Option<&'s str>,
     /// The only mode to run, for a subject that has a strict and a lenient mode.
     pub mode: Option<Mode>,
@@ -131,8 +132,9 @@ impl<'s> Selection<'s> {
 
     /// Returns whether a vector is selected.
     pub fn has(&self, topic: &str, id: &str) -> bool {
-        self.filter
-            .is_none_or(|filter| filter.split(',').any(|text| id.contains(text) || topic.contains(text)))
+        let texts = self.filter.unwrap_or_default().split(',').filter(|text| !text.is_empty());
+        let mut texts = texts.peekable();
+        texts.peek().is_none() || texts.any(|text| id.contains(text) || topic.contains(text))
     }
 
     /// Returns the selected vectors, in order.
@@ -436,6 +438,14 @@ mod tests {
         fn finish(&mut self) -> Option<String> {
             std::mem::take(&mut self.is_ending).then(|| LAST_WORDS.to_owned())
         }
+    }
+
+    #[test]
+    fn empty_texts_of_a_filter_are_ignored() {
+        let selected = |filter: &str, id: &str| Selection::new(Some(filter), None).has("chunk_header", id);
+        assert_eq!(["C01,", ",C01", "C01,,C02"].map(|filter| selected(filter, "C01")), [true; 3]);
+        assert_eq!(["C01,", ",C01", "C01,,C02"].map(|filter| selected(filter, "C03")), [false; 3]);
+        assert_eq!(["", ","].map(|filter| selected(filter, "C03")), [true; 2]);
     }
 
     #[test]

@@ -80,11 +80,9 @@ impl<'r> Judge<'r> {
         self.tally.messages
     }
 
-    /// Handles an event that occurred at this time.
+    /// Handles an event that occurred at this time. After the maximum number of messages, messages are received
+    /// and counted, but not judged.
     pub fn handle(&mut self, at: Instant, event: Event) {
-        if self.is_done() {
-            return;
-        }
         self.tally.received(&event);
         let judged = match event {
             Event::Datagram { source, bytes } => self.gatherer.datagram(at, source, bytes),
@@ -94,25 +92,22 @@ impl<'r> Judge<'r> {
             Event::Http(event) => self.requests.handle(at, event),
         };
         for judged in judged {
-            self.count(&judged, self.is_done());
+            self.count(&judged);
         }
     }
 
     /// Ends and counts the messages that have been incomplete for too long.
     pub fn expire(&mut self, now: Instant) {
         for judged in self.gatherer.expire(now) {
-            self.tally.judged(&judged);
+            self.count(&judged);
         }
     }
 
     /// Judges the incomplete messages and returns the statistics.
     pub fn finish(mut self, now: Instant) -> Tally<'r> {
-        let is_done = self.is_done();
-        for judged in self.gatherer.finish().into_iter().chain(self.streams.finish()) {
-            self.count(&judged, is_done);
-        }
-        for judged in self.requests.finish(now) {
-            self.tally.judged(&judged);
+        let unfinished = [self.gatherer.finish(), self.streams.finish(), self.requests.finish(now)];
+        for judged in unfinished.iter().flatten() {
+            self.count(judged);
         }
         self.tally.left += self.requests.left;
         self.tally.not_judged = self.gatherer.evicted() + self.requests.not_judged;
@@ -120,13 +115,35 @@ impl<'r> Judge<'r> {
         self.tally
     }
 
-    /// Counts a message. `is_left` is true if the message does not count as judged, because the maximum
-    /// number of messages was reached before.
-    fn count(&mut self, judged: &Judged, is_left: bool) {
-        if is_left {
+    /// Counts a message as judged, or as left if the maximum number of messages was reached before.
+    fn count(&mut self, judged: &Judged) {
+        if self.is_done() {
             self.tally.left += u64::from(judged.is_message);
         } else {
             self.tally.judged(judged);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    #[test]
+    fn after_the_last_message_losses_and_further_messages_are_still_counted() {
+        let receivers = crate::receivers().unwrap();
+        let mut judge = Judge::new(&receivers, Some(2), None);
+        let now = Instant::now();
+        let source = SocketAddr::from(([127, 0, 0, 1], 1000));
+        let chunk = |number| [&b"\x1e\x0f12345678"[..], &[number, 2], b"{"].concat();
+        for datagram in [&b"{}"[..], b"{}", b"{}", &chunk(0), b"[]"] {
+            judge.handle(now, Event::Datagram { source, bytes: datagram.to_vec() });
+        }
+        judge.handle(now, Event::Dropped(7));
+        let tally = judge.finish(now);
+        assert_eq!((tally.messages, tally.left, tally.dropped_datagrams), (2, 3, 7));
+        assert_eq!(tally.datagrams, 5);
     }
 }

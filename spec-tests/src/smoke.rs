@@ -231,7 +231,9 @@ impl Smoke<'_> {
         let long = self::payload(&"m".repeat(LONG_BYTES));
         if of.can("payload") || of.can("stream") {
             let answer = self.ask(of, "check-long", Input::Payload(&long))?;
-            let result = answer.map(|(_, time)| format!("{LONG_BYTES} bytes, {} ms", time.as_millis()));
+            let result = answer.and_then(|(reply, time)| {
+                answers::observed(reply).and_then(|seen| answers::long(&seen, LONG_BYTES, time))
+            });
             self.tell("a long line", result);
         }
         if of.can("datagrams") {
@@ -241,9 +243,10 @@ impl Smoke<'_> {
                 let head = [0x1e, 0x0f, 1, 2, 3, 4, 5, 6, 7, 8, number, 2];
                 [step([&head[..], if number == 0 { first } else { last }].concat())]
             };
-            self.ask(of, "check-first-half", Input::Datagrams(&half(0)))?.ok();
-            let answer = self.ask(of, "check-second-half", Input::Datagrams(&half(1)))?;
-            let result = answer.and_then(|(reply, _)| match reply {
+            let first = self.ask(of, "check-first-half", Input::Datagrams(&half(0)))?;
+            let second = self.ask(of, "check-second-half", Input::Datagrams(&half(1)))?;
+            let result = first.and_then(|(reply, _)| answers::alive(reply)).and(second);
+            let result = result.and_then(|(reply, _)| answers::alive(reply)).and_then(|reply| match reply {
                 Reply::Observed(seen) if !seen.messages.is_empty() => mistake(
                     "a chunk of an earlier request completed a message",
                     "begin each request with a new receiver",

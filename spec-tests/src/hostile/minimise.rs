@@ -162,15 +162,14 @@ impl Search<'_, '_, '_> {
     /// Removes members of objects and elements of arrays, each with one comma.
     fn remove_members(&mut self) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
-            // Members are removed from last to first, so that the ranges before a removed member stay valid.
-            // The range of an enclosing member becomes too long, and is found again in the next round.
-            let found = self.best.0.parts().get(part).map(|bytes| members(bytes)).unwrap_or_default();
-            for range in found.into_iter().rev() {
+            // Members are removed from last to first. The removal of a member leaves the starts of the members
+            // before it as they are, but not the ends of those that enclose it or adjoin it.
+            let mut before = usize::MAX;
+            loop {
                 let mut case = self.best.0.clone();
-                let Some(bytes) = case.part_mut(part) else { continue };
-                if range.end > bytes.len() {
-                    continue;
-                }
+                let Some(bytes) = case.part_mut(part) else { break };
+                let Some(range) = last_member(bytes, before) else { break };
+                before = range.start;
                 bytes.drain(range);
                 self.try_case(case)?;
                 if self.is_over() {
@@ -193,6 +192,11 @@ impl Search<'_, '_, '_> {
         }
         Ok(())
     }
+}
+
+/// Returns the range of the last object member or array element that starts before an offset.
+fn last_member(bytes: &[u8], before: usize) -> Option<Range<usize>> {
+    members(bytes).into_iter().rev().find(|range| range.start < before)
 }
 
 /// Returns the ranges of object members and array elements, each with the comma before or after it. Ranges
@@ -236,5 +240,17 @@ mod tests {
         assert_eq!(found, [r#""a":1,"#, r#","b":",\"}""#, r#","c":[2,3]"#, "2,", ",3"]);
         assert_eq!(members(b"no JSON"), []);
         assert_eq!(members(b"}]"), []);
+    }
+
+    #[test]
+    fn each_member_is_removed_after_those_behind_it_are() {
+        let mut json = br#"{"a":1,"b":[2,3]}"#.to_vec();
+        let (mut before, mut removed) = (usize::MAX, Vec::new());
+        while let Some(range) = last_member(&json, before) {
+            before = range.start;
+            removed.push(String::from_utf8(json.drain(range).collect()).unwrap());
+        }
+        assert_eq!(removed, [",3", "2", r#","b":[]"#, r#""a":1"#]);
+        assert_eq!(json, b"{}");
     }
 }

@@ -1,5 +1,6 @@
 //! Draws a score as a badge in SVG.
 
+use super::junit::escaped;
 use crate::run::{Outcome, Results, Score};
 use crate::vector::{Demand, Topic};
 
@@ -33,6 +34,7 @@ pub fn badge(results: &Results, topic: Option<&Topic>) -> String {
     let words = if words.is_empty() { "not asked".to_owned() } else { words.join(", ") };
     let [left, right] = [&label, &words].map(|text| text.chars().count() * CHARACTER + 12);
     let (width, at_label, at_words) = (left + right, left / 2, left + right / 2);
+    let label = escaped(&label);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"20\" role=\"img\" \
          aria-label=\"{label}: {words}\"><title>{label}: {words}</title>\
@@ -46,22 +48,22 @@ pub fn badge(results: &Results, topic: Option<&Topic>) -> String {
 /// Returns the file name of a badge: the name of the subject, then the topic if there is one, in lower-case
 /// letters, digits and dashes.
 pub fn badge_file(results: &Results, topic: Option<&Topic>) -> String {
+    let topic = topic.map(|topic| format!("-{}", topic.topic)).unwrap_or_default();
     let mut name = String::new();
-    for character in results.subject.name.to_lowercase().chars() {
+    for character in format!("{}{topic}", results.subject.name).to_lowercase().chars() {
         match character {
             'a'..='z' | '0'..='9' => name.push(character),
             _ if !name.is_empty() && !name.ends_with('-') => name.push('-'),
             _ => {}
         }
     }
-    let topic = topic.map(|topic| format!("-{}", topic.topic.replace('_', "-"))).unwrap_or_default();
-    format!("{}{topic}.svg", name.trim_end_matches('-'))
+    format!("{}.svg", name.trim_end_matches('-'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Builtin, Selection, embedded, run};
+    use crate::{Builtin, Description, Selection, embedded, run};
 
     #[test]
     fn a_badge_has_the_scores_and_a_name_for_files() {
@@ -74,5 +76,16 @@ mod tests {
         assert!(badge(&results, Some(&topics[2])).contains(">not asked<"));
         results.subject.name = "gelf (gelf-node)".to_owned();
         assert_eq!(badge_file(&results, Some(&topics[0])), "gelf-gelf-node-chunk-header.svg");
+        assert_eq!(badge_file(&results, None), "gelf-gelf-node.svg");
+    }
+
+    #[test]
+    fn the_name_of_a_topic_can_have_any_characters() {
+        let mut topic = embedded().unwrap().remove(0);
+        topic.topic = "/../<a & \"b\">".to_owned();
+        let results = Results { subject: Description::default(), outcomes: Vec::new(), stale: Vec::new() };
+        let svg = badge(&results, Some(&topic));
+        assert!(svg.contains("<title>GELF /../&lt;a &amp; &quot;b&quot;&gt;: not asked</title>"), "{svg}");
+        assert_eq!(badge_file(&results, Some(&topic)), "a-b.svg");
     }
 }

@@ -58,7 +58,7 @@ pub fn junit(topics: &[Topic], results: &Results) -> String {
 
 /// Escapes text for an element or attribute. Control characters other than line feeds and tabs, and further
 /// characters that XML does not allow, become U+FFFD.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {
         match character {

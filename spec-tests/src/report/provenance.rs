@@ -1,5 +1,6 @@
 //! Origin of results: the date, the versions, the commit and the command.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,7 +27,7 @@ impl Provenance {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         Self {
             date: date(seconds / 86_400),
-            command: command(std::env::args()),
+            command: command(std::env::args_os()),
             commit: None,
             vectors_at: None,
         }
@@ -69,10 +70,11 @@ impl Provenance {
 }
 
 /// Returns a command line for display. The program is shown without its folder, and `…` replaces secret
-/// values.
-fn command(arguments: impl Iterator<Item = String>) -> String {
+/// values. U+FFFD replaces bytes that are not Unicode.
+fn command(arguments: impl Iterator<Item = OsString>) -> String {
     let mut shown: Vec<String> = Vec::new();
     for (at, argument) in arguments.enumerate() {
+        let argument = argument.to_string_lossy().into_owned();
         let is_secret = shown.last().is_some_and(|before| SECRETS.contains(&before.as_str()));
         let assigned = argument.split_once('=').filter(|(option, _)| SECRETS.contains(option));
         shown.push(match (at, assigned) {
@@ -119,7 +121,14 @@ mod tests {
             "--http-header=T: secret",
             "a b",
         ];
-        let shown = command(given.iter().map(ToString::to_string));
+        let shown = command(given.iter().map(OsString::from));
         assert_eq!(shown, "gelf-conformance receiver --http-header … --http-header=… 'a b'");
+    }
+
+    #[test]
+    fn an_argument_that_is_not_unicode_is_shown() {
+        use std::os::unix::ffi::OsStringExt;
+        let given = [OsString::from("run"), OsString::from_vec(b"--vectors=\xff".to_vec())];
+        assert_eq!(command(given.into_iter()), "run --vectors=\u{fffd}");
     }
 }

@@ -78,6 +78,8 @@ pub enum HttpEventKind {
         requests: u64,
         /// True if the sender closed the connection.
         by_sender: bool,
+        /// Status of the last answer, if any.
+        status: Option<u16>,
         /// Start of an incomplete request, and the received length of its body.
         unfinished: Option<(Vec<u8>, usize)>,
     },

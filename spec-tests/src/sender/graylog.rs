@@ -51,6 +51,20 @@ impl GraylogConnection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::RequestReader;
+    use crate::inspect;
+
+    #[test]
+    fn the_method_is_checked_before_the_target() {
+        let refusal = |line: &str| {
+            let mut reader = RequestReader::new(100);
+            reader.push(format!("{line} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{{}}").as_bytes());
+            let request = reader.next().unwrap().unwrap();
+            refusal(&request, &inspect::request(&request, false))
+        };
+        let lines = ["POST /gelf", "POST /elsewhere", "PUT /gelf", "PUT /elsewhere"];
+        assert_eq!(lines.map(refusal), [None, Some(404), Some(405), Some(405)]);
+    }
 
     #[test]
     fn a_connection_ends_at_a_frame_that_graylog_cannot_read() {

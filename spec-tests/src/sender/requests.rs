@@ -1,6 +1,6 @@
 //! Judges HTTP requests, and checks whether refused messages are sent again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -44,12 +44,14 @@ pub(super) struct Requests {
     pub(super) left: u64,
 }
 
-/// A message that was not accepted.
+/// A message that was refused.
 #[derive(Debug)]
 struct Refused {
+    /// Time of the last refusal.
     at: Instant,
     source: SocketAddr,
-    is_repeated: bool,
+    /// True after a retry, unless the retry was refused and has to be sent again.
+    is_settled: bool,
     excerpt: String,
 }
 
@@ -81,8 +83,8 @@ impl Requests {
                 judged
             }
             HttpEventKind::Fault(fault) => vec![self.fault(source, &fault)],
-            HttpEventKind::Closed { requests, by_sender, unfinished } => {
-                self.closed(source, requests, by_sender, unfinished).into_iter().collect()
+            HttpEventKind::Closed { requests, by_sender, status, unfinished } => {
+                self.closed(source, requests, by_sender, status, unfinished).into_iter().collect()
             }
         }
     }
@@ -112,46 +114,60 @@ impl Requests {
         if let Some(status) = refusal {
             return (status, judge(source, request, inspection));
         }
-        if self.tally.accepts() || !self.is_repeated(at, source, &inspection) {
+        if self.tally.accepts() {
             return (self.status, judge(source, request, inspection));
         }
-        if !self.tally.is_final() {
-            return (202, Vec::new());
+        let retried = self.take_retried(at, source, &mut inspection.messages);
+        let mut judged = Vec::new();
+        let is_new = retried.is_empty() || !inspection.messages.is_empty();
+        if is_new {
+            judged = judge(source, request, inspection);
         }
-        let text = format!("retried, although the answer was {}", self.status);
-        let again = Violation::broken("R42", "RetriedInVain", text).at(excerpt_of(&inspection));
-        (202, vec![violation(source, again, false)])
+        if let Some(first) = retried.first().filter(|_| self.tally.is_final()) {
+            let text = format!("retried, although the answer was {}", self.status);
+            let again = Violation::broken("R42", "RetriedInVain", text).at(excerpt(payload_of(first)));
+            judged.push(violation(source, again, false));
+        }
+        (if is_new { self.status } else { 202 }, judged)
     }
 
-    /// Returns whether all messages of a request were refused before. Remembers the other messages as
-    /// refused.
-    fn is_repeated(&mut self, at: Instant, source: SocketAddr, inspection: &HttpInspection) -> bool {
-        let mut all = true;
-        // Equal messages in one body are no repetitions of each other.
-        let mut in_request = HashSet::new();
-        for message in &inspection.messages {
-            let payload = message.payload.as_deref().unwrap_or_default();
-            let mut hasher = DefaultHasher::new();
-            payload.hash(&mut hasher);
-            let hash = hasher.finish();
-            if !in_request.insert(hash) {
-                continue;
-            }
-            if let Some(refused) = self.refused.get_mut(&hash) {
-                if !refused.is_repeated {
-                    refused.is_repeated = true;
+    /// Takes the messages that were refused before from the messages of a request, and returns them. The other
+    /// messages are remembered as refused. If there are other messages, the whole request is refused, so the
+    /// returned messages have to be retried again.
+    fn take_retried(
+        &mut self,
+        at: Instant,
+        source: SocketAddr,
+        messages: &mut Vec<Inspection>,
+    ) -> Vec<Inspection> {
+        let (retried, new): (Vec<_>, Vec<_>) =
+            messages.drain(..).partition(|message| self.refused.contains_key(&hash_of(message)));
+        let settles = new.is_empty() || !self.tally.is_to_be_retried();
+        for message in &retried {
+            let Some(refused) = self.refused.get_mut(&hash_of(message)) else { continue };
+            match refused {
+                Refused { is_settled: true, .. } => {}
+                _ if settles => {
+                    refused.is_settled = true;
                     self.tally.repeated(at.duration_since(refused.at));
                 }
-            } else {
-                all = false;
-                self.tally.refused += 1;
-                if self.refused.len() < MAX_REMEMBERED {
-                    let excerpt = excerpt(payload);
-                    self.refused.insert(hash, Refused { at, source, is_repeated: false, excerpt });
-                }
+                _ => refused.at = at,
             }
         }
-        all && !inspection.messages.is_empty()
+        for message in &new {
+            let hash = hash_of(message);
+            // Equal messages in one body are no repetitions of each other.
+            if self.refused.contains_key(&hash) {
+                continue;
+            }
+            self.tally.refused += 1;
+            if self.refused.len() < MAX_REMEMBERED {
+                let excerpt = excerpt(payload_of(message));
+                self.refused.insert(hash, Refused { at, source, is_settled: false, excerpt });
+            }
+        }
+        *messages = new;
+        retried
     }
 
     fn fault(&mut self, source: SocketAddr, fault: &Fault) -> Judged {
@@ -165,6 +181,7 @@ impl Requests {
         source: SocketAddr,
         requests: u64,
         by_sender: bool,
+        status: Option<u16>,
         unfinished: Option<(Vec<u8>, usize)>,
     ) -> Option<Judged> {
         if let Some((head, body_bytes)) = unfinished {
@@ -180,7 +197,8 @@ impl Requests {
             return Some(violation(source, cut, true));
         }
         // After a refusal, closing the connection is no violation.
-        if requests != 1 || !by_sender || !self.tally.accepts() {
+        let is_refused = status.is_some_and(|status| !(200..300).contains(&status));
+        if requests != 1 || !by_sender || is_refused || !self.tally.accepts() {
             return None;
         }
         if self.short_connections.len() >= MAX_SENDERS && !self.short_connections.contains_key(&source.ip()) {
@@ -201,7 +219,7 @@ impl Requests {
             return Vec::new();
         }
         let mut missing: Vec<_> = self.refused.drain().map(|(_, refused)| refused).collect();
-        missing.retain(|refused| !refused.is_repeated);
+        missing.retain(|refused| !refused.is_settled);
         missing.sort_by_key(|refused| refused.at);
         let mut judged = Vec::new();
         for Refused { at, source, excerpt, .. } in missing {
@@ -246,8 +264,17 @@ fn is_unterminated(inspection: &HttpInspection) -> bool {
 }
 
 fn excerpt_of(inspection: &HttpInspection) -> String {
-    let payload = inspection.messages.first().and_then(|message| message.payload.as_deref());
-    excerpt(payload.unwrap_or_default())
+    excerpt(inspection.messages.first().map(payload_of).unwrap_or_default())
+}
+
+fn payload_of(message: &Inspection) -> &[u8] {
+    message.payload.as_deref().unwrap_or_default()
+}
+
+fn hash_of(message: &Inspection) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    payload_of(message).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -293,8 +320,9 @@ mod tests {
         (answered.recv().unwrap(), judged)
     }
 
-    fn close(requests: &mut Requests, count: u64, by_sender: bool) -> Vec<String> {
-        let closed = HttpEventKind::Closed { requests: count, by_sender, unfinished: None };
+    fn close(requests: &mut Requests, count: u64, by_sender: bool, status: u16) -> Vec<String> {
+        let closed =
+            HttpEventKind::Closed { requests: count, by_sender, status: Some(status), unfinished: None };
         names(&requests.handle(Instant::now(), event(closed)))
     }
 
@@ -340,6 +368,39 @@ mod tests {
         assert_eq!(post(&mut requests, now, &format!("{other}\n")).0, 202);
         assert_eq!(post(&mut requests, now, &format!("{MESSAGE}\n")).0, 202);
         assert_eq!(names(&requests.finish(now + Duration::from_secs(60))), [""; 0]);
+    }
+
+    #[test]
+    fn a_message_that_is_retried_with_a_new_one_is_counted_once_and_retried_again() {
+        let first = "{\"version\":\"1.1\",\"host\":\"h\",\"short_message\":\"m\",\"level\":8}";
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        let refused_twice = |status| {
+            let mut requests = requests(true, status);
+            let (_, judged) = post(&mut requests, at(0), &format!("{first}\n"));
+            assert_eq!((judged.len(), names(&judged)), (1, vec!["R7 LevelRange".to_owned()]));
+            let (answered, judged) = post(&mut requests, at(10), &format!("{first}\n{MESSAGE}\n"));
+            assert_eq!((answered, judged.iter().filter(|judged| judged.is_message).count()), (status, 1));
+            (requests, names(&judged))
+        };
+        let (mut requests, violations) = refused_twice(503);
+        assert_eq!(violations, [""; 0]);
+        let (status, judged) = post(&mut requests, at(12), &format!("{first}\n{MESSAGE}\n"));
+        assert_eq!((status, judged.len(), requests.tally.refused), (202, 0, 2));
+        assert_eq!(names(&requests.finish(at(60))), [""; 0]);
+        assert!(
+            requests.tally.lines().iter().any(|(_, line)| {
+                line == "of 2 messages answered with 503, 2 retried, after 2.0 to 2.0 s"
+            })
+        );
+
+        // The sender gives up after the second refusal.
+        let (mut requests, _) = refused_twice(503);
+        let missing = requests.finish(at(20));
+        assert_eq!(names(&missing), ["R42 NotRetried"; 2]);
+        assert!(missing.iter().all(|lost| lost.inspection.violations[0].text.ends_with("within 10.0 s")));
+
+        assert_eq!(refused_twice(400).1, ["R42 RetriedInVain"]);
     }
 
     #[test]
@@ -393,10 +454,11 @@ mod tests {
     #[test]
     fn repeated_connections_with_one_request_each_are_odd() {
         let mut requests = requests(false, 202);
-        assert_eq!(close(&mut requests, 1, true), [""; 0]);
-        assert_eq!(close(&mut requests, 2, true), [""; 0]);
-        assert_eq!(close(&mut requests, 1, false), [""; 0]);
-        assert_eq!(close(&mut requests, 1, true), ["R28 NoKeepAlive"]);
+        assert_eq!(close(&mut requests, 1, true, 202), [""; 0]);
+        assert_eq!(close(&mut requests, 2, true, 202), [""; 0]);
+        assert_eq!(close(&mut requests, 1, false, 202), [""; 0]);
+        assert_eq!(close(&mut requests, 1, true, 202), ["R28 NoKeepAlive"]);
+        assert_eq!(close(&mut requests, 1, true, 404), [""; 0], "after a refusal");
     }
 
     #[test]
@@ -404,7 +466,7 @@ mod tests {
         let mut requests = requests(false, 202);
         let cut = |by_sender| {
             let unfinished = Some((b"POST /gelf HTTP/1.1\r\n".to_vec(), 3));
-            event(HttpEventKind::Closed { requests: 0, by_sender, unfinished })
+            event(HttpEventKind::Closed { requests: 0, by_sender, status: None, unfinished })
         };
         assert_eq!(names(&requests.handle(Instant::now(), cut(true))), ["R28 IncompleteRequest"]);
         assert_eq!(names(&requests.handle(Instant::now(), cut(false))), [""; 0]);

@@ -20,8 +20,8 @@ pub(super) struct Streams {
 struct Connection {
     source: SocketAddr,
     frames: Frames,
-    /// True until bytes have been read.
-    is_new: bool,
+    /// The first bytes, while they can be the beginning of another protocol; `None` when that is decided.
+    start: Option<Vec<u8>>,
     /// True if the connection began with bytes of another protocol. Its further bytes are ignored.
     is_foreign: bool,
     /// True after a compressed frame. Null bytes in compressed data split it into pieces, so the next frames
@@ -35,38 +35,25 @@ impl Streams {
         let connection = self.open.entry(connection).or_insert_with(|| Connection {
             source,
             frames: Frames::new(Frames::MAX_BYTES),
-            is_new: true,
+            start: Some(Vec::new()),
             is_foreign: false,
             in_pieces: false,
         });
         if connection.is_foreign {
             return Vec::new();
         }
-        let is_first = std::mem::take(&mut connection.is_new);
-        if let Some(violation) = foreign(bytes).filter(|_| is_first) {
+        let Some(mut start) = connection.start.take() else { return connection.push(bytes) };
+        start.extend_from_slice(bytes);
+        if let Some(violation) = foreign(&start) {
             connection.is_foreign = true;
             return vec![connection.violation(violation, true)];
         }
-        let mut judged = Vec::new();
-        let mut empty = 0;
-        for frame in connection.frames.push(bytes) {
-            if frame == Frame::Empty {
-                empty += 1;
-                continue;
-            }
-            judged.extend(connection.empty(std::mem::take(&mut empty)));
-            match frame {
-                Frame::Whole(frame) => judged.extend(connection.whole(frame, true)),
-                Frame::Empty => {}
-                Frame::TooLong => {
-                    let text = format!("more than {} bytes; the rest is ignored", Frames::MAX_BYTES);
-                    let violation = Violation::odd("R25", "FrameTooLong", text);
-                    judged.push(connection.violation(violation, true));
-                }
-            }
+        if matches!(start[..], [] | [0x16] | [0x16, 0x03] | [0x1e]) {
+            // A read can end within the bytes that tell protocols apart.
+            connection.start = Some(start);
+            return Vec::new();
         }
-        judged.extend(connection.empty(empty));
-        judged
+        connection.push(&start)
     }
 
     /// Removes a closed connection. Returns its unterminated frame.
@@ -85,8 +72,34 @@ impl Streams {
 }
 
 impl Connection {
+    /// Adds bytes. Returns the frames that the bytes complete.
+    fn push(&mut self, bytes: &[u8]) -> Vec<Judged> {
+        let mut judged = Vec::new();
+        let mut empty = 0;
+        for frame in self.frames.push(bytes) {
+            if frame == Frame::Empty {
+                empty += 1;
+                continue;
+            }
+            judged.extend(self.empty(std::mem::take(&mut empty)));
+            match frame {
+                Frame::Whole(frame) => judged.extend(self.whole(frame, true)),
+                Frame::Empty => {}
+                Frame::TooLong => {
+                    let text = format!("more than {} bytes; the rest is ignored", Frames::MAX_BYTES);
+                    let violation = Violation::odd("R25", "FrameTooLong", text);
+                    judged.push(self.violation(violation, true));
+                }
+            }
+        }
+        judged.extend(self.empty(empty));
+        judged
+    }
+
     /// Judges the unterminated frame, if any. `more` is added to the text of its violation.
     fn end(mut self, more: &str) -> Vec<Judged> {
+        // The bytes that are left in `start` have no null byte, so they complete no frame.
+        self.frames.push(&self.start.take().unwrap_or_default());
         let Some(frame) = self.frames.finish() else { return Vec::new() };
         let mut judged = self.whole(frame, false);
         let violations = judged.iter_mut().flat_map(|judged| &mut judged.inspection.violations);
@@ -224,6 +237,12 @@ mod tests {
         assert_eq!(judged(&[&chunk, &chunk, PAYLOAD.as_bytes()]), (vec![chunked], 1));
         let tls = vec!["R25 TlsHandshake".to_owned()];
         assert_eq!(judged(&[b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", b"\0{\0"]), (vec![tls], 1));
+        // The first read can have fewer bytes than it takes to tell the protocols apart.
+        let tls = vec!["R25 TlsHandshake".to_owned()];
+        assert_eq!(judged(&[b"\x16", b"\x03", b"\x01\x02\0\x01\0"]), (vec![tls], 1));
+        assert_eq!(judged(&[b"\x1e", &chunk[1..]]), (vec![vec!["R25 ChunkedOnStream".to_owned()]], 1));
+        assert_eq!(judged(&[b"\x1e", b"\0"]).1, 1);
+        assert_eq!(judged(&[b"\x16\x03"]).1, 1);
         // Bytes that look like TLS count as TLS only at the start of a connection.
         let (violations, messages) = judged(&[PAYLOAD.as_bytes(), b"\0\x16\x03\x01\0"]);
         assert_eq!((violations.len(), messages), (2, 2));

@@ -24,15 +24,21 @@ pub(super) fn observed(reply: Reply) -> Result<Observed, Mistake> {
     }
 }
 
+/// Returns the reply to a request that the subject need not support, unless the subject has crashed.
+pub(super) fn alive(reply: Reply) -> Result<Reply, Mistake> {
+    match reply {
+        Reply::Crashed(_) => observed(reply).map(Reply::Observed),
+        other => Ok(other),
+    }
+}
+
 /// Checks the answer to a request with one message.
 pub(super) fn received(seen: &Observed, time: Duration) -> Checked {
-    let [message] = &seen.messages[..] else {
-        let errors =
-            if seen.errors.is_empty() { String::new() } else { format!(": {}", seen.errors.join("; ")) };
-        return mistake(
-            format!("{} messages instead of one{errors}", seen.messages.len()),
-            "answer after the library has handled all steps, with what it delivered",
-        );
+    let message = match single(seen) {
+        Ok(message) => message,
+        Err(found) => {
+            return mistake(found, "answer after the library has handled all steps, with what it delivered");
+        }
     };
     let ObservedMessage { host, short_message, level, fields, .. } = message;
     let text = |value: &Option<JsonText>| value.as_ref().and_then(JsonText::text);
@@ -57,6 +63,31 @@ pub(super) fn received(seen: &Observed, time: Duration) -> Checked {
         }
     }
     Ok(format!("one message, {} ms", time.as_millis()))
+}
+
+/// Checks the answer to a request with one message, whose text has this length in bytes.
+pub(super) fn long(seen: &Observed, len: usize, time: Duration) -> Checked {
+    let found = match single(seen) {
+        Ok(message) => {
+            let text = message.short_message.as_ref().and_then(JsonText::text).unwrap_or_default();
+            if text.len() == len {
+                return Ok(format!("{len} bytes, {} ms", time.as_millis()));
+            }
+            format!("a short_message of {} bytes instead of {len}", text.len())
+        }
+        Err(found) => found,
+    };
+    doubt(found, "read lines of any length, and copy the whole text")
+}
+
+/// Returns the only message, or the text of the mistake that there is another number of messages.
+fn single(seen: &Observed) -> Result<&ObservedMessage, String> {
+    let [message] = &seen.messages[..] else {
+        let errors =
+            if seen.errors.is_empty() { String::new() } else { format!(": {}", seen.errors.join("; ")) };
+        return Err(format!("{} messages instead of one{errors}", seen.messages.len()));
+    };
+    Ok(message)
 }
 
 /// Checks the sent bytes, and returns their number.

@@ -45,6 +45,10 @@ fn each_mistake_of_an_adapter_has_its_remedy() {
     let hello = echo(HELLO);
     let fields = r#"{"user":"x","n":42}"#;
     let whole = message(fields);
+    let crashes_on = |id: &str| {
+        let crash = echo(&format!(r#"{{"id":"{id}","crashed":"no reason"}}"#));
+        format!("case $id in {id}) {crash} ;; *) {whole} ;; esac")
+    };
     let with = |can: &str| echo(&HELLO.replace(r#""payload""#, can));
     for (name, script, remedy) in [
         ("ends", "exit 3".to_owned(), "run it by hand"),
@@ -68,6 +72,8 @@ fn each_mistake_of_an_adapter_has_its_remedy() {
         ("underscore", script(&hello, &message(r#"{"_user":"x"}"#), ""), "the one leading underscore"),
         ("flat", script(&hello, &message("{}"), ""), "into the object 'fields'"),
         ("crashes", script(&hello, "exit 1", ""), "a caller of the library expects"),
+        ("long", script(&hello, &crashes_on("check-long"), ""), "crashed: no reason"),
+        ("half", script(&with(r#""datagrams""#), &crashes_on("check-first-half"), ""), "crashed: no reason"),
         ("stays", script(&hello, &whole, "sleep 60"), "end when standard input ends"),
     ] {
         let (status, text) = check(name, &script);
@@ -96,4 +102,7 @@ fn a_mistake_that_the_library_may_make_does_not_fail_the_adapter() {
     let (status, text) = check("doubt", &script(&echo(HELLO), &then, ""));
     assert_eq!(status, Some(0), "{text}");
     assert!(text.contains("LOOK  receive payload") && text.contains("n is the string"), "{text}");
+    // The script answers the long request with the same short message.
+    assert!(text.contains("LOOK  a long line"), "{text}");
+    assert!(text.contains("a short_message of 1 bytes instead of 300000"), "{text}");
 }

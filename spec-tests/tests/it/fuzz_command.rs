@@ -81,6 +81,17 @@ fn a_hang_becomes_a_vector_of_one_chunk() {
 }
 
 #[test]
+fn a_run_has_at_least_one_case() {
+    for option in ["--cases", "--findings"] {
+        let output = conformance().args(["fuzz", option, "0"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{option}: {}", text(&output));
+    }
+    let output = conformance().args(["fuzz", "--for", "0.001ms"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).starts_with("seed 1: 1 cases"), "{}", text(&output));
+}
+
+#[test]
 fn bench_reports_the_cost_of_the_protocol() {
     let output = conformance().args(["bench", "--for", "50ms"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));

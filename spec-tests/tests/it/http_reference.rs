@@ -146,14 +146,15 @@ impl Connection {
         if request.method == "OPTIONS" {
             return 200;
         }
-        if request.target != self.http.path && self.broken != Broken::AnyPath {
-            return 404;
+        // The order is that of Graylog's HttpHandler: header, method, target.
+        if !has_header {
+            return 401;
         }
         if request.method != "POST" && self.broken != Broken::AnyMethod {
             return 405;
         }
-        if !has_header {
-            return 401;
+        if request.target != self.http.path && self.broken != Broken::AnyPath {
+            return 404;
         }
         if matches!(request.coding, BodyCoding::Chunked(_)) && self.broken == Broken::NoChunks {
             return 501;

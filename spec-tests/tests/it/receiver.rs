@@ -1,5 +1,6 @@
 //! Sends the vectors to gelf-tokio's receivers over sockets, as `gelf-conformance receiver` does.
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
@@ -203,6 +204,42 @@ fn a_receiver_that_ends_has_crashed_and_is_restarted() {
     let crashed = results.count(Verdict::Crashes);
     assert!((1..=10).contains(&crashed), "{:?}", unexpected(&results));
     assert_eq!(results.count(Verdict::Passes) + crashed, results.outcomes.len());
+}
+
+/// Starts a receiver that writes each datagram as a line to the connections of an output. A compressed datagram
+/// ends the connection. Returns the addresses of the receiver and of its output.
+fn receiver_that_ends_at_compressed_datagrams() -> (SocketAddr, SocketAddr) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let output = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addresses = (socket.local_addr().unwrap(), output.local_addr().unwrap());
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        for connection in output.incoming() {
+            let mut connection = connection.unwrap();
+            loop {
+                let (length, _) = socket.recv_from(&mut buffer).unwrap();
+                let datagram = &buffer[..length];
+                if Encoding::sniff(datagram) != Encoding::Plain {
+                    break;
+                }
+                connection.write_all(&[datagram, b"\n"].concat()).unwrap();
+            }
+        }
+    });
+    addresses
+}
+
+#[test]
+fn an_end_at_the_first_compressed_sentinel_is_reported_as_a_crash() {
+    let (udp, output) = receiver_that_ends_at_compressed_datagrams();
+    let command = format!("bash -c 'cat < /dev/tcp/127.0.0.1/{}'", output.port());
+    let options = LiveOptions { udp: Some(udp), ..Default::default() };
+    let mut live = Live::start(options, Observe::Command(command)).unwrap();
+    let results = results(&mut live, Some("A01,A02"));
+    let (first, others) = results.outcomes.split_first().unwrap();
+    assert_eq!(first.verdict, Verdict::Crashes, "{results:?}");
+    assert!(first.differences[0].contains("before this vector"), "{results:?}");
+    assert!(others.iter().all(|outcome| outcome.verdict != Verdict::Crashes), "{results:?}");
 }
 
 #[test]

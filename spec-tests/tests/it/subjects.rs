@@ -284,3 +284,15 @@ fn several_processes_give_the_results_of_one() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("answer to another instead of A0"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_board_without_peers_is_not_written() {
+    let folder = Folder::new("board");
+    let board = folder.write("board.md", "the old board");
+    let peers = folder.0.display().to_string();
+    for (more, status) in [(&[][..], 1), (&["--only", "nobody"], 1), (&["--jobs", "0"], 2)] {
+        let output = run_with(&[&["board", &peers, "--markdown", &board], more].concat());
+        assert_eq!(output.status.code(), Some(status), "{more:?}: {}", stderr(&output));
+        assert_eq!(std::fs::read_to_string(&board).unwrap(), "the old board");
+    }
+}

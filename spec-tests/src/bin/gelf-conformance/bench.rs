@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use gelf_spec_tests::{Measured, Process, Subject, Workload, measure};
 
-use crate::fuzz::duration;
 use crate::output;
+use crate::times::{duration, seconds};
 
 #[derive(Args)]
 pub(crate) struct BenchArguments {
@@ -18,7 +18,7 @@ pub(crate) struct BenchArguments {
     #[arg(long = "for", default_value = "5s", value_name = "TIME", value_parser = duration)]
     time: Duration,
     /// Maximum time for an answer, in seconds
-    #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS")]
+    #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS", value_parser = seconds())]
     timeout: u64,
 }
 

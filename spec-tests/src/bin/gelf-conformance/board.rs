@@ -27,8 +27,8 @@ pub(crate) struct BoardArguments {
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
     /// Number of peers that run at the same time
-    #[arg(short, long, default_value_t = 3, value_name = "NUMBER")]
-    jobs: usize,
+    #[arg(short, long, default_value_t = 3, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(1..=64))]
+    jobs: u8,
     /// Write the Markdown table to this file
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
@@ -55,10 +55,14 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
     let mut topics = arguments.vectors.load()?;
-    let mut all = Vec::new();
-    all.push(with_progress(&topics, &mut Served::new(Builtin::default()), None, Selection::default())?);
     let http_topics = arguments.vectors.load_http()?;
-    all.extend(run_all(&folders(arguments)?, arguments.jobs, &topics, &http_topics)?);
+    let mut all = run_all(&folders(arguments)?, arguments.jobs, &topics, &http_topics)?;
+    if all.is_empty() {
+        // A board without peers must not overwrite another.
+        return Err(format!("{}: no peer, or none that --only selects", arguments.peers.display()));
+    }
+    let builtin = &mut Served::new(Builtin::default());
+    all.insert(0, with_progress(&topics, builtin, None, Selection::default())?);
     let mut good = true;
     for results in &all {
         for outcome in results.unexpected() {
@@ -116,7 +120,7 @@ fn badges(folder: &Path, topics: &[Topic], all: &[Results]) -> Result<(), String
 /// because some of them mostly wait.
 fn run_all(
     folders: &[PathBuf],
-    jobs: usize,
+    jobs: u8,
     topics: &[Topic],
     http_topics: &[Topic],
 ) -> Result<Vec<Results>, String> {

@@ -7,6 +7,7 @@ use clap::Args;
 use gelf_spec_tests::{Check, Process, check_subject};
 
 use crate::output;
+use crate::times::seconds;
 
 #[derive(Args)]
 pub(crate) struct CheckSubjectArguments {
@@ -14,7 +15,7 @@ pub(crate) struct CheckSubjectArguments {
     #[arg(value_name = "SUBJECT")]
     subject: String,
     /// Maximum time for an answer, in seconds
-    #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS")]
+    #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS", value_parser = seconds())]
     timeout: u64,
 }
 

@@ -10,6 +10,7 @@ use gelf_spec_tests::{Finding, HostileOptions, Process, Subject, fuzz as fuzz_su
 
 use crate::output;
 use crate::run::subject;
+use crate::times::{duration, seconds};
 use crate::{VectorsArguments, write};
 
 #[derive(Args)]
@@ -21,42 +22,25 @@ pub(crate) struct FuzzArguments {
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
     /// Maximum number of cases [default: 10000 without --for]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     cases: Option<u64>,
     /// Maximum duration, such as 60s or 10m
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     time: Option<Duration>,
     /// Number of different findings after which the run ends
-    #[arg(long, default_value_t = 5, value_name = "NUMBER")]
-    findings: usize,
+    #[arg(long, default_value_t = 5, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    findings: u16,
     /// Look only for crashes and missing answers
     #[arg(long)]
     crashes: bool,
     /// Maximum time for an answer, in seconds
-    #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS")]
+    #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS", value_parser = seconds())]
     timeout: u64,
     /// Folder for the findings, each written as a vector file
     #[arg(long, default_value = "gelf-fuzz-findings", value_name = "DIR")]
     out: PathBuf,
     #[command(flatten)]
     vectors: VectorsArguments,
-}
-
-/// Parses a duration such as `60s`, `10m`, `1h` or `500ms`. A number without a unit is in seconds.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let (number, milliseconds) = match text {
-        text if text.ends_with("ms") => (text.strip_suffix("ms"), 1.0),
-        text if text.ends_with('s') => (text.strip_suffix('s'), 1e3),
-        text if text.ends_with('m') => (text.strip_suffix('m'), 60e3),
-        text if text.ends_with('h') => (text.strip_suffix('h'), 3600e3),
-        text => (Some(text), 1e3),
-    };
-    let number: Option<f64> = number.and_then(|number| number.trim().parse().ok());
-    let number = number.ok_or("expected a number with ms, s, m or h")?;
-    match Duration::try_from_secs_f64(number * milliseconds / 1e3) {
-        Ok(Duration::ZERO) => Err("expected more than 0".to_owned()),
-        other => other.map_err(|error| error.to_string()),
-    }
 }
 
 pub(crate) fn fuzz(arguments: &FuzzArguments) -> Result<ExitCode, String> {
@@ -66,7 +50,7 @@ pub(crate) fn fuzz(arguments: &FuzzArguments) -> Result<ExitCode, String> {
         seed: arguments.seed,
         cases: if arguments.time.is_none() { arguments.cases.or(default.cases) } else { arguments.cases },
         time: arguments.time,
-        findings: arguments.findings,
+        findings: arguments.findings.into(),
         crashes_only: arguments.crashes,
         ..default
     };
@@ -124,21 +108,4 @@ fn keep(arguments: &FuzzArguments, finding: &Finding) -> Result<(), String> {
     std::fs::create_dir_all(&arguments.out)
         .map_err(|error| format!("{}: {error}", arguments.out.display()))?;
     write(&path, file)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_without_a_unit_is_in_seconds() {
-        assert_eq!(duration("60s"), Ok(Duration::from_secs(60)));
-        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
-        assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
-        for wrong in ["soon", "-1s", "", "s", "30sec", "0s", "1e99h"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -9,6 +9,7 @@ mod output;
 mod receiver;
 mod run;
 mod sender;
+mod times;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ use gelf_spec_tests::{Expectations, Live, LiveHttp, LiveOptions, Observe, Select
 use crate::VectorsArguments;
 use crate::output;
 use crate::run::{OutputArguments, judged, with_progress};
+use crate::times::seconds;
 
 /// Text after the options in `--help`.
 const OBSERVED_LINES: &str = "\
@@ -75,10 +76,10 @@ pub(crate) struct ReceiverArguments {
     #[arg(long)]
     slow: bool,
     /// Maximum time until a sentinel is observed, in seconds
-    #[arg(long, default_value_t = 5, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = seconds())]
     timeout: u64,
     /// Delay between a vector and its sentinel, in milliseconds
-    #[arg(long, default_value_t = 5, value_name = "MILLISECONDS")]
+    #[arg(long, default_value_t = 5, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(..=60_000))]
     settle: u64,
     /// Send only vectors whose id or topic contains one of these texts
     #[arg(long, value_name = "TEXT,...")]

@@ -14,6 +14,7 @@ use gelf_spec_tests::{
 };
 
 use crate::output;
+use crate::times::seconds;
 use crate::{VectorsArguments, style, write};
 
 /// Number of unexpected results that are explained by default.
@@ -37,7 +38,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "FILE")]
     expectations: Option<PathBuf>,
     /// Maximum time for an answer, in seconds
-    #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS")]
+    #[arg(long, default_value_t = Process::DEFAULT_TIMEOUT.as_secs(), value_name = "SECONDS", value_parser = seconds())]
     timeout: u64,
     #[command(flatten)]
     output: OutputArguments,

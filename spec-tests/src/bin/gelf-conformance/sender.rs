@@ -17,8 +17,8 @@ use clap::{Args, ValueEnum};
 use gelf_spec_tests::sender::{Event, HttpSetup, Judge};
 use gelf_spec_tests::{receivers, report};
 
-use crate::fuzz::duration;
 use crate::output;
+use crate::times::duration;
 use crate::{style, write};
 use reading::TimedEvent;
 

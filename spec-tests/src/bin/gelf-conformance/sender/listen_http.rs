@@ -35,7 +35,7 @@ pub(super) fn serve(
     events: &SyncSender<TimedEvent>,
     stop: &AtomicBool,
 ) {
-    Connection { stream, source, events: events.clone(), bytes: 0, requests: 0 }.serve(stop);
+    Connection { stream, source, events: events.clone(), bytes: 0, requests: 0, status: None }.serve(stop);
 }
 
 struct Connection {
@@ -46,6 +46,8 @@ struct Connection {
     bytes: usize,
     /// Number of requests so far.
     requests: u64,
+    /// Status of the last answer, if any.
+    status: Option<u16>,
 }
 
 /// Next action on a connection.
@@ -97,7 +99,8 @@ impl Connection {
             self.drain(&mut buffer);
         }
         let unfinished = reader.unfinished();
-        self.send(HttpEventKind::Closed { requests: self.requests, by_sender, unfinished });
+        let (requests, status) = (self.requests, self.status);
+        self.send(HttpEventKind::Closed { requests, by_sender, status, unfinished });
     }
 
     /// Passes all complete requests to the judge, and answers each request.
@@ -132,6 +135,7 @@ impl Connection {
     }
 
     fn answer(&mut self, status: u16, keeps_alive: bool) -> std::io::Result<()> {
+        self.status = Some(status);
         let connection = if keeps_alive { "keep-alive" } else { "close" };
         let length = if matches!(status, 204 | 304) { "" } else { "Content-Length: 0\r\n" };
         let reason = reason(status);
