@@ -277,7 +277,7 @@ fn labels_of_an_orchestrator_are_fields_that_other_labels_and_variables_cannot_r
 
 #[test]
 fn secrets_are_redacted_in_text_commands_labels_and_variables() {
-    let redaction = Redaction::default().with(Secret::Key).with(Secret::Mail);
+    let redaction = Redaction::default().with(Secret::Key).and_then(|keys| keys.with(Secret::Mail)).unwrap();
     let format = GelfFormat::default().with_env("*").unwrap().with_redaction(redaction);
     let container = Container::builder("web")
         .command("/run", "--password=hunter2 serve")
