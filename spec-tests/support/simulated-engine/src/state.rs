@@ -69,7 +69,8 @@ pub(crate) struct State {
     /// The number of times that all event streams were ended.
     pub(crate) events_ended: u64,
     pub(crate) loses_events: bool,
-    pub(crate) frozen_list: Option<Value>,
+    /// The lists at the time of the freeze: of the running containers, and of all containers.
+    pub(crate) frozen_lists: Option<[Value; 2]>,
     pub(crate) ping_faults: VecDeque<Fault>,
     pub(crate) info_faults: VecDeque<Fault>,
     pub(crate) list_faults: VecDeque<Fault>,
@@ -118,7 +119,7 @@ impl State {
             events: Vec::new(),
             events_ended: 0,
             loses_events: false,
-            frozen_list: None,
+            frozen_lists: None,
             ping_faults: VecDeque::new(),
             info_faults: VecDeque::new(),
             list_faults: VecDeque::new(),
