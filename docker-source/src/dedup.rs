@@ -39,8 +39,16 @@ pub(crate) struct DedupSink {
     new_lines: u64,
     /// True if the requests skip a part of the log that the Engine cannot read.
     skips_damage: bool,
-    /// The stamp of a line that the log no longer has. `None` once the next line is taken.
-    lost: Option<Timestamp>,
+    /// The line that the log no longer has. `None` once the next line is taken.
+    lost: Option<Lost>,
+}
+
+/// A line that the log no longer has.
+#[derive(Clone, Copy, Debug)]
+struct Lost {
+    time: Timestamp,
+    /// True if there is a gap before the next line, whatever the stamp of that line is.
+    is_before_any_line: bool,
 }
 
 impl DedupSink {
@@ -178,7 +186,14 @@ impl DedupSink {
     /// later stamp, there is a gap before it.
     pub(crate) fn begins_behind(&mut self, lost: Timestamp) {
         self.expect_any_line();
-        self.lost = Some(lost);
+        self.lost = Some(Lost { time: lost, is_before_any_line: false });
+    }
+
+    /// Notes that the log no longer has the line of this stamp, and that the next line was written later,
+    /// although it may have an earlier stamp. There is a gap before that line.
+    pub(crate) fn begins_with_gap(&mut self, lost: Timestamp) {
+        self.expect_any_line();
+        self.lost = Some(Lost { time: lost, is_before_any_line: true });
     }
 
     /// Notes that the Engine cannot read a part of the log. The sink then announces a gap before the next
@@ -194,9 +209,10 @@ impl DedupSink {
         if self.skips_damage && before > cursor.newest() {
             return Some(Gap { after: cursor.newest(), before, reason: GapReason::Damaged });
         }
-        if let Some(lost) = self.lost {
-            let after = cursor.newest_before(line.time).or(Some(lost));
-            return (line.time > lost).then_some(Gap { after, before, reason: GapReason::Rotated });
+        if let Some(Lost { time, is_before_any_line }) = self.lost {
+            let after = cursor.newest_before(line.time).or(Some(time));
+            let is_gap = is_before_any_line || line.time > time;
+            return is_gap.then_some(Gap { after, before, reason: GapReason::Rotated });
         }
         let after = Some(cursor.missing_before(line)?);
         Some(Gap { after, before, reason: GapReason::Rotated })

@@ -30,7 +30,7 @@ mod version;
 
 pub use address::{EngineAddress, InvalidEngineAddress};
 pub(crate) use client::{Body, EngineClient, Limits};
-pub(crate) use endpoints::{ContainerList, LogsQuery};
+pub(crate) use endpoints::{ContainerList, LogsQuery, RunEnd};
 pub use error::EngineError;
 pub(crate) use error::LogRefusal;
 #[cfg(feature = "fuzzing")]

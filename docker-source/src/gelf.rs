@@ -55,15 +55,14 @@ mod orchestrators;
 mod tag;
 
 use std::borrow::Cow;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
 use gelf_core::{FieldName, FieldSet, Level, Message};
 
 use crate::container::Container;
 use crate::log::LogStream;
-use crate::position::Position;
+use crate::position::{Place, Position};
 use crate::record::{Record, time_text};
 
 pub use compat::{Compat, InvalidCompat};
@@ -74,6 +73,7 @@ pub use invalid::InvalidFormat;
 ///
 /// The formatter keeps the encoded [`FieldSet`]s of containers that have records, a few kilobytes each. It
 /// frees the field sets of a container some time after the source and all records have dropped the container.
+/// Until then, the [numbers](GelfFormat::with_sequence) of the container's messages go on.
 ///
 /// # Examples
 ///
@@ -98,11 +98,11 @@ pub struct GelfFormatter {
     /// The field sets by the address of the [`Container`] in memory, which is unique as long as the `Weak`
     /// exists. A renamed container has another address.
     containers: BTreeMap<usize, Formatted>,
-    /// The position and the number of the last record of each container, by the id of the container.
-    numbers: BTreeMap<Arc<str>, (Position, u64)>,
+    /// The last number of each container, by the id of the container.
+    numbers: BTreeMap<Box<str>, Numbered>,
     /// The last warning about the labels of each container, by the id of the container. The field sets are
     /// created anew whenever the metadata change, but the same warning is not logged again.
-    warnings: HashMap<Arc<str>, String>,
+    warnings: HashMap<Box<str>, Warned>,
     /// The length of `containers` at which the field sets of dropped containers are removed.
     prune_at: usize,
     /// True if the field sets have the id of the EC2 instance, or if the format does not ask for this id.
@@ -115,6 +115,25 @@ struct Formatted {
     container: Weak<Container>,
     stdout: FieldSet,
     stderr: FieldSet,
+}
+
+/// The last number of a container.
+#[derive(Debug)]
+struct Numbered {
+    /// The id of the container, which the source keeps as long as the container exists. Each change of the
+    /// metadata replaces the [`Container`], but not the id.
+    id: Weak<str>,
+    /// The stream and the place of the record with this number, and whether the record announces a gap.
+    place: (LogStream, Place, bool),
+    number: u64,
+}
+
+/// The last warning about the labels of a container.
+#[derive(Debug)]
+struct Warned {
+    /// The id of the container, as in [`Numbered`].
+    id: Weak<str>,
+    warning: String,
 }
 
 impl GelfFormatter {
@@ -179,15 +198,17 @@ impl GelfFormatter {
     /// Returns the number of the message for the record at a position. If the position is the same as in the
     /// last call for the container, the number is the same, too. Otherwise, it is the next number.
     fn number(&mut self, position: Position) -> u64 {
-        match self.numbers.entry(position.container.clone()) {
-            Entry::Vacant(first) => first.insert((position, 1)).1,
-            Entry::Occupied(mut last) => {
-                let (last, number) = last.get_mut();
-                if *last != position {
-                    *number += 1;
-                    *last = position;
-                }
-                *number
+        let Position { container, stream, place, is_gap } = position;
+        let (id, place) = (Arc::downgrade(&container), (stream, place, is_gap));
+        match self.numbers.get_mut(&*container) {
+            None => {
+                self.numbers.insert((*container).into(), Numbered { id, place, number: 1 });
+                1
+            }
+            Some(last) => {
+                let number = last.number + u64::from(last.place != place);
+                *last = Numbered { id, place, number };
+                number
             }
         }
     }
@@ -200,20 +221,17 @@ impl GelfFormatter {
         }
         if containers.len() >= *prune_at {
             containers.retain(|_, formatted| formatted.container.strong_count() > 0);
-            let known: HashSet<_> = containers
-                .values()
-                .filter_map(|formatted| Some(formatted.container.upgrade()?.shared_id()))
-                .collect();
-            numbers.retain(|id, _| known.contains(id));
-            warnings.retain(|id, _| known.contains(id));
+            numbers.retain(|_, numbered| numbered.id.strong_count() > 0);
+            warnings.retain(|_, warned| warned.id.strong_count() > 0);
             *prune_at = (2 * containers.len()).max(Self::PRUNE_AT);
         }
         let formatted = containers.entry(Arc::as_ptr(container).addr()).or_insert_with(|| {
             let ([stdout, stderr], warning) = format.field_sets(container);
-            let id = container.shared_id();
-            if let Some(warning) = warning.filter(|warning| warnings.get(&id) != Some(warning)) {
+            let last = warnings.get(container.id()).map(|warned| &warned.warning);
+            if let Some(warning) = warning.filter(|warning| last != Some(warning)) {
                 tracing::warn!(container = container.name(), "{warning}");
-                warnings.insert(id, warning);
+                let id = Arc::downgrade(&container.shared_id());
+                warnings.insert(container.id().into(), Warned { id, warning });
             }
             Formatted { container: Arc::downgrade(container), stdout, stderr }
         });

@@ -79,7 +79,7 @@ impl Secret {
 /// ```
 /// use docker_source::{Redaction, Secret};
 ///
-/// let redaction = Redaction::default().with(Secret::Key).with_pattern("customer ([0-9]+)")?;
+/// let redaction = Redaction::default().with(Secret::Key)?.with_pattern("customer ([0-9]+)")?;
 /// assert_eq!(redaction.text("customer 4711: password=hunter2"), "customer ***: password=***");
 /// assert_eq!(redaction.value("db_password", "correct horse"), "***");
 /// # Ok::<(), docker_source::gelf::InvalidFormat>(())
@@ -104,10 +104,12 @@ struct Pattern {
 
 impl Redaction {
     /// Redacts a kind of secrets.
-    #[must_use]
-    pub fn with(self, secret: Secret) -> Self {
-        // The patterns of this crate are valid, as a test shows.
-        self.clone().with_all(secret.patterns(), secret == Secret::Card).unwrap_or(self)
+    ///
+    /// # Errors
+    /// Returns [`InvalidFormat`] if all expressions together need more than 16 MiB. All kinds alone need much
+    /// less.
+    pub fn with(self, secret: Secret) -> Result<Self, InvalidFormat> {
+        self.with_all(secret.patterns(), secret == Secret::Card, MAX_TOTAL_BYTES)
     }
 
     /// Redacts the matches of a regular expression.
@@ -116,24 +118,26 @@ impl Redaction {
     /// Returns [`InvalidFormat`] if the expression is invalid, matches the empty text, or needs more than
     /// 1 MiB, or if all expressions together need more than 16 MiB.
     pub fn with_pattern(self, pattern: &str) -> Result<Self, InvalidFormat> {
-        self.with_all(&[pattern], false)
+        self.with_all(&[pattern], false, MAX_TOTAL_BYTES)
     }
 
-    fn with_all(self, texts: &[&str], are_cards: bool) -> Result<Self, InvalidFormat> {
-        let error = |error| InvalidFormat::regex(&error);
+    /// Adds regular expressions. `limit` is the maximum memory of all regular expressions together, in bytes.
+    fn with_all(self, texts: &[&str], are_cards: bool, limit: usize) -> Result<Self, InvalidFormat> {
         let mut patterns = self.inner.as_ref().map_or_else(Vec::new, |inner| inner.patterns.clone());
         for text in texts {
             if patterns.iter().any(|known: &Pattern| known.regex.as_str() == *text) {
                 continue;
             }
-            let regex = RegexBuilder::new(text).size_limit(MAX_PATTERN_BYTES).build().map_err(error)?;
+            let regex = RegexBuilder::new(text).size_limit(MAX_PATTERN_BYTES).build();
+            let regex = regex.map_err(|error| InvalidFormat::regex(&error))?;
             if regex.is_match("") {
                 return Err(InvalidFormat::EmptyPattern);
             }
             patterns.push(Pattern { regex, is_card: are_cards });
         }
         let texts = patterns.iter().map(|pattern| pattern.regex.as_str());
-        let set = RegexSetBuilder::new(texts).size_limit(MAX_TOTAL_BYTES).build().map_err(error)?;
+        let set = RegexSetBuilder::new(texts).size_limit(limit).build();
+        let set = set.map_err(|error| InvalidFormat::regex_set(&error))?;
         Ok(Self { inner: Some(Arc::new(Inner { patterns, set })) })
     }
 
@@ -206,12 +210,12 @@ mod tests {
 
     /// The redaction of all kinds. Compiling it takes a while in a debug build.
     static ALL: LazyLock<Redaction> =
-        LazyLock::new(|| Secret::ALL.into_iter().fold(Redaction::default(), Redaction::with));
+        LazyLock::new(|| Secret::ALL.into_iter().try_fold(Redaction::default(), Redaction::with).unwrap());
 
     #[test]
     fn every_known_pattern_compiles() {
         let count: usize = Secret::ALL.iter().map(|secret| secret.patterns().len()).sum();
-        assert_eq!(ALL.clone().with(Secret::Card).inner.unwrap().patterns.len(), count);
+        assert_eq!(ALL.clone().with(Secret::Card).unwrap().inner.unwrap().patterns.len(), count);
     }
 
     #[test]
@@ -274,6 +278,17 @@ mod tests {
             let error = Redaction::default().with_pattern(pattern).unwrap_err();
             assert!(!error.to_string().contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn a_kind_that_does_not_fit_beside_the_given_patterns_is_refused() {
+        const LIMIT: usize = 1024 * 1024;
+        let key = |redaction: Redaction| redaction.with_all(Secret::Key.patterns(), false, LIMIT);
+        assert!(key(Redaction::default()).is_ok());
+        let own = |letter| format!("{letter}{}", "[a-z]".repeat(10_000));
+        let full = Redaction::default().with_pattern(&own('a')).unwrap().with_pattern(&own('b')).unwrap();
+        let error = key(full).err().map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("all regular expressions together need more than 1 MiB of memory"));
     }
 
     #[test]

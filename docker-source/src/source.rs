@@ -531,14 +531,25 @@ mod tests {
         own.start();
         assert_eq!(first_line(&engine, &own).await, "after its end");
 
-        // The status of its own run is unknown, so the start is 10 s before the end.
-        engine.set_clock(web.line(Stream::Stdout, "11 s before the end of its own run") + SECOND * 3 / 2);
-        engine.set_clock(web.line(Stream::Stdout, "9 s before the signal to its own run") + SECOND * 19 / 2);
-        own.kill(15);
-        own.die();
-        web.line(Stream::Stdout, "after the end of its own run");
-        own.start();
-        assert_eq!(first_line(&engine, &own).await, "9 s before the signal to its own run");
+        // The own container starts again: the event of its end has the status. If the status is not 0, or if the
+        // Engine no longer has the event, the start is 10 s before the end.
+        for (status, later_events, expected) in [
+            (0, 0, "after the end of its own run"),
+            (1, 0, "9 s before the signal to its own run"),
+            (0, 256, "9 s before the signal to its own run"),
+        ] {
+            engine.set_clock(web.line(Stream::Stdout, "11 s before the end of its own run") + SECOND * 3 / 2);
+            let before = web.line(Stream::Stdout, "9 s before the signal to its own run");
+            engine.set_clock(before + SECOND * 19 / 2);
+            own.kill(15);
+            own.die_with(status);
+            engine.set_clock(web.line(Stream::Stdout, "after the end of its own run") + 20 * SECOND);
+            for _ in 0..later_events {
+                engine.send_event("{}");
+            }
+            own.start();
+            assert_eq!(first_line(&engine, &own).await, expected, "{status}, {later_events}");
+        }
 
         old.start();
         engine.set_clock(web.line(Stream::Stdout, "while another agent runs") + 1);

@@ -9,7 +9,7 @@ use gelf_core::Timestamp;
 use tokio::time::timeout;
 
 use crate::clock::EngineClock;
-use crate::engine::{ContainerId, ContainerList, EngineClient, EngineError, LogRefusal};
+use crate::engine::{ContainerId, ContainerList, EngineClient, EngineError, LogRefusal, RunEnd};
 use crate::own_container::OwnContainer;
 use crate::position::Positions;
 use crate::record::time_text;
@@ -59,8 +59,8 @@ pub enum Start {
     ///
     /// If the agent ended with a status other than 0, possibly it has not read or delivered all lines. Reading
     /// then starts one second before the signal or ten seconds before the end, whichever is earlier. The same
-    /// holds for the last run of this process's own container, whose status is unknown, since the Engine reports
-    /// the status 0 while a container runs.
+    /// holds for the last run of this process's own container if the Engine no longer has the event of its end.
+    /// Only this event has the status of that run, since the Engine reports the status 0 while a container runs.
     ///
     /// The start is [`Now`](Self::Now) if there is no previous agent, if another container with the label and
     /// the same command runs, or if this process does not run in a container with the label.
@@ -91,7 +91,7 @@ impl Start {
         own: &OwnContainer,
     ) -> Result<ResolvedStart, EngineError> {
         let handover = match self {
-            Self::AfterPredecessor { label } => handover(client, label, own).await?,
+            Self::AfterPredecessor { label } => handover(client, clock, label, own).await?,
             _ => None,
         };
         let now = ResolvedStart {
@@ -132,15 +132,16 @@ struct Agent {
     command: (String, Vec<String>),
     started: Option<Timestamp>,
     ended: Option<Timestamp>,
-    /// True if the container has ended with the status 0: the agent has read and delivered all lines. False
-    /// if the status is unknown, as that of the earlier run of this process's own container. The Engine
-    /// reports the status 0 while a container runs.
+    /// True if an inspection shows that the container has ended with the status 0: the agent has read and
+    /// delivered all lines. False for the earlier run of this process's own container. The Engine reports the
+    /// status 0 while a container runs, and only the event of the end has the status of the earlier run.
     has_succeeded: bool,
 }
 
 /// Returns the hand-over from the agent that this process replaces, if there is one.
 async fn handover(
     client: &EngineClient,
+    clock: EngineClock,
     label: &str,
     own: &OwnContainer,
 ) -> Result<Option<Handover>, EngineError> {
@@ -149,13 +150,12 @@ async fn handover(
     }
     let agents = agents(client, label, own).await?;
     let Some((agent, end)) = predecessor(&agents) else { return Ok(None) };
-    let id = &agent.id;
-    let signal = client.first_signal(id, end.saturating_sub(END_WITHIN), end);
-    let signal = match timeout(EVENTS_WITHIN, signal).await {
-        Ok(signal) => signal?,
-        Err(_) => None,
+    let run = client.run_end(&agent.id, end.saturating_sub(END_WITHIN), end, clock.start());
+    let RunEnd { signal, has_succeeded } = match timeout(EVENTS_WITHIN, run).await {
+        Ok(run) => run?,
+        Err(_) => RunEnd::default(),
     };
-    Ok(Some(Handover::after(signal, end, agent.has_succeeded)))
+    Ok(Some(Handover::after(signal, end, agent.has_succeeded || has_succeeded)))
 }
 
 impl Handover {

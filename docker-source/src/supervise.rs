@@ -348,9 +348,10 @@ impl Supervisor {
     fn select_again(&mut self, id: &ContainerId) {
         let hash_map::Entry::Occupied(entry) = self.entries.entry(id.clone()) else { return };
         let Some(renamed_at) = entry.get().renamed_at.filter(|_| entry.get().is_excluded) else { return };
-        let mut entry = entry.remove();
+        // The id of the entry is kept, since formatters recognize by it that the container still exists.
+        let (id, mut entry) = entry.remove_entry();
         entry.since = renamed_at.max(entry.since);
-        self.start_follower(id.clone(), entry, StartReason::Resumed, None, Duration::ZERO);
+        self.start_follower(id, entry, StartReason::Resumed, None, Duration::ZERO);
     }
 
     /// Returns a cursor for a container's log. The cursor starts behind the lines that an earlier source has

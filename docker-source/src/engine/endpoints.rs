@@ -113,35 +113,50 @@ impl EngineClient {
         Ok(answer.body)
     }
 
-    /// Requests the time of the first signal that the Engine sent to a container between two times in the
-    /// past. Returns `None` if there was no signal, or if the first signal was SIGKILL, which ends the container
-    /// immediately. Also returns `None` if the Engine no longer has the event: the Engine keeps the last 256
+    /// Requests the events of a container up to the end of its run at the time `end`, from the time `since` on.
+    /// Both times are in the past, and `now` is the time of the Engine's clock. The Engine keeps the last 256
     /// events of all kinds, and only until it is restarted.
-    pub(crate) async fn first_signal(
+    pub(crate) async fn run_end(
         &self,
         id: &ContainerId,
         since: Timestamp,
-        until: Timestamp,
-    ) -> Result<Option<Timestamp>, EngineError> {
-        // {"type":["container"],"event":["kill"],"container":["ID"]}, percent-encoded
+        end: Timestamp,
+        now: Timestamp,
+    ) -> Result<RunEnd, EngineError> {
+        // {"type":["container"],"event":["kill","die"],"container":["ID"]}, percent-encoded
         let filters = format!(
-            "%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22kill%22%5D%2C%22container%22%3A%5B%22{id}%22%5D%7D"
+            "%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22kill%22%2C%22die%22%5D%2C%22container%22%3A%5B%22{id}%22%5D%7D"
         );
-        let (since, until) = (seconds(since), seconds(until));
+        // The Engine writes the event of the end a moment after the time `end`.
+        let (since, until) = (seconds(since), seconds(now.max(end)));
         let path = self.versioned(&format!("/events?since={since}&until={until}&filters={filters}"));
         let endpoint = "events";
         let Answer { mut body, .. } = self.get(endpoint, &path).await?;
         let (mut reader, mut length) = (EventReader::default(), 0);
-        while let Some(part) = self.part(endpoint, &mut body, &mut length).await? {
+        let mut first_signal = None;
+        let mut has_succeeded = false;
+        'answer: while let Some(part) = self.part(endpoint, &mut body, &mut length).await? {
             let mut rest = &part[..];
             while let Some(event) = reader.next(&mut rest) {
-                if event.action == Action::Kill && event.id == *id {
-                    let is_last = event.attributes.get("signal").is_some_and(|signal| signal == SIGKILL);
-                    return Ok(event.time.filter(|_| !is_last));
+                if event.id != *id {
+                    continue;
+                }
+                let has = |name: &str, value| event.attributes.get(name).is_some_and(|text| text == value);
+                match event.action {
+                    Action::Kill if event.time <= Some(end) => {
+                        first_signal.get_or_insert_with(|| event.time.filter(|_| !has("signal", SIGKILL)));
+                    }
+                    Action::Die if event.time >= Some(end) => {
+                        has_succeeded = has("exitCode", "0");
+                        break 'answer;
+                    }
+                    // An earlier run has ended.
+                    Action::Die => first_signal = None,
+                    _ => {}
                 }
             }
         }
-        Ok(None)
+        Ok(RunEnd { signal: first_signal.flatten(), has_succeeded })
     }
 
     /// Requests a container's log. The first value is the content type, which shows the framing in some
@@ -194,6 +209,16 @@ impl EngineClient {
             false => Ok(part),
         }
     }
+}
+
+/// The end of a run of a container, as events describe it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RunEnd {
+    /// The time of the first signal that the Engine sent to the container. `None` if the first signal was
+    /// SIGKILL, which ends the container immediately, and if there was no signal or its event is lost.
+    pub(crate) signal: Option<Timestamp>,
+    /// True if the status of the run was 0. False if it was another status, and if the event is lost.
+    pub(crate) has_succeeded: bool,
 }
 
 /// The list of containers, as far as it could be read.

@@ -13,6 +13,7 @@ impl Following {
         }
         let context = self.context.clone();
         let query = LogsQuery { follow: false, since: None, tail: Some(records) };
+        self.sink.stats().request(false);
         let begin = match context.client.logs(&self.id, query).await {
             Ok((content_type, body)) => self.first_stamp(content_type, body).await,
             Err(error) => return self.not_opened(&error).await.map(Some),

@@ -53,6 +53,9 @@ struct Attempt {
     /// True if the files no longer have the last line that was read, so that they are read from their
     /// beginning.
     is_whole: bool,
+    /// True if, in addition, the clock was set back: no line of the files has a later stamp than the last line
+    /// that was read.
+    is_set_back: bool,
 }
 
 impl Following {
@@ -84,7 +87,13 @@ impl Following {
                     Ending::Lost => attempt = Attempt::default(),
                     Ending::TooShort if attempt.is_whole => return Ok(Some(Ending::Broken)),
                     Ending::TooShort => {
-                        attempt = Attempt { number: attempt.number + 1, is_whole: is_beginning };
+                        let is_old =
+                            response.as_ref().is_some_and(|read| read.scan().end_before_place().is_some());
+                        attempt = Attempt {
+                            number: attempt.number + 1,
+                            is_whole: is_beginning,
+                            is_set_back: is_beginning && is_old,
+                        };
                     }
                     ending => return Ok(Some(ending)),
                 }
@@ -144,7 +153,10 @@ impl Following {
             }
         };
         let mut limit = Some(1);
-        let (_, mut reach) = self.reach(&mut limit, attempt.is_whole);
+        let mut reach = match attempt.is_set_back {
+            true => self.reach_all(),
+            false => self.reach(&mut limit, attempt.is_whole).1,
+        };
         let before = match reach {
             _ if attempt.is_whole => Timestamp::UNIX_EPOCH,
             Reach::Line(anchor) => anchor.time(),
@@ -178,7 +190,9 @@ impl Following {
                 }
                 return None;
             }
-            (_, reach) = self.reach(&mut None, true);
+            if !attempt.is_set_back {
+                (_, reach) = self.reach(&mut None, true);
+            }
         }
         self.files = FilesUse::Wanted;
         let reader = LogReader::of_files(

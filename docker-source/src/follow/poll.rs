@@ -157,10 +157,14 @@ impl Following {
     ) -> Result<Result<Ending, EngineError>, QueueClosed> {
         let new_before = self.sink.new_lines();
         let mut limit = window::first_limit(self.pace.records_to_request());
-        let (mut is_whole, mut is_damaged) = (false, false);
+        let (mut is_whole, mut is_set_back, mut is_damaged) = (false, false, false);
+        let mut longer_end = None;
         let stuck = self.stuck;
         loop {
-            let (since, reach) = self.reach(&mut limit, is_whole);
+            let (since, reach) = match is_set_back {
+                true => (None, self.reach_all()),
+                false => self.reach(&mut limit, is_whole),
+            };
             let query = LogsQuery { follow: false, since, tail: limit };
             self.sink.stats().window();
             let asked = Instant::now();
@@ -169,7 +173,7 @@ impl Following {
                 Ok(opened) => opened,
                 Err(error) => return Ok(Err(error)),
             };
-            let scan = Scan::new(reach, limit, false);
+            let scan = Scan::new(reach, limit, false).shorter_than(longer_end);
             let response = response.insert(self.response(content_type, body, scan));
             let ending = self.read(response, Silence::AtMost(self.context.timing.catch_up)).await?;
             let verdict = match ending {
@@ -199,11 +203,16 @@ impl Following {
                     limit = window::next_limit(limit);
                 }
                 (Ending::Complete, Verdict::NotInLog) => (limit, is_whole) = (None, true),
+                (Ending::Complete, Verdict::NotInLogSinceSetBack) => {
+                    (limit, is_whole, is_set_back) = (None, true, true);
+                    self.stuck = stuck;
+                }
                 // Because of a damaged record, the response ended before the place to reach. A shorter
-                // response may begin behind this record.
+                // response may begin behind this record, or show that the record is not damaged.
                 (Ending::Complete | Ending::Invalid, Verdict::Damaged)
                     if window::shorter_limit(limit).is_some() =>
                 {
+                    longer_end = response.scan().end_before_place().filter(|_| ending == Ending::Complete);
                     (limit, is_damaged) = (window::shorter_limit(limit), true);
                     self.stuck = stuck;
                 }
@@ -260,6 +269,16 @@ impl Following {
             Some(_) => (None, Reach::Time(time)),
             None => (None, Reach::Whole(time)),
         }
+    }
+
+    /// Returns the reach of a response with all lines of the log. The log no longer has the last line that was
+    /// read before, and the clock was set back, so no stamp distinguishes new lines from earlier lines.
+    pub(super) fn reach_all(&mut self) -> Reach {
+        self.sink.begin_window(self.open);
+        if let Known::Line(anchor) = self.known {
+            self.sink.begins_with_gap(anchor.time());
+        }
+        Reach::Whole(Timestamp::UNIX_EPOCH)
     }
 
     /// Returns the step that follows the last window.

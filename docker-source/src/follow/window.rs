@@ -94,8 +94,12 @@ pub(super) enum Verdict {
     TooShort,
     /// The log no longer has the place: the log begins behind it.
     NotInLog,
+    /// The log no longer has the place, and the clock was set back: all lines of the log are behind the place,
+    /// and none of them has a later stamp.
+    NotInLogSinceSetBack,
     /// The response begins and ends before the place, because the Engine has stopped at a damaged record. A log
-    /// that no longer has the place looks the same if the clock was set back.
+    /// that no longer has the place looks the same if the clock was set back, until a shorter response shows
+    /// that no record is damaged.
     Damaged,
 }
 
@@ -120,6 +124,14 @@ pub(super) struct Scan {
     records_before: u32,
     /// The stamp of the first line.
     begin: Option<Timestamp>,
+    /// The last line.
+    end: Option<Anchor>,
+    /// True if a line has a later stamp than the place that the response has to include.
+    has_later_line: bool,
+    /// The last line of a longer response that seems to end at a damaged record.
+    longer_end: Option<Anchor>,
+    /// True if the response has the line `longer_end`.
+    has_longer_end: bool,
     anchor: Option<Anchor>,
     /// True if a line was left for a later request. The anchor then has to stay in front of this line.
     has_held_line: bool,
@@ -139,9 +151,25 @@ impl Scan {
             lines_behind: 0,
             records_before: 0,
             begin: None,
+            end: None,
+            has_later_line: false,
+            longer_end: None,
+            has_longer_end: false,
             anchor: None,
             has_held_line: false,
         }
+    }
+
+    /// Sets the [`end`](Self::end_before_place) of a longer response that seems to end at a damaged record. If
+    /// this response has all of its records, and the line `end` is one of them, the longer response has ended
+    /// at the end of the log, and not at a damaged record.
+    pub(super) fn shorter_than(self, end: Option<Anchor>) -> Self {
+        Self { longer_end: end, ..self }
+    }
+
+    /// Returns the last line if no line has a later stamp than the place that the response has to include.
+    pub(super) fn end_before_place(&self) -> Option<Anchor> {
+        self.end.filter(|_| !self.has_later_line)
     }
 
     /// Returns whether the next record was possibly written after the request.
@@ -180,6 +208,8 @@ impl Scan {
         if placement == Placement::Before {
             self.records_before = self.records;
         }
+        self.end = Some(Anchor::at(line));
+        self.has_longer_end |= self.longer_end == self.end;
         self.lines = self.lines.saturating_add(1);
         self.lines_behind = self.lines_behind.saturating_add(u32::from(placement == Placement::Behind));
         placement
@@ -191,6 +221,7 @@ impl Scan {
             Reach::Nothing | Reach::End => Placement::Behind,
             Reach::Line(_) if self.is_reached => Placement::Behind,
             Reach::Line(anchor) => {
+                self.has_later_line |= line.time > anchor.time;
                 self.is_reached = anchor == Anchor::at(line);
                 if self.is_reached {
                     self.anchor = Some(anchor);
@@ -277,7 +308,10 @@ impl Scan {
             return Verdict::Reached;
         }
         if self.limit.is_some_and(|limit| self.records >= limit) {
-            return Verdict::TooShort;
+            return match self.has_longer_end {
+                true => Verdict::NotInLogSinceSetBack,
+                false => Verdict::TooShort,
+            };
         }
         match self.reach {
             Reach::Line(anchor) if self.begin.is_some_and(|begin| begin <= anchor.time) => Verdict::Damaged,

@@ -49,6 +49,19 @@ impl InvalidFormat {
         };
         Self::Regex { reason }
     }
+
+    /// Creates the error for several regular expressions that are compiled as one set.
+    pub(crate) fn regex_set(error: &regex::Error) -> Self {
+        match error {
+            regex::Error::CompiledTooBig(limit) => {
+                let mebibytes = limit / (1024 * 1024);
+                let reason =
+                    format!("all regular expressions together need more than {mebibytes} MiB of memory");
+                Self::Regex { reason }
+            }
+            error => Self::regex(error),
+        }
+    }
 }
 
 impl fmt::Display for InvalidFormat {

@@ -209,6 +209,34 @@ fn the_messages_of_each_container_are_numbered_across_renamings() {
 }
 
 #[test]
+fn numbers_go_on_as_long_as_the_container_exists() {
+    fn number(formatter: &mut GelfFormatter, container: &Arc<Container>) -> i64 {
+        let time = formatter.numbers.get(container.id()).map_or(0, |last| last.number as i64);
+        let time = Timestamp::from_unix(time, 0).unwrap();
+        let record = Record::builder(Arc::clone(container), "x").time(time).build();
+        formatter.message(&record).field("seq").unwrap().as_i64().unwrap()
+    }
+    let mut formatter = GelfFormatter::new(GelfFormat::default().with_sequence(7));
+    let mut quiet = Arc::new(Container::builder("web").id("quiet").build());
+    assert_eq!(number(&mut formatter, &quiet), 1);
+    // The formatter has no field set of the renamed container.
+    quiet = Arc::new(quiet.renamed("other"));
+    let others: Vec<_> = (0..1000)
+        .map(|other| Arc::new(Container::builder("job").id(format!("job-{other}")).build()))
+        .collect();
+    for other in &others {
+        assert_eq!([(); 2].map(|()| number(&mut formatter, other)), [1, 2], "{}", other.id());
+    }
+    assert_eq!(number(&mut formatter, &quiet), 2);
+    drop(others);
+    for job in 1000..4000 {
+        number(&mut formatter, &Arc::new(Container::builder("job").id(format!("job-{job}")).build()));
+    }
+    assert!(formatter.numbers.len() <= 65, "{}", formatter.numbers.len());
+    assert_eq!(number(&mut formatter, &quiet), 3);
+}
+
+#[test]
 fn the_tag_of_a_template_is_in_every_shape() {
     for compat in Compat::ALL {
         let format = GelfFormat::default().with_compat(compat).with_tag("{{.ImageName}}/{{.Name}}").unwrap();
@@ -249,7 +277,7 @@ fn labels_of_an_orchestrator_are_fields_that_other_labels_and_variables_cannot_r
 
 #[test]
 fn secrets_are_redacted_in_text_commands_labels_and_variables() {
-    let redaction = Redaction::default().with(Secret::Key).with(Secret::Mail);
+    let redaction = Redaction::default().with(Secret::Key).and_then(|keys| keys.with(Secret::Mail)).unwrap();
     let format = GelfFormat::default().with_env("*").unwrap().with_redaction(redaction);
     let container = Container::builder("web")
         .command("/run", "--password=hunter2 serve")

@@ -126,25 +126,31 @@ async fn damaged_records_are_announced_and_the_records_around_them_are_read() {
 
 #[tokio::test(start_paused = true)]
 async fn lines_that_are_rotated_away_before_their_file_is_opened_are_announced_as_one_gap() {
-    let engine = SimulatedEngine::start().await;
-    let web = web(&engine, 100, 3);
-    let mut source = connect(&engine, Start::Now, true).await;
-    web.line(Stream::Stdout, "first");
-    assert_eq!(texts(&mut source, 1).await, ["first"]);
-    // The source does not look at the files meanwhile.
-    for number in 0..1000 {
-        web.line(Stream::Stdout, format!("line {number}"));
+    for is_clock_set_back in [false, true] {
+        let engine = SimulatedEngine::start().await;
+        let web = web(&engine, 100, 3);
+        let mut source = connect(&engine, Start::Now, true).await;
+        web.line(Stream::Stdout, "first");
+        assert_eq!(texts(&mut source, 1).await, ["first"]);
+        if is_clock_set_back {
+            web.rotate();
+            engine.set_clock(simulated_engine::START - 3_600_000_000_000);
+        }
+        // The source does not look at the files meanwhile.
+        for number in 0..1000 {
+            web.line(Stream::Stdout, format!("line {number}"));
+        }
+        let kept: Vec<_> = web.written().into_iter().filter(|line| line.is_kept).collect();
+        // The file that was open is read to its end.
+        while next(&mut source).await.gap().is_none() {}
+        for line in kept {
+            assert_eq!(text(&next(&mut source).await).as_bytes(), line.bytes);
+        }
+        web.line(Stream::Stdout, "last");
+        assert_eq!(texts(&mut source, 1).await, ["last"]);
+        assert_nothing_left(&mut source).await;
+        assert_eq!((source.stats().snapshot().total.gaps, log_requests(&web)), (1, 0));
     }
-    let kept: Vec<_> = web.written().into_iter().filter(|line| line.is_kept).collect();
-    // The file that was open is read to its end.
-    while next(&mut source).await.gap().is_none() {}
-    for line in kept {
-        assert_eq!(text(&next(&mut source).await).as_bytes(), line.bytes);
-    }
-    web.line(Stream::Stdout, "last");
-    assert_eq!(texts(&mut source, 1).await, ["last"]);
-    assert_nothing_left(&mut source).await;
-    assert_eq!((source.stats().snapshot().total.gaps, log_requests(&web)), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

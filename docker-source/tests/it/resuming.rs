@@ -7,7 +7,7 @@ use docker_source::{Positions, Progress, Source, Start};
 use simulated_engine::{ContainerOptions, Fault, Options, PIECE, SimulatedEngine, Stream};
 use tokio::time::sleep;
 
-use crate::support::{assert_nothing_left, builder, connect, next, ready, text, texts};
+use crate::support::{assert_nothing_left, builder, connect, eventually, next, ready, text, texts};
 
 /// Reads `count` lines and settles them.
 async fn settle(source: &mut Source, progress: &mut Progress, count: usize) {
@@ -205,6 +205,10 @@ async fn a_source_can_start_at_the_last_records_of_each_log() {
         }
         read.sort();
         assert_eq!(read, ["ended 7", "ended 8", "ended 9", "running 10", "running 8", "running 9"]);
+        eventually(&source.stats(), |stats| {
+            stats.snapshot().total.requests == (ended.log_requests() + running.log_requests()) as u64
+        })
+        .await;
         let new = engine.create(ContainerOptions::named("new"));
         new.start();
         for number in 0..5 {

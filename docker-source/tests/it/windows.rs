@@ -124,6 +124,35 @@ async fn lines_that_were_rotated_away_while_nothing_was_read_are_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn lines_behind_a_gap_are_read_although_the_clock_was_set_back() {
+    for options in [Options::docker_20_10(), Options::docker_28_5()] {
+        let engine = engine(options).await;
+        let mut source = polling(&engine).await;
+        let web = engine.create(ContainerOptions::named("web").rotated(20_000, 2));
+        web.start();
+        let writing = async {
+            for block in 0..100 {
+                write(&web, 100 * block..100 * (block + 1));
+                sleep(LATENCY / 2).await;
+            }
+        };
+        let (read, ()) = tokio::join!(texts(&mut source, 10_000), writing);
+        assert_eq!(read, numbers(0..10_000));
+        engine.set_clock(simulated_engine::START - 3_600_000_000_000);
+        write(&web, 10_000..16_000);
+        let kept = web.written().iter().filter(|line| line.is_kept).count();
+        let gap = next(&mut source).await;
+        assert_eq!(gap.gap().map(|gap| gap.reason), Some(GapReason::Rotated), "{}", text(&gap));
+        assert!((1025..6000).contains(&kept), "{kept}");
+        assert_eq!(texts(&mut source, kept).await, numbers(16_000 - kept..16_000));
+        write(&web, 16_000..16_010);
+        assert_eq!(texts(&mut source, 10).await, numbers(16_000..16_010));
+        assert_eq!(source.stats().snapshot().total.gaps, 1);
+        assert_nothing_left(&mut source).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn positions_are_resumed_without_since_because_since_skips_compressed_files() {
     let engine = engine(Options::docker_20_10()).await;
     let web = engine.create(ContainerOptions::named("web").rotated(1000, 9).compressed());

@@ -46,10 +46,15 @@ impl Container {
         self.shared.change(|state| state.start(&self.id));
     }
 
-    /// Ends the container's processes and sends the event `die`. Streams that follow the container's log end
-    /// after its last line.
+    /// Ends the container's processes with the status 0 and sends the event `die`. Streams that follow the
+    /// container's log end after its last line.
     pub fn die(&self) {
-        self.shared.change(|state| state.die(&self.id));
+        self.die_with(0);
+    }
+
+    /// Ends the container's processes as [`die`](Self::die) does, with this status.
+    pub fn die_with(&self, status: u8) {
+        self.shared.change(|state| state.die(&self.id, status));
     }
 
     /// Sends the event `kill` of a signal. The container runs until [`die`](Self::die).

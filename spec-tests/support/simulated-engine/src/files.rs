@@ -69,10 +69,11 @@ impl JsonFiles {
                 false => fs::rename(numbered(number, ending), numbered(number + 1, ending)).unwrap(),
             }
         }
-        match self.limits.max_files {
-            1 => fs::remove_file(&self.path).unwrap(),
-            _ => fs::rename(&self.path, numbered(1, "")).unwrap(),
+        if self.limits.max_files == 1 {
+            fs::remove_file(&self.path).unwrap();
+            return;
         }
+        fs::rename(&self.path, numbered(1, "")).unwrap();
         if self.limits.compress {
             fs::write(numbered(1, ".gz"), "").unwrap();
             fs::remove_file(numbered(1, "")).unwrap();

@@ -224,7 +224,10 @@ impl SimulatedEngine {
 
     /// Sets whether the list of containers stays in its current state.
     pub fn freeze_list(&self, frozen: bool) {
-        self.shared.change(|state| state.frozen_list = frozen.then(|| state.list(true)));
+        self.shared.change(|state| {
+            state.frozen_lists =
+                frozen.then(|| [false, true].map(|has_ended_ones| state.list(has_ended_ones)));
+        });
     }
 
     /// Injects a fault into the next answer to `_ping`.

@@ -92,10 +92,11 @@ impl Log {
 
     /// Adds a record. Returns whether the record begins a new file, so that the other files are renamed.
     pub(crate) fn write(&mut self, stream: Stream, stamp: i64, bytes: &[u8], run: u64) -> bool {
-        let is_due = self.is_rotation_due || self.limits.max_size.is_some_and(|max| self.size >= max);
+        let is_asked = std::mem::take(&mut self.is_rotation_due);
+        let is_due = is_asked || self.limits.max_size.is_some_and(|max| self.size >= max);
+        // An empty file is not rotated.
         let rotates = is_due && self.files.last() != Some(&self.records.len());
         if rotates {
-            self.is_rotation_due = false;
             self.files.push(self.records.len());
             self.size = 0;
         }

@@ -17,7 +17,7 @@ pub(crate) fn is_set(parameters: &Parameters<'_>, name: &str) -> bool {
 }
 
 /// Parses a time of the form `SECONDS` or `SECONDS.FRACTION`. Returns nanoseconds since the Unix epoch, or
-/// `None` for a parameter that is missing, empty or `0`.
+/// `None` for a parameter that is missing, empty or `0`. Digits behind the ninth of the fraction are ignored.
 ///
 /// # Errors
 /// Returns the Engine's error message for any other text.
@@ -27,7 +27,8 @@ pub(crate) fn time(parameters: &Parameters<'_>, name: &str) -> Result<Option<i64
     let number = |part: &str| -> Result<i64, String> {
         part.parse().map_err(|_| format!("strconv.ParseInt: parsing {part:?}: invalid syntax"))
     };
-    Ok(Some(number(seconds)? * 1_000_000_000 + number(&format!("{fraction:0<9}"))?))
+    let nanos: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
+    Ok(Some(number(seconds)? * 1_000_000_000 + number(&nanos)?))
 }
 
 /// The part of a log that is requested.
@@ -63,5 +64,22 @@ impl LogQuery {
             has_stdout,
             has_stderr,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_exact_to_the_nanosecond_however_many_digits_it_has() {
+        for (text, nanos) in [
+            ("7", 7_000_000_000),
+            ("7.5", 7_500_000_000),
+            ("7.123456789", 7_123_456_789),
+            ("7.12345678912", 7_123_456_789),
+        ] {
+            assert_eq!(time(&parameters(&format!("since={text}")), "since"), Ok(Some(nanos)), "{text}");
+        }
     }
 }

@@ -87,7 +87,10 @@ async fn converse(connection: &mut Connection, shared: &Shared) -> io::Result<()
             let fault = shared.change(|state| state.list_faults.pop_front());
             let has_ended_ones = query::is_set(&parameters, "all");
             let list = || {
-                shared.look(|state| state.frozen_list.clone().unwrap_or_else(|| state.list(has_ended_ones)))
+                shared.look(|state| match &state.frozen_lists {
+                    Some(frozen) => frozen[usize::from(has_ended_ones)].clone(),
+                    None => state.list(has_ended_ones),
+                })
             };
             respond(connection, fault, list).await
         }

@@ -69,7 +69,8 @@ pub(crate) struct State {
     /// The number of times that all event streams were ended.
     pub(crate) events_ended: u64,
     pub(crate) loses_events: bool,
-    pub(crate) frozen_list: Option<Value>,
+    /// The lists at the time of the freeze: of the running containers, and of all containers.
+    pub(crate) frozen_lists: Option<[Value; 2]>,
     pub(crate) ping_faults: VecDeque<Fault>,
     pub(crate) info_faults: VecDeque<Fault>,
     pub(crate) list_faults: VecDeque<Fault>,
@@ -88,6 +89,8 @@ pub(crate) struct ContainerState {
     /// The number of starts.
     pub(crate) runs: u64,
     pub(crate) finished: Option<i64>,
+    /// The status of the last run that ended.
+    exit_status: u8,
     pub(crate) log: Log,
     pub(crate) files: Option<JsonFiles>,
     pub(crate) log_faults: VecDeque<Fault>,
@@ -118,7 +121,7 @@ impl State {
             events: Vec::new(),
             events_ended: 0,
             loses_events: false,
-            frozen_list: None,
+            frozen_lists: None,
             ping_faults: VecDeque::new(),
             info_faults: VecDeque::new(),
             list_faults: VecDeque::new(),
@@ -198,6 +201,7 @@ impl State {
             is_removed: false,
             runs: 0,
             finished: None,
+            exit_status: 0,
             log_faults: VecDeque::new(),
             inspect_faults: VecDeque::new(),
             unreadable: false,
@@ -217,14 +221,15 @@ impl State {
         self.event(id, "start", &[]);
     }
 
-    pub(crate) fn die(&mut self, id: &str) {
+    pub(crate) fn die(&mut self, id: &str, status: u8) {
         let now = self.tick();
         let container = self.container_mut(id);
         assert!(container.is_running, "the container is not running");
         container.is_running = false;
         container.finished = Some(now);
+        container.exit_status = status;
         container.log.end_run();
-        self.event(id, "die", &[("exitCode", "0")]);
+        self.event(id, "die", &[("exitCode", &status.to_string())]);
     }
 
     pub(crate) fn kill(&mut self, id: &str, signal: u8) {
@@ -242,7 +247,7 @@ impl State {
 
     pub(crate) fn destroy(&mut self, id: &str) {
         if self.container(id).is_running {
-            self.die(id);
+            self.die(id, 0);
         }
         self.tick();
         let container = self.container_mut(id);
@@ -315,7 +320,10 @@ impl State {
                 let (state, status) = match container.finished.filter(|_| !container.is_running) {
                     None if container.is_running => ("running", "Up 5 seconds".to_owned()),
                     None => ("created", "Created".to_owned()),
-                    Some(finished) => ("exited", format!("Exited (0) {} ago", age(self.now() - finished))),
+                    Some(finished) => {
+                        let age = age(self.now() - finished);
+                        ("exited", format!("Exited ({}) {age} ago", container.exit_status))
+                    }
                 };
                 json!({
                     "Id": container.id, "Names": [format!("/{}", container.options.name)],
@@ -347,13 +355,16 @@ impl ContainerState {
     }
 
     pub(crate) fn inspect(&self) -> Value {
+        let exit_status = if self.is_running { 0 } else { self.exit_status };
         let finished = self.finished.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), rfc3339);
         json!({
             "Id": self.id, "Name": format!("/{}", self.options.name), "Created": rfc3339(self.created),
             "Path": self.options.program.as_deref().unwrap_or("/bin/sh"), "Args": ["-c", "true"],
             "Image": "sha256:abcd",
             "LogPath": self.files.as_ref().map_or_else(Default::default, |files| files.path().to_string_lossy()),
-            "State": {"Running": self.is_running, "Restarting": false, "FinishedAt": finished},
+            "State": {
+                "Running": self.is_running, "Restarting": false, "ExitCode": exit_status, "FinishedAt": finished,
+            },
             "Config": {
                 "Env": self.options.env, "Labels": self.labels(), "Tty": self.options.tty,
                 "Image": self.options.image_or_default(),

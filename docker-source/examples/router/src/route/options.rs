@@ -423,7 +423,7 @@ pub(crate) static TABLE: [RouteOption; 34] = [
                     _ => return Err("use default, or some of cards, keys, mail and tokens".to_owned()),
                 };
                 for secret in secrets {
-                    settings = settings.redacted(|redaction| Ok(redaction.with(*secret)))?;
+                    settings = settings.redacted(|redaction| redaction.with(*secret))?;
                 }
             }
             Ok(settings)

@@ -118,9 +118,12 @@ async fn requests_are_answered_as_the_docker_command_expects() {
     assert_eq!(status("/containers/other/json").await, "404");
     assert_eq!(status("/version").await, "200");
     assert_eq!(web.count(RequestKind::Inspect), 3);
-    for (target, count) in [("/containers/json", 1), ("/containers/json?all=1", 2)] {
-        let (_, body, _) = get(&engine, target).await.whole().await;
-        assert_eq!(String::from_utf8(body).unwrap().matches(r#""Id""#).count(), count);
+    for frozen in [false, true] {
+        engine.freeze_list(frozen);
+        for (target, count) in [("/containers/json", 1), ("/containers/json?all=1", 2)] {
+            let (_, body, _) = get(&engine, target).await.whole().await;
+            assert_eq!(String::from_utf8(body).unwrap().matches(r#""Id""#).count(), count);
+        }
     }
     job.line(Stream::Stdout, "out");
     job.line(Stream::Stderr, "err");

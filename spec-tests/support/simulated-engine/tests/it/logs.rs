@@ -89,6 +89,21 @@ async fn rotation_removes_the_oldest_file_and_written_tells_which_lines_are_kept
 }
 
 #[tokio::test]
+async fn a_log_of_one_file_keeps_the_records_since_the_last_rotation_and_an_empty_file_is_not_rotated() {
+    let engine = SimulatedEngine::start().await;
+    let web = running(&engine, ContainerOptions::named("web").rotated(1000, 1).compressed().in_files());
+    web.rotate();
+    write(&web, 0..3);
+    assert_eq!(texts(&engine, &web, "").await, numbers(0..3));
+    web.rotate();
+    write(&web, 3..5);
+    assert_eq!(texts(&engine, &web, "").await, numbers(3..5));
+    let path = web.log_path().unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), 2);
+    assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+}
+
+#[tokio::test]
 async fn a_follower_more_than_one_rotation_behind_goes_on_with_the_newest_file() {
     for (rotations, expected) in [(1, numbers(0..9)), (2, numbers((0..6).chain(9..12)))] {
         let engine = SimulatedEngine::start().await;
