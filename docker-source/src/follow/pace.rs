@@ -160,8 +160,8 @@ impl Pace {
     pub(super) fn window(&mut self, now: Instant, new_lines: u64, records: u32, took: Duration) {
         let deviation = records.abs_diff(self.expected());
         self.deviations = (self.deviations - self.deviations / DEVIATION_WINDOWS).saturating_add(deviation);
-        // The lines that a stream had brought do not arrive again before the next proof.
-        self.new_records = records.saturating_sub(self.records);
+        // Without new lines, all these records had been read before, by a stream or in a response before this one.
+        self.new_records = if new_lines > 0 { records.saturating_sub(self.records) } else { 0 };
         self.until_proof = match self.records == 0 && new_lines == 0 {
             true => (self.until_proof * 2).min(PROOFS[1]),
             false => PROOFS[0],
