@@ -225,15 +225,18 @@ impl<R> Queue<R> {
     pub(crate) fn offer(&self, payload: BytesMut, receipt: R) -> Result<(), (BytesMut, R, NotQueuedReason)> {
         let mut guard = self.state();
         let state = &mut *guard;
-        if let Err(reason) = state.make_room(&self.options, payload.len()) {
-            if reason == NotQueuedReason::Full {
-                self.is_full.store(true, Ordering::Relaxed);
+        let dropped = match state.make_room(&self.options, payload.len()) {
+            Ok(dropped) => dropped,
+            Err(reason) => {
+                if reason == NotQueuedReason::Full {
+                    self.is_full.store(true, Ordering::Relaxed);
+                }
+                if !(reason == NotQueuedReason::Full && self.options.when_full == WhenFull::Wait) {
+                    state.stats.not_queued.count(reason);
+                }
+                return Err((payload, receipt, reason));
             }
-            if !(reason == NotQueuedReason::Full && self.options.when_full == WhenFull::Wait) {
-                state.stats.not_queued.count(reason);
-            }
-            return Err((payload, receipt, reason));
-        }
+        };
         let number = state.next_number;
         state.next_number += 1;
         state.stats.queued += 1;
@@ -248,6 +251,9 @@ impl<R> Queue<R> {
         if has_room {
             // Room remains, so another sender that waits for room is woken.
             self.room.notify_one();
+        }
+        if !dropped.is_empty() {
+            self.settled.notify_waiters();
         }
         Ok(())
     }
@@ -304,10 +310,22 @@ impl<R> Queue<R> {
         self.state().stats.not_queued.count(reason);
     }
 
-    /// Waits until all messages that are queued now have their outcome.
-    pub(crate) async fn flushed(&self) {
-        let end = self.state().next_number;
+    /// Returns the number of the next message, by which a flush tells the messages that are queued now from
+    /// later messages.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.state().next_number
+    }
+
+    /// Waits until all messages with a number below `end` have their outcome.
+    pub(crate) async fn flushed(&self, end: u64) {
         self.wait_until(|state| state.oldest_unsettled() >= end).await;
+    }
+
+    /// Returns how many messages have no outcome yet. Returns 0 if only messages with a number of `end` or
+    /// more have no outcome.
+    pub(crate) fn unflushed(&self, end: u64) -> usize {
+        let state = self.state();
+        if state.oldest_unsettled() >= end { 0 } else { state.waiting.len() + state.in_flight }
     }
 
     /// Refuses further messages, and lets the driver run for `within`.
@@ -348,12 +366,6 @@ impl<R> Queue<R> {
     pub(crate) fn log_unsent(&self) {
         let unsent = self.state().unsent_to_log();
         log_unsent(unsent);
-    }
-
-    /// Returns how many messages have no outcome yet.
-    pub(crate) fn unsettled(&self) -> usize {
-        let state = self.state();
-        state.waiting.len() + state.in_flight
     }
 
     async fn wait_until(&self, is_met: impl Fn(&State<R>) -> bool) {
@@ -537,8 +549,13 @@ impl<R> State<R> {
     }
 
     /// Makes room for a message of `len` bytes, or returns the reason for its refusal. Waiting messages are
-    /// dropped for it only with `WhenFull::DropOldest`.
-    fn make_room(&mut self, options: &QueueOptions, len: usize) -> Result<(), NotQueuedReason> {
+    /// dropped for it only with `WhenFull::DropOldest`. Returns these messages, so that they and their receipts
+    /// are freed outside of the lock.
+    fn make_room(
+        &mut self,
+        options: &QueueOptions,
+        len: usize,
+    ) -> Result<Vec<QueuedMessage<R>>, NotQueuedReason> {
         if self.link == ClientState::DriverEnded {
             return Err(NotQueuedReason::DriverEnded);
         }
@@ -549,32 +566,31 @@ impl<R> State<R> {
             return Err(NotQueuedReason::TooLarge);
         }
         if self.has_room(options, len) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         if options.when_full != WhenFull::DropOldest {
             return Err(NotQueuedReason::Full);
         }
         // Counts the oldest messages that would have to be dropped. They are dropped only if this makes
         // enough room.
-        let (mut dropped, mut bytes) = (0, 0);
+        let (mut count, mut bytes) = (0, 0);
         for message in &self.waiting {
-            dropped += 1;
+            count += 1;
             bytes += message.payload.len();
             if self.waiting_bytes + self.in_flight_bytes - bytes + len <= options.max_bytes {
                 break;
             }
         }
         let fits = self.waiting_bytes + self.in_flight_bytes - bytes + len <= options.max_bytes;
-        if dropped == 0 || !fits {
+        if count == 0 || !fits {
             return Err(NotQueuedReason::Full);
         }
-        for _ in 0..dropped {
-            if let Some(mut message) = self.waiting.pop_front() {
-                self.waiting_bytes -= message.payload.len();
-                self.settle(&mut message, Outcome::Dropped(DropReason::QueueFull));
-            }
+        let mut dropped: Vec<_> = self.waiting.drain(..count).collect();
+        self.waiting_bytes -= bytes;
+        for message in &mut dropped {
+            self.settle(message, Outcome::Dropped(DropReason::QueueFull));
         }
-        Ok(())
+        Ok(dropped)
     }
 
     /// Drops the waiting messages, and returns them, so that they are freed outside of the lock.

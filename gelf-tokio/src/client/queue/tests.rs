@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use proptest::prelude::*;
 use tokio::task::{JoinHandle, yield_now};
@@ -179,7 +180,7 @@ fn a_closed_queue_refuses_messages_and_the_driver_settles_the_messages_in_flight
     let mut in_flight = VecDeque::new();
     assert_eq!(queue.take(&mut in_flight, 10, 1000), 1);
     queue.abort();
-    assert_eq!(queue.unsettled(), 1, "the driver settles messages in flight");
+    assert_eq!(queue.stats().in_flight, 1, "the driver settles messages in flight");
     queue.settle(&mut in_flight, 1, ENDED);
     queue.end();
     assert_eq!(receipts(&queue), [(0, ENDED)]);
@@ -228,6 +229,42 @@ fn the_end_of_the_driver_drops_waiting_messages_and_refuses_further_messages() {
     assert_eq!(receipts(&queue), [(0, ENDED), (1, ENDED), (2, ENDED)]);
     assert_eq!(queue.poll_receipt(Waker::noop()), Poll::Ready(None));
     assert_account(&queue, 4);
+}
+
+/// A receipt that counts its drop, if the queue is not locked at that time.
+struct Probe {
+    queue: Arc<Queue<Self>>,
+    dropped: Arc<AtomicUsize>,
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        if self.queue.state.try_lock().is_ok() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn receipts_are_dropped_outside_of_the_lock() {
+    let options =
+        QueueOptions { max_messages: 2, when_full: WhenFull::DropOldest, ..QueueOptions::default() };
+    for has_receipts in [false, true] {
+        let queue = Arc::new(Queue::new(options, has_receipts));
+        queue.state().max_receipts = 0;
+        let dropped = Arc::new(AtomicUsize::new(0));
+        for _ in 0..4 {
+            let receipt = Probe { queue: Arc::clone(&queue), dropped: Arc::clone(&dropped) };
+            assert!(queue.try_queue(BytesMut::from("x"), receipt).is_ok());
+        }
+        assert_eq!(dropped.load(Ordering::Relaxed), 2, "displaced");
+        let mut in_flight = VecDeque::new();
+        queue.take(&mut in_flight, 1, 1);
+        queue.settle(&mut in_flight, 1, Outcome::Sent);
+        assert_eq!(dropped.load(Ordering::Relaxed), 3, "settled");
+        queue.end();
+        assert_eq!(dropped.load(Ordering::Relaxed), 4, "given up");
+    }
 }
 
 /// Spawns a task that queues a message of one byte. If the queue is full, the task waits for room.
@@ -289,16 +326,20 @@ async fn senders_that_wait_for_room_are_notified_of_the_end_of_the_driver() {
     assert_account(&queue, 4);
 }
 
+/// Spawns a task that waits until the messages that are queued now have their outcome.
+fn flush(queue: &Arc<Queue<u64>>) -> JoinHandle<()> {
+    let queue = Arc::clone(queue);
+    let end = queue.next_number();
+    tokio::spawn(async move { queue.flushed(end).await })
+}
+
 #[tokio::test]
 async fn a_flush_waits_for_earlier_messages_and_not_for_later_messages() {
     let queue = Arc::new(queue(4, 1000, WhenFull::DropOldest));
     let mut in_flight = VecDeque::new();
     fill(&queue, 1, 0..2);
     assert_eq!(queue.take(&mut in_flight, 1, 1000), 1);
-    let flush = {
-        let queue = Arc::clone(&queue);
-        tokio::spawn(async move { queue.flushed().await })
-    };
+    let flush = flush(&queue);
     yield_now().await;
     // Newer messages displace the second message. The first message is still in flight.
     for receipt in 2..7 {
@@ -310,7 +351,19 @@ async fn a_flush_waits_for_earlier_messages_and_not_for_later_messages() {
     queue.settle(&mut in_flight, 1, Outcome::Sent);
     flush.await.unwrap();
     assert!(queue.stats().waiting > 0);
-    assert_eq!(queue.unsettled(), queue.stats().waiting);
+    let end = queue.next_number();
+    assert_eq!((queue.unflushed(2), queue.unflushed(end)), (0, queue.stats().waiting));
+}
+
+#[tokio::test]
+async fn a_flush_ends_when_newer_messages_displace_the_messages_that_it_waits_for() {
+    let queue = Arc::new(queue(2, 1000, WhenFull::DropOldest));
+    fill(&queue, 1, 0..2);
+    let flush = flush(&queue);
+    yield_now().await;
+    fill(&queue, 1, 2..4);
+    yield_now().await;
+    assert!(flush.is_finished());
 }
 
 #[tokio::test]
@@ -405,6 +458,6 @@ proptest! {
         all.sort_unstable();
         prop_assert_eq!(all, queued);
         assert_account(&queue, offered);
-        prop_assert_eq!(queue.unsettled(), 0);
+        prop_assert_eq!(queue.unflushed(u64::MAX), 0);
     }
 }
