@@ -1,7 +1,9 @@
 //! The state that clients, the driver and the reader of receipts share.
 //!
 //! A queued message waits, is then in flight, and finally has one outcome. One lock protects the whole state.
-//! The lock is held briefly and never across an await, so the counters always add up:
+//! The lock is held briefly and never across an await, so the counters always add up. Events are logged, wakers
+//! are woken, and receipts are dropped outside of the lock, since each of these can run code that uses the
+//! queue.
 //!
 //! ```text
 //! offered = queued + not queued, by reason
@@ -475,13 +477,14 @@ impl<R> Queue<R> {
         let state = &mut *guard;
         state.has_driver = false;
         state.stats.is_connected = false;
-        state.link = ClientState::Closed;
-        if !state.is_closed() {
+        let is_early = !state.is_closed();
+        let panicked = std::thread::panicking();
+        if is_early {
             state.link = ClientState::DriverEnded;
-            let panicked = std::thread::panicking();
             state.last_error =
                 Some(Arc::from(if panicked { "the driver panicked" } else { "the driver was dropped" }));
-            tracing::error!(panicked, "the driver of a client has ended early: nothing more is sent");
+        } else {
+            state.link = ClientState::Closed;
         }
         let given_up = state.give_up();
         self.is_full.store(false, Ordering::Relaxed);
@@ -490,6 +493,9 @@ impl<R> Queue<R> {
         // Senders that wait for room wake up, and find that there is no driver.
         self.room.notify_waiters();
         self.settled.notify_waiters();
+        if is_early {
+            tracing::error!(panicked, "the driver of a client has ended early: nothing more is sent");
+        }
     }
 
     // The reader of receipts
@@ -506,9 +512,11 @@ impl<R> Queue<R> {
         if !state.has_driver {
             return Poll::Ready(None);
         }
-        match &mut state.reader {
-            Some(known) => known.clone_from(waker),
-            None => state.reader = Some(waker.clone()),
+        if state.reader.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+            let replaced = state.reader.replace(waker.clone());
+            drop(guard);
+            // The drop of a waker can drop a task, and so a client of this queue.
+            drop(replaced);
         }
         Poll::Pending
     }

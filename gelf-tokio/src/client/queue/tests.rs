@@ -267,6 +267,49 @@ fn receipts_are_dropped_outside_of_the_lock() {
     }
 }
 
+/// Counts the events that are logged while the queue is not locked.
+struct Subscriber {
+    queue: Arc<Queue<u64>>,
+    events: Arc<AtomicUsize>,
+}
+
+impl tracing::Subscriber for Subscriber {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        if self.queue.state.try_lock().is_ok() {
+            self.events.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn events_are_logged_outside_of_the_lock() {
+    let queue = Arc::new(queue(1, 1000, WhenFull::DropOldest));
+    queue.state().max_receipts = 0;
+    let events = Arc::new(AtomicUsize::new(0));
+    let subscriber = Subscriber { queue: Arc::clone(&queue), events: Arc::clone(&events) };
+    let _default = tracing::subscriber::set_default(subscriber);
+    fill(&queue, 1, 0..2);
+    assert_eq!(events.load(Ordering::Relaxed), 1, "a receipt is lost");
+    queue.end();
+    assert_eq!(events.load(Ordering::Relaxed), 2, "the driver has ended early");
+}
+
 /// Spawns a task that queues a message of one byte. If the queue is full, the task waits for room.
 fn sender(queue: &Arc<Queue<u64>>, receipt: u64) -> JoinHandle<Result<(), NotQueued<u64>>> {
     let queue = Arc::clone(queue);
