@@ -6,6 +6,7 @@ use tokio::task::{JoinHandle, yield_now};
 
 use super::spare_buffers::{MAX_BUFFERS, MAX_CAPACITY};
 use super::*;
+use crate::outcome::DropReason;
 
 fn queue(max_messages: usize, max_bytes: usize, when_full: WhenFull) -> Queue<u64> {
     Queue::new(QueueOptions { max_messages, max_bytes, when_full, ..QueueOptions::default() }, true)
@@ -144,7 +145,7 @@ fn messages_are_taken_in_order_up_to_a_number_and_a_length_but_at_least_one_is_t
 #[test]
 fn unread_receipts_are_bounded_and_lost_receipts_are_counted() {
     let queue = queue(10, 1000, WhenFull::DropOldest);
-    queue.state().max_receipts = 3;
+    *queue.state().receipts.max() = 3;
     let mut in_flight = VecDeque::new();
     for receipt in 0..5 {
         assert_eq!(offer(&queue, 1, receipt), Ok(()));
@@ -167,8 +168,8 @@ fn unread_receipts_are_bounded_and_lost_receipts_are_counted() {
 
 #[test]
 fn a_small_queue_keeps_65536_unread_receipts() {
-    assert_eq!(queue(1, 1000, WhenFull::Wait).state().max_receipts, 65_536);
-    assert_eq!(queue(100_000, 1000, WhenFull::Wait).state().max_receipts, 100_000);
+    assert_eq!(queue(1, 1000, WhenFull::Wait).state().receipts.max(), &65_536);
+    assert_eq!(queue(100_000, 1000, WhenFull::Wait).state().receipts.max(), &100_000);
 }
 
 #[test]
@@ -251,7 +252,7 @@ fn receipts_are_dropped_outside_of_the_lock() {
         QueueOptions { max_messages: 2, when_full: WhenFull::DropOldest, ..QueueOptions::default() };
     for has_receipts in [false, true] {
         let queue = Arc::new(Queue::new(options, has_receipts));
-        queue.state().max_receipts = 0;
+        *queue.state().receipts.max() = 0;
         let dropped = Arc::new(AtomicUsize::new(0));
         for _ in 0..4 {
             let receipt = Probe { queue: Arc::clone(&queue), dropped: Arc::clone(&dropped) };
@@ -300,7 +301,7 @@ impl tracing::Subscriber for Subscriber {
 #[test]
 fn events_are_logged_outside_of_the_lock() {
     let queue = Arc::new(queue(1, 1000, WhenFull::DropOldest));
-    queue.state().max_receipts = 0;
+    *queue.state().receipts.max() = 0;
     let events = Arc::new(AtomicUsize::new(0));
     let subscriber = Subscriber { queue: Arc::clone(&queue), events: Arc::clone(&events) };
     let _default = tracing::subscriber::set_default(subscriber);
