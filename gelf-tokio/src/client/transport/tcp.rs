@@ -375,8 +375,7 @@ mod tests {
         let uri = format!("gelf+tcp://{}", listener.local_addr().unwrap());
         let endpoint: Endpoint = uri.parse().unwrap();
         let Transport::Tcp(options) = endpoint.transport() else { panic!("{endpoint}") };
-        let mut connection =
-            Dialer::new(&endpoint, options).unwrap().connect(&SystemResolver).await.unwrap();
+        let mut connection = Dialer::new(&endpoint, options).unwrap().connect(&SystemResolver).await.unwrap();
         let queue = Arc::new(Queue::new(QueueOptions::default(), false));
         for _ in 0..1024 {
             queue.try_queue(BytesMut::from(&[b'1'; 64][..]), ()).unwrap();
