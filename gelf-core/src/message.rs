@@ -205,7 +205,9 @@ impl<'a> Message<'a> {
     pub fn set_sanitized_field(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) {
         let value = value.into();
         if !value.is_null() {
-            let name = FieldName::sanitize(name).first_free(|name| self.field(name).is_some());
+            let set = self.field_set().into_iter().flat_map(FieldSet::names);
+            let own = self.fields.iter().map(|(name, _)| name.as_str());
+            let name = FieldName::sanitize(name).first_free(own.chain(set));
             self.fields.push((name, value));
         }
     }

@@ -32,9 +32,10 @@ use crate::message::{FieldSetBuilder, Message, Number, Value};
 /// The maximum depth at which structs and maps are flattened.
 const MAX_DEPTH: usize = 8;
 
-/// The maximum number of fields of a value. It equals the default maximum of a [`Decoder`](crate::Decoder), which
-/// also counts `version`, `host` and the other members of a message.
-const MAX_FIELDS: usize = crate::Decoder::DEFAULT_MAX_MEMBERS;
+/// The maximum number of fields of a value. With the 24 members that remain of
+/// [`Decoder::DEFAULT_MAX_MEMBERS`](crate::Decoder::DEFAULT_MAX_MEMBERS), a message has room for `version`, `host`
+/// and the other members that GELF defines, for [`SERIALIZE_ERROR`], and for some fields of its own.
+const MAX_FIELDS: usize = 1000;
 
 /// The name of the field that lists the members that [`Message::with_serialized`] has left out.
 const SERIALIZE_ERROR: &str = "serialize_error";
@@ -119,7 +120,7 @@ pub enum SerializeError {
     KeyWithoutText,
     /// The value is not a struct or map, and so has no names for fields.
     NotAMap,
-    /// The value has more than 1,024 fields.
+    /// The value has more than 1,000 fields.
     TooManyFields,
 }
 

@@ -71,7 +71,10 @@ async fn receive(address: SocketAddr) -> io::Result<mpsc::Receiver<Item>> {
     eprintln!("listening on {address}, UDP and TCP");
     #[cfg(feature = "http")]
     {
-        let address = SocketAddr::new(address.ip(), address.port() + 1);
+        let port = address.port().checked_add(1).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "no port for HTTP follows port 65535")
+        })?;
+        let address = SocketAddr::new(address.ip(), port);
         forward!(HttpReceiver::bind(address).await?, items);
         eprintln!("listening on {address}, HTTP");
     }

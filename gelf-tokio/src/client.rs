@@ -266,7 +266,9 @@ impl<R> Client<R> {
     /// # Cancel safety
     /// If the future is dropped before it completes, the messages stay queued.
     pub async fn flush(&self, within: Duration) -> Result<(), Unsent> {
-        self.flush_result(timeout(within, self.queue.flushed()).await.ok())
+        let end = self.queue.next_number();
+        let _ = timeout(within, self.queue.flushed(end)).await;
+        self.flush_result(end)
     }
 
     /// Waits as [`flush`](Self::flush) does, but blocks the thread. The driver must run on another thread: in
@@ -275,7 +277,9 @@ impl<R> Client<R> {
     /// # Errors
     /// Returns the same errors as [`flush`](Self::flush).
     pub fn flush_blocking(&self, within: Duration) -> Result<(), Unsent> {
-        self.flush_result(block_on(within, self.queue.flushed()))
+        let end = self.queue.next_number();
+        block_on(within, self.queue.flushed(end));
+        self.flush_result(end)
     }
 
     /// Refuses further messages from all clones, sends the queued messages, and ends the driver.
@@ -323,8 +327,13 @@ impl<R> Client<R> {
         Observer { queue: Arc::clone(&self.queue) }
     }
 
-    fn flush_result(&self, flushed: Option<()>) -> Result<(), Unsent> {
-        flushed.ok_or_else(|| Unsent { messages: self.queue.unsettled() as u64 })
+    /// Returns the result of a flush of the messages with a number below `end`. The last of them may get its
+    /// outcome between the end of the time and this call.
+    fn flush_result(&self, end: u64) -> Result<(), Unsent> {
+        match self.queue.unflushed(end) {
+            0 => Ok(()),
+            messages => Err(Unsent { messages: messages as u64 }),
+        }
     }
 
     /// Begins to close the client. Returns how many messages had been dropped before the call.

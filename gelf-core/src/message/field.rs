@@ -92,20 +92,17 @@ impl<'a> FieldName<'a> {
         Self { text, foreign }
     }
 
-    /// Returns the name itself if it is unused. Otherwise appends the lowest number, from 2 on, that gives an
-    /// unused name.
-    pub(crate) fn first_free(self, is_taken: impl Fn(&str) -> bool) -> Self {
-        if !is_taken(&self.text) {
+    /// Returns the name itself if `taken` does not contain it. Otherwise appends the lowest number, from 2 on,
+    /// that gives a name outside of `taken`. Goes through `taken` at most twice, however many of its names have
+    /// such numbers.
+    pub(crate) fn first_free<'n>(self, taken: impl Iterator<Item = &'n str> + Clone) -> Self {
+        if !taken.clone().any(|known| known == self.text) {
             return self;
         }
-        let mut number = 2;
-        loop {
-            let text = numbered(&self.text, number);
-            if !is_taken(&text) {
-                return Self { text: Cow::Owned(text), foreign: false };
-            }
-            number += 1;
-        }
+        let mut numbers: Vec<u32> = taken.filter_map(|known| number_of(known, &self.text)).collect();
+        numbers.sort_unstable();
+        let free = numbers.iter().fold(2, |free, number| free + u32::from(*number == free));
+        Self { text: Cow::Owned(numbered(&self.text, free)), foreign: false }
     }
 
     /// Returns the name without the underscore.
@@ -292,10 +289,23 @@ pub(crate) fn sanitized(name: &str) -> String {
 /// Appends a number to a sanitized name. Cuts the name if there is no room for the number.
 pub(crate) fn numbered(name: &str, number: u32) -> String {
     let suffix = format!("_{number}");
-    // A sanitized name is ASCII: each character is one byte.
-    let mut name: String = name.chars().take(FieldName::MAX_BYTES - suffix.len()).collect();
-    name.push_str(&suffix);
-    name
+    format!("{}{suffix}", before_suffix(name, suffix.len()))
+}
+
+/// Returns the number from 2 on with which [`numbered`] makes `text` of the sanitized name `name`, if there is
+/// one.
+fn number_of(text: &str, name: &str) -> Option<u32> {
+    let (start, digits) = text.rsplit_once('_')?;
+    if start != before_suffix(name, 1 + digits.len()) || digits.starts_with(['0', '+']) {
+        return None;
+    }
+    digits.parse().ok().filter(|number| *number >= 2)
+}
+
+/// Returns as much of a sanitized name as leaves room for a suffix of `len` bytes.
+fn before_suffix(name: &str, len: usize) -> &str {
+    // A sanitized name is ASCII, so it can be cut at each byte.
+    name.get(..FieldName::MAX_BYTES.saturating_sub(len)).unwrap_or(name)
 }
 
 /// Replaces the value of the field with this name, or appends the field. A null value removes the field.
@@ -329,6 +339,26 @@ mod tests {
         assert!(FieldName::decoded(Cow::Owned(longer)).is_foreign());
         assert_eq!(numbered(&longest, 2), format!("{}_2", &longest[2..]));
         assert_eq!(numbered("a", 2), "a_2");
+    }
+
+    #[test]
+    fn the_first_free_number_is_found_in_two_passes() {
+        let longest = "n".repeat(FieldName::MAX_BYTES);
+        for name in ["_", "a", "a_2", longest.as_str()] {
+            let mut taken =
+                vec![format!("{name}_02"), format!("{name}_+2"), format!("{name}_x"), "_2".to_owned()];
+            taken.extend((0..2000).filter(|number| *number != 1500).map(|number| numbered(name, number)));
+            let passed = std::cell::Cell::new(0);
+            let names = taken.iter().map(|name| {
+                passed.set(passed.get() + 1);
+                name.as_str()
+            });
+            assert_eq!(FieldName::sanitize(name).first_free(names.clone()).as_str(), name, "it is free");
+            passed.set(0);
+            let names = names.chain([name]);
+            assert_eq!(FieldName::sanitize(name).first_free(names).as_str(), numbered(name, 1500));
+            assert!(passed.get() <= 2 * taken.len(), "{}", passed.get());
+        }
     }
 
     #[test]

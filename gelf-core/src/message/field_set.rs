@@ -72,6 +72,10 @@ impl FieldSet {
         self.inner.fields.iter().map(|field| (&field.name, &field.value))
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.inner.fields.iter().map(|field| field.name.as_str())
+    }
+
     /// Writes the set without the fields for which `overridden` returns true. Copies the encoded fields if
     /// the options would not change them.
     pub(crate) fn write(
@@ -176,8 +180,8 @@ impl FieldSetBuilder {
 
     fn set_sanitized(&mut self, name: &str, value: Value<'static>) {
         if !value.is_null() {
-            let name = FieldName::sanitize(name)
-                .first_free(|name| self.fields.iter().any(|(known, _)| known.as_str() == name));
+            let taken = self.fields.iter().map(|(known, _)| known.as_str());
+            let name = FieldName::sanitize(name).first_free(taken);
             self.fields.push((name.into_owned(), value));
         }
     }

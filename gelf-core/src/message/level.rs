@@ -110,13 +110,20 @@ impl fmt::Display for Level {
     }
 }
 
+/// The maximum length, in bytes, of a text that is parsed. Longer texts, which may have millions of zeros before
+/// a digit, are refused without a look at their characters.
+const MAX_TEXT: usize = 64;
+
 /// Parses a number from 0 to 7, a syslog keyword, or a name that loggers commonly use: `warn`, `warning`,
 /// `err`, `error`, `crit`, `fatal`, `emerg`, `panic`, `info`, `informational`, `trace`, … The text may be in
-/// upper or lower case.
+/// upper or lower case, and has at most 64 bytes.
 impl FromStr for Level {
     type Err = InvalidLevel;
 
     fn from_str(text: &str) -> Result<Self, InvalidLevel> {
+        if text.len() > MAX_TEXT {
+            return Err(InvalidLevel::Name);
+        }
         match text.parse::<u8>() {
             Ok(number) => Self::try_from(number),
             Err(_) => Self::from_keyword(text).ok_or(InvalidLevel::Name),
@@ -136,7 +143,7 @@ impl TryFrom<u8> for Level {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidLevel {
-    /// The text is neither a number from 0 to 255 nor the name of a severity.
+    /// The text is neither a number from 0 to 255 nor the name of a severity, or it has more than 64 bytes.
     Name,
     /// The number is greater than 7.
     Number(u8),
@@ -175,6 +182,8 @@ mod tests {
         assert_eq!("8".parse::<Level>(), Err(InvalidLevel::Number(8)));
         assert_eq!("baz".parse::<Level>(), Err(InvalidLevel::Name));
         assert_eq!("".parse::<Level>(), Err(InvalidLevel::Name));
+        assert_eq!(format!("{:064}", 3).parse(), Ok(Level::Error));
+        assert_eq!(format!("{:065}", 3).parse::<Level>(), Err(InvalidLevel::Name), "too long");
         assert_eq!(("warn".parse(), "info".parse()), (Ok(Level::Warn), Ok(Level::Info)));
         for level in Level::ALL {
             assert_eq!(level.to_string().parse(), Ok(level));

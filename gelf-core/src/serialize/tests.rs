@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::*;
-use crate::message::FieldSet;
+use crate::decode::Decoder;
+use crate::message::{FieldSet, Level, Timestamp};
 
 /// Returns the fields of a value, as `name=value`.
 fn fields(value: &impl Serialize) -> Vec<String> {
@@ -160,11 +161,23 @@ mod erased {
 }
 
 #[test]
-fn there_are_at_most_1024_fields() {
+fn there_are_at_most_1000_fields() {
     let map = |len: u32| (0..len).map(|key| (key, key)).collect::<BTreeMap<_, _>>();
-    assert_eq!(fields(&map(1024)).len(), 1024);
-    let error = Message::new("h", "m").set_serialized(&map(1025)).unwrap_err();
+    assert_eq!(fields(&map(1000)).len(), 1000);
+    let error = Message::new("h", "m").set_serialized(&map(1001)).unwrap_err();
     assert_eq!(error, SerializeError::TooManyFields);
+}
+
+#[test]
+fn a_decoder_reads_a_message_with_all_members_and_the_maximum_of_fields() {
+    let wide: BTreeMap<u32, u8> = (0..2000).map(|key| (key, 0)).collect();
+    let message = Message::new("h", "m")
+        .with_full_message("f")
+        .with_timestamp(Timestamp::from_unix_nanos(0))
+        .with_level(Level::Error)
+        .with_serialized(&wide);
+    let payload = message.to_vec();
+    assert_eq!(Decoder::strict().decode(&payload).unwrap().message.fields().count(), 1001);
 }
 
 /// Fails to serialize.
@@ -214,8 +227,8 @@ fn the_number_of_reported_names_is_bounded() {
     assert_eq!(text(Message::new("h", "m").with_serialized(&7)), "only a struct or a map has fields");
     let wide: BTreeMap<u32, u8> = (0..2000).map(|key| (key, 0)).collect();
     let message = Message::new("h", "m").with_serialized(&wide);
-    assert_eq!(message.fields().count(), 1025);
-    assert_eq!(text(message), "the value has more than 1024 fields");
+    assert_eq!(message.fields().count(), 1001);
+    assert_eq!(text(message), "the value has more than 1000 fields");
     let broken: BTreeMap<u32, Broken> = (0..2000).map(|key| (key, Broken)).collect();
     let error = text(Message::new("h", "m").with_serialized(&broken));
     assert!(error.len() < 1100 && error.starts_with("0: no lock; 1: no lock"), "{error}");

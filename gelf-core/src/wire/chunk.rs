@@ -201,8 +201,9 @@ impl Default for DatagramSize {
 /// # Message ids
 ///
 /// [`split`](Self::split) gives each chunked message a random id that cannot be predicted outside of the
-/// process: SipHash of a counter, with keys from the operating system. Ids made from the clock and the host's
-/// name, as the specification proposes, have collided in several libraries, and the messages were lost.
+/// process: SipHash of a counter, with keys from the operating system. A clone has keys of its own. Ids made
+/// from the clock and the host's name, as the specification proposes, have collided in several libraries, and
+/// the messages were lost.
 ///
 /// Each of the eight bytes of an id is a number from 100 to 255. Logstash's input identifies a message by the
 /// decimal numbers of the bytes, written one after another. For Logstash, the bytes `01 17` and `0c 03` are
@@ -268,10 +269,17 @@ fn datagrams(
 }
 
 /// A generator of random ids; see [`Chunker`].
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct RandomIds {
     keys: RandomState,
     counter: u64,
+}
+
+/// Creates a generator with keys of its own. With the same keys, both generators would make the same ids.
+impl Clone for RandomIds {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl RandomIds {
@@ -394,10 +402,12 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_two_generators_do_not_repeat() {
+    fn ids_of_two_generators_and_of_a_clone_do_not_repeat() {
         let (mut first, mut second) = (RandomIds::default(), RandomIds::default());
-        let ids: HashSet<_> = (0..10_000).flat_map(|_| [first.next_id(), second.next_id()]).collect();
-        assert_eq!(ids.len(), 20_000);
+        let mut clone = first.clone();
+        let next_ids = |_| [first.next_id(), second.next_id(), clone.next_id()];
+        let ids: HashSet<_> = (0..10_000).flat_map(next_ids).collect();
+        assert_eq!(ids.len(), 30_000);
     }
 
     #[test]

@@ -25,8 +25,8 @@ impl Default for Decompressor {
 }
 
 impl Decompressor {
-    /// The default limit: 8 MiB, the same as Graylog's `decompress_size_limit`. A decompression bomb of at most
-    /// 128 KiB takes at most 8 MiB of memory, and 1/32 more while the buffer grows for the last time.
+    /// The default limit: 8 MiB, the same as Graylog's `decompress_size_limit`. A decompression bomb takes at
+    /// most 8 MiB of memory, and 1/32 more while the buffer grows for the last time.
     pub const DEFAULT_LIMIT: usize = 8 * 1024 * 1024;
 
     /// Creates a decompressor that fails on a payload if the inflated payload has more than `limit` bytes.
@@ -95,10 +95,11 @@ fn grow(buffer: &mut Vec<u8>, rest: usize, limit: usize) {
     let room = limit.saturating_add(1).saturating_sub(len);
     let more = len.max(rest.saturating_mul(2)).max(4096).min(room);
     if buffer.capacity() - len < more {
-        // An allocator may copy a buffer that grows, and then both copies take memory. Therefore a large
-        // buffer grows by up to 64 times its size in one step, so that the old copy is small. The system
+        // An allocator may copy a buffer that grows, and then both copies take memory. Therefore a buffer that
+        // becomes large gets up to 64 times the memory in one step, so that the old copy is small. The system
         // provides memory only when it is written.
-        let by_far = if len < RETAINED_BYTES / 2 { 0 } else { len.saturating_mul(64).min(room) };
+        let is_large = len + more > RETAINED_BYTES;
+        let by_far = if is_large { len.max(more).saturating_mul(64).min(room) } else { 0 };
         // Reserve exactly, since a vector that doubles would exceed the limit.
         buffer.reserve_exact(more.max(by_far));
     }
@@ -182,6 +183,22 @@ mod tests {
             [compressor.compress(&[b'a'; 600]).to_vec(), compressor.compress(&[b'a'; 600]).to_vec()];
         assert_eq!(decompressor.decompress(&members.concat()), Err(error));
         assert_eq!(decompressor.decompress(compressor.compress(b"after")).unwrap(), b"after");
+    }
+
+    #[test]
+    fn a_buffer_that_is_copied_while_it_grows_has_at_most_a_thirty_second_of_the_limit() {
+        const KIB: usize = 1024;
+        let limit = Decompressor::DEFAULT_LIMIT;
+        for rest in [0, KIB, 63 * KIB, 64 * KIB, 64 * KIB + 1, 128 * KIB, 1024 * KIB, 2048 * KIB, 8192 * KIB]
+        {
+            let mut buffer = Vec::new();
+            while buffer.len() <= limit {
+                let (len, capacity) = (buffer.len(), buffer.capacity());
+                grow(&mut buffer, rest, limit);
+                assert!(buffer.capacity() == capacity || len <= limit / 32, "{rest}: {len}");
+            }
+            assert!(buffer.capacity() == limit + 1, "{rest}: {}", buffer.capacity());
+        }
     }
 
     #[test]

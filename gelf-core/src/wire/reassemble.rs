@@ -90,7 +90,7 @@ pub struct Reassembler<S> {
     first_deadline: Option<Instant>,
     /// The pending messages of each source.
     sources: Table<S, Group>,
-    /// The memory of the slots and of the chunks in them, including free slots.
+    /// The memory of the slots and of the chunks in them, including free slots, and of `joined`.
     bytes: usize,
     /// The payload of the last message whose chunks did not arrive in order.
     joined: Vec<u8>,
@@ -360,7 +360,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     /// Returns whether there is room for `bytes` more bytes. If necessary, frees the memory that is kept for
     /// reuse.
     fn has_room(&mut self, bytes: usize) -> bool {
-        if self.bytes + bytes > self.limits.max_bytes && self.free_bytes > 0 {
+        if self.bytes + bytes > self.limits.max_bytes && self.free_bytes + self.joined.capacity() > 0 {
+            self.free_joined();
             self.shrink_free_slots();
         }
         self.bytes + bytes <= self.limits.max_bytes
@@ -372,6 +373,10 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
             self.slots.get_mut(*slot).chunks.shrink();
         }
         self.bytes -= std::mem::take(&mut self.free_bytes);
+    }
+
+    fn free_joined(&mut self) {
+        self.bytes -= std::mem::take(&mut self.joined).capacity();
     }
 
     /// Drops messages until the memory is within its limit, after the message of `slot` has grown.
@@ -391,6 +396,9 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     fn reclaim(&mut self) {
         if let Some(slot) = self.finished.take() {
             self.recycle(slot);
+            if self.joined.capacity() > RETAINED_BYTES {
+                self.free_joined();
+            }
             self.has_room(0);
         }
     }
@@ -432,20 +440,20 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     }
 
     /// Returns the payload of a message whose chunks have all arrived. The slot of the message becomes free,
-    /// and keeps the payload until the next call.
+    /// and it, or `joined`, keeps the payload until the next call.
     fn complete(&mut self, slot: u32) -> &[u8] {
         self.unlink(slot);
         self.finished = Some(slot);
-        let place = self.slots.get(slot);
-        if let Some(payload) = place.chunks.in_order() {
-            return payload;
+        if !self.slots.get(slot).chunks.is_in_order() {
+            let before = self.joined.capacity();
+            self.joined.clear();
+            self.slots.get(slot).chunks.join(&mut self.joined);
+            self.bytes += self.joined.capacity() - before;
+            // The payload has been copied, so the memory of a large message is not needed until the next call.
+            self.recycle(slot);
+            return &self.joined;
         }
-        if self.joined.capacity() > RETAINED_BYTES {
-            self.joined = Vec::new();
-        }
-        self.joined.clear();
-        place.chunks.join(&mut self.joined);
-        &self.joined
+        self.slots.get(slot).chunks.data()
     }
 
     /// Removes a message from all tables. The slot of the message becomes free, and still has the chunks.

@@ -1,7 +1,9 @@
 //! The state that clients, the driver and the reader of receipts share.
 //!
 //! A queued message waits, is then in flight, and finally has one outcome. One lock protects the whole state.
-//! The lock is held briefly and never across an await, so the counters always add up:
+//! The lock is held briefly and never across an await, so the counters always add up. Events are logged, wakers
+//! are woken, and receipts are dropped outside of the lock, since each of these can run code that uses the
+//! queue.
 //!
 //! ```text
 //! offered = queued + not queued, by reason
@@ -9,11 +11,12 @@
 //! ```
 
 mod spare_buffers;
+mod state;
 mod thread_counter;
+mod unread_receipts;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::mem::{replace, take};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,11 +27,11 @@ use bytes::BytesMut;
 use tokio::sync::Notify;
 
 use crate::endpoint::{QueueOptions, WhenFull};
-use crate::outcome::{DropReason, NotQueued, NotQueuedReason, Outcome};
+use crate::outcome::{NotQueued, NotQueuedReason, Outcome};
 use crate::stats::ClientStats;
 
 use super::state::ClientState;
-use spare_buffers::SpareBuffers;
+use state::State;
 use thread_counter::ThreadCounter;
 
 /// A message that has no outcome yet.
@@ -41,10 +44,6 @@ pub(crate) struct QueuedMessage<R> {
     /// The number of the message: all queued messages are numbered from 0.
     number: u64,
 }
-
-/// The number of unread receipts that even a small queue keeps, so that no receipt is lost while the reader
-/// is slightly behind.
-const MIN_UNREAD_RECEIPTS: usize = 65_536;
 
 /// The queue in front of a destination.
 pub(crate) struct Queue<R> {
@@ -65,66 +64,13 @@ pub(crate) struct Queue<R> {
     settled: Notify,
 }
 
-struct State<R> {
-    spare: SpareBuffers,
-    waiting: VecDeque<QueuedMessage<R>>,
-    waiting_bytes: usize,
-    in_flight: usize,
-    in_flight_bytes: usize,
-    /// The number of the oldest message in flight.
-    oldest_in_flight: Option<u64>,
-    next_number: u64,
-    /// Unread outcomes; `None` if there is no reader.
-    receipts: Option<VecDeque<(R, Outcome)>>,
-    max_receipts: usize,
-    /// Wakes the reader of receipts.
-    reader: Option<Waker>,
-    /// `true` if the loss of the first receipt is still to be logged.
-    has_to_warn: bool,
-    /// The number of clients, clones included.
-    clients: usize,
-    /// The time that the driver has left, set by `close`.
-    closing: Option<Duration>,
-    is_aborted: bool,
-    /// `true` once the number of unsent messages was taken for the log.
-    has_logged_unsent: bool,
-    has_driver: bool,
-    link: ClientState,
-    last_error: Option<Arc<str>>,
-    /// The local address of the socket of a UDP destination.
-    local_addr: Option<SocketAddr>,
-    stats: ClientStats,
-}
-
 impl<R> Queue<R> {
     /// Creates a queue with one client and one driver. With `has_receipts`, it also has a reader of receipts.
     pub(crate) fn new(mut options: QueueOptions, has_receipts: bool) -> Self {
         options.max_messages = options.max_messages.max(1);
-        let state = State {
-            spare: SpareBuffers::default(),
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
-            in_flight: 0,
-            in_flight_bytes: 0,
-            oldest_in_flight: None,
-            next_number: 0,
-            receipts: has_receipts.then(VecDeque::new),
-            max_receipts: options.max_messages.max(MIN_UNREAD_RECEIPTS),
-            reader: None,
-            has_to_warn: false,
-            clients: 1,
-            closing: None,
-            is_aborted: false,
-            has_logged_unsent: false,
-            has_driver: true,
-            link: ClientState::Connecting,
-            last_error: None,
-            local_addr: None,
-            stats: ClientStats::default(),
-        };
         Self {
+            state: Mutex::new(State::new(&options, has_receipts)),
             options,
-            state: Mutex::new(state),
             is_full: AtomicBool::new(false),
             refused_unmade: ThreadCounter::new(),
             work: Notify::new(),
@@ -142,9 +88,9 @@ impl<R> Queue<R> {
     /// Releases the lock. After that, wakes the reader of receipts and logs a warning, if the state requires
     /// it.
     fn release(mut guard: MutexGuard<'_, State<R>>) {
-        let has_news = !guard.has_driver || guard.receipts.as_ref().is_some_and(|list| !list.is_empty());
-        let reader = guard.reader.take_if(|_| has_news);
-        let has_to_warn = take(&mut guard.has_to_warn);
+        let is_over = !guard.has_driver;
+        let reader = guard.receipts.reader_to_wake(is_over);
+        let has_to_warn = guard.receipts.take_warning();
         drop(guard);
         if let Some(reader) = reader {
             reader.wake();
@@ -158,8 +104,12 @@ impl<R> Queue<R> {
 
     pub(crate) fn stats(&self) -> ClientStats {
         let state = self.state();
-        let mut stats =
-            ClientStats { waiting: state.waiting.len(), in_flight: state.in_flight, ..state.stats };
+        let mut stats = ClientStats {
+            waiting: state.waiting.len(),
+            in_flight: state.in_flight,
+            receipts_lost: state.receipts.lost(),
+            ..state.stats
+        };
         stats.not_queued.full += self.refused_unmade.get();
         stats
     }
@@ -225,15 +175,18 @@ impl<R> Queue<R> {
     pub(crate) fn offer(&self, payload: BytesMut, receipt: R) -> Result<(), (BytesMut, R, NotQueuedReason)> {
         let mut guard = self.state();
         let state = &mut *guard;
-        if let Err(reason) = state.make_room(&self.options, payload.len()) {
-            if reason == NotQueuedReason::Full {
-                self.is_full.store(true, Ordering::Relaxed);
+        let dropped = match state.make_room(&self.options, payload.len()) {
+            Ok(dropped) => dropped,
+            Err(reason) => {
+                if reason == NotQueuedReason::Full {
+                    self.is_full.store(true, Ordering::Relaxed);
+                }
+                if !(reason == NotQueuedReason::Full && self.options.when_full == WhenFull::Wait) {
+                    state.stats.not_queued.count(reason);
+                }
+                return Err((payload, receipt, reason));
             }
-            if !(reason == NotQueuedReason::Full && self.options.when_full == WhenFull::Wait) {
-                state.stats.not_queued.count(reason);
-            }
-            return Err((payload, receipt, reason));
-        }
+        };
         let number = state.next_number;
         state.next_number += 1;
         state.stats.queued += 1;
@@ -248,6 +201,9 @@ impl<R> Queue<R> {
         if has_room {
             // Room remains, so another sender that waits for room is woken.
             self.room.notify_one();
+        }
+        if !dropped.is_empty() {
+            self.settled.notify_waiters();
         }
         Ok(())
     }
@@ -304,10 +260,22 @@ impl<R> Queue<R> {
         self.state().stats.not_queued.count(reason);
     }
 
-    /// Waits until all messages that are queued now have their outcome.
-    pub(crate) async fn flushed(&self) {
-        let end = self.state().next_number;
+    /// Returns the number of the next message, by which a flush tells the messages that are queued now from
+    /// later messages.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.state().next_number
+    }
+
+    /// Waits until all messages with a number below `end` have their outcome.
+    pub(crate) async fn flushed(&self, end: u64) {
         self.wait_until(|state| state.oldest_unsettled() >= end).await;
+    }
+
+    /// Returns how many messages have no outcome yet. Returns 0 if only messages with a number of `end` or
+    /// more have no outcome.
+    pub(crate) fn unflushed(&self, end: u64) -> usize {
+        let state = self.state();
+        if state.oldest_unsettled() >= end { 0 } else { state.waiting.len() + state.in_flight }
     }
 
     /// Refuses further messages, and lets the driver run for `within`.
@@ -348,12 +316,6 @@ impl<R> Queue<R> {
     pub(crate) fn log_unsent(&self) {
         let unsent = self.state().unsent_to_log();
         log_unsent(unsent);
-    }
-
-    /// Returns how many messages have no outcome yet.
-    pub(crate) fn unsettled(&self) -> usize {
-        let state = self.state();
-        state.waiting.len() + state.in_flight
     }
 
     async fn wait_until(&self, is_met: impl Fn(&State<R>) -> bool) {
@@ -463,13 +425,14 @@ impl<R> Queue<R> {
         let state = &mut *guard;
         state.has_driver = false;
         state.stats.is_connected = false;
-        state.link = ClientState::Closed;
-        if !state.is_closed() {
+        let is_early = !state.is_closed();
+        let panicked = std::thread::panicking();
+        if is_early {
             state.link = ClientState::DriverEnded;
-            let panicked = std::thread::panicking();
             state.last_error =
                 Some(Arc::from(if panicked { "the driver panicked" } else { "the driver was dropped" }));
-            tracing::error!(panicked, "the driver of a client has ended early: nothing more is sent");
+        } else {
+            state.link = ClientState::Closed;
         }
         let given_up = state.give_up();
         self.is_full.store(false, Ordering::Relaxed);
@@ -478,6 +441,9 @@ impl<R> Queue<R> {
         // Senders that wait for room wake up, and find that there is no driver.
         self.room.notify_waiters();
         self.settled.notify_waiters();
+        if is_early {
+            tracing::error!(panicked, "the driver of a client has ended early: nothing more is sent");
+        }
     }
 
     // The reader of receipts
@@ -487,23 +453,22 @@ impl<R> Queue<R> {
     pub(crate) fn poll_receipt(&self, waker: &Waker) -> Poll<Option<(R, Outcome)>> {
         let mut guard = self.state();
         let state = &mut *guard;
-        let Some(receipts) = &mut state.receipts else { return Poll::Ready(None) };
-        if let Some(next) = receipts.pop_front() {
+        if let Some(next) = state.receipts.pop() {
             return Poll::Ready(Some(next));
         }
-        if !state.has_driver {
+        if !state.has_driver || !state.receipts.has_reader() {
             return Poll::Ready(None);
         }
-        match &mut state.reader {
-            Some(known) => known.clone_from(waker),
-            None => state.reader = Some(waker.clone()),
-        }
+        let replaced = state.receipts.set_reader(waker);
+        drop(guard);
+        // The drop of a waker can drop a task, and so a client of this queue.
+        drop(replaced);
         Poll::Pending
     }
 
     /// Drops all receipts, and keeps no further receipts.
     pub(crate) fn discard_receipts(&self) {
-        let receipts = self.state().receipts.take();
+        let receipts = self.state().receipts.discard();
         // The receipts are dropped outside of the lock, since the drop of a receipt can run any code.
         drop(receipts);
     }
@@ -513,96 +478,6 @@ impl<R> Queue<R> {
 fn log_unsent(messages: usize) {
     if messages > 0 {
         tracing::warn!(messages, "the time for sending the queued messages is over: they are dropped");
-    }
-}
-
-impl<R> State<R> {
-    /// Returns how many messages have no outcome yet. Returns 0 from the second call on, so that the number
-    /// is logged once, although both the driver and a caller of `close` wait until the time is over.
-    fn unsent_to_log(&mut self) -> usize {
-        if replace(&mut self.has_logged_unsent, true) {
-            return 0;
-        }
-        self.waiting.len() + self.in_flight
-    }
-
-    /// Returns whether clients can queue nothing more.
-    fn is_closed(&self) -> bool {
-        self.clients == 0 || self.closing.is_some() || self.is_aborted
-    }
-
-    fn has_room(&self, options: &QueueOptions, len: usize) -> bool {
-        self.waiting.len() + self.in_flight < options.max_messages
-            && self.waiting_bytes + self.in_flight_bytes + len <= options.max_bytes
-    }
-
-    /// Makes room for a message of `len` bytes, or returns the reason for its refusal. Waiting messages are
-    /// dropped for it only with `WhenFull::DropOldest`.
-    fn make_room(&mut self, options: &QueueOptions, len: usize) -> Result<(), NotQueuedReason> {
-        if self.link == ClientState::DriverEnded {
-            return Err(NotQueuedReason::DriverEnded);
-        }
-        if !self.has_driver || self.closing.is_some() || self.is_aborted {
-            return Err(NotQueuedReason::Closed);
-        }
-        if len > options.max_bytes {
-            return Err(NotQueuedReason::TooLarge);
-        }
-        if self.has_room(options, len) {
-            return Ok(());
-        }
-        if options.when_full != WhenFull::DropOldest {
-            return Err(NotQueuedReason::Full);
-        }
-        // Counts the oldest messages that would have to be dropped. They are dropped only if this makes
-        // enough room.
-        let (mut dropped, mut bytes) = (0, 0);
-        for message in &self.waiting {
-            dropped += 1;
-            bytes += message.payload.len();
-            if self.waiting_bytes + self.in_flight_bytes - bytes + len <= options.max_bytes {
-                break;
-            }
-        }
-        let fits = self.waiting_bytes + self.in_flight_bytes - bytes + len <= options.max_bytes;
-        if dropped == 0 || !fits {
-            return Err(NotQueuedReason::Full);
-        }
-        for _ in 0..dropped {
-            if let Some(mut message) = self.waiting.pop_front() {
-                self.waiting_bytes -= message.payload.len();
-                self.settle(&mut message, Outcome::Dropped(DropReason::QueueFull));
-            }
-        }
-        Ok(())
-    }
-
-    /// Drops the waiting messages, and returns them, so that they are freed outside of the lock.
-    fn give_up(&mut self) -> VecDeque<QueuedMessage<R>> {
-        let mut given_up = take(&mut self.waiting);
-        self.waiting_bytes = 0;
-        for message in &mut given_up {
-            self.settle(message, Outcome::Dropped(DropReason::Ended));
-        }
-        given_up
-    }
-
-    /// Counts the outcome. If there is a reader of receipts that is not too far behind, keeps the receipt for
-    /// the reader.
-    fn settle(&mut self, message: &mut QueuedMessage<R>, outcome: Outcome) {
-        self.stats.count(outcome);
-        let Some(receipts) = &mut self.receipts else { return };
-        if receipts.len() < self.max_receipts {
-            receipts.extend(message.receipt.take().map(|receipt| (receipt, outcome)));
-        } else {
-            self.has_to_warn |= self.stats.receipts_lost == 0;
-            self.stats.receipts_lost += 1;
-        }
-    }
-
-    fn oldest_unsettled(&self) -> u64 {
-        let waiting = self.waiting.front().map(|message| message.number);
-        self.oldest_in_flight.or(waiting).unwrap_or(self.next_number)
     }
 }
 

@@ -94,6 +94,7 @@ pub struct HttpSender {
     /// The connection that is kept between two requests.
     connection: Option<Connection>,
     connections: u64,
+    requests: u64,
 }
 
 impl HttpSender {
@@ -131,6 +132,7 @@ impl HttpSender {
             buffer: BytesMut::new(),
             connection: None,
             connections: 0,
+            requests: 0,
         })
     }
 
@@ -142,6 +144,11 @@ impl HttpSender {
     /// Returns the number of connections made.
     pub fn connections(&self) -> u64 {
         self.connections
+    }
+
+    /// Returns the number of requests that were sent or begun. A request that is sent once more counts twice.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests
     }
 
     /// Returns whether a connection is ready for the next request, as far as is known.
@@ -224,6 +231,7 @@ impl HttpSender {
     ) -> Result<(Response<Incoming>, Connection), HttpError> {
         if let Some(mut kept) = self.connection.take() {
             if kept.is_ready().await {
+                self.requests += 1;
                 match kept.send(self.head.request(body, is_gzip)).await {
                     Ok(response) => return Ok((response, kept)),
                     Err(error) if kept.has_heard() => return Err(error),
@@ -238,6 +246,7 @@ impl HttpSender {
         let (name, port) = (host.name.clone(), host.port);
         self.head.set_host(&name, port).map_err(HttpError::Connect)?;
         self.connections += 1;
+        self.requests += 1;
         let response = connection.send(self.head.request(body, is_gzip)).await?;
         Ok((response, connection))
     }

@@ -187,7 +187,7 @@ async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, co
             biased;
             _ = closing.begun() => break,
             // Ended tasks are joined before the next accept, so that they do not accumulate.
-            Some(ended) = connections.join_next() => counts.lock().end(end_of(ended)),
+            Some(ended) = connections.join_next() => count_end(&counts, ended),
             accepted = acceptor.accept() => {
                 connections.spawn(serve(Arc::clone(&service), accepted));
             }
@@ -198,7 +198,7 @@ async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, co
         tokio::select! {
             biased;
             () = closing.over() => break,
-            Some(ended) = connections.join_next() => counts.lock().end(end_of(ended)),
+            Some(ended) = connections.join_next() => count_end(&counts, ended),
             accepted = acceptor.accept_waiting() => match accepted {
                 Some(accepted) => {
                     connections.spawn(serve(Arc::clone(&service), accepted));
@@ -209,20 +209,20 @@ async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, co
     }
     drop(acceptor);
     while let Some(ended) = connections.join_next().await {
-        counts.lock().end(end_of(ended));
+        count_end(&counts, ended);
     }
     // `service` has the last sender of the queue. The queue therefore ends only once all counts are final.
     drop(service);
 }
 
-fn end_of(ended: Result<End, JoinError>) -> End {
-    match ended {
-        Ok(end) => end,
-        Err(error) => {
-            tracing::error!(%error, "the task of a connection failed");
-            End::Broken
-        }
-    }
+/// Counts the end of a connection. A failure is logged before the counts are locked, since a subscriber may read
+/// them.
+fn count_end(counts: &Counts, ended: Result<End, JoinError>) {
+    let end = ended.unwrap_or_else(|error| {
+        tracing::error!(%error, "the task of a connection failed");
+        End::Broken
+    });
+    counts.lock().end(end);
 }
 
 /// Serves a connection. If the peer is a proxy, its header is read first.

@@ -1,7 +1,8 @@
 //! Receives messages as datagrams.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
 use std::{future, io};
 
@@ -213,7 +214,7 @@ impl UdpReceiver {
     pub fn stats(&self) -> UdpReceiverStats {
         UdpReceiverStats {
             datagrams: self.reader.stats(),
-            kernel_drops: self.kernel_drops(),
+            kernel_drops: self.kernel_drops(|| sys::dropped_datagrams(&self.socket).ok().flatten()),
             socket_errors: self.socket_errors,
         }
     }
@@ -252,13 +253,14 @@ impl UdpReceiver {
         Ok(())
     }
 
-    fn kernel_drops(&self) -> Option<u64> {
-        let count = sys::dropped_datagrams(&self.socket).ok().flatten()?;
-        let known = self.kernel_drops.load(Relaxed);
+    /// Extends the kernel's count, which `ask` returns, to 64 bits.
+    fn kernel_drops(&self, ask: impl FnOnce() -> Option<u32>) -> Option<u64> {
+        // The known count is loaded before the kernel is asked. Otherwise another thread could store a higher
+        // count in between, and the kernel's count would seem to have wrapped.
+        let known = self.kernel_drops.load(Acquire);
+        let count = ask()?;
         let new = known + u64::from(count.wrapping_sub(known as u32));
-        // Another thread may have stored a count at the same time, which is equally valid.
-        self.kernel_drops.fetch_max(new, Relaxed);
-        Some(new)
+        Some(self.kernel_drops.fetch_max(new, Release).max(new))
     }
 
     /// Waits until there is something to read, until pending chunks are overdue, or until the time for
@@ -433,12 +435,22 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let receiver = runtime.block_on(UdpReceiver::bind("127.0.0.1:0")).unwrap();
         for (known, expected) in [(0, 0), (1, 1 << 32), ((5 << 32) - 1, 5 << 32)] {
-            receiver.kernel_drops.store(known, Relaxed);
+            receiver.kernel_drops.store(known, Release);
             // The kernel's count, which has 32 bits, is 0. If drops are already known, the count must have
             // wrapped.
-            assert_eq!(receiver.kernel_drops(), Some(expected));
-            assert_eq!(receiver.kernel_drops(), Some(expected));
+            assert_eq!(receiver.stats().kernel_drops, Some(expected));
+            assert_eq!(receiver.stats().kernel_drops, Some(expected));
         }
+    }
+
+    #[tokio::test]
+    async fn a_higher_count_that_another_thread_stores_is_no_wrap_of_the_kernels_count() {
+        let (receiver, _) = receiver_and_socket().await;
+        let count = receiver.kernel_drops(|| {
+            assert_eq!(receiver.kernel_drops(|| Some(2)), Some(2));
+            Some(1)
+        });
+        assert_eq!(count, Some(2));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! The destination of datagrams: a socket connected to one of its addresses.
 
 use std::io;
+use std::mem::replace;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,9 +65,9 @@ impl Destination {
     }
 
     /// Replaces the socket if the current address has failed, or if the name no longer has this address. The
-    /// new socket leads to another address if another address is reachable. Returns whether there is a new
-    /// socket. The method is called before each message, and never waits.
-    pub(super) fn follow(&mut self) -> bool {
+    /// new socket leads to another address if another address is reachable. Returns the old socket if there is
+    /// a new one. The method is called before each message, and never waits.
+    pub(super) fn follow(&mut self) -> Option<UdpSocket> {
         if let Some(addresses) = self.names.as_mut().and_then(Names::found) {
             let is_gone = !addresses.contains(&self.address);
             self.addresses = addresses;
@@ -75,7 +76,7 @@ impl Destination {
                 self.failed = true;
             }
         }
-        self.failed && self.connect_to_next()
+        if self.failed { self.connect_to_next() } else { None }
     }
 
     /// Notes that sending to the current address failed: the host refused, or there is no route.
@@ -89,12 +90,12 @@ impl Destination {
     }
 
     /// Connects to the next reachable address. The first address follows the last, and the current address is
-    /// tried last.
-    fn connect_to_next(&mut self) -> bool {
+    /// tried last. Returns the old socket if there is a new one.
+    fn connect_to_next(&mut self) -> Option<UdpSocket> {
         if self.round.left == 0 {
             let now = Instant::now();
             if now < self.round.ends {
-                return false;
+                return None;
             }
             self.round = Round { left: self.addresses.len(), ends: now + ROUND };
         }
@@ -104,12 +105,12 @@ impl Destination {
         match connect_to_first(behind.iter().chain(before).copied()) {
             Ok((address, socket)) => {
                 tracing::debug!(from = %self.address, to = %address, "messages over UDP go to another address");
-                (self.address, self.socket, self.failed) = (address, socket, false);
-                true
+                (self.address, self.failed) = (address, false);
+                Some(replace(&mut self.socket, socket))
             }
             Err(error) => {
                 tracing::debug!(%error, "none of the destination's addresses is reachable");
-                false
+                None
             }
         }
     }

@@ -192,10 +192,10 @@ async fn deliver(
 ) -> io::Result<()> {
     let mut is_second = false;
     while let Err(error) = socket.try_send(bytes, size) {
+        stats.refused += u64::from(error.kind() == io::ErrorKind::ConnectionRefused);
         if error.kind() == io::ErrorKind::WouldBlock {
             socket.writable().await?;
         } else if !is_second && sys::may_be_of_an_earlier_datagram(&error) {
-            stats.refused += u64::from(error.kind() == io::ErrorKind::ConnectionRefused);
             is_second = true;
         } else {
             return Err(error);
@@ -379,7 +379,7 @@ mod tests {
                 assert_eq!(socket.calls().len(), failing + 1 + usize::from(again));
                 assert_eq!(segmented.stats.datagrams, failing as u64);
                 assert_eq!(segmented.stats.bytes, failing as u64 * u64::from(SIZE));
-                assert_eq!(segmented.stats.refused, u64::from(error == REFUSED));
+                assert_eq!(segmented.stats.refused, if error == REFUSED { 2 } else { 0 });
                 let next = payload(CHUNKS);
                 assert_eq!(send(&mut segmented, &socket, &next).await.unwrap().0, CHUNKS);
                 assert_eq!(socket.arrived(), [next]);

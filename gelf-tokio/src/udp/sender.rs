@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gelf_core::{DatagramWriter, Decoder, Fit, Message, Overflow};
+use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 use super::destination::Destination;
@@ -192,8 +193,7 @@ impl UdpSender {
     /// Each refusal is reported once: here, or during the next send. In both cases,
     /// [`UdpSenderStats::refused`] counts the refusal.
     pub fn take_refusal(&mut self) -> bool {
-        let error = self.destination.socket().take_error().ok().flatten();
-        let is_refused = error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        let is_refused = holds_refusal(self.destination.socket());
         if is_refused {
             self.socket.heard_refusal();
             self.destination.failed(true);
@@ -223,7 +223,10 @@ impl UdpSender {
     }
 
     fn follow(&mut self) {
-        if self.destination.follow() {
+        if let Some(replaced) = self.destination.follow() {
+            if holds_refusal(&replaced) {
+                self.socket.heard_refusal();
+            }
             self.socket.rerouted(self.destination.socket());
         }
     }
@@ -242,6 +245,12 @@ impl UdpSender {
         }
         result
     }
+}
+
+/// Returns whether the socket holds the report of a refusal. The call clears the report.
+fn holds_refusal(socket: &UdpSocket) -> bool {
+    let error = socket.take_error().ok().flatten();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// Returns whether the error says that no route leads to the destination, or none from the socket's local
@@ -270,7 +279,6 @@ mod tests {
     use std::time::Duration;
 
     use socket2::SockRef;
-    use tokio::net::UdpSocket;
 
     use super::*;
 

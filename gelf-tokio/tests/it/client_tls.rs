@@ -85,7 +85,7 @@ async fn a_missing_or_invalid_file_is_an_error_of_the_constructor() {
     schemes.extend(cfg!(feature = "http").then_some("gelf+https"));
     for scheme in schemes {
         for (ca, expected) in
-            [("/nope.pem", "/nope.pem: "), (invalid.to_str().unwrap(), "there is no certificate")]
+            [("/nope.pem", "/nope.pem: "), (invalid.to_str().unwrap(), "no certificate in PEM format found")]
         {
             let endpoint = format!("{scheme}://127.0.0.1?ca={ca}").parse().unwrap();
             let connect = Client::connect(&endpoint).map(|_| ());

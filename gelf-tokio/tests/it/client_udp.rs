@@ -138,6 +138,19 @@ async fn a_refusal_is_reported_before_the_driver_ends() {
     assert_eq!(sending.drop_client().await.with(REFUSED), [0]);
 }
 
+/// The message between the refused messages fails before any system call.
+#[tokio::test]
+async fn a_refusal_before_a_message_that_is_too_large_belongs_to_the_message_before() {
+    let sending = Sending::start(&endpoint(refusing().await, "compression=none&datagram_size=100"));
+    // The driver, which runs in this thread, takes all messages in one batch.
+    sending.send(0..1).await;
+    sending.client.send_with_receipt(&Message::new("h", "x".repeat(128 * 88)), 1).await.unwrap();
+    sending.send(2..3).await;
+    let (stats, ledger) = sending.end(3).await;
+    assert_eq!(ledger.with(REFUSED), [0, 2]);
+    assert_eq!((stats.sent, stats.dropped.too_large, stats.refused_datagrams), (0, 1, 2));
+}
+
 #[tokio::test]
 async fn a_message_that_exceeds_128_chunks_does_not_affect_others() {
     let (mut receiver, address) = bound().await;

@@ -23,16 +23,14 @@ pub const ONE_DAY: (Day, Day) = ((4000, 1, 1), (4096, 1, 1));
 #[derive(Debug)]
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// Intermediate certificates up to the root.
-    between: String,
 }
 
-/// A certificate with its chain, and its key.
+/// A certificate and its key.
 #[derive(Clone, Debug)]
 pub struct Issued {
     pub cert_pem: String,
     pub key_pem: String,
-    /// The certificate without its chain.
+    /// The certificate in DER.
     pub der: Vec<u8>,
 }
 
@@ -41,7 +39,7 @@ impl Authority {
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let issuer = CertifiedIssuer::self_signed(Self::params(name), key).unwrap();
-        Self { issuer, between: String::new() }
+        Self { issuer }
     }
 
     fn params(name: &str) -> CertificateParams {
@@ -79,8 +77,7 @@ impl Authority {
         params.not_after = date_time_ymd(until.0, until.1, until.2);
         let key = KeyPair::generate().unwrap();
         let cert = params.signed_by(&key, &self.issuer).unwrap();
-        let cert_pem = format!("{}{}", cert.pem(), self.between);
-        Issued { cert_pem, key_pem: key.serialize_pem(), der: cert.der().to_vec() }
+        Issued { cert_pem: cert.pem(), key_pem: key.serialize_pem(), der: cert.der().to_vec() }
     }
 }
 

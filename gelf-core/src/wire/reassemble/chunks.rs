@@ -99,9 +99,14 @@ impl Chunks {
         self.memory() - before
     }
 
-    /// Returns the message if the chunks arrived in order.
-    pub(super) fn in_order(&self) -> Option<&[u8]> {
-        (!self.out_of_order).then_some(&self.data)
+    /// Returns whether the chunks arrived in order.
+    pub(super) fn is_in_order(&self) -> bool {
+        !self.out_of_order
+    }
+
+    /// Returns the chunks in order of arrival.
+    pub(super) fn data(&self) -> &[u8] {
+        &self.data
     }
 
     /// Appends the message to `joined`. All chunks must have arrived.

@@ -19,8 +19,7 @@ pub struct ReassemblyLimits {
     pub max_entries_per_source: usize,
     /// The maximum memory in bytes, including bookkeeping and memory kept for reuse. The default is 64 MiB. A
     /// message of 128 chunks of 64 KiB each has 8 MiB. The message that was returned last can exceed the
-    /// limit until the next call. The joined copy of the last message whose chunks did not arrive in order is
-    /// not included.
+    /// limit until the next call.
     pub max_bytes: usize,
     /// `true` if a message is dropped when one of its chunks arrives twice with different payloads. The
     /// default is `false`: the first payload is kept, as in Graylog. The sender of the message sent only one

@@ -1,10 +1,12 @@
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use proptest::prelude::*;
 use tokio::task::{JoinHandle, yield_now};
 
 use super::spare_buffers::{MAX_BUFFERS, MAX_CAPACITY};
 use super::*;
+use crate::outcome::DropReason;
 
 fn queue(max_messages: usize, max_bytes: usize, when_full: WhenFull) -> Queue<u64> {
     Queue::new(QueueOptions { max_messages, max_bytes, when_full, ..QueueOptions::default() }, true)
@@ -143,7 +145,7 @@ fn messages_are_taken_in_order_up_to_a_number_and_a_length_but_at_least_one_is_t
 #[test]
 fn unread_receipts_are_bounded_and_lost_receipts_are_counted() {
     let queue = queue(10, 1000, WhenFull::DropOldest);
-    queue.state().max_receipts = 3;
+    *queue.state().receipts.max() = 3;
     let mut in_flight = VecDeque::new();
     for receipt in 0..5 {
         assert_eq!(offer(&queue, 1, receipt), Ok(()));
@@ -166,8 +168,8 @@ fn unread_receipts_are_bounded_and_lost_receipts_are_counted() {
 
 #[test]
 fn a_small_queue_keeps_65536_unread_receipts() {
-    assert_eq!(queue(1, 1000, WhenFull::Wait).state().max_receipts, 65_536);
-    assert_eq!(queue(100_000, 1000, WhenFull::Wait).state().max_receipts, 100_000);
+    assert_eq!(queue(1, 1000, WhenFull::Wait).state().receipts.max(), &65_536);
+    assert_eq!(queue(100_000, 1000, WhenFull::Wait).state().receipts.max(), &100_000);
 }
 
 #[test]
@@ -179,7 +181,7 @@ fn a_closed_queue_refuses_messages_and_the_driver_settles_the_messages_in_flight
     let mut in_flight = VecDeque::new();
     assert_eq!(queue.take(&mut in_flight, 10, 1000), 1);
     queue.abort();
-    assert_eq!(queue.unsettled(), 1, "the driver settles messages in flight");
+    assert_eq!(queue.stats().in_flight, 1, "the driver settles messages in flight");
     queue.settle(&mut in_flight, 1, ENDED);
     queue.end();
     assert_eq!(receipts(&queue), [(0, ENDED)]);
@@ -228,6 +230,85 @@ fn the_end_of_the_driver_drops_waiting_messages_and_refuses_further_messages() {
     assert_eq!(receipts(&queue), [(0, ENDED), (1, ENDED), (2, ENDED)]);
     assert_eq!(queue.poll_receipt(Waker::noop()), Poll::Ready(None));
     assert_account(&queue, 4);
+}
+
+/// A receipt that counts its drop, if the queue is not locked at that time.
+struct Probe {
+    queue: Arc<Queue<Self>>,
+    dropped: Arc<AtomicUsize>,
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        if self.queue.state.try_lock().is_ok() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn receipts_are_dropped_outside_of_the_lock() {
+    let options =
+        QueueOptions { max_messages: 2, when_full: WhenFull::DropOldest, ..QueueOptions::default() };
+    for has_receipts in [false, true] {
+        let queue = Arc::new(Queue::new(options, has_receipts));
+        *queue.state().receipts.max() = 0;
+        let dropped = Arc::new(AtomicUsize::new(0));
+        for _ in 0..4 {
+            let receipt = Probe { queue: Arc::clone(&queue), dropped: Arc::clone(&dropped) };
+            assert!(queue.try_queue(BytesMut::from("x"), receipt).is_ok());
+        }
+        assert_eq!(dropped.load(Ordering::Relaxed), 2, "displaced");
+        let mut in_flight = VecDeque::new();
+        queue.take(&mut in_flight, 1, 1);
+        queue.settle(&mut in_flight, 1, Outcome::Sent);
+        assert_eq!(dropped.load(Ordering::Relaxed), 3, "settled");
+        queue.end();
+        assert_eq!(dropped.load(Ordering::Relaxed), 4, "given up");
+    }
+}
+
+/// Counts the events that are logged while the queue is not locked.
+struct Subscriber {
+    queue: Arc<Queue<u64>>,
+    events: Arc<AtomicUsize>,
+}
+
+impl tracing::Subscriber for Subscriber {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        if self.queue.state.try_lock().is_ok() {
+            self.events.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn events_are_logged_outside_of_the_lock() {
+    let queue = Arc::new(queue(1, 1000, WhenFull::DropOldest));
+    *queue.state().receipts.max() = 0;
+    let events = Arc::new(AtomicUsize::new(0));
+    let subscriber = Subscriber { queue: Arc::clone(&queue), events: Arc::clone(&events) };
+    let _default = tracing::subscriber::set_default(subscriber);
+    fill(&queue, 1, 0..2);
+    assert_eq!(events.load(Ordering::Relaxed), 1, "a receipt is lost");
+    queue.end();
+    assert_eq!(events.load(Ordering::Relaxed), 2, "the driver has ended early");
 }
 
 /// Spawns a task that queues a message of one byte. If the queue is full, the task waits for room.
@@ -289,16 +370,20 @@ async fn senders_that_wait_for_room_are_notified_of_the_end_of_the_driver() {
     assert_account(&queue, 4);
 }
 
+/// Spawns a task that waits until the messages that are queued now have their outcome.
+fn flush(queue: &Arc<Queue<u64>>) -> JoinHandle<()> {
+    let queue = Arc::clone(queue);
+    let end = queue.next_number();
+    tokio::spawn(async move { queue.flushed(end).await })
+}
+
 #[tokio::test]
 async fn a_flush_waits_for_earlier_messages_and_not_for_later_messages() {
     let queue = Arc::new(queue(4, 1000, WhenFull::DropOldest));
     let mut in_flight = VecDeque::new();
     fill(&queue, 1, 0..2);
     assert_eq!(queue.take(&mut in_flight, 1, 1000), 1);
-    let flush = {
-        let queue = Arc::clone(&queue);
-        tokio::spawn(async move { queue.flushed().await })
-    };
+    let flush = flush(&queue);
     yield_now().await;
     // Newer messages displace the second message. The first message is still in flight.
     for receipt in 2..7 {
@@ -310,7 +395,19 @@ async fn a_flush_waits_for_earlier_messages_and_not_for_later_messages() {
     queue.settle(&mut in_flight, 1, Outcome::Sent);
     flush.await.unwrap();
     assert!(queue.stats().waiting > 0);
-    assert_eq!(queue.unsettled(), queue.stats().waiting);
+    let end = queue.next_number();
+    assert_eq!((queue.unflushed(2), queue.unflushed(end)), (0, queue.stats().waiting));
+}
+
+#[tokio::test]
+async fn a_flush_ends_when_newer_messages_displace_the_messages_that_it_waits_for() {
+    let queue = Arc::new(queue(2, 1000, WhenFull::DropOldest));
+    fill(&queue, 1, 0..2);
+    let flush = flush(&queue);
+    yield_now().await;
+    fill(&queue, 1, 2..4);
+    yield_now().await;
+    assert!(flush.is_finished());
 }
 
 #[tokio::test]
@@ -405,6 +502,6 @@ proptest! {
         all.sort_unstable();
         prop_assert_eq!(all, queued);
         assert_account(&queue, offered);
-        prop_assert_eq!(queue.unsettled(), 0);
+        prop_assert_eq!(queue.unflushed(u64::MAX), 0);
     }
 }

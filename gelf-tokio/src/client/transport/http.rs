@@ -56,12 +56,16 @@ async fn post<R>(
     body: Bytes,
     messages: usize,
 ) -> Result<(), u16> {
+    let first_request = sender.requests();
     loop {
-        let (started, connections) = (Instant::now(), sender.connections());
+        let (started, connections, requests) = (Instant::now(), sender.connections(), sender.requests());
         let result = sender.post(body.clone()).await;
+        // The first request with this body repeats none.
+        let repeated = sender.requests().saturating_sub(requests.max(first_request + 1));
         in_flight.queue().count(|stats| {
             stats.connections += sender.connections() - connections;
             stats.is_connected = sender.is_connected();
+            stats.resent += repeated * messages as u64;
         });
         let error = match result {
             Ok(()) => {
@@ -86,6 +90,5 @@ async fn post<R>(
         if !sender.hosts().is_failing_over() {
             sleep(error.retry_after().unwrap_or(pause).max(pause)).await;
         }
-        in_flight.queue().count(|stats| stats.resent += messages as u64);
     }
 }

@@ -113,7 +113,7 @@ pub(crate) async fn run<R>(
                 if !matches!(timeout(LONGEST_END, connection.finish()).await, Ok(Ok(()))) {
                     tracing::debug!("the connection did not end cleanly");
                 }
-                written_before = transfer.written_before;
+                written_before = transfer.written_so_far();
                 dialer.hosts().restart();
                 continue;
             }
@@ -122,7 +122,7 @@ pub(crate) async fn run<R>(
                 error
             }
         };
-        written_before = in_flight.len();
+        written_before = transfer.written_so_far();
         drop(connection);
         let is_proven = transfer.probation.is_proven() && !link.is_unproven();
         let is_failing_over = if is_proven && error.kind() == io::ErrorKind::UnexpectedEof {
@@ -225,6 +225,12 @@ impl Transfer {
     /// Returns the number of messages that were written and are not settled.
     fn written(&self) -> usize {
         self.probation.held() + self.window.len()
+    }
+
+    /// Returns the number of messages, counted from the oldest, that were written to this or to an earlier
+    /// connection.
+    fn written_so_far(&self) -> usize {
+        self.written_before.max(self.written())
     }
 
     /// Notes the acknowledged messages, and settles them if the connection has proven itself. Returns how
@@ -348,5 +354,42 @@ impl Transfer {
             in_flight.queue().count(|stats| stats.resent += resent);
         }
         self.written() > already
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::BytesMut;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::client::queue::Queue;
+    use crate::endpoint::{Endpoint, QueueOptions, Transport};
+    use crate::resolve::SystemResolver;
+
+    #[tokio::test]
+    async fn messages_that_are_in_flight_but_do_not_fit_into_the_buffer_do_not_count_as_written() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("gelf+tcp://{}", listener.local_addr().unwrap());
+        let endpoint: Endpoint = uri.parse().unwrap();
+        let Transport::Tcp(options) = endpoint.transport() else { panic!("{endpoint}") };
+        let mut connection = Dialer::new(&endpoint, options).unwrap().connect(&SystemResolver).await.unwrap();
+        let queue = Arc::new(Queue::new(QueueOptions::default(), false));
+        for _ in 0..1024 {
+            queue.try_queue(BytesMut::from(&[b'1'; 64][..]), ()).unwrap();
+        }
+        let mut in_flight = InFlight::new(queue);
+        let mut transfer = Transfer {
+            written_before: 0,
+            replace_at: None,
+            window: Window::default(),
+            probation: Probation::default(),
+            is_trial: false,
+        };
+        assert!(transfer.fill(&mut in_flight, &mut connection));
+        // With its delimiter, each message takes 65 bytes of the buffer of 64 KiB.
+        assert_eq!((in_flight.len(), transfer.written_so_far()), (1024, 1009));
     }
 }

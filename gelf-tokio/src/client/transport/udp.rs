@@ -88,17 +88,21 @@ pub(crate) async fn run<R>(
         in_flight.take(batch, BATCH_BYTES);
         while let Some(payload) = in_flight.next_to_send() {
             let result = sender.send_payload(payload).await;
+            if result.is_err() {
+                // The error may have come before the system reported a refusal of an earlier message.
+                sender.take_refusal();
+            }
             let stats = sender.stats();
             let before = std::mem::replace(&mut before, stats);
             if stats.reroutes != before.reroutes {
                 in_flight.queue().set_local_addr(sender.local_addr().ok());
             }
+            let refused = stats.refused - before.refused;
             match result {
                 Ok(()) => {
                     if stats.truncated > before.truncated {
                         in_flight.queue().count(|stats| stats.truncated += 1);
                     }
-                    let refused = stats.refused - before.refused;
                     if refused > 0 && settle_sent(in_flight, link, refused) > 0 {
                         // A chunk of this message was refused while its other chunks were sent.
                         in_flight.settle(1, REFUSED);
@@ -107,14 +111,14 @@ pub(crate) async fn run<R>(
                     }
                 }
                 Err(SendError::Io(error)) if is_unreachable(&error) => {
-                    settle_sent(in_flight, link, 0);
+                    settle_sent(in_flight, link, refused);
                     link.down(&error);
                     // The sender looks the name up again, and binds a new socket within the next attempts.
                     sleep(link.pause()).await;
                 }
                 Err(error) => {
                     let reason = DropReason::of_send(&error);
-                    settle_sent(in_flight, link, u64::from(reason == DropReason::Refused));
+                    settle_sent(in_flight, link, refused);
                     if reason != DropReason::TooLarge {
                         link.down(&error);
                     }

@@ -300,6 +300,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_value_that_is_too_long_counts_as_such_only_if_the_queue_has_room_for_its_error() {
+        let mut peer = Client::new(|options| (options.bulk, options.max_queued_payloads) = (true, 1));
+        let long = "x".repeat(65_537);
+        peer.send(&format!("POST /gelf HTTP/1.1\r\ncontent-length: 131075\r\n\r\n{long}\n{long}")).await;
+        assert!(peer.answer().await.starts_with("HTTP/1.1 503 "));
+        let stats = peer.stats();
+        assert_eq!((stats.values, stats.dropped.too_long, stats.dropped.no_room), (2, 1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_body_that_arrives_in_time_but_is_not_read_before_30_s_is_too_late() {
         let mut peer = Client::new(|_| {});
         peer.send(&format!("{HEAD}{{")).await;

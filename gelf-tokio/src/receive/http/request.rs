@@ -264,20 +264,15 @@ impl Delivery<'_> {
             self.invalid = true;
             return Ok(());
         }
-        let lost = match value {
-            Ok(_) => Some(counters.dropped_no_room.unless_disarmed()),
-            Err(_) => {
-                counters.dropped_too_long.add(1);
-                None
-            }
-        };
+        let lost = counters.dropped_no_room.unless_disarmed();
         let len = value.map_or(0, <[u8]>::len);
         let Ok(Some(slot)) = timeout_at(self.deadline, self.peer.queue.reserve(len)).await else {
             return Err(Failure::Rejected(Rejection::QueueFull));
         };
-        if let Some(lost) = lost {
-            lost.disarm();
-            counters.payloads.add(1);
+        lost.disarm();
+        match value {
+            Ok(_) => counters.payloads.add(1),
+            Err(_) => counters.dropped_too_long.add(1),
         }
         let from = self.peer.address;
         slot.put(match value {

@@ -141,9 +141,8 @@ pub struct HttpDropCounts {
     /// Values that ended a bulk request, because the request already had the permitted number of values. The
     /// values after them are not read.
     pub over_limit: u64,
-    /// Values that were too long. `recv` returns a
-    /// [`ReceiveError::ValueTooLong`](crate::ReceiveError::ValueTooLong) for each of them, unless the queue
-    /// has no room in time.
+    /// Values that were too long. `recv` has returned or will return a
+    /// [`ReceiveError::ValueTooLong`](crate::ReceiveError::ValueTooLong) for each of them.
     pub too_long: u64,
 }
 
