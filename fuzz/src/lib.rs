@@ -1,8 +1,9 @@
 //! Fuzz targets of gelf-core, gelf-tokio and docker-source: properties that hold for any input.
 //!
-//! Each function takes bytes, and panics if a property does not hold. `scripts/fuzz` runs the functions under
-//! libFuzzer. The folder `seeds/` has a folder with seeds for each function. The tests replay the seeds and
-//! mutations of the seeds. The vectors of the conformance suite are seeds, too.
+//! Each target is a function that takes bytes, and panics if a property does not hold. `scripts/fuzz` runs the
+//! targets under libFuzzer. The folder `seeds/` has a folder with seeds for each target. The tests replay the
+//! seeds and mutations of the seeds. The vectors of the conformance suite, which [`vector_inputs`] returns, are
+//! seeds, too.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

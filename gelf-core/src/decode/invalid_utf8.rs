@@ -30,7 +30,7 @@ pub(super) struct Corrected {
 /// Replaces invalid UTF-8 by U+FFFD. The result is the same as that of [`String::from_utf8_lossy`], but this
 /// function is faster for text with many invalid bytes. Refuses a result of more than `max_bytes`, and a
 /// payload with more than `max_replaced` invalid sequences.
-#[allow(clippy::indexing_slicing, reason = "the text is shorter than the window")]
+#[allow(clippy::indexing_slicing, reason = "the rest is shorter than `padded`")]
 pub(super) fn corrected(
     payload: &[u8],
     max_bytes: usize,
@@ -49,7 +49,7 @@ pub(super) fn corrected(
         let (block, written) = match rest.first_chunk::<{ BLOCK + PIECE }>() {
             Some(window) => put_block(window, BLOCK, room),
             None => {
-                // The null bytes behind the text end an invalid sequence.
+                // An incomplete character at the end of the text is invalid: null bytes follow it here.
                 let mut padded = [0; BLOCK + PIECE];
                 padded[..rest.len()].copy_from_slice(rest);
                 put_block(&padded, rest.len().min(BLOCK), room)
@@ -92,7 +92,7 @@ fn put_block(window: &[u8; BLOCK + PIECE], len: usize, room: &mut [u8; ROOM]) ->
 
 /// The characters and invalid sequences in the first [`BLOCK`] bytes of a text.
 struct Block {
-    /// A bit for each byte with which a character or an invalid sequence begins.
+    /// A bit for each byte with which a character or an invalid sequence begins. Not set if all bytes are ASCII.
     starts: u64,
     /// A bit for each byte that follows an invalid sequence.
     invalid: u64,
@@ -126,7 +126,7 @@ impl Block {
     /// Writes the block, with U+FFFD in place of invalid sequences. Returns the number of bytes written.
     #[allow(
         clippy::indexing_slicing,
-        reason = "behind the block, a piece is visible and there is room for it"
+        reason = "the window and the room have a piece more than the block needs"
     )]
     #[inline(always)]
     fn put(&self, window: &[u8; BLOCK + PIECE], room: &mut [u8; ROOM]) -> usize {
@@ -154,8 +154,8 @@ impl Block {
 /// U+FFFD in UTF-8, and a byte that is overwritten.
 const REPLACEMENT: [u8; 4] = [0xef, 0xbf, 0xbd, 0];
 
-/// The next state for each byte and each state. The entry of a byte has eight bits for each state, and these
-/// bits are the next state. The lowest six bits of a state are the offset of its eight bits in each entry.
+/// The next state for each byte and each state. The entry of a byte has eight places of eight bits, one place for
+/// each state, with the state that follows. The lowest six bits of a state are the offset of its place.
 static TRANSITIONS: [u64; 256] = {
     let mut transitions = [0; 256];
     let mut rest: &mut [u64] = &mut transitions;
@@ -172,7 +172,7 @@ static TRANSITIONS: [u64; 256] = {
     transitions
 };
 
-/// The state behind a whole character, and the states in front of one to three further bytes.
+/// The state behind a whole character, and the states in which one, two or three further bytes are expected.
 const WHOLE: u64 = 0;
 const ONE: u64 = 8;
 const TWO: u64 = 16;
@@ -184,7 +184,8 @@ const F0: u64 = 48;
 const F4: u64 = 56;
 /// The bit that is set behind the first byte of a character or of an invalid sequence.
 const START: u64 = 1 << 6;
-/// The bit that is set behind an incomplete character and behind a byte with which no character begins.
+/// The bit that is set behind a byte that does not complete a character: the character needs further bytes, or is
+/// invalid.
 const INCOMPLETE: u64 = 1 << 7;
 
 /// Returns the next state, as in table 3-7 of Unicode 16, section 3.9.

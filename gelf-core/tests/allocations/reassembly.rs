@@ -1,4 +1,4 @@
-//! Reassembly allocates nothing in the steady state, and no more than its limits under a flood.
+//! Reassembly allocates nothing in the steady state, and little more than its limits under a flood.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,8 @@ fn chunk(id: u32, number: u8, count: u8, payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn memory_is_bounded_under_a_flood() {
-    // Each of the million first chunks has 13 bytes, and belongs to its own message from its own source.
+    // A million messages begin, each from its own source, and none of them gets its second chunk. A chunk has 13
+    // bytes.
     let start = Instant::now();
     reset_peak();
     let before = account().live;

@@ -70,7 +70,7 @@ impl Sink {
         let mut queue = endpoint.queue();
         let blocks = queue.when_full == WhenFull::Wait;
         if queue.when_full == WhenFull::DropNewest {
-            // Events are queued by `try_send`, which never waits. Only reports wait for room.
+            // Reports wait for room in the queue. Events do not wait even so, since `try_send` queues them.
             queue.when_full = WhenFull::Wait;
         }
         let endpoint = endpoint.clone().with_queue(queue).map_err(io::Error::other)?;
@@ -88,8 +88,8 @@ impl Sink {
         Ok(sink)
     }
 
-    /// Returns whether the client would refuse a message now. If so, the client counts the message as
-    /// refused, and the caller need not make it.
+    /// Returns whether the queue has refused a message and has had no room since. If so, the client counts the
+    /// next message as refused, and the caller need not make it.
     pub(crate) fn refuses(&self) -> bool {
         !self.blocks && self.client.refuse_if_full().is_err()
     }
@@ -105,7 +105,8 @@ impl Sink {
     }
 }
 
-/// Runs the driver until the client is closed, or its last clone is dropped and all messages are sent.
+/// Runs the driver until it ends: after the client is closed or its last clone is dropped, when all messages are
+/// sent or the time for this is over.
 fn drive(driver: Driver, report: impl Future<Output = ()>, started: &mpsc::Sender<io::Result<()>>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -235,7 +235,7 @@ mod tests {
         }
 
         #[test]
-        fn each_endpoint_of_a_uri_can_be_built_from_its_parts(endpoint in endpoints()) {
+        fn an_endpoint_can_be_built_from_its_parts(endpoint in endpoints()) {
             let Endpoint { transport, host, port, queue } = endpoint.clone();
             let built = Endpoint::new(transport, &host).and_then(|built| built.with_port(port)?.with_queue(queue));
             prop_assert_eq!(built, Ok(endpoint));

@@ -27,7 +27,7 @@ async fn end(receiver: &mut HttpReceiver, stream: &mut TcpStream) -> Result<usiz
 }
 
 #[tokio::test]
-async fn a_connection_is_reset_during_a_slow_head_and_closed_without_a_reset_between_requests() {
+async fn a_slow_head_ends_a_connection_with_a_reset_and_idleness_ends_it_without_one() {
     let mut receiver = receiver(|options| {
         options.head_timeout = Duration::from_secs(2);
         options.idle_timeout = Duration::from_secs(1);
@@ -82,8 +82,8 @@ async fn each_end_of_a_connection_is_counted_once() {
     let half = post("", M);
     for (sent, ended, broken) in [
         (&b""[..], 1, 0),
-        // The first bytes are answered with 400, and HTTP/2 is not answered. In both cases, the receiver ends
-        // the connection.
+        // The receiver answers text that is not HTTP with 400, and does not answer HTTP/2. It ends both
+        // connections.
         (b"nothing of HTTP\r\n\r\n", 2, 0),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 3, 0),
         // An incomplete head counts as a broken connection. An incomplete body counts as a broken request,

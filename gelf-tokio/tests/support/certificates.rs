@@ -114,8 +114,8 @@ impl Directory {
         Self { path }
     }
 
-    /// Creates a directory with the certificate of an authority in `ca.pem`, and with a certificate and key
-    /// that the authority issued in `server.pem` and `server.key`.
+    /// Creates a directory for a server. `ca.pem` has the certificate of an authority. `server.pem` and
+    /// `server.key` have a certificate that this authority issued, and its key.
     pub fn of_server(names: &[&str]) -> (Self, Authority) {
         let (directory, authority) = (Self::new(), Authority::new("tests"));
         directory.write("ca.pem", &authority.pem());

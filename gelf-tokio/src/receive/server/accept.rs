@@ -96,7 +96,8 @@ impl Listener {
 
     /// Accepts a connection that waits in the kernel.
     ///
-    /// tokio's listener answers from the last event that it has seen, which may be older than the connection.
+    /// This method asks the kernel, since tokio's listener can report that no connection waits until it has seen
+    /// the event of a connection.
     fn accept_waiting(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let Some(listener) = &*self.lock() else { return Err(io::ErrorKind::WouldBlock.into()) };
         let (socket, from) = SockRef::from(listener).accept()?;
@@ -271,8 +272,8 @@ fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Makes a connection end with a reset when it is dropped. The kernel also discards the data that is left of
-/// the connection.
+/// Makes a connection end with a reset when it is dropped. The kernel also discards the data of the
+/// connection that was not sent or read.
 pub(super) fn reset_on_drop(stream: &TcpStream) {
     if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "a connection ends without a reset");
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_address_that_can_be_listened_at_is_taken() {
+    async fn a_listener_gets_the_first_address_that_is_free() {
         let listener = listen("127.0.0.1:0").await.unwrap();
         let taken = listener.local_addr().unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));

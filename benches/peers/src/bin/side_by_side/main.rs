@@ -134,7 +134,7 @@ fn run(options: &Options) -> Result<(), String> {
 }
 
 /// Returns gelf-router in several configurations: with its defaults, without compression, and reading log
-/// files. The last one is left out if this program cannot read the folder of the log files.
+/// files. The last one is left out if the folder of the log files cannot be read.
 fn own_routers(program: &str) -> Vec<Router> {
     let logs = command("docker", &["info", "--format", "{{.DockerRootDir}}"]) + "/containers";
     let mut own = vec![
