@@ -113,11 +113,6 @@ impl Delivery {
         Closer(self.client.clone())
     }
 
-    /// Returns whether no message waits to be sent.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.client.stats().waiting == 0
-    }
-
     /// Queues the message of `lines`. If `content` is given, the level, the time and the fields that the text
     /// contains are added to the message. If the queue is full, the route's option `when_full` decides
     /// whether the call waits or drops a message.

@@ -9,9 +9,10 @@
 
 mod sources;
 
-use std::future::{pending, ready};
-use std::pin::pin;
+use std::future::{Future, pending, poll_fn, ready};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use docker_source::{EngineAddress, LogFiles, Record, Source, Start, Timing};
@@ -69,11 +70,6 @@ impl RouteQueue {
     /// Returns whether completed messages wait because the destination has not taken them.
     fn is_full(&self) -> bool {
         !self.lines.is_empty()
-    }
-
-    /// Returns whether the route has nothing to send.
-    fn is_idle(&self) -> bool {
-        self.lines.is_empty() && self.delivery.is_idle()
     }
 
     /// Sends all messages, including the open messages that further lines might continue.
@@ -319,8 +315,8 @@ async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
     for queue in routes.iter_mut() {
         queue.send_at_once().await;
     }
-    while let Some(index) = routes.iter().position(RouteQueue::is_full) {
-        if shared.stop.unless_over(send_or_hold_up(routes, index, shared.ticks)).await.is_none() {
+    while routes.iter().any(RouteQueue::is_full) {
+        if shared.stop.unless_over(send_or_hold_up(routes, shared.ticks)).await.is_none() {
             return false;
         }
         let stays = |queue: &RouteQueue| !(queue.is_full() && queue.hold_up.is_too_long());
@@ -339,35 +335,67 @@ async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
     true
 }
 
-/// Waits until the route at `index` has sent its completed messages, or until a full route has held up the
-/// others for too long.
-async fn send_or_hold_up(routes: &mut [RouteQueue], index: usize, ticks: Ticks) {
+/// Sends the completed messages of all routes together, and waits until all are sent, or until a full route has held
+/// up the others for too long.
+async fn send_or_hold_up(routes: &mut [RouteQueue], ticks: Ticks) {
     let has_others = routes.len() > 1;
-    let (before, rest) = routes.split_at_mut(index);
-    let Some((RouteQueue { lines, delivery, tally, hold_up, .. }, behind)) = rest.split_first_mut() else {
-        return;
-    };
-    let mut sending = pin!(send(lines, delivery, tally));
+    let mut routes: Vec<_> = routes.iter_mut().map(Sending::new).collect();
     loop {
         tokio::select! {
             biased;
-            () = &mut sending => return,
+            () = poll_fn(|context| poll_all(&mut routes, context)) => return,
             () = sleep_until(ticks.after(Instant::now())), if has_others => {}
         }
-        let others = || before.iter().chain(behind.iter());
-        if others().any(RouteQueue::is_idle) {
+        if routes.iter().any(Sending::is_idle) {
             let now = Instant::now();
-            hold_up.sample(now);
-            let mut is_too_long = hold_up.is_too_long();
-            for other in before.iter_mut().chain(behind.iter_mut()).filter(|other| other.is_full()) {
-                other.hold_up.sample(now);
-                is_too_long |= other.hold_up.is_too_long();
+            let mut is_too_long = false;
+            for route in routes.iter_mut().filter(|route| route.sending.is_some()) {
+                route.hold_up.sample(now);
+                is_too_long |= route.hold_up.is_too_long();
             }
             if is_too_long {
                 return;
             }
         }
     }
+}
+
+/// A route that sends its completed messages.
+struct Sending<'a, F> {
+    /// `None` once the destination has taken all completed messages.
+    sending: Option<Pin<Box<F>>>,
+    tally: &'a Tally,
+    hold_up: &'a mut HoldUp,
+}
+
+impl<'a> Sending<'a, ()> {
+    fn new(queue: &'a mut RouteQueue) -> Sending<'a, impl Future<Output = ()>> {
+        let is_full = queue.is_full();
+        let RouteQueue { lines, delivery, tally, hold_up, .. } = queue;
+        let tally = &**tally;
+        let sending = is_full.then(|| Box::pin(send(lines, delivery, tally)));
+        Sending { sending, tally, hold_up }
+    }
+}
+
+impl<F> Sending<'_, F> {
+    /// Returns whether the route has nothing to send.
+    fn is_idle(&self) -> bool {
+        self.sending.is_none() && !self.tally.has_waiting()
+    }
+}
+
+/// Polls all routes that are sending. Returns `Ready` if no route is sending.
+fn poll_all<F: Future<Output = ()>>(routes: &mut [Sending<'_, F>], context: &mut Context<'_>) -> Poll<()> {
+    let mut result = Poll::Ready(());
+    for route in routes {
+        match route.sending.as_mut().map(|sending| sending.as_mut().poll(context)) {
+            Some(Poll::Pending) => result = Poll::Pending,
+            Some(Poll::Ready(())) => route.sending = None,
+            None => {}
+        }
+    }
+    result
 }
 
 #[cfg(test)]

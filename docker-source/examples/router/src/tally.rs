@@ -69,6 +69,11 @@ impl Tally {
         self.figures().in_flight()
     }
 
+    /// Returns whether messages of the client wait to be sent.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.client.stats().waiting > 0
+    }
+
     /// Returns the state of the link to the destination.
     pub(crate) fn state(&self) -> ClientState {
         self.client.state()

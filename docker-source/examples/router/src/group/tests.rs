@@ -89,6 +89,30 @@ async fn a_slow_route_holds_up_the_others_no_longer_than_a_full_route() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_route_leaves_although_the_others_are_full_at_the_same_time() {
+    for at in 0..2 {
+        let (alive, destination) = queue("gelf://127.0.0.1:9?queue=3&rate=1000");
+        tokio::spawn(destination.run());
+        let (dead, _never_takes) = queue("gelf+tcp://127.0.0.1:9?queue=3");
+        let mut routes = vec![alive];
+        routes.insert(at, dead);
+        let (mut shared, mut left) = shared();
+        let container = Arc::new(Container::builder("web").build());
+        for _ in 0..20 {
+            let record = Arc::new(Record::builder(container.clone(), "line").build());
+            route(&record, &mut routes, &shared);
+        }
+        let delivered =
+            tokio::time::timeout(Duration::from_secs(10), deliver(&mut routes, &mut shared)).await;
+        assert_eq!(delivered, Ok(true));
+        assert_eq!(routes.len(), 1);
+        assert_eq!(left.try_recv().unwrap().queue.name, "gelf+tcp://127.0.0.1:9?queue=3");
+        assert_eq!(routes[0].tally.figures().routed, 20);
+        assert!(routes[0].lines.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn routes_that_are_full_together_stay_together() {
     let (first, _never_takes) = queue("gelf+tcp://127.0.0.1:9?queue=3");
     let (second, _never_takes_either) = queue("gelf+tcp://127.0.0.1:9?queue=5");
