@@ -319,7 +319,7 @@ pub enum DeviationKind {
     FieldValue,
     /// The payload is not UTF-8.
     InvalidUtf8,
-    /// The level is not 0 to 7, and is kept as a field.
+    /// The level is not 0 to 7, and is kept as a field. A number beyond the range of a 64-bit float is left out.
     LevelRange,
     /// An escape is half of a surrogate pair.
     LoneSurrogate,
@@ -331,7 +331,8 @@ pub enum DeviationKind {
     /// A field has the reserved name `_id`.
     ReservedField,
     /// The timestamp is further from the epoch than
-    /// [`Timestamp::MAX_SECONDS`](crate::Timestamp::MAX_SECONDS), and is kept as a field.
+    /// [`Timestamp::MAX_SECONDS`](crate::Timestamp::MAX_SECONDS), and is kept as a field. A number beyond the
+    /// range of a 64-bit float is left out.
     TimestampRange,
     /// A comma precedes a closing bracket.
     TrailingComma,

@@ -37,7 +37,7 @@ const MAX_DEPTH: usize = 8;
 /// and the other members that GELF defines, for [`SERIALIZE_ERROR`], and for some fields of its own.
 const MAX_FIELDS: usize = 1000;
 
-/// The name of the field that lists the members that [`Message::with_serialized`] has left out.
+/// The name of the field that says what [`Message::with_serialized`] has left out.
 const SERIALIZE_ERROR: &str = "serialize_error";
 
 /// The maximum length, in bytes, of the text of the field [`SERIALIZE_ERROR`]. The text `; and … more` at its
@@ -50,9 +50,9 @@ const SEPARATOR: char = '_';
 impl Message<'_> {
     /// Adds the members of a struct or map as additional fields, by [these rules](crate#serde).
     ///
-    /// A message is never lost: members that cannot be added are left out, and the field `_serialize_error`
-    /// names the first of them, with the reasons. [`set_serialized`](Self::set_serialized) adds all members or
-    /// returns an error.
+    /// A message is never lost. Members that cannot be serialized are left out, and the field `_serialize_error`
+    /// names the first of them, with the reasons. Fields beyond 1,000 are left out, and `_serialize_error` says
+    /// that there are more. [`set_serialized`](Self::set_serialized) adds all members or returns an error.
     ///
     /// ```
     /// use gelf_core::Message;

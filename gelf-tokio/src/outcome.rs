@@ -54,8 +54,8 @@ pub enum DropReason {
     /// 413, 415 or 422.
     Rejected(u16),
     /// Over UDP, the operating system did not take the message, for a reason that no other variant names. A
-    /// message is not dropped but waits while there is no route, while the interface is down, and while the
-    /// local address is missing.
+    /// message is not dropped but waits while there is no route, while the interface is down, while the local
+    /// address is missing, and while a route or the packet filter of this machine prohibits sending.
     System(io::ErrorKind),
     /// Over UDP, the message does not fit into 128 chunks.
     TooLarge,

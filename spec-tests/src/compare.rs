@@ -86,8 +86,9 @@ pub(crate) fn message(expected: &MessageText, seen: &ObservedMessage) -> Vec<Dif
         .collect();
     let level = seen.level.as_ref().filter(|level| !level.is_null());
     match (expected.level, level) {
-        (None, Some(level)) => {
-            // A subject is allowed to keep a level that is not a severity as a field named `level`.
+        (None, Some(level)) if !fields.contains_key("level") => {
+            // A subject is allowed to report a field named `level`, such as a level that is not a severity, as
+            // the member.
             fields.insert("level", level);
         }
         (expected, level) => {
@@ -305,6 +306,16 @@ mod tests {
                 "field level: expected none, found \"debug\"",
                 "field x: expected none, found 1"
             ]
+        );
+    }
+
+    #[test]
+    fn a_field_named_level_is_compared_apart_from_the_level() {
+        let wanted = r#"{"short_message":"m","fields":[["level","z"]]}"#;
+        assert_eq!(words(wanted, r#"{"short_message":"m","level":"z"}"#), [""; 0]);
+        assert_eq!(
+            words(wanted, r#"{"short_message":"m","level":6,"fields":{"level":"z"}}"#),
+            ["level: expected none, found 6"]
         );
     }
 

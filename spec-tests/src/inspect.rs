@@ -114,8 +114,9 @@ impl Inspection {
 const LOGSTASH_DATAGRAM_BYTES: usize = 8192;
 
 /// First second of the year 10000 in Unix time. The process of the log server Seq ends when it receives a
-/// message with this or a later timestamp. Such a timestamp usually has milliseconds instead of seconds.
-const YEAR_10000: i128 = 253_402_300_800;
+/// message with this or a later timestamp, or with one that is rounded to it as a 64-bit float. Such a timestamp
+/// usually has milliseconds instead of seconds.
+const YEAR_10000: f64 = 253_402_300_800.0;
 
 /// Inspects the datagrams of one message, in the order in which they were sent. `size` is the maximum
 /// datagram size that the sender was asked to use, if any.
@@ -326,10 +327,11 @@ fn inspect_payload(inspection: &mut Inspection) {
 /// Describes a timestamp beyond the year 9999 and names the unit that the sender probably used. Returns
 /// `None` for any other timestamp.
 fn far_future(timestamp: &str) -> Option<String> {
-    let unit = match compare::scaled(timestamp, 0)? {
+    compare::decimal(timestamp)?;
+    let unit = match timestamp.parse::<f64>().ok()? {
         ..YEAR_10000 => return None,
-        YEAR_10000..100_000_000_000_000 => "milliseconds",
-        100_000_000_000_000..100_000_000_000_000_000 => "microseconds",
+        YEAR_10000..1e14 => "milliseconds",
+        1e14..1e17 => "microseconds",
         _ => "nanoseconds",
     };
     Some(format!("{timestamp} is beyond the year 9999, probably {unit}"))

@@ -26,7 +26,8 @@ use super::transport;
 /// attempt to connect that failed within a second, for example because of a refusal or an unknown name, the
 /// bound is at most 5 s. After any other failure, such as an HTTP answer with the status 503, the bound is at
 /// most 30 s. The driver also waits after a connection that did not prove itself (see
-/// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)), and over UDP while there is no route.
+/// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)), and over UDP while there is no route
+/// or this machine prohibits sending.
 ///
 /// With [`TcpOptions::failover`](crate::options::TcpOptions::failover), an attempt tries the hosts in turn:
 /// the driver waits only after all hosts have failed one after the other.

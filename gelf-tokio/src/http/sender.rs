@@ -41,6 +41,8 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Sends messages to one receiver, as POST requests of HTTP/1.1.
 ///
+/// Unlike a [`Client`](crate::Client), the sender adds no timestamp to messages.
+///
 /// There is one connection, with one request at a time. The first request makes the connection, and later
 /// requests use the connection while the receiver keeps it open. For each new connection the host is looked
 /// up, and its addresses are tried in order; then the addresses of the hosts in [`HttpOptions::failover`] are

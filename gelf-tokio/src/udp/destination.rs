@@ -79,7 +79,7 @@ impl Destination {
         if self.failed { self.connect_to_next() } else { None }
     }
 
-    /// Notes that sending to the current address failed: the host refused, or there is no route.
+    /// Notes that sending to the current address failed: the host refused, or there is no route that may be used.
     pub(super) fn failed(&mut self, is_refused: bool) {
         if let Some(names) = &self.names {
             names.ask();

@@ -54,7 +54,7 @@ use crate::send::SendError;
 /// # Names
 ///
 /// A task looks the host name up every 30 s. When the destination refuses datagrams, or when no route leads
-/// to it, the task looks the name up immediately, but not more than once a second. If a lookup no longer
+/// to it or this machine prohibits sending, the task looks the name up immediately, but not more than once a second. If a lookup no longer
 /// returns the current address, messages go to the first address returned. If the current address fails,
 /// messages go to the next address, if there is another. A failed lookup changes nothing. Up to 64 addresses
 /// are kept.
@@ -66,7 +66,7 @@ use crate::send::SendError;
 /// [`UdpSenderStats::refused`] counts the report. The sender also sends a datagram again after other errors
 /// that hosts and routers report. If the second attempt fails too, the error belongs to the datagram itself.
 /// No error ends the sender. A [`Client`](crate::Client) keeps a message while there is no route or no local
-/// address. If the next host on the link does not answer (ARP or neighbour discovery), Linux drops the
+/// address, and while a route or the packet filter of this machine prohibits sending. If the next host on the link does not answer (ARP or neighbour discovery), Linux drops the
 /// datagrams and reports no error.
 ///
 /// # Rate
@@ -254,12 +254,21 @@ fn holds_refusal(socket: &UdpSocket) -> bool {
 }
 
 /// Returns whether the error says that no route leads to the destination, or none from the socket's local
-/// address. Linux returns `InvalidInput` if the local address no longer belongs to the machine.
+/// address, or that this machine prohibits sending to the destination. Linux returns `InvalidInput` if the local
+/// address no longer belongs to the machine, and `PermissionDenied` for a route of the type `prohibit` (`EACCES`)
+/// and for a datagram that the packet filter drops (`EPERM`).
 pub(crate) fn is_unreachable(error: &io::Error) -> bool {
-    use io::ErrorKind::{AddrNotAvailable, HostUnreachable, InvalidInput, NetworkDown, NetworkUnreachable};
+    use io::ErrorKind::{
+        AddrNotAvailable, HostUnreachable, InvalidInput, NetworkDown, NetworkUnreachable, PermissionDenied,
+    };
     matches!(
         error.kind(),
-        AddrNotAvailable | HostUnreachable | InvalidInput | NetworkDown | NetworkUnreachable
+        AddrNotAvailable
+            | HostUnreachable
+            | InvalidInput
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
     )
 }
 
@@ -331,6 +340,18 @@ mod tests {
             // socket.
             let most = expected + 1 + rate / 100 + 9;
             assert!((expected..=most).contains(&sent), "{rate}: {sent}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_message_waits_for_errors_of_this_machine_and_not_for_errors_of_the_message() {
+        let error = io::Error::from_raw_os_error;
+        for waits in [1, 13, 22, 99, 100, 101, 113] {
+            assert!(is_unreachable(&error(waits)), "{}", error(waits));
+        }
+        for fails in [5, 12, 90, 105, 111] {
+            assert!(!is_unreachable(&error(fails)), "{}", error(fails));
         }
     }
 

@@ -78,7 +78,8 @@ fn the_values_of_members_decide_the_effects() {
         (r#","timestamp":1700000000123"#, "Seq: ends, Fluent Bit: alters"),
         (r#","timestamp":253402300800"#, "Seq: ends, Fluent Bit: alters"),
         (r#","timestamp":2534023008e2"#, "Seq: ends, Fluent Bit: alters"),
-        (r#","timestamp":253402300799.999999"#, "Fluent Bit: alters"),
+        (r#","timestamp":253402300799.9999"#, "Fluent Bit: alters"),
+        (r#","timestamp":253402300799.9999999"#, "Seq: ends, Fluent Bit: alters"),
     ] {
         assert_eq!(effects(&[message(more)]), expected, "{more}");
     }

@@ -39,8 +39,8 @@ const HEAR_REFUSAL: Duration = Duration::from_millis(10);
 const REFUSED: Outcome = Outcome::Dropped(DropReason::Refused);
 
 /// Sends messages until the queue is closed and empty. A message that is too long, or that the destination
-/// refuses, is dropped for that reason. While there is no route, or after the local address is lost, the
-/// message waits for a new socket, since the system has not sent it.
+/// refuses, is dropped for that reason. While there is no route, after the local address is lost, and
+/// while this machine prohibits sending, the message waits for a new socket, since the system has not sent it.
 pub(crate) async fn run<R>(
     in_flight: &mut InFlight<R>,
     link: &mut LinkState<R>,
