@@ -11,16 +11,19 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The time between two samples.
+/// The mean time between two samples.
 const TICK: Duration = Duration::from_millis(25);
+/// 2^32 divided by the golden ratio. The multiples of this number, modulo 2^32, are spread evenly.
+const SPREAD: u32 = 0x9e37_79b9;
 /// The maximum time for which a route is allowed to hold up the others.
 const LIMIT: Duration = Duration::from_millis(250);
 /// The divisor for the share of time that does not count: a route may hold up the others for 1/100 of the
 /// time without reaching the limit. Thus a destination may pause now and then.
 const FREE_SHARE: u32 = 100;
 
-/// The times at which samples are taken. The times do not depend on when a group begins to wait. Therefore,
-/// many short waits count as much as one long wait.
+/// The times at which samples are taken: one in each interval of 25 ms, at another place of each interval. The times
+/// do not depend on when a group begins to wait. Therefore, many short waits count as much as one long wait. The
+/// places differ because a destination may take a line every 25 ms, for example, always at the same place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticks {
     start: Instant,
@@ -33,9 +36,16 @@ impl Ticks {
 
     /// Returns the first tick after `now`.
     pub(crate) fn after(self, now: Instant) -> Instant {
-        // The whole seconds can be ignored, since a second is a multiple of a tick.
-        let since = (now - self.start).subsec_nanos() % TICK.subsec_nanos();
-        now + TICK - Duration::from_nanos(since.into())
+        let since = now - self.start;
+        let interval = (since.as_millis() / TICK.as_millis()) as u64;
+        let tick = Some(Self::tick(interval)).filter(|tick| *tick > since);
+        self.start + tick.unwrap_or_else(|| Self::tick(interval + 1))
+    }
+
+    /// Returns the time from the start to the tick of an interval.
+    fn tick(interval: u64) -> Duration {
+        let place = u64::from((interval as u32).wrapping_mul(SPREAD)) * TICK.as_micros() as u64 >> 32;
+        Duration::from_micros(interval * TICK.as_micros() as u64 + place)
     }
 }
 
@@ -95,6 +105,18 @@ mod tests {
             let total = held_until_too_long(held, period).unwrap();
             assert!(total <= LIMIT * 3 / 2, "{held:?} of {period:?}: {total:?}");
         }
+    }
+
+    #[test]
+    fn each_interval_has_one_tick_and_the_ticks_meet_all_places() {
+        let start = Instant::now();
+        let (ticks, mut now, mut places) = (Ticks::new(start), start, [0; 5]);
+        for interval in 1..=1000 {
+            now = ticks.after(now);
+            assert_eq!((now - start).as_millis() / 25, interval);
+            places[(now - start).as_millis() as usize % 25 / 5] += 1;
+        }
+        assert!(places.iter().all(|count| (195..=205).contains(count)), "{places:?}");
     }
 
     #[test]
