@@ -8,9 +8,9 @@ use tokio::sync::Notify;
 /// The bytes that connections share for the frames that they read. The share of a frame is its [`Claim`].
 ///
 /// When the bytes are used up, the claims of unfinished frames are evicted, oldest first, until enough bytes
-/// are free. A frame that arrives fast is therefore not evicted: that would happen only if newer frames
-/// filled the whole budget before the frame is complete. The claims of complete frames, which wait for the
-/// caller of `recv`, are never evicted. If only such claims are left, a claim that has to grow waits until
+/// are free. The claims of complete frames, which wait for the caller of `recv`, are never evicted. A frame
+/// that arrives fast is therefore evicted only if newer frames and complete frames fill the budget before the
+/// frame is complete. If only claims of complete frames are left, an empty claim that has to grow waits until
 /// some of them are dropped.
 #[derive(Debug)]
 pub(super) struct Budget {

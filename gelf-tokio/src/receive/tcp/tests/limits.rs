@@ -224,8 +224,8 @@ async fn the_processor_time_of_a_frame_in_small_pieces_is_linear_in_its_length()
         assert_eq!(reading.item().await.unwrap().payload.len(), len);
         times.push(processor_time() - started);
     }
-    // The long frame takes about 8 times as long as the short one, and not 64 times. The system may add
-    // some milliseconds to the processor time of a thread late.
+    // The long frame takes about 8 times as long as the short one, and not 64 times. The system may be some
+    // milliseconds late when it adds to the processor time of a thread.
     assert!(times[1] < times[0] * 16 + Duration::from_millis(50), "{times:?}");
 }
 
