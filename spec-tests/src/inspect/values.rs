@@ -17,7 +17,7 @@ pub(super) enum Form {
     Several,
     /// One value per line.
     Lines {
-        /// True if the last line ends with a line feed.
+        /// True if the last line that is not blank ends with a line feed, or if all lines are blank.
         is_terminated: bool,
     },
     /// Elements of an array.
@@ -108,7 +108,7 @@ impl<'b> Values<'b> {
         if values.values.len() < 2 {
             return Self { form: Form::One, values: vec![body], more: 0 };
         }
-        // The bytes after the last object count as a further value.
+        // The bytes after the last object count as a further value, unless the maximum is exceeded already.
         if !rest.is_empty() && values.more == 0 {
             values.add(rest);
         }
