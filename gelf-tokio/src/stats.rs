@@ -36,8 +36,8 @@ pub struct ClientStats {
     /// Messages with the outcome [`Outcome::Acknowledged`] that may be lost nevertheless, since their TCP
     /// connection ended by an error, such as a reset. The counter includes all messages that were
     /// acknowledged in the second before the connection's last acknowledgement, and some messages that were
-    /// acknowledged earlier. If the receiver answered with TLS or HTTP, the counter includes all messages of
-    /// the connection.
+    /// acknowledged earlier. If the receiver answered with TLS or HTTP, the counter includes all acknowledged
+    /// messages of the connection.
     pub possibly_lost: u64,
     /// Messages that were sent again. The receiver may have them twice. Over TCP, these are messages that
     /// were written again on a new connection, since the previous connection ended before they were

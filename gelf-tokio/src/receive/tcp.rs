@@ -133,11 +133,13 @@ impl TcpReceiver {
     /// `within`, and at most 1 s. If the sender has not ended the connection by then, the connection is reset,
     /// and the reset notifies the sender too. `recv` returns all whole frames that were read, with one
     /// exception: frames that find no room in the queue within the time `within`, because `recv` is not called
-    /// often enough, are lost and [counted](TcpReceiverStats::cut_frames).
+    /// often enough, are lost and [counted](TcpReceiverStats::cut_frames). Frames that the kernel holds
+    /// meanwhile are then lost too, and are not counted.
     ///
-    /// On Linux, each whole frame that the kernel has acknowledged to its sender is read: before the last read
-    /// of a connection, the receiver tells the kernel to take and acknowledge nothing more. On other systems, a
-    /// frame that arrives between the last read and the end of its connection may be acknowledged and lost.
+    /// On Linux, as long as the queue has room, each whole frame that the kernel has acknowledged to its sender
+    /// is read: before the last read of a connection, the receiver tells the kernel to take and acknowledge
+    /// nothing more. On other systems, a frame that arrives between the last read and the end of its connection
+    /// may be acknowledged and lost.
     pub fn close(&mut self, within: Duration) {
         self.server.close(within);
     }

@@ -330,9 +330,9 @@ mod tests {
             let seconds = if rate == 1 { 100 } else { 10 };
             let sent = send_for(&mut sender, Duration::from_secs(seconds)).await;
             let expected = seconds * rate;
-            // At the fastest rate, a full bucket has 1 + rate / 100 datagrams. The other 9 datagrams are for the
-            // buckets of the slower rates, which may have more, for the messages that end the span, and for the
-            // time by which the paused clock advances during the first wait for a new socket.
+            // At the highest rate, a full bucket has 1 + rate / 100 datagrams. The other 9 datagrams are for
+            // larger buckets at lower rates, for the messages that end the span, and for the time by which the
+            // paused clock advances during the first wait for a new socket.
             let most = expected + 1 + rate / 100 + 9;
             assert!((expected..=most).contains(&sent), "{rate}: {sent}");
         }
