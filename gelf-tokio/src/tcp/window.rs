@@ -28,7 +28,7 @@ impl Window {
     }
 
     /// Notes how many of the bytes written on this connection are acknowledged. Returns the number of frames
-    /// that leave the window, since their last byte is acknowledged.
+    /// that leave the window, because their last byte is acknowledged.
     pub(crate) fn acknowledge(&mut self, bytes: u64) -> usize {
         let frames = self.ends.partition_point(|end| *end <= bytes);
         self.ends.drain(..frames);

@@ -128,7 +128,7 @@ async fn white_space_begins_a_frame_with_its_17th_byte() {
     reading.write(&[b' '; 16]).await;
     tokio::time::sleep(100 * SECOND).await;
     reading.write(b" ").await;
-    // White space has the time limit of a frame, but does not count as a cut frame.
+    // 17 bytes of white space have the time limit of a frame, but do not count as a cut frame.
     assert_eq!(reading.end().await, (End::Slow, 130.0, 0));
 }
 
