@@ -171,7 +171,8 @@ mod tests {
                     }
                     Err(when) => {
                         prop_assert!(when > now);
-                        // At that instant, and not a nanosecond earlier, a refill is permitted.
+                        // At that instant, a refill is permitted. A nanosecond earlier it is not, unless the
+                        // refill includes a fraction of a datagram.
                         let parts = Pacing::refill(rate(per_second)).max(PER_DATAGRAM);
                         let refill = usize::try_from(parts / PER_DATAGRAM).unwrap();
                         prop_assert!(when - now <= Duration::from_secs(1));

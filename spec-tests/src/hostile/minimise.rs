@@ -162,8 +162,9 @@ impl Search<'_, '_, '_> {
     /// Removes members of objects and elements of arrays, each with one comma if it has one.
     fn remove_members(&mut self) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
-            // Members are removed from last to first. The removal of a member leaves the starts of the members
-            // before it as they are, but not the ends of those that enclose it or adjoin it.
+            // Members are removed from last to first. A removal does not move the start of any earlier member,
+            // but it can move the end of one that encloses or adjoins the removed member. Therefore the ranges
+            // are computed again after each removal.
             let mut before = usize::MAX;
             loop {
                 let mut case = self.best.0.clone();

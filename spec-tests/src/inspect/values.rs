@@ -70,8 +70,8 @@ impl<'b> Values<'b> {
             let start = trim_start(rest);
             let (element, tail) = start.split_at(element_len(start));
             let closes = tail.starts_with(b"]");
-            // An empty element counts if a comma follows it. If the closing bracket follows it, it counts
-            // only after another element: `[]` has no element, and `[1,]` has two.
+            // An empty element counts if a comma follows. If the closing bracket follows, the empty element
+            // counts only if other elements precede it: `[]` has no element, and `[1,]` has two.
             if !element.is_empty() || tail.starts_with(b",") || (closes && !values.values.is_empty()) {
                 values.add(trim_end(element));
             }
