@@ -1,4 +1,4 @@
-//! HTTP/1.1 readers that keep the original bytes, so that the suite can judge them.
+//! Reads HTTP/1.1. A request keeps the original bytes of its head, so that the suite can judge these bytes.
 //!
 //! A [`RequestReader`] takes the bytes of a connection in pieces of any size and returns the requests. A
 //! [`ResponseReader`] does the same for answers. Between two pieces, a reader holds at most a head of

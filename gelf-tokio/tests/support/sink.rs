@@ -41,8 +41,8 @@ pub(crate) fn listen() -> TcpListener {
     TcpListener::from_std(socket.into()).unwrap()
 }
 
-/// Cuts a segment with exactly `len` bytes of data to its first `kept` bytes, and drops all other segments
-/// with data.
+/// If a segment has exactly `len` bytes of data, cuts its data to the first `kept` bytes. Drops all other
+/// segments with data.
 pub(crate) fn cut_segment(stream: &TcpStream, len: usize, kept: usize) {
     let op = |code, jump_true, jump_false, k| SockFilter::new(code, jump_true, jump_false, k);
     let (len, kept) = (u32::try_from(len).unwrap(), u32::try_from(kept).unwrap());
