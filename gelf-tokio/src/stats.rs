@@ -33,20 +33,20 @@ pub struct ClientStats {
     pub dropped: DropCounts,
     /// Messages that were not queued, by reason.
     pub not_queued: NotQueuedCounts,
-    /// Messages with the outcome [`Outcome::Acknowledged`] that may be lost nevertheless, since their TCP
+    /// Messages with the outcome [`Outcome::Acknowledged`] that may be lost nevertheless, because their TCP
     /// connection ended by an error, such as a reset. The counter includes all messages that were
     /// acknowledged in the second before the connection's last acknowledgement, and some messages that were
-    /// acknowledged earlier. If the receiver answered with TLS or HTTP, the counter includes all messages of
-    /// the connection.
+    /// acknowledged earlier. If the receiver answered with TLS or HTTP, the counter includes all acknowledged
+    /// messages of the connection.
     pub possibly_lost: u64,
     /// Messages that were sent again. The receiver may have them twice. Over TCP, these are messages that
-    /// were written again on a new connection, since the previous connection ended before they were
+    /// were written again on a new connection, because the previous connection ended before they were
     /// acknowledged, or before it had proven itself. Over HTTP, these are messages of repeated requests.
     pub resent: u64,
     /// Messages that were cut to fit into 128 chunks. This happens only over UDP, if
     /// [`UdpOptions::overflow`](crate::options::UdpOptions::overflow) permits it.
     pub truncated: u64,
-    /// Receipts that were lost, since too many were unread: see [`Receipts`](crate::Receipts).
+    /// Receipts that were lost, because too many were unread: see [`Receipts`](crate::Receipts).
     pub receipts_lost: u64,
     /// UDP datagrams for which the destination's host reported a refusal.
     pub refused_datagrams: u64,

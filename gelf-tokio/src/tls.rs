@@ -2,7 +2,8 @@
 //!
 //! Certificates and keys are PEM, in files or in texts of the caller. A sender checks before each connect
 //! whether a file has changed, and reads a changed file again. A receiver does the same before a handshake,
-//! at most once a second. Sessions are never resumed, so that the current files apply to each connection.
+//! at most once a second. Sessions are never resumed, so that the current files apply to each connection. A
+//! sender to which its caller has given a configuration of rustls reads no files, and may resume sessions.
 
 use std::io;
 use std::sync::Arc;

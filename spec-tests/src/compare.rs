@@ -29,8 +29,8 @@ fn describe(seen: &[ObservedMessage], count: &str) -> String {
     }
 }
 
-/// Returns the differences between expected and received HTTP answers, and those in the number and the last
-/// state of the connections.
+/// Returns the differences between expected and received HTTP answers. Also returns a difference if there were
+/// more connections than expected, or if the last connection is not in the expected state afterwards.
 pub(crate) fn answers(expected: &Expected, seen: &Answered) -> Vec<Difference> {
     let mut differences = Vec::new();
     let several = expected.answers.len() > 1;

@@ -9,7 +9,7 @@ use crate::judge::Verdict;
 use crate::rules::matches;
 use crate::vector::{Mode, at, parse};
 
-/// The known differences of a subject. They are in the file `expectations.json` in the subject's folder.
+/// The known differences of a subject, read from a file such as `expectations.json` in the folder of a peer.
 ///
 /// ```json
 /// {"schema": 1, "subject": "go-gelf v2", "expectations": [

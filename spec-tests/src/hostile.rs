@@ -2,8 +2,8 @@
 //!
 //! A case is a generated vector. Its input is either valid messages in any encoding and order, or mutated
 //! bytes. gelf-core provides the expected result, and the reply of the subject is judged like the reply to
-//! any vector. A failure, a crash or a missing answer is a finding. The input of each finding is minimised,
-//! and can be written as a vector file.
+//! any vector. A failure, a crash or a missing answer is a finding. The input of a finding is minimised, unless
+//! gelf-core itself is at fault, and can be written as a vector file.
 
 mod case;
 mod messages;
@@ -33,7 +33,7 @@ pub struct HostileOptions {
     pub seed: u64,
     /// Maximum number of cases, or `None` for no limit. The default is 10,000.
     pub cases: Option<u64>,
-    /// Maximum time of the run, or `None` for no limit. At least one case is run.
+    /// Time after which no further case is begun, or `None` for no limit. At least one case is run.
     pub time: Option<Duration>,
     /// Maximum number of different findings. The run ends when it is reached. The default is 5.
     pub findings: usize,
@@ -168,7 +168,8 @@ pub fn fuzz(
     Ok(results)
 }
 
-/// Generates a case. If the case is valid, also returns the messages that must be delivered.
+/// Generates a case. If the case has valid messages and is not mutated, also returns the messages, which must be
+/// delivered.
 fn generate(seeds: &[Case], numbers: &mut Numbers) -> (Case, Option<Vec<MessageText>>) {
     if numbers.once_in(3) {
         let (case, messages) = messages::valid(numbers);

@@ -1,9 +1,9 @@
-//! HTTP/1.1 readers that keep the original bytes, so that the suite can judge them.
+//! Reads HTTP/1.1. A request keeps the original bytes of its head, so that the suite can judge these bytes.
 //!
 //! A [`RequestReader`] takes the bytes of a connection in pieces of any size and returns the requests. A
-//! [`ResponseReader`] does the same for answers. Both hold at most a head of [`MAX_HEAD_BYTES`] and a body of
-//! the configured length. A violation of RFC 9112 is a [`Fault`]. If the request can still be parsed, the
-//! fault is listed with the request. Otherwise, the fault ends the connection.
+//! [`ResponseReader`] does the same for answers. Between two pieces, a reader holds at most a head of
+//! [`MAX_HEAD_BYTES`] and a body of the configured length. A violation of RFC 9112 is a [`Fault`]. If the
+//! request can still be parsed, the fault is listed with the request. Otherwise, the fault ends the connection.
 
 mod body;
 mod head;

@@ -130,15 +130,16 @@ impl TcpReceiver {
     /// The receiver still accepts the connections that wait in the kernel, and no later connections. It ends
     /// its side of each connection and thereby notifies the sender. The receiver reads on until the sender
     /// ends the connection or has been silent for 100 ms. The reading takes at most half of the time
-    /// `within`, and at most 1 s. All whole frames are returned. If the sender has not ended the connection
-    /// by then, the connection is reset, and the reset notifies the sender too. Frames that find no room in
-    /// the queue within the time `within`, because `recv` is not called often enough, are lost and
-    /// [counted](TcpReceiverStats::cut_frames).
+    /// `within`, and at most 1 s. If the sender has not ended the connection by then, the connection is reset,
+    /// and the reset notifies the sender too. `recv` returns all whole frames that were read, with one
+    /// exception: frames that find no room in the queue within the time `within`, because `recv` is not called
+    /// often enough, are lost and [counted](TcpReceiverStats::cut_frames). Frames that the kernel holds
+    /// meanwhile are then lost too, and are not counted.
     ///
-    /// On Linux, `recv` returns each whole frame that the kernel has acknowledged to its sender: before the
-    /// last read of a connection, the receiver tells the kernel to take and acknowledge nothing more. On
-    /// other systems, a frame that arrives between the last read and the end of its connection may be
-    /// acknowledged and lost.
+    /// On Linux, as long as the queue has room, each whole frame that the kernel has acknowledged to its sender
+    /// is read: before the last read of a connection, the receiver tells the kernel to take and acknowledge
+    /// nothing more. On other systems, a frame that arrives between the last read and the end of its connection
+    /// may be acknowledged and lost.
     pub fn close(&mut self, within: Duration) {
         self.server.close(within);
     }

@@ -101,8 +101,8 @@ pub struct UdpReceiverStats {
     /// Datagrams that the kernel dropped before they were read. The kernel drops a datagram if the receive
     /// buffer is full, if a checksum is wrong, or after [`close`](UdpReceiver::close). On a network without
     /// loss, the number of sent datagrams is the sum of `datagrams.datagrams`, `kernel_drops` and the
-    /// datagrams that wait to be read. The value is `None` on systems other than Linux. The count is exact if
-    /// the counters are read at least once in 2^32 drops.
+    /// datagrams that wait to be read. The value is `None` on systems other than Linux, and on Linux before
+    /// version 4.12. The count is exact if the counters are read at least once in 2^32 drops.
     pub kernel_drops: Option<u64>,
     /// Errors of the socket that belong to no datagram.
     pub socket_errors: u64,
@@ -144,8 +144,8 @@ impl UdpReceiver {
         Ok(receiver)
     }
 
-    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and all payloads
-    /// are returned.
+    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close), and all payloads
+    /// are returned or the time for closing is over.
     ///
     /// # Errors
     /// Returns an error for an invalid datagram. The next call continues with the next datagram. An empty

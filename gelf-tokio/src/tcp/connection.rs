@@ -111,7 +111,7 @@ impl Dialer {
 
     #[cfg_attr(
         not(feature = "tls"),
-        expect(clippy::needless_pass_by_ref_mut, reason = "TLS reads its files again")
+        expect(clippy::needless_pass_by_ref_mut, reason = "with TLS, the connector reads files again")
     )]
     async fn connect_to(&mut self, address: SocketAddr) -> io::Result<Connection> {
         let stream = timeout(self.connect_timeout, TcpStream::connect(address))

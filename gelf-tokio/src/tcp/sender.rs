@@ -66,8 +66,9 @@ impl TcpSender {
     /// and, separately, to the TLS handshake.
     ///
     /// # Errors
-    /// Returns `InvalidInput` for an endpoint that is not TCP, and otherwise the error of the lookup or of
-    /// the last address. With failover hosts, the error contains the errors of all hosts.
+    /// Returns `InvalidInput` for an endpoint that is not TCP or whose TLS options are invalid, and otherwise
+    /// the error of the lookup or of the last address. With failover hosts, the error contains the errors of
+    /// all hosts.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, nothing stays open.
@@ -154,8 +155,8 @@ impl TcpSender {
     /// Returns the number of bytes, including delimiters, that the receiver's operating system has
     /// acknowledged. Returns `None` on systems other than Linux, which do not report this number.
     ///
-    /// Acknowledged bytes are lost only if the receiver ends before it has read them. The number stays valid
-    /// after the end of the connection.
+    /// Acknowledged bytes are lost only if the receiver ends, or closes the connection, before it has read
+    /// them. The number stays valid after the end of the connection.
     pub fn acknowledged(&mut self) -> Option<u64> {
         self.connection.acknowledged()
     }

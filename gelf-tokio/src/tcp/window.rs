@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 
-/// The resend window of a connection. For each frame that was written and not acknowledged, the window holds
-/// the end of the frame, as a position in the stream of bytes. The oldest frame comes first. The window does
-/// not hold the frames.
+/// The resend window of a connection: the frames that were written and are not acknowledged. For each of them,
+/// the window holds the end of the frame, as a position in the stream of bytes. The oldest frame comes first.
+/// The window does not hold the frames themselves.
 ///
 /// Bytes that the sender's operating system has taken may be lost if the connection breaks. Bytes that the
-/// receiver's operating system has acknowledged arrive, as long as the receiver reads on. The window covers
-/// the frames that are taken and not yet acknowledged. These frames are written again, whole, to the next
-/// connection.
+/// receiver's operating system has acknowledged arrive, as long as the receiver reads on. Therefore the frames
+/// of the window are written again, whole, to the next connection.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     ends: VecDeque<u64>,
@@ -29,7 +28,7 @@ impl Window {
     }
 
     /// Notes how many of the bytes written on this connection are acknowledged. Returns the number of frames
-    /// that leave the window, since their last byte is acknowledged.
+    /// that leave the window, because their last byte is acknowledged.
     pub(crate) fn acknowledge(&mut self, bytes: u64) -> usize {
         let frames = self.ends.partition_point(|end| *end <= bytes);
         self.ends.drain(..frames);

@@ -92,7 +92,8 @@ impl ReceiverTls {
     /// With TLS 1.3, this setting makes the receiver send one session ticket, from which
     /// [`Client`](crate::Client) learns that its certificate is accepted. A sender that closes its connection
     /// without having read the ticket resets the connection, and may lose its last messages. Without this
-    /// setting, the receiver sends nothing after the handshake. Sessions are never resumed.
+    /// setting, a receiver over TCP sends nothing between the handshake and the end of the connection. Sessions
+    /// are never resumed.
     ///
     /// # Errors
     /// Returns an error as [`from_pem_files`](Self::from_pem_files) does, or if the file has no certificate

@@ -1,4 +1,4 @@
-//! Turns TCP acknowledgements into acknowledged plaintext.
+//! Computes from the acknowledged ciphertext of a TLS connection how much plaintext is acknowledged.
 
 use std::collections::VecDeque;
 

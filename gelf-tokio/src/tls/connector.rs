@@ -34,8 +34,8 @@ const VERDICT: Duration = Duration::from_secs(1);
 /// Makes TLS connections to one receiver.
 ///
 /// The connector trusts only the certificates of the CA file. Without a CA file, it trusts only the system's
-/// authorities, or Mozilla's if the system has none, and does not notice later changes of them. It never
-/// connects without TLS.
+/// authorities, or Mozilla's if the system has none; a change of the system's authorities alone is not noticed.
+/// A configuration of the caller replaces these rules. The connector never connects without TLS.
 #[derive(Debug)]
 pub(crate) struct Connector {
     server_name: ServerName<'static>,
@@ -126,8 +126,9 @@ impl Connector {
     /// The caller has to set a time limit.
     ///
     /// # Errors
-    /// Returns an error if a file is missing or invalid, if the certificate of either side is invalid, or if
-    /// the receiver does not speak TLS. The source of the error is the error of rustls.
+    /// Returns an error if a file is missing or invalid, if the certificate of either side is invalid, if the
+    /// receiver does not speak TLS, or if the connection ends. The source of a handshake error is the error
+    /// that it explains, unless the text of the handshake error already shows that error.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, the connection is closed. If the thread that reads the

@@ -29,8 +29,8 @@ impl fmt::Display for Trusted {
     }
 }
 
-/// Returns the system's authorities, or Mozilla's if the system has none. A container with a single program,
-/// for example, has none.
+/// Returns the system's authorities, or Mozilla's if the system has none. For example, a container image that
+/// contains only one program has no authorities.
 ///
 /// # Errors
 /// Returns an error if the system has authorities but none of them can be read, or if `SSL_CERT_FILE` or

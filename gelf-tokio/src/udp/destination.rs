@@ -65,8 +65,9 @@ impl Destination {
     }
 
     /// Replaces the socket if the current address has failed, or if the name no longer has this address. The
-    /// new socket leads to another address if another address is reachable. Returns the old socket if there is
-    /// a new one. The method is called before each message, and never waits.
+    /// socket stays if no address is reachable, or if the round has no address left. The new socket leads to
+    /// another address if another address is reachable. Returns the old socket if there is a new one. The
+    /// method is called before each message, and never waits.
     pub(super) fn follow(&mut self) -> Option<UdpSocket> {
         if let Some(addresses) = self.names.as_mut().and_then(Names::found) {
             let is_gone = !addresses.contains(&self.address);

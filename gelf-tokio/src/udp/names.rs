@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(30);
 /// The minimum interval of requested lookups.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-/// The time limit of a lookup, after which the resolver is asked again.
+/// The time limit of each lookup after the first one. When the time is over, the resolver is asked again.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The maximum number of addresses that are kept. A resolver can return any number of addresses.
@@ -61,8 +61,8 @@ impl Names {
         Some(self.found.borrow_and_update().clone())
     }
 
-    /// Requests a lookup. The lookup starts immediately, but at the earliest one second after the start of
-    /// the last lookup.
+    /// Requests a lookup. The lookup starts as soon as no other lookup is running, but at the earliest one
+    /// second after the start of the last lookup.
     pub(super) fn ask(&self) {
         self.wanted.notify_one();
     }
@@ -167,7 +167,7 @@ mod tests {
             sleep(Duration::from_millis(25)).await;
         }
         sleep(Duration::from_secs(35)).await;
-        // A request that comes while a lookup is due may cause one more lookup.
+        // A request that comes while an earlier request waits for its second causes one more lookup, at 9 s.
         assert_eq!(resolver.asked(), [0.0, 5.0, 6.0, 7.0, 8.0, 9.0, 39.0]);
     }
 

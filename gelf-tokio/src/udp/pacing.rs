@@ -9,24 +9,26 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 /// per second, each nanosecond adds exactly n parts, so nothing is lost to rounding.
 const PER_DATAGRAM: u128 = NANOS_PER_SECOND;
 
-/// A timer can fire this much late. A full bucket has room for the datagrams of this time in addition, so that
-/// the sender catches up.
+/// The time by which a timer can fire late. A full bucket also has room for the datagrams that the rate adds in
+/// this time, so that a sender that was woken late catches up.
 const LATENESS: Duration = Duration::from_millis(5);
 
-/// The sender waits at an empty bucket until the rate permits the datagrams of this time. A wait for each
-/// datagram would cost more than the datagrams, and would send the chunks of a message one by one.
+/// The time in which the rate adds a refill: the datagrams for which the sender waits when the bucket is empty.
+/// A wait for each single datagram would cost more than the datagrams, and would send the chunks of a message
+/// one by one.
 const REFILL: Duration = Duration::from_millis(16);
-/// The maximum number of datagrams that the sender waits for, unless the rate permits more of them in
-/// [`LATENESS`]. By default, the receive buffer of a socket on Linux has room for about 90 datagrams of 1,420
-/// bytes, and other senders need some of this room.
+/// The maximum number of datagrams of a refill, unless the rate adds more of them in [`LATENESS`]. By default,
+/// the receive buffer of a socket on Linux has room for about 90 datagrams of 1,420 bytes, and other senders
+/// need some of this room.
 const REFILL_MAX: u128 = 32;
 
 /// A token bucket that fills at the rate.
 ///
-/// A refill is the datagrams of 16 ms, but at most 32 datagrams or the datagrams of 5 ms, whichever is more. A full
-/// bucket holds one datagram plus a refill plus the datagrams of 5 ms. In any span of time, the number of sent
-/// datagrams is at most what the rate permits in that span plus a full bucket. For example, a rate of 1,000
-/// datagrams a second allows at most 1,022 datagrams in the first second. The caller passes the current time.
+/// A refill consists of the datagrams that the rate adds in 16 ms. It is limited to 32 datagrams, or to the
+/// datagrams that the rate adds in 5 ms if these are more. A full bucket holds one datagram, a refill, and the
+/// datagrams that the rate adds in 5 ms. In any span of time, the number of sent datagrams is at most what the
+/// rate adds in that span plus a full bucket. For example, a rate of 1,000 datagrams a second allows at most
+/// 1,022 datagrams in the first second. The caller passes the current time.
 #[derive(Clone, Debug)]
 pub(crate) struct Pacing {
     rate: NonZeroU32,
@@ -44,8 +46,8 @@ impl Pacing {
     /// Takes at least one datagram and at most `wanted` datagrams. `wanted` must be at least 1.
     ///
     /// # Errors
-    /// Returns the time at which to ask again if no datagram may be sent now: the bucket then has a refill, but at
-    /// least one datagram.
+    /// If no datagram may be sent now, returns the time at which to ask again. At that time, the bucket has a
+    /// refill or one datagram, whichever is more.
     pub(crate) fn take(&mut self, wanted: usize, now: Instant) -> Result<usize, Instant> {
         let rate = u128::from(self.rate.get());
         let elapsed = now.saturating_duration_since(self.updated);
@@ -169,7 +171,8 @@ mod tests {
                     }
                     Err(when) => {
                         prop_assert!(when > now);
-                        // At that instant, and not a nanosecond earlier, a refill is permitted.
+                        // At that instant, a refill is permitted. A nanosecond earlier it is not, unless the
+                        // refill includes a fraction of a datagram.
                         let parts = Pacing::refill(rate(per_second)).max(PER_DATAGRAM);
                         let refill = usize::try_from(parts / PER_DATAGRAM).unwrap();
                         prop_assert!(when - now <= Duration::from_secs(1));

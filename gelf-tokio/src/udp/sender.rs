@@ -54,28 +54,32 @@ use crate::send::SendError;
 /// # Names
 ///
 /// A task looks the host name up every 30 s. When the destination refuses datagrams, or when no route leads
-/// to it or this machine prohibits sending, the task looks the name up immediately, but not more than once a second. If a lookup no longer
-/// returns the current address, messages go to the first address returned. If the current address fails,
-/// messages go to the next address, if there is another. A failed lookup changes nothing. Up to 64 addresses
-/// are kept.
+/// to it or this machine prohibits sending, the task looks the name up immediately, but not more than once a
+/// second. If a lookup no longer returns the current address, messages go to the first reachable one of the
+/// returned addresses. If the current address fails, messages go to the next address, if there is another. A
+/// failed lookup changes nothing. Up to 64 addresses are kept.
 ///
 /// # Errors of the network
 ///
 /// If no program listens at the destination, its host may report that, and the kernel returns the report in
-/// place of sending the *next* datagram. The sender then sends that datagram again, and
-/// [`UdpSenderStats::refused`] counts the report. The sender also sends a datagram again after other errors
-/// that hosts and routers report. If the second attempt fails too, the error belongs to the datagram itself.
+/// place of sending the *next* datagram. The sender then tries once more to send that datagram, and
+/// [`UdpSenderStats::refused`] counts the report. The sender does the same after other errors that hosts and
+/// routers report. If the second attempt fails too, the error counts as an error of the datagram itself.
 /// No error ends the sender. A [`Client`](crate::Client) keeps a message while there is no route or no local
-/// address, and while a route or the packet filter of this machine prohibits sending. If the next host on the link does not answer (ARP or neighbour discovery), Linux drops the
-/// datagrams and reports no error.
+/// address, and while a route or the packet filter of this machine prohibits sending. If the next host on the
+/// link does not answer (ARP or neighbour discovery), Linux drops the datagrams and reports no error.
 ///
 /// # Rate
 ///
-/// [`UdpOptions::rate`] limits the datagrams, chunks included, by a token bucket. The bucket fills at that
-/// rate, and holds one datagram plus the datagrams of 21 ms; at more than 2,000 datagrams a second it holds fewer,
-/// but never fewer than those of 10 ms. A sender that finds the bucket empty waits until 32 datagrams, or those of
-/// 16 ms if they are fewer, may be sent together. Receivers wait 5 s for all chunks of a message,
-/// so a message of 128 chunks cannot arrive at a rate of less than 26 datagrams a second.
+/// [`UdpOptions::rate`] limits the datagrams, chunks included, by a token bucket that fills at that rate. A full
+/// bucket holds one datagram plus what the rate permits in 21 ms. At more than 2,000 datagrams a second it holds
+/// less, but at least one datagram plus what the rate permits in 10 ms.
+///
+/// A sender that finds the bucket empty waits until it may send several datagrams together: what the rate
+/// permits in 16 ms, but at most 32 datagrams. At more than 6,400 datagrams a second, it waits for what the rate
+/// permits in 5 ms, which is more. At less than 63 datagrams a second, it waits for a single datagram. Receivers
+/// wait 5 s for all chunks of a message, so a message of 128 chunks cannot arrive at a rate of less than 26
+/// datagrams a second.
 pub struct UdpSender {
     writer: DatagramWriter,
     overflow: Overflow,
@@ -335,9 +339,9 @@ mod tests {
             let seconds = if rate == 1 { 100 } else { 10 };
             let sent = send_for(&mut sender, Duration::from_secs(seconds)).await;
             let expected = seconds * rate;
-            // A full bucket has 1 + rate / 100 datagrams. The other 9 datagrams are for the messages that end
-            // the span, and for the time by which the paused clock advances during the first wait for a new
-            // socket.
+            // At the highest rate, a full bucket has 1 + rate / 100 datagrams. The other 9 datagrams are for
+            // larger buckets at lower rates, for the messages that end the span, and for the time by which the
+            // paused clock advances during the first wait for a new socket.
             let most = expected + 1 + rate / 100 + 9;
             assert!((expected..=most).contains(&sent), "{rate}: {sent}");
         }

@@ -15,8 +15,8 @@ use crate::support::account::assert_account;
 use crate::support::certificates::{Authority, Directory};
 use crate::support::outages::{LIMIT, Sending, receipt_of, within};
 
-/// Returns a receiver with the certificate `server`. If the file `clients.pem` exists, the receiver requires
-/// client certificates.
+/// Returns a receiver with the certificate of the file `server.pem`. If the file `clients.pem` exists, the
+/// receiver requires client certificates.
 async fn receiver(files: &Directory) -> TcpReceiver {
     let mut tls = ReceiverTls::from_pem_files(files.path("server.pem"), files.path("server.key")).unwrap();
     let clients = files.path("clients.pem");

@@ -32,7 +32,7 @@ async fn each_request_of_a_proxy_has_the_sender_that_its_header_names() {
     assert_eq!(sender(&mut receiver).await, other.stream.local_addr().unwrap());
 }
 
-/// The load balancer 127.0.0.2 uses the PROXY protocol. Its client 192.0.2.1 is an HTTP proxy.
+/// The load balancer 127.0.0.2 uses the PROXY protocol. One of its clients, 192.0.2.1, is an HTTP proxy.
 #[tokio::test]
 async fn x_forwarded_for_is_read_only_if_the_client_in_the_proxy_header_is_a_trusted_proxy() {
     let mut receiver = receiver(|options| {

@@ -115,7 +115,7 @@ async fn sending_continues_without_a_listener_and_later_messages_arrive_at_a_new
         assert!(started.elapsed() < Duration::from_secs(30), "nothing is refused");
         sender.send(&Message::new("h", "lost")).await.unwrap();
     }
-    // The next send reports the refusal of the last datagram.
+    // The next send finds the refusal of the last datagram, and sends its own datagram nevertheless.
     let mut receiver = UdpReceiver::bind(address).await.unwrap();
     sender.send(&Message::new("h", "received")).await.unwrap();
     let payload = received(&mut receiver).await.payload;

@@ -29,8 +29,8 @@ fn received(listener: &UdpSocket) -> usize {
     std::iter::from_fn(|| listener.recv(&mut [0; 2000]).ok()).count()
 }
 
-/// Keeps a timer of 10 ms running. While a test waits for a socket, the paused clock jumps to the next timer,
-/// so that each jump is at most 10 ms long.
+/// Keeps a timer of 10 ms running. While a test waits for a socket, the paused clock jumps to the next timer.
+/// With this timer, each jump is at most 10 ms long.
 fn tick() {
     tokio::spawn(async {
         loop {

@@ -16,7 +16,7 @@ pub async fn polled<T>(future: impl Future<Output = T>, mut times: usize) -> Opt
         times -= 1;
         match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
-            // The last poll does not wait to be woken.
+            // After the last poll, the function returns immediately and does not wait to be woken.
             Poll::Pending if times == 0 => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }

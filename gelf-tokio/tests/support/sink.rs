@@ -41,13 +41,13 @@ pub(crate) fn listen() -> TcpListener {
     TcpListener::from_std(socket.into()).unwrap()
 }
 
-/// Cuts a segment with exactly `len` bytes of data to its first `kept` bytes, and drops all other segments
-/// with data.
+/// If a segment has exactly `len` bytes of data, cuts its data to the first `kept` bytes. Drops all other
+/// segments with data.
 pub(crate) fn cut_segment(stream: &TcpStream, len: usize, kept: usize) {
     let op = |code, jump_true, jump_false, k| SockFilter::new(code, jump_true, jump_false, k);
     let (len, kept) = (u32::try_from(len).unwrap(), u32::try_from(kept).unwrap());
     let filter = [
-        // X = length of the TCP header, which is in words in the upper half of byte 12.
+        // X = length of the TCP header. The upper half of byte 12 states this length in words of 4 bytes.
         op(LOAD_BYTE, 0, 0, 12),
         op(SHIFT_RIGHT, 0, 0, 4),
         op(SHIFT_LEFT, 0, 0, 2),
@@ -69,7 +69,7 @@ pub(crate) fn cut_segment(stream: &TcpStream, len: usize, kept: usize) {
     SockRef::from(stream).attach_filter(&filter).unwrap();
 }
 
-/// Drops all packets of a connection.
+/// Drops all packets that arrive on a connection.
 pub(crate) fn drop_all(stream: &impl AsFd) {
     SockRef::from(stream).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)]).unwrap();
 }

@@ -8,7 +8,7 @@
 //!     capture_udp(|address| library::Sender::new(address)?.send(&request["message"]))
 //! }
 //! ```
-#![allow(dead_code, reason = "an adapter uses a part")]
+#![allow(dead_code, reason = "an adapter uses a part of the module")]
 
 use std::fmt::Display;
 use std::io::{self, BufRead, Read, Write};

@@ -66,7 +66,8 @@ const CHOICES: [&str; 12] = [
 const MAX_SEED_BYTES: usize = 16 << 10;
 
 /// Returns the input of each vector whose input is a payload, datagrams or a stream. A case does not keep its
-/// vector's [`limits`](Vector::limits). Inputs of more than [`MAX_SEED_BYTES`] are left out.
+/// vector's [`limits`](Vector::limits), nor steps without a datagram. Inputs of more than [`MAX_SEED_BYTES`] are
+/// left out.
 pub(super) fn seeds(topics: &[Topic]) -> Vec<Case> {
     let mut seeds = Vec::new();
     for vector in topics.iter().flat_map(|topic| &topic.vectors) {

@@ -10,8 +10,8 @@ use super::case::{Case, Datagram};
 use super::{Asker, Fault, HostileOptions, Oracle};
 use crate::brackets::{Scanner, Token};
 
-/// Returns a smaller case that causes the same fault. Also returns the result of gelf-core for the smaller
-/// case, and the fault that the smaller case causes.
+/// Returns the simplest case that the search finds for the same fault. Also returns the result of gelf-core for
+/// this case, and the fault that this case causes.
 pub(super) fn minimise(
     case: Case,
     fault: Fault,
@@ -159,11 +159,12 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes members of objects and elements of arrays, each with one comma.
+    /// Removes members of objects and elements of arrays, each with one comma if it has one.
     fn remove_members(&mut self) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
-            // Members are removed from last to first. The removal of a member leaves the starts of the members
-            // before it as they are, but not the ends of those that enclose it or adjoin it.
+            // Members are removed from last to first. A removal does not move the start of any earlier member,
+            // but it can move the end of one that encloses or adjoins the removed member. Therefore the ranges
+            // are computed again after each removal.
             let mut before = usize::MAX;
             loop {
                 let mut case = self.best.0.clone();
@@ -199,8 +200,8 @@ fn last_member(bytes: &[u8], before: usize) -> Option<Range<usize>> {
     members(bytes).into_iter().rev().find(|range| range.start < before)
 }
 
-/// Returns the ranges of object members and array elements, each with the comma before or after it. Ranges
-/// are in the order of their start.
+/// Returns the ranges of object members and array elements, each with the comma before or after it. The only
+/// member of an object or array has no comma. Ranges are in the order of their start.
 fn members(bytes: &[u8]) -> Vec<Range<usize>> {
     let (mut ranges, mut starts) = (Vec::new(), Vec::new());
     let mut scanner = Scanner::default();
@@ -209,8 +210,8 @@ fn members(bytes: &[u8]) -> Vec<Range<usize>> {
             Some(Token::Open) => starts.push((at + 1, true)),
             Some(Token::Comma) => {
                 if let Some((start, is_first)) = starts.last_mut() {
-                    // The range of a first member includes the comma after the member. Any other range
-                    // includes the comma before its member.
+                    // The range of a first member includes the comma after the member, if there is one. Any
+                    // other range includes the comma before its member.
                     ranges.push(if *is_first { *start..at + 1 } else { *start..at });
                     (*start, *is_first) = (at, false);
                 }

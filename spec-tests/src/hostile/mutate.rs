@@ -134,7 +134,7 @@ fn insert(part: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     part.splice(at..at, bytes.iter().copied());
 }
 
-/// Replaces the next number with a huge or unusual number.
+/// Replaces the next run of digits with a huge, unusual or malformed number.
 fn number(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     let digits = part.iter().skip(from).position(u8::is_ascii_digit).map(|digit| from + digit);
     let Some(start) = digits else { return };
@@ -150,7 +150,7 @@ fn number(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     part.splice(start..start + len, odd.into_bytes());
 }
 
-/// Replaces the value after the next colon.
+/// Replaces the value after the next colon, or after the first colon if no other follows.
 fn value(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     let colon = |from: usize| part.iter().skip(from).position(|byte| *byte == b':').map(|colon| from + colon);
     let Some(colon) = colon(from).or_else(|| colon(0)) else { return };
@@ -158,7 +158,7 @@ fn value(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     part.splice(colon + 1..colon + 1 + len, numbers.word(VALUES).bytes());
 }
 
-/// Inserts nested brackets. In half of the cases, the brackets are closed.
+/// Inserts nested brackets. Half of the calls also close the brackets.
 fn nest(part: &mut Vec<u8>, at: usize, numbers: &mut Numbers) {
     let levels = numbers.pick(&[2, 126, 127, 128, 129, 1000, 20_000]);
     let (open, close) = numbers.pick(&[("[", "]"), ("{\"a\":", "}"), ("[{\"\":", "}]")]);
@@ -168,7 +168,7 @@ fn nest(part: &mut Vec<u8>, at: usize, numbers: &mut Numbers) {
         nested.push('1');
         nested.push_str(&close.repeat(levels));
     }
-    // In most cases, the brackets replace a value.
+    // Most calls replace the value after the next colon with the brackets.
     let colon = part.iter().skip(at).position(|byte| *byte == b':').map(|colon| at + colon + 1);
     match colon {
         Some(colon) if !numbers.once_in(4) => {

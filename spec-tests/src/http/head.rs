@@ -50,7 +50,7 @@ impl Head {
             let bare = line.strip_suffix(b"\n").unwrap_or(line);
             bare.strip_suffix(b"\r").map_or((bare, false), |bare| (bare, true))
         });
-        // The first line that ends with a line feed alone, without a carriage return.
+        // The earliest line that ends with a line feed alone, without a carriage return.
         let mut bare_feed = None;
         if let Some((first, is_crlf)) = lines.next() {
             bare_feed = (!is_crlf).then_some(first);

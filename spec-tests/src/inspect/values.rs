@@ -17,7 +17,7 @@ pub(super) enum Form {
     Several,
     /// One value per line.
     Lines {
-        /// True if the last line ends with a line feed.
+        /// True if the last line that is not blank ends with a line feed, or if all lines are blank.
         is_terminated: bool,
     },
     /// Elements of an array.
@@ -70,8 +70,8 @@ impl<'b> Values<'b> {
             let start = trim_start(rest);
             let (element, tail) = start.split_at(element_len(start));
             let closes = tail.starts_with(b"]");
-            // An empty element counts if a comma follows it. If the closing bracket follows it, it counts
-            // only after another element: `[]` has no element, and `[1,]` has two.
+            // An empty element counts if a comma follows. If the closing bracket follows, the empty element
+            // counts only if other elements precede it: `[]` has no element, and `[1,]` has two.
             if !element.is_empty() || tail.starts_with(b",") || (closes && !values.values.is_empty()) {
                 values.add(trim_end(element));
             }
@@ -108,7 +108,7 @@ impl<'b> Values<'b> {
         if values.values.len() < 2 {
             return Self { form: Form::One, values: vec![body], more: 0 };
         }
-        // The bytes after the last object count as a further value.
+        // The bytes after the last object count as a further value, unless the maximum is exceeded already.
         if !rest.is_empty() && values.more == 0 {
             values.add(rest);
         }

@@ -44,7 +44,7 @@ impl Ticks {
 
     /// Returns the time from the start to the tick of an interval.
     fn tick(interval: u64) -> Duration {
-        let place = u64::from((interval as u32).wrapping_mul(SPREAD)) * TICK.as_micros() as u64 >> 32;
+        let place = (u64::from((interval as u32).wrapping_mul(SPREAD)) * TICK.as_micros() as u64) >> 32;
         Duration::from_micros(interval * TICK.as_micros() as u64 + place)
     }
 }

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The bytes that connections share for the frames that they read. The share of a frame is its [`Claim`].
+/// The bytes that all connections together may use for the frames that they read. Each frame has a [`Claim`]
+/// for the bytes that it uses.
 ///
 /// When the bytes are used up, the claims of unfinished frames are evicted, oldest first, until enough bytes
-/// are free. A frame that arrives fast is therefore not evicted: that would happen only if newer frames
-/// filled the whole budget before the frame is complete. The claims of complete frames, which wait for the
-/// caller of `recv`, are never evicted. If only such claims are left, a claim that has to grow waits until
+/// are free. The claims of complete frames, which wait for the caller of `recv`, are never evicted. A frame
+/// that arrives fast is therefore evicted only if newer frames and complete frames fill the budget before the
+/// frame is complete. If only claims of complete frames are left, an empty claim that has to grow waits until
 /// some of them are dropped.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -35,7 +36,7 @@ struct Holding {
     evicted: Arc<Notify>,
 }
 
-/// The share of one frame. Dropping the claim gives the share back.
+/// The bytes of the budget that one frame uses. Dropping the claim gives the bytes back.
 #[derive(Debug)]
 pub(super) struct Claim {
     budget: Arc<Budget>,
@@ -110,8 +111,8 @@ impl Claim {
         async move { evicted.notified().await }
     }
 
-    /// Marks the frame as complete. From now on, the claim cannot be evicted, unless it has been evicted
-    /// already.
+    /// Marks the frame as complete. From now on, the claim cannot be evicted. A claim that has been evicted
+    /// already stays evicted.
     pub(super) fn complete(&mut self) {
         let Some(turn) = self.turn else { return };
         if self.budget.lock().unfinished.remove(&turn).is_some() {

@@ -1,4 +1,4 @@
-//! The bytes of a connection that are not a whole frame yet.
+//! Buffers the bytes of a connection until the caller takes whole frames.
 
 use std::future::pending;
 use std::io;

@@ -25,8 +25,7 @@ use crate::receive::{ReceiveError, Received};
 /// null byte, and can be silent for long after the newline.
 const MAX_BLANK_BYTES: usize = 16;
 
-/// The time of silence after which a connection of a closing receiver counts as drained, so that no more data
-/// is expected.
+/// The time of silence after which a closing receiver expects no more data from a connection.
 const DRAINED_AFTER: Duration = Duration::from_millis(100);
 
 /// The limits and counters that the connections of a receiver share.
@@ -140,7 +139,8 @@ impl Reader<'_> {
             if !self.take_frames().await {
                 return End::Closed;
             }
-            // A frame that is too long is still unfinished after its error has waited for room in the queue.
+            // The time limits do not include the wait for room in the queue. This also holds for a frame that is
+            // too long: its error waits for room while the frame is still unfinished.
             self.deadlines.excuse(offered.elapsed());
             if added.delimiter || self.buffer.is_empty() {
                 self.buffer.release();
@@ -226,8 +226,8 @@ impl Reader<'_> {
     }
 }
 
-/// Counts the frames that were read and not delivered. A frame that is too long is counted already, and has
-/// nothing in the buffer.
+/// Counts the frames that were read and not delivered. A frame whose rest is skipped because it is too long is
+/// counted already, and has nothing in the buffer.
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
         let mut cut = 0;
@@ -239,7 +239,8 @@ impl Drop for Reader<'_> {
     }
 }
 
-/// Waits for bytes and reads them. Once the connection is drained, returns `None` instead of waiting.
+/// Waits for bytes and reads them. With `is_rest`, returns `None` instead of waiting when the kernel holds no
+/// more bytes.
 async fn read<S: Stream>(
     buffer: &mut ReadBuffer,
     stream: &mut S,

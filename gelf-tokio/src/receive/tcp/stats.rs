@@ -13,8 +13,9 @@ use crate::receive::server::ConnectionCounts;
 /// * items that [`recv`](crate::TcpReceiver::recv) has returned = `frames` + `too_long_frames` -
 ///   `waiting_frames`
 ///
-/// Each frame that a sender began is counted in `frames`, `too_long_frames`, `cut_frames` or `empty_frames`,
-/// or is unfinished on an open connection.
+/// Each frame that the receiver has begun to read is counted in `frames`, `too_long_frames`, `cut_frames` or
+/// `empty_frames`, or is unfinished or waits for room in the queue on an open connection. White space at the
+/// end of a connection, without a delimiter, is not counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]
@@ -41,13 +42,13 @@ pub struct TcpReceiverStats {
     /// because they did not begin with a valid header of the PROXY protocol, or because the header took too
     /// long.
     pub failed_proxy_headers: u64,
-    /// Connections closed because their first byte did not come in time.
+    /// Connections reset because their first byte did not come in time.
     pub silent_connections: u64,
-    /// Connections closed because nothing came for too long.
+    /// Connections reset because nothing came for too long.
     pub idle_connections: u64,
-    /// Connections closed because a frame took too long.
+    /// Connections reset because a frame took too long.
     pub slow_connections: u64,
-    /// Connections closed because the memory of their unfinished frame was needed.
+    /// Connections reset because the memory of their unfinished frame was needed.
     pub evicted_connections: u64,
     /// Frames that `recv` has returned or will return.
     pub frames: u64,

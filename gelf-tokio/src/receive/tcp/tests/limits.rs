@@ -128,7 +128,7 @@ async fn white_space_begins_a_frame_with_its_17th_byte() {
     reading.write(&[b' '; 16]).await;
     tokio::time::sleep(100 * SECOND).await;
     reading.write(b" ").await;
-    // White space has the time limit of a frame, but does not count as a cut frame.
+    // 17 bytes of white space have the time limit of a frame, but do not count as a cut frame.
     assert_eq!(reading.end().await, (End::Slow, 130.0, 0));
 }
 
@@ -224,8 +224,8 @@ async fn the_processor_time_of_a_frame_in_small_pieces_is_linear_in_its_length()
         assert_eq!(reading.item().await.unwrap().payload.len(), len);
         times.push(processor_time() - started);
     }
-    // The long frame takes about 8 times as long as the short one, and not 64 times. The system may add
-    // some milliseconds to the processor time of a thread late.
+    // The long frame takes about 8 times as long as the short one, and not 64 times. The system may be some
+    // milliseconds late when it adds to the processor time of a thread.
     assert!(times[1] < times[0] * 16 + Duration::from_millis(50), "{times:?}");
 }
 

@@ -47,8 +47,8 @@ pub(super) fn results(folder: &Path, topics: &[Topic]) -> Result<Option<Results>
     let known = if known.exists() { Some(Expectations::load(&known)?) } else { None };
     let mut outcomes = Vec::new();
     for vector in topics.iter().flat_map(|topic| &topic.vectors) {
-        // The worst outcome counts. Setups in which the vector was not asked are ignored, unless it was asked
-        // in none.
+        // The worst outcome counts. Setups in which the vector was not asked are ignored if the vector was
+        // asked in another setup.
         let found = of_vectors.remove(&vector.id).unwrap_or_default();
         let asked = found.iter().filter(|outcome| outcome.verdict != Verdict::Skipped);
         let Some(worst) = asked.max_by_key(|outcome| outcome.verdict).or_else(|| found.first()) else {
