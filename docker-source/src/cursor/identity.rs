@@ -37,8 +37,9 @@ impl Identity {
     }
 }
 
-/// Returns the hash of a text and a seed. Multiplies 16 bytes at a time to 128 bits and folds the product to
-/// 64 bits, as wyhash does. This takes a fraction of the time of SipHash.
+/// Returns the hash of a text and a seed. The text is read in blocks of 16 bytes. The two halves of each block
+/// are multiplied, and the product of 128 bits is folded to 64 bits, as in wyhash. This takes a fraction of the
+/// time of SipHash.
 fn hash(text: &[u8], seed: u64) -> u64 {
     let mut hash = seed;
     let mut blocks = text.chunks_exact(16);

@@ -265,7 +265,7 @@ async fn the_number_of_lines_given_up_after_a_second_signal_includes_unrouted_li
     let given_up = figure(&logged, "in flight") + figure(&logged, "not routed at the end");
     assert_eq!(new_lines(&logged), given_up, "{logged:#?}");
     assert_eq!(count(&logged, &format!("a second signal arrived: {given_up} lines were given up")), 1);
-    // All lines of the log write the destination in the same form.
+    // All lines of the router's log give the destination the same name.
     let named = count(&logged, "destination=");
     assert_eq!(count(&logged, &format!("destination=\"gelf+tcp://{closed}\"")), named, "{logged:#?}");
     assert!(named >= 3, "{logged:#?}");
