@@ -109,15 +109,15 @@ impl Container {
         &self.created
     }
 
-    /// Returns the labels of the container and of its image. The limit is 32 KiB for any labels, and another
-    /// 48 KiB only for labels that become [fields](crate::gelf) because of their prefix. Labels that do not
-    /// fit are left out.
+    /// Returns the labels of the container and of its image. The limit is about 32 KiB for any labels, and
+    /// about 48 KiB more that only labels with the prefix of a [field](crate::gelf) can take. Labels that do
+    /// not fit are left out.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         &self.labels
     }
 
-    /// Returns the environment as `NAME=value` entries; empty if unknown. An entry is cut to 16 KiB. Entries
-    /// that do not fit into 64 KiB in total are left out.
+    /// Returns the environment as `NAME=value` entries; empty if unknown. An entry is cut to about 16 KiB.
+    /// Entries that do not fit into about 64 KiB in total are left out.
     pub fn env(&self) -> &[String] {
         &self.env
     }
