@@ -135,7 +135,8 @@ impl Following {
         })
     }
 
-    /// Opens the files. The second value is true if the response begins with the first byte of the log.
+    /// Opens the files. The second value is true if the response begins with the first byte of the oldest file
+    /// that is not compressed.
     async fn open_files(&mut self, attempt: Attempt) -> Option<(Response, bool)> {
         if !self.wants_files() || !self.can_window() {
             return None;
@@ -281,7 +282,7 @@ impl Following {
                     return Ok(Ending::Broken);
                 }
             }
-            // A line was left: it belongs to a run for which the selection is not made yet.
+            // A line was not taken: it is not known yet whether the run that wrote it is selected.
             if response.scan().has_held_line() {
                 return Ok(Ending::Complete);
             }

@@ -23,11 +23,11 @@ const QUIET_WINDOWS: u32 = 5;
 /// If a window has more new lines than this, the next window follows sooner, since the Engine may keep only a
 /// few seconds of a fast log.
 const MANY_LINES: u32 = 1000;
-/// A window requests at most this number of records, and a quarter of the expected records, in addition to the
-/// expected records.
+/// The margin of a window is the number of records that it requests beyond the expected number. The largest
+/// margin is this number plus a quarter of the expected number.
 const MARGIN_RECORDS: u32 = 16;
-/// The margin of a window is two records and this multiple of the mean deviation of the last windows. Then about
-/// one window in a hundred is too short and has to be requested again.
+/// Up to the largest margin, the margin is two records plus this multiple of the mean deviation of the last
+/// windows. Then about one window in a hundred is too short and has to be requested again.
 const MARGIN_DEVIATIONS: u32 = 3;
 /// The weight of the last window in the mean deviation is one divided by this number.
 const DEVIATION_WINDOWS: u32 = 8;
