@@ -57,7 +57,7 @@ impl fmt::Display for LogFormatError {
 
 impl std::error::Error for LogFormatError {}
 
-/// The message with which the Engine ended a response: its first 512 bytes, on one line and escaped.
+/// The message with which the Engine ended a response, on one line and escaped, cut to 512 bytes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct EngineMessage(Box<str>);
 
