@@ -6,7 +6,7 @@ use crate::log::{ALWAYS_KEPT, Line};
 
 /// The number of bits of a hash.
 const HASH_BITS: u32 = 54;
-/// The number of bits of the nanoseconds of a stamp. The other 44 bits have its seconds.
+/// The number of bits of the nanoseconds of a stamp. The remaining 44 of the 128 bits hold its seconds.
 const NANOS_BITS: u32 = 30;
 
 /// The identity of a line within its stream. Identities are ordered by their stamps.

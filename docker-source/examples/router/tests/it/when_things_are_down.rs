@@ -56,8 +56,7 @@ fn is_root() -> bool {
 /// Copies the router into the Engine's folder, and makes the copy executable for any user.
 ///
 /// The program `cp` writes the copy. If this process wrote the copy, a child process that another test starts
-/// in the meantime would inherit the file, open for writing. The copy could not be run until the child closes
-/// the file.
+/// in the meantime would inherit the open file. Linux refuses to run a file that a process has open for writing.
 fn copy_for_any_user(engine: &SimulatedEngine) -> PathBuf {
     let binary = engine.socket().with_file_name("gelf-router");
     assert!(
