@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! bytes --LogDecoder--> pieces --LineJoiner--> lines
-//!         frames or terminal
+//!      frames, terminal or files
 //! ```
 //!
 //! | module | contents |

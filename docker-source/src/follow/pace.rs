@@ -135,9 +135,9 @@ impl Pace {
         now >= self.proved_at + self.window_duration() * SHARE
     }
 
-    /// Returns the number of records that the next window is to request. This number is little greater than the
-    /// number of records that are expected to be new, since a record that was read before costs the Engine and this
-    /// process as much as a new record.
+    /// Returns the number of records that the next window is to request. This number is only a little greater
+    /// than the number of records that are expected to be new, since a record that was read before costs the Engine
+    /// and this process as much as a new record.
     pub(super) fn records_to_request(&self) -> u32 {
         let expected = self.expected();
         let deviation = self.deviations.saturating_mul(MARGIN_DEVIATIONS) / DEVIATION_WINDOWS;
@@ -155,8 +155,8 @@ impl Pace {
         self.proved_at = now;
     }
 
-    /// Notes a window that reached back to the lines that were read before. `records` is the number of records
-    /// behind these lines, and includes the lines that a stream had brought.
+    /// Notes a window that reached back to the place up to which no line was missing. `records` is the number of
+    /// records behind this place, including the records that a stream had brought.
     pub(super) fn window(&mut self, now: Instant, new_lines: u64, records: u32, took: Duration) {
         let deviation = records.abs_diff(self.expected());
         self.deviations = (self.deviations - self.deviations / DEVIATION_WINDOWS).saturating_add(deviation);

@@ -173,8 +173,8 @@ enum End {
 }
 
 impl Record {
-    /// Returns how the record, or the part of it to emit, ends, and its length within `input`. Returns `None` if
-    /// more bytes are needed.
+    /// Finds the end of the record, or of the part of the record to emit. Returns the kind of this end, and the
+    /// number of bytes of `input` up to it. Returns `None` if more bytes are needed.
     fn find_end(
         &mut self,
         input: &[u8],
