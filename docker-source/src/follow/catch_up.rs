@@ -1,6 +1,7 @@
 //! Catches up with a log: reads the log up to its present end. For such a read, the Engine decodes whole
 //! files. Therefore [`CATCH_UPS`](crate::context::CATCH_UPS) limits the number of logs that are read in this way
-//! at the same time. Slow reads, and reads of logs that may be removed soon, are exempt from the limit.
+//! at the same time. Slow reads, and reads that must not wait because the log may be removed soon, are exempt
+//! from the limit.
 //!
 //! A follower, the task that reads one log, catches up in three cases:
 //!
