@@ -40,7 +40,7 @@ pub(super) enum FilesUse {
     /// The log is read from its files if they can be opened.
     Wanted,
     /// The log is read through the Engine up to its present end, and then from its files. This is needed
-    /// because the next line is in a compressed file.
+    /// because the next line may be in a compressed file.
     AfterWindow,
     /// The log was read through the Engine up to its present end, and is now read from its files.
     Behind,
