@@ -2,9 +2,9 @@
 //! does.
 //!
 //! The front-end event service writes the events of browsers in the format of pino. The backend writes in the
-//! format of logback. The two services use different names for the level, the time, the message and the ids,
-//! but the fields of the GELF messages have the same names. The example needs no Engine. Run `cargo run -p
-//! docker-source --example trace`.
+//! format of logback. The two services use different names for the time, the message and the id of the trace,
+//! and write the level differently, but the parts of the GELF messages have the same names. The example needs
+//! no Engine. Run `cargo run -p docker-source --example trace`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

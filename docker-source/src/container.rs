@@ -17,8 +17,8 @@ const MAX_COMMAND_BYTES: usize = 8 * 1024;
 
 /// A container with its metadata at the time a record was read.
 ///
-/// The metadata come from an inspection. If the container is gone before it can be inspected, the metadata
-/// come from an event or from the list of containers. In this case, [`tty`](Self::tty) is `None`, and
+/// The metadata come from an inspection. If the inspection fails, for example because the container is gone, the
+/// metadata come from an event or from the list of containers. In this case, [`tty`](Self::tty) is `None`, and
 /// [`command`](Self::command), [`command_without_entry_point`](Self::command_without_entry_point),
 /// [`created`](Self::created), [`env`](Self::env), [`log_driver`](Self::log_driver),
 /// [`log_options`](Self::log_options), [`log_path`](Self::log_path) and
@@ -50,7 +50,7 @@ impl Container {
         ContainerBuilder::new(name.into())
     }
 
-    /// Returns the id: 64 hexadecimal digits.
+    /// Returns the id. An Engine's ids have 64 hexadecimal digits.
     pub fn id(&self) -> &str {
         &self.id
     }
@@ -109,15 +109,15 @@ impl Container {
         &self.created
     }
 
-    /// Returns the labels of the container and of its image. The limit is 32 KiB for any labels, and another
-    /// 48 KiB only for labels that become [fields](crate::gelf) because of their prefix. Labels that do not
-    /// fit are left out.
+    /// Returns the labels of the container and of its image. The limit is about 32 KiB for any labels, and
+    /// about 48 KiB more that only labels with the prefix of a [field](crate::gelf) can take. Labels that do
+    /// not fit are left out.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         &self.labels
     }
 
-    /// Returns the environment as `NAME=value` entries; empty if unknown. An entry is cut to 16 KiB. Entries
-    /// that do not fit into 64 KiB in total are left out.
+    /// Returns the environment as `NAME=value` entries; empty if unknown. An entry is cut to about 16 KiB.
+    /// Entries that do not fit into about 64 KiB in total are left out.
     pub fn env(&self) -> &[String] {
         &self.env
     }

@@ -21,7 +21,8 @@ use crate::warnings::Warnings;
 /// The maximum number of logs that are read up to their present end at the same time. For each of these logs,
 /// the Engine decodes whole files on a processor of its own. In a measurement with 50 logs of 10,000 lines
 /// each and Docker 20.10, the maxima 1, 2, 4 and 50 took the same time and the same processor time. With a
-/// maximum of two, processors remain for the containers, and one log is read while the other log waits.
+/// maximum of two, processors remain for the containers, and one log is read while the other log waits. Slow
+/// reads, and reads that must not wait, do not count.
 pub(crate) const CATCH_UPS: usize = 2;
 
 /// The state that all followers of a source share.

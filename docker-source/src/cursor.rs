@@ -5,9 +5,9 @@
 //! received the line. A request can have the parameter `since=`, the earliest stamp of the lines to return.
 //! The parameter is exact to the nanosecond. Logs and requests have these properties:
 //!
-//! * Within one stream, whole lines have strictly increasing stamps. Lines of different streams can be out of
-//!   the order of their stamps by some milliseconds. All pieces of a long line carry the stamp of the line's
-//!   first piece, even if the first piece is old.
+//! * Within one stream, whole lines have strictly increasing stamps, unless the clock is set back. Lines of
+//!   different streams can be out of the order of their stamps by some milliseconds. All pieces of a long line
+//!   carry the stamp of the line's first piece, even if the first piece is old.
 //! * When a log file is rotated, Docker 20.10 repeats lines in a response that follows the log, and the
 //!   stamps go back.
 //! * When files are rotated fast, or the container ends, Docker can omit lines from a response that follows the
@@ -99,7 +99,7 @@ pub(crate) struct Cursor {
     /// The newest accepted stamp. A stamp that is later than the Engine's clock counts as the time of this
     /// clock when the line was read.
     newest: Option<Timestamp>,
-    /// The stamp of the first line that was read.
+    /// The stamp of the first line that was accepted as new.
     first: Option<Timestamp>,
     /// The `since` of the current request. Lines with this stamp or a later stamp arrive with all their
     /// pieces.
@@ -139,8 +139,9 @@ impl Cursor {
     ///
     /// The request starts one second before the newest line that was accepted from either stream. A line is
     /// open if its end had not arrived when an earlier request broke. If an open line is older than that
-    /// start, the request starts at the open line. The request never starts before `floor`, the time at which
-    /// the reading of this log began. Before any line is accepted, the request starts at `floor`.
+    /// start, the request starts at the open line. With Podman, the start is moved back to a whole second. The
+    /// request never starts before `floor`, the time at which the reading of this log began. Before any line is
+    /// accepted, the request starts at `floor`.
     ///
     /// Each stream with accepted lines then *replays*, until the request returns a line that is newer than
     /// all of these lines.
@@ -185,8 +186,9 @@ impl Cursor {
     }
 
     /// Begins a request for a part of the log. The caller passes only the lines behind a known line to
-    /// [`accept`](Self::accept). Each of these lines is new unless it is remembered, even if its stamp is
-    /// older than the stamps of earlier lines because the clock was set back.
+    /// [`accept`](Self::accept). Each of these lines is new, even if its stamp is older than the stamps of
+    /// earlier lines because the clock was set back. Exceptions are the remembered lines, and the lines that an
+    /// earlier source has settled.
     pub(crate) fn begin_window(&mut self, oldest_open: Option<Timestamp>) {
         self.open = self.open.into_iter().chain(oldest_open).min();
         self.since = None;
@@ -205,8 +207,9 @@ impl Cursor {
     /// Remembers a line and returns whether it was read before. `arrived` is the time of the Engine's clock at
     /// which the line arrived.
     ///
-    /// A line is new if it is newer than all other lines of its stream, or if it is not remembered. While the
-    /// stream replays, there are two exceptions for lines that are not remembered:
+    /// A line that an earlier source has settled was read before. For all other lines of Docker, these rules
+    /// apply: a line is new if it is newer than all other lines of its stream, or if it is not remembered. While
+    /// the stream replays, there are two exceptions for lines that are not remembered:
     ///
     /// * A line that is not newer than the forgotten lines is [too old](Novelty::TooOld).
     /// * A line with the stamp of a remembered line was read before: it is the rest of the remembered line,

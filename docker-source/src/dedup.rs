@@ -1,4 +1,4 @@
-//! Puts each line of one container into the queue once, and counts every line.
+//! Puts the new lines of one container into the queue, except blank lines, and counts all lines.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -37,7 +37,7 @@ pub(crate) struct DedupSink {
     stats: Arc<ContainerStats>,
     has_requested: bool,
     new_lines: u64,
-    /// True if the requests skip a part of the log that the Engine cannot read.
+    /// True if the requests skip a part of the log that the Engine cannot read, and the gap is not announced yet.
     skips_damage: bool,
     /// The line that the log no longer has. `None` once the next line is taken.
     lost: Option<Lost>,
@@ -177,7 +177,7 @@ impl DedupSink {
         lock(&self.cursor).ends_unfinished()
     }
 
-    /// Returns the stamp of the first line that was read.
+    /// Returns the stamp of the first new line; see [`Cursor::first`].
     pub(crate) fn first(&self) -> Option<Timestamp> {
         lock(&self.cursor).first()
     }

@@ -79,8 +79,8 @@ fn soft_limit(limits: &str) -> Option<u64> {
     files.split_whitespace().next()?.parse().ok()
 }
 
-/// Warns once of each shortage of descriptors, after [`SETTLE`] and [`INTERVAL`], and logs the end of the
-/// shortage. `waiting` is the number of containers that wait for a descriptor.
+/// Warns once of each shortage of descriptors, and logs the end of the shortage. A short shortage is not logged;
+/// see [`SETTLE`] and [`INTERVAL`]. `waiting` is the number of containers that wait for a descriptor.
 pub(crate) async fn log_shortage(waiting: watch::Receiver<u64>) -> Infallible {
     report(waiting, |notice| match notice {
         Notice::Waiting(number) => tracing::warn!(

@@ -12,7 +12,7 @@
 //! | `keep` | the parts of a JSON value to keep, and their limits |
 //! | `members`, `array` | the filter that keeps these parts of a value, and of each element of an array |
 //! | `tls` | TLS connections and their certificates |
-//! | `error` | one-line errors that say what to do |
+//! | `error` | the errors, whose texts are one line each |
 
 mod address;
 mod array;

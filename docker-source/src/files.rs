@@ -6,8 +6,8 @@
 //! after it was renamed or removed. Therefore this module opens each file before the driver can remove it,
 //! and reads the file when its turn comes.
 //!
-//! Compressed files are not read here. A log whose next line is in such a file is read through the Engine up
-//! to its present end, and from its files afterwards.
+//! Compressed files are not read here. A log whose next line may be in such a file is read through the Engine
+//! up to its present end, and from its files afterwards.
 //!
 //! | module | contents |
 //! |---|---|

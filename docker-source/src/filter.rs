@@ -11,7 +11,7 @@ use crate::name_pattern::{InvalidNamePattern, NamePattern};
 #[non_exhaustive]
 pub enum Property {
     /// The log driver, such as `json-file`. If a container was removed before its inspection, its driver is
-    /// unknown. Such a container is included by every pattern and excluded by none.
+    /// unknown. Such a container is included by every pattern of this property and excluded by none.
     Driver,
     /// The image name that the container was created with, with or without its tag or digest. `*` also stands
     /// for `/`.

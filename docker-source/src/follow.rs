@@ -167,7 +167,7 @@ struct Following {
     /// The commands that have been executed.
     seen: FollowCommands,
     files: FilesUse,
-    /// The number of consecutive attempts to read the files in which the next line was not in the files.
+    /// The number of consecutive attempts that did not find the next line in the log's files.
     failures: u32,
     /// The values of `FollowCommands::ended_at` and `FollowCommands::checks` at the last inspection that was
     /// made while the log was read from its files.

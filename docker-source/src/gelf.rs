@@ -39,11 +39,11 @@
 //! The field of a label or variable cannot replace another field of these tables, or a member of Logstash's
 //! event. Logstash strips the underscore of a field, so the label `gelf_type` becomes the field `_label_type`
 //! and not `_type`, and the variable `level` becomes `_env_level`. In names, characters that GELF does not
-//! allow become `_`. If two labels or variables give fields of the same name, the later field gets the suffix
-//! `_2`. The order of the fields is: labels `gelf_x`, other labels, variables. Each of these three groups is
-//! in alphabetical order. At most 64 labels and variables, with 32 KiB in total, become fields. A warning
-//! names the first label or variable beyond these limits. The value of a variable is sent only if its name is
-//! allowed.
+//! allow become `_`. If several labels or variables give fields of the same name, the later fields get the
+//! suffixes `_2`, `_3` and so on. The order of the fields is: labels `gelf_x`, other labels, variables. Each of
+//! these three groups is in alphabetical order. At most 64 labels and variables, with 32 KiB in total, become
+//! fields. A warning names the first label or variable beyond these limits. The value of a variable is sent
+//! only if its name is allowed.
 
 mod compat;
 mod ecs;

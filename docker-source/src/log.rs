@@ -1,10 +1,11 @@
-//! Decodes the body of the answer to `GET /containers/{id}/logs?timestamps=1`.
+//! Decodes the body of the answer to `GET /containers/{id}/logs?timestamps=1`, and the log files of the
+//! `json-file` driver.
 //!
 //! Decoding is sans-IO: bytes in, lines out. The boundaries of HTTP chunks and reads have no meaning.
 //!
 //! ```text
 //! bytes --LogDecoder--> pieces --LineJoiner--> lines
-//!         frames or terminal
+//!      frames, terminal or files
 //! ```
 //!
 //! | module | contents |

@@ -7,9 +7,10 @@
 //!
 //! A refused connection proves that the old file is useless, even before the Engine runs again: no program
 //! can listen on an existing socket file. A restarted Docker starts containers with a restart policy again
-//! and mounts the new file. Therefore the source ends immediately, so that its program can end, too. The
-//! container's `State.FinishedAt` is then the time at which the Engine ended, and the next run
-//! [resumes](crate::Start::AfterPredecessor) some seconds before this time.
+//! and mounts the new file. Therefore, if the option [`stale_socket`](crate::Timing::stale_socket) is set, the
+//! source ends immediately, so that its program can end, too. The container's `State.FinishedAt` is then the
+//! time at which the Engine ended, and the next run [resumes](crate::Start::AfterPredecessor) some seconds
+//! before this time.
 //!
 //! Podman is different: it restarts a container as soon as the container ends, and gives up if the new socket
 //! file does not exist yet. Therefore the source does not end immediately if the last Engine that answered was

@@ -34,8 +34,8 @@ const ID_LENGTH: usize = 64;
 const MOUNTED_FILES: [(&str, &str); 3] =
     [("/etc/hostname", "hostname"), ("/etc/hosts", "hosts"), ("/etc/resolv.conf", "resolv.conf")];
 
-/// The signs by which the container of this process is recognized. Outside of a container, there are no
-/// signs.
+/// The signs by which the container of this process is recognized. Outside of a container, there are usually
+/// no signs.
 #[derive(Debug, Default)]
 pub(crate) struct OwnContainer {
     /// The container whose files are mounted. It is the container of this process, or a container with which

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 const ESCAPE: char = '\u{1b}';
 
 /// Removes the escape sequences that begin with `ESC [` or `ESC ]`, and the escape sequences of two
-/// characters. A text without an escape character is returned as it is.
+/// characters. If an escape character begins no such sequence, only this character is removed. A text without an
+/// escape character is returned as it is.
 pub(super) fn strip(text: Cow<'_, str>) -> Cow<'_, str> {
     if memchr::memchr(0x1b, text.as_bytes()).is_none() {
         return text;

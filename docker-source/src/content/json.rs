@@ -20,8 +20,8 @@ const TYPICAL_MEMBERS: usize = 16;
 pub(super) type Member<'t> = (Cow<'t, str>, Value<'t>);
 
 /// Returns the members of a line that is a JSON object, and whether the list of members is complete. Members
-/// that are null are always left out. The list counts as complete if no other member is left out. Returns
-/// `None` for a line that is not a JSON object.
+/// that are null, and inner objects without members, are left out. The list counts as complete if no other
+/// member is left out. Returns `None` for a line that is not a JSON object.
 pub(super) fn members(text: &str) -> Option<(Vec<Member<'_>>, bool)> {
     let text = text.trim();
     if !(text.starts_with('{') && text.ends_with('}')) {
@@ -37,7 +37,7 @@ pub(super) fn members(text: &str) -> Option<(Vec<Member<'_>>, bool)> {
 /// The members that were read.
 struct Reader<'t> {
     members: Vec<Member<'t>>,
-    /// True if no member was left out, apart from members that are null.
+    /// True if no member was left out, apart from members that are null or objects without members.
     is_complete: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Finds the meaning of the members of a container's lines, once for each path.
+//! Finds the meaning of the members of a container's lines, and remembers it for each path.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,8 @@ use crate::gelf::names::is_reserved;
 const MAX_KNOWN: usize = 256;
 /// The maximum length of a path that is remembered, in bytes.
 const MAX_PATH_BYTES: usize = 256;
-/// The maximum length of the name of a field, and of the id of a trace or span, in bytes.
+/// The maximum length, in bytes, of the name of a field, without additions such as `line_`. It is also the
+/// maximum length of the id of a trace or span.
 pub(super) const MAX_NAME_BYTES: usize = 128;
 /// Graylog's name for the host of a message. A field of this name would replace the host.
 const GRAYLOG_HOST: &str = "source";
@@ -26,7 +27,7 @@ pub(super) struct KnownMembers {
     members: Vec<KnownMember>,
     /// The index that follows the index of the last lookup.
     next: usize,
-    /// The member of the last lookup with a path that could not be remembered.
+    /// The last member that was looked up and could not be remembered.
     other: Option<KnownMember>,
 }
 
@@ -86,7 +87,7 @@ impl KnownMember {
 
 /// Returns the name of the field of a member. A reserved name, or a name that the message already uses, gets
 /// the prefix `line_`. Underscores at the start of the member's path are removed, since Elasticsearch refuses
-/// messages with a member such as `_id`. Other punctuation at the start is removed, too.
+/// messages with a member such as `_id`. The characters `@`, `.`, `-` and `/` at the start are removed, too.
 fn field_name(path: &str, message: &Message<'_>) -> Option<FieldName<'static>> {
     let name = path.trim_start_matches(['_', '@', '.', '-', '/']);
     if name.len() > MAX_NAME_BYTES {

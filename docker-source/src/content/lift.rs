@@ -57,7 +57,8 @@ impl ContentLifter {
     /// Completes a message. `text` is the text of the message, with all its lines, as
     /// [`GelfFormatter::text`](crate::gelf::GelfFormatter::text) returns it.
     ///
-    /// If the same line is converted to a message again, `apply` adds the same parts to the new message.
+    /// If the same line is converted to a message again before any other line, `apply` adds the same parts to the
+    /// new message.
     pub fn apply<'a>(
         &mut self,
         content: &mut ContainerContent,
@@ -152,8 +153,8 @@ fn size((name, value): &Field<'_>) -> usize {
     name.as_str().len() + value_len(value)
 }
 
-/// Returns the length of a value's text. A number within 64 bits, a boolean and null count nothing, since their
-/// texts are short.
+/// Returns the length of a value's text. For an integer within 64 bits, a boolean and null, returns 0, since
+/// their texts are short.
 fn value_len(value: &Value<'_>) -> usize {
     match value {
         Value::Str(text) => text.len(),

@@ -71,7 +71,7 @@ impl FromStr for ContentOptions {
     }
 }
 
-/// Writes the kinds of content in the form in which they are parsed.
+/// Writes the kinds of content in the form in which they are parsed. `strip_ansi` is not written.
 impl fmt::Display for ContentOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds = [(self.json, "json"), (self.logfmt, "logfmt"), (self.level, "level")];

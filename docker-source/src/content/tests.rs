@@ -17,7 +17,8 @@ fn container_fields() -> FieldSet {
 }
 
 /// Returns the members of a message in the form `name=value`: the level, the timestamp if it differs from
-/// Docker's stamp, the texts, and the fields. A field whose value is text has the value in quotes.
+/// Docker's stamp, the texts, and the fields that the container did not set. A field whose value is text has the
+/// value in quotes.
 fn described(message: &Message<'_>) -> Vec<String> {
     let mut parts = Vec::new();
     parts.extend(message.level().map(|level| format!("level={level}")));

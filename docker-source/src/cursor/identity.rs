@@ -6,7 +6,7 @@ use crate::log::{ALWAYS_KEPT, Line};
 
 /// The number of bits of a hash.
 const HASH_BITS: u32 = 54;
-/// The number of bits of the nanoseconds of a stamp. The other 44 bits have its seconds.
+/// The number of bits of the nanoseconds of a stamp. The remaining 44 of the 128 bits hold its seconds.
 const NANOS_BITS: u32 = 30;
 
 /// The identity of a line within its stream. Identities are ordered by their stamps.
@@ -37,8 +37,9 @@ impl Identity {
     }
 }
 
-/// Returns the hash of a text and a seed. Multiplies 16 bytes at a time to 128 bits and folds the product to
-/// 64 bits, as wyhash does. This takes a fraction of the time of SipHash.
+/// Returns the hash of a text and a seed. The text is read in blocks of 16 bytes. The two halves of each block
+/// are multiplied, and the product of 128 bits is folded to 64 bits, as in wyhash. This takes a fraction of the
+/// time of SipHash.
 fn hash(text: &[u8], seed: u64) -> u64 {
     let mut hash = seed;
     let mut blocks = text.chunks_exact(16);

@@ -213,9 +213,10 @@ fn parse_tcp(text: &str, default_port: u16) -> Option<EngineAddress> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidEngineAddress {
-    /// A file of `DOCKER_CERT_PATH` is missing or invalid. This error occurs only with the feature `tls`.
+    /// A file in the folder of the certificates is missing or invalid, or the folder is unknown because `HOME` is
+    /// not set. This error occurs only with the feature `tls`.
     Certificates {
-        /// The file.
+        /// The file or the folder.
         path: PathBuf,
         /// The defect, without the contents of the file.
         reason: String,

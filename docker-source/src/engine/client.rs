@@ -29,12 +29,12 @@ use super::resolve::Resolver;
 use super::{ApiVersion, EngineAddress, EngineError};
 use crate::dialect::Dialect;
 
-/// The size of hyper's read buffer of a connection, in bytes. The buffer holds the headers of an answer, and
-/// bytes of the body that are read ahead. Each log that is read has such a buffer, so a larger buffer would
+/// The maximum size of hyper's read buffer of a connection, in bytes. The buffer holds the headers of an answer,
+/// and bytes of the body that are read ahead. Each log that is read has such a buffer, so a larger buffer would
 /// cost memory for each container.
 const CONNECTION_BUFFER: usize = 16 * 1024;
-/// The maximum number of bytes that the client reads from the body of an error answer. Such a body usually
-/// has about 100 bytes.
+/// The maximum number of bytes that the client keeps of the body of an error answer. Such a body usually has
+/// about 100 bytes.
 const ERROR_BODY_MAX: usize = 16 * 1024;
 
 /// Timeouts of requests.

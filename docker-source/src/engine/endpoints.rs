@@ -113,9 +113,9 @@ impl EngineClient {
         Ok(answer.body)
     }
 
-    /// Requests the events of a container up to the end of its run at the time `end`, from the time `since` on.
-    /// Both times are in the past, and `now` is the time of the Engine's clock. The Engine keeps the last 256
-    /// events of all kinds, and only until it is restarted.
+    /// Requests the events of a container from the time `since` on, and returns how its run ended at the time
+    /// `end`. Both times are in the past, and `now` is the time of the Engine's clock. The Engine keeps the last
+    /// 256 events of all kinds, and only until it is restarted.
     pub(crate) async fn run_end(
         &self,
         id: &ContainerId,

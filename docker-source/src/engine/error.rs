@@ -1,5 +1,5 @@
-//! Defines the errors of the communication with the Engine. The text of each error is one line and says what
-//! to do.
+//! Defines the errors of the communication with the Engine. The text of each error is one line. It says what to
+//! do if that follows from the error.
 
 use std::error::Error as _;
 use std::fmt;

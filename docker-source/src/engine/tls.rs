@@ -36,8 +36,8 @@ const MAX_FILE_LEN: u64 = 4 * 1024 * 1024;
 /// | `ca.pem` | the authorities of the Engine's certificate; no others are trusted |
 /// | `cert.pem`, `key.pem` | the client's certificate and its private key; these two files are optional |
 ///
-/// The files are read only once: a running program must be restarted to use new files. A value is equal only
-/// to its clones.
+/// Only [`from_folder`](Self::from_folder) reads the files: later changes of the files have no effect on this
+/// value. A value is equal only to its clones.
 ///
 /// # Examples
 ///
@@ -95,8 +95,8 @@ impl EngineCertificates {
     /// Performs the handshake. The Engine's certificate must be valid for `host`, a name or an IP address.
     ///
     /// # Errors
-    /// Returns an [`io::Error`] if the handshake fails. If the reason is TLS, the [`io::Error`] contains the
-    /// error of rustls; see [`refusal`](Self::refusal).
+    /// Returns an [`io::Error`] if the handshake fails. If the reason is a certificate, the [`io::Error`]
+    /// contains the error of rustls; see [`refusal`](Self::refusal).
     pub(super) async fn connect(&self, host: &str, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| tls_error(rustls::Error::InvalidCertificate(CertificateError::NotValidForName)))?;

@@ -1,5 +1,5 @@
 //! Defines the types of the Engine's JSON answers. Parsing is lenient: missing members and null members
-//! become empty values, and unknown members are ignored.
+//! become empty values, and unknown members are ignored. Only the id in a list of containers is required.
 
 use std::collections::BTreeMap;
 use std::fmt;

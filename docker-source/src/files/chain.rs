@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The maximum number of open files of one log. Without this maximum, a log would need ever more open files
 /// if its container writes faster than its lines are read and the driver's option `max-size` is small.
 const FILES_MAX: usize = 128;
-/// If the files that the driver has removed and that are still open here have more bytes than this, no further
-/// file is opened. The removed files take room on the Engine's disk beyond the limit of the driver's options.
+/// If the removed files of all logs that are still open here have more bytes than this, no further file is
+/// opened. The removed files take room on the Engine's disk beyond the limit of the driver's options.
 /// Without this limit, a destination that takes no lines would make a busy container fill the disk.
 const REMOVED_MAX: u64 = 256 * 1024 * 1024;
 /// The maximum number of attempts to list the files while they are renamed.
@@ -99,7 +99,7 @@ impl Chain {
         Ok(Self { path, files, length, has_compressed, is_broken: false, error: None, removed })
     }
 
-    /// Opens the files that were created since the last look.
+    /// Opens the files that were created since the last look, unless too many files are open.
     pub(super) fn look(&mut self) {
         self.error = match self.is_broken {
             true => None,

@@ -56,8 +56,8 @@ pub(super) fn seek(
     Ok(None)
 }
 
-/// Returns the distance from `offset` to the next record, if this record and those behind it in the block, at
-/// most [`RECORDS`] records in all, are older than `before`.
+/// Examines the first whole records in the block behind `offset`, at most [`RECORDS`] records. If all of them are
+/// older than `before`, returns the distance from `offset` to the first of them.
 fn is_older(open: &OpenFile, offset: u64, before: Timestamp) -> io::Result<Option<u64>> {
     let mut block = vec![0; BLOCK as usize];
     let length = open.file.read_at(&mut block, offset)?;

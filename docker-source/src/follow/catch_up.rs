@@ -1,6 +1,9 @@
 //! Catches up with a log: reads the log up to its present end. For such a read, the Engine decodes whole
-//! files. Therefore at most [`CATCH_UPS`](crate::context::CATCH_UPS) logs are read in this way at the same
-//! time. A follower, the task that reads one log, catches up in three cases:
+//! files. Therefore [`CATCH_UPS`](crate::context::CATCH_UPS) limits the number of logs that are read in this way
+//! at the same time. Slow reads, and reads that must not wait because the log may be removed soon, are exempt
+//! from the limit.
+//!
+//! A follower, the task that reads one log, catches up in three cases:
 //!
 //! * The stream of a container has ended.
 //! * A log is to be followed again after it was not read for a while. After a restart of the Engine, this

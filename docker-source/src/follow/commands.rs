@@ -41,7 +41,7 @@ pub(crate) enum StartReason {
 /// The reason why a follower ended.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum ExitReason {
-    /// The container was removed, and its log was read to the end.
+    /// The container was removed, and its log was read as far as possible.
     Removed,
     /// The source was dropped.
     Stopped,

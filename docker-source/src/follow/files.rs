@@ -40,7 +40,7 @@ pub(super) enum FilesUse {
     /// The log is read from its files if they can be opened.
     Wanted,
     /// The log is read through the Engine up to its present end, and then from its files. This is needed
-    /// because the next line is in a compressed file.
+    /// because the next line may be in a compressed file.
     AfterWindow,
     /// The log was read through the Engine up to its present end, and is now read from its files.
     Behind,
@@ -135,7 +135,8 @@ impl Following {
         })
     }
 
-    /// Opens the files. The second value is true if the response begins with the first byte of the log.
+    /// Opens the files. The second value is true if the response begins with the first byte of the oldest file
+    /// that is not compressed.
     async fn open_files(&mut self, attempt: Attempt) -> Option<(Response, bool)> {
         if !self.wants_files() || !self.can_window() {
             return None;
@@ -281,7 +282,7 @@ impl Following {
                     return Ok(Ending::Broken);
                 }
             }
-            // A line was left: it belongs to a run for which the selection is not made yet.
+            // A line was not taken: it is not known yet whether the run that wrote it is selected.
             if response.scan().has_held_line() {
                 return Ok(Ending::Complete);
             }

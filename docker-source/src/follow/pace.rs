@@ -23,11 +23,11 @@ const QUIET_WINDOWS: u32 = 5;
 /// If a window has more new lines than this, the next window follows sooner, since the Engine may keep only a
 /// few seconds of a fast log.
 const MANY_LINES: u32 = 1000;
-/// A window requests at most this number of records, and a quarter of the expected records, in addition to the
-/// expected records.
+/// The margin of a window is the number of records that it requests beyond the expected number. The largest
+/// margin is this number plus a quarter of the expected number.
 const MARGIN_RECORDS: u32 = 16;
-/// The margin of a window is two records and this multiple of the mean deviation of the last windows. Then about
-/// one window in a hundred is too short and has to be requested again.
+/// Up to the largest margin, the margin is two records plus this multiple of the mean deviation of the last
+/// windows. Then about one window in a hundred is too short and has to be requested again.
 const MARGIN_DEVIATIONS: u32 = 3;
 /// The weight of the last window in the mean deviation is one divided by this number.
 const DEVIATION_WINDOWS: u32 = 8;
@@ -135,9 +135,9 @@ impl Pace {
         now >= self.proved_at + self.window_duration() * SHARE
     }
 
-    /// Returns the number of records that the next window is to request. This number is little greater than the
-    /// number of records that are expected to be new, since a record that was read before costs the Engine and this
-    /// process as much as a new record.
+    /// Returns the number of records that the next window is to request. This number is only a little greater
+    /// than the number of records that are expected to be new, since a record that was read before costs the Engine
+    /// and this process as much as a new record.
     pub(super) fn records_to_request(&self) -> u32 {
         let expected = self.expected();
         let deviation = self.deviations.saturating_mul(MARGIN_DEVIATIONS) / DEVIATION_WINDOWS;
@@ -155,8 +155,8 @@ impl Pace {
         self.proved_at = now;
     }
 
-    /// Notes a window that reached back to the lines that were read before. `records` is the number of records
-    /// behind these lines, and includes the lines that a stream had brought.
+    /// Notes a window that reached back to the place up to which no line was missing. `records` is the number of
+    /// records behind this place, including the records that a stream had brought.
     pub(super) fn window(&mut self, now: Instant, new_lines: u64, records: u32, took: Duration) {
         let deviation = records.abs_diff(self.expected());
         self.deviations = (self.deviations - self.deviations / DEVIATION_WINDOWS).saturating_add(deviation);

@@ -134,19 +134,21 @@ impl Response {
 /// The reason why the reading of a response ends or pauses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Ending {
-    /// The connection broke, or no further part arrived in time.
+    /// The connection broke, no further part arrived in time, or the files of the log could not be read to the
+    /// end of the run.
     Broken,
     /// All of the response was read.
     Complete,
     /// An error in the format of the response makes its rest unreadable.
     Invalid,
-    /// Files of the log were removed or compressed before they were opened.
+    /// Files of the log were removed or compressed before they were opened, or the open file was emptied.
     Lost,
     /// The response does not reach back to the place that it has to include.
     TooShort,
     /// The response goes on, but its lines arrive so fast that windows are cheaper.
     Busy,
-    /// The response goes on, but it is time for a window to prove that no line is missing.
+    /// The response goes on, but it is time for a window to prove that no line is missing, or the source is to
+    /// stop.
     Due,
 }
 

@@ -161,8 +161,8 @@ impl Scan {
     }
 
     /// Sets the [`end`](Self::end_before_place) of a longer response that seems to end at a damaged record. If
-    /// this response has all of its records, and the line `end` is one of them, the longer response has ended
-    /// at the end of the log, and not at a damaged record.
+    /// this response has as many records as were requested, and has the line `end`, the longer response has
+    /// ended at the end of the log, and not at a damaged record.
     pub(super) fn shorter_than(self, end: Option<Anchor>) -> Self {
         Self { longer_end: end, ..self }
     }

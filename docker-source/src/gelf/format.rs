@@ -207,7 +207,8 @@ impl GelfFormat {
     ) -> FieldSet {
         let mut set = FieldSet::builder(self.host().unwrap_or_else(|| container.engine_host()));
         for (name, value) in self.compat.fields(container, stream) {
-            // A value is empty if the container was removed before its inspection.
+            // A value is empty if it is unknown, for example because the container was removed before its
+            // inspection.
             if !value.is_empty() {
                 let value = if name == "command" { self.redacted(&name, value) } else { value };
                 set = set.field(name, value);

@@ -59,8 +59,8 @@ impl LogDecoder {
     /// to `input`.
     ///
     /// The decoder allocates memory for a piece only when the whole piece has arrived. If `decode` is called
-    /// after each read until it returns `Ok(None)`, less than one frame stays in `input`, or less than 64 KiB
-    /// with a terminal.
+    /// after each read until it returns `Ok(None)`, little stays in `input`: less than one frame, less than 64 KiB
+    /// of a terminal's log, or at most 1 MiB of a log file.
     ///
     /// # Errors
     /// After an error that [ends the stream](LogFormatError::ends_stream), every further call returns the

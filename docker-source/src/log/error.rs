@@ -10,8 +10,8 @@ pub(super) const ENGINE_MESSAGE_MAX: usize = 512;
 /// An error in the format of a log response.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum LogFormatError {
-    /// A record of a log file is not valid JSON, or has no time. The record is skipped, and the next record
-    /// is read.
+    /// A record of a log file is too long, is cut, is not valid JSON, or has no valid time. The record is
+    /// skipped, and the next record is read.
     DamagedRecord,
     /// The Engine ended the response with an error message, such as `Error grabbing logs: …`.
     Engine(EngineMessage),
@@ -57,7 +57,7 @@ impl fmt::Display for LogFormatError {
 
 impl std::error::Error for LogFormatError {}
 
-/// The message with which the Engine ended a response: its first 512 bytes, on one line and escaped.
+/// The message with which the Engine ended a response, on one line and escaped, cut to 512 bytes.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct EngineMessage(Box<str>);
 

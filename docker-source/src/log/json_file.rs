@@ -1,8 +1,8 @@
 //! Decodes the log files of Docker's `json-file` driver.
 //!
-//! A file has a record on each line. The text of a record ends with a newline unless the record is a piece of
-//! a long line. The member `attrs` exists only if options of the driver, such as `tag`, ask for it. The
-//! decoder ignores `attrs`, as the Engine does. A record looks like this:
+//! A file has a record on each line. The text of a record ends with a newline, unless the container's line goes
+//! on in a later record or is unfinished. The member `attrs` exists only if options of the driver, such as
+//! `tag`, ask for it. The decoder ignores `attrs`, as the Engine does. A record looks like this:
 //!
 //! ```text
 //! {"log":"text\n","stream":"stdout","attrs":{"tag":"web"},"time":"2026-11-22T22:44:18.123456789Z"}
@@ -22,8 +22,8 @@ use super::stream::LogStream;
 /// JSON. Without a maximum, a damaged file without newlines would fill the memory.
 const RECORD_MAX: usize = 1024 * 1024;
 
-/// The start of each record. These bytes cannot occur within a record, since quotes within a text are
-/// escaped.
+/// The start of each record that Docker writes. Within a record, these bytes can occur only in `attrs`, since
+/// quotes within a text are escaped.
 const START: &[u8] = b"{\"log\":\"";
 
 /// Decodes the bytes of a file, no matter how they are split into reads.

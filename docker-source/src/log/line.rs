@@ -5,10 +5,10 @@
 //!
 //! * A newline at the end of a record closes the line.
 //! * In the log of a container without a terminal, a record of fewer than 16,384 bytes closes the line, too,
-//!   even without a newline. Such a record without a newline is either the last record of a long line, of
-//!   which the `local` driver omits the newline, or the last record that the container wrote. If such a
-//!   record is the only record of its line, the container ended within the line, since the driver omits the
-//!   newline only of lines with several records.
+//!   even without a newline. There are two kinds of such records without a newline. One is the last record of
+//!   a long line, whose newline the `local` driver omits. The other is the last record that the container
+//!   wrote. If the record is the only record of its line, the container ended within the line, since the driver
+//!   omits the newline only of lines with several records.
 //! * A record with another stamp starts the next line, since all records of a line have the same stamp.
 //!
 //! Podman stores each read of the container's output as a record with a stamp of its own, and a line can take
@@ -58,7 +58,7 @@ impl Line {
 /// Joins the pieces of one response into lines.
 ///
 /// The joiner holds at most one open line per stream. The first 64 KiB of each line need no budget. Further
-/// bytes, up to 1 MiB per line, are taken from the budget.
+/// bytes, up to a total of 1 MiB per line, are taken from the budget.
 #[derive(Debug)]
 pub(crate) struct LineJoiner {
     framing: Framing,
@@ -133,7 +133,7 @@ impl LineJoiner {
     }
 }
 
-/// Converts a piece that is a whole line to a line, which shares the piece's bytes.
+/// Converts a piece that is a whole line. The line shares the piece's bytes, unless the line is cut.
 fn whole_line(piece: Piece, framing: Framing, max_line: usize) -> Line {
     let Piece { stream, time, bytes, has_newline } = piece;
     let length = bytes.len() - usize::from(has_carriage_return(bytes.last(), framing));

@@ -61,7 +61,7 @@ impl GrowingLine {
     }
 
     /// Makes room for a line of `length` bytes, and for more bytes in advance: for twice the present room if
-    /// the budget allows it, or otherwise for half of the bytes that are left. Returns false if the budget has
+    /// the budget allows it, or otherwise for half of the bytes that it has left. Returns false if the budget has
     /// too few bytes for a line of `length` bytes. The line then keeps its present room, or gets 64 KiB if that
     /// is more.
     fn grow(&mut self, length: usize, budget: &LongLines) -> bool {

@@ -9,7 +9,8 @@ use super::stream::LogStream;
 ///
 /// Docker splits a longer line into pieces of exactly this length and a last piece with the rest. All pieces
 /// carry the stamp of the first piece. The `json-file` driver replaces each byte that is not UTF-8 by the
-/// three bytes of U+FFFD, so a stored piece can be up to three times as long. No driver shortens a piece.
+/// three bytes of U+FFFD, so a stored piece can be up to three times as long. No driver shortens a piece, except
+/// that the `local` driver omits the newline of a last piece.
 pub(crate) const PIECE_LENGTH: usize = 16 * 1024;
 
 /// A record of the Engine: a line, or a piece of a long line.

@@ -173,7 +173,8 @@ enum End {
 }
 
 impl Record {
-    /// Returns the end of the record and its length within `input`.
+    /// Finds the end of the record, or of the part of the record to emit. Returns the kind of this end, and the
+    /// number of bytes of `input` up to it. Returns `None` if more bytes are needed.
     fn find_end(
         &mut self,
         input: &[u8],
@@ -191,8 +192,8 @@ impl Record {
             Some(end) => window.split_at(end).0,
             None => window,
         };
-        // If the line has two such stamps, the first stamp ends the record. Otherwise, the pieces would depend
-        // on the split of the log into reads.
+        // If the line has both the same stamp and a later stamp, the one that comes first ends the record.
+        // Otherwise, the pieces would depend on the split of the log into reads.
         let found = match dialect {
             Dialect::Docker => {
                 let same = self.same_stamp_in(line, stamp).map(|at| (End::SameStamp, at));

@@ -38,8 +38,8 @@ impl Rule {
     /// Creates a rule from a regular expression, as in Logspout's `MULTILINE_PATTERN` and `MULTILINE_MATCH`.
     ///
     /// The pattern has the syntax of RE2, as in Go. As in Go, `\s`, `\d`, `\w` and `\b` mean ASCII
-    /// characters. A class of characters beyond ASCII, such as `\pL` or `[é]`, is refused. The pattern
-    /// matches anywhere in the line unless the pattern begins with `^`.
+    /// characters. A class of characters beyond ASCII, such as `\pL` or `[é]`, is refused. A pattern without an
+    /// anchor such as `^` or `$` matches anywhere in the line.
     ///
     /// # Errors
     /// Returns [`InvalidPattern`] if the pattern has an error, is longer than 1 KiB, or takes more than
@@ -106,8 +106,8 @@ impl fmt::Display for Rule {
     }
 }
 
-/// Returns the last line of the error's text. This line has the reason, and the lines before it show the
-/// pattern.
+/// Returns the reason of an error, on one line. If the error's text has several lines, the last line has the
+/// reason, and the lines before it show the pattern.
 fn reason(error: &regex::Error) -> String {
     match error {
         regex::Error::CompiledTooBig(_) => {

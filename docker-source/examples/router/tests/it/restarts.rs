@@ -71,7 +71,8 @@ async fn restarted(
     Some(arrived)
 }
 
-/// Receives numbers until all have arrived, and then until none arrives for a second.
+/// Receives numbers until all have arrived, and then until none arrives for a second. Gives up if numbers are
+/// missing and none arrives for a minute. Returns how often each number arrived.
 async fn all(numbers: &mut UnboundedReceiver<usize>) -> BTreeMap<usize, usize> {
     let mut counts = BTreeMap::new();
     loop {

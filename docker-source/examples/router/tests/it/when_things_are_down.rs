@@ -56,8 +56,7 @@ fn is_root() -> bool {
 /// Copies the router into the Engine's folder, and makes the copy executable for any user.
 ///
 /// The program `cp` writes the copy. If this process wrote the copy, a child process that another test starts
-/// in the meantime would inherit the file, open for writing. The copy could not be run until the child closes
-/// the file.
+/// in the meantime would inherit the open file. Linux refuses to run a file that a process has open for writing.
 fn copy_for_any_user(engine: &SimulatedEngine) -> PathBuf {
     let binary = engine.socket().with_file_name("gelf-router");
     assert!(
@@ -265,7 +264,7 @@ async fn the_number_of_lines_given_up_after_a_second_signal_includes_unrouted_li
     let given_up = figure(&logged, "in flight") + figure(&logged, "not routed at the end");
     assert_eq!(new_lines(&logged), given_up, "{logged:#?}");
     assert_eq!(count(&logged, &format!("a second signal arrived: {given_up} lines were given up")), 1);
-    // All lines of the log write the destination in the same form.
+    // All lines of the router's log give the destination the same name.
     let named = count(&logged, "destination=");
     assert_eq!(count(&logged, &format!("destination=\"gelf+tcp://{closed}\"")), named, "{logged:#?}");
     assert!(named >= 3, "{logged:#?}");
