@@ -155,8 +155,9 @@ impl<'s> Selection<'s> {
     }
 }
 
-/// Runs each selected vector on the subject. `progress` is called with each outcome. A crash that is found
-/// later can still change the outcome of the previous vector in the results.
+/// Runs each selected vector on the subject. `progress` is called with each outcome. In the results, an outcome
+/// can differ from the one that `progress` got, because some crashes are found only at the next vector or at the
+/// end of the run.
 ///
 /// # Errors
 /// Returns the reason why the run cannot continue: a vector is malformed, or the subject violates the
@@ -177,7 +178,7 @@ pub fn run(
     Ok(run.results(done))
 }
 
-/// Runs the selected vectors on several processes of the same subject at the same time, each vector on one of
+/// Runs the selected vectors on several instances of the same subject at the same time, each vector on one of
 /// them. The results are those of [`run`], in the same order.
 ///
 /// # Errors

@@ -47,12 +47,12 @@ pub(crate) fn message(payload: &[u8]) -> Result<Read, Fault> {
 #[derive(Default)]
 struct Members {
     read: Read,
-    /// Names of members so far. The names of members that GELF defines have a leading space, those of fields
-    /// have none.
+    /// Names of the members so far. Those with a special meaning, from `version` to `level`, have a leading
+    /// space. The names of fields have none.
     seen: Vec<String>,
     short_message: Option<String>,
     /// The last value of `message`, and of a `level` and a `timestamp` that cannot be used.
-    /// [`finish`](Self::finish) converts the values to fields.
+    /// [`finish`](Self::finish) converts the values to fields, or `message` to the short message.
     others: Vec<(String, FieldValue)>,
 }
 

@@ -22,7 +22,7 @@ const MAX_KINDS: usize = 256;
 /// Maximum number of examples of each kind.
 const MAX_EXAMPLES: usize = 3;
 
-/// Maximum number of bytes that an example without text shows.
+/// Maximum number of bytes in an example of a violation that has no excerpt.
 const SHOWN_BYTES: usize = 24;
 
 /// Statistics of all senders.
