@@ -268,7 +268,7 @@ pub struct MessageText {
     /// The member `full_message`. In a file, it can be a recipe.
     #[serde(default, deserialize_with = "some_text", skip_serializing_if = "Option::is_none")]
     pub full_message: Option<String>,
-    /// The member `timestamp`, as JSON text. In a vector file, it is a plain decimal.
+    /// The member `timestamp`, as JSON text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
     /// The member `level`.
