@@ -172,8 +172,8 @@ impl Log {
         self.files.partition_point(|first| *first <= record) - 1
     }
 
-    /// Begins to read the log at its oldest record, or at the last `tail` records. `since` is given only if
-    /// the Engine skips compressed files because of this time, as Docker 20.10 does.
+    /// Begins to read the log at its oldest record, or at the last `tail` records. `since` is given only
+    /// for an Engine that skips compressed files by this time, as Docker 20.10 does.
     pub(crate) fn reader(
         &self,
         tail: Option<usize>,
