@@ -38,12 +38,12 @@ pub struct LiveOptions {
     /// Maximum time until the first sentinel of each transport is observed. The default is 60 s, because some
     /// language runtimes start slowly.
     pub ready_timeout: Duration,
-    /// Function that is called if the receiver does not listen yet at a start or restart. It is called once for
-    /// each transport, with the first error of that transport.
+    /// Function that is called if the receiver does not listen yet at a start or restart. It is called at
+    /// most once for each transport, with the first error of that transport.
     pub waits: fn(&str),
     /// Delay between a vector and its sentinel, by default 5 ms.
     pub settle: Duration,
-    /// True if vectors whose steps are at different times are sent, too.
+    /// True if vectors with steps at later times are sent, too. Such a vector takes as long as its times say.
     pub slow: bool,
     /// Names and JSON values of members and fields that the receiver fills in if they are missing. The names
     /// of fields are given without their underscore. A `timestamp` that is the time of receipt needs no

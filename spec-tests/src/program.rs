@@ -1,4 +1,4 @@
-//! Runs programs that a shell command line starts.
+//! Runs programs that are given as shell command lines.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};

@@ -14,11 +14,11 @@ use crate::vector::{Input, Mode};
 /// Version of the protocol.
 const PROTOCOL: u32 = 1;
 
-/// The words of `can`.
+/// The words that an answer to `hello` may have in `can`.
 const ABILITIES: [&str; 7] = ["datagrams", "payload", "stream", "send", "chunk", "clock", "modes"];
-/// The words of `sends`.
+/// The words that an answer to `hello` may have in `sends`.
 const TRANSPORTS: [&str; 2] = ["udp", "tcp"];
-/// The words of `fixed`.
+/// The words that an answer to `hello` may have in `fixed`.
 const MEMBERS: [&str; 5] = ["host", "timestamp", "level", "full_message", "datagram_size"];
 
 /// A request.

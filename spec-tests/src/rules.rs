@@ -1,7 +1,7 @@
 //! The rules of GELF, and the decisions where GELF leaves a choice. They are read from the tables in
 //! `vectors/README.md` and `vectors/DECISIONS.md`.
 
-/// A rule that vectors test.
+/// A rule of GELF.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rule {
     /// Name, such as `R1`.

@@ -53,8 +53,8 @@ pub struct Judge<'r> {
 }
 
 impl<'r> Judge<'r> {
-    /// Creates a judge that stops after a number of messages. `http` is the setup of the HTTP receiver, if
-    /// there is one.
+    /// Creates a judge that judges at most `max_messages` messages, or all messages without a maximum. `http` is
+    /// the setup of the HTTP receiver, if there is one.
     pub fn new(receivers: &'r [Receiver], max_messages: Option<u64>, http: Option<HttpSetup>) -> Self {
         Self {
             gatherer: Gatherer::default(),

@@ -67,7 +67,7 @@ pub struct Vector {
     pub id: String,
     /// Short description.
     pub title: String,
-    /// Rule under test, from the table in `vectors/README.md`.
+    /// Rule under test, or a range of rules such as `R2-R4`, from the table in `vectors/README.md`.
     pub rule: String,
     /// The demand, which only expanded files state. A file is refused if the stated demand contradicts the
     /// expected results.

@@ -16,7 +16,7 @@ use crate::recipe::first_bytes;
 /// Maximum number of senders that are counted separately. The others are counted together.
 const MAX_SENDERS: usize = 256;
 
-/// Maximum number of kinds of violations. About eighty kinds exist.
+/// Maximum number of kinds of violations. About a hundred kinds exist.
 const MAX_KINDS: usize = 256;
 
 /// Maximum number of examples of each kind.

@@ -109,7 +109,7 @@ fn line_of(message: &Message<'_>) -> Value {
     })
 }
 
-/// The receiver changes level 7 to 6 and drops timestamps.
+/// The receiver changes level 7 to 6 and drops timestamps. It also adds a field, which the options ignore.
 #[test]
 fn lost_and_changed_members_are_found() {
     let ignore = |options: &mut LiveOptions| options.ignored_fields = vec!["added_*".to_owned()];

@@ -65,8 +65,8 @@ impl Daemon {
         processor_time(self.child.id())
     }
 
-    /// Ends the Engine by a signal, and starts it again. With `live_restore`, containers keep running when
-    /// the new Engine ends.
+    /// Ends the Engine by a signal, and starts it again after `pause`. With `live_restore`, containers keep
+    /// running when the new Engine ends.
     pub fn restart(&mut self, signal: Signal, pause: Duration, live_restore: bool) {
         self.end(signal);
         sleep(pause);

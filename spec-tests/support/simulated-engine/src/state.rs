@@ -61,8 +61,8 @@ pub(crate) struct State {
     pub(crate) options: Options,
     /// The folder of the log files.
     folder: PathBuf,
-    /// The time that the clock showed at `clock_set`, plus a microsecond for each tick since then. In nanoseconds
-    /// since the Unix epoch.
+    /// The time that the clock showed at `clock_set`, in nanoseconds since the Unix epoch, plus a microsecond for
+    /// each tick since then.
     clock: i64,
     clock_set: Instant,
     pub(crate) requests: Vec<Request>,
