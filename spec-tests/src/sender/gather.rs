@@ -73,8 +73,8 @@ pub(super) struct Gatherer {
 }
 
 impl Gatherer {
-    /// Adds a datagram. Returns the messages that the datagram completes or ends, or its own violation if it is a
-    /// malformed or repeated chunk.
+    /// Adds a datagram. Returns the messages that the datagram completes or ends. For a malformed chunk, and for a
+    /// repeated chunk of a complete message, returns the violation of the datagram itself.
     pub(super) fn datagram(&mut self, at: Instant, source: SocketAddr, datagram: Vec<u8>) -> Vec<Judged> {
         self.datagrams += 1;
         if !is_chunk(&datagram) {
