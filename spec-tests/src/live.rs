@@ -38,12 +38,12 @@ pub struct LiveOptions {
     /// Maximum time until the first sentinel of each transport is observed. The default is 60 s, because some
     /// language runtimes start slowly.
     pub ready_timeout: Duration,
-    /// Function that is called if the receiver does not listen yet at a start or restart. Its argument is the
-    /// error of the first attempt on a transport.
+    /// Function that is called if the receiver does not listen yet at a start or restart. It is called at
+    /// most once for each transport, with the first error of that transport.
     pub waits: fn(&str),
     /// Delay between a vector and its sentinel, by default 5 ms.
     pub settle: Duration,
-    /// True if vectors whose steps are at different times are sent, too.
+    /// True if vectors with steps at later times are sent, too. Such a vector takes as long as its times say.
     pub slow: bool,
     /// Names and JSON values of members and fields that the receiver fills in if they are missing. The names
     /// of fields are given without their underscore. A `timestamp` that is the time of receipt needs no
@@ -132,10 +132,11 @@ const RECEIPT_TIME_SLACK: Duration = Duration::from_secs(60);
 const MAX_KEPT: usize = 4096;
 
 impl Live {
-    /// Connects to the receiver's output and waits until a sentinel of each transport is observed.
+    /// Starts to observe the receiver's output, and waits until a sentinel of each transport is observed.
     ///
     /// # Errors
-    /// Returns one line with the reason why no sentinel was observed.
+    /// Returns one line with the reason: no address was given, the output cannot be observed, or a transport
+    /// delivered no sentinel.
     pub fn start(options: LiveOptions, observe: Observe) -> Result<Self, String> {
         let observer = Observer::start(&observe)?;
         Self::observed_by(observer, Some(observe), options)
@@ -145,7 +146,7 @@ impl Live {
     /// given time for the next payload that the receiver delivers, and returns that payload uncompressed.
     ///
     /// # Errors
-    /// Returns one line with the reason why no sentinel was observed.
+    /// Returns one line with the reason: no address was given, or a transport delivered no sentinel.
     pub fn within(
         options: LiveOptions,
         received: impl FnMut(Duration) -> Option<Vec<u8>> + 'static,
@@ -265,7 +266,7 @@ impl Live {
                     Some(OutputEvent::Message(message)) if self.is_sentinel(&message, &sentinel) => {
                         return Ok(true);
                     }
-                    // The next reply reports the end, and the request after it starts the output again.
+                    // The next reply reports the end, and the request after it starts a new observer.
                     Some(OutputEvent::Ended(words)) => {
                         self.end_at_start = Some(words);
                         return Ok(false);
@@ -453,8 +454,8 @@ impl Live {
         (4 * self.options.settle).max(MIN_SETTLE_AGAIN)
     }
 
-    /// Waits until nothing has been observed for this time, at most for the timeout of a vector. Counts the
-    /// messages as late. If the receiver ends, returns its last output.
+    /// Waits until nothing has been observed for the time `quiet`, or until the timeout of a vector has passed.
+    /// Counts the messages that arrive meanwhile as late. If the receiver ends, returns its last output.
     fn wait_until_quiet(&mut self, quiet: Duration) -> Option<String> {
         let deadline = Instant::now() + self.options.timeout;
         while Instant::now() < deadline {

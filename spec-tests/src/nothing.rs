@@ -1,4 +1,4 @@
-//! A subject that does nothing. Its score is the zero with which the scores of other subjects are compared.
+//! A subject that does nothing. Its score is the baseline for the scores of other subjects.
 
 use crate::observed::Observed;
 use crate::subject::{Description, Reply, Request, Subject};

@@ -5,7 +5,7 @@
 pub(crate) struct Numbers(u64);
 
 impl Numbers {
-    /// Creates a generator from a seed. Each `stream` number gives the same seed another sequence.
+    /// Creates a generator from a seed. With the same seed, each `stream` yields another sequence.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut numbers = Self(seed);
         let mixed = numbers.next();

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::vector::{Afterwards, FieldValue, MessageText};
 
-/// Result of a subject that does not report errors by their names in the vectors.
+/// Result of a subject whose errors do not have the names that the vectors use.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// Delivered messages, in order.

@@ -14,8 +14,8 @@ pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A program that speaks the protocol of `PROTOCOL.md` on standard input and output.
 ///
-/// A program that does not answer in time is killed. A program that has ended is started again for the next
-/// request.
+/// A program that does not answer in time is killed. After that, and after a crash, the program is started
+/// again for the next request.
 #[derive(Debug)]
 pub struct Process {
     command: String,

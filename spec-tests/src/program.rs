@@ -1,4 +1,4 @@
-//! Runs programs that a shell command line starts.
+//! Runs programs that are given as shell command lines.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
@@ -77,13 +77,13 @@ impl Program {
         true
     }
 
-    /// Ends a program whose pipes are closed. Returns its exit status and the reason in its standard error.
+    /// Ends a program whose pipes are closed. Returns its exit status, and the reason that its standard error gives.
     pub(crate) fn end(&mut self) -> String {
-        // A program that has closed its pipes cannot answer any more. It has this long to end by itself.
+        // A program that has closed its pipes cannot answer any more. It gets 50 ms to end by itself.
         std::thread::sleep(Duration::from_millis(50));
         self.kill();
         let status = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-        // A child of the program can keep standard error open.
+        // The wait has a limit, because a child of the program can keep standard error open.
         let _ = self.errors_read.recv_timeout(ERRORS_WAIT);
         let output = self.last_output.lock().unwrap_or_else(PoisonError::into_inner);
         match reason(&String::from_utf8_lossy(&output)) {

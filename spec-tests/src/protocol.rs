@@ -14,11 +14,11 @@ use crate::vector::{Input, Mode};
 /// Version of the protocol.
 const PROTOCOL: u32 = 1;
 
-/// The words of `can`.
+/// The words that an answer to `hello` may have in `can`.
 const ABILITIES: [&str; 7] = ["datagrams", "payload", "stream", "send", "chunk", "clock", "modes"];
-/// The words of `sends`.
+/// The words that an answer to `hello` may have in `sends`.
 const TRANSPORTS: [&str; 2] = ["udp", "tcp"];
-/// The words of `fixed`.
+/// The words that an answer to `hello` may have in `fixed`.
 const MEMBERS: [&str; 5] = ["host", "timestamp", "level", "full_message", "datagram_size"];
 
 /// A request.
@@ -40,8 +40,8 @@ pub(crate) enum Line {
         transport: String,
         compression: String,
         datagram_size: u16,
-        /// The message. It is parsed separately, because serde's internally tagged enums would convert the
-        /// numbers of the message to floats.
+        /// The message. It is parsed separately: serde buffers the members of an internally tagged enum, and the
+        /// buffer does not keep the JSON text of numbers.
         #[serde(skip_deserializing)]
         message: ObservedMessage,
     },
@@ -52,7 +52,8 @@ pub(crate) enum Line {
     },
 }
 
-/// A step of a `receive` request: a datagram, a piece of a stream, or the end of the stream.
+/// A step of a `receive` request: a payload, a datagram, a piece of a stream, the end of the stream, or only a
+/// point in time.
 #[derive(Default, Deserialize, Serialize)]
 pub(crate) struct StepLine {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -19,7 +19,8 @@ pub(crate) use wire::{
 pub(crate) struct Fault {
     /// Name, from the table in `vectors/README.md`.
     pub(crate) name: String,
-    /// Offset of the wrong byte, or of the name of the wrong member.
+    /// Offset of the wrong byte, or of the name of the wrong member. For a missing member, this is the end of the
+    /// text. For data that cannot be inflated, this is usually the number of bytes that were inflated.
     pub(crate) at: usize,
 }
 

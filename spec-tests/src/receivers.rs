@@ -31,7 +31,7 @@
 //! | `transport` | `udp`, `tcp` or `http` |
 //! | `way` | encoding or chunking: `compressed`, `zlib header other than 78 9c`, `chunked`, `empty single chunk`, `interleaved chunks` (with other datagrams), `shorter chunk first` |
 //! | `datagram_longer_than`, `frame_longer_than` | a datagram, or the frame, is longer than this many bytes |
-//! | `members` | the message has one of these: a name, a prefix with a trailing `*`, `*` for any member that GELF defines, or `others` for any member without an underscore that GELF does not define |
+//! | `members` | the message has one of these: a name, a prefix with a trailing `*`, `*` for any member that GELF defines, or `others` for any member that GELF does not define and that has no leading underscore |
 //! | `is` | with `members`: the value is one of `null`, `boolean`, `integer`, `fraction` (a number with a point or an exponent), `string` (any string), `numeric string` (its content is a number), `other string`, `array`, `object` |
 //! | `outside` | with `members`: the value is a number below the first or above the second given number |
 //! | `twice` | with `members`: the name is repeated |
@@ -303,7 +303,7 @@ impl Conditions {
     }
 }
 
-/// The pattern that matches each member without an underscore that GELF does not define.
+/// The pattern for members that GELF does not define and that have no leading underscore.
 const OTHER_MEMBERS: &str = "others";
 
 fn matches(pattern: &str, name: &str) -> bool {

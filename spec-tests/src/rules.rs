@@ -1,7 +1,7 @@
 //! The rules of GELF, and the decisions where GELF leaves a choice. They are read from the tables in
 //! `vectors/README.md` and `vectors/DECISIONS.md`.
 
-/// A rule that vectors test.
+/// A rule of GELF.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Rule {
     /// Name, such as `R1`.
@@ -78,7 +78,8 @@ pub(crate) fn matches(pattern: &str, id: &str) -> bool {
     }
 }
 
-/// Returns the rows of all tables with three columns in a Markdown text, including their headings.
+/// Returns the rows of all tables with three columns in a Markdown text, including the heading of each table
+/// and the line below it.
 fn rows(text: &'static str) -> impl Iterator<Item = [&'static str; 3]> {
     text.lines().filter_map(|line| {
         let mut cells = line.strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim);

@@ -155,8 +155,9 @@ impl<'s> Selection<'s> {
     }
 }
 
-/// Runs each selected vector on the subject. `progress` is called with each outcome. A crash that is found
-/// later can still change the outcome of the previous vector in the results.
+/// Runs each selected vector on the subject. `progress` is called with each outcome. In the results, an outcome
+/// can differ from the one that `progress` got, because some crashes are found only at the next vector or at the
+/// end of the run.
 ///
 /// # Errors
 /// Returns the reason why the run cannot continue: a vector is malformed, or the subject violates the
@@ -177,7 +178,7 @@ pub fn run(
     Ok(run.results(done))
 }
 
-/// Runs the selected vectors on several processes of the same subject at the same time, each vector on one of
+/// Runs the selected vectors on several instances of the same subject at the same time, each vector on one of
 /// them. The results are those of [`run`], in the same order.
 ///
 /// # Errors
@@ -223,7 +224,7 @@ pub fn run_parallel(
     Ok(run.results(done))
 }
 
-/// A vector that a subject has been asked for in one mode.
+/// A vector that has run on a subject in one mode, with its outcome.
 struct Done<'v> {
     /// Position of the vector in the run.
     index: usize,
@@ -259,7 +260,7 @@ impl<'r> Run<'r> {
         Ok(Self { modes: selection.modes(&description), description, violations, expectations, is_whole })
     }
 
-    /// Asks the subject for a vector in each mode. `done` has the vectors that the subject was asked for before.
+    /// Runs a vector on the subject in each mode. `done` has the vectors that ran on the subject before.
     fn ask_next<'v>(
         &self,
         subject: &mut dyn Subject,
@@ -281,9 +282,9 @@ impl<'r> Run<'r> {
         Ok(())
     }
 
-    /// Asks again for a vector on which the subject has crashed, and for the previous vector, because a subject
-    /// that decodes in the background can crash after its reply. If the subject now crashes on the previous
-    /// vector only, changes the outcome of the previous vector, and returns the new outcome of the vector.
+    /// Repeats a vector on which the subject has crashed. If the subject does not crash this time, repeats the
+    /// previous vector, because a subject that decodes in the background can crash after its reply. If the subject
+    /// now crashes, changes the outcome of the previous vector, and returns the new outcome of `vector`.
     /// Otherwise, returns `None`: the crash must be reported, even if it does not occur again.
     fn blame_previous(
         &self,
@@ -331,7 +332,7 @@ impl<'r> Run<'r> {
         Ok(self.outcome_again(subject, vector, mode)?.unwrap_or(outcome))
     }
 
-    /// Asks for a vector again, without effects of earlier ones. Returns `None` if the reply would be the same.
+    /// Runs a vector again, without effects of earlier ones. Returns `None` if the reply would be the same.
     fn outcome_again(
         &self,
         subject: &mut dyn Subject,

@@ -33,7 +33,7 @@ pub struct HttpSetup {
     /// True if the receiver accepts several messages in a body, one per line.
     pub bulk: bool,
     /// Status of the answer to the first delivery of each message. If this status is not from 200 to 299, a
-    /// repeated delivery is answered with 202.
+    /// request with only repeated messages is answered with 202.
     pub status: u16,
     /// True if a request that Graylog refuses is answered with Graylog's status: 404 for a target other than
     /// `/gelf`, 405 for a method other than POST and OPTIONS, and 413 for a body above 65,536 bytes after
@@ -53,8 +53,8 @@ pub struct Judge<'r> {
 }
 
 impl<'r> Judge<'r> {
-    /// Creates a judge that stops after a number of messages. `http` is the setup of the HTTP receiver, if
-    /// there is one.
+    /// Creates a judge that judges at most `max_messages` messages, or all messages without a maximum. `http` is
+    /// the setup of the HTTP receiver, if there is one.
     pub fn new(receivers: &'r [Receiver], max_messages: Option<u64>, http: Option<HttpSetup>) -> Self {
         Self {
             gatherer: Gatherer::default(),

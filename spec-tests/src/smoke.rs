@@ -166,8 +166,8 @@ impl Smoke<'_> {
         self.tell("abilities", result);
     }
 
-    /// Makes a request, and starts the subject again if it has ended. Returns the reply and the time that it
-    /// took, or the mistake in the reply.
+    /// Makes a request. If the subject does not run, starts it again first. Returns the reply and the time that
+    /// it took, or the mistake.
     fn ask(
         &mut self,
         of: &Description,

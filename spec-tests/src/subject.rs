@@ -120,8 +120,8 @@ pub trait Subject {
     /// Returns the name and abilities of the subject.
     fn description(&self) -> &Description;
 
-    /// Makes one request. Earlier requests should have no effect on its reply; only
-    /// [`ask_again`](Self::ask_again) excludes such effects.
+    /// Makes one request. Earlier requests should not affect the reply, but only
+    /// [`ask_again`](Self::ask_again) excludes that they do.
     ///
     /// # Errors
     /// Returns the reason why the run cannot continue: the vector is malformed, or the subject violates the

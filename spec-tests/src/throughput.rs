@@ -92,8 +92,8 @@ enum Prepared {
 /// support such requests.
 ///
 /// # Errors
-/// Returns an error if the subject violates the protocol, crashes, does not answer, or delivers a wrong
-/// number of messages.
+/// Returns an error if the subject violates the protocol, crashes, does not answer, or delivers or sends a
+/// wrong number of messages.
 pub fn measure(
     subject: &mut dyn Subject,
     workload: Workload,

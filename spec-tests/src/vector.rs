@@ -67,7 +67,7 @@ pub struct Vector {
     pub id: String,
     /// Short description.
     pub title: String,
-    /// Rule under test, from the table in `vectors/README.md`.
+    /// Rule under test, or a range of rules such as `R2-R4`, from the table in `vectors/README.md`.
     pub rule: String,
     /// The demand, which only expanded files state. A file is refused if the stated demand contradicts the
     /// expected results.
@@ -268,7 +268,7 @@ pub struct MessageText {
     /// The member `full_message`. In a file, it can be a recipe.
     #[serde(default, deserialize_with = "some_text", skip_serializing_if = "Option::is_none")]
     pub full_message: Option<String>,
-    /// The member `timestamp`, a plain decimal.
+    /// The member `timestamp`, as JSON text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
     /// The member `level`.

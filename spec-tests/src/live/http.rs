@@ -33,7 +33,7 @@ pub struct LiveHttp {
 }
 
 impl LiveHttp {
-    /// Creates the description of a receiver with Graylog's path that accepts one message in a body.
+    /// Creates the description of a receiver that has Graylog's path and accepts one message in a body.
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
@@ -166,7 +166,7 @@ impl LiveHttp {
 /// Path of GELF requests in the vectors.
 const PATH: &str = "/gelf";
 
-/// Pause between the parts of a body.
+/// Pause between the parts of a request.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Maximum length of an answer's body, in bytes.
@@ -298,8 +298,8 @@ impl Connection {
         }
     }
 
-    /// Returns the answer that the end of the connection completes: one without a declared length. If there
-    /// is no such answer, the connection was closed without an answer.
+    /// Returns the result of a connection that has ended. The end completes an answer that declares no length.
+    /// Without such an answer, the result is [`ObservedAnswer::Closed`].
     fn ended(&mut self) -> ObservedAnswer {
         match self.reader.end() {
             Some(response) => ObservedAnswer::Status(response.status, response.body.len()),

@@ -1,5 +1,5 @@
-//! Reads the output of a receiver line by line, from the standard output of a program or from TCP
-//! connections.
+//! Reads the output of a receiver: lines from the standard output of a program or from TCP connections, or
+//! payloads of a receiver in this process.
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -37,9 +37,9 @@ impl fmt::Display for Observe {
 pub(super) enum OutputEvent {
     /// A message.
     Message(ObservedMessage),
-    /// A line that is not a message.
+    /// A line or payload that is not a message.
     Other,
-    /// The output has ended. The text is the exit status and the last output of the program.
+    /// The output has ended. For a program, the text is its exit status and its last output.
     Ended(String),
 }
 

@@ -133,14 +133,14 @@ fn post(mut payload: Vec<u8>, http: &LiveHttp) -> Result<Result<Plan<'static>, S
     Ok(Ok(Plan::Post(payload)))
 }
 
-/// Splits a payload into chunks. Returns `None` if there would be more than 128 chunks.
+/// Splits a payload into chunks. Returns `None` if there would be more than 128 chunks of the largest size.
 fn cut(payload: &[u8]) -> Option<Vec<Vec<u8>>> {
     [CHUNK_BYTES, 8192, MAX_DATAGRAM_BYTES].into_iter().find_map(|size| split(payload, size))
 }
 
 /// Makes the chunk ids unique. The vectors reuse ids, but a running receiver still holds incomplete messages
 /// of earlier vectors. Only the last four bytes of an id change, because vector C39 depends on the first
-/// bytes.
+/// four.
 fn renew_ids(datagrams: &mut [Datagram], key: [u8; 4]) {
     for datagram in datagrams {
         let Some(bytes) = &mut datagram.bytes else { continue };

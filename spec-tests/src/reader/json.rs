@@ -49,11 +49,11 @@ pub(super) struct Object {
     pub(super) end: usize,
 }
 
-/// Reads an object from a text. `escapes` is the number of escapes that count for the replaced sequences of
-/// invalid UTF-8 in the text.
+/// Reads an object from a text. The number of escapes starts at `escapes`: four for each sequence of invalid
+/// UTF-8 that was replaced in the text.
 ///
 /// # Errors
-/// Returns the reason why the text is not an object.
+/// Returns the reason why the text is not an object, or the limit that it exceeds.
 pub(super) fn object(text: &str, escapes: usize) -> Result<Object, Fault> {
     let mut reader = Reader { text, at: 0, faults: Vec::new(), values: 0, escapes };
     if escapes > MAX_ESCAPES {

@@ -11,15 +11,15 @@ const MAX_PAYLOAD_BYTES: usize = 8 << 20;
 /// Maximum distance of a timestamp from the epoch, in seconds, as in the vectors.
 const MAX_SECONDS: i128 = 8_640_000_000_000;
 
-/// A message, with its deviations in the order of the text.
+/// A message, with its deviations in the order of the text. Only invalid UTF-8 comes first, wherever it is.
 #[derive(Debug, Default)]
 pub(crate) struct Read {
     pub(crate) message: MessageText,
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Reads a payload. A value of the wrong type is converted if possible: a number in quotes where a number is
-/// expected, and any value but null where a text is expected. A `level` or `timestamp` that cannot be used
+/// Reads a payload. A value of the wrong type is converted if possible: a number in quotes if it is the `level` or
+/// the `timestamp`, and any value but null where a text is expected. A `level` or `timestamp` that cannot be used
 /// becomes a field.
 ///
 /// # Errors
@@ -47,12 +47,12 @@ pub(crate) fn message(payload: &[u8]) -> Result<Read, Fault> {
 #[derive(Default)]
 struct Members {
     read: Read,
-    /// Names of members so far. The names of members that GELF defines have a leading space, those of fields
-    /// have none.
+    /// Names of the members so far. Those with a special meaning, from `version` to `level`, have a leading
+    /// space. The names of fields have none.
     seen: Vec<String>,
     short_message: Option<String>,
     /// The last value of `message`, and of a `level` and a `timestamp` that cannot be used.
-    /// [`finish`](Self::finish) converts the values to fields.
+    /// [`finish`](Self::finish) converts the values to fields, or `message` to the short message.
     others: Vec<(String, FieldValue)>,
 }
 
@@ -85,7 +85,7 @@ impl Members {
         }
     }
 
-    /// Records a member that GELF defines. Notes a fault if the member is repeated.
+    /// Records a member that is not a field. Notes a fault if the member is repeated.
     fn see(&mut self, name: &str, at: usize) {
         let name = format!(" {name}");
         if self.seen.contains(&name) {

@@ -53,7 +53,7 @@ impl<'d> Chunk<'d> {
 }
 
 /// Splits a payload into chunks of at most `size` bytes, header included. Returns `None` if there would be
-/// more than 128 chunks.
+/// more than 128 chunks, or if the header alone fills `size` bytes.
 pub(crate) fn split(payload: &[u8], size: usize) -> Option<Vec<Vec<u8>>> {
     let parts: Vec<&[u8]> =
         payload.chunks(size.checked_sub(CHUNK_HEADER_BYTES).filter(|share| *share > 0)?).collect();
@@ -211,7 +211,7 @@ pub(crate) struct Frames {
 pub(crate) enum Frame {
     /// A frame without its null byte.
     Whole(Vec<u8>),
-    /// A frame of only white space.
+    /// A frame without bytes, or of only white space.
     Empty,
     /// A frame that is longer than the maximum length. It is left out.
     TooLong,

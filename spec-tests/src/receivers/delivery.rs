@@ -40,7 +40,7 @@ impl Delivery {
             ways.insert(Way::EmptySingleChunk);
         }
         if chunks.is_sorted_by(|one, next| one.payload.len() >= next.payload.len()) {
-            // This is the usual order, in which only the last chunk is shorter.
+            // This is the usual order: no chunk is longer than the one before it.
         } else {
             ways.insert(Way::ShorterFirst);
         }
@@ -78,8 +78,8 @@ impl Delivery {
         let names = inspection
             .violations
             .iter()
-            // A violation of R40 is left out. Its name, `CompressionHeader`, means compressed data with an
-            // invalid header in the rules of receivers, whereas R40 is about a valid header.
+            // A violation of R40 is left out, because R40 is about a valid header. In the rules of receivers,
+            // the name of this violation, `CompressionHeader`, means an invalid header of compressed data.
             .filter(|violation| violation.rule != "R40")
             .map(|violation| violation.name.clone());
         Self { transport, ways, members: members(payload), names: names.collect(), longest }

@@ -1,4 +1,4 @@
-//! Writes the results of several subjects as a Markdown table.
+//! Writes the results of several subjects in Markdown.
 
 use std::fmt::Write;
 

@@ -8,7 +8,7 @@ use crate::vector::Topic;
 
 /// Returns the page with these results.
 pub fn html(topics: &[Topic], results: &[Results], provenance: &Provenance) -> String {
-    // Tags in a string would end the script element. In JSON, `<` occurs in strings only.
+    // The tag `</script>` in a string would end the script element. In JSON, `<` occurs in strings only.
     let data = super::json(topics, results, provenance).to_string().replace('<', "\\u003c");
     include_str!("page.html").replacen("__RESULTS__", &data, 1)
 }

@@ -66,7 +66,7 @@ pub fn json(topics: &[Topic], results: &[Results], provenance: &Provenance) -> V
     json!({"schema": 2, "made": provenance.json(), "rules": rules, "vectors": vectors, "subjects": subjects})
 }
 
-/// Rules that only HTTP vectors test.
+/// The rules of HTTP.
 const HTTP_RULES: [&str; 4] = ["R28", "R29", "R41", "R42"];
 
 /// Returns the role of the subject in words: it receives, sends, or does both.

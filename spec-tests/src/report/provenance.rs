@@ -69,8 +69,8 @@ impl Provenance {
     }
 }
 
-/// Returns a command line for display. The program is shown without its folder, and `…` replaces secret
-/// values. U+FFFD replaces bytes that are not Unicode.
+/// Returns a command line for display. The program is shown without its folder and file extension, and `…`
+/// replaces secret values. U+FFFD replaces bytes that are not Unicode.
 fn command(arguments: impl Iterator<Item = OsString>) -> String {
     let mut shown: Vec<String> = Vec::new();
     for (at, argument) in arguments.enumerate() {

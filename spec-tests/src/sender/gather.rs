@@ -24,7 +24,8 @@ const MAX_PENDING: usize = 8192;
 /// Maximum total size of all incomplete messages: 64 MiB.
 const MAX_PENDING_BYTES: usize = 64 << 20;
 
-/// Maximum number of remembered ids of complete messages, and of messages with malformed chunks.
+/// Maximum number of remembered ids of complete messages. The same maximum applies to the ids of messages with
+/// malformed chunks.
 const MAX_FINISHED: usize = 8192;
 
 /// Sender and message id.
@@ -48,7 +49,7 @@ struct Group {
     interleaved: bool,
     /// True if a chunk arrived after [`TIMEOUT`].
     late: bool,
-    /// Violations in the ids, the order and the times of the chunks.
+    /// Violations that a single chunk does not show: repeated chunks, reused ids, and late chunks.
     more: Vec<Violation>,
 }
 
@@ -59,7 +60,7 @@ struct Finished {
     hashes: HashMap<u8, u64>,
 }
 
-/// The incomplete messages.
+/// The incomplete messages, and the remembered ids of other messages.
 #[derive(Debug, Default)]
 pub(super) struct Gatherer {
     pending: HashMap<Key, Group>,
@@ -72,7 +73,8 @@ pub(super) struct Gatherer {
 }
 
 impl Gatherer {
-    /// Adds a datagram. Returns the messages that the datagram completes or ends.
+    /// Adds a datagram. Returns the messages that the datagram completes or ends. For a malformed chunk, and for a
+    /// repeated chunk of a complete message, returns the violation of the datagram itself.
     pub(super) fn datagram(&mut self, at: Instant, source: SocketAddr, datagram: Vec<u8>) -> Vec<Judged> {
         self.datagrams += 1;
         if !is_chunk(&datagram) {

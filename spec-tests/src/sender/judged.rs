@@ -9,7 +9,7 @@ use crate::receivers::{Delivery, Transport};
 pub(super) struct Judged {
     pub(super) source: SocketAddr,
     pub(super) delivery: Delivery,
-    /// The datagrams, or the frame.
+    /// The datagrams, or the frame. Empty for HTTP, and for a violation of a TCP connection.
     pub(super) parts: Vec<Vec<u8>>,
     pub(super) inspection: Inspection,
     /// Compression, if the first bytes of the parts do not show it.

@@ -29,7 +29,7 @@ const MAX_SENDERS: usize = 4096;
 pub(super) struct Requests {
     bulk: bool,
     /// Status of the answer to the first delivery of a message. If this status is not from 200 to 299, a
-    /// repeated message is answered with 202.
+    /// request with only repeated messages is answered with 202.
     status: u16,
     as_graylog: bool,
     /// The refused messages, by the hash of their payloads.
@@ -131,9 +131,9 @@ impl Requests {
         (if is_new { self.status } else { 202 }, judged)
     }
 
-    /// Takes the messages that were refused before from the messages of a request, and returns them. The other
-    /// messages are remembered as refused. If there are other messages, the whole request is refused, so the
-    /// returned messages have to be retried again.
+    /// Splits the messages of a request. Those that were refused before are removed from `messages` and returned.
+    /// The new messages stay in `messages`, and are remembered as refused. If there are new messages, the whole
+    /// request is refused. If the status demands retries, the returned messages must then be retried again.
     fn take_retried(
         &mut self,
         at: Instant,
@@ -156,7 +156,7 @@ impl Requests {
         }
         for message in &new {
             let hash = hash_of(message);
-            // Equal messages in one body are no repetitions of each other.
+            // Equal messages in one body count once.
             if self.refused.contains_key(&hash) {
                 continue;
             }
@@ -213,7 +213,8 @@ impl Requests {
         })
     }
 
-    /// Returns a violation for each refused message that was not retried although it had to be.
+    /// Returns a violation for each refused message that was not retried although it had to be. Messages that
+    /// were refused just before the end of the run are only counted.
     pub(super) fn finish(&mut self, now: Instant) -> Vec<Judged> {
         if !self.tally.is_to_be_retried() {
             return Vec::new();

@@ -109,8 +109,9 @@ impl Connection {
         judged
     }
 
-    /// Judges a frame. If the frame has several lines and each is a JSON object, the sender meant each line
-    /// as a message. Then the frame counts as the first message, and each further line as another.
+    /// Judges a frame, unless it is probably a piece of compressed data. If the frame has several lines and each
+    /// is a JSON object, the sender meant each line as a message. Then the frame counts as the first message, and
+    /// each further line as another.
     fn whole(&mut self, frame: Vec<u8>, is_terminated: bool) -> Vec<Judged> {
         let is_compressed = encoding(&frame) != Encoding::Plain;
         if !is_compressed && self.in_pieces && !frame.trim_ascii_start().starts_with(b"{") {

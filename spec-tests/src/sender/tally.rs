@@ -16,13 +16,13 @@ use crate::recipe::first_bytes;
 /// Maximum number of senders that are counted separately. The others are counted together.
 const MAX_SENDERS: usize = 256;
 
-/// Maximum number of kinds of violations. About eighty kinds exist.
+/// Maximum number of kinds of violations. About a hundred kinds exist.
 const MAX_KINDS: usize = 256;
 
 /// Maximum number of examples of each kind.
 const MAX_EXAMPLES: usize = 3;
 
-/// Maximum number of bytes that an example without text shows.
+/// Maximum number of bytes in an example of a violation that has no excerpt.
 const SHOWN_BYTES: usize = 24;
 
 /// Statistics of all senders.

@@ -80,7 +80,7 @@ pub(super) fn long(seen: &Observed, len: usize, time: Duration) -> Checked {
     doubt(found, "read lines of any length, and copy the whole text")
 }
 
-/// Returns the only message, or the text of the mistake that there is another number of messages.
+/// Returns the only message, or an error text if the number of messages is not one.
 fn single(seen: &Observed) -> Result<&ObservedMessage, String> {
     let [message] = &seen.messages[..] else {
         let errors =
@@ -130,7 +130,7 @@ pub(super) fn sent(seen: &Observed, compression: &str, of: &Description) -> Resu
     }
 }
 
-/// Checks that the datagrams are the chunks of the payload.
+/// Checks that the datagrams carry the payload, in chunks or as it is.
 pub(super) fn chunks(seen: &Observed, payload: &[u8], size: u16) -> Checked {
     let Some(Sent::Datagrams(datagrams)) = &seen.sent else {
         return mistake("no datagrams", "answer with 'datagrams'");

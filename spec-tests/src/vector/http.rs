@@ -44,7 +44,7 @@ pub struct HttpRequest {
     /// Version, by default `HTTP/1.1`.
     #[serde(default = "version")]
     pub version: String,
-    /// Names and values of headers, sent after the standard headers.
+    /// Names and values of headers, sent after `Host` and the header that the receiver requires.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
     /// Treatment of the header that the receiver requires.
@@ -59,7 +59,7 @@ pub struct HttpRequest {
     /// Body sent with `Transfer-Encoding: chunked`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunks: Option<Vec<Content>>,
-    /// All bytes of the request. The members above are then ignored.
+    /// All bytes of the request. The members above are then not sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw: Option<Content>,
     /// True if the client shuts down its side of the connection after the request.

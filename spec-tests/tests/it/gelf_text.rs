@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 
 use gelf_spec_tests::{Rule, Topic, Vector, decisions, embedded, embedded_http, rules, rules_of};
 
-/// The words of BCP 14 that express a requirement, a recommendation or a permission.
+/// Words of BCP 14 that express a requirement, a recommendation or a permission.
 const KEY_WORDS: [&str; 6] = ["MUST", "SHOULD", "MAY", "REQUIRED", "RECOMMENDED", "OPTIONAL"];
 
 /// The heading of the first section with requirements. The introduction explains the key words.
@@ -75,8 +75,8 @@ fn cited_vectors(text: &str) -> Vec<&str> {
     words.filter(|word| is_vector(word)).collect()
 }
 
-/// Returns whether a word is the id or the pattern of a vector: an upper-case letter, two digits, and
-/// possibly a suffix.
+/// Returns whether a word is the id or the pattern of a vector: an upper-case letter other than `R`, two
+/// digits, and possibly a suffix.
 fn is_vector(word: &str) -> bool {
     let Some((stem, suffix)) = word.split_at_checked(3) else { return false };
     let mut stem = stem.chars();

@@ -31,7 +31,7 @@ pub(crate) enum Broken {
     NoMagic,
     /// Recognises compression only by the first bytes, and refuses the header `Content-Encoding`.
     NoEncoding,
-    /// Does not limit the size of bodies.
+    /// Does not apply the body limit of its setup.
     NoLimit,
     /// Checks the limit only before inflating.
     LimitBeforeInflating,
@@ -47,7 +47,7 @@ pub(crate) enum Broken {
     GivesArrayUp,
     /// Delivers a message for a truncated request, too.
     TakesHalf,
-    /// Reads only the first 4,000 bytes of a body.
+    /// Reads only the first 4,000 bytes of an uncompressed body.
     FirstPieceOnly,
     /// Answers with a body.
     Talks,

@@ -25,8 +25,8 @@ use crate::support::noise;
 /// Maximum time for an answer, or for a message to arrive.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Lengths of a message's text in bytes: short, about one datagram, and without compression 4, 43 and 86
-/// chunks.
+/// Lengths of a message's text in bytes. The second length fills about one datagram. Without compression, the
+/// last three lengths need 4, 43 and 86 chunks.
 const SIZES: [usize; 5] = [100, 1_300, 5_000, 60_000, 120_000];
 
 /// A known failure of a peer in one direction. A cell is a combination of transport, compression and size.

@@ -109,7 +109,7 @@ fn line_of(message: &Message<'_>) -> Value {
     })
 }
 
-/// The receiver changes level 7 to 6 and drops timestamps.
+/// The receiver changes level 7 to 6 and drops timestamps. It also adds a field, which the options ignore.
 #[test]
 fn lost_and_changed_members_are_found() {
     let ignore = |options: &mut LiveOptions| options.ignored_fields = vec!["added_*".to_owned()];
@@ -206,8 +206,8 @@ fn a_receiver_that_ends_has_crashed_and_is_restarted() {
     assert_eq!(results.count(Verdict::Passes) + crashed, results.outcomes.len());
 }
 
-/// Starts a receiver that writes each datagram as a line to the connections of an output. A compressed datagram
-/// ends the connection. Returns the addresses of the receiver and of its output.
+/// Starts a receiver that writes each datagram as a line to the client that is connected to its output address.
+/// A compressed datagram ends the connection. Returns the address of the receiver, and its output address.
 fn receiver_that_ends_at_compressed_datagrams() -> (SocketAddr, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let output = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,5 @@
-//! Runs `gelf-conformance run` with subjects that violate the protocol, and with malformed files.
+//! Runs `gelf-conformance` with subjects that violate the protocol, with sound subjects, and with malformed
+//! files.
 
 use std::process::{Command, Output};
 

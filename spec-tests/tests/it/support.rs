@@ -34,8 +34,8 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Returns a text of random characters, which hardly compresses. The random number generator of Park and
-/// Miller chooses each character from an alphabet of 64 characters.
+/// Returns a text of random characters, which compression shortens to about three quarters of its length. The
+/// random number generator of Park and Miller chooses each character from an alphabet of 64 characters.
 pub(crate) fn noise(seed: usize, len: usize) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
     let mut state = seed as u64;

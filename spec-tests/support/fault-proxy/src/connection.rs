@@ -65,7 +65,7 @@ fn for_answers(plan: TcpPlan) -> TcpPlan {
     TcpPlan { reset_after: None, ..plan }
 }
 
-/// Passes one direction until its end.
+/// Passes one direction until its end. Bytes that were read wait in `held` until the plan permits to write them.
 async fn pass(
     mut reader: ReadHalf<'_>,
     mut writer: WriteHalf<'_>,

@@ -42,7 +42,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Returns the Engine at `DOCKER_HOST`, or at the default socket if the variable is not set.
+    /// Returns the Engine at `DOCKER_HOST`, or at the default socket if the variable is empty or not set.
     ///
     /// Returns `None`, with the reason on stderr, if the Engine does not answer within 10 s, or if there is
     /// no `docker` command or no busybox to make an image of.

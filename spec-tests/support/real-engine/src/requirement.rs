@@ -18,7 +18,7 @@ pub fn require_path(requirement: &str, path: &Path) -> bool {
 }
 
 /// Returns the value of an environment variable, such as the name of an image that was built before. If the
-/// variable is not set, writes to stderr that the test is skipped.
+/// variable is empty or not set, writes to stderr that the test is skipped.
 ///
 /// # Panics
 /// Panics instead of returning `None` if `GELF_TESTS_REQUIRE` names `requirement`.

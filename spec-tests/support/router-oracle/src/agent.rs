@@ -129,7 +129,7 @@ fn collect(pipe: impl std::io::Read + Send + 'static, logged: Arc<Mutex<Vec<Stri
 }
 
 /// Starts the router as a container and waits until it is ready. `mount` is the path on the host that is
-/// mounted, and `at` its path in the container.
+/// mounted, and `at` its path in the container. `options` are for `docker run`, and `arguments` for the router.
 pub fn container(
     bench: &mut Bench,
     mount: &Path,

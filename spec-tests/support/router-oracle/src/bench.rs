@@ -35,7 +35,7 @@ pub struct Bench {
     streams: AtomicU32,
 }
 
-/// The programs of a bench.
+/// The programs and folders of a bench.
 #[derive(Clone, Debug)]
 pub struct Programs {
     /// Path of the Engine program, `dockerd` or `podman`.
@@ -131,7 +131,7 @@ impl Bench {
         Some(format!("--read={read}={}", self.daemon.containers().display()))
     }
 
-    /// Returns the name of the agent's image, which is built at the first call.
+    /// Returns the name of the router's image, which is built at the first call.
     pub fn image(&mut self) -> String {
         if let Some(image) = &self.image {
             return image.clone();
@@ -278,7 +278,7 @@ impl Writer {
                 numbered(&output.stdout).chain(numbered(&output.stderr)).map(|message| message.number);
             let end = numbers.max().map(|number| number + 1);
             if let Some(end) = end.filter(|_| end == last) {
-                // An endless writer writes the same number of lines to both streams. The Engine stores one of
+                // An endless writer writes the same number of lines to both streams. The Engine can store one of
                 // the streams later than the other, so the larger number of lines counts for both.
                 return Written::from([(self.first, end), (self.first + 1, end)]);
             }

@@ -65,8 +65,8 @@ impl Daemon {
         processor_time(self.child.id())
     }
 
-    /// Ends the Engine by a signal, and starts it again. With `live_restore`, containers keep running when
-    /// the new Engine ends.
+    /// Ends the Engine by a signal, and starts it again after `pause`. With `live_restore`, containers keep
+    /// running when the new Engine ends.
     pub fn restart(&mut self, signal: Signal, pause: Duration, live_restore: bool) {
         self.end(signal);
         sleep(pause);
@@ -129,8 +129,8 @@ pub fn processor_time(process: u32) -> f64 {
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS
 }
 
-/// Starts the Engine's process. The Engine takes containerd and runc from its own folder, or from the folder
-/// `bin` beside that folder.
+/// Starts the Engine's process. `dockerd` finds containerd and runc in its own folder, in the folder `bin` beside
+/// that folder, or on the path.
 fn launch(program: &Path, data: &Path, run: &Path, live_restore: bool) -> Result<Child, String> {
     // The path is absolute, so it has a parent folder.
     let folder = program.parent().unwrap_or(program);

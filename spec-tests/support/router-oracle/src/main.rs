@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     };
     let mut all_hold = true;
     for row in &options.rows {
-        // Each row gets a new Engine. A panic counts as the result of its row.
+        // Each row gets a new Engine. A panic fails its own row only.
         let outcome = catch_unwind(|| {
             let mut bench = Bench::start(&options.programs, options.amount).expect("the Engine starts");
             let outcome = (row.run)(&mut bench);

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::ops::RangeInclusive;
 
 /// Minimum length of a payload, in characters. Each character has 64 possible values, so that a changed text
-/// is taken as intact with a probability of 2^-96.
+/// passes as intact with a probability of at most 2^-96.
 pub const SHORTEST: usize = 16;
 
 const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

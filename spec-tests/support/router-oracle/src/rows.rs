@@ -68,7 +68,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// All rows, in the order in which they run by default.
+/// The rows that run by default, in this order.
 pub const ROWS: &[Row] = &[
     Row {
         name: "kill",

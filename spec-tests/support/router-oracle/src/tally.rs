@@ -6,8 +6,8 @@ use std::fmt;
 
 use crate::message::Message;
 
-/// Two stamps count as equal if they differ by less than this number of seconds. A stamp near 2^31 s, parsed
-/// as a 64-bit float, has a resolution of 0.24 us.
+/// Two stamps count as equal if they differ by less than this number of seconds. A stamp from 2^30 to 2^31 s,
+/// parsed as a 64-bit float, has a resolution of 0.24 us.
 const SAME: f64 = 1e-6;
 
 /// A line that arrived.

@@ -53,7 +53,7 @@ impl JsonFiles {
         let _ = self.path.parent().map(fs::remove_dir_all);
     }
 
-    /// Renames each file to the next number. Compressed files are empty.
+    /// Renames each file to the next number, and removes the file beyond the limit. Compressed files are empty.
     fn rotate(&self) {
         let ending = if self.limits.compress { ".gz" } else { "" };
         let numbered = |number: usize, ending: &str| {

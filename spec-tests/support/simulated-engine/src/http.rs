@@ -1,5 +1,5 @@
-//! Implements the part of HTTP/1.1 that an Engine needs: GET requests on persistent connections, and chunked
-//! answers.
+//! Implements the part of HTTP/1.1 that an Engine needs: requests without a body on persistent connections, and
+//! chunked answers.
 
 use std::io;
 
@@ -34,7 +34,8 @@ impl Connection {
         Self { socket, received: Vec::new(), must_close: false }
     }
 
-    /// Reads a request up to its empty line. Returns an error if the connection has ended.
+    /// Reads a request up to its empty line. Returns an error if the connection has ended, or if the
+    /// request is too long.
     pub(crate) async fn request(&mut self) -> io::Result<Head> {
         let end = loop {
             if let Some(end) = self.received.windows(4).position(|window| window == b"\r\n\r\n") {

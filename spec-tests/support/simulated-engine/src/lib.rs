@@ -202,7 +202,8 @@ impl SimulatedEngine {
     }
 
     /// Sets the clock forward or back, to a time in nanoseconds since the Unix epoch. Each line, and each
-    /// creation or event of a container, advances the clock by a microsecond.
+    /// creation or event of a container, advances the clock by a microsecond. With the option
+    /// [`podman`](Options::podman), each piece of a line does so.
     pub fn set_clock(&self, nanos: i64) {
         self.shared.change(|state| state.set_clock(nanos));
     }

@@ -172,8 +172,9 @@ impl Log {
         self.files.partition_point(|first| *first <= record) - 1
     }
 
-    /// Begins to read the log at its oldest record, or at the last `tail` records. `since` is given only if
-    /// the Engine skips compressed files because of this time, as Docker 20.10 does.
+    /// Begins to read the log at its oldest record, or at the last `tail` records. `since` is given only for an
+    /// Engine that behaves like Docker 20.10. Without `tail`, such an Engine skips all compressed files if the
+    /// oldest one ends before `since`.
     pub(crate) fn reader(
         &self,
         tail: Option<usize>,

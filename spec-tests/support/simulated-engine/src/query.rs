@@ -17,7 +17,7 @@ pub(crate) fn is_set(parameters: &Parameters<'_>, name: &str) -> bool {
 }
 
 /// Parses a time of the form `SECONDS` or `SECONDS.FRACTION`. Returns nanoseconds since the Unix epoch, or
-/// `None` for a parameter that is missing, empty or `0`. Digits behind the ninth of the fraction are ignored.
+/// `None` for a parameter that is missing, empty or `0`. Fractions are cut off after nine digits.
 ///
 /// # Errors
 /// Returns the Engine's error message for any other text.

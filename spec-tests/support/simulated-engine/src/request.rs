@@ -15,11 +15,11 @@ pub enum RequestKind {
     Inspect,
     /// `containers/{id}/logs` with `follow=1`, with or without `tail`.
     Follow,
-    /// `containers/{id}/logs` with `tail`, without `follow=1` and `until`.
+    /// `containers/{id}/logs` with `tail`, but with neither `follow=1` nor `until`.
     Tail,
     /// `containers/{id}/logs` with `tail` and `until`, without `follow=1`.
     TailUntil,
-    /// `containers/{id}/logs` without `follow=1` and `tail`.
+    /// `containers/{id}/logs` with neither `follow=1` nor `tail`.
     Whole,
     /// Any other request.
     Other,

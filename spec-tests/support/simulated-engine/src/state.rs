@@ -61,7 +61,8 @@ pub(crate) struct State {
     pub(crate) options: Options,
     /// The folder of the log files.
     folder: PathBuf,
-    /// The time that the clock showed at `clock_set`, in nanoseconds since the Unix epoch.
+    /// The time that the clock showed at `clock_set`, in nanoseconds since the Unix epoch, plus a microsecond for
+    /// each tick since then.
     clock: i64,
     clock_set: Instant,
     pub(crate) requests: Vec<Request>,
@@ -171,7 +172,7 @@ impl State {
             request.container.clone_from(&container.id);
         }
         let id = request.container.clone();
-        // A request for a removed container counts as a request for that container.
+        // A request that gives the full id of a removed container counts as a request for that container.
         if id.is_empty() {
             request.container = name;
         }
@@ -294,8 +295,8 @@ impl State {
         self.events.push(Event { time: self.now(), line });
     }
 
-    /// Returns the index of the first event for a subscriber that requests the events since a time. The
-    /// Engine keeps only the last [`EVENTS_KEPT`] events.
+    /// Returns the index of the first event for a subscriber that requests the events since a time. Without a
+    /// time, this is the next event. The Engine keeps only the last [`EVENTS_KEPT`] events.
     pub(crate) fn first_event(&self, since: Option<i64>) -> usize {
         let kept = self.events.len().saturating_sub(EVENTS_KEPT);
         let is_older = |event: &Event| since.is_none_or(|since| event.time < since);

@@ -54,7 +54,7 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// Reads the board. `topics` are all vectors.
+    /// Reads the board. `topics` has all vectors.
     pub(super) fn load(topics: &'static [Topic]) -> Self {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("RESULTS.html");
         let page = std::fs::read_to_string(page).unwrap();
@@ -231,8 +231,8 @@ impl Tables {
         out
     }
 
-    /// Lists the selected vectors of the selected topics. If all vectors whose id is `X` or begins with `X-`
-    /// are selected, the list has `X*` in their place.
+    /// Lists the selected vectors of the selected topics. If several vectors have an id that is `X` or begins
+    /// with `X-`, and all of them are selected, the list has `X*` in their place.
     fn compact(&self, is_selected: impl Fn(&str) -> bool, has_topic: impl Fn(usize) -> bool) -> String {
         let mut listed: Vec<String> = Vec::new();
         for (_, topic) in self.topics.iter().enumerate().filter(|(index, _)| has_topic(*index)) {

@@ -1,4 +1,4 @@
-//! Rows in which dockerd is killed or restarted.
+//! A row in which dockerd is killed or restarted.
 
 use std::thread::sleep;
 use std::time::Duration;

@@ -40,8 +40,8 @@ pub(super) fn restart(bench: &mut Bench) -> Outcome {
 }
 
 /// Restarts the router while a container writes. Returns the account, and the number of lines that the
-/// restarts are allowed to repeat: the lines that were written after the last write of the state before the
-/// end of each router, or at most [`UNSETTLED`] before that write.
+/// restarts are allowed to repeat. At the end of each router, these are the lines that were written since the
+/// last write of the state, and those of the time [`UNSETTLED`] before that write.
 fn restarted(
     bench: &Bench,
     name: &str,

@@ -14,7 +14,7 @@ use crate::message::Random;
 use crate::receiver::Receiver;
 use crate::tally::Written;
 
-/// Time after the start during which memory may grow: buffers and caches reach their usual size.
+/// Time in seconds after the start during which memory may grow: buffers and caches reach their usual size.
 const WARM_UP: f64 = 600.0;
 
 /// Number of short containers in a burst.

@@ -1,4 +1,4 @@
-//! Tests of the answers other than logs, and of the Engine's clock.
+//! Tests of the forms and the ends of answers, and of the Engine's clock.
 
 use std::time::Duration;
 
