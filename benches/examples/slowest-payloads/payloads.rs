@@ -1,4 +1,4 @@
-//! Payloads of 8 MiB that are slow to decode.
+//! Payloads of about 8 MiB that are slow to decode.
 
 use std::fmt::Write;
 
@@ -217,9 +217,9 @@ struct Builder {
 }
 
 impl Builder {
-    /// Adds a member of about `len` bytes, or several ones.
+    /// Adds members of the shape `shape`, with about `len` bytes in total. Most shapes are a single member.
     fn add(&mut self, shape: &str, random: &mut Random, tokens: &[&[u8]], period: usize, len: usize) {
-        // The payload has room for its first members and for the names and brackets of this member.
+        // Leave room for the members that every payload has, and for the names and brackets of this member.
         let len = len.saturating_sub(200);
         let id = self.shape.len();
         let mut put = |parts: &[&[u8]]| self.members.extend(parts.concat());
@@ -236,7 +236,7 @@ impl Builder {
                 put(&[format!(",\"_{id}\":{open}").as_bytes(), &repeated(&part, len), close]);
             }
             "array of strings" | "names of an object" => {
-                // As many strings as there may be values.
+                // The length at which the array has as many strings as the decoder accepts.
                 let each = len / (Decoder::MAX_NESTED_VALUES - 2);
                 let is_object = shape == "names of an object";
                 let end: &[u8] = if is_object { b"\":0," } else { b"\"," };

@@ -1,8 +1,8 @@
 //! Delivers a route's records to the destination of the route.
 //!
-//! If a destination is down, the router retries for an unlimited time, and logs the outage once. Meanwhile,
-//! the records wait, unless the option `when_full` drops them: the queue fills, reading pauses, and the
-//! Engine's log files hold the further records.
+//! If a destination over TCP, TLS or HTTP is down, the router retries for an unlimited time, and logs the outage
+//! once. Meanwhile, the records wait: the queue fills, reading pauses, and the Engine's log files hold the
+//! further records. With some values of the option `when_full`, records are dropped instead.
 //!
 //! Over TCP and TLS, a record is kept until the destination's operating system has acknowledged the whole
 //! record. If the connection breaks before that, the record is sent again on the next connection. Over UDP, a
@@ -174,9 +174,10 @@ impl Destination {
     }
 }
 
-/// The shortest time between two warnings about dropped lines of a route. Without a limit, the router would
-/// log a warning for each line that a destination rejects. If another agent shipped these warnings to the
-/// same destination, each warning would cause a further warning.
+/// The shortest time between two warnings about dropped lines of a route. Only the warning at the end of the
+/// delivery may follow sooner. Without a limit, the router would log a warning for each line that a destination
+/// rejects. If another agent shipped these warnings to the same destination, each warning would cause a further
+/// warning.
 const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The lines that were dropped since the last warning.

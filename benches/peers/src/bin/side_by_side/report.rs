@@ -83,7 +83,7 @@ pub(crate) fn draw(folder: &Path) -> Result<(), String> {
     fs::write(folder.join(REPORT), markdown(&results)).map_err(describe)
 }
 
-/// Returns the numbers of containers in the curves, for the ticks of the axis.
+/// Returns the numbers of containers in the first curve, for the ticks of the axis.
 fn counted(curves: &[Curve]) -> Vec<f64> {
     curves.iter().map(|curve| curve.points.iter().map(|point| point.0).collect()).next().unwrap_or_default()
 }

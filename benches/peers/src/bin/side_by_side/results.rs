@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 /// The figures of one subject under one condition.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Series {
-    /// `library`, `router` (the process of the router, and dockerd), or `process` (the process of the router
-    /// alone).
+    /// `library`, `router` (the process of the router and dockerd; for Docker's gelf driver, dockerd alone), or
+    /// `process` (the process of the router alone).
     pub(crate) kind: String,
     /// The name of the subject.
     pub(crate) name: String,
