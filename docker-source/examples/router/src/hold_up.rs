@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// The time between two samples.
 const TICK: Duration = Duration::from_millis(25);
-/// The maximum time for which a route is allowed to hold up the others.
+/// The maximum time for which a route is allowed to hold up the others, in addition to [`FREE_SHARE`].
 const LIMIT: Duration = Duration::from_millis(250);
 /// The divisor for the share of time that does not count: a route may hold up the others for 1/100 of the
 /// time without reaching the limit. Thus a destination may pause now and then.
@@ -50,7 +50,7 @@ pub(crate) struct HoldUp {
 
 impl HoldUp {
     /// Notes that the route holds up another route at the tick `now`. Deducts the share that does not count:
-    /// 1/100 of the time since the last sample, not counting the last tick.
+    /// 1/100 of the time between the last sample and the tick before `now`.
     pub(crate) fn sample(&mut self, now: Instant) {
         let since = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
         self.time = self.time.saturating_sub(since.saturating_sub(TICK) / FREE_SHARE) + TICK;
