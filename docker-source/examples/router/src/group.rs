@@ -3,9 +3,9 @@
 //! A second reader of a log costs the Engine as much as the first. Therefore routes share a source as long as
 //! they keep pace. A route leaves its group if it has held up other routes for 250 ms, see [`HoldUp`]. Once
 //! the destination of such a route has taken all lines that were read for the route, the route reads from a
-//! separate source, which starts behind the last of these lines. Thus no destination delays another, and
-//! Docker's log files serve as the buffer of each destination. A route never returns to its group, because
-//! this would require code that joins two streams.
+//! separate source, which starts behind the last of these lines. Thus a destination delays others only for a
+//! short time, and Docker's log files serve as the buffer of each destination. A route never returns to its
+//! group, because this would require code that joins two streams.
 
 mod sources;
 
