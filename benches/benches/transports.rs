@@ -33,7 +33,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::codec::{Encoder, FramedWrite};
 
 /// The number of datagrams that are sent before the receiving socket's queue is emptied. By default, this
-/// queue holds twice as many datagrams.
+/// queue has room for at least twice as many datagrams.
 const BURST_DATAGRAMS: u64 = 32;
 
 /// The number of buffered bytes at which the buffered frames are written to the socket.

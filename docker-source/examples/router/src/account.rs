@@ -40,7 +40,7 @@ impl RouteAccount {
         self.dropped.iter().sum()
     }
 
-    /// Returns the right side of the equation, which equals `selected` if no line is lost.
+    /// Returns the right side of the equation, which equals `selected` if no line is lost without a count.
     pub(crate) fn sum(&self) -> u64 {
         self.delivered + self.joined + self.in_flight + self.dropped()
     }

@@ -4,10 +4,10 @@
 //! once. Meanwhile, the records wait: the queue fills, reading pauses, and the Engine's log files hold the
 //! further records. With some values of the option `when_full`, records are dropped instead.
 //!
-//! Over TCP and TLS, a record is kept until the destination's operating system has acknowledged the whole
-//! record. If the connection breaks before that, the record is sent again on the next connection. Over UDP, a
-//! host without a listener refuses datagrams. The lines in these datagrams are dropped and counted, since
-//! nothing indicates when the host would accept them.
+//! Over TCP and TLS, a record is kept until it is delivered, see [`Outcome::Acknowledged`]. If the connection
+//! breaks before that, the record is sent again on the next connection. Over UDP, a host without a listener
+//! refuses datagrams. The lines in these datagrams are dropped and counted, since nothing indicates when the
+//! host would accept them.
 
 use std::iter;
 use std::sync::{Arc, OnceLock};
@@ -39,7 +39,7 @@ pub(crate) struct Delivery {
     window: Option<Window>,
 }
 
-/// Closes the delivery of a route.
+/// A handle that closes the delivery of a route.
 #[derive(Clone, Debug)]
 pub(crate) struct Closer(Client<LineReceipt>);
 
@@ -157,7 +157,7 @@ impl Destination {
                     received = receipts.recv() => received,
                 };
                 let Some(first) = received else { break };
-                // The receipts of a batch come together.
+                // The receipts of messages that were sent together arrive together.
                 for (line, outcome) in iter::once(first).chain(iter::from_fn(|| receipts.try_recv())) {
                     tally.settled(line.time);
                     match outcome {

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 
 /// The time between two samples.
 const TICK: Duration = Duration::from_millis(25);
-/// The maximum time for which a route is allowed to hold up the others, in addition to [`FREE_SHARE`].
+/// The maximum time for which a route is allowed to hold up the others. A share of the time does not count, see
+/// [`FREE_SHARE`].
 const LIMIT: Duration = Duration::from_millis(250);
 /// The divisor for the share of time that does not count: a route may hold up the others for 1/100 of the
 /// time without reaching the limit. Thus a destination may pause now and then.

@@ -37,7 +37,7 @@ impl LineStage {
         }
     }
 
-    /// Returns whether no message is completed.
+    /// Returns whether there is no completed message.
     pub(crate) fn is_empty(&self) -> bool {
         self.joiner.peek().is_none()
     }

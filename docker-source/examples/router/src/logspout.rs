@@ -2,8 +2,8 @@
 //!
 //! A router that replaces Logspout gets the same environment variables. Some set options of the routes. The
 //! router warns of each variable that has no effect. The router ends with an error if the value of a variable
-//! is invalid and the router could do harm without it: for example, the router could ship excluded
-//! containers, or trust other certificate authorities.
+//! is invalid and ignoring it could do harm: for example, the router could ship excluded containers, or trust
+//! other certificate authorities.
 
 mod multiline;
 
@@ -129,7 +129,7 @@ impl Scope {
 /// The settings that the variables determine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
-    /// The options that are added to routes without these options.
+    /// The options that are added to routes that lack them: the scope, the name and the value of each option.
     defaults: Vec<(Scope, String, String)>,
     /// The values of `exclude.label` that are added to all routes.
     excluded: Vec<String>,

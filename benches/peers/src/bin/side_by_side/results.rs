@@ -57,7 +57,7 @@ impl Series {
 /// All results of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Results {
-    /// Lines that describe the run: date, machine, programs that were missing.
+    /// The notes that describe the run, each with its name and its text: the date, the machine, missing programs.
     pub(crate) notes: Vec<(String, String)>,
     /// The series in the order of the tables.
     pub(crate) series: Vec<Series>,
