@@ -236,7 +236,7 @@ impl Builder {
                 put(&[format!(",\"_{id}\":{open}").as_bytes(), &repeated(&part, len), close]);
             }
             "array of strings" | "names of an object" => {
-                // The length at which the array has as many strings as the decoder accepts.
+                // The length of one string if there are as many strings as the decoder accepts.
                 let each = len / (Decoder::MAX_NESTED_VALUES - 2);
                 let is_object = shape == "names of an object";
                 let end: &[u8] = if is_object { b"\":0," } else { b"\"," };
