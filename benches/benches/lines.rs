@@ -26,7 +26,7 @@ impl Lines {
         )
     }
 
-    /// Returns the lines of all messages of the corpus for whose text `is_wanted` returns true.
+    /// Returns the lines of the messages whose text `is_wanted` accepts.
     fn of(corpus: &Corpus, is_wanted: impl Fn(&str) -> bool) -> Self {
         let texts = corpus.samples.iter().map(|sample| sample.text.as_str()).filter(|text| is_wanted(text));
         Self::new(texts.flat_map(str::lines))

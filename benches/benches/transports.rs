@@ -1,9 +1,10 @@
 //! Benchmarks of sending. They measure the processor time of the sending thread, which includes the kernel's
-//! work on the loopback. Wall time would depend on whether the receiver has its own processor.
+//! work on the loopback. Wall time would depend on whether the receiver has its own processor. It is measured
+//! only on platforms other than Unix.
 //!
-//! Before the benchmarks, pairs of methods are compared in turns. Over UDP, one system call for all chunks of
-//! a message is compared with one system call for each chunk. Over TCP, one write for many frames is compared
-//! with one write for each frame.
+//! Before the benchmarks, two pairs of methods are compared. Over UDP (on Linux), one system call for all
+//! chunks of a message is compared with one system call for each chunk. Over TCP, one write for many frames is
+//! compared with one write for each frame.
 #![allow(
     missing_docs,
     clippy::expect_used,
@@ -32,7 +33,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::codec::{Encoder, FramedWrite};
 
 /// The number of datagrams that are sent before the receiving socket's queue is emptied. By default, this
-/// queue holds twice as many datagrams.
+/// queue has room for at least twice as many datagrams.
 const BURST_DATAGRAMS: u64 = 32;
 
 /// The number of buffered bytes at which the buffered frames are written to the socket.
@@ -68,8 +69,8 @@ struct Udp {
 }
 
 impl Udp {
-    /// Creates a sender of messages with this number of chunks of 1,420 bytes. If the number is 1, messages
-    /// are not chunked.
+    /// Creates a sender whose messages are each split into `chunks` datagrams of 1,420 bytes. If `chunks` is 1,
+    /// a message is one datagram without a chunk header.
     fn new(chunks: usize, segmentation: bool) -> Self {
         let runtime = runtime();
         let sink = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -29,7 +29,7 @@ impl Corpus {
     }
 }
 
-/// A visitor that reads only the length of the short message.
+/// A visitor that reads only the short messages, and adds up their lengths.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ShortMessageLength(pub usize);
 

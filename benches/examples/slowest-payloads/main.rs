@@ -1,6 +1,6 @@
-//! Measures how long the slowest payloads of 8 MiB take to decode: repeated units, and random mixtures whose
-//! order no processor can predict. Prints the slowest ones, with the processor time of the thread in
-//! milliseconds.
+//! Decodes many payloads of about 8 MiB, and prints the slowest ones with the processor time of the thread in
+//! milliseconds. Some payloads repeat one unit. The others are random mixtures, in which a processor predicts
+//! fewer branches.
 //!
 //! `cargo run --release -p gelf-benches --example slowest-payloads [MIXTURES [SEED]]`
 //!

@@ -1,4 +1,4 @@
-//! Payloads of 8 MiB that are slow to decode.
+//! Payloads of about 8 MiB that are slow to decode.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use crate::random::Random;
 
 pub(crate) struct Payload {
     pub(crate) bytes: Vec<u8>,
-    /// The shape of the added member, or `several members`.
+    /// The shape of the member that makes the payload long, or `several members`.
     pub(crate) shape: String,
     pub(crate) description: String,
 }
@@ -136,7 +136,7 @@ const SEPARATORS: &[&[u8]] =
 /// The names of an object's members, with their colons.
 const NAMES: &[&[u8]] = &[b"\"\":", b"\"a\":", b"\"name\" : ", b"\"a longer name\":", b"\"\\u0061\":"];
 
-/// The number of members of the shapes with many members.
+/// The number of members of the shapes `many members` and `duplicates`.
 const MEMBERS: usize = 1000;
 
 /// The shapes of a member.
@@ -158,12 +158,12 @@ const SHAPES: &[&str] = &[
     "white space",
 ];
 
-/// Returns payloads in which one unit is repeated.
+/// Returns payloads that each repeat one unit: a token, or two different tokens.
 pub(crate) fn units() -> impl Iterator<Item = Payload> {
     SHAPES.iter().flat_map(|shape| {
         let tokens = tokens(shape);
         let twice = tokens.iter().enumerate().flat_map(move |(at, first)| {
-            // Each token alone, and beside a few others.
+            // Each token with itself, and with a few others.
             [0, 1, 5, 11].map(|step| vec![*first, tokens[(at + step) % tokens.len()]])
         });
         twice.map(|unit| {
@@ -217,9 +217,9 @@ struct Builder {
 }
 
 impl Builder {
-    /// Adds a member of about `len` bytes, or several ones.
+    /// Adds members of the shape `shape`, with about `len` bytes in total. Most shapes are a single member.
     fn add(&mut self, shape: &str, random: &mut Random, tokens: &[&[u8]], period: usize, len: usize) {
-        // The payload has room for its first members and for the names and brackets of this member.
+        // Leave room for the members that every payload has, and for the names and brackets of this member.
         let len = len.saturating_sub(200);
         let id = self.shape.len();
         let mut put = |parts: &[&[u8]]| self.members.extend(parts.concat());
@@ -236,7 +236,7 @@ impl Builder {
                 put(&[format!(",\"_{id}\":{open}").as_bytes(), &repeated(&part, len), close]);
             }
             "array of strings" | "names of an object" => {
-                // As many strings as there may be values.
+                // The length of one string if there are as many strings as the decoder accepts.
                 let each = len / (Decoder::MAX_NESTED_VALUES - 2);
                 let is_object = shape == "names of an object";
                 let end: &[u8] = if is_object { b"\":0," } else { b"\"," };
@@ -260,7 +260,7 @@ impl Builder {
             "duplicates" => {
                 // Long names that differ only at their ends. Each name occurs twice.
                 let name = "n".repeat(1000);
-                // The name, the value and the punctuation of a member have at most 1,018 bytes.
+                // Without `text`, a member has at most 1,018 bytes.
                 let each = (len / MEMBERS).saturating_sub(1018);
                 let text = repeated(&mixed(random, tokens, period.min(each)), each);
                 for at in 0..MEMBERS {

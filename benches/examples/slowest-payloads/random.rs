@@ -27,7 +27,7 @@ impl Random {
         choices[self.below(choices.len())]
     }
 
-    /// Returns some of the choices. A choice may occur several times, which makes it more frequent.
+    /// Returns 1 to `most` of the choices. A choice may occur several times, which makes it more frequent.
     pub(crate) fn some<'t, T: ?Sized>(&mut self, choices: &[&'t T], most: usize) -> Vec<&'t T> {
         (0..=self.below(most)).map(|_| self.of(choices)).collect()
     }

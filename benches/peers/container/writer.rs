@@ -23,8 +23,8 @@ fn main() {
         let (begun, first) = (Instant::now(), written);
         while go.exists() {
             let due = first + (begun.elapsed().as_secs_f64() * rate) as u64;
-            // Write few lines before each update of the number, so that the number is nearly right while the
-            // Engine does not read the output.
+            // Update the number at least after every 20 lines. Then it is nearly right even while a write
+            // blocks because the Engine does not read the output.
             let step = due.min(written + 20);
             while written < step {
                 let line = format!("{}\n", lines.next().expect("a line"));

@@ -1,5 +1,5 @@
-//! Counts the allocations of the process for an event with 8 fields in two spans, while the process logs
-//! events and the destination does not read.
+//! Counts the allocations that a process makes to log an event with 8 fields in two spans, while the
+//! destination does not read.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml --bin layer_allocations SUBJECT`
 
@@ -23,8 +23,8 @@ const EVENTS: u64 = 10_000;
 
 fn main() {
     let subject = std::env::args().nth(1).expect("gelf-tracing, tracing-gelf or json");
-    // The receiver does not read, so the events stay in the queue, and only the allocations of logging are
-    // counted.
+    // The receiver does not read, so sending soon stops. Then the later events stay in the queue, and only the
+    // allocations of logging are counted.
     let counts = Arc::new(receiver::Counts::default());
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let (_receiver, address) = receiver::Receiver::up(any, &counts, false, receiver::End::Reset);

@@ -114,7 +114,7 @@ fn gelf_logger(content: &Content) {
         let record = log::Record::builder().args(arguments).level(log::Level::Info).build();
         log::Log::log(&logger, &record);
     }
-    // Sends everything.
+    // The drop sends everything.
     drop(logger);
     assert_eq!(*FAILURE.lock().unwrap(), None);
 }
@@ -135,6 +135,6 @@ async fn tracing_gelf(content: &Content) {
         }
     });
     drop(dispatch);
-    // Ends when everything is sent.
+    // This call ends when everything is sent.
     handle.connect().await;
 }

@@ -18,8 +18,9 @@ pub(crate) const DROP_REASONS: [&str; 10] = [
     "too_large",
 ];
 
-/// The account of a route, in lines: `selected = delivered + joined + in_flight + the sum of dropped`. Each
-/// term has a separate counter. If a line were lost without a count, the two sides would differ.
+/// The account of a route, in lines: `selected = delivered + joined + in_flight + the sum of dropped`. The term
+/// `in_flight` consists of the lines that were not handed to the client yet, and of the messages that the client
+/// holds. If the client lost a message without a count, the two sides would differ.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct RouteAccount {
     pub(crate) selected: u64,
@@ -39,7 +40,7 @@ impl RouteAccount {
         self.dropped.iter().sum()
     }
 
-    /// Returns the right side of the equation, which equals `selected` if no line is lost.
+    /// Returns the right side of the equation, which equals `selected` if no line is lost without a count.
     pub(crate) fn sum(&self) -> u64 {
         self.delivered + self.joined + self.in_flight + self.dropped()
     }

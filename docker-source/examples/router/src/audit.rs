@@ -87,8 +87,8 @@ struct Audit {
     /// The name of the container, and the account.
     accounts: BTreeMap<Key, (String, Account)>,
     received: u64,
-    /// The number of messages in no account: messages without numbers, messages that could not be decoded,
-    /// and messages beyond the maximum number of accounts.
+    /// The number of messages in no account: messages without numbers or without a container id, messages that
+    /// could not be received or decoded, and messages beyond the maximum number of accounts.
     others: u64,
 }
 
@@ -118,8 +118,8 @@ impl Audit {
         self.others += u64::from(numbered.is_none());
     }
 
-    /// Notes the number of a message. Returns `None` if the message has no number, or would need an account
-    /// beyond the maximum.
+    /// Notes the number of a message. Returns `None` if the message lacks a number, an epoch or a container id,
+    /// or would need an account beyond the maximum.
     fn take_message(&mut self, message: &Message<'_>) -> Option<()> {
         let number = |name| message.field(name)?.as_u64();
         let text = |name| Some(message.field(name)?.as_str()?.to_owned());
@@ -152,7 +152,7 @@ impl fmt::Display for Audit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (Key { host, epoch, container }, (name, account)) in &self.accounts {
             let id = container.get(..12).unwrap_or(container);
-            // The texts are escaped, because any sender chooses them and they must not control a terminal.
+            // The texts come from the senders. They are escaped, so that they cannot control a terminal.
             let [host, id, name] = [host, id, name].map(str::escape_debug);
             writeln!(f, "{host} epoch {epoch} {id} {name}: {account}")?;
         }

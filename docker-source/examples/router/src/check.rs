@@ -56,7 +56,8 @@ pub(crate) async fn run(
     }
 }
 
-/// Returns the line to print for an answer, or `None` if the answer is not in the format of an agent.
+/// Returns the line to print for an answer, or `None` if the answer is not in the format of an agent. The line is
+/// an error if the agent is unhealthy and `is_liveness` is false.
 fn judge(answer: &[u8], is_liveness: bool) -> Option<Result<String, Failure>> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
     let status = answer.get("status")?.as_str()?;

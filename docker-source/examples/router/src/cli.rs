@@ -189,8 +189,8 @@ pub(crate) struct Options {
     pub(crate) task: Task,
     /// The folder in which positions are kept.
     pub(crate) state: Option<PathBuf>,
-    /// Selects the lines to ship that were written before the first start. Without a value, the router ships
-    /// the lines since shortly before the end of the previous agent.
+    /// Selects the lines to ship that were written before the first start. Without a value, a router in a
+    /// container that replaces an agent ships the lines since shortly before the end of that agent.
     pub(crate) backlog: Option<Backlog>,
     pub(crate) reading: Reading,
     /// The HTTP API, if it is asked for.
@@ -276,7 +276,7 @@ pub(crate) fn parse(
     if routes.is_empty() && print.is_none() && environment.routes_path.is_none() && needs_route {
         return Err(Exit::Usage(Arguments::command().render_help().to_string()));
     }
-    // The doctor prints its findings to stdout, so it logs only errors.
+    // The doctor prints its findings to stdout, so it logs only errors unless another level is set.
     let quiet_level = (task == Task::Doctor).then_some(LogLevel::Error);
     let default_level = environment.is_debug.then_some(LogLevel::Debug).or(quiet_level);
     let log_level = arguments.log_level.or(config.log_level).or(default_level);

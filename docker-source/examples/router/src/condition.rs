@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// The failure of a condition: the time of the first error and the text of the last error.
+/// The failure of a condition: the time of the first error since the condition last held, and the text of the last
+/// error.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Problem {
     pub(crate) since: Instant,
@@ -17,7 +18,7 @@ pub(crate) struct Problem {
 pub(crate) struct Condition(Arc<Mutex<Option<Problem>>>);
 
 impl Condition {
-    /// Notes a failure. A condition that has failed before keeps the time of the first failure.
+    /// Notes a failure. If the condition already does not hold, the time of its first failure is kept.
     pub(crate) fn failed(&self, error: impl ToString) {
         let problem = &mut *self.lock();
         let since = problem.as_ref().map_or_else(Instant::now, |problem| problem.since);

@@ -1,13 +1,13 @@
 //! Delivers a route's records to the destination of the route.
 //!
-//! If a destination is down, the router retries for an unlimited time, and logs the outage once. Meanwhile,
-//! the records wait, unless the option `when_full` drops them: the queue fills, reading pauses, and the
-//! Engine's log files hold the further records.
+//! If a destination over TCP, TLS or HTTP is down, the router retries for an unlimited time, and logs the outage
+//! once. Meanwhile, the records wait: the queue fills, reading pauses, and the Engine's log files hold the
+//! further records. With some values of the option `when_full`, records are dropped instead.
 //!
-//! Over TCP and TLS, a record is kept until the destination's operating system has acknowledged the whole
-//! record. If the connection breaks before that, the record is sent again on the next connection. Over UDP, a
-//! host without a listener refuses datagrams. The lines in these datagrams are dropped and counted, since
-//! nothing indicates when the host would accept them.
+//! Over TCP and TLS, a record is kept until it is delivered, see [`Outcome::Acknowledged`]. If the connection
+//! breaks before that, the record is sent again on the next connection. Over UDP, a host without a listener
+//! refuses datagrams. The lines in these datagrams are dropped and counted, since nothing indicates when the
+//! host would accept them.
 
 use std::iter;
 use std::sync::{Arc, OnceLock};
@@ -39,7 +39,7 @@ pub(crate) struct Delivery {
     window: Option<Window>,
 }
 
-/// Closes the delivery of a route.
+/// A handle that closes the delivery of a route.
 #[derive(Clone, Debug)]
 pub(crate) struct Closer(Client<LineReceipt>);
 
@@ -157,7 +157,7 @@ impl Destination {
                     received = receipts.recv() => received,
                 };
                 let Some(first) = received else { break };
-                // The receipts of a batch come together.
+                // The receipts of messages that were sent together arrive together.
                 for (line, outcome) in iter::once(first).chain(iter::from_fn(|| receipts.try_recv())) {
                     tally.settled(line.time);
                     match outcome {
@@ -174,9 +174,10 @@ impl Destination {
     }
 }
 
-/// The shortest time between two warnings about dropped lines of a route. Without a limit, the router would
-/// log a warning for each line that a destination rejects. If another agent shipped these warnings to the
-/// same destination, each warning would cause a further warning.
+/// The shortest time between two warnings about dropped lines of a route. Only the warning at the end of the
+/// delivery may follow sooner. Without a limit, the router would log a warning for each line that a destination
+/// rejects. If another agent shipped these warnings to the same destination, each warning would cause a further
+/// warning.
 const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The lines that were dropped since the last warning.

@@ -117,7 +117,7 @@ fn by_text(texts: Vec<(usize, String)>) -> Vec<(Vec<usize>, String)> {
 }
 
 /// Returns the settings of a container's lines on a route, the labels that cannot be used, and the names of
-/// the fields of the container's messages.
+/// the fields of the container's messages. A setting is left out if both the container and the route have it off.
 fn settings_on(route: &Route, container: &Arc<Container>) -> Vec<String> {
     let LineSettings { rule, content, problems } = LineSettings::of(container, &route.joining, route.content);
     let named = |rule: Option<String>| rule.unwrap_or_else(|| "off".to_owned());

@@ -3,9 +3,9 @@
 //! A second reader of a log costs the Engine as much as the first. Therefore routes share a source as long as
 //! they keep pace. A route leaves its group if it has held up other routes for 250 ms, see [`HoldUp`]. Once
 //! the destination of such a route has taken all lines that were read for the route, the route reads from a
-//! separate source, which starts behind the last of these lines. Thus no destination delays another, and
-//! Docker's log files serve as the buffer of each destination. A route never returns to its group, because
-//! this would require code that joins two streams.
+//! separate source, which starts behind the last of these lines. Thus a destination delays others only for a
+//! short time, and Docker's log files serve as the buffer of each destination. A route never returns to its
+//! group, because this would require code that joins two streams.
 
 mod sources;
 
@@ -37,7 +37,8 @@ pub(crate) use self::sources::Sources;
 /// connections. If the last Engine that answered was Docker, the router ends immediately. When Docker then
 /// restarts the router's container, the container gets the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
-/// The maximum time until the new source reads lines after a route has left its group.
+/// The time that the new source of a route that has left its group is expected to need until it reads lines. The
+/// time limits of open messages are prolonged by this time, since the new lines may continue these messages.
 const CATCH_UP: Duration = Duration::from_secs(5);
 /// A wait for destinations prolongs the time limit of open messages only if it takes at least this time. A
 /// message is open while further lines may continue it.
@@ -122,7 +123,7 @@ pub(crate) struct LeavingRoute {
 
 impl LeavingRoute {
     /// Waits until the destination has taken the messages. Then reads the lines behind the last line that was
-    /// read for the route.
+    /// read for the route. Reads nothing if the grace period is over or the route is removed before that.
     ///
     /// # Errors
     /// Returns the errors of [`run`].
@@ -133,6 +134,7 @@ impl LeavingRoute {
             return Ok(vec![queue]);
         }
         if queue.removal.is_asked() {
+            shared.stop.unless_over(queue.drain()).await;
             return Ok(Vec::new());
         }
         queue.lines.delay(since.elapsed() + CATCH_UP);
@@ -141,8 +143,9 @@ impl LeavingRoute {
     }
 }
 
-/// Reads lines and passes them to the routes until the router stops. Lines that were read before the stop are
-/// still passed on. Returns the routes that have not left the group.
+/// Reads lines and passes them to the routes until the router stops, or until all routes are removed. Lines that
+/// were read before the stop are still passed on, until the grace period is over. Returns the routes that have
+/// neither left the group nor been removed.
 ///
 /// # Errors
 /// Returns an error if the Engine refuses the router, or if the source ends before the router stops.
@@ -307,7 +310,8 @@ fn route(record: &Arc<Record>, routes: &mut [RouteQueue], shared: &Shared) {
     }
 }
 
-/// Sends the completed messages of all routes. Returns false once the grace period is over.
+/// Sends the completed messages of all routes. A route that holds up the others for too long leaves the group.
+/// Returns false if the grace period ends before all messages are sent.
 async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
     // The time is needed only for the time limits of open messages. Without open messages, the clock is not
     // read, since reading it for each batch of lines takes processor time.
@@ -385,7 +389,7 @@ impl<F> Sending<'_, F> {
     }
 }
 
-/// Polls all routes that are sending. Returns `Ready` if no route is sending.
+/// Polls all routes that are sending. Returns `Ready` if no route has further messages to send.
 fn poll_all<F: Future<Output = ()>>(routes: &mut [Sending<'_, F>], context: &mut Context<'_>) -> Poll<()> {
     let mut result = Poll::Ready(());
     for route in routes {

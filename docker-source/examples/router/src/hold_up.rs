@@ -60,7 +60,7 @@ pub(crate) struct HoldUp {
 
 impl HoldUp {
     /// Notes that the route holds up another route at the tick `now`. Deducts the share that does not count:
-    /// 1/100 of the time since the last sample, not counting the last tick.
+    /// 1/100 of the time between the last sample and the tick before `now`.
     pub(crate) fn sample(&mut self, now: Instant) {
         let since = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
         self.time = self.time.saturating_sub(since.saturating_sub(TICK) / FREE_SHARE) + TICK;

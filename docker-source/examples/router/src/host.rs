@@ -1,7 +1,7 @@
 //! Finds the default `host` of messages.
 //!
 //! The name comes from a file or a variable with which images of Logspout are configured. If neither is
-//! present, the name is the host name of the agent's container.
+//! present, the name is the host name of the agent's container, unless Docker generated that name.
 
 use std::io;
 use std::path::Path;

@@ -3,7 +3,7 @@
 //! `serve` accepts connections up to a maximum number, and `stall` ends connections whose client takes no
 //! bytes. `caller` refuses requests that a page of another site makes, `dispatch` calls the module that
 //! answers a path, and `answer` has the types of answers. `engine` checks whether the Engine answers, `idle`
-//! tries destinations without a connection, `progress` notices lines that wait, and `health` answers with the
+//! tries destinations without a connection, `progress` notices parts that stall, and `health` answers with the
 //! problems. `metrics` answers with all counters, in the format that `exposition` writes. `containers` lists
 //! the containers. `status` answers with everything that `page` shows in a browser, including the rates of
 //! the last 15 minutes that `history` keeps. `logs` answers with a live tail, which is a stream of the new
@@ -117,7 +117,8 @@ impl Api {
     }
 }
 
-/// Starts the API. The API ends when the returned set of tasks is dropped.
+/// Starts the API. The API ends when the returned set of tasks is dropped, except that WebSockets end when the
+/// router stops.
 pub(crate) fn start(api: Api) -> JoinSet<()> {
     let api = Arc::new(api);
     let mut tasks = JoinSet::new();

@@ -34,7 +34,7 @@ pub(crate) struct HttpOptions {
 }
 
 impl HttpOptions {
-    /// Returns the options if there is an address, which comes with the place where it is set.
+    /// Returns the options, or `None` if there is no address. `address` comes with the place that sets it.
     ///
     /// # Errors
     /// Returns a text of one line if there are names without an address, or if a name is not a host name.

@@ -20,7 +20,7 @@ pub(crate) const METADATA_SERVICE: SocketAddr =
 
 /// The time limit of a request.
 const REQUEST: Duration = Duration::from_secs(2);
-/// The maximum number of bytes of an answer. A token has about 60 bytes, and an id has 19.
+/// The maximum number of bytes that are read of an answer. A token has about 60 bytes, and an id has 19.
 const ANSWER_MAX: u64 = 4096;
 /// The pause before each attempt.
 const PAUSES: [Duration; 4] =

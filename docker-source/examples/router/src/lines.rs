@@ -37,7 +37,7 @@ impl LineStage {
         }
     }
 
-    /// Returns whether no message is completed.
+    /// Returns whether there is no completed message.
     pub(crate) fn is_empty(&self) -> bool {
         self.joiner.peek().is_none()
     }
@@ -69,7 +69,7 @@ impl LineStage {
         self.joiner.expire(now);
     }
 
-    /// Prolongs the time limit of the open messages by the time `by`, during which no line was read.
+    /// Prolongs the time limit of the open messages by the time `by`, during which no line is read.
     pub(crate) fn delay(&mut self, by: Duration) {
         self.joiner.delay(by);
     }

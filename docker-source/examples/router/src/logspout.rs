@@ -1,9 +1,9 @@
 //! Reads the environment variables that configure deployments of Logspout.
 //!
-//! A deployment that replaces Logspout keeps its environment. Some variables set options of the routes. The
+//! A router that replaces Logspout gets the same environment variables. Some set options of the routes. The
 //! router warns of each variable that has no effect. The router ends with an error if the value of a variable
-//! is invalid and the router could do harm without it: for example, the router could ship excluded
-//! containers, or trust other certificate authorities.
+//! is invalid and ignoring it could do harm: for example, the router could ship excluded containers, or trust
+//! other certificate authorities.
 
 mod multiline;
 
@@ -129,7 +129,7 @@ impl Scope {
 /// The settings that the variables determine.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
-    /// The options that are added to routes without these options.
+    /// The options that are added to routes that lack them: the scope, the name and the value of each option.
     defaults: Vec<(Scope, String, String)>,
     /// The values of `exclude.label` that are added to all routes.
     excluded: Vec<String>,
@@ -213,7 +213,7 @@ impl Environment {
     pub(crate) fn filter(&self) -> ContainerFilter {
         let mut filter = ContainerFilter::default();
         for label in &self.excluded {
-            // A label that is not a valid filter has already caused an error of a route.
+            // A label that is not a valid filter can be left out here, since each route reports it as an error.
             if let Ok(stricter) = filter.clone().exclude(Property::Label, label) {
                 filter = stricter;
             }
@@ -238,7 +238,7 @@ impl Environment {
         self.warnings.extend(self.multiline.warnings());
     }
 
-    /// Adds the options that the variables set to a route.
+    /// Adds to a route the options that the variables set.
     ///
     /// # Errors
     /// Returns a text of one line if the value of a variable is invalid, or if the route would trust the

@@ -15,7 +15,7 @@
 //!
 //! Routes at run time: `registry` keeps the running routes. `http` serves the HTTP API, which shows, adds and
 //! removes routes, and `routes_folder` keeps the added routes across restarts. `print` receives and prints the
-//! messages of `--print`. `published` warns about published ports at which the HTTP API does not answer.
+//! messages of `--print`. `published` warns if the HTTP API answers at none of the published ports.
 //!
 //! Subcommands: `audit` counts missing messages, `check` asks an agent for its health, `doctor` examines the
 //! host, and `explain` shows the configuration. `proxy` passes the requests that agents need on to the Engine,

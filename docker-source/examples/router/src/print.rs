@@ -23,7 +23,8 @@ use crate::receipt::LineReceipt;
 /// while messages arrive.
 const WINDOW: usize = 16;
 
-/// The time after which a message in flight counts as lost.
+/// The maximum time for which a message waits for room. After this time, one of the messages in flight counts as
+/// lost.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 
 /// Limits the messages in flight to the receiver, and tells the receiver which client sends them.
@@ -108,8 +109,8 @@ impl Printer {
         let mut finishing = false;
         let mut ignored: u64 = 0;
         loop {
-            // The buffer is flushed before waiting. So a single line is visible immediately, and many lines
-            // are written together.
+            // The buffer is flushed before waiting. So a single line appears on stdout immediately, and many
+            // lines are written together.
             let at_once = tokio::select! {
                 biased;
                 received = self.receiver.recv() => Some(received),

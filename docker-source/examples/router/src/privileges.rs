@@ -24,10 +24,10 @@ pub(crate) enum Root {
     Kept(String),
 }
 
-/// Changes from root to the user `nobody`, in a group that may use the Engine's socket. The process stays root
-/// if `nobody` could not use the socket. The user `nobody` becomes the owner of the state folder, if there is
-/// one. If `reads_files` is true, the process keeps the capability to read the files of other users, if it
-/// has this capability.
+/// Changes from root to the user `nobody`, in a group that may use the Engine's socket. The user `nobody` becomes
+/// the owner of the state folder, if there is one. The process stays root if `nobody` could not use the socket, or
+/// if one of these changes fails. If `reads_files` is true, the process keeps the capability to read the files of
+/// other users, if it has this capability.
 ///
 /// Call this function before other threads exist: it affects only the calling thread, and the threads that
 /// the calling thread starts later.

@@ -1,4 +1,4 @@
-//! Warns if a port of the router's container is published and the HTTP API does not answer at this port.
+//! Warns if ports of the router's container are published and the HTTP API answers at none of them.
 //!
 //! By default, Logspout serves its API at port 80 of all addresses. A deployment file for Logspout may
 //! therefore publish this port.

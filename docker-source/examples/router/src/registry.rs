@@ -145,7 +145,7 @@ impl Registry {
     pub(crate) fn removed_account(&self) -> RouteAccount {
         let Removed { ended, ending } = &mut *self.removed();
         ending.retain(|tally| {
-            // Nothing else has the tally any more, so its counters are final.
+            // Once nothing else holds the tally, its counters are final.
             let is_final = Arc::strong_count(tally) == 1;
             if is_final {
                 *ended += RouteAccount::from(&tally.figures());

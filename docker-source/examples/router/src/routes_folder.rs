@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::route::{RouteUri, json};
 
-/// The maximum number of routes that are loaded. The HTTP API adds no route if this number of routes runs.
+/// The maximum number of routes that are loaded. If this number of routes runs, the HTTP API adds a route only in
+/// place of a route with the same id.
 pub(crate) const MAX_ROUTES: usize = 64;
 /// The maximum length of a file, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -33,8 +34,8 @@ impl RoutesFolder {
         }
     }
 
-    /// Returns the routes in the order of the names of their files. A `*.json` file that is not a route is
-    /// logged and left unchanged.
+    /// Returns the routes of the first [`MAX_ROUTES`] files, in the order of the names of the files. A `*.json`
+    /// file that is not a route is logged and left unchanged.
     ///
     /// # Errors
     /// Returns an error if the folder cannot be read.

@@ -341,8 +341,8 @@ fn open_state(
 /// Groups the routes by the place at which they start to read.
 ///
 /// A route without saved positions may have been renamed. Therefore, it takes the positions of a saved route
-/// that is not among `queues`. If there is no such saved route, the new route starts at the backlog, or, by
-/// default, where the previous agent ended.
+/// that is not among `queues`. If no such saved route is left, the new route starts at the backlog, or, by
+/// default, shortly before the place where the previous agent ended.
 fn by_start(
     queues: Vec<RouteQueue>,
     mut saved: SavedPositions,

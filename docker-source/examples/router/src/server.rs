@@ -65,7 +65,7 @@ impl Service<Request<Incoming>> for Handler {
     }
 }
 
-/// Serves the requests of a connection until the connection ends.
+/// Serves the requests of a connection until the connection ends or becomes a WebSocket.
 pub(crate) async fn serve(socket: Box<dyn Socket>, handler: Handler) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -30,12 +30,12 @@ impl SharedProgress {
         }
     }
 
-    /// Returns the positions of the settled lines.
+    /// Returns the position in front of the first unsettled line of each container, if the progress has started.
     pub(crate) fn positions(&self) -> Option<Positions> {
         self.lock().as_ref().map(Progress::positions)
     }
 
-    /// Returns the positions of all lines that were read.
+    /// Returns the position behind the last line that was read of each container, if the progress has started.
     pub(crate) fn read_positions(&self) -> Option<Positions> {
         self.lock().as_ref().map(Progress::read_positions)
     }

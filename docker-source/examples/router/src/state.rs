@@ -34,7 +34,7 @@ const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest time between two warnings that the state cannot be written.
 const WARN_INTERVAL: Duration = Duration::from_secs(30);
 
-/// An open state folder, which no other router can open.
+/// An open state folder. On Linux, no other router can open it.
 #[derive(Debug)]
 pub(crate) struct StateFolder {
     path: PathBuf,

@@ -60,8 +60,8 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
     /// Prints records until the source ends.
     async fn print_all(&mut self, source: &mut Source) -> Result<(), Ended> {
         loop {
-            // The buffer is flushed before waiting. So a single line is visible immediately, and many lines
-            // are written together.
+            // The buffer is flushed before waiting. So a single line appears on stdout immediately, and many
+            // lines are written together.
             let at_once = tokio::select! {
                 biased;
                 next = source.next() => Some(next),
@@ -87,7 +87,8 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
 }
 
 /// Returns the line for a record: `NAME | text` for stdout, `NAME ! text` for stderr, and `NAME ~ text` for a
-/// gap. Characters that control a terminal are escaped in the name and in the text.
+/// gap. Characters that control a terminal are escaped in the name and in the text. An incomplete line ends with
+/// `…`.
 fn line(record: &Record, has_colors: bool) -> String {
     let container = record.container();
     let mark = match (record.gap(), record.stream()) {

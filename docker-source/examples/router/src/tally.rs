@@ -64,7 +64,7 @@ impl Tally {
         u64::try_from(milliseconds(now).saturating_sub(since)).unwrap_or(0)
     }
 
-    /// Returns the number of lines that are neither delivered nor dropped.
+    /// Returns the number of lines that are neither delivered nor dropped nor joined.
     pub(crate) fn in_flight(&self) -> u64 {
         self.figures().in_flight()
     }
@@ -149,7 +149,7 @@ impl Figures {
         self.client.dropped.total() + self.client.not_queued.total()
     }
 
-    /// Returns the number of lines that are neither delivered nor dropped.
+    /// Returns the number of lines that are neither delivered nor dropped nor joined.
     pub(crate) fn in_flight(&self) -> u64 {
         self.routed.saturating_sub(self.done())
     }

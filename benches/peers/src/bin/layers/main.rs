@@ -59,7 +59,8 @@ fn spawn(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) -> Chi
         .unwrap()
 }
 
-/// Ends a process that waits for a line on stdin, and returns the output of the process.
+/// Writes a line to the stdin of a process, since most roles wait for one before they end. Returns the output of
+/// the process when it has ended.
 fn end(mut process: Child) -> String {
     let _ = process.stdin.take().unwrap().write_all(b"\n");
     String::from_utf8(process.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
@@ -100,7 +101,8 @@ fn child(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) {
             let running = start(subject, address, false);
             let started = Instant::now();
             let pace = Duration::from_millis(*millis) / *events as u32;
-            // The events are logged in bursts about every 10 ms, since a sleep takes at least about 0.1 ms.
+            // A sleep takes at least about 0.1 ms, which can be longer than the pace. Therefore the events are
+            // logged in bursts, about every 10 ms.
             let burst = (Duration::from_millis(10).as_nanos() / pace.as_nanos()).max(1) as u64;
             for number in (0..*events).step_by(burst as usize) {
                 subject::log(number..(number + burst).min(*events));

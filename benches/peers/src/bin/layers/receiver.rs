@@ -43,7 +43,7 @@ impl Counts {
     }
 }
 
-/// The end of the connections of a receiver that goes down.
+/// How a receiver that goes down ends its connections.
 #[derive(Clone, Copy)]
 pub(crate) enum End {
     /// The receiver shuts down its sending direction, and reads for another 300 ms, so that bytes that are on
@@ -101,7 +101,8 @@ impl Drop for Receiver {
     }
 }
 
-/// Counts the frames of a connection until the connection ends, or until the receiver is down.
+/// Counts the frames of a connection until the connection ends, or until the receiver goes down and has ended
+/// the connection as `end` says.
 fn read(mut stream: TcpStream, is_down: &AtomicBool, counts: &Counts, reads: bool, end: End) {
     stream.set_nonblocking(false).unwrap();
     stream.set_read_timeout(Some(POLL)).unwrap();

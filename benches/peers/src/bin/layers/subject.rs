@@ -18,8 +18,9 @@ pub(crate) enum Running {
     Nothing,
 }
 
-/// Sets up a subject, one of the compared layers, as the subscriber of the process. The subject sends to
-/// `address`. If `is_large` is true, the queue of the subject holds a million events.
+/// Sets up a subject, one of the compared layers, as the subscriber of the process. A layer for GELF sends to
+/// `address`. If `is_large` is true, the queues of gelf-tracing and tracing-gelf hold a million events. Other
+/// subjects ignore `is_large`.
 pub(crate) fn start(subject: &str, address: SocketAddr, is_large: bool) -> Running {
     let registry = tracing_subscriber::registry();
     match subject {

@@ -23,13 +23,13 @@ pub(crate) fn lines(length: usize) -> Vec<String> {
         }
         // The corpus is ASCII, so any length is a boundary of a character.
         line.truncate(length);
-        // A container would end the line at a line feed.
+        // In the output of a container, a line feed would end the line.
         line.replace(['\n', '\t'], " ")
     };
     (0..LINES).map(line).collect()
 }
 
-/// Returns the file that the senders read: the host, the twelve fields of a container, and the lines.
+/// Returns the content of the file that the senders read: the host, the twelve fields of a container, and the lines.
 pub(crate) fn messages(length: usize) -> Value {
     let corpus = Corpus::new(1);
     let (host, fields) = &corpus.containers[0];

@@ -16,8 +16,8 @@ struct Library {
     compression: &'static str,
     /// The beginning of the command, and its end. PORT COUNT MESSAGES.json stand between them.
     command: (&'static str, &'static str),
-    /// The numbers of messages of the short and of the long run. The result is the difference of the two
-    /// runs.
+    /// The numbers of messages of the short and of the long run. The result is the difference of their times,
+    /// divided by the difference of the numbers.
     counts: (u64, u64),
 }
 
@@ -72,7 +72,7 @@ const fn rust(name: &'static str, compression: &'static str, arguments: &'static
 /// Returns the series, and the names of the libraries that are not installed.
 ///
 /// # Errors
-/// Returns the reason if a sender fails.
+/// Returns the reason if a sender fails, or if the messages cannot be written to a file.
 pub(crate) fn measure(
     repository: &Path,
     rounds: usize,
@@ -126,7 +126,7 @@ fn node_modules(repository: &Path) -> PathBuf {
 }
 
 impl Library {
-    /// Returns the words of the command's beginning, with absolute paths.
+    /// Returns the words of the command's beginning, with paths that start with `repository` or `senders`.
     fn words(&self, repository: &Path, senders: &Path) -> Vec<String> {
         let (senders, repository) = (senders.display().to_string(), repository.display().to_string());
         let place = |word: &str| {

@@ -22,7 +22,7 @@ use routers::Router;
 /// The command line.
 struct Options {
     repository: PathBuf,
-    /// The program of gelf-router. If `None`, routers are not measured.
+    /// The command of gelf-router, without arguments. If `None`, routers are not measured.
     program: Option<String>,
     routers: Vec<Router>,
     rounds: usize,

@@ -6,14 +6,15 @@ use std::process::Command;
 
 use rustix::net::sockopt::socket_peercred;
 
-/// Runs a command to its end. Returns the processor time, in microseconds, of its process and of the processes for
-/// which its process waited. bash's `time` measures with `getrusage`, and prints whole milliseconds.
+/// Runs a command to its end. Returns the processor time in microseconds: that of the command's process, and of
+/// the processes for which this process waited. bash's `time` measures with `getrusage`, and prints whole
+/// milliseconds.
 ///
 /// # Errors
 /// Returns the exit status and the end of stderr if the command fails.
 pub(crate) fn run(command: &[String], environment: &[(&str, String)]) -> Result<f64, String> {
-    // The group's stderr, to which `time` writes, is the stdout that this function reads. Stdout and stderr
-    // of the command go to the stderr of bash.
+    // `time` writes to the stderr of the braces. They redirect it to the stdout of bash, which this function
+    // reads. Stdout and stderr of the command go to the stderr of bash.
     let script = r#"TIMEFORMAT='%3U %3S'; exec 3>&1 4>&2; { time "$0" "$@" >&4 2>&4; } 2>&3"#;
     let output =
         Command::new("bash").args(["-c", script]).args(command).envs(environment.iter().cloned()).output();

@@ -83,7 +83,7 @@ pub(crate) fn draw(folder: &Path) -> Result<(), String> {
     fs::write(folder.join(REPORT), markdown(&results)).map_err(describe)
 }
 
-/// Returns the numbers of containers in the curves, for the ticks of the axis.
+/// Returns the numbers of containers in the first curve, for the ticks of the axis.
 fn counted(curves: &[Curve]) -> Vec<f64> {
     curves.iter().map(|curve| curve.points.iter().map(|point| point.0).collect()).next().unwrap_or_default()
 }
@@ -104,7 +104,7 @@ fn collect(
     let mut curves: Vec<Curve> = Vec::new();
     for condition in conditions {
         for one in results.of(kind, condition.0, condition.1) {
-            // The logarithmic axis has no place for a figure below zero, which noise can produce.
+            // The logarithmic axis has no place for zero and negative figures, which noise can produce.
             let point = (x(condition) as f64, one.time().median.max(0.1));
             match curves.iter_mut().find(|curve| curve.name == one.name) {
                 Some(curve) => curve.points.push(point),

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 /// The figures of one subject under one condition.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Series {
-    /// `library`, `router` (the process of the router, and dockerd), or `process` (the process of the router
-    /// alone).
+    /// `library`, `router` (the process of the router and dockerd; for Docker's gelf driver, dockerd alone), or
+    /// `process` (the process of the router alone).
     pub(crate) kind: String,
     /// The name of the subject.
     pub(crate) name: String,
@@ -57,7 +57,7 @@ impl Series {
 /// All results of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Results {
-    /// Lines that describe the run: date, machine, programs that were missing.
+    /// The notes that describe the run, each with its name and its text: the date, the machine, missing programs.
     pub(crate) notes: Vec<(String, String)>,
     /// The series in the order of the tables.
     pub(crate) series: Vec<Series>,

@@ -50,15 +50,16 @@ struct Measured {
     process: f64,
     /// The share of the lines that the sink received.
     received: f64,
-    /// The bytes per message that the sink received.
+    /// The number of received bytes, divided by the number of received messages.
     bytes: f64,
 }
 
 /// Measures all routers and Docker's driver, in turns. Calls `each` with the series of each condition. If
-/// `quick` is true, skips the conditions with more than ten containers. `folder` has the writer program.
+/// `quick` is true, skips the conditions with more than ten containers. `folder` contains the writer program.
 ///
 /// # Errors
-/// Returns the reason if there is no usable Engine, or a router does not start.
+/// Returns the reason if there is no usable Engine, if a router does not run until the end of the measurement, if
+/// the containers do not start or write nothing, or if `each` or a file operation fails.
 pub(crate) fn measure(
     folder: &Path,
     routers: &[Router],
@@ -168,8 +169,8 @@ impl Writers {
         files.filter_map(|file| read_number(&file.path())).sum()
     }
 
-    /// Lets the containers write, and measures until the sink has received all lines, or no further line
-    /// arrives.
+    /// Lets the containers write, and measures until the sink has received all lines, or until [`Sink::take`]
+    /// stops waiting for them.
     fn measure(&self, engine: i32, router: Option<&Router>, sink: &Sink) -> Result<Measured, String> {
         let mut running = router.map(|router| Running::start(router, sink.port)).transpose()?;
         sink.take(0);

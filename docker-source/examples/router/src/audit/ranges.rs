@@ -19,11 +19,11 @@ pub(super) struct Account {
     /// expected number.
     highest: u64,
     missing: u64,
-    /// The first and last numbers of the missing ranges.
+    /// The stored missing ranges: the first number of each range, with the last number.
     ranges: BTreeMap<u64, u64>,
     /// The count of missing numbers that are in no stored range.
     unlisted: u64,
-    /// A lower bound of the missing numbers that are in no stored range.
+    /// A lower bound of the missing numbers that are in no stored range, if there are such numbers.
     first_unlisted: u64,
 }
 

@@ -17,7 +17,7 @@ const KEPT_AT_LEAST: Duration = Duration::from_secs(60);
 const WITHOUT_CACHE: &str = "1.40";
 
 /// Judges the log driver of a container. `version` is the version of the Engine's API. `rate` is `None` if
-/// the container wrote nothing while rates were measured.
+/// the container wrote nothing while rates were measured, or if its rate could not be measured.
 pub(super) fn judge_log(container: &Container, version: &str, rate: Option<&Rate>) -> Finding {
     const READABLE: &str = "create the container again with --log-driver local, or with LOGSPOUT=ignore in its \
                             environment";
@@ -30,7 +30,7 @@ pub(super) fn judge_log(container: &Container, version: &str, rate: Option<&Rate
             Finding::fail(subject, format!("its log driver {driver} keeps no lines"), READABLE)
         }
         "json-file" | "local" => judge_files(subject, container, option("max-file"), rate),
-        // Podman's default driver is k8s-file, which has no option for the number of files.
+        // The driver k8s-file of Podman has no option for the number of files.
         "journald" | "k8s-file" => Finding::ok(subject, format!("log driver {driver} can be read")),
         "" => Finding::ok(subject, "the Engine does not tell its log driver"),
         _ if option("cache-disabled") == Some("true") => Finding::fail(

@@ -45,7 +45,7 @@ impl AllStats {
     fn fold(&mut self) {
         let ended = &mut self.ended;
         self.sources.retain(|source| {
-            // Nothing else has the counters any more, so they are final.
+            // Once nothing else holds the counters, they are final.
             let is_final = !source.is_reading() && Arc::strong_count(&source.stats) == 1;
             if is_final {
                 add(ended, &source.stats.snapshot());
@@ -101,8 +101,8 @@ impl Sources {
         self.unrouted.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of copies of lines. If several routes select a line, the line has a copy for each
-    /// route after the first.
+    /// Returns the number of copies of lines. If several routes of a group select a line, the line has a copy
+    /// for each of these routes after the first.
     pub(crate) fn copies(&self) -> u64 {
         self.copies.load(Ordering::Relaxed)
     }

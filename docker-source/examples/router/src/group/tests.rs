@@ -58,7 +58,7 @@ async fn pass(lines: usize, routes: &mut Vec<RouteQueue>, shared: &mut Shared) -
 const LIMIT: Duration = Duration::from_millis(250);
 /// The tolerance for the measured time, since waiting is measured by samples.
 const TOLERANCE: Duration = Duration::from_millis(50);
-/// A destination that takes datagrams without a limit.
+/// A destination that takes datagrams faster than the tests send them.
 const ALIVE: &str = "gelf://127.0.0.1:9";
 
 #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ pub(super) type Answer = Response<Body>;
 /// The body of an answer.
 #[derive(Debug)]
 pub(super) enum Body {
-    /// A text. Becomes `None` once the text is sent.
+    /// A text. `None` if there is no text, or if the text has been sent.
     Whole(Option<Bytes>),
     /// The lines of a live tail.
     Tail(Tail),

@@ -35,7 +35,7 @@ pub(super) fn list(api: &Api) -> Value {
 }
 
 /// Returns the status of each container. If several sources know a container, the status is that of a source
-/// whose routes select the container.
+/// whose routes select the container, if there is such a source.
 pub(super) fn known(api: &Api) -> Vec<ContainerStatus> {
     let mut known = HashMap::<String, ContainerStatus>::new();
     for status in api.sources.reading().iter().flat_map(|stats| stats.containers()) {
@@ -48,7 +48,7 @@ pub(super) fn known(api: &Api) -> Vec<ContainerStatus> {
     known.into_values().collect()
 }
 
-/// Returns the number of lines of a container, without lines that were read again and skipped.
+/// Returns the number of lines of a container, without skipped lines.
 pub(super) fn lines(status: &ContainerStatus) -> u64 {
     status.counts.yielded + status.counts.in_flight
 }

@@ -1,5 +1,5 @@
-//! Answers `GET /health`: with status 200 if lines are read and delivered, otherwise with status 503 and the
-//! reasons.
+//! Answers `GET /health`: with status 200 if lines are read and delivered, otherwise with status 503. A known
+//! caller also gets the reasons.
 
 use std::time::Instant;
 

@@ -14,7 +14,7 @@ use super::tail_text::Form;
 use super::{Api, web_socket};
 use crate::route::decode;
 
-/// Answers a request for a live tail. `path` is the part behind `/logs`.
+/// Answers a request for a live tail. `path` is the part behind `/logs` or `/logs/`.
 pub(super) fn answer_to(api: &Arc<Api>, path: &str, request: Request<Incoming>) -> Answer {
     let key = match web_socket::key(request.headers()) {
         Ok(key) => key,
@@ -58,7 +58,7 @@ fn wants_json(headers: &HeaderMap) -> bool {
     accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().starts_with(JSON))
 }
 
-/// Parses the path behind `/logs`, and the query. Returns `None` for a path that does not exist.
+/// Parses the path behind `/logs` or `/logs/`, and the query. Returns `None` for a path that does not exist.
 ///
 /// # Errors
 /// Returns the reason on one line if a pattern, a stream or an option cannot be used.

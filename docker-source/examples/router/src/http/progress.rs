@@ -1,6 +1,6 @@
-//! Notices parts of the router that make no progress: a source whose lines are not read, a route whose
-//! destination is connected but takes nothing, a log that the Engine does not open, and a list of containers
-//! that the Engine does not return.
+//! Notices parts of the router that make no progress: a source whose lines are not passed on, a route whose
+//! destination takes nothing, a log that the Engine does not open, and a list of containers that the Engine
+//! does not return.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

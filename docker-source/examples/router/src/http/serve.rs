@@ -15,7 +15,7 @@ use crate::http_options::{AddressFrom, HttpOptions};
 use crate::server::{self, Handler};
 use crate::task::task;
 
-/// The maximum number of open connections. Further connections wait in the kernel.
+/// The maximum number of open connections, not counting WebSockets. Further connections wait in the kernel.
 const MAX_CONNECTIONS: usize = 64;
 /// The pause after a failed attempt to listen at the address, or to accept a connection.
 const RETRY: Duration = Duration::from_secs(2);

@@ -1,5 +1,5 @@
-//! Ends a connection if its client takes no bytes for 30 s. Without this limit, a client that stops reading
-//! would keep its connection and its live tail for ever.
+//! Ends a connection if bytes wait for its client, and the client takes none of them for 30 s. Without this
+//! limit, a client that stops reading would keep its connection and its live tail for ever.
 
 use std::io;
 use std::pin::Pin;

@@ -8,7 +8,8 @@
 //! read + copies = delivered + joined + in flight + dropped by reason + skipped by reason + left unread
 //! ```
 //!
-//! A line that several routes select counts as one line read, and as one copy for each route after the first.
+//! If several routes that read from one source select a line, it counts as one line read, and as one copy for each
+//! of these routes after the first.
 
 use std::time::{Instant, SystemTime};
 

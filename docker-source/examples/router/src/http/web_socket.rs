@@ -55,7 +55,7 @@ pub(super) fn upgrade(key: &HeaderValue, request: Request<Incoming>, tail: Tail)
     let headers = answer.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    // This cannot fail, since the accepted key is base64.
+    // This cannot fail, since the derived text is base64.
     if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }

@@ -29,8 +29,8 @@ impl Multiline {
         Self { set, is_used: false }
     }
 
-    /// Removes `multiline+` from the URI, and adds the options of the adapter that the URI does not set. A
-    /// preset or pattern in the URI takes the place of Logspout's pattern.
+    /// Removes `multiline+` from a URI that begins with it, and adds the options of the adapter that the URI
+    /// does not set. A preset or pattern in the URI takes the place of the adapter's pattern and match.
     ///
     /// # Errors
     /// Returns a text of one line for a variable with an invalid value.

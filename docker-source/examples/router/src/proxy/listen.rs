@@ -20,7 +20,8 @@ pub(super) enum Listener {
 
 impl Listener {
     /// Listens at an address. A new unix socket replaces an old socket at which no process listens any more.
-    /// The new socket gets the group of the Engine's socket, so that the same group may use both sockets.
+    /// The new socket gets the group of the Engine's unix socket, so that the same group may use both sockets.
+    /// If this fails, the new socket keeps its group, and a warning is logged.
     pub(super) async fn bind(address: &EngineAddress, engine: &EngineAddress) -> io::Result<Self> {
         match address {
             EngineAddress::Tcp { host, port } => {

@@ -11,13 +11,14 @@ const KEPT: [&[u8]; 2] = [b"LOGSPOUT", b"LOGSPOUT_MULTILINE"];
 /// The number of bytes of a name that are compared: one more than the longest name in [`KEPT`].
 const NAME_MAX: usize = 19;
 
-/// A filter of JSON text that turns `"Env": ["NAME=value"]` into `"Env": ["NAME=***"]` at every depth. It
-/// keeps only the beginning of one name, so its memory use does not depend on the length of the text. Values
-/// in a list named `Env` are hidden even if they are nested or the text is not valid JSON.
+/// A filter of JSON text that turns `"Env": ["NAME=value"]` into `"Env": ["NAME=***"]` at every depth, except for
+/// the names in [`KEPT`]. It reads the text byte by byte, and remembers its place in the text. It stores only the
+/// beginning of one name, so its memory use does not depend on the length of the text. Values in a list named
+/// `Env` are hidden even if they are nested or the text is not valid JSON.
 #[derive(Debug)]
 pub(super) struct EnvRedactor {
     place: Place,
-    /// The depth of arrays and objects within the list of variables.
+    /// The number of open arrays and objects, counted from the list of variables, which is the first one.
     depth: usize,
     /// The first bytes of the variable's name.
     name: Vec<u8>,
@@ -28,8 +29,8 @@ pub(super) struct EnvRedactor {
 enum Place {
     /// Between strings, outside of a list of variables.
     Outside,
-    /// In a string outside of a list. If the string so far is the beginning of [`MEMBER`], `matched` is the
-    /// number of its bytes.
+    /// In a string outside of a list. If the bytes of the string that have been read are a beginning of
+    /// [`MEMBER`], `matched` is their number. Otherwise, `matched` is `None`.
     Text { matched: Option<usize>, is_escaped: bool },
     /// Behind the string [`MEMBER`].
     AfterMember,
@@ -67,7 +68,7 @@ impl EnvRedactor {
                 self.place = Place::Hidden { is_escaped: !is_escaped && byte == b'\\' };
                 return;
             }
-            // An escape in a name could hide a `=`.
+            // An escape in a name could stand for a `=`, so the rest of the string is hidden.
             (Place::Name, b'\\') => {
                 out.put_slice(HIDDEN);
                 self.place = Place::Hidden { is_escaped: true };

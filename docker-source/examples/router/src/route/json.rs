@@ -28,7 +28,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<(Option<String>, RouteUri), String> {
         let text = |value| scalar(value).ok_or_else(|| format!("{key} is not a text"));
         let list = |value| match value {
             Value::Array(items) => items.into_iter().map(text).collect::<Result<Vec<_>, _>>(),
-            // Logspout writes an empty list in this form.
+            // Logspout writes an empty list as `null`.
             Value::Null => Ok(Vec::new()),
             value => Ok(vec![text(value)?]),
         };

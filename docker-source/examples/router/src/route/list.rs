@@ -15,7 +15,8 @@ use crate::logspout::Environment;
 pub(crate) fn parse(list: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Vec<RouteUri>, String> {
     let expanded = expand(list, variable);
     let uris: Vec<_> = expanded.split(',').map(str::trim).filter(|uri| !uri.is_empty()).collect();
-    // A comma in a password would end its route, whose error would then show the beginning of the password.
+    // A comma in a password would split the route there. The error for the first part would then show the
+    // beginning of the password.
     if uris.iter().skip(1).any(|uri| !uri.contains("://") && uri.contains('@')) {
         return Err(format!("list of routes: {}", InvalidEndpoint::UserInfo));
     }

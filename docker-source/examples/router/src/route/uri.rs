@@ -19,10 +19,10 @@ impl RouteUri {
     /// Splits a URI.
     ///
     /// # Errors
-    /// Returns [`InvalidEndpoint::Escape`] if a `%` is not followed by two hexadecimal digits, or if a
-    /// decoded text is not UTF-8. Returns [`InvalidEndpoint::UserInfo`] in place of this error if an `@`
-    /// follows the first `?`, and for each `@` behind a `#`, since the text before the `@` may then be a part
-    /// of a password.
+    /// Returns [`InvalidEndpoint::Escape`] if, behind the location, a `%` is not followed by two hexadecimal
+    /// digits, or a decoded text is not UTF-8. Returns [`InvalidEndpoint::UserInfo`] in place of this error if
+    /// the options have an `@`, and always if there is an `@` behind a `#`. The text before such an `@` may be a
+    /// part of a password.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidEndpoint> {
         let (text, name) = text.split_once('#').unwrap_or((text, ""));
         if name.contains('@') {

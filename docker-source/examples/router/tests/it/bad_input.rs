@@ -1,5 +1,6 @@
 //! Tests of mistakes on the command line and in the environment. The router prints one line that says what to
-//! do, and exits with status 2, or with status 1 if a file of a route is unusable.
+//! do, and exits with status 2, or with status 1 if a file of a route is unusable. Without arguments, it prints the
+//! usage.
 
 use std::process::{Command, Output};
 

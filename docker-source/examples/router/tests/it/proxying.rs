@@ -118,7 +118,7 @@ async fn an_agent_behind_the_proxy_ships_lines_and_the_end_of_each_side_ends_the
     let (proxy, socket) = proxy(&engine, &folder);
     let docker_host = format!("unix://{}", socket.display());
     assert_an_agent_works_behind(&docker_host, &engine, &web).await;
-    // The agent is gone, so the proxy has ended its requests for silent logs and events.
+    // The agent is gone, so the proxy ends the requests to the Engine that it made for the agent.
     timeout(TIMEOUT, web.wait_for_followers(0)).await.expect("the proxy ends the requests for the log");
     engine.wait_until_idle().await;
 
