@@ -46,8 +46,8 @@ impl Guard {
     /// Returns [`Unsent`] with the number of messages that were dropped.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it completes, the layer or logger refuses events. If the program goes
-    /// on, the queued messages are sent within the given time.
+    /// From the first poll of the future on, the layer or logger refuses events. If the future is dropped later
+    /// and the program goes on, the queued messages are sent within the given time.
     pub async fn close(&self, within: Duration) -> Result<(), Unsent> {
         self.client.close(within).await
     }

@@ -58,7 +58,7 @@
 //! |---|---|---|
 //! | queue | 65,536 messages or 64 MiB; options `queue` and `queue_bytes` | the event is lost and counted |
 //! | value of a field | 32,766 bytes, as much as Elasticsearch indexes; option `max_value_bytes` | cut off, with `…` at its end |
-//! | message | 65,536 bytes | cut off, with `…` at its end |
+//! | text of an event | 65,536 bytes | cut off, with `…` at its end |
 //! | fields of an event or a span | 128 | left out, and counted in `_fields_left_out` |
 //! | fields of an event and its spans | 128 | the outermost spans' fields are left out, and counted in `_fields_left_out` |
 //! | names in `_spans` | 32 | the outermost are left out, with `…` in their place |

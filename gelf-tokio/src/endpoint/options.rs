@@ -106,7 +106,8 @@ pub struct TlsOptions {
     pub cert: Option<PathBuf>,
     /// The file with the private key of `cert`.
     pub key: Option<PathBuf>,
-    /// The name or address that the receiver's certificate must have; the host of the endpoint by default.
+    /// The name or address that the receiver's certificate must have; by default, the host that the sender
+    /// connects to.
     pub server_name: Option<String>,
 }
 
