@@ -54,9 +54,10 @@ const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 /// port, or `()` to trust the ids alone, as Graylog does. The reassembler has no clock: the caller passes the
 /// time to each call, and the time must not go back.
 ///
-/// If the table is full, the reassembler drops the oldest message. While messages of which only one chunk has
-/// arrived fill more than half of the table, it drops the oldest of these messages instead. Thus a flood of
-/// first chunks displaces only itself. The same rules apply to the messages of a source that has reached
+/// If the table is full, the reassembler drops the oldest message. While messages that have received only one
+/// chunk fill more than half of the table, it drops the oldest of these messages instead. Thus a flood of first
+/// chunks displaces no message that has received several chunks, as long as such messages fill less than half
+/// of the table. The same rules apply to the messages of a source that has reached
 /// [`max_entries_per_source`](ReassemblyLimits::max_entries_per_source).
 ///
 /// ```
@@ -90,7 +91,7 @@ pub struct Reassembler<S> {
     first_deadline: Option<Instant>,
     /// The pending messages of each source.
     sources: Table<S, Group>,
-    /// The memory of all slots, also of the free ones, of the chunks in them, and of `joined`.
+    /// The memory of all slots, including free slots, plus the memory of the chunks in them and of `joined`.
     bytes: usize,
     /// The buffer for the payload of a completed message whose chunks did not arrive in order.
     joined: Vec<u8>,
@@ -121,7 +122,7 @@ pub enum ReassemblyDropReason {
     /// A chunk arrived twice, with different payloads.
     Conflict,
     /// A limit of [`ReassemblyLimits`] was reached, and the message was the oldest of its source or of all
-    /// sources. If only one chunk has arrived of more than half of the messages, the oldest of these messages
+    /// sources. If more than half of the messages have received only one chunk, the oldest of these messages
     /// is evicted instead.
     Evicted,
     /// The message was not completed in time.
@@ -142,7 +143,7 @@ pub struct ReassemblyStats {
     pub conflicts: u64,
     /// Chunks that had arrived before.
     pub duplicates: u64,
-    /// Messages dropped to make room.
+    /// Messages dropped to make room, and messages that could not begin, since the limits allow no message.
     pub evicted: u64,
     /// Messages dropped because of the timeout.
     pub expired: u64,

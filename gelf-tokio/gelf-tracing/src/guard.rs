@@ -12,7 +12,7 @@ use gelf_tokio::{Client, Unsent};
 ///
 /// The drop blocks the thread for at most the time of [`Builder::close_within`], 5 s by default. A panic that
 /// unwinds drops the guard, too. A guard in a `static` is never dropped, and [`std::process::exit`] drops no
-/// values. In these cases, call [`close`](Self::close) or [`close_blocking`](Self::close_blocking).
+/// values. In these two cases, call [`close`](Self::close) or [`close_blocking`](Self::close_blocking).
 ///
 /// [`Builder::close_within`]: crate::Builder::close_within
 #[must_use = "events are refused once the guard is dropped"]

@@ -88,8 +88,8 @@ impl Sink {
         Ok(sink)
     }
 
-    /// Returns whether the queue has refused a message and has had no room since. If so, the client counts the
-    /// next message as refused, and the caller need not make it.
+    /// Returns whether the queue has refused a message and has had no room since. If so, this call has counted
+    /// the next message as refused, and the caller need not make it.
     pub(crate) fn refuses(&self) -> bool {
         !self.blocks && self.client.refuse_if_full().is_err()
     }

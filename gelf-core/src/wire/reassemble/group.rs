@@ -4,8 +4,8 @@
 use super::list::{Kind, Linked, List};
 use super::slot::Slots;
 
-/// A list of pending messages by age. The group also knows of how many of these messages only one chunk has
-/// arrived. The comments below call these the messages with one chunk.
+/// A list of pending messages by age. The group also counts the messages that have received only one chunk.
+/// The comments below call these the messages with one chunk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Group {
     kind: Kind,

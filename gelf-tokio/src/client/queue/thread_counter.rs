@@ -19,9 +19,9 @@ thread_local! {
     static OWNERSHIP: Ownership = const { Ownership };
 }
 
-/// A counter with parts that belong to one thread each, and one part that all further threads share. Only its
-/// owner writes an owned part, on a cache line of its own, so the owner needs no locked instruction to count.
-/// The parts of ended threads keep their counts for the next owners.
+/// A counter with parts that belong to one thread each, and one part that all further threads share. A part that
+/// belongs to a thread is written by this thread only, so the thread needs no locked instruction to count. Each
+/// part has a cache line of its own. The parts of ended threads keep their counts for the next owners.
 #[derive(Debug)]
 pub(super) struct ThreadCounter([Part; OWNED + 1]);
 
