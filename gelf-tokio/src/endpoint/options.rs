@@ -32,7 +32,7 @@ pub struct UdpOptions {
     pub datagram_size: DatagramSize,
     /// The behaviour for a message that does not fit into 128 datagrams. By default, the message is dropped.
     /// With [`Overflow::Truncate`], the texts of the message are cut until it fits, and a field `_truncated`
-    /// says how long the texts were.
+    /// says how long the texts were. If the message does not fit even then, it is dropped.
     pub overflow: Overflow,
     /// The maximum number of datagrams per second; no limit by default. A limit keeps a burst from
     /// overrunning the receiver's buffer.
