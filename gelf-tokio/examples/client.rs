@@ -1,5 +1,6 @@
-//! Sends each line of standard input, and prints how many lines were delivered. Over TCP and TLS, no line is
-//! lost while the destination is down. Over UDP, a line counts as "sent": nobody knows if the line arrives.
+//! Sends each line of standard input, and prints how many lines were delivered. While the destination is down,
+//! the lines wait in the queue, over TCP, TLS and HTTP. After the end of the input, they wait for at most 10 s.
+//! Over UDP, a line counts as "sent": nobody knows if the line arrives.
 //!
 //! ```text
 //! seq 1 100000 | cargo run -p gelf-tokio --features tls,http --example client -- gelf+tcp://127.0.0.1:12201

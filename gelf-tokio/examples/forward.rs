@@ -9,7 +9,7 @@
 //! account includes the datagrams that the system drops. After SIGTERM or Ctrl-C, the program forwards the
 //! messages that have arrived, and ends within 10 s. A second signal has no effect.
 //!
-//! Exit status: 0 if each message was delivered, otherwise 1.
+//! Exit status: 0 if each received message was delivered, otherwise 1.
 
 use std::error::Error;
 use std::pin::pin;
@@ -45,8 +45,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         }
         (delivered, dropped)
     });
-    // If the destination is down, a call of `send` may be waiting. This close ends the wait, so the program
-    // can end.
+    // If the destination is down, `send_payload_with_receipt` below may wait for room in the queue. Closing the
+    // client ends that wait, so that the program can end.
     let late = client.clone();
     tokio::spawn(async move {
         stop().await;

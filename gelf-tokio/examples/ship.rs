@@ -1,5 +1,5 @@
-//! Ships the lines of all containers of a Docker Engine. At the next start, the example continues after the
-//! last delivered lines. It saves the positions of these lines in the file `positions.json`.
+//! Ships the lines of all containers of a Docker Engine. Each second, the example saves the positions up to which
+//! all lines were delivered or dropped, in the file `positions.json`. At the next start, it continues there.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --example ship -- gelf+tcp://127.0.0.1:12201

@@ -1,6 +1,6 @@
-//! Sends messages over TLS, from a client that trusts one certificate authority to a receiver that requires a
-//! certificate of the same authority. The example creates the authority; in production, the certificate files
-//! come from `openssl`, a service mesh or a certificate service.
+//! Sends messages over TLS, with certificates on both sides. The client trusts one certificate authority, and the
+//! receiver requires that the client has a certificate of the same authority. The example creates the authority;
+//! in production, the certificate files come from `openssl`, a service mesh or a certificate service.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --features tls --example tcp_tls

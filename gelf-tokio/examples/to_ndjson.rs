@@ -1,6 +1,7 @@
 //! Receives messages over UDP and TCP, and over HTTP with the feature `http`. Writes each message to standard
-//! output as a line of JSON without characters that control a terminal. SIGTERM and Ctrl-C end the program
-//! without the loss of a message that was acknowledged or answered.
+//! output as a line of JSON without characters that control a terminal. After SIGTERM or Ctrl-C, the program
+//! writes the messages that have arrived, and ends. If standard output is blocked meanwhile for more than 5 s,
+//! messages can be lost.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --features http --example to_ndjson -- 127.0.0.1:12201 >>messages.ndjson
@@ -9,7 +10,7 @@
 //! UDP and TCP share the port; HTTP uses the next port. Input that is no message is counted, and shown on
 //! standard error at most once a second.
 //!
-//! Exit status: 0 after a signal, 1 with the reason on standard error.
+//! Exit status: 0 after a signal; 1 after an error, with the reason on standard error.
 
 use std::error::Error;
 use std::io::{self, BufWriter, Write};

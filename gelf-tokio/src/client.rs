@@ -83,8 +83,8 @@ thread_local! {
 ///
 /// A program that returns from `main` drops its runtime, and the driver with it. Before the return, call
 /// [`close`](Self::close), which sends the queued messages and reports how many could not be sent. If the
-/// program drops all clones of the client instead, the driver has 10 s to send the queued messages, and the
-/// runtime must keep running for this time.
+/// program drops all clones of the client instead, the driver has 10 s by default to send the queued messages,
+/// and the runtime must keep running for this time.
 ///
 /// # Receipts
 ///
@@ -162,8 +162,8 @@ impl Client {
         self.send_payload_with_receipt(payload, ()).await
     }
 
-    /// Queues a message without waiting. A full queue refuses the message even with
-    /// [`WhenFull::Wait`](crate::WhenFull::Wait).
+    /// Queues a message without waiting. With [`WhenFull::Wait`](crate::WhenFull::Wait), a full queue refuses
+    /// the message.
     ///
     /// # Errors
     /// Returns the same errors as [`send`](Self::send).
@@ -219,8 +219,8 @@ impl<R> Client<R> {
         self.queue.queue(payload.into(), receipt).await
     }
 
-    /// Queues a message with its receipt, without waiting. A full queue refuses the message even with
-    /// [`WhenFull::Wait`](crate::WhenFull::Wait).
+    /// Queues a message with its receipt, without waiting. With [`WhenFull::Wait`](crate::WhenFull::Wait), a
+    /// full queue refuses the message.
     ///
     /// # Errors
     /// Returns the same errors as [`send_with_receipt`](Self::send_with_receipt).
@@ -289,8 +289,8 @@ impl<R> Client<R> {
     /// are dropped as [`DropReason::Ended`](crate::DropReason::Ended).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it completes, the client is closed, and the driver has `within` to
-    /// send the queued messages.
+    /// The first poll of the future closes the client. If the future is dropped later, the driver has `within`
+    /// to send the queued messages.
     pub async fn close(&self, within: Duration) -> Result<(), Unsent> {
         let dropped_before = self.begin_close(within);
         self.close_result(dropped_before, timeout(within, self.queue.ended()).await.ok())

@@ -14,9 +14,9 @@ pub enum Outcome {
     /// Over TCP and TLS, the receiver's operating system has acknowledged all bytes of the message, and the
     /// connection has proven itself. A connection proves itself if it lasts 500 ms after its first
     /// acknowledgement, if the receiver acknowledges 8 MiB, or if both sides close the connection without an
-    /// error. If the receiver ends before it has read the bytes, the message is lost.
-    /// [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts the messages that may
-    /// have been lost in this way.
+    /// error. If the receiver ends before it has read the bytes, the message is lost. After a connection has
+    /// ended by an error, [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts the
+    /// messages that may have been lost in this way.
     Acknowledged,
     /// The message was dropped.
     Dropped(DropReason),

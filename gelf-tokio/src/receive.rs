@@ -32,8 +32,8 @@ pub struct Received {
     /// The payload, reassembled and inflated, without a delimiter. The payload should be JSON text;
     /// [`decode`](Self::decode) checks this. The payload shares no memory with other payloads.
     pub payload: Bytes,
-    /// The address of the sender. If the payload came through a proxy in the receiver's options, this is the
-    /// address that the proxy states.
+    /// The address of the sender. If the payload came through a proxy that the receiver's options trust, this
+    /// is the address that the proxy states.
     pub from: SocketAddr,
 }
 

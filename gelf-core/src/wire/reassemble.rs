@@ -6,7 +6,7 @@
 //! Chunks arrive in any order and from any sender, interleaved with the chunks of other messages. Some chunks
 //! arrive twice, and some never arrive. The reassembler identifies a pending message by its source and its
 //! id. The table of pending messages is bounded: the reassembler drops the oldest message to make room, and
-//! reports every drop. It does not remember the ids of completed messages, since some senders reuse an id
+//! counts every drop. It does not remember the ids of completed messages, since some senders reuse an id
 //! immediately.
 
 mod chunks;
@@ -54,9 +54,10 @@ const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 /// port, or `()` to trust the ids alone, as Graylog does. The reassembler has no clock: the caller passes the
 /// time to each call, and the time must not go back.
 ///
-/// If the table is full, the reassembler drops the oldest message. While messages with only one chunk fill
-/// more than half of the table, it drops the oldest of these messages instead. Thus a flood of first chunks
-/// displaces only itself. The same rules apply to the messages of a source that has reached
+/// If the table is full, the reassembler drops the oldest message. While messages that have received only one
+/// chunk fill more than half of the table, it drops the oldest of these messages instead. Thus a flood of first
+/// chunks displaces no message that has received several chunks, as long as such messages fill less than half
+/// of the table. The same rules apply to the messages of a source that has reached
 /// [`max_entries_per_source`](ReassemblyLimits::max_entries_per_source).
 ///
 /// ```
@@ -90,9 +91,9 @@ pub struct Reassembler<S> {
     first_deadline: Option<Instant>,
     /// The pending messages of each source.
     sources: Table<S, Group>,
-    /// The memory of the slots and of the chunks in them, including free slots, and of `joined`.
+    /// The memory of all slots, including free slots, plus the memory of the chunks in them and of `joined`.
     bytes: usize,
-    /// The payload of the last message whose chunks did not arrive in order.
+    /// The buffer for the payload of a completed message whose chunks did not arrive in order.
     joined: Vec<u8>,
     dropped: VecDeque<Dropped<S>>,
     stats: ReassemblyStats,
@@ -121,8 +122,8 @@ pub enum ReassemblyDropReason {
     /// A chunk arrived twice, with different payloads.
     Conflict,
     /// A limit of [`ReassemblyLimits`] was reached, and the message was the oldest of its source or of all
-    /// sources. If more than half of the messages have only one chunk, the oldest of these messages is
-    /// evicted instead.
+    /// sources. If more than half of the messages have received only one chunk, the oldest of these messages
+    /// is evicted instead.
     Evicted,
     /// The message was not completed in time.
     Expired,
@@ -142,7 +143,7 @@ pub struct ReassemblyStats {
     pub conflicts: u64,
     /// Chunks that had arrived before.
     pub duplicates: u64,
-    /// Messages dropped to make room.
+    /// Messages dropped to make room, and messages that could not begin, since the limits allow no message.
     pub evicted: u64,
     /// Messages dropped because of the timeout.
     pub expired: u64,
@@ -439,8 +440,8 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
         }
     }
 
-    /// Returns the payload of a message whose chunks have all arrived. The slot of the message becomes free,
-    /// and it, or `joined`, keeps the payload until the next call.
+    /// Returns the payload of a message whose chunks have all arrived. The slot of the message becomes free.
+    /// Until the next call, the payload stays in this slot or in `joined`.
     fn complete(&mut self, slot: u32) -> &[u8] {
         self.unlink(slot);
         self.finished = Some(slot);
@@ -449,7 +450,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
             self.joined.clear();
             self.slots.get(slot).chunks.join(&mut self.joined);
             self.bytes += self.joined.capacity() - before;
-            // The payload has been copied, so the memory of a large message is not needed until the next call.
+            // The payload has been copied, so the memory of a large message can be freed now.
             self.recycle(slot);
             return &self.joined;
         }

@@ -1,4 +1,4 @@
-//! Inflating allocates nothing in the steady state, and no more than the limit for a bomb.
+//! Inflating allocates nothing in the steady state, and little more than the limit for a bomb.
 
 use std::hint::black_box;
 use std::time::Instant;

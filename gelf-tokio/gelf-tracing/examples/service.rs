@@ -1,5 +1,5 @@
-//! Runs an HTTP service with a span for each request. SIGTERM and Ctrl-C end the service without the loss of
-//! an event.
+//! Runs an HTTP service with a span for each request. After SIGTERM or Ctrl-C, the service sends the queued
+//! events, for at most 5 s, and ends.
 //!
 //! ```text
 //! cargo run -p gelf-tracing --features http --example service -- gelf+tcp://127.0.0.1:12201 127.0.0.1:8080

@@ -12,7 +12,7 @@ use gelf_tokio::{Client, Unsent};
 ///
 /// The drop blocks the thread for at most the time of [`Builder::close_within`], 5 s by default. A panic that
 /// unwinds drops the guard, too. A guard in a `static` is never dropped, and [`std::process::exit`] drops no
-/// values. In these cases, call [`close`](Self::close) or [`close_blocking`](Self::close_blocking).
+/// values. In these two cases, call [`close`](Self::close) or [`close_blocking`](Self::close_blocking).
 ///
 /// [`Builder::close_within`]: crate::Builder::close_within
 #[must_use = "events are refused once the guard is dropped"]
@@ -46,8 +46,8 @@ impl Guard {
     /// Returns [`Unsent`] with the number of messages that were dropped.
     ///
     /// # Cancel safety
-    /// If the future is dropped before it completes, the layer or logger refuses events. If the program goes
-    /// on, the queued messages are sent within the given time.
+    /// From the first poll of the future on, the layer or logger refuses events. If the future is dropped later
+    /// and the program goes on, the queued messages are sent within the given time.
     pub async fn close(&self, within: Duration) -> Result<(), Unsent> {
         self.client.close(within).await
     }

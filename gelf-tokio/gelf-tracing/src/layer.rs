@@ -29,7 +29,7 @@ pub(crate) type TraceContext = dyn Fn(&Id, &Dispatch) -> Option<([u8; 16], [u8; 
 /// Sends each event with its spans as a GELF message.
 ///
 /// The layer never waits, unless the URI says `when_full=wait`. It works within any subscriber that keeps
-/// spans, such as [`Registry`](tracing_subscriber::Registry), below filters, and in
+/// spans, such as [`Registry`](tracing_subscriber::Registry). It also works with filters and with
 /// [`reload`](tracing_subscriber::reload). The documentation of this [`crate`] describes the messages.
 ///
 /// ```
@@ -97,7 +97,8 @@ impl GelfLayer {
     fn identify(&self, id: &Id, scope: &mut Scope) {
         let ids = self.trace_context.as_ref().and_then(|ids| {
             let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
-            // A layer that a reload adds to a running subscriber is not told which subscriber this is.
+            // A layer that a reload adds to a running subscriber is not told which subscriber this is. It is
+            // probably the current one.
             ids(id, &dispatch.unwrap_or_else(|| tracing::dispatcher::get_default(Dispatch::clone)))
         });
         // Writing to a string does not fail.

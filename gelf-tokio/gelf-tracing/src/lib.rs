@@ -36,7 +36,7 @@
 //! | errors, as in `error = &error as &dyn Error` | the text of the error and of its sources, as in `payment failed: connection refused`. A source is left out if the text of the error above it ends with the text of the source. |
 //! | other values, `%` and `?` | strings |
 //! | fields of the spans around the event | fields, as if they were the event's. The nearest value wins: the event's, then the innermost span's, and finally the one of [`Builder::field`]. |
-//! | innermost span | `_span`, its name; `_span_id`, 16 hexadecimal digits, unique among the spans of the process that are open |
+//! | innermost span | `_span`, its name; `_span_id`, 16 hexadecimal digits, unique among the open spans of the process |
 //! | all spans | `_spans`, such as `request:payment`, the outermost first |
 //! | end of a span, with [`Builder::close_events`] | a message `payment closed` with the level, origin and fields of the span, and `_duration_ms`, `_busy_ms` (entered) and `_idle_ms` (not entered) |
 //! | ids of [`Builder::trace_context`], such as OpenTelemetry's | `_trace_id`, 32 hexadecimal digits, and `_span_id` |
@@ -58,7 +58,7 @@
 //! |---|---|---|
 //! | queue | 65,536 messages or 64 MiB; options `queue` and `queue_bytes` | the event is lost and counted |
 //! | value of a field | 32,766 bytes, as much as Elasticsearch indexes; option `max_value_bytes` | cut off, with `…` at its end |
-//! | message | 65,536 bytes | cut off, with `…` at its end |
+//! | text of an event | 65,536 bytes | cut off, with `…` at its end |
 //! | fields of an event or a span | 128 | left out, and counted in `_fields_left_out` |
 //! | fields of an event and its spans | 128 | the outermost spans' fields are left out, and counted in `_fields_left_out` |
 //! | names in `_spans` | 32 | the outermost are left out, with `…` in their place |

@@ -29,7 +29,7 @@ pub(crate) async fn run(sink: Weak<Sink>) {
     }
     let mut reported = Reported::default();
     loop {
-        // Without a sink, all layers and loggers are dropped. This future is then dropped when the driver ends.
+        // If the sink is gone, all layers and loggers were dropped. This future is dropped when the driver ends.
         let Some(sink) = sink.upgrade() else { return pending().await };
         let pause = if report(&sink, &mut reported).await { EVERY } else { LOOK_EVERY };
         drop(sink);
@@ -77,8 +77,9 @@ struct Reported {
 
 impl Reported {
     /// Returns the number of messages that were lost since the last report. Returns `None` if no message was
-    /// lost, or only the report itself. Without this exception, a receiver that refuses everything would get
-    /// a report each minute.
+    /// lost. Also returns `None` if only one message was lost, and the client was given no message since the
+    /// report: the lost message is then probably the report itself. Without this exception, a receiver that
+    /// refuses everything would get a report each minute.
     fn news(&self, stats: &ClientStats) -> Option<u64> {
         let lost = total(stats) - self.lost;
         let is_report = lost == 1 && self.offered == offered(stats);

@@ -42,8 +42,8 @@ pub(crate) fn is_sender() -> bool {
     IS_SENDER.try_with(Cell::get).unwrap_or(false)
 }
 
-/// Returns the name of the current thread, or its id if it has none. Returns `None` while the thread's local
-/// values are dropped.
+/// Returns the name of the current thread, or its id if it has none. Returns `None` if the thread ends and has
+/// already dropped the value that holds the name.
 pub(crate) fn thread_name() -> Option<Arc<str>> {
     THREAD.try_with(Arc::clone).ok()
 }
@@ -88,8 +88,8 @@ impl Sink {
         Ok(sink)
     }
 
-    /// Returns whether the queue has refused a message and has had no room since. If so, the client counts the
-    /// next message as refused, and the caller need not make it.
+    /// Returns whether the queue has refused a message and has had no room since. If so, this call has counted
+    /// the next message as refused, and the caller need not make it.
     pub(crate) fn refuses(&self) -> bool {
         !self.blocks && self.client.refuse_if_full().is_err()
     }
@@ -105,8 +105,8 @@ impl Sink {
     }
 }
 
-/// Runs the driver until it ends: after the client is closed or its last clone is dropped, when all messages are
-/// sent or the time for this is over.
+/// Runs the driver until it ends. It ends after the client is closed or the last clone of the client is dropped,
+/// as soon as all messages are sent or the time for this is over.
 fn drive(driver: Driver, report: impl Future<Output = ()>, started: &mpsc::Sender<io::Result<()>>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

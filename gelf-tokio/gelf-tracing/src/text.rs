@@ -6,7 +6,8 @@ use std::fmt::{self, Display, Write};
 const CUT_OFF: &str = "…";
 
 /// Appends the text of a value, cut off at `max_bytes`. The `…` at the end of a cut text counts towards the
-/// maximum. Formatting beyond the maximum ends early, so that a value cannot produce text without end.
+/// maximum, but is appended even if the maximum is less than the 3 bytes of `…`. Formatting ends at the
+/// maximum, so that a value cannot produce text without end.
 pub(crate) fn push(text: &mut String, value: &dyn Display, max_bytes: usize) {
     let mut bounded = Bounded { start: text.len(), text, max_bytes, is_cut: false };
     // An error means that the maximum length is reached or that the value failed to write its text. The text

@@ -25,16 +25,18 @@ use super::transport;
 /// it waits for a random time up to a bound, which starts at 100 ms and doubles with each failure. After an
 /// attempt to connect that failed within a second, for example because of a refusal or an unknown name, the
 /// bound is at most 5 s. After any other failure, such as an HTTP answer with the status 503, the bound is at
-/// most 30 s. The driver also waits after a connection that did not prove itself (see
+/// most 30 s. A header `Retry-After` in the answer can prolong the wait, to at most 5 min. The driver also
+/// waits after a connection that did not prove itself (see
 /// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)), and over UDP while there is no route
 /// or this machine prohibits sending.
 ///
 /// With [`TcpOptions::failover`](crate::options::TcpOptions::failover), an attempt tries the hosts in turn:
 /// the driver waits only after all hosts have failed one after the other.
 ///
-/// The driver ends when its client is [closed](super::Client::close), or when the last clone of the client is
-/// dropped and all messages have their outcome. If the driver or the future of [`run`](Self::run) is dropped,
-/// each message without an outcome is dropped as [`DropReason::Ended`](crate::DropReason::Ended).
+/// After its client is [closed](super::Client::close), or the last clone of the client is dropped, the driver
+/// ends as soon as all messages have their outcome or the time for this is over. If the driver or the future of
+/// [`run`](Self::run) is dropped, each message without an outcome is dropped as
+/// [`DropReason::Ended`](crate::DropReason::Ended).
 #[must_use = "nothing is sent unless it runs"]
 pub struct Driver<R = ()> {
     in_flight: InFlight<R>,

@@ -13,9 +13,9 @@ use crate::outcome::Outcome;
 use super::queue::Queue;
 
 /// Receives a receipt, with its [`Outcome`], for each queued message of a client. Receipts come in the order
-/// of the queue, with two exceptions: when a message is dropped from a full queue, or from the queue because
-/// the time of [`Client::close`](super::Client::close) is over, its receipt comes before the receipts of the
-/// messages in flight.
+/// of the queue, with two exceptions. If a message is dropped from a full queue, its receipt comes before the
+/// receipts of the messages in flight. If a message is dropped from the queue because the time of
+/// [`Client::close`](super::Client::close) is over, its receipt may also come before them.
 ///
 /// The client keeps as many unread receipts as the queue may hold messages, but at least 65,536. Further
 /// receipts are lost and counted in [`ClientStats::receipts_lost`](crate::stats::ClientStats::receipts_lost);

@@ -30,6 +30,8 @@ pub(super) fn authorization(user_info: &str) -> Result<(String, String), Invalid
     }
 }
 
+/// Encodes bytes as Base64: each group of 3 bytes becomes 4 characters of 6 bits each. The characters that a
+/// short last group lacks are `=`.
 fn base64(bytes: &[u8]) -> String {
     let mut encoded = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {

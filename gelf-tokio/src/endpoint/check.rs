@@ -85,8 +85,8 @@ fn check_header(name: &str, value: &str) -> Result<(), InvalidEndpoint> {
 
 /// Checks a path (RFC 3986, section 3.3). The RFC permits `&` and `@` in a path. This check refuses `&`,
 /// because a `&` in the path probably means that the `?` before the options is missing. It refuses `@`,
-/// because the text in front of it may be the rest of a password with a `/`, whose beginning is then taken for
-/// the host.
+/// because the URI may have a password with a `/`. The text in front of the `/` is then taken for the host,
+/// and the rest of the password for the path.
 fn check_path(path: &str) -> Result<(), InvalidEndpoint> {
     let invalid = || InvalidEndpoint::HttpPath { path: without_options(path) };
     let mut bytes = path.strip_prefix('/').ok_or_else(invalid)?.bytes();

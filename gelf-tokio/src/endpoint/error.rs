@@ -193,9 +193,9 @@ impl fmt::Display for InvalidEndpoint {
 
 impl std::error::Error for InvalidEndpoint {}
 
-/// Returns the part of a text that an error may show. The text has no known scheme, so its other parts may
-/// contain a password or other secrets. Returns an empty text if an `@` follows the first `?` or `&`, because
-/// the text before the `@` may then be a part of the password.
+/// Returns the part of a text that an error may show: the part before the options, without everything up to its
+/// last `@`. The text has no known scheme, so the other parts may be a password or another secret. Returns an
+/// empty text if an `@` follows the first `?` or `&`, because all text before this `@` may be a password.
 pub(super) fn shown(text: &str) -> String {
     let location = without_options(text);
     match text.get(location.len()..) {

@@ -32,7 +32,7 @@ pub struct UdpOptions {
     pub datagram_size: DatagramSize,
     /// The behaviour for a message that does not fit into 128 datagrams. By default, the message is dropped.
     /// With [`Overflow::Truncate`], the texts of the message are cut until it fits, and a field `_truncated`
-    /// says how long the texts were.
+    /// says how long the texts were. If the message does not fit even then, it is dropped.
     pub overflow: Overflow,
     /// The maximum number of datagrams per second; no limit by default. A limit keeps a burst from
     /// overrunning the receiver's buffer.
@@ -106,7 +106,8 @@ pub struct TlsOptions {
     pub cert: Option<PathBuf>,
     /// The file with the private key of `cert`.
     pub key: Option<PathBuf>,
-    /// The name or address that the receiver's certificate must have; the host of the endpoint by default.
+    /// The name or address that the receiver's certificate must have; by default, the host that the sender
+    /// connects to.
     pub server_name: Option<String>,
 }
 

@@ -70,7 +70,8 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 ///
 /// # Answers
 ///
-/// No answer has a body. The first row that applies determines the status:
+/// No answer has a body. The first row that applies determines the status. If a body has several messages, the
+/// fault that is found first decides between 413, 408, 503, and 400 for a damaged body.
 ///
 /// | status | answers |
 /// |---|---|
@@ -100,12 +101,12 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 ///
 /// # Several messages in a body
 ///
-/// If the [option](HttpReceiverOptions::bulk) is set and the first character of a body is `[`, each element
-/// of the array is a payload. Elements are delimited by commas, white space, braces, brackets and strings: an
-/// element that is not GELF is returned as it is, and does not affect the elements after it. Any other body
-/// is cut into lines, which end with a line feed, or a carriage return and a line feed; empty lines are
-/// skipped. The end of the body also ends the last line. (Graylog holds back a last line without a line feed
-/// until the connection ends.) For an element or line that is longer than
+/// If the [option](HttpReceiverOptions::bulk) is set and the first character of a body, apart from white
+/// space, is `[`, each element of the array is a payload. Elements are delimited by commas, white space,
+/// braces, brackets and strings: an element that is not GELF is returned as it is, and does not affect the
+/// elements after it. Any other body is cut into lines, which end with a line feed, or a carriage return and
+/// a line feed; empty lines are skipped. The end of the body also ends the last line. (Graylog holds back a
+/// last line without a line feed until the connection ends.) For an element or line that is longer than
 /// [`max_payload_len`](HttpReceiverOptions::max_payload_len), `recv` returns a
 /// [`ReceiveError::ValueTooLong`]. The other elements or lines are returned as payloads.
 ///

@@ -25,8 +25,8 @@ pub(crate) fn drop_incoming(_socket: &SockRef<'_>) -> io::Result<()> {
 /// Returns whether the kernel has nothing to read for a non-blocking socket. The end of a stream counts as
 /// something to read.
 ///
-/// The function asks the kernel, since tokio answers from the last event that it has seen. That event may be
-/// older than the data.
+/// The function asks the kernel and not tokio. tokio knows of the data only once it has seen the event for the
+/// data, and this event may come later than the data.
 pub(crate) fn is_drained(socket: &SockRef<'_>) -> bool {
     let peeked = socket.peek(&mut [MaybeUninit::uninit()]);
     matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)

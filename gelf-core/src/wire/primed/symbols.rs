@@ -23,6 +23,10 @@ pub(super) struct Symbol {
 }
 
 /// Returns the symbol for a length, 3 to 258.
+///
+/// From length 11 on, a symbol stands for several lengths in a row, and its extra bits choose one of them. Four
+/// symbols in a row have the same number of extra bits. Only the longest length has a symbol without extra bits
+/// again.
 pub(super) fn length_symbol(length: usize) -> Symbol {
     let rest = length.saturating_sub(3) as u32;
     match rest {
@@ -36,7 +40,8 @@ pub(super) fn length_symbol(length: usize) -> Symbol {
     }
 }
 
-/// Returns the symbol for a distance, 1 to 32,768.
+/// Returns the symbol for a distance, 1 to 32,768. From distance 5 on, a symbol stands for several distances in
+/// a row, and two symbols in a row have the same number of extra bits.
 #[inline(always)]
 pub(super) fn distance_symbol(distance: usize) -> Symbol {
     let rest = distance.wrapping_sub(1) as u32;

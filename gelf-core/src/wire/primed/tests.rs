@@ -56,7 +56,7 @@ proptest! {
                 None => text.as_bytes().to_vec(),
             };
             if *is_cut {
-                // The line has 0 to 3 bytes, or is not JSON.
+                // Behind the prefix, the payload keeps up to 3 bytes, and gets up to 4 bytes that are not JSON.
                 let end = memmem::find(&payload, ENDS[0]).map_or(payload.len(), |end| end + ENDS[0].len());
                 payload.truncate(end + at % 4);
                 payload.extend(text.bytes().map(|byte| byte ^ 0xa5).take(at % 5));

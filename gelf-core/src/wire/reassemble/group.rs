@@ -4,7 +4,8 @@
 use super::list::{Kind, Linked, List};
 use super::slot::Slots;
 
-/// A list of pending messages by age. The group also knows how many of these messages have only one chunk.
+/// A list of pending messages by age. The group also counts the messages that have received only one chunk.
+/// The comments below call these the messages with one chunk.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Group {
     kind: Kind,

@@ -19,8 +19,8 @@ pub(super) struct Slot<S> {
     pub(super) deadline: Option<Instant>,
     /// The number of chunks of the message.
     pub(super) count: u8,
-    /// The chunks that have arrived. A free slot still holds the chunks of its last message, or only the
-    /// memory of these chunks.
+    /// The chunks that have arrived. A free slot still holds the chunks of its last message, unless their
+    /// memory was freed.
     pub(super) chunks: Chunks,
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 const A: char = 'A';
 const B: char = 'B';
 
-/// A reassembler whose tables are checked after each chunk.
+/// A reassembler whose tables the methods `at` and `chunk` check after each chunk.
 struct Harness {
     reassembler: Reassembler<char>,
     start: Instant,

@@ -19,7 +19,7 @@ use super::unread_receipts::UnreadReceipts;
 /// is slightly behind.
 const MIN_UNREAD_RECEIPTS: usize = 65_536;
 
-/// The state of a queue. No method drops a receipt, since that can run any code.
+/// The state of a queue. No method drops a receipt, since the drop of a receipt can run any code.
 pub(super) struct State<R> {
     pub(super) spare: SpareBuffers,
     pub(super) waiting: VecDeque<QueuedMessage<R>>,

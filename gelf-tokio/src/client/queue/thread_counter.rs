@@ -9,7 +9,7 @@ const OWNED: usize = 63;
 /// The index of the part that all further threads share.
 const SHARED: usize = OWNED;
 
-/// Bit `n` is set while a thread owns part `n` of each counter.
+/// Bit `n` is set while a thread owns part `n` of each counter. The bit of the shared part is always set.
 static OWNERS: AtomicU64 = AtomicU64::new(1 << SHARED);
 
 thread_local! {
@@ -19,9 +19,9 @@ thread_local! {
     static OWNERSHIP: Ownership = const { Ownership };
 }
 
-/// A counter with parts that belong to one thread each, and one part that all further threads share. Only its
-/// owner writes an owned part, on a cache line of its own, so the owner needs no locked instruction to count.
-/// The parts of ended threads keep their counts for the next owners.
+/// A counter with parts that belong to one thread each, and one part that all further threads share. A part that
+/// belongs to a thread is written by this thread only, so the thread needs no locked instruction to count. Each
+/// part has a cache line of its own. The parts of ended threads keep their counts for the next owners.
 #[derive(Debug)]
 pub(super) struct ThreadCounter([Part; OWNED + 1]);
 
@@ -63,7 +63,8 @@ fn take_part() -> usize {
     if OWNERSHIP.try_with(|_| ()).is_err() {
         return SHARED;
     }
-    // The previous owner stored its last count before it cleared the bit.
+    // `owners | (owners + 1)` sets the lowest bit that is clear. The previous owner of that part stored its last
+    // count before it cleared the bit.
     let free = |owners: u64| (owners != u64::MAX).then(|| owners | (owners + 1));
     let taken = OWNERS.fetch_update(Ordering::Acquire, Ordering::Relaxed, free);
     let index = taken.map_or(SHARED, |owners| owners.trailing_ones() as usize);

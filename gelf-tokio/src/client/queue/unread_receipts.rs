@@ -12,7 +12,7 @@ pub(super) struct UnreadReceipts<R> {
     receipts: Option<VecDeque<(R, Outcome)>>,
     max: usize,
     lost: u64,
-    /// `true` if the loss of the first receipt is still to be logged.
+    /// `true` if the first loss of a receipt is still to be logged.
     has_to_warn: bool,
     /// Wakes the reader.
     reader: Option<Waker>,
@@ -65,7 +65,7 @@ impl<R> UnreadReceipts<R> {
         self.reader.take_if(|_| has_news)
     }
 
-    /// Returns whether the first receipt was lost since the last call.
+    /// Returns whether the first loss of a receipt is still to be logged. The next call returns `false`.
     pub(super) fn take_warning(&mut self) -> bool {
         take(&mut self.has_to_warn)
     }

@@ -5,8 +5,9 @@
 //!             |<--- probation ------>|<---------- window --------->|
 //! ```
 //! A message is settled (gets its outcome) when the receiver's operating system has acknowledged its last
-//! byte, and the connection has proven itself. When the connection ends, all messages in flight are written
-//! again to the next connection.
+//! byte, and the connection has proven itself. On systems that do not report acknowledgements, bytes count as
+//! acknowledged once the sender's operating system has taken them. When the connection ends, all messages in
+//! flight are written again to the next connection.
 //!
 //! # Probation
 //!
@@ -21,9 +22,10 @@
 //!   error.
 //!
 //! If a connection ends during its probation, its messages are sent again, the pauses between connections
-//! grow, and one warning gives the reason. Until a later connection proves itself, each connection carries no
-//! more than one buffer of 64 KiB. A receiver that reads messages but ends each connection within 500 ms
-//! receives the same messages over each connection, up to one buffer of them.
+//! grow, and one warning gives the reason. Until a later connection proves itself, each connection carries
+//! only one buffer of messages: 64 KiB, and the rest of the message that crosses this limit. A receiver that
+//! reads messages but ends each connection within 500 ms receives the same buffer of messages over each
+//! connection.
 //!
 //! Once a connection has proven itself, its messages are settled as soon as they are acknowledged. If the
 //! connection then ends by an error, such as a reset, the messages that were acknowledged last may be lost.

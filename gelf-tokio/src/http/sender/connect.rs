@@ -41,7 +41,8 @@ impl Destination {
 
     /// Connects to the current host, or to the first host after it that can be reached. Each host is looked
     /// up, and its addresses are tried in order. The rest of `limit` is divided into equal shares: one for
-    /// each address, one for each further host, and one for the request.
+    /// each address, one for each further host, and one for the request. [`HttpOptions::connect_timeout`] can
+    /// shorten the share of an address.
     ///
     /// # Errors
     /// Returns an error if no host could be reached. The error of a host is the error of its last address.

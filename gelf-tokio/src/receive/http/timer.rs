@@ -121,8 +121,8 @@ impl Timer {
     }
 }
 
-/// Returns `since + time`, but no instant later than 30 years after `since`, which would be beyond the range
-/// of some clocks.
+/// Returns `since + time`, but at most 30 years after `since`: later instants are beyond the range of some
+/// clocks.
 pub(super) fn after(since: Instant, time: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
     since + time.min(NEVER)

@@ -3,7 +3,7 @@
 //! The first bytes tell the format of the body (GELF: "magic bytes"). `Content-Encoding` is not reliable,
 //! since some senders declare a coding that they do not use, or declare none. The header is used only if the
 //! first bytes are neither gzip nor zlib nor the beginning of JSON: `deflate` then means the bare deflate
-//! data of some clients, and `gzip` is an error. Any other body is text.
+//! data of some clients, and `gzip` is an error. Any other body is text, and so is a body of one byte.
 
 use gelf_core::wire::{DecompressError, Encoding, Inflater};
 

@@ -29,7 +29,7 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10));
 
-/// A listening socket. Its owner and the accepting task share the socket, so that either can close it
+/// A listening socket. The server and its accepting task share the socket, so that either can close it
 /// immediately.
 #[derive(Debug)]
 pub(super) struct Listener(Mutex<Option<TcpListener>>);
@@ -96,8 +96,8 @@ impl Listener {
 
     /// Accepts a connection that waits in the kernel.
     ///
-    /// This method asks the kernel, since tokio's listener can report that no connection waits until it has seen
-    /// the event of a connection.
+    /// This method asks the kernel and not tokio. tokio knows of a connection only once it has seen the event for
+    /// the connection, and this event may come later than the connection.
     fn accept_waiting(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let Some(listener) = &*self.lock() else { return Err(io::ErrorKind::WouldBlock.into()) };
         let (socket, from) = SockRef::from(listener).accept()?;

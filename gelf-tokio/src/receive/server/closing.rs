@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 /// The maximum time for reading from peers that keep sending. When this time is over, a peer that notices the
-/// closing has ended its side, and data in transit has arrived.
+/// closing has usually ended its side, and data in transit has usually arrived.
 const MAX_READING: Duration = Duration::from_secs(1);
 
 /// The sending side of the channel that announces the closing. The server owns this side.

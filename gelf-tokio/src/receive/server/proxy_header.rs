@@ -101,12 +101,14 @@ fn parse_v2(bytes: &[u8]) -> Result<Parsed, InvalidHeader> {
     if len > MAX_LEN {
         return Err(InvalidHeader);
     }
+    // The upper four bits are the version, which is 2. The lower four bits are the command, LOCAL or PROXY.
     let is_local = match command {
         0x20 => true,
         0x21 => false,
         _ => return Err(InvalidHeader),
     };
     let Some(addresses) = rest.get(..addresses_len) else { return Ok(Parsed::Incomplete) };
+    // 0x11 is TCP over IPv4, and 0x21 is TCP over IPv6.
     let source = match family {
         _ if is_local => None,
         0x11 => {
