@@ -73,8 +73,10 @@ impl Secret {
 /// The secrets that are replaced by `***` in the text of lines. The default replaces nothing.
 ///
 /// If a pattern has groups, the texts of its groups are replaced. Otherwise, the whole match is replaced. The
-/// time of the search grows linearly with the length of the text. The redacted text is at most three times as
-/// long as the original text.
+/// redacted text is at most three times as long as the original text.
+///
+/// The time of the search grows linearly with the length of the text. An exception are given patterns that have
+/// to read far beyond the end of a match, such as `a.*b|a`: their time can grow with the square of the length.
 ///
 /// ```
 /// use docker_source::{Redaction, Secret};

@@ -42,7 +42,7 @@ pub enum Start {
     /// All lines that the Engine still has, of running and ended containers.
     Beginning,
     /// The last records of each container, running or ended, and the lines that are written after the source
-    /// connected. A line is one record, or several if it is longer than 16 KiB.
+    /// connected. In the Engine's log, a line is one record, or several if it is longer than 16 KiB.
     Tail(u32),
     /// The lines behind these positions, up to which an earlier source has read. The source also reads the
     /// lines of containers that have started or ended since the earlier source ended, if the Engine still has

@@ -60,7 +60,7 @@ impl TextBuffer {
         }
     }
 
-    /// Moves the complete characters of the block to the string. At most `wanted` bytes follow.
+    /// Moves the complete characters of the block to the string. The next piece has at most `wanted` bytes.
     #[cold]
     #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the block")]
     fn flush(&mut self, wanted: usize) {
