@@ -1,9 +1,9 @@
 //! Encodes messages as JSON.
 //!
 //! The order of the members on the wire is fixed: `version`, `host` and the fields of the [`FieldSet`], which
-//! are constant for many messages and are copied as one piece; then `timestamp`, `level`, `short_message`,
-//! `full_message`; then the message's own fields. JSON gives the order no meaning, so every reader accepts
-//! this order.
+//! are constant for many messages and are usually copied as one piece; then `timestamp`, `level`,
+//! `short_message`, `full_message`; then the message's own fields. JSON gives the order no meaning, so every
+//! reader accepts this order.
 //!
 //! The encoder adapts messages so that every known reader accepts them:
 //!

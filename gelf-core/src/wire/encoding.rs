@@ -17,8 +17,8 @@ pub enum Encoding {
     Gzip,
     /// Any other bytes, to be read as JSON text.
     Plain,
-    /// No known encoding: `1e`, `1f` or `78` with a wrong second byte, or Zstandard, which no reader of GELF
-    /// supports.
+    /// No known encoding: `1e`, `1f` or `78` with a wrong second byte or without a second byte, or Zstandard,
+    /// which no reader of GELF supports.
     Unknown,
     /// `78` and a second byte that completes a zlib header: the two bytes, as a big-endian number, are a
     /// multiple of 31.

@@ -1,4 +1,4 @@
-//! The list of refused messages. With this list, all chunks of a refused message cause only one error.
+//! The list of refused messages. As long as a message is in this list, its further chunks cause no error.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
