@@ -75,8 +75,9 @@ impl Secret {
 /// If a pattern has groups, the texts of its groups are replaced. Otherwise, the whole match is replaced. The
 /// redacted text is at most three times as long as the original text.
 ///
-/// The time of the search grows linearly with the length of the text. An exception are given patterns that have
-/// to read far beyond the end of a match, such as `a.*b|a`: their time can grow with the square of the length.
+/// The time of the search grows linearly with the length of the text, except for some patterns of the caller: a
+/// pattern that reads far beyond the end of each match, such as `a.*b|a`, can take a time that grows with the
+/// square of the length.
 ///
 /// ```
 /// use docker_source::{Redaction, Secret};

@@ -270,7 +270,7 @@ impl SourceBuilder {
     /// through the Engine.
     ///
     /// Reading files costs the Engine nothing, and costs this process much less than reading responses. A
-    /// line is read within [`Timing::latency`], or sooner if the options of the driver let it keep few bytes.
+    /// line is read within [`Timing::latency`], or sooner if the driver keeps only few bytes of the log.
     /// If the driver removes files before they are read, the source keeps them open, so that no line is lost:
     /// up to 128 files of each log, and up to 256 MiB of all logs together. Such files still take room on the
     /// Engine's disk. Events and metadata still come from the Engine. The [positions](crate::Position) are

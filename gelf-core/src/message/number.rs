@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// A JSON number, which is never rounded: an integer within `i64` or `u64` is kept as an integer, and any
+/// A JSON number, which is kept without rounding: an integer within `i64` or `u64` is kept as an integer, and any
 /// other number is kept as its text.
 ///
 /// ```
