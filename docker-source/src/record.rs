@@ -120,7 +120,7 @@ impl Record {
     }
 
     /// Returns whether the record has the whole line: the line was neither cut nor left unfinished when the
-    /// container ended.
+    /// container ended. If the log no longer has the beginning of a line, the rest counts as a whole line.
     pub fn is_whole(&self) -> bool {
         self.line.ended && self.line.length == self.line.bytes.len()
     }

@@ -1,4 +1,7 @@
 //! Huffman codes of limited length (RFC 1951, section 3.2.2).
+//!
+//! The codes are made in three steps: a tree gives the best length of each code, codes that are too long are
+//! shortened, and the lengths determine the bits of the codes.
 #![allow(
     clippy::indexing_slicing,
     reason = "an index is a symbol, a length, or a node, and there are fewer than 2 * LITERALS nodes"
