@@ -38,8 +38,8 @@ impl Encoding {
     }
 
     /// Returns whether the bytes begin with a zlib header of any window size. No JSON object begins with such
-    /// a header. A header for a window of less than 32 KiB does not begin with `78`, and most readers take
-    /// the data behind such a header for plain text.
+    /// a header. A header for a window of less than 32 KiB does not begin with `78`, and most readers take a
+    /// payload with such a header for plain text.
     pub fn is_zlib(bytes: &[u8]) -> bool {
         matches!(bytes, [method, flags, ..] if is_zlib_header(*method, *flags))
     }
