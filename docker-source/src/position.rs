@@ -59,7 +59,7 @@ pub(crate) enum Origin {
     Stream,
 }
 
-/// The place of a line within its stream.
+/// The place of a line within its output stream.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct LinePosition {
     #[serde(with = "decimal")]
@@ -127,10 +127,10 @@ impl LogPosition {
         }
     }
 
-    /// Notes that no line of the stream is missing up to this line.
+    /// Notes that no line of the output stream is missing up to this line.
     fn confirm(&mut self, stream: LogStream, line: LinePosition) {
         let last = self.last_mut(stream);
-        // A line that a stream had omitted can be older than the last line.
+        // A line can be older than the last line if a response that followed the log had omitted it.
         if last.is_none_or(|last| last.time <= line.time) {
             *last = Some(line);
         }

@@ -44,8 +44,8 @@ pub struct Progress {
     tail: Option<u32>,
     containers: BTreeMap<Arc<str>, ContainerProgress>,
     unsettled: usize,
-    /// The number of the first line of a container without an entry. The number exceeds the number of each
-    /// line whose container was removed, so that no ticket of these lines settles a later line.
+    /// The number that the first line of the next new entry in `containers` gets. It exceeds the numbers of
+    /// all lines of removed containers, so that no ticket of these lines settles a later line.
     first_number: u64,
 }
 
@@ -71,8 +71,7 @@ struct ContainerProgress {
 struct Settled {
     /// The position behind the settled lines, or in front of the first line that was read.
     position: Option<LogPosition>,
-    /// The number of proofs before the last settled line was read. Each proof has shown that no earlier line
-    /// of the log is missing.
+    /// The number of proofs before the last settled line was read, see [`Place::proofs`].
     proofs: u64,
 }
 
@@ -353,8 +352,8 @@ mod tests {
         // The window has ended, and the stream goes on.
         let next = provable(Stderr, 106, Origin::Stream, 1);
         assert_eq!(settle(next), (105, Some(105), None, text("e106")));
-        // From here on, windows bring the lines of stdout. The lines of stderr are proved at the end of a
-        // window.
+        // From here on, windows bring the lines. The end of the first window proves the line of stderr that
+        // the stream has brought.
         let busy = provable(Stdout, 107, Origin::Window, 1);
         assert_eq!(settle(busy), (105, Some(107), None, text("e106")));
         let busy = provable(Stdout, 108, Origin::Window, 2);

@@ -26,8 +26,8 @@ pub(crate) const QUEUE_RECORDS: usize = 1024;
 /// All containers share this maximum. Without it, a few containers with long lines would fill the memory.
 pub(crate) const BUDGET_BYTES: u32 = 16 * 1024 * 1024;
 /// The maximum number of bytes of all lines together, not counting the first 64 KiB of each line. The bytes
-/// of a line count from their arrival until the record of the line is dropped. Without this maximum, many
-/// containers with long lines, or with lines that never end, would fill the memory.
+/// of a line count from their arrival until they are dropped, even as a part of [`RecordParts`]. Without this
+/// maximum, many containers with long lines, or with lines that never end, would fill the memory.
 const LONG_LINES_BYTES: usize = 64 * 1024 * 1024;
 /// The approximate memory of a line besides its text, in bytes.
 const RECORD_OVERHEAD: usize = 128;
@@ -120,7 +120,7 @@ impl Record {
     }
 
     /// Returns whether the record has the whole line: the line was neither cut nor left unfinished when the
-    /// container ended.
+    /// container ended. If the log no longer has the beginning of a line, the rest counts as a whole line.
     pub fn is_whole(&self) -> bool {
         self.line.ended && self.line.length == self.line.bytes.len()
     }

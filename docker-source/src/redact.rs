@@ -73,8 +73,11 @@ impl Secret {
 /// The secrets that are replaced by `***` in the text of lines. The default replaces nothing.
 ///
 /// If a pattern has groups, the texts of its groups are replaced. Otherwise, the whole match is replaced. The
-/// time of the search grows linearly with the length of the text. The redacted text is at most three times as
-/// long as the original text.
+/// redacted text is at most three times as long as the original text.
+///
+/// The time of the search grows linearly with the length of the text, except for some patterns of the caller: a
+/// pattern that reads far beyond the end of each match, such as `a.*b|a`, can take a time that grows with the
+/// square of the length.
 ///
 /// ```
 /// use docker_source::{Redaction, Secret};

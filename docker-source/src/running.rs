@@ -20,7 +20,7 @@ use crate::timing::Timing;
 ///
 /// # Errors
 /// Returns the first error of the requests. Unlike [`connect`](crate::SourceBuilder::connect), the function
-/// does not wait for an Engine that does not answer.
+/// does not try again if the Engine does not answer.
 pub async fn running_containers(address: EngineAddress) -> Result<Vec<Container>, EngineError> {
     let (client, engine_host) = connect(address).await?;
     let list = client.containers().await?;

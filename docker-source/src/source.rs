@@ -38,7 +38,8 @@ const TAKEN_AT_ONCE: usize = 64;
 /// The file that lists the mounts of this process.
 pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
 
-/// A stream of the lines of all containers of one Engine. By default, it begins at the time of connecting.
+/// A stream of the lines of all selected containers of one Engine. By default, all containers are selected, and
+/// the stream begins at the time of connecting.
 ///
 /// The lines of one stream of one container are in order, except lines that the Engine omitted at first: these
 /// lines come later. There is no order between streams or containers.
@@ -258,8 +259,8 @@ impl SourceBuilder {
         self
     }
 
-    /// Shares the count of runs whose log cannot be read with other sources. If several sources have the same
-    /// value, only one of them counts such a run. By default, the source counts each such run.
+    /// Shares with other sources the count of the runs whose log cannot be read. If several sources have the
+    /// same value, only one of them counts such a run. By default, the source counts each such run.
     pub fn unavailable_logs(mut self, shared: UnavailableLogs) -> Self {
         self.unavailable_logs = shared;
         self
@@ -269,7 +270,7 @@ impl SourceBuilder {
     /// through the Engine.
     ///
     /// Reading files costs the Engine nothing, and costs this process much less than reading responses. A
-    /// line is read within [`Timing::latency`], or sooner if the options of the driver let it keep few bytes.
+    /// line is read within [`Timing::latency`], or sooner if the driver keeps only few bytes of the log.
     /// If the driver removes files before they are read, the source keeps them open, so that no line is lost:
     /// up to 128 files of each log, and up to 256 MiB of all logs together. Such files still take room on the
     /// Engine's disk. Events and metadata still come from the Engine. The [positions](crate::Position) are
@@ -531,8 +532,8 @@ mod tests {
         own.start();
         assert_eq!(first_line(&engine, &own).await, "after its end");
 
-        // The own container starts again: the event of its end has the status. If the status is not 0, or if the
-        // Engine no longer has the event, the start is 10 s before the end.
+        // The own container starts again, so only the event of its end has the status of the ended run. If this
+        // status is not 0, or if the Engine no longer has the event, the start is 10 s before the end.
         for (status, later_events, expected) in [
             (0, 0, "after the end of its own run"),
             (1, 0, "9 s before the signal to its own run"),

@@ -19,9 +19,9 @@ use crate::record::time_text;
 const BEFORE_SIGNAL: Duration = Duration::from_secs(1);
 /// Reading starts at least this long before the end of an earlier agent that ended without a known signal, or
 /// that is not known to have succeeded. An agent that was killed has not delivered its last lines. An agent
-/// that ended because the Engine was stopped has read nothing for some seconds, since the Engine sends nothing
-/// during its last seconds. In addition, an agent such as the example `router` reads nothing for up to 8 s
-/// before its end, because it delivers its last lines.
+/// that ended because the Engine was stopped has read nothing for some seconds, since an Engine that stops sends
+/// nothing during its own last seconds. In addition, an agent such as the example `router` reads nothing for up
+/// to 8 s before its end, because it delivers its last lines.
 const BEFORE_END: Duration = Duration::from_secs(10);
 /// The longest time between a signal and the end of an agent. Docker kills a container 10 s after the signal, and
 /// Amazon ECS 30 s after the signal. Some seconds more are for a slow Engine.
@@ -42,7 +42,7 @@ pub enum Start {
     /// All lines that the Engine still has, of running and ended containers.
     Beginning,
     /// The last records of each container, running or ended, and the lines that are written after the source
-    /// connected. A line is one record, or several if it is longer than 16 KiB.
+    /// connected. In the Engine's log, a line is one record, or several if it is longer than 16 KiB.
     Tail(u32),
     /// The lines behind these positions, up to which an earlier source has read. The source also reads the
     /// lines of containers that have started or ended since the earlier source ended, if the Engine still has

@@ -101,8 +101,8 @@ impl AddAssign for LineCounts {
 pub struct StatsSnapshot {
     /// The sum over all containers, including removed containers.
     pub total: LineCounts,
-    /// The counters of each container whose log was requested, by id, as long as the container exists or has
-    /// lines in flight.
+    /// The counters of each container, by id, as long as the container exists or has lines in flight. Containers
+    /// whose counters are all 0 are left out.
     pub containers: BTreeMap<String, LineCounts>,
     /// Requests of all kinds that were sent to the Engine.
     pub engine_requests: u64,
@@ -143,8 +143,8 @@ pub struct ContainerStatus {
     /// The latest stamp of the lines that the [`Source`](crate::Source) yielded.
     pub last_yielded: Option<Timestamp>,
     /// The time since which lines wait to be yielded, or `None` if no line is in flight. It is the later of
-    /// two stamps: the latest stamp of the lines that were yielded, and the stamp of the line that was last
-    /// read when no other line was in flight.
+    /// two stamps: the latest stamp of the lines that were yielded, and the stamp of the last line that found
+    /// no other line in flight when it was read.
     pub waiting_since: Option<Timestamp>,
 }
 
@@ -336,7 +336,7 @@ struct Lines {
     counts: LineCounts,
     last: Option<Timestamp>,
     last_yielded: Option<Timestamp>,
-    /// The stamp of the line that was last read when no other line was in flight.
+    /// The stamp of the last line that found no other line in flight when it was read.
     busy_since: Option<Timestamp>,
     /// The number of the last run whose log could not be read, as [`UnavailableLogs`] numbers these runs.
     last_unavailable: Option<u64>,

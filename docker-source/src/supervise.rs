@@ -4,8 +4,8 @@
 //! The supervisor subscribes to the events before it lists the containers. A container that starts between
 //! these two requests is in the list, in the events, or in both. A second report of the same start changes
 //! nothing. However, a busy Engine drops events, and a restarted Engine has forgotten earlier events.
-//! Therefore the supervisor reads the list again every 30 s, after each interruption of the events, and soon
-//! after an event that cannot be read.
+//! Therefore the supervisor reads the list again at an interval of 30 s by default, after each interruption of
+//! the events, and soon after an event that cannot be read.
 
 use std::collections::HashMap;
 use std::collections::hash_map;
@@ -392,7 +392,7 @@ impl Supervisor {
         self.entries.insert(id, entry);
     }
 
-    /// Handles the removal of a container: its follower reads the rest of the log and ends.
+    /// Handles the removal of a container: its follower, if it has one, reads the rest of the log and ends.
     fn removed(&mut self, id: &ContainerId) {
         if let hash_map::Entry::Occupied(entry) = self.entries.entry(id.clone()) {
             entry.get().commands.send_modify(|commands| commands.removed = true);

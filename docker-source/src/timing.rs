@@ -30,10 +30,10 @@ pub struct Timing {
     /// time before the first byte of the stream is not limited: the open stream is the only access to that
     /// log, and an Engine under load can begin to send the log late.
     pub removed: Duration,
-    /// The usual maximum time until a line of a busy log is read: 200 ms. With 200 ms, a log is busy if at
-    /// least 50 lines or at least 80 kB arrive in a second. A busy log is read by requests for its last
-    /// records. These requests cost the Engine less than a stream and omit nothing. If the time is zero,
-    /// every log is read by a stream.
+    /// The usual maximum time until a line of a busy log is read: 200 ms. A log is busy if at least 10 records or
+    /// at least 16 KiB arrive within this time. For 200 ms, these are 50 records or 80 kB in a second. A busy log
+    /// is read by requests for its last records. These requests cost the Engine less than a stream and omit
+    /// nothing. If the time is zero, no log counts as busy, and logs are followed by streams.
     pub latency: Duration,
     /// The interval between two lists of all containers: 30 s. The Engine can drop events, so the lists are
     /// compared with the followed containers. A container that has ended within the last two intervals is

@@ -1,5 +1,5 @@
 //! Writes the vectors of the conformance suite as seeds for the fuzzer: `vector-seeds FOLDER` creates a
-//! subfolder of FOLDER for each target.
+//! subfolder of FOLDER for each target that has vectors.
 
 use std::path::PathBuf;
 use std::{env, fs, io};

@@ -9,7 +9,7 @@ use docker_source::gelf_core::Timestamp;
 use crate::parts::parts;
 
 /// The maximum length, in bytes, of the log that [`log_terminal`] creates from its input. It is more than the
-/// decoder's window of 64 KiB.
+/// 64 KiB within which the decoder searches for the end of a record.
 const TERMINAL_LOG_MAX: usize = 100 * 1024;
 
 /// Checks that a log in frames is decoded to the same pieces however the log is split into reads. A piece is

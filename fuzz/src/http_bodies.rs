@@ -11,7 +11,8 @@ const MAX_VALUE_LEN: usize = 64;
 const CODINGS: [&str; 4] = ["", "gzip", "deflate", "gzip,deflate"];
 
 /// Checks that a body has the same text, values and end however it is split into reads, and that no value
-/// follows a refusal. Also checks that the text has at most `MAX_BODY_LEN` bytes, and each value at most
+/// follows a refusal. If the body is refused, the split may change how much text and how many values precede
+/// the refusal. Also checks that the text has at most `MAX_BODY_LEN` bytes, and each value at most
 /// `MAX_VALUE_LEN` bytes.
 ///
 /// The first byte selects the `Content-Encoding`. The next four bytes determine the lengths of the reads, in

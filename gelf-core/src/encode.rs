@@ -1,9 +1,9 @@
 //! Encodes messages as JSON.
 //!
 //! The order of the members on the wire is fixed: `version`, `host` and the fields of the [`FieldSet`], which
-//! are constant for many messages and are copied as one piece; then `timestamp`, `level`, `short_message`,
-//! `full_message`; then the message's own fields. JSON gives the order no meaning, so every reader accepts
-//! this order.
+//! are constant for many messages and are usually copied as one piece; then `timestamp`, `level`,
+//! `short_message`, `full_message`; then the message's own fields. JSON gives the order no meaning, so every
+//! reader accepts this order.
 //!
 //! The encoder adapts messages so that every known reader accepts them:
 //!
@@ -78,7 +78,8 @@ impl Encoder {
 
     /// Sets the maximum length of the value of an additional field in bytes. A longer string is cut off
     /// between characters and ends in `…`. The three bytes of the `…` count towards the maximum; if the
-    /// maximum is less than three bytes, only the `…` is left. By default, the length is not limited.
+    /// maximum is less than three bytes, only the `…` is left. An integer outside of `i64` is sent as a string
+    /// and is also cut off; booleans and other numbers are not. By default, the length is not limited.
     ///
     /// Elasticsearch and OpenSearch index the fields of Graylog's messages as keywords, and refuse a message
     /// with a value of more than 32,766 bytes.

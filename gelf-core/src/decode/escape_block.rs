@@ -2,7 +2,8 @@
 //!
 //! A payload may have many escapes in an order that no processor can predict, and a wrong prediction costs as
 //! much time as reading ten bytes. Therefore the escapes of a block are found by arithmetic on numbers that
-//! have a bit for each byte, and the bytes between two escapes are copied without a branch on their number.
+//! have a bit for each byte. The bytes between two escapes are copied without a branch that depends on how many
+//! there are.
 
 use super::unescape::{ROOM, Unescaped, code_unit, surrogates};
 
@@ -10,7 +11,8 @@ use super::unescape::{ROOM, Unescaped, code_unit, surrogates};
 pub(super) const BLOCK: usize = 64;
 /// The length of the longest escape, a pair of surrogates.
 const LONGEST: usize = 12;
-/// The number of bytes that may be read to unescape a block: the block, an escape behind it, and another block.
+/// The number of bytes that may be read to unescape a block: the block, an escape that begins at its last byte,
+/// and another block, since clean bytes are copied in blocks.
 const WINDOW: usize = 2 * BLOCK + LONGEST;
 
 /// Unescapes the start of a string. Stops behind the block, at the end of the string or of the text, at a
@@ -22,7 +24,8 @@ pub(super) fn put_block(text: &[u8], raw: bool, room: &mut [u8; ROOM]) -> Unesca
     match text.first_chunk::<WINDOW>() {
         Some(window) => put_window(window, BLOCK, raw, room),
         None => {
-            // The null bytes behind the text end an incomplete escape.
+            // Null bytes follow the text. They are part of no escape, so an escape that the end of the text cuts
+            // off is invalid.
             let mut padded = [0; WINDOW];
             padded[..text.len()].copy_from_slice(text);
             put_window(&padded, text.len().min(BLOCK), raw, room)
@@ -63,7 +66,7 @@ fn put_window(window: &[u8; WINDOW], len: usize, raw: bool, room: &mut [u8; ROOM
             if (0xd800..0xe000).contains(&unit) {
                 match surrogates(unit, &window[read..]) {
                     Some((character, _)) => {
-                        // The second half is not a start.
+                        // The backslash of the second half starts no further escape.
                         starts &= u64::MAX.checked_shl(read as u32 + 1).unwrap_or_default();
                         result.escapes += 1;
                         read += 6;
@@ -112,7 +115,8 @@ const fn utf8(character: u32) -> ([u8; 4], usize) {
 }
 
 /// Returns a bit for each backslash with which an escape starts, and the offset of the first byte that ends the
-/// string: a quotation mark, or a control character unless `raw` is true.
+/// string: a quotation mark without a backslash, or a control character unless `raw` is true. If no byte of the
+/// block ends the string, the offset is the length of the block.
 #[inline(always)]
 fn find(window: &[u8; WINDOW], raw: bool) -> (u64, usize) {
     let first_character = if raw { 0 } else { 0x20 };
@@ -125,8 +129,8 @@ fn find(window: &[u8; WINDOW], raw: bool) -> (u64, usize) {
 /// comparisons.
 #[inline(always)]
 pub(super) fn bits(block: &[u8], is_of_kind: impl Fn(u8) -> bool) -> u64 {
-    // Each byte that is of the kind gets the bit of its place among eight bytes. The multiplication then adds
-    // the eight bytes in its highest byte.
+    // In `flags`, each byte of the kind has the bit for its place in its group of eight bytes. The multiplication
+    // adds the eight bytes of a group: the sum is the highest byte of the product.
     let mut flags = [0; BLOCK];
     for ((flag, byte), place) in flags.iter_mut().zip(block).zip(PLACES) {
         *flag = if is_of_kind(*byte) { place } else { 0 };
@@ -149,12 +153,12 @@ const PLACES: [u8; BLOCK] = {
     places
 };
 
-/// Returns a bit for each backslash with which an escape starts: the first, third, fifth and so on of adjacent
-/// backslashes.
+/// Returns a bit for each backslash with which an escape starts: the first, third, fifth and so on of each run of
+/// adjacent backslashes.
 #[inline(always)]
 const fn escape_starts(backslashes: u64) -> u64 {
-    // The subtraction borrows through each run of backslashes, as in simdjson. The result depends on the
-    // parity of the place at which the run begins.
+    // This is the formula of simdjson. The subtraction borrows through each run of backslashes, and `ODD` makes
+    // the result the same for runs that begin at even places and for runs that begin at odd places.
     const ODD: u64 = u64::MAX / 3 * 2;
     ((backslashes << 1 | ODD).wrapping_sub(backslashes) ^ ODD) & backslashes
 }

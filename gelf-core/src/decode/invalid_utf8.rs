@@ -1,17 +1,18 @@
 //! Replaces invalid UTF-8 in a payload.
 //!
 //! A payload may have millions of invalid bytes in an order that no processor can predict. Therefore text
-//! with invalid bytes is read by a table of states, without branches on the text.
+//! with invalid bytes is read by a state machine whose transitions are in a table, without branches that depend
+//! on the text.
 
 use super::DecodeErrorKind;
 use super::escape_block::bits;
 use super::text_buffer::{TextBuffer, whole_characters};
 
-/// The length, in bytes, of the windows in which long valid parts are checked.
+/// The number of bytes that are checked at a time in long valid parts.
 const WINDOW: usize = 4096;
 /// The number of bytes whose states are found together: a `u64` has one bit for each of them.
 const BLOCK: usize = 64;
-/// After this number of valid blocks, the following text is probably valid, too.
+/// After this number of valid blocks in a row, the following text is probably valid, too.
 const MANY: usize = WINDOW / 2 / BLOCK;
 /// The number of bytes that one step copies.
 const PIECE: usize = 16;
@@ -68,7 +69,8 @@ pub(super) fn corrected(
     Ok(Corrected { text, replaced })
 }
 
-/// Adds valid text to the buffer, a window at a time, and returns the rest, which may begin with valid text.
+/// Adds valid text to the buffer, at most [`WINDOW`] bytes at a time, and returns the rest. The rest may begin
+/// with valid text.
 fn push_valid_windows<'a>(mut text: &'a [u8], buffer: &mut TextBuffer) -> &'a [u8] {
     loop {
         let window = text.first_chunk::<WINDOW>().map_or(text, |window| window);
@@ -81,7 +83,7 @@ fn push_valid_windows<'a>(mut text: &'a [u8], buffer: &mut TextBuffer) -> &'a [u
     }
 }
 
-/// Writes the corrected text of a block, which is the first `len` bytes of the window. Returns the block and the
+/// Writes the corrected text of a block, which is the first `len` bytes of `window`. Returns the block and the
 /// number of bytes written.
 #[inline(never)]
 fn put_block(window: &[u8; BLOCK + PIECE], len: usize, room: &mut [u8; ROOM]) -> (Block, usize) {
@@ -96,7 +98,7 @@ struct Block {
     starts: u64,
     /// A bit for each byte that follows an invalid sequence.
     invalid: u64,
-    /// The number of bytes up to the end of the last whole sequence.
+    /// The number of bytes up to the end of the last whole character or invalid sequence.
     len: usize,
 }
 
@@ -117,7 +119,8 @@ impl Block {
         block.starts = bits(&states, |state| u64::from(state) & START != 0);
         block.invalid = block.starts & incomplete << 1;
         if incomplete >> (BLOCK - 1) == 1 {
-            // The last sequence belongs to the next block.
+            // The last character or invalid sequence possibly goes on behind the block. It is left to the next
+            // block.
             block.len = block.starts.ilog2() as usize;
         }
         block
@@ -151,11 +154,12 @@ impl Block {
     }
 }
 
-/// U+FFFD in UTF-8, and a byte that is overwritten.
+/// U+FFFD in UTF-8, padded to four bytes. The fourth byte does not become a part of the text.
 const REPLACEMENT: [u8; 4] = [0xef, 0xbf, 0xbd, 0];
 
 /// The next state for each byte and each state. The entry of a byte has eight places of eight bits, one place for
-/// each state, with the state that follows. The lowest six bits of a state are the offset of its place.
+/// each state. The place of a state contains the state that follows it. The lowest six bits of a state are the
+/// offset of its place, so a shift of the entry by these bits reads the next state.
 static TRANSITIONS: [u64; 256] = {
     let mut transitions = [0; 256];
     let mut rest: &mut [u64] = &mut transitions;
@@ -172,12 +176,13 @@ static TRANSITIONS: [u64; 256] = {
     transitions
 };
 
-/// The state behind a whole character, and the states in which one, two or three further bytes are expected.
+/// The state behind a whole character or an invalid byte.
 const WHOLE: u64 = 0;
+/// The states in which one, two or three further bytes of a character are expected.
 const ONE: u64 = 8;
 const TWO: u64 = 16;
 const THREE: u64 = 24;
-/// The states behind the first bytes that restrict the range of the second byte.
+/// The states behind the first bytes 0xe0, 0xed, 0xf0 and 0xf4, which restrict the range of the second byte.
 const E0: u64 = 32;
 const ED: u64 = 40;
 const F0: u64 = 48;

@@ -16,8 +16,8 @@ use crate::message::number::{behind_number, json_number_len};
 /// message can have many strings in which fewer bytes follow the first control character.
 const SHORT: usize = 16;
 
-/// If the escapes of a message and its strings with escapes add up to at least this number, the following text
-/// is unescaped in blocks.
+/// The number of escapes so far and the number of strings with escapes so far are added. From this sum on, the
+/// strings of a message are unescaped in blocks.
 const MANY: usize = 1024;
 
 /// A JSON value.
@@ -52,7 +52,7 @@ pub(super) struct Reader<'a, 'd> {
     deviations: &'d mut Vec<Deviation>,
     /// The number of control characters in the strings of the current member.
     controls: usize,
-    /// The number of values that the arrays and objects of the message may still have.
+    /// The number of nested values that the message may still have, see [`Decoder::MAX_NESTED_VALUES`].
     nested_values: usize,
     /// The number of escapes so far. A sequence of invalid UTF-8 counts as four.
     escapes: usize,
@@ -353,7 +353,8 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
-    /// Skips a string at the start of `rest`, and checks its syntax. Even millions of escapes take no memory.
+    /// Skips a string at the start of `rest`, and checks its syntax. The text is not kept, so even millions of
+    /// escapes take little memory.
     #[inline(always)]
     fn skip_string(&mut self, rest: &'a [u8]) -> Result<&'a [u8], DecodeError> {
         let [b'"', text @ ..] = rest else { return self.error_at(rest, DecodeErrorKind::JsonSyntax) };
@@ -429,8 +430,9 @@ impl<'a, 'd> Reader<'a, 'd> {
     /// Reads the rest of a string, and adds it to the buffer if `KEEP` is true.
     #[inline(never)]
     fn escaped<const KEEP: bool>(&mut self) -> Result<(), DecodeError> {
-        // The offset from which on control characters are read like other characters, and are counted at the
-        // end of the string. If the member has had a control character, it is likely to have more of them.
+        // Control characters behind this offset are read like other characters, and are counted at the end of
+        // the string. The offset is `None` until the member has a control character: a member that has one is
+        // likely to have more of them.
         let mut controls = (self.controls > 0).then_some(self.at);
         self.escaped_strings += 1;
         loop {

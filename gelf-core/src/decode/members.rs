@@ -388,7 +388,7 @@ fn finite(text: Cow<'_, str>) -> Option<Number<'_>> {
     Some(Number::from_valid(text)).filter(Number::is_finite)
 }
 
-/// Returns the first line that is not blank.
+/// Returns the first line that is not blank, or a blank text if there is no such line.
 fn first_line<'a>(text: &Cow<'a, str>) -> Cow<'a, str> {
     #[allow(clippy::indexing_slicing, reason = "the line begins behind a line feed")]
     fn find(text: &str) -> &str {

@@ -1,4 +1,4 @@
-//! Remembers the names of a message's members, to detect a name that occurs twice.
+//! Remembers the names of a message's fields, to detect a name that occurs twice.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 /// The number of names that are compared one by one. Further names are looked up in a hash set.
 const FEW: usize = 32;
 
-/// The names of one message, as fingerprints of 64 bits. The memory is reused for the next message.
+/// The names of the fields of one message, as fingerprints of 64 bits. The memory is reused for the next message.
 ///
 /// Two different names have the same fingerprint with a probability of about 2^-64. If they do, the second name
 /// is wrongly reported as repeated. A sender cannot provoke this, since the fingerprints depend on a random key.

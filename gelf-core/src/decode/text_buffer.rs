@@ -6,7 +6,7 @@ use super::unescape::ROOM;
 /// length stays in the processor's first-level cache.
 const BLOCK: usize = 8 * 1024;
 
-/// A text of at least this length in bytes gets all the memory that it may still need in one step.
+/// A text of at least this length in bytes gets the memory for the bytes that the caller announces in one step.
 const LARGE: usize = 1024 * 1024;
 
 /// A buffer for text whose pieces may begin and end inside a character.
@@ -28,7 +28,7 @@ impl TextBuffer {
     }
 
     /// Returns the free part of the block. It is at least [`ROOM`] bytes longer than `wanted`, or than
-    /// [`BLOCK`] if `wanted` is greater.
+    /// [`BLOCK`] if `wanted` is greater. `wanted` has the same meaning as in [`flush`](Self::flush).
     #[inline(always)]
     #[allow(clippy::indexing_slicing, reason = "the block is extended beyond its written part")]
     pub(super) fn room(&mut self, wanted: usize) -> &mut [u8] {
@@ -60,7 +60,8 @@ impl TextBuffer {
         }
     }
 
-    /// Moves the complete characters of the block to the string. At most `wanted` bytes follow.
+    /// Moves the complete characters of the block to the string. `wanted` is the maximum number of bytes that the
+    /// caller will add to the text: in one piece, or in all if it knows the rest.
     #[cold]
     #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the block")]
     fn flush(&mut self, wanted: usize) {

@@ -8,7 +8,7 @@ use crate::encode::escape::{escapes, put, put_clean_blocks};
 
 /// If at least this number of clean bytes precedes an escape, the bytes behind the escape are probably clean.
 const LONG: usize = 32;
-/// The number of free bytes that [`unescape`] needs.
+/// The number of free bytes that a step of [`unescape`] needs, and that a block needs.
 pub(super) const ROOM: usize = 256;
 
 /// The result of [`unescape`] and [`unescape_in_blocks`].
@@ -67,8 +67,9 @@ pub(super) fn unescape<const RAW: bool>(text: &[u8], room: &mut [u8]) -> Unescap
     let mut result = Unescaped::default();
     let len = room.len();
     let (mut rest, mut room) = (text, room);
-    // The next run of clean bytes is probably like the last run. The run in front of the first escape counts
-    // as long, whatever its length is.
+    // `run` is the length of the last run of clean bytes: the next run is probably like the last run. `run_from`
+    // is the length of `rest` at the start of the current run. The run in front of the first escape counts as
+    // long, whatever its length is.
     let (mut run, mut run_from) = (LONG, text.len() + LONG);
     loop {
         if run >= LONG {
@@ -155,8 +156,8 @@ const fn is_clean<const RAW: bool>(byte: u8) -> bool {
     byte != b'"' && byte != b'\\' && (RAW || byte >= 0x20)
 }
 
-/// Reads the second half of a surrogate pair at the start of the text. Returns the character and the rest of
-/// the text.
+/// Reads the second half of a surrogate pair at the start of the text; `high` is the first half. Returns the
+/// character and the rest of the text, or `None` if there is no pair.
 #[inline(always)]
 pub(super) fn surrogates(high: u32, text: &[u8]) -> Option<(char, &[u8])> {
     let (0xd800..0xdc00, [b'\\', b'u', _, _, _, _, tail @ ..]) = (high, text) else { return None };

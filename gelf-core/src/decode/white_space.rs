@@ -1,7 +1,7 @@
 //! Removes white space, in a time that does not depend on the order of the characters.
 //!
 //! A text may begin or end with millions of white space characters of one to three bytes in an order that no
-//! processor can predict. Therefore they are skipped in blocks, without branches on the text.
+//! processor can predict. Therefore they are skipped in blocks, without branches that depend on the text.
 
 /// The number of bytes in a block.
 const BLOCK: usize = 32;
@@ -24,7 +24,8 @@ fn trim_start(text: &str) -> &str {
         return text;
     }
     let mut rest = text.as_bytes();
-    // The first two bytes are not in a block. The first one is a part of white space.
+    // The first two bytes are in front of the first block. The text begins with white space, so only the second
+    // byte is checked here.
     if let [first, second, ..] = rest {
         if !is_part(0, *first, *second) {
             return text.trim_start();
@@ -36,7 +37,7 @@ fn trim_start(text: &str) -> &str {
         }
         rest = rest.get(BLOCK..).unwrap_or_default();
     }
-    // The last character of the block may end behind the block.
+    // `rest` may begin within a character.
     let start = start_of_character(text, text.len() - rest.len());
     text.get(start..).unwrap_or_default().trim_start()
 }
@@ -52,7 +53,7 @@ fn trim_end(text: &str) -> &str {
         }
         rest = rest.get(..rest.len() - BLOCK).unwrap_or_default();
     }
-    // The first character of the block may begin in front of the block.
+    // `rest` may end within a character. That character is white space, since all of its bytes were checked.
     text.get(..start_of_character(text, rest.len())).unwrap_or_default().trim_end()
 }
 
@@ -78,12 +79,13 @@ fn is_white(window: &[u8; WINDOW]) -> bool {
 const fn is_part(first: u8, second: u8, byte: u8) -> bool {
     let alone = (byte >= b'\t') & (byte <= b'\r') | (byte == b' ');
     let lead = (byte == 0xc2) | (byte >= 0xe1) & (byte <= 0xe3);
-    // U+0085, U+00A0; the second bytes of the characters of three bytes.
+    // The second bytes of U+0085 and U+00A0, and of the characters of three bytes.
     let behind_lead = (second == 0xc2) & ((byte == 0x85) | (byte == 0xa0))
         | (second == 0xe1) & (byte == 0x9a)
         | (second == 0xe2) & ((byte == 0x80) | (byte == 0x81))
         | (second == 0xe3) & (byte == 0x80);
-    // U+1680; U+2000 to U+200A, U+2028, U+2029, U+202F; U+205F; U+3000.
+    // `general` is the third byte of U+2000 to U+200A, U+2028, U+2029 and U+202F. `last` is the third byte of
+    // these characters, and of U+1680, U+205F and U+3000.
     let general = (byte >= 0x80) & (byte <= 0x8a) | (byte == 0xa8) | (byte == 0xa9) | (byte == 0xaf);
     let last = (first == 0xe1) & (second == 0x9a) & (byte == 0x80)
         | (first == 0xe2) & (second == 0x80) & general

@@ -2,7 +2,7 @@
 //!
 //! Only the quotation mark, the backslash and the control characters below U+0020 are escaped. Therefore a
 //! payload never contains a raw NUL byte, and NUL framing is unambiguous. A byte that needs no escape is
-//! called clean.
+//! called clean. Clean bytes are copied in words of eight bytes and in blocks of 32 bytes.
 
 use bytes::BytesMut;
 
@@ -49,9 +49,9 @@ pub(crate) fn reserve(dst: &mut BytesMut, len: usize) {
     reason = "the clean bytes are a part of the word that the text begins with"
 )]
 fn fill<'t, 'r>(mut text: &'t [u8], last: Option<u64>, mut room: &'r mut [u8]) -> (&'t [u8], &'r mut [u8]) {
-    // `long` is true at first, if the last run of clean bytes had 32 bytes or more, and if the current run
-    // already has eight bytes. The next run is probably like the last run: most runs are long in prose, and
-    // short in JSON text. `run_from` is the number of bytes that were left when the current run began.
+    // `long` is true in three cases: at first, if the last run of clean bytes had 32 bytes or more, or if the
+    // current run already has eight bytes. The next run is probably like the last run: most runs are long in
+    // prose, and short in JSON text. `run_from` is the length of `text` when the current run began.
     let (mut long, mut run_from) = (true, text.len());
     loop {
         if long {
@@ -242,7 +242,8 @@ pub(crate) const fn escapes<const RAW: bool>(word: u64) -> u64 {
     let quote = word ^ (ONES * b'"' as u64);
     let backslash = word ^ (ONES * b'\\' as u64);
     // The bytes of `quote` and `backslash` are 0 where the word has the character. `x - 1` sets the high bit
-    // of a byte that was 0, and `& !x` leaves out the bytes whose high bit was set before.
+    // of a byte that was 0, and `& !x` leaves out the bytes whose high bit was set before. In the same way,
+    // `x - 0x20` sets the high bit of a byte below 0x20.
     let control = if RAW { 0 } else { word.wrapping_sub(ONES * 0x20) & !word };
     (control | (quote.wrapping_sub(ONES) & !quote) | (backslash.wrapping_sub(ONES) & !backslash)) & HIGH_BITS
 }

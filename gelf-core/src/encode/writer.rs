@@ -17,7 +17,7 @@ pub(crate) const PLACEHOLDER: &str = "-";
 pub(crate) struct ValueOptions {
     /// True if booleans are written as JSON booleans. False if they are written as strings.
     pub(crate) json_booleans: bool,
-    /// The maximum length of a value that is written as a string, in bytes.
+    /// The maximum length, in bytes, of a string, or of an integer that is written as a string.
     pub(crate) max_bytes: usize,
 }
 

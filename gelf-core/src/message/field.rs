@@ -14,8 +14,8 @@ use super::value::Value;
 /// The name of an additional field, without the underscore that marks it on the wire.
 ///
 /// A name made by [`new`](Self::new) has only characters that every reader takes: ASCII letters and digits,
-/// `_`, `.` and `-`. A name that was decoded leniently may have other characters; an
-/// [`Encoder`](crate::Encoder) sends such a name [sanitized](Self::sanitize).
+/// `_`, `.` and `-`. A name that was decoded may be longer, and a name that was decoded leniently may have other
+/// characters. An [`Encoder`](crate::Encoder) sends such names [sanitized](Self::sanitize).
 ///
 /// ```
 /// use gelf_core::FieldName;
@@ -292,8 +292,8 @@ pub(crate) fn numbered(name: &str, number: u32) -> String {
     format!("{}{suffix}", before_suffix(name, suffix.len()))
 }
 
-/// Returns the number from 2 on with which [`numbered`] makes `text` of the sanitized name `name`, if there is
-/// one.
+/// Returns the number with which [`numbered`] makes `text` from the sanitized name `name`. Returns `None` if there is
+/// no such number, or if it is less than 2.
 fn number_of(text: &str, name: &str) -> Option<u32> {
     let (start, digits) = text.rsplit_once('_')?;
     if start != before_suffix(name, 1 + digits.len()) || digits.starts_with(['0', '+']) {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// A JSON number, which is never rounded: an integer within `i64` or `u64` is kept as an integer, and any
+/// A JSON number, which is kept without rounding: an integer within `i64` or `u64` is kept as an integer, and any
 /// other number is kept as its text.
 ///
 /// ```
@@ -232,7 +232,7 @@ pub(crate) fn is_plain(number: &str) -> bool {
     memchr::memchr3(b'.', b'e', b'E', number.as_bytes()).is_none()
 }
 
-/// The digits of the smallest number that a 64-bit float rounds to infinity, 2^1024 - 2^970.
+/// The digits of 2^1024 - 2^970, the smallest number that becomes infinity as a 64-bit float.
 const INFINITE: &[u8; 309] = b"\
 1797693134862315807937289714053034150799341327100378269361737789804449682927647509466490179775872070\
 9633028641669288791094655554785194040263065748867150582068190890200070838367627385484581771153176447\

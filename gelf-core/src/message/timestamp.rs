@@ -3,7 +3,8 @@
 //! > GELF 1.1, `timestamp`: "number, seconds since UNIX epoch with optional decimal places for milliseconds".
 //!
 //! Docker stamps lines to the nanosecond, and a 64-bit float resolves only about 240 ns at today's dates.
-//! Therefore a [`Timestamp`] never passes through a float: it is read from and written as decimal text.
+//! Therefore no timestamp of a message passes through a float: the decoder reads it from decimal text, and the
+//! encoder writes it as decimal text.
 
 mod rfc3339;
 

@@ -237,8 +237,8 @@ impl Chunker {
     }
 
     /// Returns the datagrams that carry the payload, as [`split`](Self::split) does, but with the id `id` in
-    /// the chunks. The caller must ensure that no other message, from any sender, has this id while a reader
-    /// waits for chunks, which is usually 5 s.
+    /// the chunks. The caller must ensure that no other message, from any sender, has this id within the time that
+    /// a reader waits for the chunks of a message, usually 5 s.
     ///
     /// # Errors
     /// Returns the same errors as [`split`](Self::split).

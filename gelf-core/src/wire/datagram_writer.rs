@@ -128,8 +128,9 @@ impl DatagramWriter {
         self.chunker.split(self.compressor.output(payload))
     }
 
-    /// Truncates the message to at most `limit` bytes on the wire. The compressed length of a truncated
-    /// message is known only after its compression, so this method tries up to [`TRIES`] lengths.
+    /// Truncates the message so that the output of the compressor has at most `limit` bytes. The compressed
+    /// length of a truncated message is known only after its compression, so this method tries up to [`TRIES`]
+    /// lengths.
     fn shorten(&mut self, message: &Message<'_>, limit: usize) -> Result<(), MessageTooLarge> {
         for _ in 0..TRIES {
             let packed = self.compressor.output(&self.payload).len();

@@ -17,8 +17,8 @@ pub enum Encoding {
     Gzip,
     /// Any other bytes, to be read as JSON text.
     Plain,
-    /// No known encoding: `1e`, `1f` or `78` with a wrong second byte, or Zstandard, which no reader of GELF
-    /// supports.
+    /// No known encoding: `1e`, `1f` or `78` with a wrong second byte or without a second byte, or Zstandard,
+    /// which no reader of GELF supports.
     Unknown,
     /// `78` and a second byte that completes a zlib header: the two bytes, as a big-endian number, are a
     /// multiple of 31.
@@ -38,8 +38,8 @@ impl Encoding {
     }
 
     /// Returns whether the bytes begin with a zlib header of any window size. No JSON object begins with such
-    /// a header. A header for a window of less than 32 KiB does not begin with `78`, and most readers take
-    /// the data behind such a header for plain text.
+    /// a header. A header for a window of less than 32 KiB does not begin with `78`, and most readers take a
+    /// payload with such a header for plain text.
     pub fn is_zlib(bytes: &[u8]) -> bool {
         matches!(bytes, [method, flags, ..] if is_zlib_header(*method, *flags))
     }

@@ -81,9 +81,9 @@ impl Framer {
     /// Takes the next frame out of `src`, without its delimiter. Returns `None` if `src` has no complete
     /// frame.
     ///
-    /// Frames of only white space are skipped and [counted](Self::empty_frames), since some senders write a
-    /// newline in addition to the null byte of each message. Graylog closes the connection at a frame of only
-    /// white space.
+    /// Empty frames and frames of only white space are skipped and [counted](Self::empty_frames), since some
+    /// senders write a newline in addition to the null byte of each message. Graylog closes the connection at a
+    /// frame of only white space.
     ///
     /// The frame shares the memory of `src`; copy a frame that is kept for long.
     ///
@@ -139,7 +139,7 @@ impl Framer {
         (!std::mem::take(&mut self.skipping) && !is_blank(&frame)).then(|| frame.freeze())
     }
 
-    /// Returns the number of frames of only white space.
+    /// Returns the number of frames that were skipped because they were empty or only white space.
     pub fn empty_frames(&self) -> u64 {
         self.empty_frames
     }

@@ -43,8 +43,8 @@ const MAX_PRIMERS: usize = 512;
 /// The encoder writes one of these texts behind the host and the fields of a field set.
 const ENDS: [&[u8]; 2] = [br#","timestamp":"#, br#","short_message":"#];
 
-/// The credit that a new primer costs. Each payload earns credit. If no prefix repeats, only every 32nd
-/// payload therefore gets a new primer.
+/// The credit that a new primer costs. Each payload earns credit. If no prefix repeats, only every 32nd payload
+/// gets a new primer once the initial credit is used up.
 const PRICE: u32 = 32;
 
 /// The credit that a payload earns if its prefix has a primer.

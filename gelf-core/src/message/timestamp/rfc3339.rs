@@ -171,7 +171,7 @@ fn date(days: i64) -> (i64, i64, i64) {
     // 400 years, or 146,097 days.
     let days = days + 719_468;
     let (cycle, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    // Without the leap days before this day, each year has 365 days.
+    // The quotients take out the leap days before this day, so each year has 365 days.
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (year * 365 + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;

@@ -1,4 +1,5 @@
-//! The list of refused messages. With this list, all chunks of a refused message cause only one error.
+//! The list of refused messages. As long as a message is in this list, further chunks of the message that are
+//! refused are counted and cause no error.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
 //! Writes deflate's bits, the lowest first.
-#![allow(clippy::indexing_slicing, reason = "the buffer is as long as the longest output and 8 bytes")]
+#![allow(clippy::indexing_slicing, reason = "the buffer has 8 bytes more than the longest output")]
 
 /// A code with its extra bits, ready to be written. The lower 24 bits of the word are these bits, and the
 /// upper 8 bits are their number.

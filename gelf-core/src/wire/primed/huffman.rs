@@ -1,4 +1,7 @@
 //! Huffman codes of limited length (RFC 1951, section 3.2.2).
+//!
+//! The codes are made in three steps: a tree gives the best length of each code, codes that are too long are
+//! shortened, and the lengths determine the bits of the codes.
 #![allow(
     clippy::indexing_slicing,
     reason = "an index is a symbol, a length, or a node, and there are fewer than 2 * LITERALS nodes"
@@ -36,8 +39,9 @@ pub(super) fn code_lengths(weights: &[u32], limit: usize, lengths: &mut [u8]) {
     }
 }
 
-/// Returns the number of codes of each length in bits, if the total length of all symbols is to be minimal.
-/// `sorted` has the weights in ascending order, with their symbols.
+/// Returns the lengths of the codes with which the total length of all symbols is minimal: for each number of
+/// bits, the number of codes of this length. `sorted` has the weights in ascending order, with their symbols. A
+/// single symbol gets a code of one bit.
 fn lengths_of_tree(sorted: &[(u32, u16)]) -> [usize; 64] {
     let mut per_length = [0; 64];
     let leaves = sorted.len();
@@ -45,10 +49,11 @@ fn lengths_of_tree(sorted: &[(u32, u16)]) -> [usize; 64] {
         per_length[1] = leaves;
         return per_length;
     }
-    // Each step joins the two lightest nodes to a new node. There are two queues: the leaves, and the joined
-    // nodes. Both are sorted by weight, since each joined node is at least as heavy as the joined node before
-    // it. `leaf` and `node` are the heads of the queues. In `parent`, the leaves come before the joined
-    // nodes.
+    // Each step joins the two lightest nodes that have no parent yet to a new node. The leaves are sorted by
+    // weight. So are the joined nodes, since each of them is at least as heavy as the joined node before it.
+    // Therefore the lightest node is the first leaf or the first joined node without a parent: `leaf` and `node`
+    // are the indices of these two. `parent` has the index of the parent among the joined nodes, first for each
+    // leaf, then for each joined node.
     let mut joined = [0u64; LITERALS];
     let mut parent = [0u16; 2 * LITERALS];
     let (mut leaf, mut node) = (0, 0);
@@ -69,6 +74,7 @@ fn lengths_of_tree(sorted: &[(u32, u16)]) -> [usize; 64] {
         }
         joined[new] = weight;
     }
+    // The last joined node is the root, which has the depth 0.
     let mut depth = [0u8; LITERALS];
     for node in (0..leaves - 2).rev() {
         depth[node] = depth[usize::from(parent[leaves + node])] + 1;

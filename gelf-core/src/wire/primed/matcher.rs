@@ -72,8 +72,8 @@ fn enter(payload: &[u8], mut at: usize, end: usize, table: &mut Table) {
     }
 }
 
-/// Returns the number of equal bytes at the positions `earlier` and `at`. The caller has found that the first
-/// [`MIN_LENGTH`] bytes are equal.
+/// Returns the number of equal bytes at the positions `earlier` and `at`, which is at most [`MAX_LENGTH`]. The
+/// caller has found that the first [`MIN_LENGTH`] bytes are equal.
 #[inline(always)]
 fn match_length(payload: &[u8], earlier: usize, at: usize) -> usize {
     let most = MAX_LENGTH.min(payload.len() - at);

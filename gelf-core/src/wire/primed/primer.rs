@@ -40,7 +40,7 @@ pub(super) struct Primer {
     lines: Box<Histogram>,
     /// The number of trained lines, which is halved together with the counts in `lines`.
     trained: u32,
-    /// True if each byte has a code. If false, only ASCII characters have codes.
+    /// True if each byte has a code. If false, possibly only ASCII characters have codes.
     is_complete: bool,
     /// The number of payloads before the next training.
     until_training: u32,
