@@ -18,7 +18,7 @@ use super::error::LogFormatError;
 use super::piece::Piece;
 use super::stream::LogStream;
 
-/// The maximum length of a record: 1 MiB. A record has at most 16 KiB of text, which take at most 96 KiB in
+/// The maximum length of a record whose newline has not been read yet: 1 MiB. A record has at most 16 KiB of text, which take at most 96 KiB in
 /// JSON. Without a maximum, a damaged file without newlines would fill the memory.
 const RECORD_MAX: usize = 1024 * 1024;
 
@@ -35,7 +35,8 @@ pub(crate) struct JsonFileDecoder {
 }
 
 impl JsonFileDecoder {
-    /// Takes the next piece from the front of `input`. At most [`RECORD_MAX`] bytes stay in `input`.
+    /// Takes the next piece from the front of `input`. If `input` has no whole record, at most [`RECORD_MAX`] bytes
+    /// stay in `input`.
     ///
     /// # Errors
     /// Returns [`LogFormatError::DamagedRecord`] for each damaged record, which is removed from `input`. If a
@@ -73,7 +74,7 @@ impl JsonFileDecoder {
         }
     }
 
-    /// Ends a file. Returns an error if the file ends within a record.
+    /// Ends a file. Returns an error if the file ends within a record that has not been reported as damaged.
     pub(super) fn end_file(&mut self, input: &mut impl Buf) -> Result<(), LogFormatError> {
         let length = input.remaining();
         input.advance(length);
@@ -113,7 +114,8 @@ fn parse_usual(record: &[u8]) -> Option<Piece> {
 
 /// Decodes a JSON string whose opening quote is already taken. Returns the text without a final newline,
 /// whether there was a final newline, and the bytes behind the closing quote. Returns `None` if the string
-/// has no end, or has an escape that Docker does not write.
+/// has no end, or has an escape that this function does not read: Docker
+/// writes few of the escapes of JSON.
 fn unescape(json: &[u8]) -> Option<(Bytes, bool, &[u8])> {
     let at = memchr2(b'"', b'\\', json)?;
     let (plain, escaped) = json.split_at(at);

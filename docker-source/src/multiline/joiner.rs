@@ -14,10 +14,10 @@ use crate::log::LogStream;
 use crate::record::Record;
 
 /// The maximum number of open messages: 1,024. This is enough for both streams of 512 containers that write
-/// at the same time. If more messages are open, the message with the oldest last line is completed.
+/// at the same time. If more messages are open, the message whose last line came first is completed.
 const MAX_OPEN: usize = 1024;
-/// The maximum memory of all open messages: 8 MiB. If they take more, the message with the oldest last line
-/// is completed. A [`Source`](crate::Source) stops reading when the records that are not dropped take 16 MiB,
+/// The maximum memory of all open messages: 8 MiB. If they take more, the message whose last line came first
+/// is completed. A [`Source`](crate::Source) stops reading when the records that its user still holds take 16 MiB,
 /// so open messages alone never stop the reading.
 const MAX_OPEN_BYTES: usize = 8 * 1024 * 1024;
 /// The stamps of two consecutive lines of a message can differ by the idle time plus this tolerance. A
@@ -29,15 +29,16 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 /// A message ends when
 ///
 /// * the rule says that a line begins the next message, or that a line is the last line of the message,
-/// * no line has continued the message for the time [`flush_after`](JoinOptions::flush_after) by the caller's
-///   clock, or for one second more than this time by the stamps of the lines,
-/// * the message has reached the maximum number of lines or bytes; the lines that follow become the next
-///   message,
+/// * by the caller's clock, no line has continued the message for the time
+///   [`flush_after`](JoinOptions::flush_after),
+/// * by their stamps, the last line and the next line are more than this time plus one second apart,
+/// * the message has the maximum number of lines, or the next line would exceed the maximum number of bytes; the
+///   lines that follow become the next message,
 /// * a line was cut or is unfinished,
 /// * a record announces a [gap](crate::Record::gap); this record is a message by itself,
 /// * the caller [flushes](Self::flush),
-/// * more than 1,024 messages are open, or the open messages take more than 8 MiB, and the message has the
-///   oldest last line.
+/// * more than 1,024 messages are open, or the open messages take more than 8 MiB, and the message is the one
+///   whose last line came first.
 ///
 /// No line is ever left out. Completed messages wait in a queue until the caller takes them.
 ///
@@ -67,9 +68,10 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 pub struct MultilineJoiner<T> {
     options: JoinOptions,
     open: HashMap<Key, Open<T>>,
-    /// The keys of the open messages, by the turns of the messages. The first message is due first.
+    /// The keys of the open messages. Each line gives its message a new, higher turn, so the message with the
+    /// smallest turn is due first.
     turns: BTreeMap<u64, Key>,
-    /// The next turn to give. The message with the smallest turn has the oldest last line.
+    /// The turn that the next line gives.
     turn: u64,
     /// The memory of all open messages.
     memory: usize,
@@ -159,8 +161,7 @@ impl<T> MultilineJoiner<T> {
         self.completed.push_back(JoinedLines::new(record, ticket));
     }
 
-    /// Returns the time at which the next open message is to be completed, if a message is open. This is the
-    /// message with the oldest last line.
+    /// Returns the time at which an open message is to be completed next, if a message is open.
     pub fn due(&self) -> Option<Instant> {
         let (_, key) = self.turns.first_key_value()?;
         self.open.get(key).map(|open| open.due)
@@ -173,10 +174,10 @@ impl<T> MultilineJoiner<T> {
         }
     }
 
-    /// Postpones the completion of all open messages by `by`. Call this method after a time `by` in which the
-    /// caller took no lines, since lines that continue the messages possibly waited during this time.
-    pub fn delay(&mut self, by: Duration) {
-        self.open.values_mut().for_each(|open| open.due += by);
+    /// Postpones the completion of all open messages. Call this method after a `pause` in which the caller took no
+    /// lines, since lines that continue the messages possibly waited meanwhile.
+    pub fn delay(&mut self, pause: Duration) {
+        self.open.values_mut().for_each(|open| open.due += pause);
     }
 
     /// Completes all messages, in the order of their last lines.

@@ -1,4 +1,5 @@
-//! Sends the vectors to gelf-tokio's receivers over sockets, as `gelf-conformance receiver` does.
+//! Sends vectors to receivers over sockets, as `gelf-conformance receiver` does: to those of gelf-tokio, and to
+//! receivers with faults.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -57,7 +58,7 @@ fn gelf_tokio_passes_the_vectors_over_sockets() {
 }
 
 #[test]
-fn without_udp_payloads_are_sent_as_frames_over_tcp() {
+fn payloads_are_sent_as_frames_if_the_receiver_has_tcp_alone() {
     let mut live = print_received(None, Some(free_tcp()), 120, |_| {});
     let results = results(&mut live, None);
     assert_eq!(unexpected(&results), [""; 0]);
@@ -74,8 +75,8 @@ fn slow_vectors_wait_in_real_time() {
     assert!(started.elapsed() >= Duration::from_secs(7));
 }
 
-/// Starts a receiver that calls `output` for each message, and returns the receiver as a subject. `output`
-/// writes lines of JSON to the connection that the subject observes.
+/// Starts a receiver that calls `output` for each message. `output` writes lines of JSON to a connection. Returns
+/// the subject that sends to the receiver and reads this connection.
 fn receiver_with_output(
     change: impl FnOnce(&mut LiveOptions),
     mut output: impl FnMut(&Message<'_>, &mut LineOutput) + Send + 'static,
@@ -191,7 +192,7 @@ fn a_receiver_that_inflates_in_the_background_passes() {
         let results = results(&mut live, Some("Z01,Z11,C05,A01,C25,D10"));
         assert!(results.outcomes.len() > 5, "{}", results.outcomes.len());
         assert_eq!(unexpected(&results), [""; 0], "{delay} ms");
-        assert_eq!(live.late(), 0, "no message is counted for a later vector, {delay} ms");
+        assert_eq!(live.late(), 0, "messages that came during a later vector, {delay} ms");
     }
 }
 
@@ -230,7 +231,7 @@ fn receiver_that_ends_at_compressed_datagrams() -> (SocketAddr, SocketAddr) {
 }
 
 #[test]
-fn an_end_at_the_first_compressed_sentinel_is_reported_as_a_crash() {
+fn a_receiver_that_ends_at_the_first_compressed_sentinel_has_crashed() {
     let (udp, output) = receiver_that_ends_at_compressed_datagrams();
     let command = format!("bash -c 'cat < /dev/tcp/127.0.0.1/{}'", output.port());
     let options = LiveOptions { udp: Some(udp), ..Default::default() };

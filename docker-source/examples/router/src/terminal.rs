@@ -15,8 +15,8 @@ pub(crate) fn color(name: &str) -> &'static str {
     COLORS.get(sum % COLORS.len()).copied().unwrap_or_default()
 }
 
-/// Returns whether a terminal may interpret the character as a command, or may show other text in a different
-/// order because of it. Combining marks are safe.
+/// Returns whether the character is shown escaped: a terminal may interpret it as a command, may show other text in
+/// a different order because of it, or may show nothing. Combining marks are shown as they are.
 pub(crate) fn is_unsafe(character: char) -> bool {
     if matches!(character, ' '..='~' | '\t') {
         return false;

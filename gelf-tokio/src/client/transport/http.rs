@@ -60,7 +60,7 @@ async fn post<R>(
     loop {
         let (started, connections, requests) = (Instant::now(), sender.connections(), sender.requests());
         let result = sender.post(body.clone()).await;
-        // The first request with this body repeats none.
+        // The first request with this body is no repetition.
         let repeated = sender.requests().saturating_sub(requests.max(first_request + 1));
         in_flight.queue().count(|stats| {
             stats.connections += sender.connections() - connections;

@@ -1,17 +1,15 @@
-//! The memory for long frames that all connections of a receiver share.
+//! The memory for long frames. All connections of a receiver share it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The bytes that all connections together may use for the frames that they read. Each frame has a [`Claim`]
-/// for the bytes that it uses.
+/// The bytes that all connections together may use for frames that exceed their own read buffers. Each such frame
+/// has a [`Claim`] for its bytes.
 ///
 /// When the bytes are used up, the claims of unfinished frames are evicted, oldest first, until enough bytes
-/// are free. The claims of complete frames, which wait for the caller of `recv`, are never evicted. A frame
-/// that arrives fast is therefore evicted only if newer frames and complete frames fill the budget before the
-/// frame is complete. If only claims of complete frames are left, an empty claim that has to grow waits until
+/// are free. The claims of complete frames, which wait for the caller of `recv`, are never evicted. If only claims of complete frames are left, an empty claim that has to grow waits until
 /// some of them are dropped.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -41,7 +39,8 @@ struct Holding {
 pub(super) struct Claim {
     budget: Arc<Budget>,
     bytes: usize,
-    /// The key among the unfinished claims; `None` if the claim is empty or its frame is complete.
+    /// The key among the unfinished claims; `None` if the claim is empty, or if its frame is complete and was
+    /// not evicted before.
     turn: Option<u64>,
     evicted: Arc<Notify>,
 }
@@ -111,8 +110,8 @@ impl Claim {
         async move { evicted.notified().await }
     }
 
-    /// Marks the frame as complete. From now on, the claim cannot be evicted. A claim that has been evicted
-    /// already stays evicted.
+    /// Marks the frame as complete. From now on, the claim cannot be evicted. If the claim was evicted before, it
+    /// stays evicted.
     pub(super) fn complete(&mut self) {
         let Some(turn) = self.turn else { return };
         if self.budget.lock().unfinished.remove(&turn).is_some() {

@@ -35,7 +35,7 @@ fn assert_shows(output: Output, lines: &[&str]) {
     }
 }
 
-/// The lines for the containers if one route selects all of them.
+/// The lines for the containers if one route selects each container that does not exclude itself.
 const ALL: [&str; 4] = [
     "shop-1 9e3779b97f4a: route 1",
     "k8s_app_web-5d4 3c6ef372fe94: route 1",
@@ -44,7 +44,7 @@ const ALL: [&str; 4] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_route_ships_all_containers() {
+async fn one_route_ships_all_containers_that_do_not_exclude_themselves() {
     let output = router(&["explain", "gelf://logstash.core:12201"], &[]).await;
     assert_shows(output, &ALL);
     let backlog = [("BACKLOG", "false")];
@@ -54,7 +54,7 @@ async fn one_route_ships_all_containers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_with_another_adapter_ships_to_its_gelf_route() {
+async fn of_a_list_of_routes_those_with_gelf_are_used() {
     let output = router(&["explain", "gelf://graylog:12201,logstash://elk:5000"], &[]).await;
     let left_out = "route \"logstash://elk:5000\" is left out: only gelf:// and gelf+...:// are supported";
     assert_shows(output, &[&ALL[..], &["1: gelf://graylog:12201", left_out]].concat());
@@ -70,7 +70,7 @@ async fn a_route_for_a_label_ships_only_containers_with_this_label() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_timeout_is_not_needed_and_terminals_are_read() {
+async fn an_inactivity_timeout_has_no_effect() {
     let output = router(&["explain", "gelf://graylog:12201"], &[("INACTIVITY_TIMEOUT", "1m")]).await;
     assert_shows(
         output,
@@ -79,7 +79,7 @@ async fn a_timeout_is_not_needed_and_terminals_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_variables_of_a_fork_set_compression_labels_and_fields_of_plain_and_multiline_routes() {
+async fn the_variables_of_logspout_gelf_image_apply_to_plain_and_multiline_routes() {
     let environment =
         [("COMPRESS_TYPE", "none"), ("EXCLUDE_LABEL", "secret"), ("EXTRA_JSON", r#"{"_cluster":"prod"}"#)];
     let shows = [
