@@ -365,41 +365,38 @@ async fn send_or_hold_up(routes: &mut [RouteQueue], ticks: Ticks) {
 }
 
 /// A route that sends its completed messages.
-struct Sending<'a, F> {
+struct Sending<'a> {
     /// `None` once the destination has taken all completed messages.
-    sending: Option<Pin<Box<F>>>,
+    sending: Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>,
     tally: &'a Tally,
     hold_up: &'a mut HoldUp,
 }
 
-impl<'a> Sending<'a, ()> {
-    fn new(queue: &'a mut RouteQueue) -> Sending<'a, impl Future<Output = ()>> {
+impl<'a> Sending<'a> {
+    fn new(queue: &'a mut RouteQueue) -> Self {
         let is_full = queue.is_full();
         let RouteQueue { lines, delivery, tally, hold_up, .. } = queue;
-        let tally = &**tally;
-        let sending = is_full.then(|| Box::pin(send(lines, delivery, tally)));
-        Sending { sending, tally, hold_up }
+        let sending = is_full.then(|| Box::pin(send(lines, delivery, tally)) as Pin<Box<_>>);
+        Self { sending, tally, hold_up }
     }
-}
 
-impl<F> Sending<'_, F> {
     /// Returns whether the route has nothing to send.
     fn is_idle(&self) -> bool {
         self.sending.is_none() && !self.tally.has_waiting()
     }
 }
 
-/// Polls all routes that are sending. Returns `Ready` if no route has further messages to send.
-fn poll_all<F: Future<Output = ()>>(routes: &mut [Sending<'_, F>], context: &mut Context<'_>) -> Poll<()> {
-    let mut result = Poll::Ready(());
-    for route in routes {
-        match route.sending.as_mut().map(|sending| sending.as_mut().poll(context)) {
-            Some(Poll::Pending) => result = Poll::Pending,
-            Some(Poll::Ready(())) => route.sending = None,
-            None => {}
+/// Polls all routes that are sending. Returns `Ready` if no route is sending.
+fn poll_all(routes: &mut [Sending<'_>], context: &mut Context<'_>) -> Poll<()> {
+    for route in &mut *routes {
+        if route.sending.as_mut().is_some_and(|sending| sending.as_mut().poll(context).is_ready()) {
+            route.sending = None;
         }
     }
-    result
+    match routes.iter().all(|route| route.sending.is_none()) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    }
 }
 
 #[cfg(test)]

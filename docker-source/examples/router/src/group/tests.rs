@@ -151,6 +151,33 @@ async fn a_group_whose_routes_are_removed_does_not_wait_for_the_engine() {
 }
 
 #[tokio::test]
+async fn a_route_that_is_removed_after_it_has_left_its_group_sends_its_open_message() {
+    let receiver = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("gelf://{}?multiline=java", receiver.local_addr().unwrap());
+    let (mut queue, destination) = queue(&uri);
+    tokio::spawn(destination.run());
+    let (shared, _left) = shared();
+    let container = Arc::new(Container::builder("web").build());
+    let record = Arc::new(Record::builder(container, "java.lang.IllegalStateException: refused").build());
+    route(&record, std::slice::from_mut(&mut queue), &shared);
+    assert!(queue.lines.due().is_some() && queue.lines.is_empty(), "the message is open");
+    let registry = Registry::default();
+    let running = RunningRoute {
+        id: "a1".to_owned(),
+        name: queue.name.clone(),
+        route: queue.route.clone(),
+        tally: queue.tally.clone(),
+        removal: queue.removal.clone(),
+    };
+    registry.add(running, queue.delivery.closer());
+    assert!(registry.remove("a1"));
+    let routes = LeavingRoute { queue, since: Instant::now() }.run(shared).await.unwrap();
+    assert!(routes.is_empty());
+    let received = tokio::time::timeout(Duration::from_secs(10), receiver.recv(&mut [0; 2048])).await;
+    assert!(received.unwrap().unwrap() > 0);
+}
+
+#[tokio::test]
 async fn the_lag_of_a_route_is_the_age_of_its_oldest_line_in_flight() {
     let (route, _destination) = queue(ALIVE);
     let at = |second| Timestamp::from_unix(second, 0).unwrap();
