@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_secs(30);
 /// The minimum interval of requested lookups.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
 
-/// The time limit of each lookup after the first one. When the time is over, the resolver is asked again.
+/// The time limit of each lookup. When the time is over, the resolver is asked again.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The maximum number of addresses that are kept. A resolver can return any number of addresses.
@@ -31,13 +31,17 @@ pub(super) struct Names {
 
 impl Names {
     /// Looks a name up now, then every 30 s and after [`ask`](Self::ask).
+    ///
+    /// # Errors
+    /// Returns the error of the resolver, or an error of the kind [`TimedOut`](io::ErrorKind::TimedOut) if the
+    /// resolver does not answer within 30 s.
     pub(super) async fn look_up(
         resolver: Arc<dyn Resolve>,
         host: String,
         port: u16,
     ) -> io::Result<(Self, Vec<SocketAddr>)> {
         let last = Instant::now();
-        let mut first = addresses(&*resolver, &host, port).await?;
+        let mut first = timeout(LOOKUP_TIMEOUT, addresses(&*resolver, &host, port)).await??;
         first.truncate(MAX_ADDRESSES);
         let (publish, found) = watch::channel(first.clone());
         let wanted = Arc::new(Notify::new());
@@ -179,5 +183,21 @@ mod tests {
         sleep(Duration::from_secs(200)).await;
         assert_eq!(resolver.asked(), [0.0]);
         assert_eq!(Arc::strong_count(&resolver), 1);
+    }
+
+    #[derive(Debug)]
+    struct Silent;
+
+    impl Resolve for Silent {
+        fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_lookup_fails_if_the_resolver_does_not_answer_within_30_s() {
+        let started = Instant::now();
+        let error = Names::look_up(Arc::new(Silent), "logs".to_owned(), 1).await.unwrap_err();
+        assert_eq!((error.kind(), started.elapsed()), (io::ErrorKind::TimedOut, LOOKUP_TIMEOUT));
     }
 }
