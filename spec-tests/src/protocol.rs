@@ -222,6 +222,9 @@ fn parse(id: &str, line: &str) -> Result<AnswerLine, String> {
 /// Parses the answer of a subject that uses the names of the vectors.
 pub(crate) fn named(id: &str, line: &str) -> Result<Reply, String> {
     let answer = parse(id, line)?;
+    if let Some(crashed) = answer.crashed {
+        return Ok(Reply::Crashed(crashed));
+    }
     if let Some(unsupported) = answer.unsupported {
         return Ok(Reply::Unsupported(unsupported));
     }

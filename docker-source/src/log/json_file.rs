@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use bytes::{Buf, Bytes};
 use gelf_core::Timestamp;
 use memchr::{memchr, memchr2, memmem};
+use serde_json::Value;
 
 use super::error::LogFormatError;
 use super::piece::Piece;
@@ -158,15 +159,16 @@ fn unescape(json: &[u8]) -> Option<(Bytes, bool, &[u8])> {
     }
 }
 
-/// Parses a record in the form of any JSON object whose members are strings.
+/// Parses a record in the form of any JSON object.
 fn parse_any(record: &[u8]) -> Option<Piece> {
-    let members: BTreeMap<String, String> = serde_json::from_slice(record).ok()?;
-    let stream = match members.get("stream").map(String::as_str) {
+    let members: BTreeMap<String, Value> = serde_json::from_slice(record).ok()?;
+    let text = |name| members.get(name).and_then(Value::as_str);
+    let stream = match text("stream") {
         Some("stderr") => LogStream::Stderr,
         _ => LogStream::Stdout,
     };
-    let time = Timestamp::from_rfc3339(members.get("time")?).ok()?;
-    Some(Piece::copy(stream, time, members.get("log").map_or(&b""[..], String::as_bytes)))
+    let time = Timestamp::from_rfc3339(text("time")?).ok()?;
+    Some(Piece::copy(stream, time, text("log").unwrap_or_default().as_bytes()))
 }
 
 #[cfg(test)]
@@ -218,6 +220,11 @@ mod tests {
                 "a",
             ),
             (r#""log":"\u003c\ud83d\ude00\b","stream":"stdout","#, LogStream::Stdout, "<\u{1f600}\u{8}"),
+            (
+                r#""log":"\ud83d\ude00","stream":"stderr","attrs":{"tag":"web"},"#,
+                LogStream::Stderr,
+                "\u{1f600}",
+            ),
             (r#" "stream" : "stderr", "log":"b\n","#, LogStream::Stderr, "b\n"),
             ("", LogStream::Stdout, ""),
         ] {

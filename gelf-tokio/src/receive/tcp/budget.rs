@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 /// has a [`Claim`] for its bytes.
 ///
 /// When the bytes are used up, the claims of unfinished frames are evicted, oldest first, until enough bytes
-/// are free. The claims of complete frames, which wait for the caller of `recv`, are never evicted. If only claims of complete frames are left, an empty claim that has to grow waits until
-/// some of them are dropped.
+/// are free. The claims of complete frames, which wait for the caller of `recv`, are never evicted. If there are such
+/// claims and no older unfinished ones, a claim that has to grow waits until some of them are dropped.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
@@ -139,7 +139,11 @@ impl Claim {
         while (state.used - state.leaving).saturating_add(more) > self.budget.limit {
             let Some(oldest) = state.unfinished.first_entry() else { return Growth::Wait };
             if Some(*oldest.key()) == self.turn {
-                return Growth::Evicted;
+                let unfinished: usize = state.unfinished.values().map(|holding| holding.bytes).sum();
+                return match state.used - state.leaving > unfinished {
+                    true => Growth::Wait,
+                    false => Growth::Evicted,
+                };
             }
             let holding = oldest.remove();
             state.leaving += holding.bytes;
@@ -222,11 +226,15 @@ mod tests {
         complete.complete();
         assert_eq!(grow(&mut asking, 50), None);
         assert!(!is_evicted(&complete));
-        let (asked, ()) = tokio::join!(asking.grow(50), async {
+        let mut begun = budget.claim();
+        begun.grow(40).await.unwrap();
+        assert_eq!(grow(&mut begun, 10), None);
+        let (grown, ()) = tokio::join!(begun.grow(10), async {
             tokio::task::yield_now().await;
             drop(complete);
         });
-        assert_eq!((asked, budget.used()), (Ok(()), 50));
+        assert_eq!((grown, budget.used()), (Ok(()), 50));
+        assert_eq!(grow(&mut asking, 50), Some(Ok(())));
     }
 
     proptest! {

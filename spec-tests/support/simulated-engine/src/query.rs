@@ -17,7 +17,8 @@ pub(crate) fn is_set(parameters: &Parameters<'_>, name: &str) -> bool {
 }
 
 /// Parses a time of the form `SECONDS` or `SECONDS.FRACTION`. Returns nanoseconds since the Unix epoch, or
-/// `None` for a parameter that is missing, empty or `0`. Fractions are cut off after nine digits.
+/// `None` for a parameter that is missing, empty or `0`. Fractions are cut off after nine digits. A time beyond the
+/// year 2262 is the latest time.
 ///
 /// # Errors
 /// Returns the Engine's error message for any other text.
@@ -28,7 +29,7 @@ pub(crate) fn time(parameters: &Parameters<'_>, name: &str) -> Result<Option<i64
         part.parse().map_err(|_| format!("strconv.ParseInt: parsing {part:?}: invalid syntax"))
     };
     let nanos: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
-    Ok(Some(number(seconds)? * 1_000_000_000 + number(&nanos)?))
+    Ok(Some(number(seconds)?.saturating_mul(1_000_000_000).saturating_add(number(&nanos)?)))
 }
 
 /// The part of a log that is requested.
@@ -78,6 +79,7 @@ mod tests {
             ("7.5", 7_500_000_000),
             ("7.123456789", 7_123_456_789),
             ("7.12345678912", 7_123_456_789),
+            ("99999999999", i64::MAX),
         ] {
             assert_eq!(time(&parameters(&format!("since={text}")), "since"), Ok(Some(nanos)), "{text}");
         }
