@@ -7,8 +7,8 @@ use gelf_core::{Compression, CompressionLevel};
 /// Compresses a sequence of payloads. Checks that gelf-core and miniz_oxide inflate each output to its
 /// payload, and that no output is more than 23 bytes longer than its payload.
 ///
-/// Each payload begins with one of three prefixes, or with none. Two of the prefixes end like the prefixes of
-/// messages.
+/// Each payload begins with one of three prefixes, or with none. Two of the three end with `,"timestamp":` or
+/// `,"short_message":`, behind which the compressor expects the varying part of a message.
 pub fn compressed(data: &[u8]) {
     let _ = compress_all(&mut Unstructured::new(data));
 }

@@ -20,8 +20,8 @@ use super::stream::LogStream;
 /// The maximum length of a frame: 1 MiB, stamp included.
 ///
 /// Docker's frames are shorter than 50 kB. Podman's frames can be longer: for a request with `tail=`, Podman
-/// joins all pieces of a line into one frame. This crate cuts lines at 1 MiB in any case. Without a maximum,
-/// damaged bytes that look like a header could make the reader collect up to 4 GiB.
+/// joins all pieces of a line into one frame. Without a maximum, damaged bytes that look like a header could make the
+/// reader collect up to 4 GiB. The maximum is the length at which this crate cuts lines.
 const FRAME_MAX: usize = 1024 * 1024;
 
 const HEADER_LENGTH: usize = 8;
@@ -78,7 +78,7 @@ pub(super) fn missing(input: &[u8]) -> usize {
     length.saturating_add(HEADER_LENGTH).saturating_sub(input.len())
 }
 
-/// Takes the next piece at the end of the body; see
+/// Takes the next piece from the front of `input` once the body has ended; see
 /// [`LogDecoder::finish`](super::decoder::LogDecoder::finish).
 pub(super) fn finish(input: &mut (impl Buf + AsRef<[u8]>)) -> Result<Option<Piece>, LogFormatError> {
     match decode(input)? {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_stream_or_padding_is_an_error_at_its_first_byte() {
+    fn an_unknown_stream_or_nonzero_padding_is_an_error_as_soon_as_its_byte_arrives() {
         let mut input = BytesMut::from(&b"HTTP"[..]);
         assert_eq!(decode(&mut input), Err(LogFormatError::UnknownStream { kind: b'H' }));
         assert_eq!(finish(&mut input), Err(LogFormatError::UnknownStream { kind: b'H' }));

@@ -13,19 +13,22 @@ pub struct DatagramStats {
     pub datagrams: u64,
     /// Payloads returned.
     pub payloads: u64,
-    /// Chunks that completed no message, including repeated ones.
+    /// Valid chunks that returned no payload: chunks that did not complete their message, and repeated chunks.
     pub chunks: u64,
-    /// Invalid chunks of messages for which an earlier chunk returned [`DatagramError::Chunk`]. A chunk with
-    /// a [`CountMismatch`](crate::wire::InvalidChunk::CountMismatch) is always an error, and is not counted
-    /// here.
+    /// Further invalid chunks of a message. The first invalid chunk of a message is an error and counts in
+    /// [`errors`](Self::errors). The further ones cause no error as long as the reader remembers the message. A chunk
+    /// with a [`CountMismatch`](crate::wire::InvalidChunk::CountMismatch) is always an error, and does not count here.
     pub refused_chunks: u64,
     /// Datagrams that ended in an error, by error.
     pub errors: DatagramErrorCounts,
-    /// Payloads that were returned with [`DatagramDeviation::LegacyHeader`].
+    /// Payloads that were returned although their datagram had the deviation
+    /// [`DatagramDeviation::LegacyHeader`].
     pub legacy_headers: u64,
-    /// Payloads that were returned with [`DatagramDeviation::SmallWindow`].
+    /// Payloads that were returned although their datagram had the deviation
+    /// [`DatagramDeviation::SmallWindow`].
     pub small_windows: u64,
-    /// Payloads that were returned with [`DatagramDeviation::TrailingData`].
+    /// Payloads that were returned although their datagram had the deviation
+    /// [`DatagramDeviation::TrailingData`].
     pub trailing_data: u64,
     /// The counters of the reassembler.
     pub reassembly: ReassemblyStats,

@@ -6,15 +6,15 @@
 //! ```
 //! A message is settled (gets its outcome) when the receiver's operating system has acknowledged its last
 //! byte, and the connection has proven itself. On systems that do not report acknowledgements, bytes count as
-//! acknowledged once the sender's operating system has taken them. When the connection ends, all messages in
-//! flight are written again to the next connection.
+//! acknowledged once the sender's operating system has taken them. When the connection ends, all messages that
+//! are still in flight are written to the next connection.
 //!
 //! # Probation
 //!
 //! An operating system acknowledges bytes even if no program reads messages from them. For example, a load
 //! balancer may have no target, or a receiver may expect TLS or HTTP. In these cases, the connection ends, or
 //! an answer comes, soon after the first message. Therefore the acknowledged messages of a new connection are
-//! held. They stay in flight, within the limits of the queue, until
+//! held. They stay in flight, and count towards the limits of the queue, until
 //!
 //! - the connection has lasted 500 ms after the first acknowledgement, or
 //! - 8 MiB are acknowledged, more than a receive buffer holds, or
@@ -81,7 +81,7 @@ pub(crate) async fn run<R>(
     dialer: &mut Dialer,
     resolver: &dyn Resolve,
 ) {
-    // The number of messages, counted from the oldest, that were written to an earlier connection.
+    // How many of the messages in flight were written to an earlier connection. They are the oldest ones.
     let mut written_before = 0;
     loop {
         let started = Instant::now();
@@ -143,7 +143,7 @@ pub(crate) async fn run<R>(
     }
 }
 
-/// The reason why a connection ends without an error.
+/// The reason why the client ends a connection.
 enum End {
     /// The queue is closed and empty, and the connection is over.
     Closed,
@@ -154,14 +154,14 @@ enum End {
 
 /// The state of one connection.
 struct Transfer {
-    /// The number of messages, counted from the oldest, that were written to an earlier connection.
+    /// How many of the messages in flight were written to an earlier connection. They are the oldest ones.
     written_before: usize,
     /// The time after which no more messages are written, so that another connection can replace this
     /// connection.
     replace_at: Option<Instant>,
     window: Window,
     probation: Probation,
-    /// `true` if the previous connection did not prove itself.
+    /// `true` if the previous connection did not prove itself, or was answered in another protocol.
     is_trial: bool,
 }
 
@@ -229,8 +229,8 @@ impl Transfer {
         self.probation.held() + self.window.len()
     }
 
-    /// Returns the number of messages, counted from the oldest, that were written to this or to an earlier
-    /// connection.
+    /// Returns how many of the messages in flight were written to this or to an earlier connection. They are the
+    /// oldest ones.
     fn written_so_far(&self) -> usize {
         self.written_before.max(self.written())
     }
@@ -253,7 +253,8 @@ impl Transfer {
         count
     }
 
-    /// Returns how many more messages are acknowledged, and how many bytes are acknowledged in all.
+    /// Returns how many more messages are acknowledged, and how many bytes are acknowledged in all: 0 on systems that do
+    /// not report acknowledgements. Returns `None` if no message waits for its acknowledgement.
     fn newly_acknowledged(&mut self, connection: &mut Connection) -> Option<(usize, u64)> {
         if self.window.len() == 0 {
             return None;
@@ -279,7 +280,8 @@ impl Transfer {
     }
 
     /// Ends the connection after all messages are acknowledged. A receiver that then ends its side without an
-    /// error has read everything. Such an end proves a new connection before its probation is over.
+    /// error has read everything. Such an end proves the connection, even if it is still on
+    /// probation.
     async fn finish<R>(
         &mut self,
         in_flight: &mut InFlight<R>,

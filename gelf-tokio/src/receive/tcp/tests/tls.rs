@@ -83,7 +83,7 @@ async fn a_receiver_sends_nothing_so_a_sender_that_never_reads_loses_nothing_whe
 }
 
 #[tokio::test]
-async fn a_reset_always_breaks_a_connection_and_an_end_without_close_notify_only_within_a_frame() {
+async fn a_reset_always_breaks_a_connection_but_an_end_without_close_notify_breaks_it_only_within_a_frame() {
     for (sent, reset, broken, cut) in
         [(&b"{}\0"[..], false, 0, 0), (b"{}\0{", false, 1, 1), (b"{}\0", true, 1, 0), (b"{}\0{", true, 1, 1)]
     {
