@@ -94,7 +94,7 @@ pub struct HostileResults {
     pub findings: Vec<Finding>,
 }
 
-/// The beginning of a difference in gelf-core's own result.
+/// The prefix of the text of a difference for which gelf-core itself is at fault.
 const OWN: &str = "gelf-core itself, ";
 
 /// A function that starts the subject. It is called at the beginning of a run and after each violation of the

@@ -4,7 +4,7 @@ use super::keep::Keep;
 use super::members::{Excerpt, MemberFilter};
 
 /// Reads an array element by element, regardless of how the text is split into reads. A bad element does not
-/// affect the other elements.
+/// affect the other elements, as long as its brackets and quotes are in pairs.
 #[derive(Debug)]
 pub(super) struct ArrayReader {
     state: State,
@@ -213,7 +213,7 @@ mod tests {
             let (found, is_complete) = read(&SMALL, json!([element]).to_string().as_bytes(), &[7]);
             prop_assert!(is_complete && found.len() == 1);
             let excerpt: Value = serde_json::from_slice(&found[0].0).unwrap();
-            // A text that is cut is the beginning of the whole text.
+            // If a string is cut, its beginning remains.
             let is_start = |part: &Value| part.as_str().is_none_or(|part| id.starts_with(part));
             prop_assert!(is_start(&excerpt["Id"]) && is_start(&excerpt["State"]["Id"]));
         }

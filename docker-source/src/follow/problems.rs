@@ -1,4 +1,4 @@
-//! Counts the problems of a container's log, and logs each kind of problem once for each container.
+//! Handles the problems of a container's log, and logs each kind of problem once for each container.
 
 use std::fmt;
 
@@ -89,7 +89,7 @@ impl Following {
 /// Returns the number of records to request from the end of the log, or `None` for no limit. `stuck` is the
 /// number of consecutive requests that ended in a format error. If the Engine reads a log from its beginning,
 /// it meets the damage each time. If the Engine reads only the last records, it can avoid the damage. Each
-/// further attempt requests fewer records, and gives up the records in front of them.
+/// further attempt requests fewer records. The earlier records that were not read are lost.
 pub(super) fn past_damage(stuck: u32) -> Option<u32> {
     match stuck {
         0..ATTEMPTS_AT_DAMAGE => None,

@@ -149,8 +149,8 @@ impl GelfFormat {
         Ok(self)
     }
 
-    /// Redacts the text of lines, and the fields of commands, labels and variables. By default, nothing is
-    /// redacted.
+    /// Redacts the text of lines, and the fields of commands, labels and variables, except for the fields that
+    /// orchestrators set by their labels. By default, nothing is redacted.
     #[must_use]
     pub fn with_redaction(mut self, redaction: Redaction) -> Self {
         self.redaction = Some(redaction);

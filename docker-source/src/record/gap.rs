@@ -25,9 +25,9 @@ use gelf_core::Timestamp;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// The stamp of the last line that was read before the gap. `None` if no line was read before.
+    /// The gap begins after this time: the stamp of the last line that was read before the gap. `None` if no line was read before.
     pub after: Option<Timestamp>,
-    /// The stamp of the first line that was read behind the gap. `None` if no further line can be read.
+    /// The gap ends before this time: the stamp of the first line that was read behind the gap. `None` if no further line can be read.
     pub before: Option<Timestamp>,
     /// The reason.
     pub reason: GapReason,
@@ -37,8 +37,8 @@ pub struct Gap {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum GapReason {
-    /// The log no longer has the line before the gap: the Engine has removed its oldest files, or somebody
-    /// has emptied the log.
+    /// The log no longer has the last line that was read, so later lines may be gone, too. Either the Engine has removed
+    /// the oldest files of the log, or somebody has emptied the log.
     Rotated,
     /// The Engine cannot read a part of the log.
     Damaged,

@@ -1,7 +1,7 @@
 //! Writes the pieces of a message one after another.
 //!
-//! The writer extends the buffer ahead of the written part, and truncates the buffer at the end. Thus one
-//! store of a constant length writes a small piece, without a call that checks the capacity.
+//! The writer extends the buffer ahead of the written part, and truncates the buffer at the end. Since there is always
+//! room behind the written part, a small piece is copied with a constant length, without a check of the capacity.
 
 use bytes::BytesMut;
 
@@ -17,7 +17,7 @@ pub(crate) const PLACEHOLDER: &str = "-";
 pub(crate) struct ValueOptions {
     /// True if booleans are written as JSON booleans. False if they are written as strings.
     pub(crate) json_booleans: bool,
-    /// The maximum length, in bytes, of a string, or of an integer that is written as a string.
+    /// The maximum length, in bytes, of a string, or of an integer that is outside of `i64` and `u64`.
     pub(crate) max_bytes: usize,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes text that needs no escapes.
-    #[allow(clippy::indexing_slicing, reason = "the line before makes room for the text")]
+    #[allow(clippy::indexing_slicing, reason = "`reserve` makes room for the text")]
     pub(crate) fn plain(&mut self, text: &[u8]) {
         reserve(self.dst, self.at + text.len() + SLACK);
         self.room()[..text.len()].copy_from_slice(text);
@@ -190,7 +190,7 @@ pub(crate) fn or_placeholder(text: &str) -> &str {
 #[inline(always)]
 #[allow(
     clippy::indexing_slicing,
-    reason = "the place is as long as the name, which has at least 8 bytes there"
+    reason = "the place is as long as the name, which has at least 8 bytes in the first arm"
 )]
 fn copy_name(name: &[u8], place: &mut [u8]) {
     match (name.first_chunk::<8>(), name.last_chunk::<8>()) {

@@ -2,20 +2,21 @@
 
 use std::collections::VecDeque;
 
-/// Maps plaintext offsets to ciphertext offsets.
+/// Maps ciphertext offsets to plaintext offsets.
 ///
 /// A flush writes all records. Once the bytes of these records are acknowledged, the plaintext that was
 /// written before the flush is acknowledged too.
 #[derive(Debug, Default)]
 pub(crate) struct AckMap {
-    /// For each flush, the numbers of bytes of plaintext and of ciphertext that were written in all up to the
-    /// end of the flush. Flushes that are wholly acknowledged are removed.
+    /// The total number of plaintext bytes and of ciphertext bytes at the end of each flush that wrote plaintext.
+    /// Flushes that are wholly acknowledged are removed.
     flushes: VecDeque<(u64, u64)>,
     acknowledged: u64,
 }
 
 impl AckMap {
-    /// Notes, at the end of a flush, how many bytes of plaintext and ciphertext were written in all.
+    /// Notes the end of a flush. `plaintext` and `ciphertext` are the total numbers of bytes that the connection has
+    /// written.
     pub(crate) fn flushed(&mut self, plaintext: u64, ciphertext: u64) {
         if self.flushes.back().is_none_or(|(last, _)| *last < plaintext) && self.acknowledged < plaintext {
             self.flushes.push_back((plaintext, ciphertext));

@@ -18,8 +18,8 @@
 //! messages of `--print`. `published` warns if the HTTP API answers at none of the published ports.
 //!
 //! Subcommands: `audit` counts missing messages, `check` asks an agent for its health, `doctor` examines the
-//! host, and `explain` shows the configuration. `proxy` passes the requests that agents need on to the Engine,
-//! and refuses all other requests. `tail` prints the lines of containers.
+//! host, and `explain` shows the configuration. `proxy` forwards to the Engine the requests that agents need,
+//! and refuses all others. `tail` prints the lines of containers.
 //!
 //! Tools: `client` and `server` speak HTTP, `terminal` escapes text for terminals, and `task` boxes the
 //! futures of tasks.

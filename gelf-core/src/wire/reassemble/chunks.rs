@@ -86,10 +86,10 @@ impl Chunks {
         grown
     }
 
-    /// Makes room for a chunk, and reserves memory for later chunks. The buffer becomes at most as long as the
-    /// message probably is: the sequence count times the length of this chunk. It also becomes at most twice as
-    /// long as the chunks in it, since a sender can announce any sequence count at no cost. If this chunk does
-    /// not fit within these two limits, the buffer becomes just long enough for it.
+    /// Makes room for a chunk, and reserves memory for later chunks. The capacity has two limits: the
+    /// probable length of the message, which is the sequence count times the length of this chunk, and twice the length
+    /// of the earlier chunks. The second limit exists because a sender can announce any sequence count at no cost. If
+    /// this chunk does not fit within both limits, the buffer becomes just long enough for it.
     #[cold]
     fn grow(&mut self, payload: usize, count: u8) -> usize {
         let before = self.memory();

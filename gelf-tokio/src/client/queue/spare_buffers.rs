@@ -15,8 +15,8 @@ pub(super) const MAX_CAPACITY: usize = 2048;
 pub(super) struct SpareBuffers(Vec<BytesMut>);
 
 impl SpareBuffers {
-    /// Takes a buffer, if there is one and few messages wait. A message that is queued while many messages
-    /// wait takes no more memory than its text.
+    /// Takes a buffer, if there is one and few messages wait. While many messages wait, each message
+    /// gets a new buffer, since a spare buffer can be longer than its message.
     pub(super) fn take(&mut self, waiting: usize) -> Option<BytesMut> {
         if waiting < MAX_BUFFERS { self.0.pop() } else { None }
     }

@@ -79,8 +79,8 @@ impl ReadBuffer {
         self.bytes.len() >= self.allowed()
     }
 
-    /// Doubles the number of bytes that the buffer may hold, up to the longest unfinished frame. The further
-    /// bytes are taken from the budget.
+    /// Doubles the number of bytes that the buffer may hold, but to no more than `max_len`, or adds a byte if this
+    /// number is reached. The further bytes are taken from the budget.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, nothing is lost.
@@ -129,7 +129,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Gives back the memory of frames that were taken. The remaining bytes are copied, because they would
+    /// Frees the memory of frames that were taken, and gives the bytes of the budget back. The remaining bytes are copied, because they would
     /// otherwise keep the memory of these frames.
     pub(super) fn release(&mut self) {
         self.bytes = if self.bytes.is_empty() { BytesMut::new() } else { BytesMut::from(&self.bytes[..]) };

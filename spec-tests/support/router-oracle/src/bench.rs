@@ -267,7 +267,7 @@ impl Writer {
         }
     }
 
-    /// Ends an endless writer. Returns the written lines, which the end of the log shows.
+    /// Ends an endless writer. Returns the numbers of lines that it has written, according to the last lines of the log.
     pub fn end(&self, engine: &Engine) -> Written {
         fs::write(&self.end, "").expect("a file can be created");
         let mut last = None;

@@ -23,7 +23,7 @@ use simulated_engine::{Container, ContainerOptions, Fault, Options, SimulatedEng
 /// The time within which a reader must print the last lines.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A fault of the Engine, injected while the container writes.
+/// An Engine, and a fault that is injected before or while the container writes.
 struct Case {
     name: &'static str,
     options: fn() -> Options,
@@ -42,7 +42,7 @@ const CASES: [Case; 6] = [
         between: Container::cut_followers,
     },
     Case {
-        name: "the stream ends before the log",
+        name: "the stream ends too early",
         options: Options::docker_20_10,
         prepare: |web| web.fail_logs(Fault::EndAfter(150)),
         between: |_| {},

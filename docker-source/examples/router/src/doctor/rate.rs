@@ -26,7 +26,7 @@ pub(super) struct Rate {
 
 impl Rate {
     /// Returns the approximate growth of a log file of this driver, in bytes per second. In addition to its
-    /// text, a line takes 80 bytes with json-file (names, stream and time stamp), and 40 bytes with local.
+    /// text, a line takes 80 bytes with json-file (the names of JSON members, the stream and the time), and 40 bytes with local.
     pub(super) fn bytes_per_second(&self, driver: &str) -> u64 {
         let each = if driver == "local" { 40 } else { 80 };
         let bytes = self.bytes.saturating_add(self.lines.saturating_mul(each));
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_counts_whole_lines_and_the_further_bytes_of_each_line_in_the_file() {
+    fn a_cut_line_counts_with_its_whole_length_and_each_line_with_the_other_bytes_of_its_record() {
         let container = Container::builder("web").id("a".repeat(64)).build();
         let mut rates = Rates::new();
         let line = || Record::builder(container.clone(), "x".repeat(20));

@@ -100,8 +100,8 @@ fn judge_datagram(subject: String, address: SocketAddr, datagram: usize, mtu: io
         return Finding::warn(
             subject,
             format!(
-                "datagrams of {datagram} bytes are cut into fragments on the way to {address}, whose network \
-                 carries at most {largest}; a lost fragment loses a datagram"
+                "datagrams of {datagram} bytes are cut into fragments on the way to {address}, where at most \
+                 {largest} bytes fit into a packet; if a fragment is lost, the whole datagram is lost"
             ),
             format!("set datagram_size={}", largest.min(LOGSTASH)),
         );
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_without_an_address_is_named() {
+    async fn a_host_name_without_an_address_is_reported() {
         for scheme in ["gelf", "gelf+tcp", "gelf+https"] {
             let found = found(&format!("{scheme}://host.invalid")).await;
             assert_eq!(found.len(), 1);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_host_of_a_route_is_connected() {
+    async fn a_connection_to_each_host_of_a_route_is_attempted() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let listening = listener.local_addr().unwrap();
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_datagram_that_is_larger_than_the_network_carries_is_named() {
+    async fn a_datagram_size_that_is_cut_into_fragments_is_reported() {
         assert_finds(&found("gelf://127.0.0.1").await[0], "ok", "datagrams of 1420 bytes");
         let judge = |address: &str, datagram, mtu| {
             judge_datagram("route r".into(), address.parse().unwrap(), datagram, Ok(mtu))

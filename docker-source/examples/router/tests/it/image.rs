@@ -133,7 +133,7 @@ async fn no_line_is_lost_while_one_agent_takes_over_from_another() {
     let Some((engine, image)) = engine_and_image() else { return };
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let port = receiver.local_addr().unwrap().port();
-    // The pattern matches the agents, too, so that each agent could read the other.
+    // The pattern matches the names of the agents, too. Nevertheless, no agent reads the other.
     let route = format!("gelf+tcp://127.0.0.1:{port}?filter.name=rolling-*");
     let start = async || {
         let (engine, image, route) = (engine.clone(), image.clone(), route.clone());
@@ -208,7 +208,8 @@ async fn no_line_is_lost_between_an_agent_and_its_successor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_health_check_of_the_image_finds_the_api_by_the_command_line_and_succeeds_without_an_api() {
+async fn the_health_check_takes_the_address_of_the_api_from_the_command_line_of_the_agent_and_passes_if_there_is_no_api()
+ {
     let Some((engine, image)) = engine_and_image() else { return };
     for (name, arguments, says) in [
         ("unasked", &["--print"][..], "it has no HTTP API"),

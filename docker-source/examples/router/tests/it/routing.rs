@@ -1,4 +1,5 @@
-//! Tests that the lines of a container go to the routes that select the container, and to no other routes.
+//! Tests that the lines of a container go to the routes that select the container, and to no other routes, and that the
+//! router accounts for each line.
 
 use std::process::Command;
 use std::time::Duration;
@@ -121,7 +122,7 @@ fn assert_adds_up(account: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_line_is_accounted_for_on_routes_that_are_full_refused_or_stuck() {
+async fn each_line_is_accounted_for_although_no_destination_accepts_it() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     let db = engine.create(ContainerOptions::named("db"));
@@ -151,14 +152,14 @@ async fn each_line_is_accounted_for_on_routes_that_are_full_refused_or_stuck() {
     for account in &accounts {
         assert_adds_up(account);
     }
-    // The last route selects every container, so it gets every routed line. The first route can get fewer
-    // lines, because on a loaded machine the other routes go on without it.
+    // The last route selects every container, so it gets every routed line. The first route is full. If it holds
+    // up the others for too long, they read on without it, so it can get fewer lines on a loaded machine.
     let routed = figure(&logged, "routed +");
     assert!(accounts[2].contains(&format!(" {routed} lines routed = ")), "{accounts:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_lines_of_the_log_use_the_same_name_for_a_destination() {
+async fn the_router_logs_each_destination_under_one_name() {
     let engine = SimulatedEngine::start().await;
     let (_reserved, closed) = refusing_tcp();
     for queue in ["", "&queue=10"] {
