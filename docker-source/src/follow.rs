@@ -274,6 +274,7 @@ impl Following {
         if is_behind || (self.known == Known::Resume && self.sink.resumes()) {
             return self.resume().await;
         }
+        let unanswered = self.context.stopping.unproved();
         let (query, scan) = self.opening(tail);
         let (context, id) = (self.context.clone(), self.id.clone());
         let mut opening = Opening::new(&context.client, &id, query);
@@ -318,6 +319,11 @@ impl Following {
         self.note(Some(FollowState::Followed));
         self.left = None;
         let mut response = self.response(content_type, body, scan);
+        // The stream may be late, so a window has to read the log before the source ends.
+        match context.stopping.is_requested() {
+            true => self.unproved = self.unproved.take().or(Some(unanswered)),
+            false => drop(unanswered),
+        }
         let new_before = self.sink.new_lines();
         let may_be_cut = self.may_be_cut();
         // If a window can be read, the container has not ended before its stream began: the Engine would have

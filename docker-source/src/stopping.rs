@@ -11,8 +11,9 @@ use tokio::time::timeout;
 const FINISH_WITHIN: Duration = Duration::from_secs(4);
 
 /// The request to stop the source, and the number of logs that are still to be read up to their present end.
-/// A log counts in three cases:
+/// A log counts in four cases:
 ///
+/// * A request for a stream that follows the log is not answered yet.
 /// * The log is read by windows.
 /// * A stream follows the log and has brought lines since a window last proved that no line is missing.
 /// * The log was not yet read up to its present end since the source started.

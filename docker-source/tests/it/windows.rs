@@ -7,7 +7,7 @@ use std::time::Duration;
 use docker_source::{GapReason, Positions, Progress, Source, Start};
 use gelf_core::Timestamp;
 use simulated_engine::{
-    Container, ContainerOptions, DamagedRead, Options, RequestKind, SimulatedEngine, Stream,
+    Container, ContainerOptions, DamagedRead, Fault, Options, RequestKind, SimulatedEngine, Stream,
 };
 use tokio::time::sleep;
 
@@ -417,4 +417,22 @@ async fn a_source_that_starts_at_a_time_reads_no_earlier_line_of_a_busy_log() {
     let (read, ()) = tokio::join!(texts(&mut source, 501), writing);
     assert_eq!(read, numbers(500..1001));
     assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_stopped_waits_up_to_4_s_for_the_first_answer_of_a_slow_engine() {
+    for (delay, read, unread) in [(3, 10, 0), (60, 0, 1)] {
+        let engine = engine(Options::docker_20_10()).await;
+        let mut source = polling(&engine).await;
+        let stats = source.stats();
+        let web = engine.create(ContainerOptions::named("web"));
+        web.fail_logs(Fault::Late(Duration::from_secs(delay)));
+        web.start();
+        write(&web, 0..10);
+        sleep(Duration::from_millis(100)).await;
+        source.stop();
+        assert_eq!(texts(&mut source, read).await, numbers(0..read));
+        assert_nothing_left(&mut source).await;
+        assert_eq!(stats.snapshot().total.unread_logs, unread);
+    }
 }
