@@ -22,6 +22,9 @@ use crate::record::QueueClosed;
 /// than a second because a source that replaces this source begins one second before the signal that ended this
 /// source, see [`Start::AfterPredecessor`](crate::Start::AfterPredecessor).
 const RECENT: Duration = Duration::from_millis(300);
+/// The maximum number of searches that follow each other until one of them reaches the present end of the log. A log that
+/// is rotated faster than it is read has no window that reaches this end.
+const ADVANCES_MAX: u32 = 4;
 /// The longest time that a proof waits for a file descriptor.
 const PROOF_WITHIN: Duration = Duration::from_secs(1);
 
@@ -151,7 +154,9 @@ impl Following {
         response: &mut Option<Response>,
     ) -> Result<Result<Ending, EngineError>, QueueClosed> {
         let (new_before, stuck) = (self.sink.new_lines(), self.stuck);
-        let mut search = Search::new(self.pace.records_to_request());
+        let mut advances = 0;
+        let can_omit = self.context.client.version() < ApiVersion::DOCKER_23;
+        let mut search = Search::new(self.pace.records_to_request(), can_omit);
         loop {
             let mut limit = search.limit();
             let (since, reach) = match search.goal() {
@@ -173,7 +178,14 @@ impl Following {
             self.stuck = stuck;
             match search.judge(ending, response.scan()) {
                 Next::Request => {}
-                next @ (Next::Done | Next::DoneWithHole) => {
+                Next::Advance if advances < ADVANCES_MAX => {
+                    if let Some(anchor) = response.scan().anchor() {
+                        self.known = Known::Line(anchor);
+                    }
+                    advances += 1;
+                    search = Search::new(self.pace.records_to_request(), can_omit);
+                }
+                next @ (Next::Done | Next::DoneWithHole | Next::Advance) => {
                     if next == Next::DoneWithHole {
                         self.sink.skip_damage();
                         self.warn_of_skipped_part();
@@ -190,7 +202,7 @@ impl Following {
                     if search.has_measured() {
                         self.pace.log_has(response.scan().records());
                     }
-                    return Ok(Ok(ending));
+                    return Ok(Ok(Ending::Complete));
                 }
                 Next::Unreadable => {
                     self.stuck = stuck + 1;
