@@ -22,9 +22,6 @@ use crate::record::QueueClosed;
 /// than a second because a source that replaces this source begins one second before the signal that ended this
 /// source, see [`Start::AfterPredecessor`](crate::Start::AfterPredecessor).
 const RECENT: Duration = Duration::from_millis(300);
-/// The maximum number of searches that follow each other until one of them reaches the present end of the log. A log that
-/// is rotated faster than it is read has no window that reaches this end.
-const ADVANCES_MAX: u32 = 4;
 /// The longest time that a proof waits for a file descriptor.
 const PROOF_WITHIN: Duration = Duration::from_secs(1);
 
@@ -154,9 +151,7 @@ impl Following {
         response: &mut Option<Response>,
     ) -> Result<Result<Ending, EngineError>, QueueClosed> {
         let (new_before, stuck) = (self.sink.new_lines(), self.stuck);
-        let mut advances = 0;
-        let can_omit = self.context.client.version() < ApiVersion::DOCKER_23;
-        let mut search = Search::new(self.pace.records_to_request(), can_omit);
+        let mut search = Search::new(self.pace.records_to_request());
         loop {
             let mut limit = search.limit();
             let (since, reach) = match search.goal() {
@@ -178,14 +173,7 @@ impl Following {
             self.stuck = stuck;
             match search.judge(ending, response.scan()) {
                 Next::Request => {}
-                Next::Advance if advances < ADVANCES_MAX => {
-                    if let Some(anchor) = response.scan().anchor() {
-                        self.known = Known::Line(anchor);
-                    }
-                    advances += 1;
-                    search = Search::new(self.pace.records_to_request(), can_omit);
-                }
-                next @ (Next::Done | Next::DoneWithHole | Next::Advance) => {
+                next @ (Next::Done | Next::DoneWithHole) => {
                     if next == Next::DoneWithHole {
                         self.sink.skip_damage();
                         self.warn_of_skipped_part();
@@ -202,7 +190,7 @@ impl Following {
                     if search.has_measured() {
                         self.pace.log_has(response.scan().records());
                     }
-                    return Ok(Ok(Ending::Complete));
+                    return Ok(Ok(ending));
                 }
                 Next::Unreadable => {
                     self.stuck = stuck + 1;

@@ -16,14 +16,6 @@ use super::window::{Anchor, Reach, Scan};
 const GROWTH: u32 = 3;
 /// The maximum number of records of a window. If more records are needed, the whole log is requested.
 const RECORDS_MAX: u32 = 1 << 20;
-/// The maximum number of requests for the whole log whose response shows a damaged record.
-const LOG_READS_MAX: u32 = 2;
-/// The number of records in front of the place that a second response has in addition to an eighth of the records behind
-/// it.
-const MARGIN: u32 = 16;
-/// If a short response of Docker 20.10 has more records than this and reaches far enough, it is not compared with a full
-/// response. Such a comparison takes so long that a fast log is rotated meanwhile.
-const COMPARED_MAX: u32 = 4096;
 
 /// The part of the log that the next response has to include.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -43,9 +35,6 @@ pub(super) enum Next {
     Request,
     /// All lines that the response has to include were read.
     Done,
-    /// The response has no hole, but it possibly ends in front of a damaged record. Another search has to follow, for the
-    /// lines behind the last line of the response.
-    Advance,
     /// The whole log was read, and has the place that other responses did not have. Therefore a record is damaged,
     /// and lines are possibly missing behind it.
     DoneWithHole,
@@ -88,9 +77,6 @@ struct Short {
 /// The search for a window.
 #[derive(Debug)]
 pub(super) struct Search {
-    /// True if a response can have a hole behind a damaged record, as the responses of Docker 20.10 can. Otherwise, a
-    /// response ends in front of a damaged record.
-    can_omit: bool,
     goal: Goal,
     limit: Option<u32>,
     /// The longest full response.
@@ -108,20 +94,16 @@ pub(super) struct Search {
     /// True if a request with a short response was repeated. The second response is full if the log has grown, or if
     /// the first response had an error that has passed.
     is_repeated: bool,
-    /// True if the whole log has a line that other responses should have had.
-    is_certain: bool,
-    /// The number of requests for the whole log that have shown a damaged record.
-    log_reads: u32,
+    /// True if the whole log was read, and has the place that other responses did not have.
+    has_read_log: bool,
     /// The reach of the responses that did not reach far enough.
     place: Reach,
 }
 
 impl Search {
-    /// Creates a search whose first request is for `records` records. `can_omit` is true if a response can have a hole
-    /// behind a damaged record.
-    pub(super) fn new(records: u32, can_omit: bool) -> Self {
+    /// Creates a search whose first request is for `records` records.
+    pub(super) fn new(records: u32) -> Self {
         Self {
-            can_omit,
             goal: Goal::Place,
             limit: Some(records.max(1)).filter(|records| *records < RECORDS_MAX),
             full: Full::default(),
@@ -131,8 +113,7 @@ impl Search {
             has_place: false,
             taken: None,
             is_repeated: false,
-            is_certain: false,
-            log_reads: 0,
+            has_read_log: false,
             place: Reach::Nothing,
         }
     }
@@ -191,12 +172,6 @@ impl Search {
         }
         self.has_records |= extent.records > 0;
         if scan.is_reached() {
-            if !self.can_omit && scan.advances() {
-                return Next::Advance;
-            }
-            if self.can_omit && extent.records > COMPARED_MAX {
-                return Next::Done;
-            }
             self.has_place = true;
             self.taken = scan.end().filter(|_| !scan.has_held_line());
         }
@@ -205,7 +180,7 @@ impl Search {
             self.full = Full { limit, extent };
             if self.short.is_some_and(|short| short.limit <= limit) {
                 // The log has grown since the short response, or the error of this response has passed.
-                (self.short, self.is_damaged) = (None, self.is_certain);
+                (self.short, self.is_damaged) = (None, false);
             }
         } else {
             self.is_damaged |= !is_complete || self.lacks_lines(extent, scan);
@@ -226,12 +201,8 @@ impl Search {
             self.limit = longer(self.limit);
             return Next::Request;
         };
-        // If the log has no more records, the response to a request for as many records is full.
-        let records = match scan.is_reached() {
-            true => extent.records.min(scan.records_behind() + scan.records_behind() / 8 + MARGIN),
-            false => extent.records,
-        };
-        let records = Some(records).filter(|records| is_first_short && *records > self.full.limit);
+        // If the log has no more records, the response to a request for this number is full.
+        let records = Some(extent.records).filter(|records| is_first_short && *records > self.full.limit);
         self.bisect(short, records)
     }
 
@@ -256,7 +227,6 @@ impl Search {
             None if short.extent == self.full.extent && !self.is_damaged => self.read_log(),
             None if !self.is_repeated => {
                 (self.limit, self.is_repeated) = (Some(short.limit), true);
-                self.is_damaged = self.is_certain;
                 Next::Request
             }
             None if !self.is_damaged => self.read_log(),
@@ -278,10 +248,8 @@ impl Search {
         };
         if is_damaged || (self.short.is_some() && !is_complete) {
             return match self.short {
-                Some(short) if self.log_reads < LOG_READS_MAX => {
-                    (self.goal, self.is_damaged) = (Goal::Place, true);
-                    self.log_reads += 1;
-                    self.is_certain |= is_damaged;
+                Some(short) if !self.has_read_log => {
+                    (self.goal, self.has_read_log, self.is_damaged) = (Goal::Place, true, true);
                     self.bisect(short, None)
                 }
                 _ if is_complete => Next::DoneWithHole,
@@ -347,12 +315,6 @@ mod tests {
         Skips(usize),
     }
 
-    impl Damaged {
-        fn can_omit(self) -> bool {
-            matches!(self, Self::Skips(_))
-        }
-    }
-
     /// A log whose line `n` has the stamp `n`.
     #[derive(Clone, Debug)]
     struct Log {
@@ -365,20 +327,11 @@ mod tests {
         kept: usize,
         /// True if the last record is just being written.
         is_incomplete: bool,
-        can_omit: bool,
     }
 
     impl Default for Log {
         fn default() -> Self {
-            Self {
-                first: 0,
-                records: 0,
-                damaged: None,
-                growth: 0,
-                kept: usize::MAX,
-                is_incomplete: false,
-                can_omit: false,
-            }
+            Self { first: 0, records: 0, damaged: None, growth: 0, kept: usize::MAX, is_incomplete: false }
         }
     }
 
@@ -417,7 +370,6 @@ mod tests {
         Line { stream: LogStream::Stdout, time: stamp(number), length: bytes.len(), bytes, ended: true }
     }
 
-    #[derive(Debug)]
     struct Found {
         lines: Vec<usize>,
         goal: Goal,
@@ -426,8 +378,8 @@ mod tests {
     }
 
     /// Searches for the lines behind the line `place`.
-    fn search(log: &mut Log, mut place: usize, first: u32) -> Found {
-        let mut search = Search::new(first, log.can_omit);
+    fn search(log: &mut Log, place: usize, first: u32) -> Found {
+        let mut search = Search::new(first);
         let mut taken = Vec::new();
         for requests in 1..200 {
             let goal = search.goal();
@@ -443,13 +395,9 @@ mod tests {
                 if scan.place(&line(number)) == Placement::Behind {
                     taken.push(number);
                 }
-                scan.note_known_up_to(Anchor::at(&line(number)));
             }
             let next = search.judge(ending, &scan);
-            if next == Next::Advance && log.growth < 50 {
-                place = *taken.last().unwrap();
-                search = Search::new(20, log.can_omit);
-            } else if next != Next::Request {
+            if next != Next::Request {
                 if goal == Goal::BehindDamage {
                     taken.sort_unstable();
                     taken.dedup();
@@ -468,10 +416,10 @@ mod tests {
         #[test]
         fn each_line_behind_the_place_is_found_in_an_intact_log(
             first in 0..2000_usize, length in 1..3000_usize, place in 0..5000_usize, limit in 1..3000_u32,
-            growth in 0..3_usize, can_omit in any::<bool>(),
+            growth in 0..3_usize,
         ) {
             let place = place % (first + length);
-            let mut log = Log { first, records: first + length, growth, can_omit, ..Log::default() };
+            let mut log = Log { first, records: first + length, growth, ..Log::default() };
             let found = search(&mut log, place, limit);
             prop_assert_eq!(found.next, Next::Done);
             let end = found.lines.last().map_or(log.records - found.requests * growth, |last| last + 1);
@@ -486,15 +434,15 @@ mod tests {
 
         #[test]
         fn no_damage_is_found_in_an_intact_log_whatever_is_written_and_removed_meanwhile(
-            kept in 30..3000_usize, length in 1..3000_usize, back in 2..3000_usize, limit in 2..3000_u32,
-            growth in 0..20_usize, (is_incomplete, can_omit) in any::<(bool, bool)>(),
+            kept in 30..3000_usize, length in 1..3000_usize, back in 0..3000_usize, limit in 1..3000_u32,
+            growth in 0..200_usize, is_incomplete in any::<bool>(),
         ) {
-            let mut log = Log { records: length, growth, kept, is_incomplete, can_omit, ..Log::default() };
+            let mut log = Log { records: length, growth, kept, is_incomplete, ..Log::default() };
             log.grow();
             let place = log.records.saturating_sub(back);
             let found = search(&mut log, place, limit);
             prop_assert!(matches!(found.goal, Goal::Place | Goal::Log), "{:?} {:?}", found.goal, found.next);
-            prop_assert!(matches!(found.next, Next::Done | Next::Advance), "{:?}", found.next);
+            prop_assert_eq!(found.next, Next::Done);
             prop_assert!(found.requests <= 50, "{} requests", found.requests);
         }
 
@@ -504,14 +452,12 @@ mod tests {
             damaged in damage(),
         ) {
             let (place, at) = (place % length, at % length);
-            prop_assume!(place != at && at > 0);
-            let mut log = Log { records: length, can_omit: damaged.can_omit(), damaged: Some((at, damaged)), ..Log::default() };
+            // A response that begins with the damaged record looks like the whole log.
+            prop_assume!(place != at && at > 0 && at + limit as usize != length);
+            let mut log = Log { records: length, damaged: Some((at, damaged)), ..Log::default() };
             let found = search(&mut log, place, limit);
             prop_assert!(found.requests <= 60, "{} requests", found.requests);
-            if found.goal == Goal::Log {
-                // A response that begins with the damaged record looks like the whole log. A gap is announced.
-                prop_assert!(at < place);
-            } else if at < place {
+            if at < place {
                 prop_assert_eq!((found.goal, found.next), (Goal::Place, Next::Done));
                 prop_assert!(found.lines.into_iter().eq(place + 1..length));
             } else if at == length - 1 {
@@ -530,7 +476,7 @@ mod tests {
             growth in 1..8_usize,
         ) {
             let at = 1 + at % (length - 1);
-            let mut log = Log { growth, ..Log { records: length, can_omit: damaged.can_omit(), damaged: Some((at, damaged)), ..Log::default() } };
+            let mut log = Log { records: length, damaged: Some((at, damaged)), growth, ..Log::default() };
             let found = search(&mut log, 0, limit);
             if found.next == Next::Done && found.lines.last() > Some(&at) {
                 prop_assert_eq!(found.goal, Goal::BehindDamage);
@@ -541,7 +487,7 @@ mod tests {
 
     #[test]
     fn a_window_of_sufficient_length_needs_one_request_and_a_short_window_one_more() {
-        let mut log = Log { records: 1000, can_omit: true, ..Log::default() };
+        let mut log = Log { records: 1000, ..Log::default() };
         assert_eq!(search(&mut log, 990, 20).requests, 1);
         assert_eq!(search(&mut log, 100, 2000).requests, 2);
         assert_eq!(search(&mut log, 900, 20).requests, 3);

@@ -309,14 +309,6 @@ impl Scan {
         matches!(self.reach, Reach::Line(anchor) if self.begin.is_some_and(|begin| begin.time <= anchor.time))
     }
 
-    /// Returns whether no line is missing up to a later line than the place that the response has to include.
-    pub(super) fn advances(&self) -> bool {
-        match self.reach {
-            Reach::Line(place) => self.anchor.is_some_and(|anchor| anchor != place),
-            _ => self.anchor.is_some(),
-        }
-    }
-
     /// Returns the first line of a response with [`Reach::End`].
     pub(super) fn first(&self) -> Option<Anchor> {
         self.anchor.filter(|_| self.reach == Reach::End)
