@@ -1,7 +1,7 @@
 //! Decides how many records of a log are requested until a response is a window that reaches far enough.
 //!
-//! A *full* response has as many records as were requested, or one record less, because the last record was just being
-//! written. It is the end of the log without a hole. A *short* response has fewer records. Either the log has no more records, or a record is damaged: Docker 20.10 passes over
+//! A *full* response has as many records as were requested, so it is the end of the log without a hole. A *short*
+//! response has fewer records. Either the log has no more records, or a record is damaged: Docker 20.10 passes over
 //! some records behind a damaged record, and later versions end the response in front of it. A short response is
 //! therefore never trusted. It is compared with a full response: if both have the same records, these records are
 //! the whole log. Otherwise, the search finds the longest full response. This response begins behind the last
@@ -52,26 +52,14 @@ struct Extent {
     end: Option<Anchor>,
 }
 
-impl Extent {
-    fn of(scan: &Scan) -> Self {
-        Self { records: scan.records(), begin: scan.begin(), end: scan.end() }
-    }
-}
-
-/// A full response.
-#[derive(Clone, Copy, Debug, Default)]
-struct Full {
-    /// The number of records that were requested.
-    limit: u32,
-    extent: Extent,
-}
-
 /// A short response.
 #[derive(Clone, Copy, Debug)]
 struct Short {
     /// The number of records that were requested.
     limit: u32,
     extent: Extent,
+    /// True if the log has more records than the response, so that a record is damaged.
+    is_damaged: bool,
 }
 
 /// The search for a window.
@@ -80,11 +68,9 @@ pub(super) struct Search {
     goal: Goal,
     limit: Option<u32>,
     /// The longest full response.
-    full: Full,
+    full: Extent,
     /// The last short response.
     short: Option<Short>,
-    /// True if a short response has shown that a record is damaged.
-    is_damaged: bool,
     /// True if the log has records.
     has_records: bool,
     /// True if a response reached far enough.
@@ -106,9 +92,8 @@ impl Search {
         Self {
             goal: Goal::Place,
             limit: Some(records.max(1)).filter(|records| *records < RECORDS_MAX),
-            full: Full::default(),
+            full: Extent::default(),
             short: None,
-            is_damaged: false,
             has_records: false,
             has_place: false,
             taken: None,
@@ -131,7 +116,7 @@ impl Search {
     /// Creates the scan of the next response.
     pub(super) fn scan(&self, reach: Reach, limit: Option<u32>) -> Scan {
         let scan = Scan::new(reach, limit, false);
-        let scan = match (self.goal, self.full.extent.begin) {
+        let scan = match (self.goal, self.full.begin) {
             (Goal::Log, _) => scan.looking_for(self.place),
             (Goal::Place, Some(begin)) => scan.behind(self.taken).looking_for(Reach::Line(begin)),
             (Goal::Place, None) => scan.behind(self.taken),
@@ -160,10 +145,8 @@ impl Search {
             return self.judge_log(is_complete, scan);
         };
         self.place = scan.reach();
-        let extent = Extent::of(scan);
-        // The Engine may have read the log while the last record was being written. Then this record is missing.
-        let least = if extent.records > 0 { limit.saturating_sub(1) } else { limit };
-        let is_full = is_complete && extent.records >= least;
+        let extent = Extent { records: scan.records(), begin: scan.begin(), end: scan.end() };
+        let is_full = is_complete && extent.records >= limit;
         if is_full && scan.is_reached() {
             return Next::Done;
         }
@@ -177,21 +160,19 @@ impl Search {
         }
         let is_first_short = !is_full && self.short.is_none();
         if is_full {
-            self.full = Full { limit, extent };
-            if self.short.is_some_and(|short| short.limit <= limit) {
-                // The log has grown since the short response, or the error of this response has passed.
-                (self.short, self.is_damaged) = (None, false);
-            }
+            self.full = extent;
+            // The log has grown since the short response.
+            self.short = self.short.filter(|short| short.limit > limit);
         } else {
-            self.is_damaged |= !is_complete || self.lacks_lines(extent, scan);
-            self.short = Some(Short { limit, extent });
+            // Intact, the log has each line of an earlier full response, except for lines that were removed since.
+            let has_all = match self.full.begin {
+                Some(_) => scan.has_found(),
+                None => extent.records > 0 || !self.has_records,
+            };
+            let is_damaged = self.has_read_log || !(is_complete && has_all);
+            self.short = Some(Short { limit, extent, is_damaged });
             let has_lines = extent.begin.is_some();
-            if is_first_short
-                && !self.is_damaged
-                && has_lines
-                && !self.has_place
-                && !scan.begins_before_place()
-            {
+            if is_first_short && !is_damaged && has_lines && !self.has_place && !scan.begins_before_place() {
                 // Probably, the Engine has removed the place. In a log that is rotated fast, each request costs lines,
                 // so the whole log is requested immediately.
                 return self.read_log();
@@ -202,20 +183,8 @@ impl Search {
             return Next::Request;
         };
         // If the log has no more records, the response to a request for this number is full.
-        let records = Some(extent.records).filter(|records| is_first_short && *records > self.full.limit);
+        let records = Some(extent.records).filter(|records| is_first_short && *records > self.full.records);
         self.bisect(short, records)
-    }
-
-    /// Returns whether a short response lacks lines between its first line and the end of the log.
-    fn lacks_lines(&self, extent: Extent, scan: &Scan) -> bool {
-        let full = self.full.extent;
-        match (extent.begin, full.begin) {
-            // The Engine can have removed the first line of the full response, but not without the earlier lines.
-            (Some(first), Some(begin)) if first.time() < begin.time() => !scan.has_found(),
-            // The Engine removes lines only when it writes a line.
-            (Some(_), Some(_)) => extent.end == full.end && extent.records < full.records,
-            _ => extent.records == 0 && self.has_records,
-        }
     }
 
     /// Requests `records` records, or a number between the longest full response and the short response. If there is no
@@ -224,14 +193,14 @@ impl Search {
         self.limit = records.or_else(|| self.between(short));
         match self.limit {
             Some(_) => Next::Request,
-            None if short.extent == self.full.extent && !self.is_damaged => self.read_log(),
+            None if short.extent == self.full && !short.is_damaged => self.read_log(),
             None if !self.is_repeated => {
                 (self.limit, self.is_repeated) = (Some(short.limit), true);
                 Next::Request
             }
-            None if !self.is_damaged => self.read_log(),
-            None if self.full.limit > 0 => {
-                (self.goal, self.limit) = (Goal::BehindDamage, Some(self.full.limit));
+            None if !short.is_damaged => self.read_log(),
+            None if self.full.records > 0 => {
+                (self.goal, self.limit) = (Goal::BehindDamage, Some(self.full.records));
                 Next::Request
             }
             None => Next::Unreadable,
@@ -241,15 +210,13 @@ impl Search {
     /// Decides which step follows a response that has the whole log, or its records in front of a damaged record.
     fn judge_log(&mut self, is_complete: bool, scan: &Scan) -> Next {
         self.limit = None;
-        let is_damaged = match self.goal {
-            // The log has the place, although a shorter response did not have it.
-            Goal::Log => scan.has_found(),
-            _ => self.short.is_some() && self.lacks_lines(Extent::of(scan), scan),
-        };
-        if is_damaged || (self.short.is_some() && !is_complete) {
+        if self.goal == Goal::Log && (scan.has_found() || !is_complete) {
+            // The log has the place, although a shorter response did not have it. Therefore a record is damaged.
             return match self.short {
                 Some(short) if !self.has_read_log => {
-                    (self.goal, self.has_read_log, self.is_damaged) = (Goal::Place, true, true);
+                    (self.goal, self.has_read_log) = (Goal::Place, true);
+                    let short = Short { is_damaged: true, ..short };
+                    self.short = Some(short);
                     self.bisect(short, None)
                 }
                 _ if is_complete => Next::DoneWithHole,
@@ -270,8 +237,8 @@ impl Search {
     /// Returns a number of records between the longest full response and the request with the short response. Returns
     /// `None` if there is no number between them.
     fn between(&self, short: Short) -> Option<u32> {
-        let full = self.full.limit;
-        let next = match short.extent == self.full.extent {
+        let full = self.full.records;
+        let next = match short.extent == self.full {
             // Probably, these records are the whole log. The next response shows it, since it is short, too.
             true => full.saturating_add(1),
             false => full.saturating_add(short.limit.saturating_sub(full) / 2),
@@ -323,30 +290,12 @@ mod tests {
         damaged: Option<(usize, Damaged)>,
         /// The number of records that are written after each request.
         growth: usize,
-        /// The maximum number of records that the Engine keeps. A rotation removes a third of them.
-        kept: usize,
-        /// True if the last record is just being written.
-        is_incomplete: bool,
-    }
-
-    impl Default for Log {
-        fn default() -> Self {
-            Self { first: 0, records: 0, damaged: None, growth: 0, kept: usize::MAX, is_incomplete: false }
-        }
     }
 
     impl Log {
-        fn grow(&mut self) {
-            self.records += self.growth;
-            while self.records - self.first > self.kept {
-                self.first += self.kept / 3;
-            }
-        }
-
         fn response(&self, limit: Option<u32>) -> (Vec<usize>, Ending) {
             let tail = limit.map_or(self.records, |limit| limit as usize);
-            let end = self.records - usize::from(self.is_incomplete && self.records > self.first);
-            let all = self.records.saturating_sub(tail).max(self.first)..end;
+            let all = self.records.saturating_sub(tail).max(self.first)..self.records;
             match self.damaged {
                 Some((at, damaged)) if all.contains(&at) => match damaged {
                     Damaged::Error => ((all.start..at).collect(), Ending::Invalid),
@@ -389,7 +338,7 @@ mod tests {
             };
             let mut scan = search.scan(reach, search.limit());
             let (lines, ending) = log.response(search.limit());
-            log.grow();
+            log.records += log.growth;
             for number in lines {
                 scan.record();
                 if scan.place(&line(number)) == Placement::Behind {
@@ -408,8 +357,8 @@ mod tests {
         panic!("the search has no end");
     }
 
-    fn damage() -> impl Strategy<Value = Damaged> {
-        prop_oneof![Just(Damaged::Error), Just(Damaged::Ends), (80..300_usize).prop_map(Damaged::Skips)]
+    fn damage(least: usize) -> impl Strategy<Value = Damaged> {
+        prop_oneof![Just(Damaged::Error), Just(Damaged::Ends), (least..300).prop_map(Damaged::Skips)]
     }
 
     proptest! {
@@ -419,7 +368,7 @@ mod tests {
             growth in 0..3_usize,
         ) {
             let place = place % (first + length);
-            let mut log = Log { first, records: first + length, growth, ..Log::default() };
+            let mut log = Log { first, records: first + length, damaged: None, growth };
             let found = search(&mut log, place, limit);
             prop_assert_eq!(found.next, Next::Done);
             let end = found.lines.last().map_or(log.records - found.requests * growth, |last| last + 1);
@@ -433,36 +382,21 @@ mod tests {
         }
 
         #[test]
-        fn no_damage_is_found_in_an_intact_log_whatever_is_written_and_removed_meanwhile(
-            kept in 30..3000_usize, length in 1..3000_usize, back in 0..3000_usize, limit in 1..3000_u32,
-            growth in 0..200_usize, is_incomplete in any::<bool>(),
-        ) {
-            let mut log = Log { records: length, growth, kept, is_incomplete, ..Log::default() };
-            log.grow();
-            let place = log.records.saturating_sub(back);
-            let found = search(&mut log, place, limit);
-            prop_assert!(matches!(found.goal, Goal::Place | Goal::Log), "{:?} {:?}", found.goal, found.next);
-            prop_assert_eq!(found.next, Next::Done);
-            prop_assert!(found.requests <= 50, "{} requests", found.requests);
-        }
-
-        #[test]
         fn each_line_behind_a_damaged_record_is_found(
             length in 2..3000_usize, place in 0..3000_usize, at in 0..3000_usize, limit in 1..3000_u32,
-            damaged in damage(),
+            damaged in damage(1),
         ) {
             let (place, at) = (place % length, at % length);
             // A response that begins with the damaged record looks like the whole log.
             prop_assume!(place != at && at > 0 && at + limit as usize != length);
-            let mut log = Log { records: length, damaged: Some((at, damaged)), ..Log::default() };
+            let mut log = Log { first: 0, records: length, damaged: Some((at, damaged)), growth: 0 };
             let found = search(&mut log, place, limit);
             prop_assert!(found.requests <= 60, "{} requests", found.requests);
             if at < place {
                 prop_assert_eq!((found.goal, found.next), (Goal::Place, Next::Done));
                 prop_assert!(found.lines.into_iter().eq(place + 1..length));
             } else if at == length - 1 {
-                // The last record can be incomplete because it is just being written.
-                prop_assert!(found.next == Next::Unreadable || found.lines.into_iter().eq(place + 1..at));
+                prop_assert_eq!(found.next, Next::Unreadable);
             } else {
                 prop_assert_eq!((found.goal, found.next), (Goal::BehindDamage, Next::Done));
                 let behind = found.lines.into_iter().filter(|line| *line > at);
@@ -472,11 +406,11 @@ mod tests {
 
         #[test]
         fn lines_behind_a_damaged_record_are_found_or_given_up_with_it_while_lines_arrive(
-            length in 2..3000_usize, at in 0..2999_usize, limit in 1..3000_u32, damaged in damage(),
+            length in 2..3000_usize, at in 0..2999_usize, limit in 1..3000_u32, damaged in damage(80),
             growth in 1..8_usize,
         ) {
             let at = 1 + at % (length - 1);
-            let mut log = Log { records: length, damaged: Some((at, damaged)), growth, ..Log::default() };
+            let mut log = Log { first: 0, records: length, damaged: Some((at, damaged)), growth };
             let found = search(&mut log, 0, limit);
             if found.next == Next::Done && found.lines.last() > Some(&at) {
                 prop_assert_eq!(found.goal, Goal::BehindDamage);
@@ -487,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_window_of_sufficient_length_needs_one_request_and_a_short_window_one_more() {
-        let mut log = Log { records: 1000, ..Log::default() };
+        let mut log = Log { first: 0, records: 1000, damaged: None, growth: 0 };
         assert_eq!(search(&mut log, 990, 20).requests, 1);
         assert_eq!(search(&mut log, 100, 2000).requests, 2);
         assert_eq!(search(&mut log, 900, 20).requests, 3);
