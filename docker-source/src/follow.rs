@@ -17,7 +17,6 @@ mod pace;
 mod poll;
 mod problems;
 mod read;
-mod search;
 mod selection;
 mod state;
 mod window;
@@ -195,6 +194,8 @@ enum Step {
     /// Read the log by windows, because its lines arrive fast, or because the stream may have omitted lines.
     Poll {
         left: Option<LogReader>,
+        /// The number of lines that the log is known to have behind the last line that was read before.
+        lines_behind: u32,
     },
     /// The stream ended: ask whether the container still runs.
     Decide(LogReader),
@@ -224,7 +225,7 @@ impl Following {
             step = match step {
                 Step::Turn => self.turn().await?,
                 Step::Follow { tail } => self.follow(tail).await?,
-                Step::Poll { left } => self.poll(left).await?,
+                Step::Poll { left, lines_behind } => self.poll(left, lines_behind).await?,
                 Step::Decide(reader) => self.decide(reader).await,
                 Step::CatchUp(reader) => self.catch_up(reader).await?,
                 Step::Leave(reader) => match self.catch_up(reader).await? {
@@ -269,8 +270,7 @@ impl Following {
                 return Ok(step);
             }
         }
-        let is_behind = (self.is_behind || self.files == FilesUse::AfterWindow)
-            && (self.stuck == 0 || (self.can_window() && past_damage(self.stuck).is_none()));
+        let is_behind = (self.is_behind || self.files == FilesUse::AfterWindow) && self.stuck == 0;
         if is_behind || (self.known == Known::Resume && self.sink.resumes()) {
             return self.resume().await;
         }
@@ -324,7 +324,6 @@ impl Following {
             true => self.unproved = self.unproved.take().or(Some(unanswered)),
             false => drop(unanswered),
         }
-        let new_before = self.sink.new_lines();
         let may_be_cut = self.may_be_cut();
         // If a window can be read, the container has not ended before its stream began: the Engine would have
         // removed the log.
@@ -349,12 +348,9 @@ impl Following {
                     continue;
                 }
             }
+            let lines_behind = response.scan().lines_of_tail();
             let is_empty = response.scan().records() == 0;
             let reader = response.into_reader();
-            // The stream possibly ended in front of a damaged record. A window shows whether the log has lines behind
-            // this record.
-            let is_over = matches!(ending, Ending::Complete | Ending::Invalid);
-            self.is_behind |= is_over && self.sink.new_lines() == new_before && self.can_window();
             if ending == Ending::Complete && may_be_cut {
                 self.is_unread = is_empty && !has_begun;
                 // The Engine is about to remove the container, so its log is read before the next inspection.
@@ -363,7 +359,9 @@ impl Following {
             }
             return Ok(match ending {
                 Ending::Broken | Ending::Complete | Ending::Invalid | Ending::Lost => Step::Decide(reader),
-                Ending::Busy | Ending::Due | Ending::TooShort => Step::Poll { left: Some(reader) },
+                Ending::Busy | Ending::Due | Ending::TooShort => {
+                    Step::Poll { left: Some(reader), lines_behind }
+                }
             });
         }
     }
@@ -395,7 +393,7 @@ impl Following {
     fn opening(&mut self, tail: Option<u32>) -> (LogsQuery, Scan) {
         self.sink.count_request();
         if tail.is_none() && self.sink.has_lines() && self.can_window() {
-            let mut limit = Some(self.pace.records_to_request());
+            let mut limit = window::first_limit(self.pace.records_to_request());
             let (since, reach) = self.reach(&mut limit, false);
             return (LogsQuery { follow: true, since, tail: limit }, Scan::new(reach, limit, true));
         }

@@ -207,7 +207,7 @@ impl Following {
         }
         let tail = past_damage(self.stuck);
         if tail.is_none() && self.can_window() {
-            let read = self.window(response).await?;
+            let read = self.window(response, 0).await?;
             if matches!(read, Ok(Ending::Complete)) {
                 self.note_window();
             }

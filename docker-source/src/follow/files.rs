@@ -53,8 +53,8 @@ struct Attempt {
     /// True if the files no longer have the last line that was read, so that they are read from their
     /// beginning.
     is_whole: bool,
-    /// True if, in addition, the clock was set back: the first line of the files has no later stamp than the last
-    /// line that was read.
+    /// True if, in addition, the clock was set back: no line of the files has a later stamp than the last line
+    /// that was read.
     is_set_back: bool,
 }
 
@@ -87,7 +87,8 @@ impl Following {
                     Ending::Lost => attempt = Attempt::default(),
                     Ending::TooShort if attempt.is_whole => return Ok(Some(Ending::Broken)),
                     Ending::TooShort => {
-                        let is_old = response.as_ref().is_some_and(|read| read.scan().begins_before_place());
+                        let is_old =
+                            response.as_ref().is_some_and(|read| read.scan().end_before_place().is_some());
                         attempt = Attempt {
                             number: attempt.number + 1,
                             is_whole: is_beginning,
@@ -154,7 +155,7 @@ impl Following {
         };
         let mut limit = Some(1);
         let mut reach = match attempt.is_set_back {
-            true => self.reach_all().1,
+            true => self.reach_all(),
             false => self.reach(&mut limit, attempt.is_whole).1,
         };
         let before = match reach {

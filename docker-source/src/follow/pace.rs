@@ -79,8 +79,6 @@ pub(super) struct Pace {
     /// The mean difference between the expected and the new records of the last windows, times
     /// [`DEVIATION_WINDOWS`].
     deviations: u32,
-    /// A number of records that the log is known to have. `u32::MAX` if no window has shown it.
-    log_records: u32,
 }
 
 impl Pace {
@@ -99,7 +97,6 @@ impl Pace {
             new_lines: 0,
             new_records: 0,
             deviations: MARGIN_RECORDS * DEVIATION_WINDOWS / MARGIN_DEVIATIONS,
-            log_records: u32::MAX,
         }
     }
 
@@ -140,13 +137,12 @@ impl Pace {
 
     /// Returns the number of records that the next window is to request. This number is only a little greater
     /// than the number of records that are expected to be new, since a record that was read before costs the Engine
-    /// and this process as much as a new record. It is not greater than the number of records that the log is expected
-    /// to have, since a response with fewer records than requested needs a second request.
+    /// and this process as much as a new record.
     pub(super) fn records_to_request(&self) -> u32 {
         let expected = self.expected();
         let deviation = self.deviations.saturating_mul(MARGIN_DEVIATIONS) / DEVIATION_WINDOWS;
         let margin = deviation.saturating_add(2).min(expected / 4 + MARGIN_RECORDS);
-        expected.saturating_add(margin).min(self.log_records.saturating_add(expected)).max(1)
+        expected.saturating_add(margin)
     }
 
     fn expected(&self) -> u32 {
@@ -170,7 +166,6 @@ impl Pace {
             true => (self.until_proof * 2).min(PROOFS[1]),
             false => PROOFS[0],
         };
-        self.log_records = self.log_records.saturating_add(records);
         (self.records, self.proved_at, self.new_lines) = (0, now, new_lines);
         if self.durations.len() == WINDOWS_TIMED {
             self.durations.pop_front();
@@ -179,11 +174,6 @@ impl Pace {
         (self.interval_start, self.interval_records, self.interval_bytes) = (now, 0, 0);
         self.late_proofs = if new_lines > 0 { self.late_proofs + 1 } else { 0 };
         self.quiet_windows = if new_lines < QUIET_LINES { self.quiet_windows + 1 } else { 0 };
-    }
-
-    /// Notes that the Engine can read this number of records from the end of the log, and no more.
-    pub(super) fn log_has(&mut self, records: u32) {
-        self.log_records = records;
     }
 
     /// Notes that the last window has read a backlog up to the present end of the log. The number of its
@@ -310,21 +300,5 @@ mod tests {
         }
         assert_eq!(request(1), 4);
         assert_eq!(request(1000), 266);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_window_requests_no_more_records_than_the_log_probably_has() {
-        let now = Instant::now();
-        let mut pace = Pace::new(LATENCY, now);
-        let request = |pace: &mut Pace, new: u32| {
-            pace.window(now, u64::from(new), new, Duration::ZERO);
-            pace.records_to_request()
-        };
-        assert_eq!(request(&mut pace, 4), 4 + 17);
-        pace.log_has(4);
-        assert_eq!(pace.records_to_request(), 4 + 4);
-        pace.record();
-        // A stream has brought the record, so no record is expected.
-        assert_eq!(request(&mut pace, 1), 5);
     }
 }

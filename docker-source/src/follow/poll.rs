@@ -10,8 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::problems::{ATTEMPTS_AT_DAMAGE, past_damage};
 use super::read::{Ending, Response, Silence};
-use super::search::{Goal, Next, Search};
-use super::window::{Known, Reach};
+use super::window::{self, Known, Reach, Scan, Verdict};
 use super::{ExitReason, Following, Step};
 use crate::dialect::Dialect;
 use crate::engine::{ApiVersion, EngineError, LogsQuery};
@@ -61,7 +60,7 @@ impl Following {
             };
             // If the window cannot be read, the next proof is due later. The error needs no handling here,
             // since the stream reports the same problem.
-            let is_proved = matches!(self.window(&mut None).await?, Ok(Ending::Complete));
+            let is_proved = matches!(self.window(&mut None, 0).await?, Ok(Ending::Complete));
             if !is_proved {
                 self.pace.postpone(Instant::now());
             }
@@ -90,7 +89,11 @@ impl Following {
     }
 
     /// Reads windows until so few lines arrive that a stream is cheaper, or until the container ends.
-    pub(super) async fn poll(&mut self, mut left: Option<LogReader>) -> Result<Step, QueueClosed> {
+    pub(super) async fn poll(
+        &mut self,
+        mut left: Option<LogReader>,
+        mut lines_behind: u32,
+    ) -> Result<Step, QueueClosed> {
         self.pace.begin_windows();
         let stopping = self.context.stopping.clone();
         let unproved = stopping.unproved();
@@ -104,7 +107,7 @@ impl Following {
                 (commands.removed || commands.ended_at != ended_at, commands.starts != self.seen.starts)
             };
             let mut response = None;
-            let read = self.window(&mut response).await?;
+            let read = self.window(&mut response, std::mem::take(&mut lines_behind)).await?;
             left = response.map(Response::into_reader).or(left);
             match read {
                 Ok(Ending::Complete) => {}
@@ -141,23 +144,26 @@ impl Following {
         }
     }
 
-    /// Reads the lines behind the last line that was read before, and takes each new line. Makes further requests
-    /// until a response is a window that reaches far enough; see [`search`](super::search).
+    /// Reads the lines behind the last line that was read before, and takes each new line. Requests a longer
+    /// response if the log has more new lines than expected. The log is known to have at least `lines_behind`
+    /// new lines.
     ///
     /// # Cancel safety
     /// This method is cancel safe: the next window begins behind the same line.
     pub(super) async fn window(
         &mut self,
         response: &mut Option<Response>,
+        mut lines_behind: u32,
     ) -> Result<Result<Ending, EngineError>, QueueClosed> {
-        let (new_before, stuck) = (self.sink.new_lines(), self.stuck);
-        let mut search = Search::new(self.pace.records_to_request());
+        let new_before = self.sink.new_lines();
+        let mut limit = window::first_limit(self.pace.records_to_request());
+        let (mut is_whole, mut is_set_back, mut is_damaged) = (false, false, false);
+        let mut longer_end = None;
+        let stuck = self.stuck;
         loop {
-            let mut limit = search.limit();
-            let (since, reach) = match search.goal() {
-                Goal::Place => self.reach(&mut limit, false),
-                Goal::Log => self.reach_all(),
-                Goal::BehindDamage => self.reach_behind_damage(),
+            let (since, reach) = match is_set_back {
+                true => (None, self.reach_all()),
+                false => self.reach(&mut limit, is_whole),
             };
             let query = LogsQuery { follow: false, since, tail: limit };
             self.sink.stats().window();
@@ -167,37 +173,58 @@ impl Following {
                 Ok(opened) => opened,
                 Err(error) => return Ok(Err(error)),
             };
-            let scan = search.scan(reach, limit);
+            let scan = Scan::new(reach, limit, false).shorter_than(longer_end);
             let response = response.insert(self.response(content_type, body, scan));
             let ending = self.read(response, Silence::AtMost(self.context.timing.catch_up)).await?;
-            self.stuck = stuck;
-            match search.judge(ending, response.scan()) {
-                Next::Request => {}
-                next @ (Next::Done | Next::DoneWithHole) => {
-                    if next == Next::DoneWithHole {
-                        self.sink.skip_damage();
-                        self.warn_of_skipped_part();
-                    }
+            let verdict = match ending {
+                Ending::Invalid if !response.scan().is_reached() => Verdict::Damaged,
+                _ => response.scan().verdict(),
+            };
+            match (ending, verdict) {
+                (Ending::Complete, Verdict::Reached)
+                    if is_whole || response.scan().lines_behind() >= lines_behind =>
+                {
                     if let Some(anchor) = response.scan().anchor() {
                         self.known = Known::Line(anchor);
                     }
-                    self.stuck = 0;
                     self.sink.prove(self.open);
                     self.note_read_up_to(asked, was_stopping);
                     let took = response.began().unwrap_or_else(Instant::now) - asked;
                     let records = response.scan().records_behind();
                     self.pace.window(Instant::now(), self.sink.new_lines() - new_before, records, took);
-                    if search.has_measured() {
-                        self.pace.log_has(response.scan().records());
-                    }
                     return Ok(Ok(ending));
                 }
-                Next::Unreadable => {
+                // The response does not reach far enough, as its first line showed. Its rest was not read.
+                (Ending::TooShort, _) if !is_damaged => limit = window::next_limit(limit),
+                (Ending::Complete, Verdict::TooShort) if !is_damaged => {
+                    // All lines of this response are behind the place to reach, so a longer response has at
+                    // least as many new lines.
+                    lines_behind = lines_behind.max(response.scan().lines());
+                    limit = window::next_limit(limit);
+                }
+                (Ending::Complete, Verdict::NotInLog) => (limit, is_whole) = (None, true),
+                (Ending::Complete, Verdict::NotInLogSinceSetBack) => {
+                    (limit, is_whole, is_set_back) = (None, true, true);
+                    self.stuck = stuck;
+                }
+                // Because of a damaged record, the response ended before the place to reach. A shorter
+                // response may begin behind this record, or show that the record is not damaged.
+                (Ending::Complete | Ending::Invalid, Verdict::Damaged)
+                    if window::shorter_limit(limit).is_some() =>
+                {
+                    longer_end = response.scan().end_before_place().filter(|_| ending == Ending::Complete);
+                    (limit, is_damaged) = (window::shorter_limit(limit), true);
+                    self.stuck = stuck;
+                }
+                (Ending::Broken, _) => return Ok(Ok(ending)),
+                // A damaged record is behind the place to reach, so no response is both long enough and
+                // readable. There are two signs of this: a longer response has fewer lines than a shorter
+                // response, or no response can be read up to the place.
+                _ => {
                     self.stuck = stuck + 1;
                     self.warn_of_damage();
                     return Ok(Ok(Ending::Invalid));
                 }
-                Next::Ended => return Ok(Ok(ending)),
             }
         }
     }
@@ -244,25 +271,14 @@ impl Following {
         }
     }
 
-    /// Returns the `since` and the reach of a response with all lines of the log, which no longer has the place up to
-    /// which no line was missing. If this place is a line, all lines of the log were written behind it, whatever their
-    /// stamps are.
-    pub(super) fn reach_all(&mut self) -> (Option<Timestamp>, Reach) {
-        let Known::Line(anchor) = self.known else {
-            return self.reach(&mut None, true);
-        };
+    /// Returns the reach of a response with all lines of the log. The log no longer has the last line that was
+    /// read before, and the clock was set back, so no stamp distinguishes new lines from earlier lines.
+    pub(super) fn reach_all(&mut self) -> Reach {
         self.sink.begin_window(self.open);
-        self.sink.begins_with_gap(anchor.time());
-        (None, Reach::Whole(Timestamp::UNIX_EPOCH))
-    }
-
-    /// Returns the `since` and the reach of a response that begins behind a damaged record. The lines in front of it
-    /// are given up.
-    fn reach_behind_damage(&mut self) -> (Option<Timestamp>, Reach) {
-        self.sink.begin_window(self.open);
-        self.sink.skip_damage();
-        self.warn_of_skipped_part();
-        (None, Reach::Whole(Timestamp::UNIX_EPOCH))
+        if let Known::Line(anchor) = self.known {
+            self.sink.begins_with_gap(anchor.time());
+        }
+        Reach::Whole(Timestamp::UNIX_EPOCH)
     }
 
     /// Returns the step that follows the last window.
@@ -277,14 +293,10 @@ impl Following {
     /// skipped.
     pub(super) fn warn_of_damage(&mut self) {
         if self.stuck == ATTEMPTS_AT_DAMAGE {
-            self.warn_of_skipped_part();
+            self.warn(
+                super::problems::Problem::SkippedPart,
+                "a part of the log is unreadable and skipped; lines may be missing",
+            );
         }
-    }
-
-    fn warn_of_skipped_part(&mut self) {
-        self.warn(
-            super::problems::Problem::SkippedPart,
-            "a part of the log is unreadable and skipped; lines may be missing",
-        );
     }
 }

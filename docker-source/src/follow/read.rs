@@ -377,8 +377,6 @@ impl Following {
                     if error.ends_stream() {
                         return Ok(Taken::Invalid);
                     }
-                    // The Engine counts this record, too.
-                    response.scan.record();
                 }
             }
         }

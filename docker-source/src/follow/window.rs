@@ -3,10 +3,10 @@
 //!
 //! The Engine does not number its records. A response that follows a log (here: a *stream*) may silently omit
 //! some records. A request with `tail=N`, however, returns the last N records of stdout and stderr together,
-//! in the order of the log. If the response has N records, it has no hole. The *anchor* is a line that was read
-//! before. If the window includes the anchor, the window reaches far enough: all records behind the anchor are
-//! known, and nothing is lost. Otherwise, [`search`](super::search) finds a window that does. If even the whole
-//! log does not include the anchor, the Engine has removed the anchor, and there is a gap.
+//! in the order of the log and without a hole. The *anchor* is a line that was read before. If the window
+//! includes the anchor, the window reaches far enough: all records behind the anchor are known, and nothing
+//! is lost. Otherwise, a longer window is requested. If even the whole log does not include the anchor, the
+//! Engine has removed the anchor, and there is a gap.
 //!
 //! The next anchor is the last line of the window, provided that no line was incomplete at the end of the
 //! window. If a line was incomplete, the next anchor is an earlier line. A line of a stream does not become
@@ -17,9 +17,15 @@ use gelf_core::Timestamp;
 
 use crate::log::{Line, LogStream};
 
+/// If a window does not reach far enough, the next window is longer by this factor. A larger factor would
+/// cost more: most windows that do not reach far enough are only a little too short, and each record in front
+/// of the anchor is read in vain.
+const GROWTH: u32 = 3;
 /// If a window does not reach far enough and has at most this number of records, it is read to its end
 /// nevertheless.
 const SHORT_RECORDS: u32 = 2048;
+/// The maximum number of records of a window. If more records are needed, the whole log is requested.
+const RECORDS_MAX: u32 = 1 << 20;
 
 /// A line up to which no line of the log is missing. Its output stream and its stamp identify the line, since
 /// the `json-file` and `local` drivers give the lines of an output stream distinct stamps.
@@ -79,6 +85,24 @@ pub(super) enum Placement {
     Before,
 }
 
+/// The result of a response that was read to its end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verdict {
+    /// The response reaches far enough.
+    Reached,
+    /// The response does not reach far enough, and the log may have earlier records.
+    TooShort,
+    /// The log no longer has the place: the log begins behind it.
+    NotInLog,
+    /// The log no longer has the place, and the clock was set back: all lines of the log are behind the place,
+    /// and none of them has a later stamp.
+    NotInLogSinceSetBack,
+    /// The response begins and ends before the place, because the Engine has stopped at a damaged record. A log
+    /// that no longer has the place looks the same if the clock was set back, until a shorter response shows
+    /// that no record is damaged.
+    Damaged,
+}
+
 /// Compares the lines of one response with the reach of the response.
 #[derive(Debug)]
 pub(super) struct Scan {
@@ -94,22 +118,20 @@ pub(super) struct Scan {
     records: u32,
     /// The number of lines.
     lines: u32,
-    /// True if the response has a line behind the place that it has to include.
-    has_line_behind: bool,
+    /// The number of lines behind the place that the response has to include.
+    lines_behind: u32,
     /// The number of records up to the place that the response has to include.
     records_before: u32,
-    /// The first line.
-    begin: Option<Anchor>,
+    /// The stamp of the first line.
+    begin: Option<Timestamp>,
     /// The last line.
     end: Option<Anchor>,
-    /// True if the response is read to its end even if its first line shows that it does not reach far enough.
-    needs_end: bool,
-    /// A line behind the line that the response has to include. The lines up to this line were read before.
-    taken: Option<Anchor>,
-    /// A place to look for.
-    sought: Reach,
-    /// True if the response includes the place `sought`.
-    has_found: bool,
+    /// True if a line has a later stamp than the place that the response has to include.
+    has_later_line: bool,
+    /// The last line of a longer response that seems to end at a damaged record.
+    longer_end: Option<Anchor>,
+    /// True if the response has the line `longer_end`.
+    has_longer_end: bool,
     anchor: Option<Anchor>,
     /// True if a line was left for a later request. The anchor then has to stay in front of this line.
     has_held_line: bool,
@@ -126,42 +148,28 @@ impl Scan {
             is_too_short: false,
             records: 0,
             lines: 0,
-            has_line_behind: false,
+            lines_behind: 0,
             records_before: 0,
             begin: None,
             end: None,
-            needs_end: false,
-            taken: None,
-            sought: Reach::Nothing,
-            has_found: false,
+            has_later_line: false,
+            longer_end: None,
+            has_longer_end: false,
             anchor: None,
             has_held_line: false,
         }
     }
 
-    /// Makes sure that the response is read to its end even if its first line shows that it does not reach far enough.
-    pub(super) fn reading_all(self) -> Self {
-        Self { needs_end: true, ..self }
+    /// Sets the [`end`](Self::end_before_place) of a longer response that seems to end at a damaged record. If
+    /// this response has as many records as were requested, and has the line `end`, the longer response has
+    /// ended at the end of the log, and not at a damaged record.
+    pub(super) fn shorter_than(self, end: Option<Anchor>) -> Self {
+        Self { longer_end: end, ..self }
     }
 
-    /// Sets a line behind the line that the response has to include. The lines up to this line were read before.
-    pub(super) fn behind(self, taken: Option<Anchor>) -> Self {
-        Self { taken: taken.filter(|_| matches!(self.reach, Reach::Line(_))), ..self }
-    }
-
-    /// Sets a place to look for. It does not change what the response has to include.
-    pub(super) fn looking_for(self, place: Reach) -> Self {
-        Self { sought: place, ..self }
-    }
-
-    /// Returns whether the response includes the place that was looked for.
-    pub(super) fn has_found(&self) -> bool {
-        self.has_found
-    }
-
-    /// Returns the place that the response has to include.
-    pub(super) fn reach(&self) -> Reach {
-        self.reach
+    /// Returns the last line if no line has a later stamp than the place that the response has to include.
+    pub(super) fn end_before_place(&self) -> Option<Anchor> {
+        self.end.filter(|_| !self.has_later_line)
     }
 
     /// Returns whether the next record was possibly written after the request.
@@ -190,7 +198,7 @@ impl Scan {
         let limit = self.limit.unwrap_or(u32::MAX);
         let is_read = self.follows && self.records >= limit;
         // A short window is read to its end, since only the end shows whether the window is the whole log.
-        let is_too_short = self.is_too_short && limit > SHORT_RECORDS && !self.needs_end;
+        let is_too_short = self.is_too_short && limit > SHORT_RECORDS;
         !self.is_reached && (is_read || is_too_short)
     }
 
@@ -201,32 +209,22 @@ impl Scan {
             self.records_before = self.records;
         }
         self.end = Some(Anchor::at(line));
-        self.has_found |= match self.sought {
-            Reach::Line(anchor) => self.end == Some(anchor),
-            Reach::Time(time) => line.time <= time,
-            _ => false,
-        };
+        self.has_longer_end |= self.longer_end == self.end;
         self.lines = self.lines.saturating_add(1);
-        self.has_line_behind |= placement == Placement::Behind;
+        self.lines_behind = self.lines_behind.saturating_add(u32::from(placement == Placement::Behind));
         placement
     }
 
     fn compare(&mut self, line: &Line) -> Placement {
-        let begin = self.begin.get_or_insert_with(|| Anchor::at(line)).time;
+        let begin = *self.begin.get_or_insert(line.time);
         match self.reach {
             Reach::Nothing | Reach::End => Placement::Behind,
-            Reach::Line(_) if self.is_reached => match self.taken {
-                Some(taken) => {
-                    self.taken = Some(taken).filter(|taken| *taken != Anchor::at(line));
-                    Placement::Before
-                }
-                None => Placement::Behind,
-            },
+            Reach::Line(_) if self.is_reached => Placement::Behind,
             Reach::Line(anchor) => {
+                self.has_later_line |= line.time > anchor.time;
                 self.is_reached = anchor == Anchor::at(line);
                 if self.is_reached {
                     self.anchor = Some(anchor);
-                    self.taken = self.taken.filter(|taken| *taken != anchor);
                 }
                 Placement::Before
             }
@@ -269,13 +267,29 @@ impl Scan {
         match self.reach {
             Reach::Nothing | Reach::End => true,
             Reach::Line(_) => self.is_reached,
-            Reach::Time(_) | Reach::Whole(_) => self.is_reached && (self.lines == 0 || self.has_line_behind),
+            Reach::Time(_) | Reach::Whole(_) => self.is_reached && (self.lines == 0 || self.lines_behind > 0),
         }
     }
 
     /// Returns the number of lines.
     pub(super) fn lines(&self) -> u32 {
         self.lines
+    }
+
+    /// Returns a number of lines that the log is known to have behind the place that the response has to
+    /// include. Returns 0 if the response includes this place. Lines that were written after the request do
+    /// not count, since a stream may repeat them.
+    pub(super) fn lines_of_tail(&self) -> u32 {
+        let limit = self.limit.unwrap_or(0);
+        match !self.is_reached && self.records >= limit {
+            true => self.lines.min(limit),
+            false => 0,
+        }
+    }
+
+    /// Returns the number of lines behind the place that the response has to include.
+    pub(super) fn lines_behind(&self) -> u32 {
+        self.lines_behind
     }
 
     /// Returns the number of records behind the place that the response has to include.
@@ -285,28 +299,24 @@ impl Scan {
 
     /// Returns whether the response reaches far enough.
     pub(super) fn is_reached(&self) -> bool {
-        self.is_reached && self.taken.is_none()
+        self.is_reached
     }
 
-    /// Returns the maximum number of records in the response that were written before the request. Returns `None` if
-    /// the response has all of them.
-    pub(super) fn limit(&self) -> Option<u32> {
-        self.limit
-    }
-
-    /// Returns the first line.
-    pub(super) fn begin(&self) -> Option<Anchor> {
-        self.begin
-    }
-
-    /// Returns the last line.
-    pub(super) fn end(&self) -> Option<Anchor> {
-        self.end
-    }
-
-    /// Returns whether the first line has no later stamp than the line that the response has to include.
-    pub(super) fn begins_before_place(&self) -> bool {
-        matches!(self.reach, Reach::Line(anchor) if self.begin.is_some_and(|begin| begin.time <= anchor.time))
+    /// Returns the result of the response, once all of it was read.
+    pub(super) fn verdict(&self) -> Verdict {
+        if self.is_reached {
+            return Verdict::Reached;
+        }
+        if self.limit.is_some_and(|limit| self.records >= limit) {
+            return match self.has_longer_end {
+                true => Verdict::NotInLogSinceSetBack,
+                false => Verdict::TooShort,
+            };
+        }
+        match self.reach {
+            Reach::Line(anchor) if self.begin.is_some_and(|begin| begin <= anchor.time) => Verdict::Damaged,
+            _ => Verdict::NotInLog,
+        }
     }
 
     /// Returns the first line of a response with [`Reach::End`].
@@ -319,4 +329,22 @@ impl Scan {
     pub(super) fn anchor(&self) -> Option<Anchor> {
         self.anchor
     }
+}
+
+/// Returns the number of records to request if a response with this many records is expected to be long enough.
+/// Returns `None` if the whole log is to be requested.
+pub(super) fn first_limit(expected: u32) -> Option<u32> {
+    Some(expected).filter(|limit| *limit < RECORDS_MAX)
+}
+
+/// Returns the number of records to request after a window with a damaged record. Returns `None` if a single
+/// record or the whole log was requested.
+pub(super) fn shorter_limit(limit: Option<u32>) -> Option<u32> {
+    limit.map(|limit| limit / 2).filter(|limit| *limit > 0)
+}
+
+/// Returns the number of records to request after a window that did not reach far enough. Returns `None` if
+/// the whole log is to be requested.
+pub(super) fn next_limit(limit: Option<u32>) -> Option<u32> {
+    limit.map(|limit| limit.saturating_mul(GROWTH)).filter(|limit| *limit < RECORDS_MAX)
 }

@@ -36,9 +36,6 @@ pub enum DamagedRead {
     /// As in Docker 20.10: the answer omits the rest of the file, up to the last record at the time of the
     /// request. A follower that is open while the record is written omits only that record.
     SkipsFile,
-    /// As in Docker 20.10, if the answer goes on behind the damage: the answer also omits this number of records behind
-    /// the record. A follower that is open while the record is written omits only that record.
-    SkipsRecords(usize),
 }
 
 /// Options of an Engine.
