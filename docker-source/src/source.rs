@@ -123,8 +123,8 @@ impl Source {
     /// Stops reading, within 4 s. [`next`](Self::next) yields the lines that were read, then `None`. Before
     /// it stops, the source reads logs with recent lines up to their present ends, because the Engine may
     /// have omitted some of these lines, and because busy logs are read only at intervals, see
-    /// [`Timing::latency`]. Logs that are not read up to their present ends within the 4 s are counted, see
-    /// [`LineCounts::unread_logs`](crate::LineCounts::unread_logs).
+    /// [`Timing::latency`](crate::Timing::latency). Logs that are not read up to their present ends within the
+    /// 4 s are counted, see [`LineCounts::unread_logs`](crate::LineCounts::unread_logs).
     pub fn stop(&mut self) {
         let has_unproved_logs = self.stopping.request();
         if !has_unproved_logs {
@@ -138,9 +138,9 @@ impl Source {
         }
     }
 
-    /// Returns the positions from which the source reads: the positions of [`Start::At`], or the time at
-    /// which another [`Start`] begins. For [`Start::Now`], this is the time of the Engine's clock at which
-    /// the source connected.
+    /// Returns the positions from which the source reads: the positions of
+    /// [`Start::At`](crate::Start::At), or the time at which another [`Start`](crate::Start) begins. For
+    /// [`Start::Now`](crate::Start::Now), this is the time of the Engine's clock at which the source connected.
     pub fn start(&self) -> &Positions {
         &self.start
     }
