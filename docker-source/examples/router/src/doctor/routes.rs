@@ -89,14 +89,14 @@ fn judge_connection(subject: String, address: SocketAddr, connected: io::Result<
 fn judge_datagram(subject: String, address: SocketAddr, datagram: usize, mtu: io::Result<usize>) -> Finding {
     let headers = if address.is_ipv4() { 28 } else { 48 };
     let largest = match mtu {
-        Ok(mtu) => mtu.saturating_sub(headers),
-        Err(error) if error.kind() == io::ErrorKind::Unsupported => usize::MAX,
+        Ok(mtu) => Some(mtu.saturating_sub(headers)),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => None,
         Err(error) => {
             let text = format!("no packet can be sent to {address}: {error}");
             return Finding::fail(subject, text, "check the network and its routes");
         }
     };
-    if datagram > largest {
+    if let Some(largest) = largest.filter(|largest| datagram > *largest) {
         return Finding::warn(
             subject,
             format!(
@@ -113,7 +113,11 @@ fn judge_datagram(subject: String, address: SocketAddr, datagram: usize, mtu: io
             format!("set datagram_size={LOGSTASH} if the receiver is Logstash"),
         );
     }
-    Finding::ok(subject, format!("datagrams of {datagram} bytes to {address} are not cut into fragments"))
+    let found = match largest {
+        Some(_) => "are not cut into fragments",
+        None => "may be cut into fragments: this system does not tell the length of packets",
+    };
+    Finding::ok(subject, format!("datagrams of {datagram} bytes to {address} {found}"))
 }
 
 #[cfg(test)]
@@ -175,5 +179,8 @@ mod tests {
         let unreachable = Err(io::ErrorKind::NetworkUnreachable.into());
         let found = judge_datagram("route r".into(), four.parse().unwrap(), 1420, unreachable);
         assert_finds(&found, "fail", "check the network and its routes");
+        let unknown = Err(io::ErrorKind::Unsupported.into());
+        let found = judge_datagram("route r".into(), four.parse().unwrap(), 1420, unknown);
+        assert_finds(&found, "ok", "may be cut into fragments");
     }
 }
