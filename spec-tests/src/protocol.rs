@@ -210,24 +210,26 @@ impl Names {
     }
 }
 
-fn parse(id: &str, line: &str) -> Result<AnswerLine, String> {
+/// Parses an answer. Returns a reply in its place if the subject has crashed or does not support the request.
+fn parse(id: &str, line: &str) -> Result<Result<AnswerLine, Reply>, String> {
     let answer: AnswerLine = serde_json::from_str(line)
         .map_err(|error| format!("invalid answer to {id}: {error}: {}", shortened(line)))?;
     if answer.id != id {
         return Err(format!("answer to {} instead of {id}", answer.id));
     }
-    Ok(answer)
+    Ok(match (answer.crashed, answer.unsupported) {
+        (Some(crashed), _) => Err(Reply::Crashed(crashed)),
+        (None, Some(unsupported)) => Err(Reply::Unsupported(unsupported)),
+        (None, None) => Ok(AnswerLine { crashed: None, unsupported: None, ..answer }),
+    })
 }
 
 /// Parses the answer of a subject that uses the names of the vectors.
 pub(crate) fn named(id: &str, line: &str) -> Result<Reply, String> {
-    let answer = parse(id, line)?;
-    if let Some(crashed) = answer.crashed {
-        return Ok(Reply::Crashed(crashed));
-    }
-    if let Some(unsupported) = answer.unsupported {
-        return Ok(Reply::Unsupported(unsupported));
-    }
+    let answer = match parse(id, line)? {
+        Ok(answer) => answer,
+        Err(reply) => return Ok(reply),
+    };
     let sent = answer.stream.map(|stream| vec![stream]).or(answer.datagrams).unwrap_or_default();
     let errors = answer.errors.into_iter().chain(answer.error);
     Ok(Reply::Named(Answer {
@@ -242,13 +244,10 @@ pub(crate) fn named(id: &str, line: &str) -> Result<Reply, String> {
 
 /// Parses the answer of a subject that does not use the names of the vectors.
 pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
-    let answer = parse(id, line)?;
-    if let Some(crashed) = answer.crashed {
-        return Ok(Reply::Crashed(crashed));
-    }
-    if let Some(unsupported) = answer.unsupported {
-        return Ok(Reply::Unsupported(unsupported));
-    }
+    let answer = match parse(id, line)? {
+        Ok(answer) => answer,
+        Err(reply) => return Ok(reply),
+    };
     let unhex = |text: &String| unhex(text).map_err(|error| format!("invalid answer to {id}: {error}"));
     let sent = match (answer.error, answer.datagrams, answer.stream) {
         (Some(error), ..) => Some(Sent::Refused(error.text)),
