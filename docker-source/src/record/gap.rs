@@ -25,9 +25,11 @@ use gelf_core::Timestamp;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// The gap begins after this time: the stamp of the last line that was read before the gap. `None` if no line was read before.
+    /// The gap begins after this time: the stamp of the last line that was read before the gap. `None` if no
+    /// line was read before.
     pub after: Option<Timestamp>,
-    /// The gap ends before this time: the stamp of the first line that was read behind the gap. `None` if no further line can be read.
+    /// The gap ends before this time: the stamp of the first line that was read behind the gap. `None` if no
+    /// further line can be read.
     pub before: Option<Timestamp>,
     /// The reason.
     pub reason: GapReason,
@@ -37,8 +39,8 @@ pub struct Gap {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum GapReason {
-    /// The log no longer has the last line that was read, so later lines may be gone, too. Either the Engine has removed
-    /// the oldest files of the log, or somebody has emptied the log.
+    /// The log no longer has the last line that was read, so later lines may be gone, too. Either the Engine has
+    /// removed the oldest files of the log, or somebody has emptied the log.
     Rotated,
     /// The Engine cannot read a part of the log.
     Damaged,
@@ -60,7 +62,7 @@ impl GapReason {
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = match self.reason {
-            GapReason::Rotated => "the Engine has rotated them away",
+            GapReason::Rotated => "the log no longer has the last line that was read",
             GapReason::Damaged => "the Engine cannot read a part of the log",
             GapReason::Removed => "the container was removed before its log was read to the end",
         };
