@@ -121,10 +121,11 @@ impl Source {
     }
 
     /// Stops reading, within 4 s. [`next`](Self::next) yields the lines that were read, then `None`. Before
-    /// it stops, the source reads logs with recent lines up to their present ends, because the Engine may
-    /// have omitted some of these lines, and because busy logs are read only at intervals, see
-    /// [`Timing::latency`](crate::Timing::latency). Logs that are not read up to their present ends within the
-    /// 4 s are counted, see [`LineCounts::unread_logs`](crate::LineCounts::unread_logs).
+    /// it stops, the source waits for the answers to its last requests for logs. It also reads logs with recent
+    /// lines up to their present ends, because the Engine may have omitted some of these lines, and because busy
+    /// logs are read only at intervals, see [`Timing::latency`](crate::Timing::latency). Logs that are not read up
+    /// to their present ends within the 4 s are counted, see
+    /// [`LineCounts::unread_logs`](crate::LineCounts::unread_logs).
     pub fn stop(&mut self) {
         let has_unproved_logs = self.stopping.request();
         if !has_unproved_logs {

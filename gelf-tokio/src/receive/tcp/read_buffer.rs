@@ -129,8 +129,8 @@ impl ReadBuffer {
         }
     }
 
-    /// Frees the memory of frames that were taken, and gives the bytes of the budget back. The remaining bytes are copied, because they would
-    /// otherwise keep the memory of these frames.
+    /// Frees the memory of frames that were taken, and gives the bytes of the budget back. The remaining bytes are
+    /// copied, because they would otherwise keep the memory of these frames.
     pub(super) fn release(&mut self) {
         self.bytes = if self.bytes.is_empty() { BytesMut::new() } else { BytesMut::from(&self.bytes[..]) };
         self.claim = None;

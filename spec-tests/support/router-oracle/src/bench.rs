@@ -267,7 +267,8 @@ impl Writer {
         }
     }
 
-    /// Ends an endless writer. Returns the numbers of lines that it has written, according to the last lines of the log.
+    /// Ends an endless writer. Returns the numbers of lines that it has written, according to the last lines of
+    /// the log.
     pub fn end(&self, engine: &Engine) -> Written {
         fs::write(&self.end, "").expect("a file can be created");
         let mut last = None;

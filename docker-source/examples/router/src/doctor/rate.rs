@@ -26,7 +26,8 @@ pub(super) struct Rate {
 
 impl Rate {
     /// Returns the approximate growth of a log file of this driver, in bytes per second. In addition to its
-    /// text, a line takes 80 bytes with json-file (the names of JSON members, the stream and the time), and 40 bytes with local.
+    /// text, a line takes 80 bytes with json-file (the names of JSON members, the stream and the time), and 40
+    /// bytes with local.
     pub(super) fn bytes_per_second(&self, driver: &str) -> u64 {
         let each = if driver == "local" { 40 } else { 80 };
         let bytes = self.bytes.saturating_add(self.lines.saturating_mul(each));

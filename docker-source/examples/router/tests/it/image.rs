@@ -208,7 +208,7 @@ async fn no_line_is_lost_between_an_agent_and_its_successor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_health_check_takes_the_address_of_the_api_from_the_command_line_of_the_agent_and_passes_if_there_is_no_api()
+async fn the_health_check_takes_the_address_of_the_api_from_the_agents_command_line_and_passes_without_an_api()
  {
     let Some((engine, image)) = engine_and_image() else { return };
     for (name, arguments, says) in [
