@@ -19,7 +19,7 @@ use crate::dialect::Dialect;
 /// this maximum is to stop an answer without an end.
 const ANSWER_MAX: usize = 1024 * 1024 * 1024;
 /// The maximum number of bytes that are kept of a list of containers.
-const LIST_KEPT_MAX: usize = 64 * 1024 * 1024;
+const LIST_KEPT_MAX: usize = 24 * 1024 * 1024;
 /// An element of a list of containers is kept without its labels if more than this number of bytes of the list
 /// would be kept otherwise. An inspection of a container also returns its labels.
 const LIST_LABELS_MAX: usize = 16 * 1024 * 1024;
