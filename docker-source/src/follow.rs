@@ -11,6 +11,7 @@
 mod begin;
 mod catch_up;
 mod commands;
+mod damage;
 mod files;
 mod opening;
 mod pace;
@@ -270,10 +271,15 @@ impl Following {
                 return Ok(step);
             }
         }
-        let is_behind = (self.is_behind || self.files == FilesUse::AfterWindow) && self.stuck == 0;
+        let is_behind = (self.is_behind || self.files == FilesUse::AfterWindow)
+            && (self.stuck == 0 || (self.can_window() && past_damage(self.stuck).is_none()));
         if is_behind || (self.known == Known::Resume && self.sink.resumes()) {
             return self.resume().await;
         }
+        let tail = match self.tail_past_damage().await {
+            Ok(records) => records.or(tail),
+            Err(error) => return self.not_opened(&error).await,
+        };
         let unanswered = self.context.stopping.unproved();
         let (query, scan) = self.opening(tail);
         let (context, id) = (self.context.clone(), self.id.clone());
@@ -324,6 +330,7 @@ impl Following {
             true => self.unproved = self.unproved.take().or(Some(unanswered)),
             false => drop(unanswered),
         }
+        let new_before = self.sink.new_lines();
         let may_be_cut = self.may_be_cut();
         // If a window can be read, the container has not ended before its stream began: the Engine would have
         // removed the log.
@@ -351,6 +358,10 @@ impl Following {
             let lines_behind = response.scan().lines_of_tail();
             let is_empty = response.scan().records() == 0;
             let reader = response.into_reader();
+            // The stream possibly ended in front of a damaged record. A window shows whether the log has lines
+            // behind this record.
+            let is_over = matches!(ending, Ending::Complete | Ending::Invalid);
+            self.is_behind |= is_over && self.sink.new_lines() == new_before && self.can_window();
             if ending == Ending::Complete && may_be_cut {
                 self.is_unread = is_empty && !has_begun;
                 // The Engine is about to remove the container, so its log is read before the next inspection.

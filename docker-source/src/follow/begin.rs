@@ -1,7 +1,6 @@
 //! Finds the place at which reading begins if only the last records of a log are wanted.
 
 use super::{Following, Step};
-use crate::engine::LogsQuery;
 use crate::record::QueueClosed;
 
 impl Following {
@@ -11,11 +10,9 @@ impl Following {
         if let Some(step) = self.decide_to_follow().await {
             return Ok(Some(step));
         }
-        let context = self.context.clone();
-        let query = LogsQuery { follow: false, since: None, tail: Some(records) };
         self.sink.stats().request(false);
-        let begin = match context.client.logs(&self.id, query).await {
-            Ok((content_type, body)) => self.first_stamp(content_type, body).await,
+        let begin = match self.sample(records).await {
+            Ok(sample) => sample.first,
             Err(error) => return self.not_opened(&error).await.map(Some),
         };
         self.floor = self.floor.min(begin.unwrap_or(self.floor));

@@ -205,7 +205,10 @@ impl Following {
         if let Some(ending) = self.read_from_files(response, silence, &mut None).await? {
             return Ok(Ok(ending));
         }
-        let tail = past_damage(self.stuck);
+        let tail = match self.tail_past_damage().await {
+            Ok(tail) => tail,
+            Err(error) => return Ok(Err(error)),
+        };
         if tail.is_none() && self.can_window() {
             let read = self.window(response, 0).await?;
             if matches!(read, Ok(Ending::Complete)) {

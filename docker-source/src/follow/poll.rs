@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::problems::{ATTEMPTS_AT_DAMAGE, past_damage};
 use super::read::{Ending, Response, Silence};
-use super::window::{self, Known, Reach, Scan, Verdict};
+use super::window::{self, Known, RECORDS_MAX, Reach, Scan, Verdict};
 use super::{ExitReason, Following, Step};
 use crate::dialect::Dialect;
 use crate::engine::{ApiVersion, EngineError, LogsQuery};
@@ -158,7 +158,7 @@ impl Following {
         let new_before = self.sink.new_lines();
         let mut limit = window::first_limit(self.pace.records_to_request());
         let (mut is_whole, mut is_set_back, mut is_damaged) = (false, false, false);
-        let mut longer_end = None;
+        let (mut longer_end, mut last, mut records) = (None, None, 0);
         let stuck = self.stuck;
         loop {
             let (since, reach) = match is_set_back {
@@ -180,17 +180,33 @@ impl Following {
                 Ending::Invalid if !response.scan().is_reached() => Verdict::Damaged,
                 _ => response.scan().verdict(),
             };
+            let end = response.scan().end().map(|end| end.time());
+            let may_be_cut = !response.scan().is_full() && self.responses_end_at_damage();
             match (ending, verdict) {
                 (Ending::Complete, Verdict::Reached)
-                    if is_whole || response.scan().lines_behind() >= lines_behind =>
+                    if (is_whole || response.scan().lines_behind() >= lines_behind)
+                        && !(may_be_cut && last > end) =>
                 {
                     if let Some(anchor) = response.scan().anchor() {
                         self.known = Known::Line(anchor);
                     }
                     self.sink.prove(self.open);
-                    self.note_read_up_to(asked, was_stopping);
+                    records += response.scan().records_behind();
                     let took = response.began().unwrap_or_else(Instant::now) - asked;
-                    let records = response.scan().records_behind();
+                    if may_be_cut && last.is_none() {
+                        last = match self.sample(1).await {
+                            Ok(sample) => sample.last,
+                            Err(error) => return Ok(Err(error)),
+                        };
+                        // The log has grown since, or its last line is behind a damaged record. The next window has
+                        // this line only in the first case.
+                        if last > end {
+                            limit = window::first_limit(self.pace.records_to_request());
+                            (lines_behind, is_whole, is_set_back, is_damaged) = (0, false, false, false);
+                            continue;
+                        }
+                    }
+                    self.note_read_up_to(asked, was_stopping);
                     self.pace.window(Instant::now(), self.sink.new_lines() - new_before, records, took);
                     return Ok(Ok(ending));
                 }
@@ -209,24 +225,29 @@ impl Following {
                 }
                 // Because of a damaged record, the response ended before the place to reach. A shorter
                 // response may begin behind this record, or show that the record is not damaged.
-                (Ending::Complete | Ending::Invalid, Verdict::Damaged)
-                    if window::shorter_limit(limit).is_some() =>
-                {
+                (Ending::Complete | Ending::Invalid, Verdict::Damaged) if !is_damaged && limit.is_some() => {
                     longer_end = response.scan().end_before_place().filter(|_| ending == Ending::Complete);
-                    (limit, is_damaged) = (window::shorter_limit(limit), true);
+                    (limit, is_damaged) = match self.readable(limit.unwrap_or(RECORDS_MAX)).await {
+                        Ok(records) => (Some(records), true),
+                        Err(error) => return Ok(Err(error)),
+                    };
                     self.stuck = stuck;
                 }
                 (Ending::Broken, _) => return Ok(Ok(ending)),
                 // A damaged record is behind the place to reach, so no response is both long enough and
                 // readable. There are two signs of this: a longer response has fewer lines than a shorter
                 // response, or no response can be read up to the place.
-                _ => {
-                    self.stuck = stuck + 1;
-                    self.warn_of_damage();
-                    return Ok(Ok(Ending::Invalid));
-                }
+                _ => return Ok(Ok(self.stop_at_damage(stuck))),
             }
         }
+    }
+
+    /// Notes that a window cannot reach the end of the log because of a damaged record. `stuck` is the number of
+    /// consecutive requests before the window that could not.
+    fn stop_at_damage(&mut self, stuck: u32) -> Ending {
+        self.stuck = stuck + 1;
+        self.warn_of_damage();
+        Ending::Invalid
     }
 
     /// Returns the `since` and the reach of a window, or of a stream that begins with a window.

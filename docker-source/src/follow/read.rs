@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Following;
 use super::problems::Problem;
-use super::window::{Anchor, Known, Placement, Reach, Scan};
+use super::window::{Anchor, Known, Placement, Scan};
 use crate::clock::later;
 use crate::dedup::ReadingState;
 use crate::dialect::Dialect;
@@ -125,6 +125,17 @@ impl Response {
         self.began
     }
 
+    /// Returns the next part of the response.
+    pub(super) async fn next_within(&mut self, wait: Duration) -> Option<Result<Bytes, EngineError>> {
+        self.input.next_within(wait).await
+    }
+
+    /// Returns the reader, after it has received a part of the response that arrived at the time `now`.
+    pub(super) fn push(&mut self, part: Bytes, now: Timestamp) -> &mut LogReader {
+        self.reader.push(part, now);
+        &mut self.reader
+    }
+
     /// Returns the reader with its unfinished lines, and closes the connection.
     pub(super) fn into_reader(self) -> LogReader {
         self.reader
@@ -185,31 +196,6 @@ impl Following {
         let dialect = self.context.client.dialect();
         let reader = LogReader::new(content_type, self.metadata.container().tty(), dialect, budget);
         Response::new(Input::Engine(Box::new(body)), reader, scan)
-    }
-
-    /// Returns the stamp of the first record of a response, or `None` if no record can be read.
-    pub(super) async fn first_stamp(
-        &mut self,
-        content_type: Option<String>,
-        body: Body,
-    ) -> Option<Timestamp> {
-        let mut response = self.response(content_type, body, Scan::new(Reach::Nothing, Some(0), false));
-        let mut lines = Vec::new();
-        loop {
-            let part = response.input.next_within(self.context.timing.catch_up).await?.ok()?;
-            response.reader.push(part, self.context.clock.now());
-            loop {
-                match response.reader.decode(&mut lines) {
-                    Ok(Decoded::Piece) => {
-                        let open = response.reader.oldest_open();
-                        return lines.iter().map(|line| line.time).chain(open).min();
-                    }
-                    Ok(Decoded::NeedsMore) => break,
-                    Err(error) if error.ends_stream() => return None,
-                    Err(_) => {}
-                }
-            }
-        }
     }
 
     /// Reads a response to its end, or returns before the end if the response follows the log and

@@ -25,7 +25,7 @@ const GROWTH: u32 = 3;
 /// nevertheless.
 const SHORT_RECORDS: u32 = 2048;
 /// The maximum number of records of a window. If more records are needed, the whole log is requested.
-const RECORDS_MAX: u32 = 1 << 20;
+pub(super) const RECORDS_MAX: u32 = 1 << 20;
 
 /// A line up to which no line of the log is missing. Its output stream and its stamp identify the line, since
 /// the `json-file` and `local` drivers give the lines of an output stream distinct stamps.
@@ -271,6 +271,16 @@ impl Scan {
         }
     }
 
+    /// Returns the last line.
+    pub(super) fn end(&self) -> Option<Anchor> {
+        self.end
+    }
+
+    /// Returns whether the response has as many records as were requested.
+    pub(super) fn is_full(&self) -> bool {
+        self.limit.is_some_and(|limit| self.records >= limit)
+    }
+
     /// Returns the number of lines.
     pub(super) fn lines(&self) -> u32 {
         self.lines
@@ -307,7 +317,7 @@ impl Scan {
         if self.is_reached {
             return Verdict::Reached;
         }
-        if self.limit.is_some_and(|limit| self.records >= limit) {
+        if self.is_full() {
             return match self.has_longer_end {
                 true => Verdict::NotInLogSinceSetBack,
                 false => Verdict::TooShort,
@@ -335,12 +345,6 @@ impl Scan {
 /// Returns `None` if the whole log is to be requested.
 pub(super) fn first_limit(expected: u32) -> Option<u32> {
     Some(expected).filter(|limit| *limit < RECORDS_MAX)
-}
-
-/// Returns the number of records to request after a window with a damaged record. Returns `None` if a single
-/// record or the whole log was requested.
-pub(super) fn shorter_limit(limit: Option<u32>) -> Option<u32> {
-    limit.map(|limit| limit / 2).filter(|limit| *limit > 0)
 }
 
 /// Returns the number of records to request after a window that did not reach far enough. Returns `None` if

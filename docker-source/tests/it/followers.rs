@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
-use docker_source::{GapReason, Source, Start};
-use simulated_engine::{
-    Container, ContainerOptions, DamagedRead, Options, PIECE, RequestKind, SimulatedEngine, Stream,
-};
+use docker_source::{Source, Start};
+use simulated_engine::{Container, ContainerOptions, Options, PIECE, RequestKind, SimulatedEngine, Stream};
 
-use crate::support::{Logged, assert_nothing_left, builder, connect, eventually, next, ready, text, texts};
+use crate::support::{Logged, assert_nothing_left, builder, connect, eventually, ready, texts};
 
 fn numbers(range: impl Iterator<Item = usize>) -> Vec<String> {
     range.map(|number| format!("line {number}")).collect()
@@ -208,28 +206,6 @@ async fn lines_behind_the_end_of_a_stream_are_read_in_order_although_a_compresse
         web.rotate();
         write(&web, 6..8);
         assert_eq!(texts(&mut source, 4).await, numbers(4..8), "{is_restarted}");
-        assert_nothing_left(&mut source).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn lines_behind_a_damaged_record_are_read() {
-    for damaged in [DamagedRead::Error, DamagedRead::SkipsFile] {
-        let options = Options { damaged, ..Options::docker_26_1() };
-        let (_engine, web, mut source) = following(options, ContainerOptions::named("web")).await;
-        web.damage_next();
-        web.line(Stream::Stdout, "damaged");
-        tokio::time::sleep(Duration::from_secs(10)).await;
-        write(&web, 2..10);
-        let mut read = Vec::new();
-        while read.len() < 8 {
-            let record = next(&mut source).await;
-            match record.gap() {
-                Some(gap) => assert_eq!(gap.reason, GapReason::Damaged),
-                None => read.push(text(&record)),
-            }
-        }
-        assert_eq!(read, numbers(2..10), "{damaged:?}");
         assert_nothing_left(&mut source).await;
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use docker_source::{GapReason, Positions, Progress, Source, Start};
 use gelf_core::Timestamp;
-use simulated_engine::{Container, ContainerOptions, Fault, Options, RequestKind, SimulatedEngine, Stream};
+use simulated_engine::{
+    Container, ContainerOptions, DamagedRead, Fault, Options, RequestKind, SimulatedEngine, Stream,
+};
 use tokio::time::sleep;
 
 use crate::support::{assert_nothing_left, builder, next, ready, text, texts, timing};
@@ -167,9 +169,30 @@ async fn positions_are_resumed_without_since_because_since_skips_compressed_file
     assert_nothing_left(&mut source).await;
 }
 
+/// The options of Engines that handle damaged records differently.
+fn damaged() -> [Options; 3] {
+    [Options::docker_20_10(), Options::docker_26_1(), Options::docker_28_5()]
+}
+
+/// Reads records up to the last line. Returns the number of gaps and all lines.
+async fn read_with_gaps(source: &mut Source, last: &str) -> (usize, Vec<String>) {
+    let (mut gaps, mut read) = (0, Vec::new());
+    while read.last().is_none_or(|line| line != last) {
+        let record = next(source).await;
+        match record.gap() {
+            Some(gap) => {
+                assert_eq!(gap.reason, GapReason::Damaged);
+                gaps += 1;
+            }
+            None => read.push(text(&record)),
+        }
+    }
+    (gaps, read)
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_damaged_record_does_not_end_the_reading_of_a_busy_log() {
-    for options in [Options::docker_20_10(), Options::docker_28_5()] {
+async fn all_lines_of_a_busy_log_behind_a_damaged_record_are_read() {
+    for options in damaged() {
         let engine = engine(options).await;
         let mut source = polling(&engine).await;
         let web = engine.create(ContainerOptions::named("web"));
@@ -184,23 +207,57 @@ async fn a_damaged_record_does_not_end_the_reading_of_a_busy_log() {
                 sleep(LATENCY / 2).await;
             }
         };
-        let reading = async {
-            let (mut gaps, mut read) = (0, Vec::new());
-            while read.last().is_none_or(|last| last != "line 5999") {
-                let record = next(&mut source).await;
-                match record.gap() {
-                    Some(gap) => {
-                        assert_eq!(gap.reason, GapReason::Damaged);
-                        gaps += 1;
-                    }
-                    None => read.push(text(&record)),
-                }
+        let ((gaps, read), ()) = tokio::join!(read_with_gaps(&mut source, "line 5999"), writing);
+        assert_eq!((gaps, read), (1, numbers(0..6000)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_lines_of_a_quiet_log_behind_a_damaged_record_are_read() {
+    for options in damaged() {
+        let skips = options.damaged == DamagedRead::SkipsFile;
+        let engine = engine(options).await;
+        let mut source = polling(&engine).await;
+        let web = engine.create(ContainerOptions::named("web"));
+        web.start();
+        write(&web, 0..3);
+        assert_eq!(texts(&mut source, 3).await, numbers(0..3));
+        sleep(Duration::from_secs(5)).await;
+        web.damage_next();
+        web.line(Stream::Stdout, "damaged");
+        let writing = async {
+            for line in 3..23 {
+                write(&web, line..line + 1);
+                sleep(Duration::from_secs(2)).await;
             }
-            (gaps, read)
         };
-        let ((gaps, read), ()) = tokio::join!(reading, writing);
-        assert_eq!(read[..2000], numbers(0..2000));
-        assert!((1..3).contains(&gaps) && read.len() > 5500, "{gaps} gaps, {} lines", read.len());
+        let (read, ()) = tokio::join!(read_with_gaps(&mut source, "line 22"), writing);
+        // The open stream of Docker 20.10 omits only the damaged record.
+        assert_eq!(read, (usize::from(!skips), numbers(3..23)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_lines_of_a_resumed_log_behind_a_damaged_record_are_read() {
+    for options in [Options::docker_26_1(), Options::docker_28_5()] {
+        for runs in [true, false] {
+            let engine = engine(options.clone()).await;
+            let mut source = polling(&engine).await;
+            let web = engine.create(ContainerOptions::named("web"));
+            web.start();
+            write(&web, 0..30);
+            let positions = settled(&mut source, 30).await;
+            drop(source);
+            web.damage_next();
+            web.line(Stream::Stdout, "damaged");
+            write(&web, 30..35);
+            if !runs {
+                web.die();
+            }
+            let mut source = ready(builder(&engine).timing(timing()).start(Start::At(positions))).await;
+            assert_eq!(read_with_gaps(&mut source, "line 34").await, (1, numbers(30..35)));
+            assert_nothing_left(&mut source).await;
+        }
     }
 }
 
@@ -279,6 +336,7 @@ async fn a_source_that_is_stopped_reads_busy_logs_up_to_the_present() {
 #[tokio::test(start_paused = true)]
 async fn a_source_that_is_stopped_reads_the_lines_that_a_stream_has_omitted_or_not_sent_yet() {
     for options in [Options::docker_20_10(), Options::docker_28_5()] {
+        let ends_at_damage = options.damaged == DamagedRead::Ends;
         let engine = engine(options).await;
         let mut source = polling(&engine).await;
         let logs = ["web", "other", "quiet"].map(|name| engine.create(ContainerOptions::named(name)));
@@ -304,8 +362,10 @@ async fn a_source_that_is_stopped_reads_the_lines_that_a_stream_has_omitted_or_n
         assert!(source.next().await.unwrap().is_none());
         let windows_after = [other, quiet].map(|log| log.count(RequestKind::Tail));
         // Since the first count, the log `other` has had two windows: the first was requested before the
-        // stop, and the stop caused the second.
-        assert_eq!([windows_after[0] - windows[0], windows_after[1] - windows[1]], [2, 0]);
+        // stop, and the stop caused the second. The log is shorter than a window, so Docker 28.5 is also asked
+        // for its last record.
+        let requests = if ends_at_damage { 4 } else { 2 };
+        assert_eq!([windows_after[0] - windows[0], windows_after[1] - windows[1]], [requests, 0]);
     }
 }
 
