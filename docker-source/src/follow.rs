@@ -13,6 +13,7 @@ mod catch_up;
 mod commands;
 mod damage;
 mod files;
+mod idle;
 mod opening;
 mod pace;
 mod poll;
@@ -20,9 +21,9 @@ mod problems;
 mod read;
 mod selection;
 mod state;
+mod stream;
 mod window;
 
-use std::future::{Future, pending};
 use std::sync::{Arc, Mutex};
 
 use gelf_core::Timestamp;
@@ -35,8 +36,7 @@ use crate::context::Context;
 use crate::cursor::Cursor;
 use crate::dedup::DedupSink;
 use crate::dialect::Dialect;
-use crate::engine::{ApiVersion, ContainerId, EngineError, Inspect, LogRefusal, LogsQuery};
-use crate::follow_state::FollowState;
+use crate::engine::{ContainerId, Inspect, LogsQuery};
 use crate::log::LogReader;
 use crate::metadata::ContainerMetadata;
 use crate::record::QueueClosed;
@@ -44,12 +44,10 @@ use crate::stats::{ContainerStats, WaitingContainer};
 use crate::stopping::Unproved;
 pub(crate) use commands::{ExitReason, FollowCommands, StartReason};
 use files::FilesUse;
-use opening::Opening;
 use pace::Pace;
-use problems::{Problem, past_damage};
-use read::{Ending, Silence};
+use problems::Problem;
 use selection::Selection;
-use window::{Known, Reach, Scan};
+use window::Known;
 
 /// If a container ran before the source connected, the first request asks for this number of records from the
 /// end of its log. With such a limit, the Engine reads its files from the end instead of decoding all of
@@ -246,145 +244,6 @@ impl Following {
         }
     }
 
-    async fn follow(&mut self, tail: Option<u32>) -> Result<Step, QueueClosed> {
-        let commands = self.commands.borrow_and_update().clone();
-        if commands.starts != self.seen.starts {
-            self.selection.note_end();
-        }
-        self.seen = commands;
-        if let Some(records) = self.tail {
-            if let Some(step) = self.begin_at_tail(records).await? {
-                return Ok(step);
-            }
-        }
-        self.descriptor = self.descriptor.take().or_else(|| self.context.descriptors.log());
-        if self.descriptor.is_none() {
-            return Ok(Step::Turn);
-        }
-        // The log of a container that was just started is requested immediately: the container and its log can
-        // be removed before the inspection names the files.
-        if self.wants_files() && (self.metadata.is_inspected() || !self.is_first_run) {
-            if let Some(step) = self.decide_to_follow().await {
-                return Ok(step);
-            }
-            if let Some(step) = self.follow_files(&mut None).await? {
-                return Ok(step);
-            }
-        }
-        let is_behind = (self.is_behind || self.files == FilesUse::AfterWindow)
-            && (self.stuck == 0 || (self.can_window() && past_damage(self.stuck).is_none()));
-        if is_behind || (self.known == Known::Resume && self.sink.resumes()) {
-            return self.resume().await;
-        }
-        let tail = match self.tail_past_damage().await {
-            Ok(records) => records.or(tail),
-            Err(error) => return self.not_opened(&error).await,
-        };
-        let unanswered = self.context.stopping.unproved();
-        let (query, scan) = self.opening(tail);
-        let (context, id) = (self.context.clone(), self.id.clone());
-        let mut opening = Opening::new(&context.client, &id, query);
-        // The first inspection and the request run at the same time, since the container and its log can be
-        // removed before the inspection is answered. An open log can be read to its end even after the
-        // removal.
-        if !self.metadata.is_inspected() {
-            let inspected = opening.beside(self.metadata.inspect()).await;
-            if !self.note_first_inspection(inspected) {
-                return Ok(self.not_selected());
-            }
-        }
-        let mut opening = Some(opening);
-        if self.wants_files() {
-            if let Some(step) = self.select() {
-                return Ok(step);
-            }
-            self.send_decision(true);
-            if let Some(step) = self.follow_files(&mut opening).await? {
-                return Ok(step);
-            }
-        }
-        let Some(opening) = opening else { return Ok(Step::Follow { tail: None }) };
-        let opened = opening.answer().await;
-        if let Some(step) = self.select() {
-            return Ok(step);
-        }
-        self.send_decision(opened.is_ok());
-        let (content_type, body) = match opened {
-            Ok(opened) => opened,
-            Err(error) => return self.not_opened(&error).await,
-        };
-        // If the first inspection failed, a second inspection may succeed now, since the Engine has just
-        // answered another request.
-        if self.metadata.is_partial() {
-            if let Ok(inspect) = context.client.inspect(&self.id).await {
-                if !self.metadata.update(inspect) {
-                    return Ok(self.not_selected());
-                }
-            }
-        }
-        self.note(Some(FollowState::Followed));
-        self.left = None;
-        let mut response = self.response(content_type, body, scan);
-        // The stream may be late, so a window has to read the log before the source ends.
-        match context.stopping.is_requested() {
-            true => self.unproved = self.unproved.take().or(Some(unanswered)),
-            false => drop(unanswered),
-        }
-        let new_before = self.sink.new_lines();
-        let may_be_cut = self.may_be_cut();
-        // If a window can be read, the container has not ended before its stream began: the Engine would have
-        // removed the log.
-        let has_begun = may_be_cut && self.can_window() && self.prove().await?;
-        loop {
-            let ending = self.read(&mut response, Silence::UntilRemoval).await?;
-            if let (Known::Damage, Some(first)) = (self.known, response.scan().first()) {
-                self.known = Known::Line(first);
-            }
-            if ending == Ending::Due {
-                let is_stopping = self.context.stopping.is_requested();
-                if self.can_window() {
-                    self.prove().await?;
-                } else {
-                    self.open = response.oldest_open();
-                    let _ = self.read_rest(&mut None).await?;
-                }
-                if is_stopping {
-                    return Ok(self.stopped().await);
-                }
-                if !(self.pace.is_late() && self.can_poll()) {
-                    continue;
-                }
-            }
-            let lines_behind = response.scan().lines_of_tail();
-            let is_empty = response.scan().records() == 0;
-            let reader = response.into_reader();
-            // The stream possibly ended in front of a damaged record. A window shows whether the log has lines
-            // behind this record.
-            let is_over = matches!(ending, Ending::Complete | Ending::Invalid);
-            self.is_behind |= is_over && self.sink.new_lines() == new_before && self.can_window();
-            if ending == Ending::Complete && may_be_cut {
-                self.is_unread = is_empty && !has_begun;
-                // The Engine is about to remove the container, so its log is read before the next inspection.
-                // The result is ignored: if the log cannot be read, the inspection shows the reason.
-                let _ = self.read_rest(&mut None).await?;
-            }
-            return Ok(match ending {
-                Ending::Broken | Ending::Complete | Ending::Invalid | Ending::Lost => Step::Decide(reader),
-                Ending::Busy | Ending::Due | Ending::TooShort => {
-                    Step::Poll { left: Some(reader), lines_behind }
-                }
-            });
-        }
-    }
-
-    /// Returns whether lines can be lost at the end of a stream: the Engine may end the stream without an
-    /// error before it has sent all lines, and may then remove the log before the log can be read again.
-    fn may_be_cut(&self) -> bool {
-        let client = &self.context.client;
-        let is_old = client.dialect() == Dialect::Docker && client.version() < ApiVersion::DOCKER_23;
-        is_old && (self.metadata.is_partial() || self.metadata.is_removed_at_end())
-    }
-
     /// Notes the result of the first inspection, `None` if it failed. Returns false if this process runs in
     /// the container.
     fn note_first_inspection(&mut self, inspected: Option<Inspect>) -> bool {
@@ -396,45 +255,6 @@ impl Following {
             self.send_decision(false);
         }
         is_other
-    }
-
-    /// Returns the request that follows the log, and the scan that checks how far its response reaches.
-    /// Docker 20.10 can skip lines if a request has the parameter `since=`. Therefore a request that follows
-    /// earlier lines asks for the last records instead, if the log can be read in this way.
-    fn opening(&mut self, tail: Option<u32>) -> (LogsQuery, Scan) {
-        self.sink.count_request();
-        if tail.is_none() && self.sink.has_lines() && self.can_window() {
-            let mut limit = window::first_limit(self.pace.records_to_request());
-            let (since, reach) = self.reach(&mut limit, false);
-            return (LogsQuery { follow: true, since, tail: limit }, Scan::new(reach, limit, true));
-        }
-        let mut reach = Reach::Nothing;
-        if self.stuck > 0 && tail.is_some() {
-            self.sink.skip_damage();
-            (self.known, reach) = (Known::Damage, Reach::End);
-        }
-        (self.query(true, tail), Scan::new(reach, None, true))
-    }
-
-    /// Handles the refusal of a request for the log.
-    async fn not_opened(&mut self, error: &EngineError) -> Result<Step, QueueClosed> {
-        match error.log_refusal() {
-            LogRefusal::Unreadable => Ok(self.unreadable(error)),
-            LogRefusal::Temporary if !self.commands.borrow().removed => {
-                self.refused(error);
-                self.pause().await;
-                // Unless damage is skipped, the next request has no limit for the number of records, since
-                // the container can write any number of lines before the log is read.
-                Ok(Step::Follow { tail: past_damage(self.stuck) })
-            }
-            LogRefusal::Gone | LogRefusal::Temporary => {
-                if let Some(left) = self.left.take() {
-                    self.finish(left).await?;
-                }
-                self.note_removal().await?;
-                Ok(Step::Wait(Waiting::Ended))
-            }
-        }
     }
 
     /// Inspects the container and decides whether it is selected, unless this was done before. Returns the
@@ -449,108 +269,6 @@ impl Following {
         let step = self.select();
         self.send_decision(step.is_none());
         step
-    }
-
-    /// Waits until the container is started again.
-    fn wait_for_start(&self) -> impl Future<Output = ()> + use<> {
-        let (mut commands, starts) = (self.commands.clone(), self.seen.starts);
-        async move {
-            if commands.wait_for(|commands| commands.starts != starts).await.is_err() {
-                // The source was dropped, and this task is about to be dropped, too.
-                pending::<()>().await;
-            }
-        }
-    }
-
-    /// Follows a run that began while the log of the previous run was read. The new run is followed immediately,
-    /// since it can end at any time, and its log can then be removed. The stream also brings the rest of the
-    /// previous run, which precedes the new run in the log.
-    fn next_run(&mut self, left: Option<LogReader>) -> Step {
-        self.left = left;
-        self.selection.note_end();
-        self.note_start();
-        Step::Follow { tail: past_damage(self.stuck) }
-    }
-
-    fn note_start(&mut self) {
-        // A container that is gone cannot be started: the event of the start has arrived late.
-        self.is_unread |= !self.is_gone;
-        // The log may be removed soon, so the next request for it does not wait for the turns of other logs.
-        self.is_behind = false;
-    }
-
-    async fn check(&mut self) -> Step {
-        self.seen.checks = self.commands.borrow_and_update().checks;
-        // If the container is started meanwhile, its log is followed without waiting for the answer, since
-        // the container can be removed before the answer arrives.
-        tokio::select! {
-            biased;
-            () = self.wait_for_start() => {
-                self.note_start();
-                Step::Follow { tail: None }
-            }
-            step = self.ask() => step,
-        }
-    }
-
-    /// Asks whether the container has run since its log was last read to the end.
-    async fn ask(&mut self) -> Step {
-        let context = self.context.clone();
-        let inspected = {
-            let _permit = context.catch_ups.acquire().await;
-            context.client.inspect(&self.id).await
-        };
-        match inspected {
-            Ok(inspect) => {
-                let ran = inspect.state.finished_at().is_some_and(|end| end > self.drained);
-                match ran || inspect.state.is_running() {
-                    true => Step::Follow { tail: None },
-                    false => {
-                        self.is_unread = false;
-                        Step::Wait(Waiting::Ended)
-                    }
-                }
-            }
-            Err(error) if error.log_refusal() == LogRefusal::Gone => {
-                self.unavailable(&error);
-                Step::Wait(Waiting::Ended)
-            }
-            Err(error) => {
-                self.refused(&error);
-                self.pause().await;
-                Step::Check
-            }
-        }
-    }
-
-    async fn wait(&mut self, waiting: Waiting) -> Step {
-        self.selection.note_end();
-        if self.sink.has_requested() {
-            self.seen.sightings = self.commands.borrow().sightings;
-        }
-        loop {
-            {
-                let commands = self.commands.borrow_and_update();
-                let is_readable = waiting != Waiting::Unreadable;
-                if commands.starts != self.seen.starts {
-                    drop(commands);
-                    self.note_start();
-                    return Step::Follow { tail: None };
-                }
-                if commands.removed {
-                    return Step::End(ExitReason::Removed);
-                }
-                if is_readable && commands.sightings != self.seen.sightings {
-                    return Step::Follow { tail: None };
-                }
-                if is_readable && commands.checks != self.seen.checks {
-                    return Step::Check;
-                }
-            }
-            if self.commands.changed().await.is_err() {
-                return Step::End(ExitReason::Stopped);
-            }
-        }
     }
 
     fn query(&mut self, follow: bool, tail: Option<u32>) -> LogsQuery {

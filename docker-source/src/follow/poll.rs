@@ -181,11 +181,11 @@ impl Following {
                 _ => response.scan().verdict(),
             };
             let end = response.scan().end().map(|end| end.time());
-            let may_be_cut = !response.scan().is_full() && self.responses_end_at_damage();
+            let may_end_at_damage = !response.scan().is_full() && self.responses_end_at_damage();
             match (ending, verdict) {
                 (Ending::Complete, Verdict::Reached)
                     if (is_whole || response.scan().lines_behind() >= lines_behind)
-                        && !(may_be_cut && last > end) =>
+                        && !(may_end_at_damage && last > end) =>
                 {
                     if let Some(anchor) = response.scan().anchor() {
                         self.known = Known::Line(anchor);
@@ -193,7 +193,7 @@ impl Following {
                     self.sink.prove(self.open);
                     records += response.scan().records_behind();
                     let took = response.began().unwrap_or_else(Instant::now) - asked;
-                    if may_be_cut && last.is_none() {
+                    if may_end_at_damage && last.is_none() {
                         last = match self.sample(1).await {
                             Ok(sample) => sample.last,
                             Err(error) => return Ok(Err(error)),
