@@ -191,7 +191,7 @@ impl Following {
                         self.known = Known::Line(anchor);
                     }
                     self.sink.prove(self.open);
-                    records += response.scan().records_behind();
+                    records = response.scan().records_behind().saturating_add(records);
                     let took = response.began().unwrap_or_else(Instant::now) - asked;
                     if may_end_at_damage && last.is_none() {
                         last = match self.sample(1).await {
