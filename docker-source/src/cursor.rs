@@ -69,7 +69,7 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(2);
 
 /// The minimum number of lines of a stream that are remembered, regardless of their age. Docker 20.10 repeats
 /// some lines when it rotates its files.
-const REMEMBERED_AT_LEAST: usize = 4096;
+pub(crate) const REMEMBERED_AT_LEAST: usize = 4096;
 
 /// The maximum number of lines of a stream that are remembered. Each line takes 16 bytes, so a stream takes
 /// at most 1 MiB. An Engine sends at most about 180,000 lines a second for all its containers together.

@@ -218,6 +218,21 @@ impl DedupSink {
         Some(Gap { after, before, reason: GapReason::Rotated })
     }
 
+    /// Announces that lines between two stamps are possibly missing, since the Engine has passed over a damaged
+    /// record.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: if the future is dropped before it completes, nothing is announced.
+    pub(crate) async fn announce_damage(
+        &mut self,
+        container: &Arc<Container>,
+        after: Timestamp,
+        before: Option<Timestamp>,
+    ) -> Result<(), QueueClosed> {
+        let gap = Gap { after: Some(after), before, reason: GapReason::Damaged };
+        self.announce(container, LogStream::Stdout, gap).await
+    }
+
     /// Announces that the container was removed before its log was read to the end.
     ///
     /// # Cancel safety

@@ -187,7 +187,13 @@ impl Following {
                     if (is_whole || response.scan().lines_behind() >= lines_behind)
                         && !(may_end_at_damage && last > end) =>
                 {
-                    if let Some(anchor) = response.scan().anchor() {
+                    let scan = response.scan();
+                    let omitted = match self.omits_lines(scan).await {
+                        Ok(true) => self.read_omitted(scan).await?,
+                        Ok(false) => None,
+                        Err(error) => return Ok(Err(error)),
+                    };
+                    if let Some(anchor) = omitted.or_else(|| scan.anchor()) {
                         self.known = Known::Line(anchor);
                     }
                     self.sink.prove(self.open);

@@ -271,6 +271,26 @@ impl Scan {
         }
     }
 
+    /// Returns the maximum number of records in the response that were written before the request. Returns
+    /// `None` if the response has all of them.
+    pub(super) fn limit(&self) -> Option<u32> {
+        self.limit
+    }
+
+    /// Returns the stamp of the place that the response has to include.
+    pub(super) fn place_time(&self) -> Option<Timestamp> {
+        match self.reach {
+            Reach::Line(anchor) => Some(anchor.time),
+            Reach::Time(time) | Reach::Whole(time) => Some(time),
+            Reach::Nothing | Reach::End => None,
+        }
+    }
+
+    /// Returns the stamp of the first line.
+    pub(super) fn begin(&self) -> Option<Timestamp> {
+        self.begin
+    }
+
     /// Returns the last line.
     pub(super) fn end(&self) -> Option<Anchor> {
         self.end

@@ -227,7 +227,11 @@ impl Log {
             }
             if self.damaged.contains(&index) {
                 match (damage, is_live) {
-                    (DamagedRead::SkipsFile, true) => continue,
+                    (DamagedRead::SkipsFile | DamagedRead::SkipsRecords(_), true) => continue,
+                    (DamagedRead::SkipsRecords(records), false) => {
+                        reader.next = (index + 1 + records).min(reader.standing);
+                        continue;
+                    }
                     (DamagedRead::SkipsFile, false) => {
                         let next_file = self.files.get(self.file_of(index) + 1);
                         reader.next =

@@ -36,6 +36,9 @@ pub enum DamagedRead {
     /// As in Docker 20.10: the answer omits the rest of the file, up to the last record at the time of the
     /// request. A follower that is open while the record is written omits only that record.
     SkipsFile,
+    /// As in Docker 20.10 if the file is long: the answer omits this number of records behind the damaged record.
+    /// A follower that is open while the record is written omits only that record.
+    SkipsRecords(usize),
 }
 
 /// Options of an Engine.
