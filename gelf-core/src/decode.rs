@@ -13,7 +13,7 @@
 //! - A level or timestamp that cannot be read becomes a field `level` or `timestamp`.
 //! - If two members have the same name, the last one counts.
 //! - `message` replaces a missing or blank `short_message`. Without `message`, the first line of
-//!   `full_message` replaces a missing `short_message`.
+//!   `full_message` that is not blank replaces a missing `short_message`.
 //! - Invalid UTF-8 becomes U+FFFD.
 
 mod escape_block;
@@ -126,8 +126,8 @@ impl Decoder {
     /// which becomes U+FFFD, counts as four.
     pub const MAX_ESCAPES: usize = 384 * 1024;
 
-    /// The maximum number of deviations of a message that are reported one by one: 1,024. Further deviations
-    /// are only counted.
+    /// The maximum number of [`Deviation`]s that are reported for a message: 1,024. Further deviations are only
+    /// counted.
     pub const MAX_DEVIATIONS: usize = 1024;
 
     /// Creates a decoder that corrects and reports deviations.
@@ -273,8 +273,8 @@ pub struct Deviation {
     /// The kind of the deviation.
     pub kind: DeviationKind,
     /// The byte offset of the name of the member that deviates, or of the character that deviates. If a member
-    /// is missing, this is the offset behind the object. If the payload is not UTF-8, this is the offset in the
-    /// corrected text.
+    /// is missing, this is the offset behind the object and the white space that follows it. If the payload is
+    /// not UTF-8, this is the offset in the corrected text.
     pub offset: usize,
     /// The number of deviations of this kind in the member. The field `offset` is the offset of the first
     /// deviation. Text that is not UTF-8 counts once for the payload.
@@ -313,7 +313,8 @@ pub enum DeviationKind {
     ControlCharacter,
     /// A name occurs twice.
     DuplicateKey,
-    /// The name of a field is empty or has characters that are not allowed.
+    /// The name of a field is empty or has characters that are not allowed. A member with the name `""` is left
+    /// out.
     FieldName,
     /// The value of a field is neither a string nor a number. A field that is null is left out.
     FieldValue,
@@ -391,8 +392,8 @@ pub enum DecodeErrorKind {
     PayloadTooLarge,
     /// Arrays and objects are nested more than 128 levels deep.
     TooDeep,
-    /// The strings of the message have more than [`Decoder::MAX_ESCAPES`] escapes and sequences of invalid
-    /// UTF-8.
+    /// The strings of the message have more than [`Decoder::MAX_ESCAPES`] escapes. A sequence of invalid UTF-8
+    /// counts as four escapes.
     TooManyEscapes,
     /// The message has more members than the decoder's limit.
     TooManyMembers,

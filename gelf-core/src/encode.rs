@@ -78,9 +78,9 @@ impl Encoder {
 
     /// Sets the maximum length of the value of an additional field in bytes. A longer string is cut off
     /// between characters and ends in `…`. The three bytes of the `…` count towards the maximum; if the
-    /// maximum is less than three bytes, only the `…` is left. An integer outside of `i64` is sent as a string.
-    /// If it has more digits than a `u64`, it is also cut off; booleans and other numbers are not. By default, the
-    /// length is not limited.
+    /// maximum is less than three bytes, only the `…` is left. An integer outside of `i64` and `u64`, which is sent
+    /// as a string, is cut off in the same way. Booleans and other numbers are never cut off. By default, the length
+    /// is not limited.
     ///
     /// Elasticsearch and OpenSearch index the fields of Graylog's messages as keywords, and refuse a message
     /// with a value of more than 32,766 bytes.

@@ -17,8 +17,8 @@
 //! | `None`, `()` | left out |
 //!
 //! Names are [sanitized](crate::FieldName::sanitize), for example `_id` to `_id_`. If two names become equal,
-//! or the message already has a field with the name, the name gets the suffix `_2`, as by
-//! [`Message::with_sanitized_field`].
+//! or the message already has a field with the name, the name gets a suffix such as `_2`, as
+//! in [`Message::with_sanitized_field`].
 
 mod gelf;
 
@@ -206,8 +206,8 @@ impl LeftOut {
 
 impl Flattener {
     /// Notes the error of the current member. Returns an error only if members may not be left out, or if the
-    /// maximum number of fields or of errors is reached. A value with endlessly many members ends there, unless
-    /// its members become neither fields nor errors, such as `None`.
+    /// maximum number of fields or of errors is reached. The serialization of endlessly many members ends
+    /// there, unless the members become neither fields nor errors, such as `None`.
     fn leave_out(&mut self, error: SerializeError) -> Result<(), SerializeError> {
         match &mut self.left_out {
             Some(left_out) if error != SerializeError::TooManyFields => {

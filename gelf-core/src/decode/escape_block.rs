@@ -129,8 +129,8 @@ fn find(window: &[u8; WINDOW], raw: bool) -> (u64, usize) {
 /// comparisons.
 #[inline(always)]
 pub(super) fn bits(block: &[u8], is_of_kind: impl Fn(u8) -> bool) -> u64 {
-    // In `flags`, each byte of the kind has the bit for its place in its group of eight bytes. The multiplication
-    // adds the eight bytes of a group: the sum is the highest byte of the product.
+    // For each byte of the kind, `flags` has the bit for the byte's place in its group of eight bytes. The
+    // multiplication adds the eight bytes of a group: the sum is the highest byte of the product.
     let mut flags = [0; BLOCK];
     for ((flag, byte), place) in flags.iter_mut().zip(block).zip(PLACES) {
         *flag = if is_of_kind(*byte) { place } else { 0 };

@@ -16,8 +16,8 @@ use crate::message::number::{behind_number, json_number_len};
 /// message can have many strings in which fewer bytes follow the first control character.
 const SHORT: usize = 16;
 
-/// The number of escapes so far and the number of strings with escapes so far are added. From this sum on, the
-/// strings of a message are unescaped in blocks.
+/// The threshold for the sum of a message's escapes and its strings with escapes so far. From this sum on, strings
+/// are unescaped in blocks.
 const MANY: usize = 1024;
 
 /// A JSON value.

@@ -6,7 +6,7 @@ use super::unescape::ROOM;
 /// length stays in the processor's first-level cache.
 const BLOCK: usize = 8 * 1024;
 
-/// A text of at least this length in bytes gets the memory for the bytes that the caller announces in one step.
+/// Once a text has this length in bytes, the memory for all bytes that the caller announces is reserved in one step.
 const LARGE: usize = 1024 * 1024;
 
 /// A buffer for text whose pieces may begin and end inside a character.
@@ -61,7 +61,7 @@ impl TextBuffer {
     }
 
     /// Moves the complete characters of the block to the string. `wanted` is the maximum number of bytes that the
-    /// caller will add to the text: in one piece, or in all if it knows the rest.
+    /// caller will add to the text: in the next piece, or in total if the caller knows how many bytes are left.
     #[cold]
     #[allow(clippy::indexing_slicing, reason = "`end` is the end of the written part of the block")]
     fn flush(&mut self, wanted: usize) {

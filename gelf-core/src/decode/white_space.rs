@@ -13,7 +13,7 @@ pub(super) fn is_blank(text: &str) -> bool {
     trim_start(text).is_empty()
 }
 
-/// Removes white space at both ends, as [`str::trim`].
+/// Removes white space at both ends, as [`str::trim`] does.
 pub(super) fn trim(text: &str) -> &str {
     trim_end(trim_start(text))
 }
@@ -109,7 +109,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn text_is_trimmed_as_by_the_standard_library(
+        fn text_is_trimmed_as_in_the_standard_library(
             start in "[ \t\u{85}\u{a0}\u{1680}\u{2003}\u{2028}\u{205f}\u{3000}]{0,60}",
             middle in "[a \u{81}\u{a1}\u{2010}\u{205e}\u{3001}\u{e000}]{0,4}",
             end in "[ \n\u{85}\u{a0}\u{1680}\u{200a}\u{202f}\u{205f}\u{3000}]{0,60}",

@@ -1,7 +1,7 @@
 //! Writes the pieces of a message one after another.
 //!
 //! The writer extends the buffer ahead of the written part, and truncates the buffer at the end. Since there is always
-//! room behind the written part, a small piece is copied with a constant length, without a check of the capacity.
+//! room behind the written part, a small piece is copied with a constant length.
 
 use bytes::BytesMut;
 

@@ -133,8 +133,8 @@ pub struct FieldSetBuilder {
 impl FieldSetBuilder {
     /// Adds a field, or replaces the value of the field with this name. A null value removes the field.
     ///
-    /// A [foreign](FieldName::is_foreign) name is sanitized, as by
-    /// [`sanitized_field`](Self::sanitized_field).
+    /// A field with a [foreign](FieldName::is_foreign) name is added as
+    /// [`sanitized_field`](Self::sanitized_field) adds it.
     #[must_use]
     pub fn field(mut self, name: FieldName<'static>, value: impl Into<Value<'static>>) -> Self {
         self.set(name, value.into());

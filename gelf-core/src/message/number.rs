@@ -239,8 +239,8 @@ const INFINITE: &[u8; 309] = b"\
 5730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904\
 174497792";
 
-/// Returns whether a JSON number is within the range of a 64-bit float. The number is not converted, because to
-/// find the nearest float can need slow arithmetic with hundreds of digits.
+/// Returns whether a JSON number is within the range of a 64-bit float. The number is not converted, because
+/// finding the nearest float can need slow arithmetic with hundreds of digits.
 fn is_finite(number: &str) -> bool {
     if number.len() < INFINITE.len() && memchr::memchr2(b'e', b'E', number.as_bytes()).is_none() {
         return true;

@@ -3,8 +3,8 @@
 //! > GELF 1.1, `timestamp`: "number, seconds since UNIX epoch with optional decimal places for milliseconds".
 //!
 //! Docker stamps lines to the nanosecond, and a 64-bit float resolves only about 240 ns at today's dates.
-//! Therefore no timestamp of a message passes through a float: the decoder reads it from decimal text, and the
-//! encoder writes it as decimal text.
+//! Therefore the decoder and the encoder convert no timestamp to a float: the decoder reads it from decimal text,
+//! and the encoder writes it as decimal text.
 
 mod rfc3339;
 

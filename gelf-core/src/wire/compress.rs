@@ -65,8 +65,8 @@ impl fmt::Display for InvalidCompression {
 
 impl std::error::Error for InvalidCompression {}
 
-/// The compression level: a number from 1, the fastest, to 9, the smallest output; or the default, which has
-/// no number.
+/// The compression level: a number from 1 (the fastest) to 9 (the smallest output), or the default, which has no
+/// number.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct CompressionLevel(u8);
 
@@ -129,8 +129,9 @@ impl Compressor {
     /// Creates a compressor. [`Compression::None`] needs no state.
     ///
     /// A level with a number takes about 300 KiB of memory for its deflate state. The default level takes
-    /// this memory only if a payload is longer than 16 KiB. In addition, the default level takes about 10 KiB
-    /// for each beginning of messages that it keeps. It keeps at most 512 beginnings of at most 4 KiB each.
+    /// this memory only if a payload is longer than 16 KiB. In addition, the default level keeps at most 512
+    /// beginnings of messages, of at most 4 KiB each. A beginning of 1 KiB takes about 10 KiB of memory, and one of
+    /// 4 KiB about 20 KiB.
     pub fn new(compression: Compression) -> Self {
         let mut new = Self { compression, primed: None, deflate: None, buffer: Vec::new(), filled: None };
         match new.method() {

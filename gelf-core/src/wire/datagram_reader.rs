@@ -126,7 +126,8 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
     /// message returns the error. If the chunks themselves are invalid, as in a message of more than 128
     /// chunks, the first chunk to arrive returns the error. The reader remembers the last 64 messages with such
     /// chunks, each for the [timeout](ReassemblyLimits::timeout) of chunked messages. Meanwhile, further invalid
-    /// chunks with the same id return `None`, and [`refused_chunks`](DatagramStats::refused_chunks) counts them.
+    /// chunks with the same id from the same source return `None`, and
+    /// [`refused_chunks`](DatagramStats::refused_chunks) counts them.
     pub fn read<'a>(
         &'a mut self,
         now: Instant,

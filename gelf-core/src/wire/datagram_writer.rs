@@ -1,6 +1,7 @@
 //! Turns messages into datagrams: encodes and compresses each message, and splits it into chunks.
 //!
-//! > GELF 1.1: a message is compressed as a whole and then chunked, and "all chunks MUST NOT exceed 128".
+//! > GELF 1.1: "A message MUST NOT consist of more than 128 chunks." It is compressed as a whole before it is
+//! > chunked.
 //!
 //! A message that does not fit 128 chunks is an error or is truncated; see [`Overflow`].
 

@@ -107,7 +107,7 @@ impl Primed {
         if len > stored_len(payload, self.format) { store(payload, self.format, dst) } else { len }
     }
 
-    /// Returns the index of the primer with whose prefix the payload begins. If there is no such primer, the
+    /// Returns the index of the primer whose prefix the payload begins with. If there is no such primer, the
     /// error is the index at which a primer for the payload belongs.
     fn find(&self, payload: &[u8]) -> Result<usize, usize> {
         let is_of = |at: usize| {

@@ -74,8 +74,7 @@ fn compressing_allocates_nothing() {
             }
         };
         compress_all();
-        // Among the counted payloads are some at which a compressor of the default level trains its Huffman
-        // codes again.
+        // At some of the counted payloads, the compressor trains its Huffman codes again.
         assert_eq!(allocations(|| (0..4).for_each(|_| compress_all())), 0, "{compression:?}");
     }
 }

@@ -81,8 +81,8 @@ fn eight_digits(digits: [u8; 8]) -> Option<i64> {
     if (word.wrapping_add(ONES * 0x46) | word.wrapping_sub(ONES * 0x30)) & (ONES << 7) != 0 {
         return None;
     }
-    // Each step joins pairs of neighbours: digits to numbers below 100, these to numbers below 10,000, and
-    // these to the result.
+    // Each step joins pairs of neighbours: the digits become numbers below 100, then numbers below 10,000, then
+    // the result.
     let word = word - ONES * 0x30;
     let word = (word * 10 + (word >> 8)) & 0x00ff_00ff_00ff_00ff;
     let word = (word * 100 + (word >> 16)) & 0x0000_ffff_0000_ffff;

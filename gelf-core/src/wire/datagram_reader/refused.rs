@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::wire::chunk::{ChunkHeader, MessageId};
 
 /// The maximum number of refused messages that are remembered. If more messages are refused at a time, the
-/// oldest message is forgotten, and the next chunk of that message causes an error again.
+/// oldest message is forgotten, and the next invalid chunk of that message causes an error again.
 const MAX_MESSAGES: usize = 64;
 
 /// The messages of which a chunk has been refused, the oldest first.

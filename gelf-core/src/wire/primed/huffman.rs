@@ -39,9 +39,9 @@ pub(super) fn code_lengths(weights: &[u32], limit: usize, lengths: &mut [u8]) {
     }
 }
 
-/// Returns the lengths of the codes with which the total length of all symbols is minimal: for each number of
-/// bits, the number of codes of this length. `sorted` has the weights in ascending order, with their symbols. A
-/// single symbol gets a code of one bit.
+/// Finds the codes that make the total length of all symbols minimal, and counts these codes by length: the entry
+/// `n` of the result is the number of codes of `n` bits. `sorted` has the weights in ascending order, with their
+/// symbols. A single symbol gets a code of one bit.
 fn lengths_of_tree(sorted: &[(u32, u16)]) -> [usize; 64] {
     let mut per_length = [0; 64];
     let leaves = sorted.len();

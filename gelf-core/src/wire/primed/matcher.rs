@@ -1,4 +1,4 @@
-//! Finds repetitions (LZ77) by a table of the last position of each hash.
+//! Finds repetitions (LZ77) with a table that has the last position of each hash.
 //!
 //! The search is greedy: it compares each position with only one earlier position, and takes every match that
 //! it finds. Within a match, it enters only every eighth position into the table. Therefore, similar lines

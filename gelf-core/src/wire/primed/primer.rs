@@ -56,7 +56,7 @@ struct Codes {
     distances: [Code; DISTANCES],
 }
 
-/// Writes literals and matches by the codes of a primer.
+/// Writes literals and matches with the codes of a primer.
 struct Encoder<'a, 'b> {
     codes: &'a Codes,
     bits: BitWriter<'b>,

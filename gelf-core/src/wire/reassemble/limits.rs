@@ -15,7 +15,7 @@ pub struct ReassemblyLimits {
     pub max_entries: usize,
     /// The maximum number of pending messages of one source. The default is 512. With this limit, one sender
     /// cannot crowd out the others. If a flood of first chunks forges the address of a legitimate sender, the
-    /// messages of this sender are protected as [`max_entries`](Self::max_entries) describes it, until the flood
+    /// messages of this sender are protected as [`max_entries`](Self::max_entries) describes, until the flood
     /// has begun `max_entries_per_source / 2` messages.
     pub max_entries_per_source: usize,
     /// The maximum memory in bytes, including bookkeeping and memory kept for reuse. The default is 64 MiB. A

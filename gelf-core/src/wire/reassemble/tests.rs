@@ -4,7 +4,7 @@ use proptest::prelude::*;
 const A: char = 'A';
 const B: char = 'B';
 
-/// A reassembler whose tables the methods `at` and `chunk` check after each chunk.
+/// A reassembler. The methods `at` and `chunk` check its tables after each chunk.
 struct Harness {
     reassembler: Reassembler<char>,
     start: Instant,
