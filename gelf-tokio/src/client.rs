@@ -237,10 +237,10 @@ impl<R> Client<R> {
         self.queue.try_queue(payload.into(), receipt)
     }
 
-    /// Refuses a message before the program makes it, if an earlier message found no room in the queue and
-    /// there has been no room since. A refused message is counted. The call takes no lock, so a program with
-    /// more messages than the destination takes spends no time on messages that would be refused. `Ok` does
-    /// not promise room.
+    /// Refuses a message before the program makes it, if an earlier message found no room in the queue and no
+    /// message in flight has got its outcome since. A refused message is counted. The call takes no lock, so a
+    /// program with more messages than the destination takes spends no time on messages that would be refused.
+    /// `Ok` does not promise room.
     ///
     /// ```
     /// # fn log(client: &gelf_tokio::Client, make: impl FnOnce() -> gelf_tokio::gelf_core::Message<'static>) {

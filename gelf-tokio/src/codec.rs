@@ -1,5 +1,4 @@
-//! Provides the codec for tokio-util. This module is the only place in the crate where frames are written to
-//! streams.
+//! Provides the codec for tokio-util. No other module of the crate puts payloads into frames.
 
 use std::io;
 

@@ -419,7 +419,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn any_text_is_an_endpoint_whose_displayed_uri_displays_as_itself_or_an_error_of_one_line(
+        fn any_text_gives_an_error_of_one_line_or_an_endpoint_whose_displayed_uri_displays_as_itself(
             uri in prop_oneof![1 => any::<String>(), 9 => nearly_uris()],
         ) {
             match uri.parse::<Endpoint>() {

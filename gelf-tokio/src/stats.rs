@@ -56,7 +56,8 @@ pub struct ClientStats {
     /// Attempts to connect that failed. An attempt includes the lookup of the name and the TLS handshake. It
     /// fails when all hosts of the endpoint have failed.
     pub failed_connects: u64,
-    /// Connections that the other side or the network ended.
+    /// TCP connections, with or without TLS, that the other side or the network ended. Connections of HTTP are
+    /// not counted here.
     pub broken_connections: u64,
     /// `true` if there is a connection now.
     pub is_connected: bool,

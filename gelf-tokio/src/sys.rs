@@ -1,5 +1,5 @@
 //! System calls of Linux, with all unsafe code of this crate. Other systems have a replacement for each
-//! function. The text of the replacement says what it does instead.
+//! function. The documentation of the replacement says what it does instead.
 
 #![cfg_attr(target_os = "linux", allow(unsafe_code))]
 

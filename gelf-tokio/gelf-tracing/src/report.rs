@@ -114,7 +114,7 @@ fn text(lost: u64, stats: &ClientStats) -> String {
     let reasons: Vec<_> = reasons
         .iter()
         .filter(|(_, count)| *count > 0)
-        .map(|(reason, count)| format!("{count} since {reason}"))
+        .map(|(reason, count)| format!("{count} because {reason}"))
         .collect();
     let events = if lost == 1 { "event was" } else { "events were" };
     format!("{lost} {events} lost; in all: {}", reasons.join(", "))
@@ -163,11 +163,11 @@ mod tests {
     fn the_text_names_each_reason_with_its_count() {
         assert_eq!(
             text(3, &stats(5, 2, 1)),
-            "3 events were lost; in all: 2 since the queue was full, 1 since the receiver refused them"
+            "3 events were lost; in all: 2 because the queue was full, 1 because the receiver refused them"
         );
         let mut invalid = ClientStats::default();
         invalid.not_queued.invalid = 1;
-        assert_eq!(text(1, &invalid), "1 event was lost; in all: 1 since their payloads were invalid");
+        assert_eq!(text(1, &invalid), "1 event was lost; in all: 1 because their payloads were invalid");
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
             let mut stats = ClientStats::default();
             *count(&mut stats) = 7;
             assert_eq!(total(&stats), 7);
-            assert!(text(7, &stats).contains("in all: 7 since "), "{index}: {}", text(7, &stats));
+            assert!(text(7, &stats).contains("in all: 7 because "), "{index}: {}", text(7, &stats));
         }
     }
 }

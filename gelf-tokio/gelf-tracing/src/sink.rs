@@ -70,7 +70,7 @@ impl Sink {
         let mut queue = endpoint.queue();
         let blocks = queue.when_full == WhenFull::Wait;
         if queue.when_full == WhenFull::DropNewest {
-            // Reports wait for room in the queue. Events do not wait even so, since `try_send` queues them.
+            // Reports wait for room in the queue. Events do not wait, since `try_send` queues them.
             queue.when_full = WhenFull::Wait;
         }
         let endpoint = endpoint.clone().with_queue(queue).map_err(io::Error::other)?;
@@ -88,8 +88,8 @@ impl Sink {
         Ok(sink)
     }
 
-    /// Returns whether the queue has refused a message and has had no room since. If so, this call has counted
-    /// the next message as refused, and the caller need not make it.
+    /// Returns whether the queue has refused a message, and no message in flight has got its outcome since. If
+    /// so, this call has counted the next message as refused, and the caller need not make it.
     pub(crate) fn refuses(&self) -> bool {
         !self.blocks && self.client.refuse_if_full().is_err()
     }

@@ -36,7 +36,8 @@ use super::transport;
 /// After its client is [closed](super::Client::close), or the last clone of the client is dropped, the driver
 /// ends as soon as all messages have their outcome or the time for this is over. If the driver or the future of
 /// [`run`](Self::run) is dropped, each message without an outcome is dropped as
-/// [`DropReason::Ended`](crate::DropReason::Ended).
+/// [`DropReason::Ended`](crate::DropReason::Ended). Over UDP, the messages that the operating system has taken
+/// get [`Outcome::Sent`](crate::Outcome::Sent) instead.
 #[must_use = "nothing is sent unless it runs"]
 pub struct Driver<R = ()> {
     in_flight: InFlight<R>,
@@ -112,8 +113,8 @@ impl<R> Driver<R> {
     /// [`with_grace`](Self::with_grace).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it completes, each message without an outcome is dropped as
-    /// [`DropReason::Ended`](crate::DropReason::Ended).
+    /// If the future is dropped before it completes, each message without an outcome gets the outcome that
+    /// [`Driver`] describes.
     pub async fn run(self) {
         let Self { mut in_flight, route, mut link, resolver, grace } = self;
         let queue = in_flight.queue_handle();

@@ -246,7 +246,7 @@ impl<R> Queue<R> {
     }
 
     /// Refuses and counts a message that the program has not made yet, if an earlier message found no room
-    /// and there has been no room since. Takes no lock.
+    /// and no message in flight has been settled since. Takes no lock.
     pub(crate) fn refuse_if_full(&self) -> Result<(), NotQueued> {
         if !self.is_full.load(Ordering::Relaxed) {
             return Ok(());
@@ -260,8 +260,8 @@ impl<R> Queue<R> {
         self.state().stats.not_queued.count(reason);
     }
 
-    /// Returns the number of the next message, by which a flush tells the messages that are queued now from
-    /// later messages.
+    /// Returns the number that the next queued message gets. A flush waits for all messages with a lower
+    /// number.
     pub(crate) fn next_number(&self) -> u64 {
         self.state().next_number
     }

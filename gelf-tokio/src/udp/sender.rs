@@ -44,7 +44,7 @@ use crate::send::SendError;
 /// # One system call for many chunks
 ///
 /// On Linux, one system call (`UDP_SEGMENT`, udp(7)) hands over up to 64 chunks of up to 65,507 bytes in
-/// total. This call takes at most half the processor time of one call for each chunk. The route to the
+/// total. This call takes at most half the processor time of separate calls for the chunks. The route to the
 /// destination may not support such a call, for example because datagrams are longer than a frame of the
 /// interface. Then [`UdpSenderStats::fallbacks`] counts the address. These chunks and all later chunks are
 /// sent one by one, until the [address changes](UdpSenderStats::reroutes). A capture on the sender's own

@@ -98,7 +98,7 @@ fn with_when_full_wait_a_full_queue_blocks_the_thread_that_logs() {
 }
 
 #[test]
-fn errors_of_building_name_the_option_or_file() {
+fn a_build_error_names_the_option_or_the_file() {
     let error = GelfLayer::builder("gelf+tcp://h?when_ful=wait").unwrap_err().to_string();
     assert!(error.contains("when_full"), "{error}");
     #[cfg(feature = "tls")]

@@ -48,7 +48,7 @@ fn events_beyond_the_queue_are_counted_and_reported_once() {
     let sent: Vec<_> = (0..100).map(|_| receiver.next()).collect();
     assert_eq!(numbers(&sent), (0..100).collect::<Vec<_>>());
     let report = receiver.next();
-    assert_eq!(report["short_message"], "50 events were lost; in all: 50 since the queue was full");
+    assert_eq!(report["short_message"], "50 events were lost; in all: 50 because the queue was full");
     assert_eq!((&report["level"], &report["_target"]), (&4.into(), &"gelf_tracing".into()));
     assert_eq!((&report["_lost"], &report["_lost_total"]), (&50.into(), &50.into()));
     assert_eq!(guard.client().stats().not_queued.full, 50);

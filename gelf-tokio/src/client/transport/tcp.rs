@@ -253,8 +253,9 @@ impl Transfer {
         count
     }
 
-    /// Returns how many more messages are acknowledged, and how many bytes are acknowledged in all: 0 on systems
-    /// that do not report acknowledgements. Returns `None` if no message waits for its acknowledgement.
+    /// Returns how many more messages are acknowledged, and how many bytes are acknowledged in all. On systems
+    /// that do not report acknowledgements, the number of bytes is 0. Returns `None` if no message waits for its
+    /// acknowledgement.
     fn newly_acknowledged(&mut self, connection: &mut Connection) -> Option<(usize, u64)> {
         if self.window.len() == 0 {
             return None;

@@ -13,8 +13,8 @@ use crate::endpoint::authority::{self, read_host};
 const FAILOVER: &str = "Host that takes over when the ones before it fail; may be repeated";
 const FAILOVER_HOSTS: &str = "HOST or HOST:PORT, in at most 7 options";
 const LEVEL: &str = "a number from 1 to 9";
-const LEVEL_DEFAULT: &str = "no number: a level made for messages";
-const LEVEL_HELP: &str = "Compression level: 1 is the fastest number, and 9 compresses most; the default is faster than 1, and compresses nearly as much as 2";
+const LEVEL_DEFAULT: &str = "a level for messages, which has no number";
+const LEVEL_HELP: &str = "Compression level: 1 is the fastest of the numbers, and 9 compresses most; the default is faster than 1, and compresses nearly as much as 2";
 const PEM_FILE: &str = "the path of a PEM file";
 const SECONDS: &str = "a number of seconds, from 1 to 3600";
 
@@ -182,7 +182,7 @@ pub(in crate::endpoint) static TABLE: [Row; 26] = [
         name: "reconnect",
         values: SECONDS,
         default: "never",
-        help: "Time after which a new connection replaces the old one, for load balancers; nothing is lost by it",
+        help: "Time after which a new connection replaces the old one, for load balancers; no message is lost by that",
         field: Field::Tcp(Access {
             read: |options, text| {
                 options.reconnect = Some(seconds(text)?);
