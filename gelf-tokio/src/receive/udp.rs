@@ -227,7 +227,8 @@ impl UdpReceiver {
         self.socket.local_addr()
     }
 
-    /// Returns the number of bytes that the kernel has granted of [`UdpReceiverOptions::receive_buffer`].
+    /// Returns the size in bytes of the receive buffer that the kernel has granted. The size that was asked for
+    /// is [`UdpReceiverOptions::receive_buffer`].
     ///
     /// # Errors
     /// Returns errors of the operating system.
