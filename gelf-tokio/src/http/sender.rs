@@ -53,9 +53,8 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// the sender sends the request once more on a new connection. The sender retries nothing else: the caller
 /// decides about a retry, and [`HttpError::is_retriable`] returns whether a retry may succeed.
 ///
-/// Each body ends in a line feed, which is added before compression. A Graylog input for several messages in
-/// one request holds back a message without a line feed, and joins it with the next message of the same
-/// connection.
+/// Each body ends in a line feed, which is added before compression. A Graylog input with bulk receiving holds
+/// back a message without a line feed, and joins it with the next message of the same connection.
 ///
 /// A 2xx status means that the receiver has accepted the body. Graylog answers 202 before it has read the
 /// JSON.
@@ -64,7 +63,7 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// | subject | limit | protects against |
 /// |---|---|---|
 /// | request, from the lookup of the host to the answer | [`HttpOptions::timeout`], 10 s | receivers that do not answer |
-/// | connection to one address | the shorter of [`HttpOptions::connect_timeout`] and an equal share of the time that is left; each further host and the request also have a share | addresses that do not answer |
+/// | connection to one address | one share of the time that is left, at most [`HttpOptions::connect_timeout`]; each address that is left, each further host and the request have equal shares | addresses that do not answer |
 /// | headers of an answer | 100, about 64 KiB | answers without end |
 /// | body of an answer, which is discarded | 64 KiB and 1 s, then the connection is closed | the same |
 /// | whole answer, interim answers (1xx) included | 192 KiB | answers without end |

@@ -15,7 +15,7 @@ const DATAGRAM_BYTES: usize = 65_536 + 1_088;
 
 /// Datagrams that are read and not taken yet.
 ///
-/// The buffers take 1 MiB on Linux. The system provides this memory only as far as datagrams have been written
+/// The buffers take about 1 MiB on Linux. The system provides this memory only as far as datagrams have been written
 /// to it.
 #[derive(Debug)]
 pub(super) struct Datagrams {

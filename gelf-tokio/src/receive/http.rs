@@ -81,7 +81,7 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// | 401 | a request without the required [header](HttpReceiverOptions::required_header), or with another value |
 /// | 405 | another method than `POST` |
 /// | 404 | another [path](HttpReceiverOptions::path) |
-/// | 415 | a `Content-Encoding` other than `gzip`, `x-gzip`, `deflate` and `identity`, or with the same compression twice. Graylog takes a body of another encoding for text, and loses the message |
+/// | 415 | a `Content-Encoding` other than `gzip`, `x-gzip`, `deflate` and `identity`, or with the same compression twice. Graylog treats a body in another encoding as text, and loses the message |
 /// | 413 | a body that is too long after inflation, or has [too many values](HttpReceiverOptions::max_bulk_values); the connection is closed |
 /// | 408 | a body that does not come in [time](HttpReceiverOptions::request_timeout); the connection is closed |
 /// | 400 | a body that is damaged; the connection is closed |

@@ -1,4 +1,4 @@
-//! The server under the receivers over TCP, TLS and HTTP. It accepts connections within limits, reads the
+//! The server that the receivers over TCP, TLS and HTTP share. It accepts connections within limits, reads the
 //! headers of proxies, performs TLS handshakes, serves each connection in a separate task, counts
 //! connections, and closes them.
 
@@ -215,8 +215,8 @@ async fn accept_all<P: Protocol>(mut acceptor: Acceptor, service: Service<P>, co
     drop(service);
 }
 
-/// Counts the end of a connection. A failure is logged before the counts are locked, since a subscriber may read
-/// them.
+/// Counts the end of a connection. A failure is logged before the counts are locked, since the log subscriber may
+/// read the counts.
 fn count_end(counts: &Counts, ended: Result<End, JoinError>) {
     let end = ended.unwrap_or_else(|error| {
         tracing::error!(%error, "the task of a connection failed");

@@ -204,8 +204,8 @@ impl UdpReceiver {
         self.read_until = Some(Instant::now() + within.min(Duration::from_secs(30 * 365 * 24 * 3600)));
     }
 
-    /// Returns the next incomplete message that was dropped because chunks were missing. At most 1,024
-    /// messages wait to be returned. Further drops are only counted.
+    /// Returns the next message that was dropped before it was complete. At most 1,024 dropped messages wait to
+    /// be returned. Further drops are only counted.
     pub fn poll_dropped(&mut self) -> Option<Dropped<SocketAddr>> {
         self.reader.reassembler_mut().poll_dropped()
     }
@@ -227,7 +227,8 @@ impl UdpReceiver {
         self.socket.local_addr()
     }
 
-    /// Returns the number of bytes that the kernel has granted of [`UdpReceiverOptions::receive_buffer`].
+    /// Returns the size in bytes of the receive buffer that the kernel has granted. The size that was asked for
+    /// is [`UdpReceiverOptions::receive_buffer`].
     ///
     /// # Errors
     /// Returns errors of the operating system.

@@ -88,7 +88,7 @@ async fn reset_after(kept: usize) {
     assert_eq!(counts, (2 - whole as u64, 1 + whole as u64), "after {kept} bytes");
 }
 
-/// The number of resets, each of which costs up to 0.5 s for the proof of a connection.
+/// The number of resets. Before every second reset, the connection needs up to 0.5 s to prove itself.
 const ROUNDS: usize = 16;
 
 /// The effects of resets, each after a random number of bytes.

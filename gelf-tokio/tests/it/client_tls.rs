@@ -59,8 +59,8 @@ async fn a_flush_that_found_the_socket_full_goes_on_when_the_receiver_reads() {
     let ca = files.path("ca.pem");
     let uri = format!("gelf+tls://{}?ca={}", receiver.local_addr().unwrap(), ca.display());
     let mut sender = TcpSender::connect(&uri.parse().unwrap()).await.unwrap();
-    // The receiver does not read, so the buffers of both sockets fill up. The last message is then in the TLS
-    // stream, and the sender's own buffer is empty.
+    // The receiver stops reading when its queue is full, so the buffers of both sockets fill up. The last
+    // message is then in the TLS stream, and the sender's own buffer is empty.
     let text = "x".repeat(10_000);
     let mut sent = 1;
     while timeout(Duration::from_millis(200), sender.send(&Message::new("h", &*text))).await.is_ok() {

@@ -140,7 +140,7 @@ async fn a_refusal_is_reported_before_the_driver_ends() {
 
 /// The message between the refused messages fails before any system call.
 #[tokio::test]
-async fn a_refusal_before_a_message_that_is_too_large_belongs_to_the_message_before() {
+async fn a_message_that_is_too_large_does_not_take_the_refusal_of_the_message_before_it() {
     let sending = Sending::start(&endpoint(refusing().await, "compression=none&datagram_size=100"));
     // The driver, which runs in this thread, takes all messages in one batch.
     sending.send(0..1).await;

@@ -1,4 +1,4 @@
-//! Tests which sender a message has if it comes to the HTTP receiver through a proxy. The proxy is 127.0.0.2.
+//! Tests the sender of messages that come to the HTTP receiver through a proxy. The proxy is 127.0.0.2.
 
 use std::net::SocketAddr;
 

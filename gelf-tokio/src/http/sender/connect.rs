@@ -83,7 +83,7 @@ impl Destination {
 
     #[cfg_attr(
         not(feature = "tls"),
-        allow(clippy::needless_pass_by_ref_mut, reason = "connecting with TLS reads its files again")
+        allow(clippy::needless_pass_by_ref_mut, reason = "connecting with TLS reads the TLS files again")
     )]
     async fn open(&mut self, address: SocketAddr) -> io::Result<Box<dyn Socket>> {
         let stream = TcpStream::connect(address).await?;

@@ -10,7 +10,7 @@ use hyper::header::{HeaderMap, RETRY_AFTER};
 /// The limit of `Retry-After`, so that a receiver cannot stop a sender for longer.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// The error of a request: no answer, or a status other than 2xx.
+/// The error of a request: no valid answer, or a status other than 2xx.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HttpError {
@@ -24,7 +24,7 @@ pub enum HttpError {
     Disconnected(io::Error),
     /// The receiver answered with a status other than 2xx.
     Status {
-        /// The status, from 101 on.
+        /// The status: 101, or at least 300.
         status: u16,
         /// The receiver's `Retry-After`, at most 5 min, if it is a number of seconds and the status is
         /// [retriable](HttpError::is_retriable).
@@ -38,8 +38,8 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// Returns whether the same message may be accepted later: there was no answer, or the status is about
-    /// the request and not about the message. Only 400, 413, 415 and 422 are about the message. All other
+    /// Returns whether the same message may be accepted later: there was no valid answer, or the status is
+    /// about the request and not about the message. Only 400, 413, 415 and 422 are about the message. All other
     /// statuses are about the request: a wrong path or token (401, 403, 404, 405, 407), an ingress during a
     /// deployment, a redirect (3xx, not followed), or an overload (408, 429, 5xx). Such a cause can pass
     /// without a change on the sender's side.

@@ -29,7 +29,8 @@ impl RequestHead {
     /// Creates the head.
     ///
     /// # Errors
-    /// Returns `InvalidInput` if the host, or the path or a header of the options, is invalid in a request.
+    /// Returns `InvalidInput` if the host, the path or a header is invalid in a request, or if the options
+    /// set a header that only the sender may set.
     pub(super) fn new(options: &HttpOptions, host: &str, port: u16) -> io::Result<Self> {
         let default_port = if options.tls.is_some() { 443 } else { 80 };
         let mut headers = HeaderMap::new();

@@ -179,7 +179,7 @@ mod tests {
             while !answer.ends_with(b"\r\n\r\n") {
                 match self.stream.read_u8().await {
                     Ok(byte) => answer.push(byte),
-                    Err(error) => panic!("{error} behind {:?}", String::from_utf8_lossy(&answer)),
+                    Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&answer)),
                 }
             }
             let answer = String::from_utf8(answer).unwrap();

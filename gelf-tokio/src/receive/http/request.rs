@@ -202,7 +202,8 @@ async fn receive_all(
     Ok(())
 }
 
-/// Reads the values of a body, and counts the value that is lost if the body is incomplete.
+/// Reads the values of a body. The drop counts a value that has begun and is lost, because the rest of the body
+/// is not read.
 struct CountedReader<'a> {
     values: BodyValues,
     counters: &'a Counters,

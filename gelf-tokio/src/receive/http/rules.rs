@@ -1,4 +1,5 @@
-//! Judges a request by its head alone. Graylog has the same rules, in the same order.
+//! Judges a request by its head alone. Apart from the rule for encodings, Graylog has the same rules, in the
+//! same order.
 
 use std::io;
 
@@ -50,8 +51,8 @@ impl Rules {
         Ok(Self { path, required, cors })
     }
 
-    /// Judges a request. A preflight of a browser has no credentials, so it is recognized first. Apart from
-    /// that, a client without credentials learns nothing about the rules.
+    /// Judges a request. A preflight of a browser has no credentials, so it is recognized first. The required
+    /// header is checked next, so that a client without credentials learns nothing about the later rules.
     pub(super) fn judge(&self, head: &Parts) -> Judgement {
         if head.method == Method::OPTIONS {
             return Judgement::Preflight;

@@ -46,7 +46,8 @@ pub struct HttpReceiverStats {
     /// because they did not begin with a valid header of the PROXY protocol, or because the header took too
     /// long.
     pub failed_proxy_headers: u64,
-    /// Connections closed because no request came in time, or because the client did not take the answers.
+    /// Connections closed because no further request came in time, or because the client did not take the
+    /// answers.
     pub idle_connections: u64,
     /// Connections that are open now, including connections in the TLS handshake.
     pub open_connections: usize,
@@ -85,11 +86,11 @@ pub struct HttpRejectionCounts {
     pub method_not_allowed: u64,
     /// 408: the body did not come in time.
     pub too_slow: u64,
-    /// 413: the inflated body is too long, or has too many values.
+    /// 413: the body is too long, or has too many values.
     pub body_too_large: u64,
-    /// 415: the body is in an encoding that is not known.
+    /// 415: the `Content-Encoding` is not known, or names the same compression twice.
     pub unknown_encoding: u64,
-    /// 431: the head is too long.
+    /// 431: the head is too long, or has too many headers.
     pub head_too_large: u64,
     /// 503: the queue had no room in time.
     pub queue_full: u64,

@@ -280,8 +280,8 @@ pub(super) fn reset_on_drop(stream: &TcpStream) {
     }
 }
 
-/// Returns whether the error belongs to the connection that was to be accepted, so that the next accept may
-/// succeed: accept(2) returns pending network errors of the new connection.
+/// Returns whether the error belongs to the connection that was to be accepted: accept(2) returns pending
+/// network errors of the new connection. After such an error, the next accept may succeed.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable,

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// The bytes that all connections together may use for frames that exceed their own read buffers. Each such frame
-/// has a [`Claim`] for its bytes.
+/// The bytes that all connections together may use for frames, in addition to the 64 KiB of each connection. A
+/// frame that needs such bytes has a [`Claim`].
 ///
 /// When the bytes are used up, the claims of unfinished frames are evicted, oldest first, until enough bytes
-/// are free. The claims of complete frames, which wait for the caller of `recv`, are never evicted. If there are such
-/// claims and no older unfinished ones, a claim that has to grow waits until some of them are dropped.
+/// are free. The claims of complete frames, which wait for the caller of `recv`, are never evicted. If a claim
+/// has to grow and no older claim can be evicted, it waits until claims of complete frames are dropped. Without
+/// claims of complete frames, it is itself evicted.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
@@ -39,8 +40,8 @@ struct Holding {
 pub(super) struct Claim {
     budget: Arc<Budget>,
     bytes: usize,
-    /// The key among the unfinished claims; `None` if the claim is empty, or if its frame is complete and was
-    /// not evicted before.
+    /// The key in `State::unfinished`, which no longer contains an evicted claim. `None` if the claim is empty,
+    /// or if its frame is complete and the claim was not evicted before.
     turn: Option<u64>,
     evicted: Arc<Notify>,
 }

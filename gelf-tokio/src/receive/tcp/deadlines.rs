@@ -21,7 +21,7 @@ pub(super) struct TimeLimits {
 #[derive(Debug)]
 pub(super) struct Deadlines {
     limits: TimeLimits,
-    /// The time at which the last bytes came. Before the first bytes, this is the time at which the
+    /// The time at which the last bytes were processed. Before the first bytes, this is the time at which the
     /// connection began.
     heard: Instant,
     has_heard: bool,

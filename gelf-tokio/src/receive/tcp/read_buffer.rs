@@ -79,8 +79,8 @@ impl ReadBuffer {
         self.bytes.len() >= self.allowed()
     }
 
-    /// Doubles the number of bytes that the buffer may hold, but to no more than `max_len`, or adds a byte if this
-    /// number is reached. The further bytes are taken from the budget.
+    /// Doubles the number of bytes that the buffer may hold, up to `max_len`. If `max_len` is already reached,
+    /// adds one byte. The further bytes are taken from the budget.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, nothing is lost.

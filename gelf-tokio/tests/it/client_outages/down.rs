@@ -21,7 +21,7 @@ async fn down() -> (Sink, TcpProxy) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_when_full_wait_senders_wait_through_a_five_minute_outage_and_nothing_is_lost() {
+async fn senders_wait_for_room_through_a_five_minute_outage_and_nothing_is_lost() {
     let (sink, proxy) = down().await;
     let sending = Sending::start(&tcp_with(proxy.address(), "queue=100"));
     let senders: Vec<_> = (0..4)

@@ -30,8 +30,8 @@ pub(crate) async fn lose_packets() {
     eprintln!("given up");
 }
 
-/// Returns a client on a connection that has delivered a hundred messages and now loses every packet, and the
-/// time at which the loss began.
+/// Returns a client and the time at which its connection began to lose all packets. Before that time, the
+/// connection delivered a hundred messages.
 async fn half_open(sink: &Sink) -> (Sending, Instant) {
     sink.expect(0, 0..100);
     let sending = Sending::start(&tcp(sink.address));

@@ -1,5 +1,5 @@
-//! Tests an HTTP receiver that runs out of file descriptors. The test is part of this program, in which tests
-//! run one after another, because it uses up all descriptors of its process.
+//! Tests an HTTP receiver that runs out of file descriptors. The test uses up all descriptors of its process, so
+//! it is part of this program, in which tests run one after another.
 
 use std::fs::File;
 use std::time::Duration;

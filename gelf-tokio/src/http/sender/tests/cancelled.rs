@@ -12,8 +12,8 @@ use super::polled::polled;
 use super::server::{Peer, guarded, sender_to};
 use crate::endpoint::HttpOptions;
 
-/// For each connection that has ended, the bodies of its complete requests, and the bytes behind its last
-/// complete request.
+/// One entry for each connection that has ended: the bodies of its complete requests, and the bytes after the
+/// last complete request.
 type Log = Arc<Mutex<Vec<(Vec<Bytes>, Vec<u8>)>>>;
 
 /// Answers all requests on all connections. Reads little at a time, and writes one byte at a time.

@@ -1,5 +1,5 @@
 //! Tests the limits that end a connection. Most tests use a stream in memory and a paused clock. One test
-//! exceeds each time limit on a loopback connection.
+//! exceeds the time limits on loopback connections.
 
 use gelf_core::Delimiter;
 use tokio::io::{DuplexStream, duplex};
