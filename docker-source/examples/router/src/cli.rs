@@ -39,14 +39,14 @@ struct Arguments {
     #[arg(value_name = "ROUTE[,ROUTE...]")]
     routes: Vec<String>,
 
-    /// Print each message that an embedded receiver returns, as one JSON line on stdout
+    /// Print each message that an embedded receiver gets, as one JSON line on stdout
     #[arg(
         long,
         value_name = "OPTIONS",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "",
-        long_help = "Print each message that an embedded receiver returns, as one JSON line on stdout. The receiver \
+        long_help = "Print each message that an embedded receiver gets, as one JSON line on stdout. The receiver \
                      listens on a free UDP port of the loopback interface, and ignores messages of other \
                      programs. OPTIONS are the options of its route, as in --print=filter.name=shop-*"
     )]
@@ -78,9 +78,9 @@ struct Arguments {
                      lines that the Engine still has, or this number of the last lines of each container. \
                      A line of more than 16 KiB counts several times. By default, no earlier line ships. \
                      But if the router runs in a container and replaces an agent, it ships the lines since \
-                     one second before the end of that agent. The option has no effect if --state has \
-                     saved positions. Without --state, the option applies to each start, so all or LINES \
-                     ship lines again"
+                     one second before the signal that ended that agent, or since ten seconds before its \
+                     end. The option has no effect if --state has saved positions. Without --state, the \
+                     option applies to each start, so all or LINES ship lines again"
     )]
     backlog: Option<Backlog>,
 
@@ -109,9 +109,10 @@ struct Arguments {
         long,
         value_name = "ADDRESS",
         long_help = "Serve the HTTP API on this address, such as 127.0.0.1:8000: a page at /, and \
-                     /status, /health, /metrics, /containers, /logs and /routes. Each client that can connect can read all lines and add routes, so an \
-                     address outside of the loopback interface needs a trusted network. The variables PORT, \
-                     HTTP_PORT and HTTP_BIND_ADDRESS also enable the API"
+                     /status, /health, /metrics, /containers, /logs and /routes. Each client that can \
+                     connect can read all lines and add routes, so an address outside of the loopback \
+                     interface needs a trusted network. The variables PORT, HTTP_PORT and HTTP_BIND_ADDRESS \
+                     also enable the API"
     )]
     http: Option<SocketAddr>,
 

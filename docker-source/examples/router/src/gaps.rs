@@ -9,7 +9,7 @@ use docker_source::{Container, Gap};
 /// entry that has had no new gap for the longest time.
 const MAX_ENTRIES: usize = 100;
 /// The maximum number of past gaps that an entry compares with a new gap. An entry remembers several gaps,
-/// because one source may announce a gap later than another source announces the next gaps.
+/// because one source may announce a gap after another source has announced this gap and later gaps.
 const MAX_RECENT: usize = 32;
 
 /// The gaps of one container that have the same reason.

@@ -37,8 +37,8 @@ pub(crate) use self::sources::Sources;
 /// connections. If the last Engine that answered was Docker, the router ends immediately. When Docker then
 /// restarts the router's container, the container gets the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
-/// The time that the new source of a route that has left its group is expected to need until it reads lines. The
-/// time limits of open messages are prolonged by this time, since the new lines may continue these messages.
+/// The expected time until a route that has left its group gets lines from its new source. The time limits of open
+/// messages are prolonged by this time, since the new lines may continue these messages.
 const CATCH_UP: Duration = Duration::from_secs(5);
 /// A wait for destinations prolongs the time limit of open messages only if it takes at least this time. A
 /// message is open while further lines may continue it.

@@ -21,8 +21,8 @@ const LIMIT: Duration = Duration::from_millis(250);
 /// time without reaching the limit. Thus a destination may pause now and then.
 const FREE_SHARE: u32 = 100;
 
-/// The times at which samples are taken: one in each interval of 25 ms, at another place of each interval. The times
-/// do not depend on when a group begins to wait. Therefore, many short waits count as much as one long wait. The
+/// The times at which samples are taken: one in each interval of 25 ms, at a place that differs between intervals. The
+/// times do not depend on when a group begins to wait. Therefore, many short waits count as much as one long wait. The
 /// places differ because a destination may take a line every 25 ms, for example, always at the same place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticks {

@@ -270,12 +270,14 @@ fn http_address(value: impl Fn(&str) -> Option<String>) -> Result<Option<SocketA
         Some("localhost") => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
         Some(text) => match text.parse() {
             Ok(address) => Some(address),
-            Err(_) => return Err(format!("{BIND_ADDRESS}: {text:?} is no IP address, such as 0.0.0.0")),
+            Err(_) => {
+                return Err(format!("{BIND_ADDRESS}: {text:?} is no IP address: use one such as 0.0.0.0"));
+            }
         },
     };
     let port = [PORT, HTTP_PORT].into_iter().find_map(|name| Some((name, value(name)?)));
     let port = port.map(|(name, text)| {
-        text.parse().map_err(|_| format!("{name}: {text:?} is no port, which is a number up to 65535"))
+        text.parse().map_err(|_| format!("{name}: {text:?} is no port: use a number up to 65535"))
     });
     Ok(match (address, port.transpose()?) {
         (None, None) => None,

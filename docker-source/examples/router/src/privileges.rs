@@ -98,9 +98,9 @@ pub(crate) fn descriptor_limit() -> Option<u64> {
     None
 }
 
-/// Returns the group in which `nobody` may read and write the socket. If the socket's group may not use the
-/// socket and all other users may, this is another group, because the rights of others do not apply to members
-/// of the socket's group.
+/// Returns the group in which `nobody` may read and write the socket. This is the socket's group if that group may
+/// use the socket. If only the other users may use it, this is the group of `nobody`, because the rights of the other
+/// users do not apply to members of the socket's group.
 fn group_of(socket: &Metadata) -> Result<u32, String> {
     if socket.mode() & 0o060 == 0o060 {
         Ok(socket.gid())

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::route::{RouteUri, json};
 
-/// The maximum number of routes that are loaded. If this number of routes runs, the HTTP API adds a route only in
-/// place of a route with the same id.
+/// The maximum number of routes that are loaded. If this number of routes or more run, the HTTP API adds a route only
+/// in place of a route with the same id.
 pub(crate) const MAX_ROUTES: usize = 64;
 /// The maximum length of a file, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;

@@ -71,7 +71,7 @@ impl StateFolder {
                 let aside = path.with_extension("unreadable");
                 fs::rename(&path, &aside)?;
                 tracing::error!(
-                    "{} is unreadable ({reason}) and was renamed to {}; reading starts as without saved positions",
+                    "{} is unreadable ({reason}) and was renamed to {}; reading starts as if no positions were saved",
                     path.display(),
                     aside.display()
                 );

@@ -19,8 +19,9 @@ pub(crate) struct Tally {
     joined: AtomicU64,
     /// Messages that were handed to the client, whether or not the client has queued them.
     handed: AtomicU64,
-    /// A time that is not later than the time of the oldest line in flight, in milliseconds since 1970. The
-    /// value is [`NONE`] before the first line, and after [`lag`](Self::lag) has found no line in flight.
+    /// The approximate time of the oldest line in flight, in milliseconds since 1970: the latest time of a settled
+    /// line, or the time of the first line if none is settled yet. The value is [`NONE`] before the first line, and
+    /// after [`lag`](Self::lag) has found no line in flight.
     waiting_since: AtomicI64,
     client: Observer<LineReceipt>,
     /// True if the transport is UDP, which shows that a line was sent, but never that the line arrived.
@@ -52,8 +53,9 @@ impl Tally {
         self.waiting_since.fetch_max(milliseconds(time), Ordering::Relaxed);
     }
 
-    /// Returns the age of the oldest line in flight at the time `now`, in milliseconds, or 0 if no line is in
-    /// flight. The result can exceed the true age by the time between two lines.
+    /// Returns the approximate age of the oldest line in flight at the time `now`, in milliseconds, or 0 if no line
+    /// is in flight. If lines are settled in the order of their times, the result exceeds the true age by at most the
+    /// time between two lines. Otherwise, for example if an old log is read beside a new one, it can also be too low.
     pub(crate) fn lag(&self, now: Timestamp) -> u64 {
         if self.in_flight() == 0 {
             // The next line sets the value to its time.

@@ -79,7 +79,7 @@ impl Account {
     /// Removes a number from the missing numbers. Returns false if the number is not missing.
     ///
     /// A number in no stored range can be a missing number that is only counted, or a repeated number. It
-    /// counts as missing if it is at least `first_unlisted` and some of these missing numbers remain.
+    /// counts as missing if it is at least `first_unlisted` and `unlisted` is not 0.
     fn remove_missing(&mut self, number: u64) -> bool {
         let range = self.ranges.range(..=number).next_back().map(|(first, last)| (*first, *last));
         let Some((first, last)) = range.filter(|(_, last)| number <= *last) else {

@@ -57,8 +57,9 @@ gelf.multiline.match, gelf.content (kinds or off) and gelf.strip_ansi. A label g
 gelf-router explain shows the effect. Variables of Logspout set options of the routes, or cause a warning \
 if they have no effect. In a list of routes, routes of adapters other than gelf are left out with a warning.
 
-Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if every line that was read is delivered or dropped with a \
-reason, 1 after a permanent error, if lines were given up, or if logs were not read up to the signal, 2 for a wrong command line or environment.";
+Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if each line that was read is delivered, dropped with a reason, \
+or left to the next start by --state; 1 after a permanent error, or without --state if lines were given up or \
+logs were not read up to the signal; 2 for a wrong command line or environment.";
 
 /// Returns the text below the list of arguments, with the endpoint options of gelf-tokio.
 pub(super) fn after_help() -> String {

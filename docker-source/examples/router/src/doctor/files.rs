@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_recommended_if_all_can_be_read_and_unreadable_files_that_were_asked_for_are_a_warning() {
+    fn readable_files_are_recommended_and_unreadable_files_are_a_warning_if_they_were_asked_for() {
         let local = || Err(LogFileError::Driver { driver: "local".to_owned() });
         let missing =
             || Err(LogFileError::Open { path: "/c".into(), error: std::io::ErrorKind::NotFound.into() });

@@ -35,7 +35,7 @@ struct Sample {
     read: f64,
     /// Lines delivered per second.
     delivered: f64,
-    /// An upper bound of the age of the oldest line that waits at the end of the sample, in seconds.
+    /// The approximate age of the oldest line that waits at the end of the sample, in seconds.
     lag: f64,
     /// The number of losses at the beginning of the sample.
     lost_before: u64,
@@ -63,7 +63,8 @@ impl History {
             return;
         };
         let seconds = now.saturating_duration_since(*since).as_secs_f64();
-        // The counter of a container starts again at 0 if the container has a new source. The rate is 0 then.
+        // The counter of a container starts again at 0 if the container has a new source. The rate is 0 if the
+        // counter is lower than before.
         let rate = |now: u64, before: u64| tenths(now.saturating_sub(before) as f64 / seconds.max(0.001));
         let sample = Sample {
             read: rate(counters.read, before.read),

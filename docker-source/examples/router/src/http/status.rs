@@ -132,7 +132,7 @@ pub(super) fn lost(api: &Api) -> Lost {
     }
 }
 
-/// Returns an upper bound of the age of the oldest line in flight of a route, in seconds.
+/// Returns the approximate age of the oldest line in flight of a route, in seconds; see `Tally::lag`.
 pub(super) fn lag(route: &RunningRoute, now: Timestamp) -> f64 {
     route.tally.lag(now) as f64 / 1000.0
 }

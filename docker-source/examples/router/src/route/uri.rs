@@ -20,9 +20,9 @@ impl RouteUri {
     ///
     /// # Errors
     /// Returns [`InvalidEndpoint::Escape`] if, behind the location, a `%` is not followed by two hexadecimal
-    /// digits, or a decoded text is not UTF-8. Returns [`InvalidEndpoint::UserInfo`] in place of this error if
-    /// the options have an `@`, and always if there is an `@` behind a `#`. The text before such an `@` may be a
-    /// part of a password.
+    /// digits, or a decoded text is not UTF-8. If the options have an `@`, this error is
+    /// [`InvalidEndpoint::UserInfo`] instead, because the text before the `@` may be a part of a password. For the
+    /// same reason, an `@` behind a `#` always causes [`InvalidEndpoint::UserInfo`].
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidEndpoint> {
         let (text, name) = text.split_once('#').unwrap_or((text, ""));
         if name.contains('@') {

@@ -21,7 +21,7 @@ async fn check(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_healthy_agent_passes_the_check_an_unhealthy_agent_only_with_liveness_and_an_absent_agent_never() {
+async fn an_unhealthy_agent_passes_the_check_only_with_liveness_and_an_absent_agent_always_fails_it() {
     let engine = SimulatedEngine::start().await;
     engine.create(ContainerOptions::named("web")).start();
     let (_reserved, down) = refusing_tcp();

@@ -54,7 +54,7 @@ async fn one_route_ships_all_containers_that_do_not_exclude_themselves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_a_list_of_routes_those_with_gelf_are_used() {
+async fn a_list_of_routes_keeps_the_gelf_routes_and_leaves_out_the_others() {
     let output = router(&["explain", "gelf://graylog:12201,logstash://elk:5000"], &[]).await;
     let left_out = "route \"logstash://elk:5000\" is left out: only gelf:// and gelf+...:// are supported";
     assert_shows(output, &[&ALL[..], &["1: gelf://graylog:12201", left_out]].concat());
