@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A small GELF implementation of Python's standard library, as a subject of the conformance suite.
+"""A small GELF implementation that uses only Python's standard library, as a subject of the conformance suite.
 
 It shows an adapter without sockets. A test runs the suite on it, and compares the verdicts with those in
 plain_subject.json: a fault in gelf-core must not change them.

@@ -87,8 +87,8 @@ pub(crate) fn message(expected: &MessageText, seen: &ObservedMessage) -> Vec<Dif
     let level = seen.level.as_ref().filter(|level| !level.is_null());
     match (expected.level, level) {
         (None, Some(level)) if !fields.contains_key("level") => {
-            // A subject is allowed to report a field named `level`, such as a level that is not a severity, as
-            // the member.
+            // A subject is allowed to report the additional field `level` as the member `level`, for example if
+            // the level is not a severity.
             fields.insert("level", level);
         }
         (expected, level) => {
@@ -190,7 +190,7 @@ pub(crate) fn same_json(one: &str, other: &str) -> bool {
     }
 }
 
-/// Returns whether the expected value is a number but no 64-bit integer, and the seen value is the 64-bit
+/// Returns whether the expected value is a number other than a 64-bit integer, and the seen value is the 64-bit
 /// float nearest to it.
 fn is_nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
     let FieldValue::Number { number } = expected else { return false };
@@ -199,7 +199,7 @@ fn is_nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
     !is_integer && float(number).is_some() && float(number) == float(seen.json())
 }
 
-/// Maximum exponent of a number. A larger exponent counts as this one.
+/// Maximum absolute value of an exponent. A larger value is reduced to this maximum.
 const MAX_POWER: i64 = 1 << 40;
 
 /// Splits a JSON number into its sign, its digits, and the power of ten that multiplies the digits. The
@@ -242,7 +242,8 @@ pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
     Some((negative, trimmed.to_owned(), power))
 }
 
-/// Returns a JSON number as an integer, or `None` if it has a fraction or needs more than 128 bits.
+/// Returns a JSON number as an integer. Returns `None` if the text is not a JSON number, or if the number has a
+/// fraction or needs more than 128 bits.
 pub(crate) fn integer(text: &str) -> Option<i128> {
     let (_, _, power) = decimal(text)?;
     if power < 0 { None } else { scaled(text, 0) }

@@ -8,7 +8,7 @@ use crate::vector::{
     Afterwards, Authorization, Expected, HttpExchange, HttpRequest, Input, MessageText, Vector,
 };
 
-/// Maximum number of steps of a vector that are described one by one.
+/// Maximum number of steps of a vector, and of fields of a message, that are described one by one.
 const MAX_STEPS: usize = 12;
 
 /// Describes the input of a vector.

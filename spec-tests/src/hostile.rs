@@ -39,8 +39,8 @@ pub struct HostileOptions {
     pub findings: usize,
     /// True if only crashes and missing answers count.
     pub crashes_only: bool,
-    /// Maximum number of smaller cases that are tried to minimise a finding. The default is 2,000. A subject
-    /// with two modes gets up to two requests for each case.
+    /// Maximum number of simpler cases that are tried for each finding. The default is 2,000. A subject with
+    /// two modes gets up to two requests for each case.
     pub minimise_asks: usize,
     /// Maximum time to minimise a finding. The default is 60 s.
     pub minimise_time: Duration,
@@ -94,7 +94,7 @@ pub struct HostileResults {
     pub findings: Vec<Finding>,
 }
 
-/// The prefix of the text of a difference for which gelf-core itself is at fault.
+/// Prefix of [`what`](Difference::what) in a difference for which gelf-core itself is at fault.
 const OWN: &str = "gelf-core itself, ";
 
 /// A function that starts the subject. It is called at the beginning of a run and after each violation of the

@@ -33,9 +33,9 @@ pub struct Violation {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The specification allows the bytes, but a known receiver refuses them, or they are wasteful.
+    /// The bytes are allowed, but a known receiver refuses them, or they are wasteful.
     Odd,
-    /// The specification forbids the bytes.
+    /// The source of the rule, such as the specification, forbids the bytes.
     Broken,
 }
 
@@ -114,8 +114,8 @@ impl Inspection {
 const LOGSTASH_DATAGRAM_BYTES: usize = 8192;
 
 /// First second of the year 10000 in Unix time. The process of the log server Seq ends when it receives a
-/// message with this or a later timestamp, or with one that is rounded to it as a 64-bit float. Such a timestamp
-/// usually has milliseconds instead of seconds.
+/// message whose timestamp, as a 64-bit float, is this or a later time. Such a timestamp usually has milliseconds
+/// instead of seconds.
 const YEAR_10000: f64 = 253_402_300_800.0;
 
 /// Inspects the datagrams of one message, in the order in which they were sent. `size` is the maximum
@@ -344,8 +344,8 @@ fn excerpt(payload: &[u8], offset: usize) -> String {
     format!("{:?}", String::from_utf8_lossy(&part))
 }
 
-/// Returns the rule that a deviation breaks, and the severity. A deviation that the specification does not
-/// forbid is odd.
+/// Returns the rule that a deviation breaks, and the severity. Two deviations are odd: a field without its
+/// underscore, and the field `_id`.
 fn rule_of(name: &str) -> (&'static str, Severity) {
     let rule = match name.split_once(' ') {
         Some(("Blank", _)) => "R35",

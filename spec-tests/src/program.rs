@@ -106,7 +106,7 @@ fn reason(output: &str) -> Option<String> {
     }
 }
 
-/// Words of Rust's runtime before the place of a panic.
+/// The words that Rust's runtime writes before the location of a panic.
 const PANICKED: &str = " panicked at ";
 
 /// Returns whether a line has the form of an uncaught exception or a panic, such as `java.lang.Error: text`.

@@ -8,8 +8,8 @@ pub struct Rule {
     pub name: &'static str,
     /// Text of the rule.
     pub text: &'static str,
-    /// Origin of the rule: a section of the specification, another standard, the code of a receiver, or the
-    /// majority of the implementations.
+    /// Origin of the rule: a section of the specification, another standard, the code of a receiver, the majority
+    /// of the implementations, or this suite.
     pub source: &'static str,
     /// True if the specification of GELF 1.1 contains the rule.
     pub is_specified: bool,

@@ -1,7 +1,7 @@
 //! Judges the messages of any sender by the events of the sockets that receive them.
 //!
 //! A [`Judge`] handles [`Event`]s with their times, reassembles the messages and [inspects](crate::inspect)
-//! each message. In a [`Tally`], it counts the violations, and the messages that each known
+//! each message. Its [`Tally`] counts the violations, and the messages that each known
 //! [receiver](crate::receivers) would accept. [`report::sender_text`](crate::report::sender_text) and
 //! [`report::sender_json`](crate::report::sender_json) write the tally as text and as JSON.
 
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_the_last_message_losses_and_further_messages_are_still_counted() {
+    fn losses_and_further_messages_are_counted_after_the_maximum_number_of_messages() {
         let receivers = crate::receivers().unwrap();
         let mut judge = Judge::new(&receivers, Some(2), None);
         let now = Instant::now();

@@ -121,7 +121,7 @@ pub trait Subject {
     fn description(&self) -> &Description;
 
     /// Makes one request. Earlier requests should not affect the reply, but only
-    /// [`ask_again`](Self::ask_again) excludes that they do.
+    /// [`ask_again`](Self::ask_again) ensures that they do not.
     ///
     /// # Errors
     /// Returns the reason why the run cannot continue: the vector is malformed, or the subject violates the

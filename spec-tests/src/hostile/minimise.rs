@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn each_member_is_removed_after_those_behind_it_are() {
+    fn members_are_removed_from_last_to_first() {
         let mut json = br#"{"a":1,"b":[2,3]}"#.to_vec();
         let (mut before, mut removed) = (usize::MAX, Vec::new());
         while let Some(range) = last_member(&json, before) {

@@ -150,7 +150,7 @@ fn number(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     part.splice(start..start + len, odd.into_bytes());
 }
 
-/// Replaces the value after the next colon, or after the first colon if no other follows.
+/// Replaces the value after the next colon, or after the first colon of the part if no colon follows.
 fn value(part: &mut Vec<u8>, from: usize, numbers: &mut Numbers) {
     let colon = |from: usize| part.iter().skip(from).position(|byte| *byte == b':').map(|colon| from + colon);
     let Some(colon) = colon(from).or_else(|| colon(0)) else { return };

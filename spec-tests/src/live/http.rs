@@ -175,7 +175,8 @@ const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// Maximum time for a receiver to close a connection that it should close.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
-/// Time after which a connection that the receiver is allowed to keep open counts as open.
+/// Time after which a connection counts as open. It applies to a connection that the receiver is allowed to keep
+/// open.
 const OPEN_WAIT: Duration = Duration::from_millis(10);
 
 /// A connection to the receiver.

@@ -35,8 +35,8 @@ pub(super) struct Datagram {
 /// Maximum size of a UDP datagram over IPv4, in bytes.
 const MAX_DATAGRAM_BYTES: usize = 65_507;
 
-/// Preferred size in bytes of the chunks of a payload that does not fit in a datagram. Every known receiver
-/// accepts this size.
+/// Preferred chunk size in bytes, for a payload that does not fit in a datagram. Every known receiver accepts
+/// this size.
 const CHUNK_BYTES: usize = 1420;
 
 /// Time after which a receiver gives up an incomplete message (R18), in seconds.

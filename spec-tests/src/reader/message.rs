@@ -18,9 +18,9 @@ pub(crate) struct Read {
     pub(crate) faults: Vec<Fault>,
 }
 
-/// Reads a payload. A value of the wrong type is converted if possible: a number in quotes if it is the `level` or
-/// the `timestamp`, and any value but null where a text is expected. A `level` or `timestamp` that cannot be used
-/// becomes a field.
+/// Reads a payload. A value of the wrong type is converted if possible. For `level` and `timestamp`, a number in
+/// quotes becomes a number. For a member that should be a text, any value but null becomes a text. A `level` or
+/// `timestamp` that cannot be used becomes a field.
 ///
 /// # Errors
 /// Returns the reason why the payload is not a message.

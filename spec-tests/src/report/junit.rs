@@ -56,8 +56,8 @@ pub fn junit(topics: &[Topic], results: &Results) -> String {
     xml
 }
 
-/// Escapes text for an element or attribute. U+FFFD replaces characters below U+0020 other than line feeds and
-/// tabs, and the characters U+FFFE and U+FFFF, which XML does not allow.
+/// Escapes text for an element or attribute. U+FFFD replaces carriage returns and the characters that XML does not
+/// allow.
 pub(super) fn escaped(text: &str) -> String {
     let mut out = String::new();
     for character in text.chars() {

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_date_is_that_of_the_calendar() {
+    fn days_since_1970_become_calendar_dates() {
         let days =
             [(0, "1970-01-01"), (11_016, "2000-02-29"), (20_787, "2026-11-30"), (47_541, "2100-03-01")];
         days.iter().for_each(|(day, expected)| assert_eq!(date(*day), *expected));

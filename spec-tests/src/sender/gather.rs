@@ -13,7 +13,7 @@ use crate::receivers::Transport;
 /// Maximum time from the first chunk of a message to its last chunk (R18).
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time after the first chunk of a message until the message is given up as incomplete. A chunk that arrives
+/// Time from the first chunk of a message until the message is given up as incomplete. A chunk that arrives
 /// after [`TIMEOUT`] but within this time completes the message, which is then reported as late.
 const LATE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -49,7 +49,7 @@ struct Group {
     interleaved: bool,
     /// True if a chunk arrived after [`TIMEOUT`].
     late: bool,
-    /// Violations that a single chunk does not show: repeated chunks, reused ids, and late chunks.
+    /// Violations that a single chunk does not show: repeated or conflicting chunks, reused ids, and late chunks.
     more: Vec<Violation>,
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct HttpTally {
     encodings: BTreeMap<String, u64>,
     /// Largest number of messages in a body.
     most_messages: usize,
-    /// Largest size of an inflated body.
+    /// Largest size of a body in bytes, after inflation if it can be inflated.
     most_bytes: usize,
     /// Largest number of requests on a connection.
     most_on_connection: u64,

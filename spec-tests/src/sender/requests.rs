@@ -39,8 +39,8 @@ pub(super) struct Requests {
     pub(super) tally: HttpTally,
     /// Number of messages that were not judged, because their body had too many messages.
     pub(super) not_judged: u64,
-    /// Number of incomplete requests on connections that this program closed, at the end of the run or because
-    /// they were idle.
+    /// Number of incomplete requests on connections that this program closed, for example at the end of the
+    /// run.
     pub(super) left: u64,
 }
 

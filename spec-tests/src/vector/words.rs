@@ -31,7 +31,7 @@ fn is_name(name: &str) -> bool {
     names().any(|known| known.strip_suffix(" M").map_or(known == name, of_member))
 }
 
-/// Returns the first unknown word of a vector.
+/// Returns an error text that names the first unknown word of a vector.
 pub(super) fn fault(vector: &Vector) -> Option<String> {
     if rules_of(&vector.rule).is_empty() {
         return Some(format!("unknown rule {:?}", vector.rule));

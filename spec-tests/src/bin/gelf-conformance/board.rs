@@ -35,10 +35,10 @@ pub(crate) struct BoardArguments {
     /// Write the HTML page to this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write a badge in SVG for each peer, and for each topic that it was asked, to this folder
+    /// Write badges in SVG to this folder: one for each peer, and one for each topic that the peer was asked
     #[arg(long, value_name = "DIR")]
     badges: Option<PathBuf>,
-    /// Commit of the repository that is tested, for the reports
+    /// Commit of the tested repository, for the reports
     #[arg(long, value_name = "COMMIT")]
     commit: Option<String>,
     /// Write nothing; fail if the verdicts in the page are not up to date. The peers' versions and the

@@ -43,8 +43,9 @@ pub(crate) struct SenderArguments {
     http: Option<SocketAddr>,
     /// Answer as this receiver does. Graylog answers 404 to a target other than /gelf, 405 to a method other
     /// than POST and OPTIONS, and 413 to a body above 65,536 bytes after inflation. It closes a TCP connection
-    /// after a frame of less than two bytes, and in a frame above 2 MiB. Without this option, messages are
-    /// refused only because of --status, or in a body above 2 MiB before inflation
+    /// after a frame of less than two bytes, and in a frame above 2 MiB. Without this option, a request is
+    /// refused only because of --status, because it is not valid HTTP/1.1, or because its head is longer than
+    /// 64 KiB or its body longer than 2 MiB before inflation
     #[arg(long = "as", value_enum, value_name = "RECEIVER")]
     answers: Option<Answers>,
     /// Accept several messages in a body, one per line, like a receiver in bulk mode

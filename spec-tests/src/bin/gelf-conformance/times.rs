@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 
-/// Maximum time limit that an option accepts, in seconds: one day. Sums and products of times stay far below the
-/// range of [`Instant`](std::time::Instant) and [`Duration`], beyond which they panic.
+/// Longest time limit that an option accepts, in seconds: one day. Sums and products of such limits stay far below
+/// the maximum of [`Instant`](std::time::Instant) and [`Duration`], so they do not panic.
 const MAX_SECONDS: u64 = 86_400;
 
 /// Parses a time limit in seconds, from 1.

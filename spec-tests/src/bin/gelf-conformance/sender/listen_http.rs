@@ -115,7 +115,7 @@ impl Connection {
                     self.send(HttpEventKind::Request { request: Box::new(request), number, answer });
                     // If no judge answers in time, for example after the end of the run, the request is accepted.
                     let status = answered.recv_timeout(JUDGE_TIMEOUT).unwrap_or(202);
-                    // Like Graylog, this program reads no further request after a body that is too long.
+                    // As in Graylog, the connection ends after an answer with 413.
                     let keeps_alive = keeps_alive && status != 413;
                     match self.answer(status, keeps_alive) {
                         Ok(()) if keeps_alive => {}
