@@ -1,8 +1,8 @@
 //! Finds the records behind a damaged record.
 //!
 //! A log can have a damaged record, for example after a crash of the machine. From Docker 23.0 on, a response
-//! that includes this record ends in front of it, with or without an error message. A response that is limited
-//! to fewer records from the end of the log begins behind the damaged record, and is complete.
+//! that reaches this record ends in front of it, with or without an error message. A response that is limited
+//! to the records behind the damaged record is complete.
 
 use gelf_core::Timestamp;
 
@@ -19,7 +19,7 @@ pub(super) struct Sample {
     records: u32,
     /// The stamp of the first record.
     pub(super) first: Option<Timestamp>,
-    /// The stamp of the last line.
+    /// The stamp of the last line that ends in the response.
     pub(super) last: Option<Timestamp>,
 }
 
@@ -51,13 +51,14 @@ impl Following {
         Ok(sample)
     }
 
-    /// Returns whether a response can end in front of a damaged record without an error message.
+    /// Returns whether windows are checked for a damaged record, because a response can end in front of such a
+    /// record without an error message. The log of a terminal is not checked.
     pub(super) fn responses_end_at_damage(&self) -> bool {
         self.context.client.version() >= ApiVersion::DOCKER_23 && self.counts_records()
     }
 
-    /// Returns the maximum number of records to request if a damaged record is to be skipped. Otherwise,
-    /// returns `None`.
+    /// If a damaged record is to be skipped, returns the number of records to request from the end of the log.
+    /// Otherwise, returns `None`.
     pub(super) async fn tail_past_damage(&mut self) -> Result<Option<u32>, EngineError> {
         match past_damage(self.stuck) {
             Some(_) if self.counts_records() => Ok(Some(self.readable(RECORDS_MAX).await?)),
@@ -65,7 +66,8 @@ impl Following {
         }
     }
 
-    /// Returns the number of records behind the last damaged record, or `max` if it is smaller.
+    /// Returns the number of records behind the last damaged record, or of all records if none is damaged. The
+    /// number is at most `max`.
     pub(super) async fn readable(&mut self, max: u32) -> Result<u32, EngineError> {
         let (mut readable, mut unreadable) = (0, None);
         loop {
@@ -76,7 +78,7 @@ impl Following {
             if records == readable {
                 return Ok(readable);
             }
-            // The last record may just be being written. A second response then has it.
+            // If the Engine was still writing the last record, only a second response has this record.
             let is_readable = self.sample(records).await?.records >= records
                 || self.sample(records).await?.records >= records;
             match is_readable {
