@@ -146,13 +146,14 @@ struct Following {
     /// True if the log can only have lines of the container's first run, and this run was followed from its
     /// start.
     is_first_run: bool,
-    /// The number of consecutive requests that ended in a format error before they brought a new line.
+    /// The number of requests since the last new line that ended at a format error or at a damaged record.
     stuck: u32,
     /// The number of consecutive requests that the Engine refused for a temporary reason.
     refusals: u32,
     /// True if the log possibly has lines that no request has brought.
     is_unread: bool,
-    /// True if the log was not read for a while, and possibly has many lines that no request has brought.
+    /// True if the log is to be read up to its present end before a stream follows it: the log was not read for
+    /// a while, or its last stream ended without a new line.
     is_behind: bool,
     /// True if the Engine no longer knows the container.
     is_gone: bool,

@@ -17,10 +17,11 @@ impl ApiVersion {
     /// The newest supported version, which came with Docker 27. This version is also used with newer Engines.
     pub(crate) const NEWEST: Self = Self { major: 1, minor: 47 };
 
-    /// The version of Docker 23. Earlier Engines have two defects. The first defect: if the oldest log file
-    /// is compressed and older than `since`, the answer to a request with `since=` lacks the lines of all
-    /// rotated files. The second defect: if a container ends while a stream begins, the stream can end
-    /// without an error before it has returned the lines.
+    /// The version of Docker 23, the first Engine whose responses end in front of a damaged record. Earlier
+    /// Engines have two defects. The first defect: if the oldest log file is compressed and older than `since`,
+    /// the answer to a request with `since=` lacks the lines of all rotated files. The second defect: if a
+    /// container ends while a stream begins, the stream can end without an error before it has returned the
+    /// lines.
     pub(crate) const DOCKER_23: Self = Self { major: 1, minor: 42 };
 
     /// Parses two numbers with a point between them.

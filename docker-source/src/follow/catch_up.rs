@@ -6,9 +6,10 @@
 //! A follower, the task that reads one log, catches up in three cases:
 //!
 //! * The stream of a container has ended.
-//! * A log is to be followed again after it was not read for a while. After a restart of the Engine, this
-//!   holds for all logs. Once the follower has caught up, a new stream begins near the present end of the
-//!   log. The first read after a start of the container does not wait for other logs.
+//! * A log is to be followed again after it was not read for a while, or after its last stream ended without a
+//!   new line. After a restart of the Engine, this holds for all logs. Once the follower has caught up, a new
+//!   stream begins near the present end of the log. The first read after a start of the container does not wait
+//!   for other logs.
 //! * No file descriptor is free for a stream.
 
 use std::future::Future;

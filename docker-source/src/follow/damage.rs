@@ -1,7 +1,7 @@
 //! Finds the records behind a damaged record.
 //!
 //! A log can have a damaged record, for example after a crash of the machine. From Docker 23.0 on, a response
-//! that includes this record ends in front of it, with or without an error message. A response that is limited
+//! that reaches this record ends in front of it, with or without an error message. A response that is limited
 //! to fewer records from the end of the log begins behind the damaged record, and is complete. Docker 20.10
 //! passes over some records behind the damaged record, and goes on with later records.
 

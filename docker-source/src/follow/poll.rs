@@ -149,7 +149,7 @@ impl Following {
     /// new lines.
     ///
     /// # Cancel safety
-    /// This method is cancel safe: the next window begins behind the same line.
+    /// This method is cancel safe: the next window begins at the place up to which no line is missing.
     pub(super) async fn window(
         &mut self,
         response: &mut Option<Response>,
@@ -204,8 +204,8 @@ impl Following {
                             Ok(sample) => sample.last,
                             Err(error) => return Ok(Err(error)),
                         };
-                        // The log has grown since, or its last line is behind a damaged record. The next window has
-                        // this line only in the first case.
+                        // Either the log has grown since the request for the window, or its last line is behind a
+                        // damaged record. Only in the first case does the next window have this line.
                         if last > end {
                             limit = window::first_limit(self.pace.records_to_request());
                             (lines_behind, is_whole, is_set_back, is_damaged) = (0, false, false, false);
@@ -230,7 +230,7 @@ impl Following {
                     self.stuck = stuck;
                 }
                 // Because of a damaged record, the response ended before the place to reach. A shorter
-                // response may begin behind this record, or show that the record is not damaged.
+                // response may begin behind this record, or show that no record is damaged.
                 (Ending::Complete | Ending::Invalid, Verdict::Damaged) if !is_damaged && limit.is_some() => {
                     longer_end = response.scan().end_before_place().filter(|_| ending == Ending::Complete);
                     (limit, is_damaged) = match self.readable(limit.unwrap_or(RECORDS_MAX)).await {
@@ -240,16 +240,17 @@ impl Following {
                     self.stuck = stuck;
                 }
                 (Ending::Broken, _) => return Ok(Ok(ending)),
-                // A damaged record is behind the place to reach, so no response is both long enough and
-                // readable. There are two signs of this: a longer response has fewer lines than a shorter
-                // response, or no response can be read up to the place.
+                // A damaged record is behind the place to reach, so no response that is long enough can be
+                // read to its end. There are four signs of this: an error message behind the place, a longer
+                // response with fewer lines than a shorter response, no readable response that reaches the
+                // place, and a response without the last line of the log.
                 _ => return Ok(Ok(self.stop_at_damage(stuck))),
             }
         }
     }
 
-    /// Notes that a window cannot reach the end of the log because of a damaged record. `stuck` is the number of
-    /// consecutive requests before the window that could not.
+    /// Notes that a window does not reach the end of the log because of a damaged record. `stuck` is the value of
+    /// [`Following::stuck`] before the window.
     fn stop_at_damage(&mut self, stuck: u32) -> Ending {
         self.stuck = stuck + 1;
         self.warn_of_damage();

@@ -87,9 +87,12 @@ impl Following {
 }
 
 /// Returns the number of records to request from the end of the log, or `None` for no limit. `stuck` is the
-/// number of consecutive requests that ended in a format error. If the Engine reads a log from its beginning,
-/// it meets the damage each time. If the Engine reads only the last records, it can avoid the damage. Each
-/// further attempt requests fewer records. The earlier records that were not read are lost.
+/// value of [`Following::stuck`]. If the Engine reads a log from its beginning, it meets the damage each time.
+/// If the Engine reads only the last records, it can avoid the damage.
+///
+/// Only the log of a terminal is requested with this number: each further attempt requests fewer records, and
+/// the earlier records that were not read are lost. For other logs of Docker, the number of readable records is
+/// searched, see [`Following::tail_past_damage`]. Requests to Podman have no limit.
 pub(super) fn past_damage(stuck: u32) -> Option<u32> {
     match stuck {
         0..ATTEMPTS_AT_DAMAGE => None,

@@ -125,7 +125,7 @@ impl Response {
         self.began
     }
 
-    /// Returns the next part of the response.
+    /// Returns the next part of the response, or an error if no part arrives within `wait`.
     pub(super) async fn next_within(&mut self, wait: Duration) -> Option<Result<Bytes, EngineError>> {
         self.input.next_within(wait).await
     }

@@ -178,8 +178,8 @@ impl Following {
             LogRefusal::Temporary if !self.commands.borrow().removed => {
                 self.refused(error);
                 self.pause().await;
-                // Unless damage is skipped, the next request has no limit for the number of records, since
-                // the container can write any number of lines before the log is read.
+                // Unless damage is skipped, the next step has no limit for the number of records, since the
+                // container can write any number of lines before the log is read.
                 Ok(Step::Follow { tail: past_damage(self.stuck) })
             }
             LogRefusal::Gone | LogRefusal::Temporary => {

@@ -19,8 +19,9 @@ use super::error::LogFormatError;
 use super::piece::Piece;
 use super::stream::LogStream;
 
-/// The maximum length of a record whose newline has not been read yet: 1 MiB. A record has at most 16 KiB of text, which take at most 96 KiB in
-/// JSON. Without a maximum, a damaged file without newlines would fill the memory.
+/// The maximum length of a record whose newline has not been read yet: 1 MiB. A record has at most 16 KiB of
+/// text, which take at most 96 KiB in JSON. Without a maximum, a damaged file without newlines would fill the
+/// memory.
 const RECORD_MAX: usize = 1024 * 1024;
 
 /// The start of each record that Docker writes. Within a record, these bytes can occur only in `attrs`, since
@@ -115,8 +116,7 @@ fn parse_usual(record: &[u8]) -> Option<Piece> {
 
 /// Decodes a JSON string whose opening quote is already taken. Returns the text without a final newline,
 /// whether there was a final newline, and the bytes behind the closing quote. Returns `None` if the string
-/// has no end, or has an escape that this function does not read: Docker
-/// writes few of the escapes of JSON.
+/// has no end, or has an escape that this function does not read. Docker writes few of the escapes of JSON.
 fn unescape(json: &[u8]) -> Option<(Bytes, bool, &[u8])> {
     let at = memchr2(b'"', b'\\', json)?;
     let (plain, escaped) = json.split_at(at);
