@@ -48,7 +48,7 @@ struct Current {
     since: Instant,
     warn_at: Instant,
     warn_again: Backoff,
-    /// The time from which on all attempts have failed with [`EngineError::StaleSocket`].
+    /// The time since which all attempts have failed with [`EngineError::StaleSocket`].
     stale_since: Option<Instant>,
     /// True if a warning of this outage has reported [`EngineError::StaleSocket`].
     is_stale_told: bool,
