@@ -57,7 +57,7 @@ pub enum Start {
     /// agent. The same holds if the Engine no longer has the event of the signal, as after a restart of the
     /// Engine.
     ///
-    /// If the agent ended with a status other than 0, possibly it has not read or delivered all lines. Reading
+    /// If the agent ended with a status other than 0, it may not have read or delivered all lines. Reading
     /// then starts one second before the signal or ten seconds before the end, whichever is earlier. The same
     /// holds for the last run of this process's own container if the Engine no longer has the event of its end.
     /// Only this event has the status of that run, since the Engine reports the status 0 while a container runs.
