@@ -11,9 +11,9 @@ use tokio::time::Instant;
 pub(crate) struct EngineClock {
     /// The time that the Engine reported.
     start: Timestamp,
-    /// The time of the report by the monotonic clock of this machine.
+    /// The time at which the report arrived, by this machine's monotonic clock.
     started: Instant,
-    /// The time of the report by the system clock of this machine.
+    /// The time at which the report arrived, by this machine's system clock.
     system: SystemTime,
 }
 

@@ -28,8 +28,8 @@
 //!
 //! A search index gives each field one type, and refuses messages in which the field has another type.
 //! Therefore the first value of a field determines its type. A later value of another type is sent as text:
-//! in the same field if the type of the field is text, otherwise in the field `_NAME_str`. If lines have used
-//! `_NAME_str` for values of another type before, the value is left out of the fields.
+//! in the same field if the type of the field is text, otherwise in the field `_NAME_str`. If lines
+//! have already used `_NAME_str` for values that are not text, the value is left out of the fields.
 //!
 //! # Limits
 //!

@@ -19,8 +19,8 @@ use crate::unavailable_logs::UnavailableLogs;
 use crate::warnings::Warnings;
 
 /// The maximum number of logs that are read up to their present end at the same time. For each of these logs,
-/// the Engine decodes whole files on a processor of its own. In a measurement with 50 logs of 10,000 lines
-/// each and Docker 20.10, the maxima 1, 2, 4 and 50 took the same time and the same processor time. With a
+/// the Engine keeps one processor busy, because it decodes whole files. In a measurement with 50 logs of 10,000
+/// lines each and Docker 20.10, the maxima 1, 2, 4 and 50 took the same time and the same processor time. With a
 /// maximum of two, processors remain for the containers, and one log is read while the other log waits. Slow
 /// reads, and reads that must not wait, do not count.
 pub(crate) const CATCH_UPS: usize = 2;
@@ -33,8 +33,8 @@ pub(crate) struct Context {
     pub(crate) clock: EngineClock,
     /// The positions from which logs are read, and the time from which a log without a position is read.
     pub(crate) start: Positions,
-    /// True if logs are read from a time before the source connected. Containers can have ended between this
-    /// time and the connecting.
+    /// True if logs are read from a time before the source connected. Containers can have ended between that
+    /// time and the time of connecting.
     pub(crate) resumes: bool,
     pub(crate) own_container: OwnContainer,
     pub(crate) select: Box<dyn Fn(&Container) -> bool + Send + Sync>,

@@ -19,7 +19,7 @@ const GAP_BYTES: usize = 256;
 /// The state of a request when the end of a line has arrived.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReadingState {
-    /// The time at which the reading of this log began. No request asks for earlier lines.
+    /// The earliest stamp of the lines to read. No request asks for earlier lines.
     pub(crate) floor: Timestamp,
     /// The stamp of the oldest line that is open in this request.
     pub(crate) oldest_open: Option<Timestamp>,

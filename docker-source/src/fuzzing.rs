@@ -99,7 +99,7 @@ fn drain(
     }
 }
 
-/// Joins pieces to lines of at most `max_line` bytes.
+/// Joins pieces into lines of at most `max_line` bytes.
 pub fn join_lines(framing: Framing, max_line: usize, pieces: impl IntoIterator<Item = Piece>) -> Vec<Line> {
     let mut joiner = log::LineJoiner::with_max_line(framing.into(), max_line);
     let mut lines = Vec::new();

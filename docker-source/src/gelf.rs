@@ -25,7 +25,7 @@
 //!
 //! | field | value |
 //! |---|---|
-//! | `_ecs_cluster`, `_ecs_task_arn`, `_ecs_task_id`, `_ecs_task_definition` (`family:revision`), `_ecs_task_family`, `_ecs_task_revision` (a number), `_ecs_container_name` | of a container in a task of Amazon ECS, from the labels that the ECS agent sets; a missing or invalid label leaves its field out |
+//! | `_ecs_cluster`, `_ecs_task_arn`, `_ecs_task_id`, `_ecs_task_definition` (`family:revision`), `_ecs_task_family`, `_ecs_task_revision` (a number), `_ecs_container_name` | values from the labels that the ECS agent sets, if the container belongs to a task of Amazon ECS; a missing or invalid label leaves its field out |
 //! | `_compose_project`, `_compose_service`; `_swarm_service`, `_swarm_task`, `_swarm_node` (the node's id); `_kubernetes_namespace`, `_kubernetes_pod`, `_kubernetes_container` | from the labels of Compose, Swarm and Kubernetes, if the container has them |
 //! | `_ec2_instance_id` | the [instance](GelfFormat::with_ec2_instance_id) of Amazon EC2, once it is known |
 //! | `_x` | a [constant field](GelfFormat::with_field) `x` |
@@ -33,7 +33,7 @@
 //! | `_x` | the value of a label or variable `x` that is allowed by [`with_labels`](GelfFormat::with_labels), [`with_env`](GelfFormat::with_env) or their regular expressions |
 //! | `_truncated` | the length of the line in bytes, if it was cut |
 //! | `_partial` | `true`, if the container ended within the line |
-//! | `_gap_from`, `_gap_to`, `_gap_reason` | of a message that announces a [gap](Record::gap): the stamps of the lines before and behind the gap in RFC 3339 format, and the reason `rotated`, `damaged` or `removed`; the `level` of the message is 4 |
+//! | `_gap_from`, `_gap_to`, `_gap_reason` | in a message that announces a [gap](Record::gap): the stamps of the lines before and behind the gap in RFC 3339 format, and the reason `rotated`, `damaged` or `removed`; the `level` of such a message is 4 |
 //! | `_seq`, `_seq_epoch` | the [number](GelfFormat::with_sequence) of the message among the messages of its container, and the epoch of the numbers, if asked for |
 //!
 //! The field of a label or variable cannot replace another field of these tables, or a member of Logstash's

@@ -134,8 +134,8 @@ fn is_capital(word: &[u8]) -> bool {
     !word.is_empty() && word.iter().all(u8::is_ascii_uppercase)
 }
 
-/// Returns whether the word may stand before the severity: a time, a part of a date, a number, a single letter, a
-/// separator, or a name that is followed by a separator.
+/// Returns whether the word may stand before the severity. Such a word is a time, a part of a date, a number, a
+/// single letter, a separator, or a name that is followed by a separator.
 fn may_stand_before(word: &[u8], behind: &[u8]) -> bool {
     const SEPARATORS: [&[u8]; 3] = [b" - ", b" | ", b" : "];
     const DATES: [&[u8]; 22] = [

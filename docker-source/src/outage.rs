@@ -48,7 +48,7 @@ struct Current {
     since: Instant,
     warn_at: Instant,
     warn_again: Backoff,
-    /// The time from which on all attempts have failed with [`EngineError::StaleSocket`].
+    /// The time since which all attempts have failed with [`EngineError::StaleSocket`].
     stale_since: Option<Instant>,
     /// True if a warning of this outage has reported [`EngineError::StaleSocket`].
     is_stale_told: bool,
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_request_for_a_log_ends_the_wait_for_events_of_an_engine_that_ends() {
+    async fn a_refused_log_request_shows_the_end_of_an_engine_that_keeps_the_event_stream_open() {
         let (engine, web, mut source) = with_mounted_socket().await;
         // The Engine no longer accepts connections, but its open connections go on.
         make_stale(engine.socket());

@@ -37,8 +37,8 @@ impl Position {
 pub(crate) struct Place {
     pub(crate) line: LinePosition,
     /// The start of a request that returns all lines behind this line. If the origin of the line is
-    /// [`Origin::Stream`], the request returns all lines behind the proved place, up to which the last proof
-    /// has shown that no line is missing.
+    /// [`Origin::Stream`], the request returns all lines behind the proved place. This is the place up to which
+    /// the last proof has shown that no line is missing.
     pub(crate) since: Timestamp,
     pub(crate) origin: Origin,
     /// The number of proofs before the line was read. Each proof has shown that no line of the log is missing
@@ -148,7 +148,7 @@ impl LogPosition {
 /// The places from which a source resumes the logs of all containers: [`Start::At`](crate::Start::At).
 ///
 /// Positions can be serialized and given to another process. They take about 200 bytes for each container,
-/// and 10 bytes for each line that was read since the last proof that no line of the log is missing.
+/// and 10 bytes for each settled line that was read since the last proof that no line of the log is missing.
 ///
 /// # Examples
 ///

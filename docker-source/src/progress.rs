@@ -44,8 +44,8 @@ pub struct Progress {
     tail: Option<u32>,
     containers: BTreeMap<Arc<str>, ContainerProgress>,
     unsettled: usize,
-    /// The number that the first line of the next new entry in `containers` gets. It exceeds the numbers of
-    /// all lines of removed containers, so that no ticket of these lines settles a later line.
+    /// The number that the first line of a new container gets. It exceeds the numbers of all lines of removed
+    /// containers, so that no ticket of these lines settles a later line.
     first_number: u64,
 }
 

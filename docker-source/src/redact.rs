@@ -25,7 +25,8 @@ pub enum Secret {
     /// numbers of an issuer and have a valid check digit (Luhn).
     Card,
     /// Private keys in PEM, the values of names such as `password`, `secret`, `api_key` and `token`, and
-    /// passwords in URLs.
+    /// passwords in URLs. A private key is found only if one text contains its first line and the lines behind
+    /// it. If each line of the key is a separate record, the key stays as it is.
     Key,
     /// Mail addresses.
     Mail,
@@ -109,8 +110,8 @@ impl Redaction {
     /// Redacts a kind of secrets.
     ///
     /// # Errors
-    /// Returns [`InvalidFormat`] if all expressions together need more than 16 MiB. All kinds alone need much
-    /// less.
+    /// Returns [`InvalidFormat`] if all expressions together need more than 16 MiB. The expressions of all
+    /// kinds need much less.
     pub fn with(self, secret: Secret) -> Result<Self, InvalidFormat> {
         self.with_all(secret.patterns(), secret == Secret::Card, MAX_TOTAL_BYTES)
     }

@@ -111,8 +111,8 @@ impl Source {
 
     /// Returns the next line if [`next`](Self::next) has already taken it out of the queue. A call of `next`
     /// takes up to 64 lines out of the queue. After such a call, a program can get the other lines by
-    /// `try_next` and handle all of them together, such as the lines that arrived while the program waited
-    /// for its destination.
+    /// `try_next`, and handle all of them together. There are other lines if, for example, lines arrived while
+    /// the program waited for its destination.
     ///
     /// `None` does not mean that the source has ended, or that no further line was read: only `next` takes
     /// lines out of the queue.

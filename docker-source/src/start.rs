@@ -24,7 +24,7 @@ const BEFORE_SIGNAL: Duration = Duration::from_secs(1);
 /// to 8 s before its end, because it delivers its last lines.
 const BEFORE_END: Duration = Duration::from_secs(10);
 /// The longest time between a signal and the end of an agent. Docker kills a container 10 s after the signal, and
-/// Amazon ECS 30 s after the signal. Some seconds more are for a slow Engine.
+/// Amazon ECS 30 s after the signal. Another 5 s allow for a slow Engine.
 const END_WITHIN: Duration = Duration::from_secs(35);
 /// The maximum time to read the events of the past. An Engine whose clock was set back can wait before it
 /// ends its answer.
@@ -57,7 +57,7 @@ pub enum Start {
     /// agent. The same holds if the Engine no longer has the event of the signal, as after a restart of the
     /// Engine.
     ///
-    /// If the agent ended with a status other than 0, possibly it has not read or delivered all lines. Reading
+    /// If the agent ended with a status other than 0, it may not have read or delivered all lines. Reading
     /// then starts one second before the signal or ten seconds before the end, whichever is earlier. The same
     /// holds for the last run of this process's own container if the Engine no longer has the event of its end.
     /// Only this event has the status of that run, since the Engine reports the status 0 while a container runs.
@@ -159,7 +159,8 @@ async fn handover(
 }
 
 impl Handover {
-    /// Returns the hand-over from an agent that received a signal, if the signal is known, and then ended.
+    /// Returns the hand-over from an agent that ended at the time `end`. `signal` is the time of the signal that
+    /// ended the agent, if the signal is known.
     fn after(signal: Option<Timestamp>, end: Timestamp, has_succeeded: bool) -> Self {
         let before_end = end.saturating_sub(BEFORE_END);
         let before_signal = signal.map(|signal| (signal.saturating_sub(BEFORE_SIGNAL), signal));
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn after_an_agent_that_may_have_failed_reading_starts_at_least_10_s_before_its_end() {
+    fn reading_starts_at_least_10_s_before_the_end_of_an_agent_that_may_have_failed() {
         let from = |signal: Option<i64>, has_succeeded| {
             let at = |second| Timestamp::from_unix(second, 0).unwrap();
             Handover::after(signal.map(at), at(100), has_succeeded).from.as_unix().0

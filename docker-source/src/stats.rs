@@ -50,10 +50,10 @@ pub struct LineCounts {
     pub bad_frames: u64,
     /// Requests for the log.
     pub requests: u64,
-    /// Requests that followed the log again behind the lines of an earlier request.
+    /// Requests that follow the log and go on behind the lines of an earlier request.
     pub resumes: u64,
-    /// Requests for the last records of the log. Such requests read a log whose lines arrive fast, or prove
-    /// that a request that follows the log has omitted no line.
+    /// Requests that read the log up to its present end and do not follow it. They read a log whose lines arrive
+    /// fast, catch up with a log, or prove that a request that follows the log has omitted no line.
     pub windows: u64,
     /// Runs of a container whose log could not be read, or could not be read to its end, so that lines may be
     /// missing:

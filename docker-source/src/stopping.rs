@@ -17,6 +17,9 @@ const FINISH_WITHIN: Duration = Duration::from_secs(4);
 /// * The log is read by windows.
 /// * A stream follows the log and has brought lines since a window last proved that no line is missing.
 /// * The log was not yet read up to its present end since the source started.
+///
+/// In addition, if the source reads lines from before it connected, the list of containers counts as one log
+/// until the first list arrives.
 #[derive(Debug)]
 pub(crate) struct Stopping {
     requested: watch::Sender<bool>,

@@ -67,13 +67,13 @@ struct Entry {
     is_running: bool,
     /// True if the container is not selected, so that it needs no follower.
     is_excluded: bool,
-    /// The time of the last renaming, if the follower possibly decided by the old name whether the container is
-    /// selected.
+    /// The time of the last renaming, until it is certain that a follower decides by the new name whether the
+    /// container is selected.
     renamed_at: Option<Timestamp>,
     /// The earliest stamp of the lines to read. A container that is selected after a renaming is read from
     /// the time of the renaming on.
     since: Timestamp,
-    /// The number of applied events when the name was last set.
+    /// The number of applied events when the container was added, or when an event last renamed it.
     named_at: u64,
     /// The number of consecutive lists without the container.
     missing: u32,

@@ -153,8 +153,8 @@ fn size((name, value): &Field<'_>) -> usize {
     name.as_str().len() + value_len(value)
 }
 
-/// Returns the length of a value's text. For an integer within 64 bits, a boolean and null, returns 0, since
-/// their texts are short.
+/// Returns the length of a value's text. Returns 0 for a 64-bit integer, a boolean and null, since their texts
+/// are short.
 fn value_len(value: &Value<'_>) -> usize {
     match value {
         Value::Str(text) => text.len(),
@@ -184,9 +184,9 @@ struct Lifted<'t> {
 }
 
 impl<'t> Lifted<'t> {
-    /// Takes a member with a [`Role`] as a part of the line. Returns a member that becomes a field: this
-    /// member, if it was not taken, or the member that was the message before, if this member becomes the
-    /// message instead. Returns `None` if no member becomes a field.
+    /// Takes a member with a [`Role`] as a part of the line. Returns the member that becomes a field, if there
+    /// is one. It is this member if it is not taken. If this member replaces the message, it is the member that
+    /// was the message before.
     fn take(
         &mut self,
         role: Option<Role>,

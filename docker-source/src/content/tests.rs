@@ -228,7 +228,7 @@ fn the_number_of_field_names_is_bounded_in_total_and_for_each_container() {
         }
         assert_eq!(fields, 128 * (container + 1).min(4));
     }
-    // A field that is known is sent for each container.
+    // The limits do not apply to a name that is already known.
     assert_eq!(lifted_by(&mut lifter, "json", r#"{"msg":"x","c0_0":2}"#), ["short=x", "c0_0=2"]);
 }
 

@@ -18,8 +18,8 @@ pub(super) const NAMES: [&str; 7] = [
     "ecs_task_revision",
 ];
 
-/// Returns the fields of the labels. A label has no field if the label is missing or if ECS would not write
-/// its value.
+/// Returns the fields of the labels. A label that is missing, or whose value ECS would not write, gives no
+/// field.
 pub(super) fn fields(labels: &BTreeMap<String, String>) -> Vec<(FieldName<'static>, Value<'static>)> {
     const CLUSTER: FieldName<'static> = FieldName::from_static("ecs_cluster");
     const TASK_ARN: FieldName<'static> = FieldName::from_static("ecs_task_arn");

@@ -162,7 +162,7 @@ impl GelfFormat {
         self.redaction.as_ref()
     }
 
-    /// Sends the id of the instance of Amazon EC2 as `_ec2_instance_id`. Records that are converted before
+    /// Sends the id of the Amazon EC2 instance as `_ec2_instance_id`. Records that are converted before
     /// `id` is set become messages without this field.
     #[must_use]
     pub fn with_ec2_instance_id(mut self, id: Arc<OnceLock<String>>) -> Self {

@@ -4,7 +4,7 @@ use super::{ecs, orchestrators};
 
 /// Returns whether the name is reserved, so that a label or a constant field cannot have it.
 pub(crate) fn is_reserved(name: &str) -> bool {
-    // These names belong to the fields of [`Compat`](super::Compat), and to the fields that describe a line.
+    // This crate itself sends fields with these names.
     let is_own = matches!(
         name,
         "command"

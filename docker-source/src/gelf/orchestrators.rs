@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gelf_core::FieldName;
 
-/// The maximum length of a value in bytes: 256. Names in these programs have 63 to 253 bytes at most.
+/// The maximum length of a value in bytes: 256. A name in these programs has at most 253 bytes.
 const MAX_BYTES: usize = 256;
 
 /// The labels, and the names of their fields.
@@ -24,8 +24,8 @@ pub(super) fn has(name: &str) -> bool {
     FIELDS.iter().any(|(_, field)| field.as_str() == name)
 }
 
-/// Returns the fields of the labels. A label has no field if its value is missing, blank, too long, or
-/// contains control characters.
+/// Returns the fields of the labels. A label gives no field if it is missing, or if its value is blank, is too
+/// long, or contains control characters.
 pub(super) fn fields(
     labels: &BTreeMap<String, String>,
 ) -> impl Iterator<Item = (FieldName<'static>, String)> {

@@ -17,9 +17,9 @@ const VARIABLE: &str = "LOGSPOUT_MULTILINE";
 
 /// Returns the rule for the lines of a container, or `None` if its lines are not joined.
 ///
-/// `default` is the rule for containers that ask for no other rule. `is_enabled` tells whether `default`
-/// applies to containers that ask for nothing, like Logspout's `MULTILINE_ENABLE_DEFAULT`. A container asks
-/// with one of the following settings. If it has several of them, only the first counts:
+/// `default` is the rule for containers that ask for no other rule. `is_enabled` corresponds to Logspout's
+/// `MULTILINE_ENABLE_DEFAULT`: it tells whether `default` applies to containers that ask for nothing. A
+/// container asks with one of the following settings. If it has several of them, only the first counts:
 ///
 /// 1. the label `gelf.multiline`: the name of a [`Preset`], or `off`,
 /// 2. the label `gelf.multiline.pattern`: a [pattern](Rule::pattern); the label `gelf.multiline.match` tells

@@ -175,7 +175,7 @@ impl<T> MultilineJoiner<T> {
     }
 
     /// Postpones the completion of all open messages. Call this method after a `pause` in which the caller took no
-    /// lines, since lines that continue the messages possibly waited meanwhile.
+    /// lines, since lines that continue the messages may have waited.
     pub fn delay(&mut self, pause: Duration) {
         self.open.values_mut().for_each(|open| open.due += pause);
     }

@@ -105,8 +105,9 @@ impl SourceBuilder {
         self
     }
 
-    /// Shares with other sources the count of the runs whose log cannot be read. If several sources have the
-    /// same value, only one of them counts such a run. By default, the source counts each such run.
+    /// Sets the value by which several sources share the count of the runs whose log cannot be read. If several
+    /// sources have the same value, only one of them counts such a run. By default, the source counts each such
+    /// run.
     pub fn unavailable_logs(mut self, shared: UnavailableLogs) -> Self {
         self.unavailable_logs = shared;
         self
@@ -123,8 +124,8 @@ impl SourceBuilder {
     /// the same: a source with files can resume from the positions of a source without files, and vice versa.
     ///
     /// The source reads a log through the Engine if the files of the log cannot be opened, if the log has
-    /// another driver, or if its next lines are in compressed files. A warning names each log whose files
-    /// cannot be opened.
+    /// another driver, or if its next lines are in compressed files. Logs whose files cannot be opened cause
+    /// at most one warning a minute.
     pub fn log_files(mut self, files: LogFiles) -> Self {
         self.log_files = Some(files);
         self

@@ -27,7 +27,7 @@ async fn a_supervisor_that_panics_ends_the_source_with_an_error() {
 }
 
 #[tokio::test]
-async fn as_a_stream_a_source_yields_the_same_records_and_ends_after_an_error() {
+async fn a_source_as_a_stream_yields_the_same_records_and_ends_after_an_error() {
     let engine = SimulatedEngine::start().await;
     let builder = Source::builder().address(engine.docker_host().parse().unwrap());
     let mut source = builder.connect().await.unwrap();

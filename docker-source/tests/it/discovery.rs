@@ -96,7 +96,7 @@ async fn a_container_whose_inspections_fail_is_read_right_after_the_last_attempt
     web.start();
     web.line(Stream::Stdout, "one");
     assert_eq!(texts(&mut source, 1).await, ["one"]);
-    // The waits behind the first two attempts take one and two seconds.
+    // The wait after the first attempt takes one second, and the wait after the second attempt takes two seconds.
     assert_eq!(started.elapsed().as_secs(), 3);
     assert_nothing_left(&mut source).await;
 }
@@ -442,7 +442,7 @@ async fn an_outdated_list_ends_no_follower() {
 }
 
 #[tokio::test]
-async fn a_removed_container_is_read_to_the_end_and_leaves_the_counters() {
+async fn a_removed_container_is_read_to_the_end_and_disappears_from_the_statistics() {
     let engine = SimulatedEngine::start().await;
     let mut source = connect(&engine).await;
     let stats = source.stats();

@@ -126,7 +126,7 @@ async fn records_that_a_stream_repeats_from_the_middle_of_a_line_do_not_become_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_within_which_a_stream_repeats_records_is_read_as_it_was_written() {
+async fn a_line_is_read_as_it_was_written_although_a_stream_repeats_records_within_it() {
     for (repeated, log) in (1..6).flat_map(|repeated| {
         let log = ContainerOptions::named("web");
         [(repeated, log.clone()), (repeated, log.clone().removed_at_end()), (repeated, log.tty())]

@@ -175,7 +175,7 @@ async fn an_outage_loses_no_line_and_is_logged_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_an_outage_logs_are_resumed_in_turn_but_a_container_that_starts_is_read_immediately() {
+async fn logs_are_resumed_in_turn_after_an_outage_but_a_container_that_starts_is_read_immediately() {
     const CONTAINERS: usize = 50;
     const IN_TURN: usize = 2;
     for options in [Options::docker_20_10(), Options::docker_29(), Options::podman_4_3()] {

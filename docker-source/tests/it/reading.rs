@@ -116,7 +116,7 @@ async fn an_unreadable_part_of_the_log_is_skipped() {
         let record = next(&mut source).await;
         let gap = record.gap().unwrap();
         assert!(gap.after < gap.before && gap.reason == GapReason::Damaged, "{gap:?}");
-        // The source requests as many pieces as there are behind the damaged piece.
+        // The source requests as many records as there are behind the damaged record.
         assert_eq!(texts(&mut source, 2000).await, numbers(0..2000));
         if is_running {
             web.line(Stream::Stdout, "and on");

@@ -150,15 +150,15 @@ async fn lines_that_a_follow_response_omitted_are_read_by_the_next_source() {
 }
 
 #[tokio::test]
-async fn a_source_that_resumes_repeats_a_refused_request_and_reports_no_gap() {
+async fn a_resuming_source_sends_a_refused_request_again_and_reports_no_gap() {
     let engine = SimulatedEngine::start().await;
     for options in [ContainerOptions::named("web"), ContainerOptions::named("shell").tty()] {
         let web = engine.create(options.rotated(1, 0).compressed());
         let mut progress = Progress::new(connect(&engine).await.start().clone());
         web.start();
         for text in ["one", "two"] {
-            // Each line is in a separate file. A request begins one second before the last line. So that it
-            // does not include the line before that, the clock goes on by two seconds after each line.
+            // Each line is in a separate file. A request begins one second before the last line. The clock goes
+            // on by two seconds after each line, so that the request does not include an earlier line.
             engine.set_clock(web.line(Stream::Stdout, text) + 2_000_000_000);
             let mut source = resume(&engine, progress.positions()).await;
             progress = Progress::new(source.start().clone());
