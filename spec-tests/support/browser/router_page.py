@@ -18,7 +18,8 @@ BROWSER, ROUTER, ENGINE, CONTAINERS, SCRATCH, SCREENSHOTS = sys.argv[1:]
 CONTAINERS = int(CONTAINERS)
 # The Engine has four containers without a number, two of which are not followed.
 ALL = CONTAINERS + 4
-# The time over which the CPU time of the router is measured, in seconds, and the share of a core that is allowed.
+# The CPU time of the router is measured over this number of seconds. An open page must add less than this share of a
+# core.
 MEASURED, ALLOWED = 20, 0.01
 # A line that would act on a terminal, on a page, and on the direction of the text.
 HOSTILE = "\x1b[31mred\x1b[0m \x1b]0;title\x07 <img src=x onerror=alert(1)> \u202egnp.exe"
@@ -120,7 +121,7 @@ class Host:
 # Functions that the checks run in the page.
 ROWS = "return [...document.querySelectorAll(`#${arguments[0]} tbody tr`)].map((row) => [...row.children].map((cell) => cell.innerText.trim()))"
 NUMBER = "return Number([...document.querySelectorAll('#equation b')][arguments[0]].textContent.replaceAll(',', ''))"
-# Adds up the numbers that the page shows: the left side is all before the sign "=".
+# Adds up the numbers of each side of the equation. The terms before the sign "=" are the left side.
 SIDES = """const sides = [0, 0];
     let side = 0;
     for (const term of document.querySelectorAll("#equation > div")) {
@@ -128,7 +129,7 @@ SIDES = """const sides = [0, 0];
       sides[side] += Number(term.querySelector("b").textContent.replaceAll(",", ""));
     }
     return sides;"""
-# The contrast of each text with the background behind it, the least one first.
+# Returns the least contrast of a text with the background behind it, and that text.
 CONTRAST = """const parse = (color) => color.match(/[\\d.]+/g).map(Number);
     const part = (value) => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
     const light = ([red, green, blue]) => 0.2126 * part(red) + 0.7152 * part(green) + 0.0722 * part(blue);
@@ -205,7 +206,7 @@ def check_loading(session, host):
     session.open()
     hold(session.until(f"return document.querySelector('#containers .quiet').textContent.startsWith('{ALL} containers')"), "the page does not show all containers")
     says(session, "^Nothing is lost$", "good")
-    # Each sum that the page ever shows is kept.
+    # The set `sums` gets each text that the page ever shows as a sum.
     session.run("""window.sums = new Set();
         const keep = () => { for (const node of document.querySelectorAll("#sum, #routes tbody tr td:last-child")) sums.add(node.textContent); };
         keep();
@@ -251,7 +252,7 @@ def check_account(session, host, receiver):
     sums = session.run("return [...sums]")
     hold(set(sums) == {"Adds up to the line", "adds up"}, f"the page has shown {sums}")
     quiet(session)
-    checked(f"the receiver was killed while {waiting:,} lines waited and came back: {expected:,} lines are delivered, and the account added up at each moment")
+    checked(f"the receiver was killed, {waiting:,} lines waited, and the receiver came back: {expected:,} lines are delivered, and the account added up at each moment")
 
 
 def check_tables(session, host):
@@ -283,7 +284,7 @@ def check_tables(session, host):
     gap = session.run(ROWS, "gaps")[0]
     hold(gap[:3] == ["small-log", "rotated away by the Engine", "1"], f"the gap is shown as {gap}")
     says(session, "^Lines may be missing at 1 place$", "bad")
-    checked("a gap is announced with its container, its reason and its limits")
+    checked("a gap is announced with its container, its reason and its number")
 
 
 def check_tail(session, host):
@@ -381,7 +382,7 @@ def check_flaw(session):
     red = session.run("return getComputedStyle(document.getElementById('verdict')).borderLeftColor")
     hold(shown == [["3 lines are not accounted for", red]] * 2, f"the sums are {shown}, not red ({red})")
     session.run("window.fetch = real")
-    checked("an account that does not add up is shown in red, in all and for its route")
+    checked("an account that does not add up is shown in red, in total and for its route")
 
 
 def check_losses(session, host):

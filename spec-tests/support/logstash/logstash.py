@@ -10,7 +10,7 @@ port. The address is printed to stderr. Ends when stdin ends.
 The input reproduces the behaviour of the original that decides whether a message arrives: it reads 8,192 bytes of a
 datagram; accepts gzip, and zlib only with the header 78 9c; joins the bytes of a chunk id as decimals; uses a
 timestamp as the time of the event only if it is a number; renames full_message or short_message to message; and
-finally removes one underscore from each name, so that _host overwrites host.
+finally removes the first underscore of each name that begins with one, so that _host overwrites host.
 
 Supported filters are grok (with pygrok), dissect, and mutate with copy. Any other filter or option is an error.
 """

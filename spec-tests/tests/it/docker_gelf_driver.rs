@@ -24,7 +24,7 @@ const LINES: usize = 200;
 /// Lengths of the lines in bytes, used in rotation.
 const LENGTHS: [usize; 5] = [1, 100, 1000, 3000, 16_000];
 
-/// Number of lines with 3,000 bytes or more: those of two of the five lengths, on both streams. The messages
+/// Number of lines with 3,000 bytes or more, on both streams. Two of the five lengths are that long. The messages
 /// of these lines are chunked, whether they are compressed or not.
 const CHUNKED_FROM_3000: u64 = 2 * 2 * LINES as u64 / LENGTHS.len() as u64;
 

@@ -155,7 +155,7 @@ fn an_invalid_answer_ends_the_run() {
 }
 
 #[test]
-fn unknown_words_and_members_of_a_subject_are_refused_with_the_known_ones() {
+fn unknown_words_and_members_of_a_subject_are_refused_with_a_list_of_the_known_ones() {
     let folder = Folder::new("unknown");
     let answer = |hello: &str| {
         let script =

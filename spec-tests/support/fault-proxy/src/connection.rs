@@ -18,7 +18,8 @@ use crate::plan::TcpPlan;
 /// Maximum number of bytes per read.
 const READ: usize = 16 * 1024;
 
-/// Divisor of the rate. A throttled write carries at most the bytes of one second divided by this number.
+/// Number of equal parts of a second. A throttled write carries at most the bytes of one part, but at least one
+/// byte.
 const PARTS_OF_A_SECOND: u64 = 20;
 
 /// Settings of a connection.

@@ -1,8 +1,8 @@
 //! Provides a real Docker Engine for tests. The crate finds the Engine, makes an image without a registry,
 //! and runs and removes containers.
 //!
-//! All access is through the `docker` command. Therefore, the expected lines of a test, which `docker logs
-//! --timestamps` prints, do not come from the program under test. All calls block. In an async test, use
+//! All access is through the `docker` command. A test takes its expected lines from `docker logs --timestamps`,
+//! so these lines do not come from the program under test. All calls block. In an async test, use
 //! `tokio::task::spawn_blocking`, or a multi-threaded runtime where a short wait does no harm.
 //!
 //! A test that needs an Engine begins with this line:

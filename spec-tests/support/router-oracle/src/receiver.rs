@@ -52,7 +52,7 @@ impl Receiver {
         receiver
     }
 
-    /// Starts a receiver that is open for this period and closed for this period, in turn.
+    /// Starts a receiver that opens and closes in turn, and stays open or closed for this period.
     pub fn start_flapping(period: Duration) -> Self {
         let receiver = Self::start();
         let flapping = receiver.clone();

@@ -128,17 +128,17 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "cost-5000",
-        about: "dockerd's processor time for a container with 5,000 lines/s: router and docker logs --follow",
+        about: "dockerd's processor time for a container with 5,000 lines/s, read by the router or by a plain follow",
         run: cost::cost_5000,
     },
     Row {
         name: "cost-500",
-        about: "dockerd's processor time for a container with 500 lines/s: router and docker logs --follow",
+        about: "dockerd's processor time for a container with 500 lines/s, read by the router or by a plain follow",
         run: cost::cost_500,
     },
     Row {
         name: "cost-50",
-        about: "dockerd's processor time for 50 containers with 200 lines/s: router and docker logs --follow",
+        about: "dockerd's processor time for 50 containers with 200 lines/s, read by the router or by a plain follow",
         run: cost::cost_50,
     },
     Row {
@@ -148,7 +148,7 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "cost-200",
-        about: "processor time of router and dockerd for 10,000 lines/s: 200 containers and one",
+        about: "processor time of router and dockerd for 10,000 lines/s of 200 containers, and of one container",
         run: crowd::cost_200,
     },
     Row {

@@ -4,7 +4,7 @@
 //! cargo run -p simulated-engine --example busy -- CONTAINERS
 //! ```
 //!
-//! Prints the value of `DOCKER_HOST`, obeys commands on stdin, and ends with stdin. The containers are named
+//! Prints the value of `DOCKER_HOST`, obeys commands on stdin, and ends when stdin ends. The containers are named
 //! `shop-web-000` and so on. Four other containers exist: `quiet` asks not to be followed, `splunk-web` has a
 //! log driver that does not support reading, `small-log` keeps a log of a few lines, and `job` writes
 //! nothing. Commands:

@@ -57,7 +57,7 @@ impl Container {
         self.shared.change(|state| state.die(&self.id, status));
     }
 
-    /// Sends the event `kill` of a signal. The container runs until [`die`](Self::die).
+    /// Sends the event `kill` with this signal. The container runs until [`die`](Self::die).
     pub fn kill(&self, signal: u8) {
         self.shared.change(|state| state.kill(&self.id, signal));
     }
@@ -147,7 +147,8 @@ impl Container {
         self.shared.change(|state| state.container_mut(&self.id).cuts += 1);
     }
 
-    /// Injects a fault into the next answer with the container's log for which no fault is injected yet.
+    /// Injects a fault into the next answer with the container's log. A further call injects a fault into the answer
+    /// after that.
     pub fn fail_logs(&self, fault: Fault) {
         self.shared.change(|state| state.container_mut(&self.id).log_faults.push_back(fault));
     }

@@ -30,8 +30,8 @@
 //! # The oracle
 //!
 //! [`Container::written`] returns all lines that a container wrote, and whether the Engine has kept each
-//! line. A correct log source delivers each kept line exactly once. [`Container::count`] returns how many
-//! requests of each [kind](RequestKind) the source needed.
+//! line. A correct log source delivers each kept line exactly once, unless the line is damaged.
+//! [`Container::count`] returns how many requests of each [kind](RequestKind) the source needed.
 //!
 //! # Examples
 //!

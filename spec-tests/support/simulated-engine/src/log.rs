@@ -11,7 +11,7 @@ pub(crate) struct Record {
     pub(crate) stream: Stream,
     pub(crate) stamp: i64,
     pub(crate) bytes: Arc<[u8]>,
-    /// The number of the run of the container that wrote the record.
+    /// The number of the container's run in which the record was written.
     run: u64,
     sent: Sent,
 }

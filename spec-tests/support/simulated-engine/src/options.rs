@@ -71,8 +71,8 @@ pub struct Options {
     /// seconds in a local time zone, and lines in pieces of at most 8 KiB. Each piece has a separate stamp.
     /// The filter `since` compares stamps in nanoseconds, and `tail` counts whole lines. Default: false.
     pub podman: bool,
-    /// True if the clock goes on with tokio's time, which tests can pause. If false, the clock moves only
-    /// with [events and lines](crate::SimulatedEngine::set_clock). Default: false.
+    /// True if the clock goes on with tokio's time, which tests can pause. If false, only
+    /// [events, lines and `set_clock`](crate::SimulatedEngine::set_clock) move the clock. Default: false.
     pub clock_runs: bool,
     /// The host name. Default: `engine-host`.
     pub name: String,

@@ -18,7 +18,7 @@ pub(crate) fn is_set(parameters: &Parameters<'_>, name: &str) -> bool {
 
 /// Parses a time of the form `SECONDS` or `SECONDS.FRACTION`. Returns nanoseconds since the Unix epoch, or
 /// `None` for a parameter that is missing, empty or `0`. Fractions are cut off after nine digits. A time beyond the
-/// year 2262 is the latest time.
+/// year 2262 counts as the latest time that 64 bits can hold.
 ///
 /// # Errors
 /// Returns the Engine's error message for any other text.

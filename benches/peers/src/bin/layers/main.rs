@@ -59,8 +59,8 @@ fn spawn(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) -> Chi
         .unwrap()
 }
 
-/// Writes a line to the stdin of a process, since most roles wait for one before they end. Returns the output of
-/// the process when it has ended.
+/// Writes a line to the stdin of a process, since most roles wait for a line before they end. Returns the output
+/// of the process when the process has ended.
 fn end(mut process: Child) -> String {
     let _ = process.stdin.take().unwrap().write_all(b"\n");
     String::from_utf8(process.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()

@@ -6,9 +6,8 @@ use std::process::Command;
 
 use rustix::net::sockopt::socket_peercred;
 
-/// Runs a command to its end. Returns the processor time in microseconds: that of the command's process, and of
-/// the processes for which this process waited. bash's `time` measures with `getrusage`, and prints whole
-/// milliseconds.
+/// Runs a command to its end. Returns the processor time, in microseconds, of the command and of the processes for
+/// which the command waited. bash's `time` measures with `getrusage`, and prints whole milliseconds.
 ///
 /// # Errors
 /// Returns the exit status and the end of stderr if the command fails.

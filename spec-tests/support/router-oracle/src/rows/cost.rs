@@ -36,8 +36,8 @@ pub(super) fn cost_compress(bench: &mut Bench) -> Outcome {
 }
 
 /// Measures dockerd in turn without a reader, with a plain follow, and with the router. Each figure is the
-/// median of all rounds. The ratio compares the router with the plain follow. Before that, the figure without a
-/// reader is subtracted from both figures.
+/// median of all rounds. The figure without a reader is subtracted from the other two. Their ratio, router to plain
+/// follow, is the result.
 fn cost(bench: &Bench, containers: u64, writing: &Writing, asked: f64) -> Outcome {
     let rounds = bench.runs(7);
     let writers: Vec<Writer> = (0..containers).map(|_| bench.write(writing.clone())).collect();

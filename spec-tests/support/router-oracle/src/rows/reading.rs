@@ -55,8 +55,7 @@ impl Total {
     fn announced(&self, runs: u32) -> Outcome {
         let Account { lost, repeated, empty_gaps, others, .. } = self.account;
         let holds = lost + repeated + empty_gaps + others + self.still_there == 0;
-        let asked =
-            "lost 0 outside of announced gaps, and none that the Engine still has; repeated 0, no false gap";
+        let asked = "lost 0 outside of announced gaps, no missing line still in the Engine's log, repeated 0, no false gap";
         Outcome::new(self.figure(runs), asked, holds)
     }
 }

@@ -39,9 +39,9 @@ pub(super) fn restart(bench: &mut Bench) -> Outcome {
     Outcome::new(format!("{restarts} restarts, {account}"), "lost 0, repeated 0", account.is_exact())
 }
 
-/// Restarts the router while a container writes. Returns the account, and the number of lines that the
-/// restarts are allowed to repeat. At the end of each router, these are the lines that were written since the
-/// last write of the state, and those of the time [`UNSETTLED`] before that write.
+/// Restarts the router while a container writes. Returns the account, and the number of lines that all restarts
+/// together are allowed to repeat. Each restart may repeat the lines that were written since the last write of the
+/// state, and during the time [`UNSETTLED`] before that write.
 fn restarted(
     bench: &Bench,
     name: &str,

@@ -123,7 +123,7 @@ async fn a_follower_more_than_one_rotation_behind_goes_on_with_the_newest_file()
 }
 
 #[tokio::test]
-async fn followers_skip_and_repeat_records_that_other_requests_are_sent_once() {
+async fn followers_skip_and_repeat_records_and_other_requests_are_sent_each_record_once() {
     let engine = SimulatedEngine::start().await;
     let web = running(&engine, ContainerOptions::named("web"));
     write(&web, 0..2);
