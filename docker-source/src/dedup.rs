@@ -37,10 +37,17 @@ pub(crate) struct DedupSink {
     stats: Arc<ContainerStats>,
     has_requested: bool,
     new_lines: u64,
-    /// True if the requests skip a part of the log that the Engine cannot read, and the gap is not announced yet.
-    skips_damage: bool,
+    /// Exists if the requests skip a part of the log that the Engine cannot read, and the gap is not announced yet.
+    skipped: Option<Skipped>,
     /// The line that the log no longer has. `None` once the next line is taken.
     lost: Option<Lost>,
+}
+
+/// A part of the log that the Engine cannot read.
+#[derive(Clone, Copy, Debug)]
+struct Skipped {
+    /// The time behind which this part begins. `None` if it begins behind the newest line.
+    after: Option<Timestamp>,
 }
 
 /// A line that the log no longer has.
@@ -53,7 +60,7 @@ struct Lost {
 
 impl DedupSink {
     pub(crate) fn new(context: Arc<Context>, cursor: Arc<Mutex<Cursor>>, stats: Arc<ContainerStats>) -> Self {
-        Self { context, cursor, stats, has_requested: false, new_lines: 0, skips_damage: false, lost: None }
+        Self { context, cursor, stats, has_requested: false, new_lines: 0, skipped: None, lost: None }
     }
 
     pub(crate) fn stats(&self) -> &ContainerStats {
@@ -196,18 +203,22 @@ impl DedupSink {
         self.lost = Some(Lost { time: lost, is_before_any_line: true });
     }
 
-    /// Notes that the Engine cannot read a part of the log. The sink then announces a gap before the next
-    /// line that is newer than all earlier lines.
-    pub(crate) fn skip_damage(&mut self) {
-        self.skips_damage = true;
+    /// Notes that the Engine cannot read a part of the log. If this part begins behind the time `after`, the sink
+    /// announces a gap before the next line with a later stamp, and otherwise before the next line that is newer
+    /// than all earlier lines.
+    pub(crate) fn skip_damage(&mut self, after: Option<Timestamp>) {
+        self.skipped = Some(Skipped { after });
     }
 
     /// Returns the gap in front of a line, if there is a gap.
     fn gap_before(&self, line: &Line) -> Option<Gap> {
         let cursor = lock(&self.cursor);
         let before = Some(line.time);
-        if self.skips_damage && before > cursor.newest() {
-            return Some(Gap { after: cursor.newest(), before, reason: GapReason::Damaged });
+        if let Some(Skipped { after }) = self.skipped {
+            let after = after.or_else(|| cursor.newest());
+            if before > after {
+                return Some(Gap { after, before, reason: GapReason::Damaged });
+            }
         }
         if let Some(Lost { time, is_before_any_line }) = self.lost {
             let after = cursor.newest_before(line.time).or(Some(time));
@@ -216,21 +227,6 @@ impl DedupSink {
         }
         let after = Some(cursor.missing_before(line)?);
         Some(Gap { after, before, reason: GapReason::Rotated })
-    }
-
-    /// Announces that lines between two stamps are possibly missing, since the Engine has passed over a damaged
-    /// record.
-    ///
-    /// # Cancel safety
-    /// Cancel safe: if the future is dropped before it completes, nothing is announced.
-    pub(crate) async fn announce_damage(
-        &mut self,
-        container: &Arc<Container>,
-        after: Timestamp,
-        before: Option<Timestamp>,
-    ) -> Result<(), QueueClosed> {
-        let gap = Gap { after: Some(after), before, reason: GapReason::Damaged };
-        self.announce(container, LogStream::Stdout, gap).await
     }
 
     /// Announces that the container was removed before its log was read to the end.
@@ -255,7 +251,7 @@ impl DedupSink {
         match gap.reason {
             GapReason::Rotated => cursor.expect_any_line_of(stream),
             GapReason::Damaged => {
-                self.skips_damage = false;
+                self.skipped = None;
                 cursor.expect_any_line();
             }
             GapReason::Removed => {}

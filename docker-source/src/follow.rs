@@ -19,6 +19,7 @@ mod pace;
 mod poll;
 mod problems;
 mod read;
+mod search;
 mod selection;
 mod state;
 mod stream;
@@ -105,6 +106,7 @@ impl Follower {
             files: FilesUse::Wanted,
             failures: 0,
             asked_after: (None, 0),
+            readable: None,
             context: self.context,
             id: self.id,
             commands: self.commands,
@@ -167,6 +169,8 @@ struct Following {
     /// The commands that have been executed.
     seen: FollowCommands,
     files: FilesUse,
+    /// After a damaged record, a number of records that the Engine can read from the end of the log.
+    readable: Option<u32>,
     /// The number of consecutive attempts that did not find the next line in the log's files.
     failures: u32,
     /// The values of `FollowCommands::ended_at` and `FollowCommands::checks` at the last inspection that was

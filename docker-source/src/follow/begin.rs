@@ -10,8 +10,7 @@ impl Following {
         if let Some(step) = self.decide_to_follow().await {
             return Ok(Some(step));
         }
-        self.sink.stats().request(false);
-        let begin = match self.sample(records).await {
+        let begin = match self.sample(records, 1).await {
             Ok(sample) => sample.first,
             Err(error) => return self.not_opened(&error).await.map(Some),
         };

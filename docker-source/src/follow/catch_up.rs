@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::problems::past_damage;
 use super::read::{Ending, Response, Silence};
 use super::window::{Known, Reach, Scan};
 use super::{Following, Step, Waiting};
@@ -52,7 +51,7 @@ impl Following {
                     self.is_unread = true;
                     self.left = Some(reader);
                     self.pause().await;
-                    return Step::Follow { tail: past_damage(self.stuck) };
+                    return Step::Follow { tail: self.past_damage() };
                 }
                 let is_known = self.drained == finished_at.unwrap_or(self.drained);
                 self.drained = finished_at.unwrap_or(self.drained);
@@ -135,7 +134,7 @@ impl Following {
                 }
                 (self.left, self.is_behind) = (read_now, false);
                 self.pace.caught_up();
-                Step::Follow { tail: past_damage(self.stuck) }
+                Step::Follow { tail: self.past_damage() }
             }
             Some(Ok(_)) => self.step_after_windows(read_now),
             Some(Err(error)) => {
@@ -206,10 +205,7 @@ impl Following {
         if let Some(ending) = self.read_from_files(response, silence, &mut None).await? {
             return Ok(Ok(ending));
         }
-        let tail = match self.tail_past_damage().await {
-            Ok(tail) => tail,
-            Err(error) => return Ok(Err(error)),
-        };
+        let tail = self.past_damage();
         if tail.is_none() && self.can_window() {
             let read = self.window(response, 0).await?;
             if matches!(read, Ok(Ending::Complete)) {
@@ -218,7 +214,7 @@ impl Following {
             return Ok(read);
         }
         if tail.is_some() {
-            self.sink.skip_damage();
+            self.sink.skip_damage(None);
         }
         let query = self.query(false, tail);
         self.sink.stats().window();

@@ -1,21 +1,18 @@
-//! Finds the records behind a damaged record.
+//! Reads a log on behind a damaged record.
 //!
 //! A log can have a damaged record, for example after a crash of the machine. From Docker 23.0 on, a response
-//! that reaches this record ends in front of it, with or without an error message. A response that is limited
-//! to fewer records from the end of the log begins behind the damaged record, and is complete. Docker 20.10
-//! passes over some records behind the damaged record, and goes on with later records.
+//! that reaches this record ends in front of it, with or without an error message. Docker 20.10 passes over some
+//! records behind the damaged record, and goes on with later records. A response that is limited to the records
+//! behind the damaged record is complete.
 
 use gelf_core::Timestamp;
 
 use super::Following;
-use super::problems::past_damage;
-use super::read::Silence;
 use super::window::{Anchor, RECORDS_MAX, Reach, Scan};
 use crate::cursor::REMEMBERED_AT_LEAST;
 use crate::dialect::Dialect;
 use crate::engine::{ApiVersion, EngineError, LogsQuery};
-use crate::log::Decoded;
-use crate::record::QueueClosed;
+use crate::log::{Decoded, Line};
 
 /// The records of a response. Its lines were not taken.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,31 +20,75 @@ pub(super) struct Sample {
     records: u32,
     /// The stamp of the first record.
     pub(super) first: Option<Timestamp>,
-    /// The stamp of the first line whose end is in the response.
+    /// The stamp of the first line that ends in the response.
     begin: Option<Timestamp>,
-    /// The stamp of the last line.
-    pub(super) last: Option<Timestamp>,
+    /// The last line that ends in the response.
+    last: Option<Anchor>,
+    /// A line to look for. `None` once the line was found.
+    sought: Option<Anchor>,
+}
+
+/// The sign of a damaged record in a window.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Damage {
+    /// The window ends in front of the damaged record.
+    EndsWindow,
+    /// The window has later lines than the damaged record, and omits some lines.
+    OmitsLines,
+}
+
+/// A response with the last records of a log.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tail {
+    records: u32,
+    /// The stamp of the first line.
+    begin: Option<Timestamp>,
+    /// True if the log has no more records.
+    is_whole: bool,
+}
+
+/// The records that can be read in place of a window with a damaged record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Readable {
+    pub(super) records: u32,
+    /// True if a record in front of these records is damaged. Otherwise, the window was unreadable for another
+    /// reason.
+    pub(super) is_damaged: bool,
+    /// The place up to which no line is missing, if the damaged record is behind it.
+    pub(super) place: Option<Timestamp>,
 }
 
 impl Following {
-    /// Reads the last `records` records of the log, and takes none of their lines. If the response ends early,
-    /// the sample has the records up to this end.
-    pub(super) async fn sample(&mut self, records: u32) -> Result<Sample, EngineError> {
-        let query = LogsQuery { follow: false, since: None, tail: Some(records) };
+    /// Reads up to `at_most` of the last `tail` records of the log, and takes none of their lines. If a damaged
+    /// record ends the response, the sample has the records in front of it.
+    pub(super) async fn sample(&mut self, tail: u32, at_most: u32) -> Result<Sample, EngineError> {
+        self.sample_looking_for(None, tail, at_most).await
+    }
+
+    async fn sample_looking_for(
+        &mut self,
+        sought: Option<Anchor>,
+        tail: u32,
+        at_most: u32,
+    ) -> Result<Sample, EngineError> {
+        let query = LogsQuery { follow: false, since: None, tail: Some(tail) };
+        self.sink.stats().window();
         let (content_type, body) = self.context.client.logs(&self.id, query).await?;
-        let mut response = self.response(content_type, body, Scan::new(Reach::Nothing, Some(records), false));
+        let mut response = self.response(content_type, body, Scan::new(Reach::Nothing, Some(tail), false));
         let within = self.context.timing.catch_up;
-        let (mut sample, mut lines) = (Sample::default(), Vec::new());
-        while let Some(Ok(part)) = response.next_within(within).await {
-            let reader = response.push(part, self.context.clock.now());
+        let (mut sample, mut lines) = (Sample { sought, ..Sample::default() }, Vec::new());
+        while let Some(part) = response.next_within(within).await {
+            let reader = response.push(part?, self.context.clock.now());
             loop {
                 match reader.decode(&mut lines) {
                     Ok(Decoded::Piece) => {
                         let stamps = lines.iter().map(|line| line.time).chain(reader.oldest_open());
                         sample.first = sample.first.or_else(|| stamps.min());
-                        sample.begin = sample.begin.or_else(|| lines.first().map(|line| line.time));
-                        sample.last = lines.drain(..).next_back().map(|line| line.time).or(sample.last);
-                        sample.records = sample.records.saturating_add(1);
+                        sample.take(&lines);
+                        lines.clear();
+                        if sample.records >= at_most {
+                            return Ok(sample);
+                        }
                     }
                     Ok(Decoded::NeedsMore) => break,
                     Err(error) if error.ends_stream() => return Ok(sample),
@@ -58,83 +99,98 @@ impl Following {
         Ok(sample)
     }
 
-    /// Returns whether a response can end in front of a damaged record without an error message.
-    pub(super) fn responses_end_at_damage(&self) -> bool {
-        self.context.client.version() >= ApiVersion::DOCKER_23 && self.counts_records()
+    /// Returns whether windows can read the log on behind a damaged record.
+    pub(super) fn passes_damage(&self) -> bool {
+        self.can_window() && self.counts_records()
+    }
+
+    /// Returns the last line of the log if a window possibly lacks it. From Docker 23.0 on, this is the only sign
+    /// of a damaged record behind the window if the response has no error message.
+    pub(super) async fn line_behind(&mut self, window: &Scan) -> Result<Option<Anchor>, EngineError> {
+        let is_old = self.context.client.version() < ApiVersion::DOCKER_23;
+        if is_old || !self.counts_records() || window.is_full() {
+            return Ok(None);
+        }
+        Ok(self.sample(1, 1).await?.last.filter(|last| Some(*last) != window.end()))
     }
 
     /// Returns whether a window has omitted lines behind a damaged record, as a response of Docker 20.10 does.
     ///
     /// Such a window has fewer records than requested. If it has fewer records because the log has no more, a
     /// response to a request for another sufficient number of records begins with the same line.
-    pub(super) async fn omits_lines(&mut self, scan: &Scan) -> Result<bool, EngineError> {
+    pub(super) async fn omits_lines(&mut self, window: &Scan) -> Result<bool, EngineError> {
         let is_old = self.context.client.version() < ApiVersion::DOCKER_23;
-        let limit = scan.limit().unwrap_or(0);
+        let (limit, records) = (window.limit().unwrap_or(0), window.records());
         // The last record may just be being written.
-        if !(is_old && self.counts_records() && scan.records().saturating_add(1) < limit) {
+        if !(is_old && self.counts_records() && records.saturating_add(1) < limit) {
             return Ok(false);
         }
-        let end = scan.end().map(|end| end.time());
-        let sample = self.sample(scan.records()).await?;
-        if sample.begin == scan.begin() || sample.last == end {
-            return Ok(sample.begin != scan.begin());
+        let sample = self.sample_looking_for(window.end(), records, records).await?;
+        if sample.begin == window.begin() {
+            return Ok(false);
+        }
+        if sample.last == window.end() || sample.sought.is_some() {
+            return Ok(true);
         }
         // The log has grown meanwhile, so a response with as many records begins with a later line.
-        Ok(self.sample(limit.saturating_mul(2)).await?.begin != scan.begin())
+        Ok(self.sample(limit.saturating_mul(2), records).await?.begin != window.begin())
     }
 
-    /// Reads the lines that a window has omitted, as far as the Engine can read them. First announces a gap if the
-    /// damaged record is behind the place that the window had to include. Returns the last line that was read.
-    pub(super) async fn read_omitted(&mut self, window: &Scan) -> Result<Option<Anchor>, QueueClosed> {
-        let Some(place) = window.place_time() else { return Ok(None) };
-        // The lines of the window were taken, and the sink recognizes only as many of them.
-        let most = u32::try_from(REMEMBERED_AT_LEAST).unwrap_or(u32::MAX);
-        let records = self.readable(window.records().min(most)).await.unwrap_or(0);
-        let begin = match self.sample(records).await {
-            Ok(sample) => sample.begin,
-            Err(_) => None,
+    /// Searches for the records that can be read in place of a window with a damaged record.
+    pub(super) async fn pass_damage(
+        &mut self,
+        window: &Scan,
+        damage: Damage,
+    ) -> Result<Readable, EngineError> {
+        // Lines before the floor are not read.
+        let floor = Some(self.floor).filter(|_| !self.is_first_run);
+        let place = window.place_time().max(floor);
+        let limit = window.limit().unwrap_or(RECORDS_MAX);
+        let (place, most) = match damage {
+            Damage::EndsWindow => (place.max(window.anchor().map(|anchor| anchor.time())), limit),
+            // Lines of the window were taken, and the sink recognizes only as many of them.
+            Damage::OmitsLines => (place, limit.min(u32::try_from(REMEMBERED_AT_LEAST).unwrap_or(limit))),
         };
-        if begin.is_none_or(|begin| begin > place) {
-            let container = self.metadata.container().clone();
-            self.sink.announce_damage(&container, place, begin).await?;
+        let Tail { records, begin, is_whole } = self.tail(most).await?;
+        let is_damaged = !is_whole && records > 0 && records < limit;
+        if is_damaged {
+            self.readable = Some(records);
         }
-        let query = LogsQuery { follow: false, since: None, tail: Some(records) };
-        let Ok((content_type, body)) = self.context.client.logs(&self.id, query).await else {
-            return Ok(None);
-        };
-        self.sink.begin_window(self.open);
-        let scan = Scan::new(Reach::Whole(place), Some(records), false);
-        let mut response = self.response(content_type, body, scan);
-        self.read(&mut response, Silence::AtMost(self.context.timing.catch_up)).await?;
-        Ok(response.scan().anchor())
+        Ok(Readable { records, is_damaged, place: place.filter(|place| is_damaged && begin > Some(*place)) })
     }
 
-    /// Returns the maximum number of records to request if a damaged record is to be skipped. Otherwise,
-    /// returns `None`.
-    pub(super) async fn tail_past_damage(&mut self) -> Result<Option<u32>, EngineError> {
-        match past_damage(self.stuck) {
-            Some(_) if self.counts_records() => Ok(Some(self.readable(RECORDS_MAX).await?)),
-            tail => Ok(tail),
-        }
-    }
-
-    /// Returns the number of records behind the last damaged record, or `max` if it is smaller.
-    pub(super) async fn readable(&mut self, max: u32) -> Result<u32, EngineError> {
-        let (mut readable, mut unreadable) = (0, None);
+    /// Searches for the longest response without a damaged record, of at most `max` records.
+    async fn tail(&mut self, max: u32) -> Result<Tail, EngineError> {
+        let mut tail = Tail::default();
+        let mut unreadable = None;
+        let mut step = 1;
         loop {
+            let is_end = unreadable.is_some_and(|unreadable| tail.records + 1 >= unreadable);
             let records = match unreadable {
-                None => (readable * 2).clamp(1, max),
-                Some(unreadable) => readable + (unreadable - readable) / 2,
-            };
-            if records == readable {
-                return Ok(readable);
+                // The log may have grown during the search, so it goes on.
+                Some(_) if is_end => tail.records + step,
+                Some(unreadable) => tail.records + (unreadable - tail.records) / 2,
+                None => (tail.records * 2).clamp(1, max),
+            }
+            .min(max);
+            if records == tail.records {
+                return Ok(tail);
             }
             // The last record may just be being written. A second response then has it.
-            let is_readable = self.sample(records).await?.records >= records
-                || self.sample(records).await?.records >= records;
-            match is_readable {
-                true => readable = records,
-                false => unreadable = Some(records),
+            let mut sample = self.sample(records, records).await?;
+            if sample.records < records {
+                sample = self.sample(records, records).await?;
+            }
+            let is_whole = sample.begin == tail.begin && sample.records >= tail.records;
+            if sample.records >= records {
+                tail = Tail { records, begin: sample.begin, is_whole: false };
+                step *= if is_end { 2 } else { 1 };
+            } else if is_whole && tail.begin.is_some() {
+                return Ok(Tail { records: sample.records, is_whole, ..tail });
+            } else if is_end {
+                return Ok(tail);
+            } else {
+                unreadable = Some(records);
             }
         }
     }
@@ -143,5 +199,14 @@ impl Following {
     /// separated.
     fn counts_records(&self) -> bool {
         self.context.client.dialect() == Dialect::Docker && self.metadata.container().tty() != Some(true)
+    }
+}
+
+impl Sample {
+    fn take(&mut self, lines: &[Line]) {
+        self.begin = self.begin.or_else(|| lines.first().map(|line| line.time));
+        self.last = lines.last().map(Anchor::at).or(self.last);
+        self.sought = self.sought.filter(|sought| lines.iter().all(|line| Anchor::at(line) != *sought));
+        self.records = self.records.saturating_add(1);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::future::{Future, pending};
 
-use super::problems::past_damage;
 use super::{ExitReason, Following, Step, Waiting};
 use crate::engine::LogRefusal;
 use crate::log::LogReader;
@@ -26,7 +25,7 @@ impl Following {
         self.left = left;
         self.selection.note_end();
         self.note_start();
-        Step::Follow { tail: past_damage(self.stuck) }
+        Step::Follow { tail: self.past_damage() }
     }
 
     /// Notes that the container was started.

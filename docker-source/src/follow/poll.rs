@@ -8,12 +8,12 @@ use std::time::Duration;
 use gelf_core::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::problems::{ATTEMPTS_AT_DAMAGE, past_damage};
-use super::read::{Ending, Response, Silence};
-use super::window::{self, Known, RECORDS_MAX, Reach, Scan, Verdict};
+use super::problems::ATTEMPTS_AT_DAMAGE;
+use super::read::{Ending, Response};
+use super::window::{Known, Reach};
 use super::{ExitReason, Following, Step};
 use crate::dialect::Dialect;
-use crate::engine::{ApiVersion, EngineError, LogsQuery};
+use crate::engine::ApiVersion;
 use crate::log::LogReader;
 use crate::record::QueueClosed;
 
@@ -144,119 +144,6 @@ impl Following {
         }
     }
 
-    /// Reads the lines behind the last line that was read before, and takes each new line. Requests a longer
-    /// response if the log has more new lines than expected. The log is known to have at least `lines_behind`
-    /// new lines.
-    ///
-    /// # Cancel safety
-    /// This method is cancel safe: the next window begins at the place up to which no line is missing.
-    pub(super) async fn window(
-        &mut self,
-        response: &mut Option<Response>,
-        mut lines_behind: u32,
-    ) -> Result<Result<Ending, EngineError>, QueueClosed> {
-        let new_before = self.sink.new_lines();
-        let mut limit = window::first_limit(self.pace.records_to_request());
-        let (mut is_whole, mut is_set_back, mut is_damaged) = (false, false, false);
-        let (mut longer_end, mut last, mut records) = (None, None, 0);
-        let stuck = self.stuck;
-        loop {
-            let (since, reach) = match is_set_back {
-                true => (None, self.reach_all()),
-                false => self.reach(&mut limit, is_whole),
-            };
-            let query = LogsQuery { follow: false, since, tail: limit };
-            self.sink.stats().window();
-            let asked = Instant::now();
-            let was_stopping = self.context.stopping.is_requested();
-            let (content_type, body) = match self.context.client.logs(&self.id, query).await {
-                Ok(opened) => opened,
-                Err(error) => return Ok(Err(error)),
-            };
-            let scan = Scan::new(reach, limit, false).shorter_than(longer_end);
-            let response = response.insert(self.response(content_type, body, scan));
-            let ending = self.read(response, Silence::AtMost(self.context.timing.catch_up)).await?;
-            let verdict = match ending {
-                Ending::Invalid if !response.scan().is_reached() => Verdict::Damaged,
-                _ => response.scan().verdict(),
-            };
-            let end = response.scan().end().map(|end| end.time());
-            let may_end_at_damage = !response.scan().is_full() && self.responses_end_at_damage();
-            match (ending, verdict) {
-                (Ending::Complete, Verdict::Reached)
-                    if (is_whole || response.scan().lines_behind() >= lines_behind)
-                        && !(may_end_at_damage && last > end) =>
-                {
-                    let scan = response.scan();
-                    let omitted = match self.omits_lines(scan).await {
-                        Ok(true) => self.read_omitted(scan).await?,
-                        Ok(false) => None,
-                        Err(error) => return Ok(Err(error)),
-                    };
-                    if let Some(anchor) = omitted.or_else(|| scan.anchor()) {
-                        self.known = Known::Line(anchor);
-                    }
-                    self.sink.prove(self.open);
-                    records = response.scan().records_behind().saturating_add(records);
-                    let took = response.began().unwrap_or_else(Instant::now) - asked;
-                    if may_end_at_damage && last.is_none() {
-                        last = match self.sample(1).await {
-                            Ok(sample) => sample.last,
-                            Err(error) => return Ok(Err(error)),
-                        };
-                        // Either the log has grown since the request for the window, or its last line is behind a
-                        // damaged record. Only in the first case does the next window have this line.
-                        if last > end {
-                            limit = window::first_limit(self.pace.records_to_request());
-                            (lines_behind, is_whole, is_set_back, is_damaged) = (0, false, false, false);
-                            continue;
-                        }
-                    }
-                    self.note_read_up_to(asked, was_stopping);
-                    self.pace.window(Instant::now(), self.sink.new_lines() - new_before, records, took);
-                    return Ok(Ok(ending));
-                }
-                // The response does not reach far enough, as its first line showed. Its rest was not read.
-                (Ending::TooShort, _) if !is_damaged => limit = window::next_limit(limit),
-                (Ending::Complete, Verdict::TooShort) if !is_damaged => {
-                    // All lines of this response are behind the place to reach, so a longer response has at
-                    // least as many new lines.
-                    lines_behind = lines_behind.max(response.scan().lines());
-                    limit = window::next_limit(limit);
-                }
-                (Ending::Complete, Verdict::NotInLog) => (limit, is_whole) = (None, true),
-                (Ending::Complete, Verdict::NotInLogSinceSetBack) => {
-                    (limit, is_whole, is_set_back) = (None, true, true);
-                    self.stuck = stuck;
-                }
-                // Because of a damaged record, the response ended before the place to reach. A shorter
-                // response may begin behind this record, or show that no record is damaged.
-                (Ending::Complete | Ending::Invalid, Verdict::Damaged) if !is_damaged && limit.is_some() => {
-                    longer_end = response.scan().end_before_place().filter(|_| ending == Ending::Complete);
-                    (limit, is_damaged) = match self.readable(limit.unwrap_or(RECORDS_MAX)).await {
-                        Ok(records) => (Some(records), true),
-                        Err(error) => return Ok(Err(error)),
-                    };
-                    self.stuck = stuck;
-                }
-                (Ending::Broken, _) => return Ok(Ok(ending)),
-                // A damaged record is behind the place to reach, so no response that is long enough can be
-                // read to its end. There are four signs of this: an error message behind the place, a longer
-                // response with fewer lines than a shorter response, no readable response that reaches the
-                // place, and a response without the last line of the log.
-                _ => return Ok(Ok(self.stop_at_damage(stuck))),
-            }
-        }
-    }
-
-    /// Notes that a window does not reach the end of the log because of a damaged record. `stuck` is the value of
-    /// [`Following::stuck`] before the window.
-    fn stop_at_damage(&mut self, stuck: u32) -> Ending {
-        self.stuck = stuck + 1;
-        self.warn_of_damage();
-        Ending::Invalid
-    }
-
     /// Returns the `since` and the reach of a window, or of a stream that begins with a window.
     pub(super) fn reach(&mut self, limit: &mut Option<u32>, is_whole: bool) -> (Option<Timestamp>, Reach) {
         if let (Known::Line(anchor), false) = (self.known, is_whole) {
@@ -309,11 +196,20 @@ impl Following {
         Reach::Whole(Timestamp::UNIX_EPOCH)
     }
 
+    /// Returns the reach of a response with the records behind a damaged record. The lines between `place` and
+    /// these records are given up.
+    pub(super) fn reach_past_damage(&mut self, place: Timestamp) -> (Option<Timestamp>, Reach) {
+        self.sink.begin_window(self.open);
+        self.sink.skip_damage(Some(place).filter(|place| *place > Timestamp::UNIX_EPOCH));
+        self.warn_of_skipped_part();
+        (None, Reach::Whole(place))
+    }
+
     /// Returns the step that follows the last window.
     pub(super) fn step_after_windows(&self, left: Option<LogReader>) -> Step {
         match left {
             Some(left) => Step::Decide(left),
-            None => Step::Follow { tail: past_damage(self.stuck) },
+            None => Step::Follow { tail: self.past_damage() },
         }
     }
 
@@ -321,10 +217,14 @@ impl Following {
     /// skipped.
     pub(super) fn warn_of_damage(&mut self) {
         if self.stuck == ATTEMPTS_AT_DAMAGE {
-            self.warn(
-                super::problems::Problem::SkippedPart,
-                "a part of the log is unreadable and skipped; lines may be missing",
-            );
+            self.warn_of_skipped_part();
         }
+    }
+
+    fn warn_of_skipped_part(&mut self) {
+        self.warn(
+            super::problems::Problem::SkippedPart,
+            "a part of the log is unreadable and skipped; lines may be missing",
+        );
     }
 }

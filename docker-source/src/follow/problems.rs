@@ -86,14 +86,19 @@ impl Following {
     }
 }
 
-/// Returns the number of records to request from the end of the log, or `None` for no limit. `stuck` is the
-/// value of [`Following::stuck`]. If the Engine reads a log from its beginning, it meets the damage each time.
-/// If the Engine reads only the last records, it can avoid the damage.
-///
-/// Only the log of a terminal is requested with this number: each further attempt requests fewer records, and
-/// the earlier records that were not read are lost. For other logs of Docker, the number of readable records is
-/// searched, see [`Following::tail_past_damage`]. Requests to Podman have no limit.
-pub(super) fn past_damage(stuck: u32) -> Option<u32> {
+impl Following {
+    /// Returns the number of records to request from the end of the log, or `None` for no limit. If the Engine
+    /// reads a log from its beginning, it meets a damaged record each time. If the Engine reads only the last
+    /// records, it can avoid the record.
+    ///
+    /// Each further attempt requests fewer records, and the earlier records that were not read are lost. Where
+    /// windows can [pass a damaged record](Self::passes_damage), there is no limit.
+    pub(super) fn past_damage(&self) -> Option<u32> {
+        records_past_damage(self.stuck).filter(|_| !self.passes_damage())
+    }
+}
+
+fn records_past_damage(stuck: u32) -> Option<u32> {
     match stuck {
         0..ATTEMPTS_AT_DAMAGE => None,
         ATTEMPTS_AT_DAMAGE => Some(TAIL),
@@ -109,7 +114,7 @@ mod tests {
     #[test]
     fn an_unreadable_part_is_skipped_after_three_attempts() {
         assert_eq!(
-            [0, 1, 2, 3, 4, 5, 9].map(past_damage),
+            [0, 1, 2, 3, 4, 5, 9].map(records_past_damage),
             [None, None, None, Some(1024), Some(32), Some(0), Some(0)]
         );
     }

@@ -3,9 +3,8 @@
 
 use super::files::FilesUse;
 use super::opening::Opening;
-use super::problems::past_damage;
 use super::read::{Ending, Silence};
-use super::window::{self, Known, Reach, Scan};
+use super::window::{Known, Reach, Scan};
 use super::{Following, Step, Waiting};
 use crate::dialect::Dialect;
 use crate::engine::{ApiVersion, EngineError, LogRefusal, LogsQuery};
@@ -40,14 +39,10 @@ impl Following {
             }
         }
         let is_behind = (self.is_behind || self.files == FilesUse::AfterWindow)
-            && (self.stuck == 0 || (self.can_window() && past_damage(self.stuck).is_none()));
+            && (self.stuck == 0 || self.passes_damage());
         if is_behind || (self.known == Known::Resume && self.sink.resumes()) {
             return self.resume().await;
         }
-        let tail = match self.tail_past_damage().await {
-            Ok(records) => records.or(tail),
-            Err(error) => return self.not_opened(&error).await,
-        };
         let unanswered = self.context.stopping.unproved();
         let (query, scan) = self.opening(tail);
         let (context, id) = (self.context.clone(), self.id.clone());
@@ -158,14 +153,15 @@ impl Following {
     /// earlier lines asks for the last records instead, if the log can be read in this way.
     fn opening(&mut self, tail: Option<u32>) -> (LogsQuery, Scan) {
         self.sink.count_request();
-        if tail.is_none() && self.sink.has_lines() && self.can_window() {
-            let mut limit = window::first_limit(self.pace.records_to_request());
+        let has_place = self.sink.has_lines() || matches!(self.known, Known::Line(_));
+        if tail.is_none() && has_place && self.can_window() {
+            let mut limit = self.first_limit();
             let (since, reach) = self.reach(&mut limit, false);
             return (LogsQuery { follow: true, since, tail: limit }, Scan::new(reach, limit, true));
         }
         let mut reach = Reach::Nothing;
         if self.stuck > 0 && tail.is_some() {
-            self.sink.skip_damage();
+            self.sink.skip_damage(None);
             (self.known, reach) = (Known::Damage, Reach::End);
         }
         (self.query(true, tail), Scan::new(reach, None, true))
@@ -180,7 +176,7 @@ impl Following {
                 self.pause().await;
                 // Unless damage is skipped, the next step has no limit for the number of records, since the
                 // container can write any number of lines before the log is read.
-                Ok(Step::Follow { tail: past_damage(self.stuck) })
+                Ok(Step::Follow { tail: self.past_damage() })
             }
             LogRefusal::Gone | LogRefusal::Temporary => {
                 if let Some(left) = self.left.take() {

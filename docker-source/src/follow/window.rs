@@ -132,6 +132,8 @@ pub(super) struct Scan {
     longer_end: Option<Anchor>,
     /// True if the response has the line `longer_end`.
     has_longer_end: bool,
+    /// A line that the response has to have. `None` once the line was counted.
+    sought: Option<Anchor>,
     anchor: Option<Anchor>,
     /// True if a line was left for a later request. The anchor then has to stay in front of this line.
     has_held_line: bool,
@@ -155,6 +157,7 @@ impl Scan {
             has_later_line: false,
             longer_end: None,
             has_longer_end: false,
+            sought: None,
             anchor: None,
             has_held_line: false,
         }
@@ -165,6 +168,16 @@ impl Scan {
     /// ended at the end of the log, and not at a damaged record.
     pub(super) fn shorter_than(self, end: Option<Anchor>) -> Self {
         Self { longer_end: end, ..self }
+    }
+
+    /// Sets a line that the log is known to have.
+    pub(super) fn looking_for(self, line: Option<Anchor>) -> Self {
+        Self { sought: line, ..self }
+    }
+
+    /// Returns whether the response lacks a line that the log is known to have.
+    pub(super) fn lacks_sought_line(&self) -> bool {
+        self.sought.is_some()
     }
 
     /// Returns the last line if no line has a later stamp than the place that the response has to include.
@@ -210,6 +223,7 @@ impl Scan {
         }
         self.end = Some(Anchor::at(line));
         self.has_longer_end |= self.longer_end == self.end;
+        self.sought = self.sought.filter(|sought| Some(*sought) != self.end);
         self.lines = self.lines.saturating_add(1);
         self.lines_behind = self.lines_behind.saturating_add(u32::from(placement == Placement::Behind));
         placement

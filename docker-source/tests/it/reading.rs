@@ -123,7 +123,7 @@ async fn an_unreadable_part_of_the_log_is_skipped() {
             assert_eq!(texts(&mut source, 1).await, ["and on"]);
         }
         let total = source.stats().snapshot().total;
-        assert!(total.bad_frames >= 3, "{total:?}");
+        assert!(total.bad_frames >= 2, "{total:?}");
         assert_eq!(logged.matching("unreadable and skipped; lines may be missing").len(), 1);
         assert_eq!(total.gaps, 1);
         assert_nothing_left(&mut source).await;

@@ -239,6 +239,34 @@ async fn all_lines_of_a_quiet_log_behind_a_damaged_record_are_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_that_was_damaged_before_the_start_is_no_gap_and_delays_no_line() {
+    for options in damaged() {
+        for is_set_back in [false, true] {
+            let engine = engine(options.clone()).await;
+            let web = engine.create(ContainerOptions::named("web"));
+            web.start();
+            write(&web, 0..5);
+            web.damage_next();
+            let damaged_at = web.line(Stream::Stdout, "damaged");
+            if is_set_back {
+                engine.set_clock(damaged_at - 10_000_000_000);
+            }
+            write(&web, 5..10);
+            sleep(Duration::from_secs(60)).await;
+            let mut source = polling(&engine).await;
+            sleep(Duration::from_secs(60)).await;
+            for line in 10..30 {
+                write(&web, line..line + 1);
+                assert_eq!(texts(&mut source, 1).await, numbers(line..line + 1));
+                sleep(Duration::from_secs(2)).await;
+            }
+            assert_eq!(source.stats().snapshot().total.gaps, 0);
+            assert_nothing_left(&mut source).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn all_lines_of_a_resumed_log_behind_a_damaged_record_are_read() {
     for options in damaged() {
         for runs in [true, false] {

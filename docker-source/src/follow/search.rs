@@ -1,0 +1,240 @@
+//! Requests windows until one of them reaches back to the place up to which no line is missing.
+
+use gelf_core::Timestamp;
+use tokio::time::Instant;
+
+use super::damage::Damage;
+use super::read::{Ending, Response, Silence};
+use super::window::{self, Anchor, Known, Reach, Scan, Verdict};
+use super::{Following, TAIL};
+use crate::engine::{EngineError, LogsQuery};
+use crate::record::QueueClosed;
+
+/// The maximum number of searches for the records behind a damaged record, for one window. A log that grows fast
+/// can need more than one.
+const SEARCHES_MAX: u32 = 3;
+
+/// The reason why a window was not read.
+enum Failure {
+    Engine(EngineError),
+    Queue(QueueClosed),
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<QueueClosed> for Failure {
+    fn from(closed: QueueClosed) -> Self {
+        Self::Queue(closed)
+    }
+}
+
+/// The part of the log that the next response has to include.
+#[derive(Clone, Copy, Debug)]
+enum Goal {
+    /// The lines behind the place up to which no line is missing.
+    Place,
+    /// The whole log, because it no longer has this place.
+    Log,
+    /// The whole log, because it no longer has this place, and the clock was set back.
+    LogSinceSetBack,
+    /// The records behind a damaged record. The damaged record is behind this time.
+    PastDamage(Timestamp),
+}
+
+/// The search for a response that reaches far enough.
+#[derive(Debug)]
+struct Search {
+    goal: Goal,
+    /// The maximum number of records of the next response.
+    limit: Option<u32>,
+    /// The number of new lines that the log is known to have.
+    lines_behind: u32,
+    /// The last line of a longer response that ended in front of the place.
+    longer_end: Option<Anchor>,
+    /// A line that the log is known to have.
+    sought: Option<Anchor>,
+    /// The number of searches for the records behind a damaged record.
+    searches: u32,
+    /// True if a record of the log is damaged.
+    is_damaged: bool,
+}
+
+impl Search {
+    fn new(limit: Option<u32>) -> Self {
+        Self {
+            goal: Goal::Place,
+            limit,
+            lines_behind: 0,
+            longer_end: None,
+            sought: None,
+            searches: 0,
+            is_damaged: false,
+        }
+    }
+
+    fn scan(&self, reach: Reach) -> Scan {
+        Scan::new(reach, self.limit, false).shorter_than(self.longer_end).looking_for(self.sought)
+    }
+
+    /// Requests a longer response. All lines of the last response, `lines` in all, are behind the place to reach,
+    /// so a longer response has at least as many new lines.
+    fn lengthen(&mut self, lines: u32) {
+        self.lines_behind = self.lines_behind.max(lines);
+        self.limit = match self.is_damaged {
+            false => window::next_limit(self.limit),
+            // The log has grown during the search for the records behind a damaged record.
+            true => self.limit.map(|limit| limit.saturating_add(limit / 8 + 16)),
+        };
+    }
+
+    /// Returns whether a response has fewer new lines than a shorter response had.
+    fn has_fewer_lines(&self, scan: &Scan) -> bool {
+        matches!(self.goal, Goal::Place) && scan.lines_behind() < self.lines_behind
+    }
+}
+
+impl Following {
+    /// Reads the lines behind the last line that was read before, and takes each new line. Requests a longer
+    /// response if the log has more new lines than expected. The log is known to have at least `lines_behind`
+    /// new lines.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe: the next window begins at the place up to which no line is missing.
+    pub(super) async fn window(
+        &mut self,
+        response: &mut Option<Response>,
+        lines_behind: u32,
+    ) -> Result<Result<Ending, EngineError>, QueueClosed> {
+        match self.try_window(response, lines_behind).await {
+            Ok(ending) => Ok(Ok(ending)),
+            Err(Failure::Engine(error)) => Ok(Err(error)),
+            Err(Failure::Queue(closed)) => Err(closed),
+        }
+    }
+
+    async fn try_window(
+        &mut self,
+        response: &mut Option<Response>,
+        lines_behind: u32,
+    ) -> Result<Ending, Failure> {
+        let (new_before, stuck) = (self.sink.new_lines(), self.stuck);
+        let mut search = Search { lines_behind, ..Search::new(self.first_limit()) };
+        let mut records = 0_u32;
+        loop {
+            let (since, reach) = match search.goal {
+                Goal::Place => self.reach(&mut search.limit, false),
+                Goal::Log => self.reach(&mut search.limit, true),
+                Goal::LogSinceSetBack => (None, self.reach_all()),
+                Goal::PastDamage(place) => self.reach_past_damage(place),
+            };
+            let query = LogsQuery { follow: false, since, tail: search.limit };
+            self.sink.stats().window();
+            let asked = Instant::now();
+            let was_stopping = self.context.stopping.is_requested();
+            let (content_type, body) = self.context.client.logs(&self.id, query).await?;
+            let response = response.insert(self.response(content_type, body, search.scan(reach)));
+            let ending = self.read(response, Silence::AtMost(self.context.timing.catch_up)).await?;
+            let scan = response.scan();
+            let damage = match (ending, scan.verdict()) {
+                (Ending::Broken, _) => return Ok(ending),
+                // The response does not reach far enough, as its first line showed. Its rest was not read.
+                (Ending::TooShort, _) => {
+                    search.lengthen(0);
+                    continue;
+                }
+                (Ending::Complete, Verdict::TooShort) => {
+                    search.lengthen(scan.lines());
+                    continue;
+                }
+                (Ending::Complete, Verdict::NotInLog) => {
+                    if !self.passes_damage() || (scan.records() > 0 && !self.omits_lines(scan).await?) {
+                        (search.limit, search.goal) = (None, Goal::Log);
+                        continue;
+                    }
+                    Damage::EndsWindow
+                }
+                (Ending::Complete, Verdict::NotInLogSinceSetBack) => {
+                    (search.limit, search.goal) = (None, Goal::LogSinceSetBack);
+                    continue;
+                }
+                (Ending::Complete, Verdict::Reached) if !scan.lacks_sought_line() => {
+                    if search.has_fewer_lines(scan) || self.omits_lines(scan).await? {
+                        Damage::OmitsLines
+                    } else {
+                        let last = match search.sought {
+                            None => self.line_behind(scan).await?,
+                            Some(_) => None,
+                        };
+                        // A line before the floor shows only that the window reaches far enough.
+                        let is_place = last.is_none() || matches!(self.known, Known::Line(_));
+                        let anchor = scan.anchor().filter(|anchor| is_place || anchor.time() >= self.floor);
+                        if let Some(anchor) = anchor {
+                            self.known = Known::Line(anchor);
+                        }
+                        self.note_readable(scan.records());
+                        self.sink.prove(self.open);
+                        records = scan.records_behind().saturating_add(records);
+                        let took = response.began().unwrap_or_else(Instant::now) - asked;
+                        // Either the log has grown since the request for the window, or its last line is behind a
+                        // damaged record. Only in the first case does the next window have this line.
+                        if last.is_some() {
+                            search = Search { sought: last, ..Search::new(self.first_limit()) };
+                            continue;
+                        }
+                        self.note_read_up_to(asked, was_stopping);
+                        self.pace.window(Instant::now(), self.sink.new_lines() - new_before, records, took);
+                        return Ok(ending);
+                    }
+                }
+                _ => Damage::EndsWindow,
+            };
+            self.stuck = stuck;
+            if !self.passes_damage() || search.searches == SEARCHES_MAX {
+                return Ok(self.stop_at_damage());
+            }
+            // A shorter response has this line if no record is damaged.
+            let is_complete = ending == Ending::Complete;
+            let is_before_place = is_complete && scan.verdict() == Verdict::Damaged;
+            search.longer_end = scan.end_before_place().filter(|_| is_before_place);
+            let is_empty = is_complete && scan.records() == 0;
+            let readable = self.pass_damage(response.scan(), damage).await?;
+            if readable.records == 0 {
+                if is_empty && !matches!(search.goal, Goal::Log) {
+                    (search.limit, search.goal) = (None, Goal::Log);
+                    continue;
+                }
+                return Ok(self.stop_at_damage());
+            }
+            search.limit = match (search.limit, readable.is_damaged) {
+                (None, false) => None,
+                _ => Some(readable.records),
+            };
+            search.goal = readable.place.map_or(Goal::Place, Goal::PastDamage);
+            search.is_damaged |= readable.is_damaged;
+            (search.searches, search.lines_behind) = (search.searches + 1, 0);
+        }
+    }
+
+    /// Returns the limit of the first request of a window.
+    pub(super) fn first_limit(&self) -> Option<u32> {
+        let records = self.pace.records_to_request();
+        window::first_limit(self.readable.map_or(records, |readable| records.min(readable)))
+    }
+
+    /// Notes that the Engine can read this number of records from the end of the log.
+    fn note_readable(&mut self, records: u32) {
+        self.readable = self.readable.map(|readable| readable.max(records)).filter(|most| *most < TAIL);
+    }
+
+    /// Notes that no window reaches the end of the log because of a damaged record.
+    fn stop_at_damage(&mut self) -> Ending {
+        self.stuck += 1;
+        self.is_unread = true;
+        self.warn_of_damage();
+        Ending::Invalid
+    }
+}
