@@ -247,7 +247,7 @@ async fn serve<P: Protocol>(service: Arc<Service<P>>, accepted: Accepted) -> End
         }
     };
     let Some(_permit_of_client) = service.peers.enter(client.ip()) else {
-        tracing::debug!(%client, proxy = %from, "a connection beyond the limit of its peer is reset");
+        service.peers.log_refusal(client, Some(from));
         accept::reset_on_drop(&stream);
         return End::OverPeerLimit;
     };
