@@ -292,14 +292,15 @@ proptest! {
         json in "[\\[\\]{}:,\"\\\\a1.eE+ \\-tnu0]{0,40}",
     ) {
         let text = format!(r#"{{"short_message":"m","_a":{json}}}"#);
-        let theirs = serde_json::from_str::<serde_json::Value>(&text).is_ok();
+        // `IgnoredAny` has no range of numbers. The decoder checks the range outside of arrays and objects only.
+        let theirs = serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
         let ours = Decoder::lenient().decode(text.as_bytes());
         if theirs {
             prop_assert!(ours.is_ok(), "{:?}", ours);
         } else if let Ok(decoded) = ours {
             // Deviations that serde_json refuses are reported.
             let kinds: Vec<_> = decoded.deviations.iter().map(|deviation| deviation.kind).collect();
-            let reported = [D::TrailingComma, D::TrailingData, D::LoneSurrogate, D::NumberRange];
+            let reported = [D::TrailingComma, D::TrailingData];
             prop_assert!(kinds.iter().any(|kind| reported.contains(kind)), "{:?}", kinds);
         }
     }
