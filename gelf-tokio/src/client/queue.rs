@@ -449,8 +449,8 @@ impl<R> Queue<R> {
     // The reader of receipts
 
     /// Returns the next receipt, or `Ready(None)` when no further receipt can come. If the result is
-    /// `Pending`, the waker is kept.
-    pub(crate) fn poll_receipt(&self, waker: &Waker) -> Poll<Option<(R, Outcome)>> {
+    /// `Pending`, the waker is kept. Without a waker, the one that was kept before stays.
+    pub(crate) fn poll_receipt(&self, waker: Option<&Waker>) -> Poll<Option<(R, Outcome)>> {
         let mut guard = self.state();
         let state = &mut *guard;
         if let Some(next) = state.receipts.pop() {
@@ -459,7 +459,7 @@ impl<R> Queue<R> {
         if !state.has_driver || !state.receipts.has_reader() {
             return Poll::Ready(None);
         }
-        let replaced = state.receipts.set_reader(waker);
+        let replaced = waker.and_then(|waker| state.receipts.set_reader(waker));
         drop(guard);
         // The drop of a waker can drop a task, and so a client of this queue.
         drop(replaced);

@@ -27,7 +27,7 @@ fn fill(queue: &Queue<u64>, len: usize, receipts: std::ops::Range<u64>) {
 }
 
 fn receipts(queue: &Queue<u64>) -> Vec<(u64, Outcome)> {
-    std::iter::from_fn(|| match queue.poll_receipt(Waker::noop()) {
+    std::iter::from_fn(|| match queue.poll_receipt(None) {
         Poll::Ready(receipt) => receipt,
         Poll::Pending => None,
     })
@@ -228,7 +228,7 @@ fn the_end_of_the_driver_drops_waiting_messages_and_refuses_further_messages() {
     queue.end();
     assert_eq!(offer(&queue, 1, 3), Err(NotQueuedReason::DriverEnded));
     assert_eq!(receipts(&queue), [(0, ENDED), (1, ENDED), (2, ENDED)]);
-    assert_eq!(queue.poll_receipt(Waker::noop()), Poll::Ready(None));
+    assert_eq!(queue.poll_receipt(None), Poll::Ready(None));
     assert_account(&queue, 4);
 }
 
@@ -309,6 +309,26 @@ fn events_are_logged_outside_of_the_lock() {
     assert_eq!(events.load(Ordering::Relaxed), 1, "a receipt is lost");
     queue.end();
     assert_eq!(events.load(Ordering::Relaxed), 2, "the driver has ended early");
+}
+
+#[test]
+fn a_look_for_a_receipt_does_not_take_the_place_of_a_reader_that_waits() {
+    struct Woken(AtomicUsize);
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let queue = queue(1, 1000, WhenFull::Wait);
+    let woken = Arc::new(Woken(AtomicUsize::new(0)));
+    let reader = Waker::from(Arc::clone(&woken));
+    assert!(queue.poll_receipt(Some(&reader)).is_pending());
+    assert!(queue.poll_receipt(None).is_pending());
+    fill(&queue, 1, 0..1);
+    let mut in_flight = VecDeque::new();
+    queue.take(&mut in_flight, 1, 1000);
+    queue.settle(&mut in_flight, 1, Outcome::Sent);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
 }
 
 /// Spawns a task that queues a message of one byte. If the queue is full, the task waits for room.
@@ -478,7 +498,7 @@ proptest! {
                 Step::Settle { count } => queue.settle(&mut in_flight, count, Outcome::Sent),
                 Step::Read { count } => {
                     for _ in 0..count {
-                        if let Poll::Ready(Some(receipt)) = queue.poll_receipt(Waker::noop()) {
+                        if let Poll::Ready(Some(receipt)) = queue.poll_receipt(None) {
                             read.push(receipt);
                         }
                     }
