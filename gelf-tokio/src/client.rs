@@ -149,6 +149,13 @@ impl Client {
         self.send_with_receipt(message, ()).await
     }
 
+    /// Queues a message as [`send`](Self::send) does, but does not count it if it is not queued. It is for
+    /// messages that the program does not know of, such as the reports of gelf-tracing.
+    #[doc(hidden)]
+    pub async fn send_uncounted(&self, message: &Message<'_>) -> Result<(), NotQueued> {
+        self.queue.queue_uncounted(self.encode(message), ()).await
+    }
+
     /// Queues a payload as [`send`](Self::send) queues a message. A payload is JSON text, which is not
     /// parsed.
     ///

@@ -169,10 +169,9 @@ impl<R> Queue<R> {
         state.spare.take(waiting)
     }
 
-    /// Queues a message and counts it. If the message cannot be queued, returns it with the reason, and
-    /// counts the reason. With `WhenFull::Wait`, [`NotQueuedReason::Full`] is not counted here, because the
-    /// caller may wait and offer the message again.
-    pub(crate) fn offer(&self, payload: BytesMut, receipt: R) -> Result<(), (BytesMut, R, NotQueuedReason)> {
+    /// Queues a message and counts it. If the message cannot be queued, returns it with the reason, which is
+    /// not counted, because the caller may wait and offer the message again.
+    fn offer(&self, payload: BytesMut, receipt: R) -> Result<(), (BytesMut, R, NotQueuedReason)> {
         let mut guard = self.state();
         let state = &mut *guard;
         let dropped = match state.make_room(&self.options, payload.len()) {
@@ -180,9 +179,6 @@ impl<R> Queue<R> {
             Err(reason) => {
                 if reason == NotQueuedReason::Full {
                     self.is_full.store(true, Ordering::Relaxed);
-                }
-                if !(reason == NotQueuedReason::Full && self.options.when_full == WhenFull::Wait) {
-                    state.stats.not_queued.count(reason);
                 }
                 return Err((payload, receipt, reason));
             }
@@ -213,6 +209,12 @@ impl<R> Queue<R> {
     /// # Cancel safety
     /// If the future is dropped before it completes, nothing is queued.
     pub(crate) async fn queue(&self, payload: BytesMut, receipt: R) -> Result<(), NotQueued<R>> {
+        let queued = self.queue_uncounted(payload, receipt).await;
+        queued.inspect_err(|refused| self.count_not_queued(refused.reason))
+    }
+
+    /// Queues a message as [`queue`](Self::queue) does, but does not count it if it is refused.
+    pub(crate) async fn queue_uncounted(&self, payload: BytesMut, receipt: R) -> Result<(), NotQueued<R>> {
         let mut offered = self.offer(payload, receipt);
         loop {
             let (payload, receipt) = match offered {
@@ -238,9 +240,7 @@ impl<R> Queue<R> {
     /// Queues a message as [`queue`](Self::queue) does, but never waits.
     pub(crate) fn try_queue(&self, payload: BytesMut, receipt: R) -> Result<(), NotQueued<R>> {
         self.offer(payload, receipt).map_err(|(_, receipt, reason)| {
-            if reason == NotQueuedReason::Full && self.options.when_full == WhenFull::Wait {
-                self.count_not_queued(reason);
-            }
+            self.count_not_queued(reason);
             NotQueued { receipt, reason }
         })
     }
@@ -255,7 +255,7 @@ impl<R> Queue<R> {
         Err(NotQueued { receipt: (), reason: NotQueuedReason::Full })
     }
 
-    /// Counts a message that was not queued, for a reason that [`offer`](Self::offer) does not count.
+    /// Counts a message that was not queued.
     pub(crate) fn count_not_queued(&self, reason: NotQueuedReason) {
         self.state().stats.not_queued.count(reason);
     }
