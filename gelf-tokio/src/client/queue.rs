@@ -49,8 +49,9 @@ pub(crate) struct QueuedMessage<R> {
 pub(crate) struct Queue<R> {
     options: QueueOptions,
     state: Mutex<State<R>>,
-    /// `true` from the moment at which a message finds no room until messages in flight are settled, or until
-    /// the queue is closed or ends. Changes only while `state` is locked.
+    /// `true` from the moment at which a message finds no room, and even a [small
+    /// message](State::has_room_for_small) would find none, until messages in flight are settled, or until the
+    /// queue is closed or ends. Changes only while `state` is locked.
     is_full: AtomicBool,
     /// Messages that `refuse_if_full` refused.
     refused_unmade: ThreadCounter,
@@ -177,7 +178,7 @@ impl<R> Queue<R> {
         let dropped = match state.make_room(&self.options, payload.len()) {
             Ok(dropped) => dropped,
             Err(reason) => {
-                if reason == NotQueuedReason::Full {
+                if reason == NotQueuedReason::Full && !state.has_room_for_small(&self.options) {
                     self.is_full.store(true, Ordering::Relaxed);
                 }
                 return Err((payload, receipt, reason));
@@ -245,8 +246,8 @@ impl<R> Queue<R> {
         })
     }
 
-    /// Refuses and counts a message that the program has not made yet, if an earlier message found no room
-    /// and no message in flight has been settled since. Takes no lock.
+    /// Refuses and counts a message that the program has not made yet, if the queue was full for an earlier
+    /// message and no message in flight has been settled since. Takes no lock.
     pub(crate) fn refuse_if_full(&self) -> Result<(), NotQueued> {
         if !self.is_full.load(Ordering::Relaxed) {
             return Ok(());

@@ -84,6 +84,23 @@ fn refuse_if_full_refuses_from_the_first_message_without_room_until_there_is_roo
 }
 
 #[test]
+fn refuse_if_full_refuses_nothing_while_shorter_messages_than_the_refused_one_fit() {
+    for when_full in [WhenFull::Wait, WhenFull::DropNewest, WhenFull::DropOldest] {
+        let queue = queue(100, 6400, when_full);
+        let mut in_flight = VecDeque::new();
+        fill(&queue, 3000, 0..2);
+        queue.take(&mut in_flight, 2, 10_000);
+        assert_eq!(offer(&queue, 3000, 2), Err(NotQueuedReason::Full));
+        assert_eq!(queue.refuse_if_full(), Ok(()));
+        assert_eq!(offer(&queue, 301, 3), Ok(()));
+        let fits = when_full == WhenFull::DropOldest;
+        assert_eq!(offer(&queue, 100, 4).is_ok(), fits);
+        // 99 bytes are left, which is less than a 64th.
+        assert_eq!(queue.refuse_if_full().is_ok(), fits, "{when_full:?}");
+    }
+}
+
+#[test]
 fn drop_oldest_drops_no_more_messages_than_needed() {
     let queue = queue(100, 10, WhenFull::DropOldest);
     fill(&queue, 2, 0..5);
