@@ -149,6 +149,13 @@ impl Client {
         self.send_with_receipt(message, ()).await
     }
 
+    /// Queues a message as [`send`](Self::send) does, but does not count it if it is not queued. It is for
+    /// messages that the program does not know of, such as the reports of gelf-tracing.
+    #[doc(hidden)]
+    pub async fn send_uncounted(&self, message: &Message<'_>) -> Result<(), NotQueued> {
+        self.queue.queue_uncounted(self.encode(message), ()).await
+    }
+
     /// Queues a payload as [`send`](Self::send) queues a message. A payload is JSON text, which is not
     /// parsed.
     ///
@@ -238,9 +245,10 @@ impl<R> Client<R> {
     }
 
     /// Refuses a message before the program makes it, if an earlier message found no room in the queue and no
-    /// message in flight has got its outcome since. A refused message is counted. The call takes no lock, so a
-    /// program with more messages than the destination takes spends no time on messages that would be refused.
-    /// `Ok` does not promise room.
+    /// message in flight has got its outcome since. A refused message is counted. If the queue still has room for
+    /// a message of 1 KiB, or of a 64th of the queue's limit of bytes if that is less, nothing is refused, since
+    /// shorter messages may fit. The call takes no lock, so a program with more messages than the destination
+    /// takes spends no time on messages that would be refused. `Ok` does not promise room.
     ///
     /// ```
     /// # fn log(client: &gelf_tokio::Client, make: impl FnOnce() -> gelf_tokio::gelf_core::Message<'static>) {

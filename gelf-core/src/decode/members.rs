@@ -62,6 +62,8 @@ enum AsField {
     Repeated,
     /// A field with the same name follows the stand-in and replaces it.
     Superseded,
+    /// A later member, which becomes no field, has replaced the stand-in. Only the name of the stand-in is left.
+    Withdrawn,
 }
 
 impl<'a, 'n> Members<'a, 'n> {
@@ -252,6 +254,15 @@ impl<'a, 'n> Members<'a, 'n> {
         value: Value<'a>,
         offset: usize,
     ) -> Result<(), DecodeError> {
+        let withdrawn = |known: &StandIn<'_>| known.field == AsField::Withdrawn && name == known.name;
+        if let Some(at) = self.stand_ins.iter().position(withdrawn) {
+            // No field has this name yet.
+            self.stand_ins.swap_remove(at);
+            if !value.is_null() {
+                visitor.field(name, value);
+            }
+            return Ok(());
+        }
         reader.deviate(DeviationKind::DuplicateKey, offset)?;
         for stand_in in self.stand_ins.iter_mut().filter(|stand_in| name == stand_in.name) {
             stand_in.field = AsField::Superseded;
@@ -261,7 +272,7 @@ impl<'a, 'n> Members<'a, 'n> {
     }
 
     /// Keeps a value for the end of the message, in place of an earlier value of the same name. If `value` is
-    /// `None`, only removes the earlier value.
+    /// `None`, only withdraws the earlier value.
     fn stand_in(
         &mut self,
         reader: &mut Reader<'a, '_>,
@@ -271,10 +282,15 @@ impl<'a, 'n> Members<'a, 'n> {
     ) -> Result<(), DecodeError> {
         let earlier = self.stand_ins.iter().position(|known| known.name == name);
         let earlier = earlier.map(|at| self.stand_ins.swap_remove(at).field);
-        let Some(value) = value else { return Ok(()) };
+        let Some(value) = value else {
+            if let Some(AsField::New | AsField::Withdrawn) = earlier {
+                self.stand_ins.push(StandIn { name, value: Json::Null, field: AsField::Withdrawn });
+            }
+            return Ok(());
+        };
         let field = match earlier {
             // The earlier value has already registered the name.
-            Some(AsField::New) => AsField::New,
+            Some(AsField::New | AsField::Withdrawn) => AsField::New,
             Some(AsField::Repeated | AsField::Superseded) => AsField::Repeated,
             None if self.names.insert(name) => AsField::New,
             None => {
@@ -329,7 +345,7 @@ impl<'a, 'n> Members<'a, 'n> {
         for StandIn { name, value, field } in self.stand_ins {
             let name = FieldName::decoded(Cow::Borrowed(name));
             match (field, converted(value).0) {
-                (AsField::New, Value::Null) | (AsField::Superseded, _) => {}
+                (AsField::New, Value::Null) | (AsField::Superseded | AsField::Withdrawn, _) => {}
                 (AsField::New, value) => visitor.field(name, value),
                 (AsField::Repeated, value) => visitor.repeated_field(name, value),
             }

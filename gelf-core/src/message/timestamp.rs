@@ -287,7 +287,7 @@ fn usual_decimal(text: &[u8]) -> Option<Timestamp> {
     Timestamp::from_unix(seconds, u32::try_from(nanos).ok()?)
 }
 
-/// The parts of a JSON number. `exponent` is at most 1,000,000 in magnitude; see `parse_exponent`.
+/// The parts of a JSON number. `exponent` is at most 10^18 in magnitude; see `parse_exponent`.
 struct Decimal<'a> {
     negative: bool,
     whole: &'a str,
@@ -333,13 +333,14 @@ fn parse_exponent(text: &str) -> Option<i64> {
     if !all_digits(digits) {
         return None;
     }
-    // Clamp the exponent to 1,000,000, so that the sum of the exponent and a length does not overflow. A
-    // larger exponent has the same effect, unless the number has about a million digits.
+    // Clamp the exponent to 10^18, so that the sum of the exponent and a length does not overflow. A larger
+    // exponent has the same effect, since no text has as many digits.
+    const MAX: i64 = 1_000_000_000_000_000_000;
     let magnitude = match without_zeros(digits.as_bytes()) {
-        digits if digits.len() <= 7 => {
-            digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')).min(1_000_000)
+        digits if digits.len() <= 18 => {
+            digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'))
         }
-        _ => 1_000_000,
+        _ => MAX,
     };
     Some(if negative { -magnitude } else { magnitude })
 }
@@ -360,6 +361,18 @@ mod tests {
             "--1",
         ] {
             assert_eq!(decimal(text), Err(InvalidTimestamp::Syntax), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_exponent_counts_in_full_however_many_digits_the_number_has() {
+        let zeros = "0".repeat(1_000_004);
+        assert_eq!(decimal(&format!("0.{zeros}17e1000014")), Ok((1_700_000_000, 0)));
+        assert_eq!(decimal(&format!("17{zeros}e-999996")), Ok((1_700_000_000, 0)));
+        for (exponent, expected) in
+            [("e9223372036854775808", Err(InvalidTimestamp::Range)), ("e-9223372036854775808", Ok((0, 0)))]
+        {
+            assert_eq!(decimal(&format!("17{exponent}")), expected);
         }
     }
 

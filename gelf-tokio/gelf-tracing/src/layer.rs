@@ -85,9 +85,9 @@ impl GelfLayer {
             }
             scope.names.push(span.name());
             // A span that was created before the layer was added has no fields here.
-            if let Some(SpanFields(fields)) = span.extensions().get() {
-                scope.fields.push(Arc::clone(fields));
-            }
+            let extensions = span.extensions();
+            let fields = extensions.get::<SpanFields>();
+            scope.fields.extend(fields.and_then(|fields| fields.get(self.sink.max_value_bytes)).cloned());
         }
         scope.set_path();
         scope
@@ -132,7 +132,11 @@ where
         fields.set(&mut record);
         record.retire();
         let mut extensions = span.extensions_mut();
-        extensions.replace(SpanFields(Arc::new(fields)));
+        let (max_value_bytes, fields) = (self.sink.max_value_bytes, Arc::new(fields));
+        match extensions.get_mut::<SpanFields>() {
+            Some(known) => known.set(max_value_bytes, fields),
+            None => extensions.insert(SpanFields::new(max_value_bytes, fields)),
+        }
         if self.has_close_events {
             extensions.replace(Times::new(Instant::now()));
         }
@@ -144,9 +148,12 @@ where
         // span.
         let mut record = EventRecord::new();
         values.record(&mut self.recorder(&mut record));
-        if let Some(SpanFields(fields)) = span.extensions_mut().get_mut() {
+        let mut extensions = span.extensions_mut();
+        let fields = extensions.get_mut::<SpanFields>();
+        if let Some(fields) = fields.and_then(|fields| fields.get_mut(self.sink.max_value_bytes)) {
             Arc::make_mut(fields).set(&mut record);
         }
+        drop(extensions);
         record.retire();
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gelf_tokio::gelf_core::{FieldName, Level};
 use gelf_tokio::stats::ClientStats;
-use gelf_tokio::{Client, ClientState};
+use gelf_tokio::{Client, ClientState, NotQueuedReason};
 use tokio::time::{sleep, timeout};
 
 use crate::sink::Sink;
@@ -31,16 +31,35 @@ pub(crate) async fn run(sink: Weak<Sink>) {
     loop {
         // If the sink is gone, all layers and loggers were dropped. This future is dropped when the driver ends.
         let Some(sink) = sink.upgrade() else { return pending().await };
-        let pause = if report(&sink, &mut reported).await { EVERY } else { LOOK_EVERY };
+        let pause = match report(&sink, &mut reported).await {
+            Report::Sent | Report::TooLarge => EVERY,
+            Report::Delayed | Report::NotNeeded => LOOK_EVERY,
+            Report::Closed => return pending().await,
+        };
         drop(sink);
         sleep(pause).await;
     }
 }
 
-/// Sends a report if events have been lost since the last report. Returns whether the report was sent.
-async fn report(sink: &Sink, reported: &mut Reported) -> bool {
+/// The result of [`report`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Report {
+    /// The client takes no more messages.
+    Closed,
+    /// The queue had no room in time.
+    Delayed,
+    /// No event was lost.
+    NotNeeded,
+    Sent,
+    /// The report is longer than the queue may be. Only other layers got it.
+    TooLarge,
+}
+
+/// Sends a report if events have been lost since the last report. A report that is not queued is not counted as
+/// a lost event.
+async fn report(sink: &Sink, reported: &mut Reported) -> Report {
     let stats = sink.client.stats();
-    let Some(lost) = reported.news(&stats) else { return false };
+    let Some(lost) = reported.news(&stats) else { return Report::NotNeeded };
     let text = text(lost, &stats);
     let message = sink
         .constants
@@ -50,13 +69,19 @@ async fn report(sink: &Sink, reported: &mut Reported) -> bool {
         .with_field(LOST, lost)
         .with_field(LOST_TOTAL, total(&stats));
     // Waits until the queue has room. The time limit is short, since `sink` keeps the client open meanwhile.
-    let is_sent = matches!(timeout(LOOK_EVERY, sink.client.send(&message)).await, Ok(Ok(())));
-    if is_sent {
-        reported.reported(&stats);
-        // This event is for other layers, such as a layer that writes to stderr.
-        tracing::warn!(target: "gelf_tracing", "{text}");
-    }
-    is_sent
+    let report = match timeout(LOOK_EVERY, sink.client.send_uncounted(&message)).await {
+        Ok(Ok(())) => Report::Sent,
+        Ok(Err(refused)) => match refused.reason {
+            NotQueuedReason::Closed | NotQueuedReason::DriverEnded => return Report::Closed,
+            NotQueuedReason::TooLarge => Report::TooLarge,
+            _ => return Report::Delayed,
+        },
+        Err(_) => return Report::Delayed,
+    };
+    reported.reported(&stats, report == Report::Sent);
+    // This event is for other layers, such as a layer that writes to stderr.
+    tracing::warn!(target: "gelf_tracing", "{text}");
+    report
 }
 
 /// Logs an outage for other layers. The client has logged it too, but probably before the program has set its
@@ -71,8 +96,9 @@ fn log_outage(client: &Client) {
 #[derive(Debug, Default)]
 struct Reported {
     lost: u64,
-    /// The number of messages that the client had been given at the last report, including the report.
-    offered: u64,
+    /// The number of messages that the client had been given at the last report, including the report. `None`
+    /// if the last report was not queued.
+    offered: Option<u64>,
 }
 
 impl Reported {
@@ -82,13 +108,13 @@ impl Reported {
     /// refuses everything would get a report each minute.
     fn news(&self, stats: &ClientStats) -> Option<u64> {
         let lost = total(stats) - self.lost;
-        let is_report = lost == 1 && self.offered == offered(stats);
+        let is_report = lost == 1 && self.offered == Some(offered(stats));
         (lost > 0 && !is_report).then_some(lost)
     }
 
-    fn reported(&mut self, stats: &ClientStats) {
+    fn reported(&mut self, stats: &ClientStats, is_queued: bool) {
         self.lost = total(stats);
-        self.offered = offered(stats) + 1;
+        self.offered = is_queued.then(|| offered(stats) + 1);
     }
 }
 
@@ -122,6 +148,10 @@ fn text(lost: u64, stats: &ClientStats) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use gelf_tokio::Driver;
+
     use super::*;
 
     fn stats(queued: u64, not_queued: u64, rejected: u64) -> ClientStats {
@@ -137,20 +167,39 @@ mod tests {
         let mut reported = Reported::default();
         assert_eq!(reported.news(&stats(5, 0, 0)), None);
         assert_eq!(reported.news(&stats(5, 2, 1)), Some(3));
-        reported.reported(&stats(5, 2, 1));
+        reported.reported(&stats(5, 2, 1), true);
         // The report was queued, and then rejected.
         assert_eq!(reported.news(&stats(6, 2, 1)), None);
         assert_eq!(reported.news(&stats(6, 2, 2)), None);
         assert_eq!(reported.news(&stats(7, 2, 3)), Some(2));
     }
 
+    fn sink(uri: &str, host: &str) -> (Arc<Sink>, Driver) {
+        let (client, driver) = Client::builder(&uri.parse().unwrap()).build().unwrap();
+        let constants = gelf_tokio::gelf_core::FieldSet::builder(host.to_owned()).build();
+        (Arc::new(Sink { client, constants, max_value_bytes: 100, blocks: false }), driver)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_report_that_is_not_queued_is_no_lost_event() {
+        let long = "h".repeat(1024);
+        for (host, closes) in [(&*long, false), ("h", true)] {
+            let (sink, _driver) = sink("gelf+tcp://127.0.0.1:1?queue_bytes=1024", host);
+            sink.client.try_send_payload(b"").unwrap_err();
+            if closes {
+                sink.client.close(Duration::ZERO).await.unwrap();
+            }
+            let reporting = tokio::spawn(run(Arc::downgrade(&sink)));
+            sleep(Duration::from_secs(600)).await;
+            assert!(!reporting.is_finished());
+            assert_eq!((total(&sink.client.stats()), sink.client.stats().queued), (1, 0), "closes: {closes}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn losses_without_end_are_reported_once_a_minute() {
-        let endpoint = "gelf+tcp://127.0.0.1:1".parse().unwrap();
-        let (client, _driver) = Client::builder(&endpoint).build().unwrap();
-        let constants = gelf_tokio::gelf_core::FieldSet::builder("h").build();
-        let sink = std::sync::Arc::new(Sink { client, constants, max_value_bytes: 100, blocks: false });
-        tokio::spawn(run(std::sync::Arc::downgrade(&sink)));
+        let (sink, _driver) = sink("gelf+tcp://127.0.0.1:1", "h");
+        tokio::spawn(run(Arc::downgrade(&sink)));
         for _ in 0..600 {
             sink.client.try_send_payload(b"").unwrap_err();
             sleep(Duration::from_secs(1)).await;

@@ -9,10 +9,43 @@ use gelf_tokio::gelf_core::{FieldName, Value};
 use crate::callsite::Callsite;
 use crate::record::EventRecord;
 
-/// The fields of a span. If a subscriber has several layers of this crate, they share the value, since each
-/// layer records the same fields.
+/// The fields of a span, for each maximum length of a value that a layer has. Layers of this crate with the same
+/// maximum share a record, since each of them records the same values.
 #[derive(Debug)]
-pub(crate) struct SpanFields(pub(crate) Arc<SpanRecord>);
+pub(crate) struct SpanFields {
+    first: OfMaximum,
+    /// The records for the other maximums. Few subscribers have several layers of this crate.
+    further: Vec<OfMaximum>,
+}
+
+#[derive(Debug)]
+struct OfMaximum {
+    max_value_bytes: usize,
+    record: Arc<SpanRecord>,
+}
+
+impl SpanFields {
+    pub(crate) fn new(max_value_bytes: usize, record: Arc<SpanRecord>) -> Self {
+        Self { first: OfMaximum { max_value_bytes, record }, further: Vec::new() }
+    }
+
+    pub(crate) fn get(&self, max_value_bytes: usize) -> Option<&Arc<SpanRecord>> {
+        let mut all = std::iter::once(&self.first).chain(&self.further);
+        all.find(|known| known.max_value_bytes == max_value_bytes).map(|known| &known.record)
+    }
+
+    pub(crate) fn get_mut(&mut self, max_value_bytes: usize) -> Option<&mut Arc<SpanRecord>> {
+        let mut all = std::iter::once(&mut self.first).chain(&mut self.further);
+        all.find(|known| known.max_value_bytes == max_value_bytes).map(|known| &mut known.record)
+    }
+
+    pub(crate) fn set(&mut self, max_value_bytes: usize, record: Arc<SpanRecord>) {
+        match self.get_mut(max_value_bytes) {
+            Some(known) => *known = record,
+            None => self.further.push(OfMaximum { max_value_bytes, record }),
+        }
+    }
+}
 
 /// The values of the fields of a span.
 #[derive(Clone, Debug)]

@@ -49,8 +49,9 @@ pub(crate) struct QueuedMessage<R> {
 pub(crate) struct Queue<R> {
     options: QueueOptions,
     state: Mutex<State<R>>,
-    /// `true` from the moment at which a message finds no room until messages in flight are settled, or until
-    /// the queue is closed or ends. Changes only while `state` is locked.
+    /// `true` from the moment at which a message finds no room, and even a [small
+    /// message](State::has_room_for_small) would find none, until messages in flight are settled, or until the
+    /// queue is closed or ends. Changes only while `state` is locked.
     is_full: AtomicBool,
     /// Messages that `refuse_if_full` refused.
     refused_unmade: ThreadCounter,
@@ -169,20 +170,16 @@ impl<R> Queue<R> {
         state.spare.take(waiting)
     }
 
-    /// Queues a message and counts it. If the message cannot be queued, returns it with the reason, and
-    /// counts the reason. With `WhenFull::Wait`, [`NotQueuedReason::Full`] is not counted here, because the
-    /// caller may wait and offer the message again.
-    pub(crate) fn offer(&self, payload: BytesMut, receipt: R) -> Result<(), (BytesMut, R, NotQueuedReason)> {
+    /// Queues a message and counts it. If the message cannot be queued, returns it with the reason, which is
+    /// not counted, because the caller may wait and offer the message again.
+    fn offer(&self, payload: BytesMut, receipt: R) -> Result<(), (BytesMut, R, NotQueuedReason)> {
         let mut guard = self.state();
         let state = &mut *guard;
         let dropped = match state.make_room(&self.options, payload.len()) {
             Ok(dropped) => dropped,
             Err(reason) => {
-                if reason == NotQueuedReason::Full {
+                if reason == NotQueuedReason::Full && !state.has_room_for_small(&self.options) {
                     self.is_full.store(true, Ordering::Relaxed);
-                }
-                if !(reason == NotQueuedReason::Full && self.options.when_full == WhenFull::Wait) {
-                    state.stats.not_queued.count(reason);
                 }
                 return Err((payload, receipt, reason));
             }
@@ -213,6 +210,12 @@ impl<R> Queue<R> {
     /// # Cancel safety
     /// If the future is dropped before it completes, nothing is queued.
     pub(crate) async fn queue(&self, payload: BytesMut, receipt: R) -> Result<(), NotQueued<R>> {
+        let queued = self.queue_uncounted(payload, receipt).await;
+        queued.inspect_err(|refused| self.count_not_queued(refused.reason))
+    }
+
+    /// Queues a message as [`queue`](Self::queue) does, but does not count it if it is refused.
+    pub(crate) async fn queue_uncounted(&self, payload: BytesMut, receipt: R) -> Result<(), NotQueued<R>> {
         let mut offered = self.offer(payload, receipt);
         loop {
             let (payload, receipt) = match offered {
@@ -238,15 +241,13 @@ impl<R> Queue<R> {
     /// Queues a message as [`queue`](Self::queue) does, but never waits.
     pub(crate) fn try_queue(&self, payload: BytesMut, receipt: R) -> Result<(), NotQueued<R>> {
         self.offer(payload, receipt).map_err(|(_, receipt, reason)| {
-            if reason == NotQueuedReason::Full && self.options.when_full == WhenFull::Wait {
-                self.count_not_queued(reason);
-            }
+            self.count_not_queued(reason);
             NotQueued { receipt, reason }
         })
     }
 
-    /// Refuses and counts a message that the program has not made yet, if an earlier message found no room
-    /// and no message in flight has been settled since. Takes no lock.
+    /// Refuses and counts a message that the program has not made yet, if the queue was full for an earlier
+    /// message and no message in flight has been settled since. Takes no lock.
     pub(crate) fn refuse_if_full(&self) -> Result<(), NotQueued> {
         if !self.is_full.load(Ordering::Relaxed) {
             return Ok(());
@@ -255,7 +256,7 @@ impl<R> Queue<R> {
         Err(NotQueued { receipt: (), reason: NotQueuedReason::Full })
     }
 
-    /// Counts a message that was not queued, for a reason that [`offer`](Self::offer) does not count.
+    /// Counts a message that was not queued.
     pub(crate) fn count_not_queued(&self, reason: NotQueuedReason) {
         self.state().stats.not_queued.count(reason);
     }
@@ -449,8 +450,8 @@ impl<R> Queue<R> {
     // The reader of receipts
 
     /// Returns the next receipt, or `Ready(None)` when no further receipt can come. If the result is
-    /// `Pending`, the waker is kept.
-    pub(crate) fn poll_receipt(&self, waker: &Waker) -> Poll<Option<(R, Outcome)>> {
+    /// `Pending`, the waker is kept. Without a waker, the one that was kept before stays.
+    pub(crate) fn poll_receipt(&self, waker: Option<&Waker>) -> Poll<Option<(R, Outcome)>> {
         let mut guard = self.state();
         let state = &mut *guard;
         if let Some(next) = state.receipts.pop() {
@@ -459,7 +460,7 @@ impl<R> Queue<R> {
         if !state.has_driver || !state.receipts.has_reader() {
             return Poll::Ready(None);
         }
-        let replaced = state.receipts.set_reader(waker);
+        let replaced = waker.and_then(|waker| state.receipts.set_reader(waker));
         drop(guard);
         // The drop of a waker can drop a task, and so a client of this queue.
         drop(replaced);

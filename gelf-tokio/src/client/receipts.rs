@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
@@ -35,12 +35,12 @@ impl<R> Receipts<R> {
     /// # Cancel safety
     /// If the future is dropped before it completes, no receipt is lost.
     pub async fn recv(&mut self) -> Option<(R, Outcome)> {
-        poll_fn(|cx| self.queue.poll_receipt(cx.waker())).await
+        poll_fn(|cx| self.queue.poll_receipt(Some(cx.waker()))).await
     }
 
     /// Returns the next receipt, if there is one now.
     pub fn try_recv(&mut self) -> Option<(R, Outcome)> {
-        match self.queue.poll_receipt(Waker::noop()) {
+        match self.queue.poll_receipt(None) {
             Poll::Ready(receipt) => receipt,
             Poll::Pending => None,
         }
@@ -51,7 +51,7 @@ impl<R> Stream for Receipts<R> {
     type Item = (R, Outcome);
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(R, Outcome)>> {
-        self.queue.poll_receipt(cx.waker())
+        self.queue.poll_receipt(Some(cx.waker()))
     }
 }
 

@@ -5,6 +5,7 @@
 mod accept;
 pub(crate) mod closing;
 mod counts;
+mod opening;
 mod peers;
 mod proxy;
 mod proxy_header;
@@ -13,12 +14,17 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio::task::{JoinError, JoinSet};
+#[cfg(feature = "tls")]
+use tokio::time::timeout;
+#[cfg(feature = "tls")]
+use tokio_rustls::Accept;
 
 use super::delivery::{Deliveries, DeliveryQueue, Item, delivery_queue};
 use accept::{Accepted, Acceptor, Listener};
@@ -227,27 +233,27 @@ fn count_end(counts: &Counts, ended: Result<End, JoinError>) {
 
 /// Serves a connection. If the peer is a proxy, its header is read first.
 async fn serve<P: Protocol>(service: Arc<Service<P>>, accepted: Accepted) -> End {
-    let Accepted { mut stream, from, is_proxy, permit: _permit } = accepted;
+    let Accepted { stream, from, is_proxy, permit: _permit } = accepted;
     if !is_proxy {
         return serve_client(&service, stream, from).await;
     }
     let mut closing = service.closing.clone();
-    let header = tokio::select! {
-        header = service.proxies.read_header(&mut stream) => header,
-        // A proxy sends data of the client only after the whole header, so no data is lost here.
-        () = closing.reading_over() => return End::Closed,
+    let header = {
+        let reading = pin!(service.proxies.read_header(&stream));
+        opening::open(reading, &mut closing, |_| Some(&stream)).await
     };
     let client = match header {
-        Ok(Some(client)) => client,
-        Ok(None) => return serve_client(&service, stream, from).await,
-        Err(error) => {
+        Some(Ok(Some(client))) => client,
+        Some(Ok(None)) => return serve_client(&service, stream, from).await,
+        Some(Err(error)) => {
             tracing::debug!(%error, proxy = %from, "no valid header of the PROXY protocol");
             accept::reset_on_drop(&stream);
             return End::FailedProxyHeader;
         }
+        None => return End::Closed,
     };
     let Some(_permit_of_client) = service.peers.enter(client.ip()) else {
-        tracing::debug!(%client, proxy = %from, "a connection beyond the limit of its peer is reset");
+        service.peers.log_refusal(client, Some(from));
         accept::reset_on_drop(&stream);
         return End::OverPeerLimit;
     };
@@ -259,14 +265,28 @@ async fn serve_client<P: Protocol>(service: &Service<P>, stream: TcpStream, from
     let Some(handshake) = &service.handshake else { return serve_stream(service, stream, from).await };
     #[cfg(feature = "tls")]
     {
-        let mut closing = service.closing.clone();
-        tokio::select! {
-            stream = handshake.tls.shake_hands(handshake.alpn, stream, from, handshake.timeout) => match stream {
-                Some(stream) => serve_stream(service, stream, from).await,
-                None => End::FailedHandshake,
-            },
-            // A client sends data only after its whole handshake, so no data is lost here.
-            () = closing.reading_over() => End::Closed,
+        let (mut closing, mut over) = (service.closing.clone(), service.closing.clone());
+        let shake_hands = async {
+            let acceptor = handshake.tls.next_acceptor(handshake.alpn).await;
+            opening::open(acceptor.accept(stream), &mut closing, Accept::get_ref).await
+        };
+        let shaken = tokio::select! {
+            biased;
+            shaken = timeout(handshake.timeout, shake_hands) => shaken,
+            // The check of the TLS files can hang.
+            () = over.over() => return End::Closed,
+        };
+        match shaken {
+            Ok(Some(Ok(stream))) => serve_stream(service, stream, from).await,
+            Ok(Some(Err(error))) => {
+                tracing::debug!(%error, %from, "a TLS handshake failed");
+                End::FailedHandshake
+            }
+            Ok(None) => End::Closed,
+            Err(_) => {
+                tracing::debug!(%from, "a TLS handshake took too long");
+                End::FailedHandshake
+            }
         }
     }
     #[cfg(not(feature = "tls"))]

@@ -80,8 +80,8 @@ impl Dialer {
     }
 
     /// Connects to the current host, or to the first host after it that can be reached. The name of each host
-    /// is looked up, and the addresses are tried in order. [`TcpOptions::connect_timeout`] limits the time of
-    /// each connection attempt and, separately, the time of each TLS handshake.
+    /// is looked up, for at most 30 s, and the addresses are tried in order. [`TcpOptions::connect_timeout`]
+    /// limits the time of each connection attempt and, separately, the time of each TLS handshake.
     ///
     /// # Errors
     /// Returns an error if no host could be reached. The error of a host is the error of its last address.

@@ -63,7 +63,7 @@ impl TcpSender {
     /// sender connects to one of the hosts of
     /// [`TcpOptions::failover`](crate::options::TcpOptions::failover). The time limit
     /// [`TcpOptions::connect_timeout`](crate::options::TcpOptions::connect_timeout) applies to each address
-    /// and, separately, to the TLS handshake.
+    /// and, separately, to the TLS handshake. A lookup takes at most 30 s.
     ///
     /// # Errors
     /// Returns `InvalidInput` for an endpoint that is not TCP or whose TLS options are invalid, and otherwise

@@ -1,6 +1,5 @@
 //! TLS connections of receivers.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
@@ -10,10 +9,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{StoresServerSessions, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ServerConfig, crypto::CryptoProvider};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::config_error::{Reason, TlsConfigError};
 use super::files::{self, Pem};
@@ -126,36 +123,13 @@ impl ReceiverTls {
         self.shared.failed_reloads.load(Relaxed)
     }
 
-    /// Performs the handshake on an accepted connection. If the handshake fails or takes longer than `limit`,
-    /// closes the connection and returns `None`.
+    /// Returns the acceptor of the next handshake, after the files are checked if a check is due.
     ///
     /// With a `protocol`, such as `http/1.1` (RFC 7301), senders that offer only other protocols are refused;
     /// senders that offer none are accepted.
-    ///
-    /// # Cancel safety
-    /// If the future is dropped before it completes, the connection is closed.
-    pub(crate) async fn shake_hands(
-        &self,
-        protocol: Option<&'static [u8]>,
-        stream: TcpStream,
-        from: SocketAddr,
-        limit: Duration,
-    ) -> Option<TlsStream<TcpStream>> {
-        let handshake = async {
-            self.refresh(Instant::now()).await;
-            self.acceptor(protocol).accept(stream).await
-        };
-        match timeout(limit, handshake).await {
-            Ok(Ok(stream)) => Some(stream),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, %from, "a TLS handshake failed");
-                None
-            }
-            Err(_) => {
-                tracing::debug!(%from, "a TLS handshake took too long");
-                None
-            }
-        }
+    pub(crate) async fn next_acceptor(&self, protocol: Option<&'static [u8]>) -> TlsAcceptor {
+        self.refresh(Instant::now()).await;
+        self.acceptor(protocol)
     }
 
     /// Checks the files if a check is due. The check runs in a new thread, since the files may be on a file

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::resolve::{Resolve, addresses};
 
@@ -15,9 +15,6 @@ const EVERY: Duration = Duration::from_secs(30);
 
 /// The minimum interval of requested lookups.
 const AT_MOST_EVERY: Duration = Duration::from_secs(1);
-
-/// The time limit of each lookup. When the time is over, the resolver is asked again.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The maximum number of addresses that are kept. A resolver can return any number of addresses.
 const MAX_ADDRESSES: usize = 64;
@@ -33,15 +30,14 @@ impl Names {
     /// Looks a name up now, then every 30 s and after [`ask`](Self::ask).
     ///
     /// # Errors
-    /// Returns the error of the resolver, or an error of the kind [`TimedOut`](io::ErrorKind::TimedOut) if the
-    /// resolver does not answer within 30 s.
+    /// Returns the errors of [`addresses`].
     pub(super) async fn look_up(
         resolver: Arc<dyn Resolve>,
         host: String,
         port: u16,
     ) -> io::Result<(Self, Vec<SocketAddr>)> {
         let last = Instant::now();
-        let mut first = timeout(LOOKUP_TIMEOUT, addresses(&*resolver, &host, port)).await??;
+        let mut first = addresses(&*resolver, &host, port).await?;
         first.truncate(MAX_ADDRESSES);
         let (publish, found) = watch::channel(first.clone());
         let wanted = Arc::new(Notify::new());
@@ -91,14 +87,13 @@ impl Task {
                 () = self.wanted.notified() => sleep_until(self.last + AT_MOST_EVERY).await,
             }
             self.last = Instant::now();
-            match timeout(LOOKUP_TIMEOUT, addresses(&*self.resolver, host, self.port)).await {
-                Ok(Ok(mut found)) => {
+            match addresses(&*self.resolver, host, self.port).await {
+                Ok(mut found) => {
                     found.truncate(MAX_ADDRESSES);
                     publish.send_replace(found);
                 }
                 // The resolver may be at fault, so the previous addresses stay valid.
-                Ok(Err(error)) => tracing::debug!(host, %error, "the lookup of a name failed"),
-                Err(_) => tracing::debug!(host, "the lookup of a name took longer than 30 s"),
+                Err(error) => tracing::debug!(host, %error, "the lookup of a name failed"),
             }
         }
     }
@@ -183,21 +178,5 @@ mod tests {
         sleep(Duration::from_secs(200)).await;
         assert_eq!(resolver.asked(), [0.0]);
         assert_eq!(Arc::strong_count(&resolver), 1);
-    }
-
-    #[derive(Debug)]
-    struct Silent;
-
-    impl Resolve for Silent {
-        fn resolve<'a>(&'a self, _host: &'a str, _port: u16) -> Resolving<'a> {
-            Box::pin(std::future::pending())
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_lookup_fails_if_the_resolver_does_not_answer_within_30_s() {
-        let started = Instant::now();
-        let error = Names::look_up(Arc::new(Silent), "logs".to_owned(), 1).await.unwrap_err();
-        assert_eq!((error.kind(), started.elapsed()), (io::ErrorKind::TimedOut, LOOKUP_TIMEOUT));
     }
 }

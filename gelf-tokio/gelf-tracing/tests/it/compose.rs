@@ -13,8 +13,12 @@ use tracing_subscriber::reload;
 use crate::support::Receiver;
 
 fn layer() -> (Receiver, GelfLayer, Guard) {
+    layer_with("")
+}
+
+fn layer_with(options: &str) -> (Receiver, GelfLayer, Guard) {
     let receiver = Receiver::tcp();
-    let uri = format!("gelf+tcp://{}", receiver.address);
+    let uri = format!("gelf+tcp://{}{options}", receiver.address);
     let (layer, guard) = GelfLayer::builder(&uri).unwrap().build().unwrap();
     (receiver, layer, guard)
 }
@@ -69,6 +73,25 @@ fn two_layers_send_to_two_receivers() {
     for receiver in [first, second] {
         let sent = receiver.until("the end");
         assert_eq!((&sent[0]["_a"], &sent[0]["_b"]), (&1.into(), &2.into()));
+    }
+}
+
+#[test]
+fn each_layer_cuts_the_values_of_spans_at_its_own_limit() {
+    let layers = ["?max_value_bytes=16", "", "?max_value_bytes=20"].map(layer_with);
+    let [(first, first_layer, _first), (second, second_layer, _second), (third, third_layer, _third)] =
+        layers;
+    let subscriber = tracing_subscriber::registry().with(first_layer).with(second_layer).with(third_layer);
+    let value = "a value of more than twenty bytes";
+    tracing::subscriber::with_default(subscriber, || {
+        let span = info_span!("shared", a = value, b = tracing::field::Empty).entered();
+        span.record("b", value);
+        info!("the end");
+    });
+    for (receiver, expected) in [(first, "a value of mo…"), (second, value), (third, "a value of more t…")]
+    {
+        let sent = receiver.until("the end");
+        assert_eq!((&sent[0]["_a"], &sent[0]["_b"]), (&expected.into(), &expected.into()));
     }
 }
 

@@ -19,6 +19,10 @@ use super::unread_receipts::UnreadReceipts;
 /// is slightly behind.
 const MIN_UNREAD_RECEIPTS: usize = 65_536;
 
+/// The room in bytes with which a queue is not full yet, although a longer message found no room. In a small
+/// queue, a 64th of its limit is enough.
+const SMALL_MESSAGE_BYTES: usize = 1024;
+
 /// The state of a queue. No method drops a receipt, since the drop of a receipt can run any code.
 pub(super) struct State<R> {
     pub(super) spare: SpareBuffers,
@@ -86,6 +90,17 @@ impl<R> State<R> {
     pub(super) fn has_room(&self, options: &QueueOptions, len: usize) -> bool {
         self.waiting.len() + self.in_flight < options.max_messages
             && self.waiting_bytes + self.in_flight_bytes + len <= options.max_bytes
+    }
+
+    /// Returns whether a small message would find room, or would get it from waiting messages.
+    pub(super) fn has_room_for_small(&self, options: &QueueOptions) -> bool {
+        let len = SMALL_MESSAGE_BYTES.min(options.max_bytes / 64);
+        match options.when_full {
+            WhenFull::DropOldest => {
+                self.in_flight < options.max_messages && self.in_flight_bytes + len <= options.max_bytes
+            }
+            WhenFull::DropNewest | WhenFull::Wait => self.has_room(options, len),
+        }
     }
 
     /// Makes room for a message of `len` bytes, or returns the reason for its refusal. Waiting messages are

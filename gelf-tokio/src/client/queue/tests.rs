@@ -27,7 +27,7 @@ fn fill(queue: &Queue<u64>, len: usize, receipts: std::ops::Range<u64>) {
 }
 
 fn receipts(queue: &Queue<u64>) -> Vec<(u64, Outcome)> {
-    std::iter::from_fn(|| match queue.poll_receipt(Waker::noop()) {
+    std::iter::from_fn(|| match queue.poll_receipt(None) {
         Poll::Ready(receipt) => receipt,
         Poll::Pending => None,
     })
@@ -81,6 +81,23 @@ fn refuse_if_full_refuses_from_the_first_message_without_room_until_there_is_roo
     assert!(!is_refused());
     assert_eq!(queue.stats().not_queued.full, 6);
     assert_account(&queue, 3 + 6);
+}
+
+#[test]
+fn refuse_if_full_refuses_nothing_while_shorter_messages_than_the_refused_one_fit() {
+    for when_full in [WhenFull::Wait, WhenFull::DropNewest, WhenFull::DropOldest] {
+        let queue = queue(100, 6400, when_full);
+        let mut in_flight = VecDeque::new();
+        fill(&queue, 3000, 0..2);
+        queue.take(&mut in_flight, 2, 10_000);
+        assert_eq!(offer(&queue, 3000, 2), Err(NotQueuedReason::Full));
+        assert_eq!(queue.refuse_if_full(), Ok(()));
+        assert_eq!(offer(&queue, 301, 3), Ok(()));
+        let fits = when_full == WhenFull::DropOldest;
+        assert_eq!(offer(&queue, 100, 4).is_ok(), fits);
+        // 99 bytes are left, which is less than a 64th.
+        assert_eq!(queue.refuse_if_full().is_ok(), fits, "{when_full:?}");
+    }
 }
 
 #[test]
@@ -228,7 +245,7 @@ fn the_end_of_the_driver_drops_waiting_messages_and_refuses_further_messages() {
     queue.end();
     assert_eq!(offer(&queue, 1, 3), Err(NotQueuedReason::DriverEnded));
     assert_eq!(receipts(&queue), [(0, ENDED), (1, ENDED), (2, ENDED)]);
-    assert_eq!(queue.poll_receipt(Waker::noop()), Poll::Ready(None));
+    assert_eq!(queue.poll_receipt(None), Poll::Ready(None));
     assert_account(&queue, 4);
 }
 
@@ -309,6 +326,26 @@ fn events_are_logged_outside_of_the_lock() {
     assert_eq!(events.load(Ordering::Relaxed), 1, "a receipt is lost");
     queue.end();
     assert_eq!(events.load(Ordering::Relaxed), 2, "the driver has ended early");
+}
+
+#[test]
+fn a_look_for_a_receipt_does_not_take_the_place_of_a_reader_that_waits() {
+    struct Woken(AtomicUsize);
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let queue = queue(1, 1000, WhenFull::Wait);
+    let woken = Arc::new(Woken(AtomicUsize::new(0)));
+    let reader = Waker::from(Arc::clone(&woken));
+    assert!(queue.poll_receipt(Some(&reader)).is_pending());
+    assert!(queue.poll_receipt(None).is_pending());
+    fill(&queue, 1, 0..1);
+    let mut in_flight = VecDeque::new();
+    queue.take(&mut in_flight, 1, 1000);
+    queue.settle(&mut in_flight, 1, Outcome::Sent);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
 }
 
 /// Spawns a task that queues a message of one byte. If the queue is full, the task waits for room.
@@ -478,7 +515,7 @@ proptest! {
                 Step::Settle { count } => queue.settle(&mut in_flight, count, Outcome::Sent),
                 Step::Read { count } => {
                     for _ in 0..count {
-                        if let Poll::Ready(Some(receipt)) = queue.poll_receipt(Waker::noop()) {
+                        if let Poll::Ready(Some(receipt)) = queue.poll_receipt(None) {
                             read.push(receipt);
                         }
                     }

@@ -372,7 +372,33 @@ mod tests {
     use super::*;
     use crate::client::queue::Queue;
     use crate::endpoint::{Endpoint, QueueOptions, Transport};
-    use crate::resolve::SystemResolver;
+    use crate::resolve::{Resolving, SystemResolver};
+
+    /// A resolver that never answers for the host `hangs`, and knows no other host.
+    #[derive(Debug)]
+    struct Hanging;
+
+    impl Resolve for Hanging {
+        fn resolve<'a>(&'a self, host: &'a str, _port: u16) -> Resolving<'a> {
+            match host {
+                "hangs" => Box::pin(std::future::pending()),
+                _ => Box::pin(std::future::ready(Err(io::Error::other("no such name")))),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_lookup_that_hangs_for_30_s_the_next_host_is_tried() {
+        let endpoint: Endpoint = "gelf+tcp://hangs?failover=next".parse().unwrap();
+        let Transport::Tcp(options) = endpoint.transport() else { panic!("{endpoint}") };
+        let started = Instant::now();
+        let error = Dialer::new(&endpoint, options).unwrap().connect(&Hanging).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "hangs port 12201: the lookup of the name takes longer than 30 s; next port 12201: no such name"
+        );
+        assert_eq!(started.elapsed(), Duration::from_secs(30));
+    }
 
     #[tokio::test]
     async fn messages_that_are_in_flight_but_do_not_fit_into_the_buffer_do_not_count_as_written() {

@@ -19,6 +19,8 @@ pub(super) struct Values {
     max_len: usize,
     state: State,
     buffer: BytesMut,
+    /// `true` if the buffer has no further complete value.
+    is_read: bool,
 }
 
 #[derive(Debug)]
@@ -47,7 +49,7 @@ pub(super) struct TooLong;
 impl Values {
     /// Creates a reader of values of up to `max_len` bytes.
     pub(super) fn new(max_len: usize) -> Self {
-        Self { max_len, state: State::Start, buffer: BytesMut::new() }
+        Self { max_len, state: State::Start, buffer: BytesMut::new(), is_read: false }
     }
 
     /// Adds a part of the body. The caller takes all complete values before it adds the next part.
@@ -60,6 +62,12 @@ impl Values {
 
     /// Takes the next complete value. The value shares the memory of the buffer.
     pub(super) fn next_value(&mut self) -> Option<Result<Bytes, TooLong>> {
+        let value = self.take_value();
+        self.is_read = value.is_none();
+        value
+    }
+
+    fn take_value(&mut self) -> Option<Result<Bytes, TooLong>> {
         if let State::Start = self.state {
             let blank = blank_len(&self.buffer);
             self.buffer.advance(blank);
@@ -108,12 +116,12 @@ impl Values {
     }
 
     /// Returns whether a value has begun and has not ended. Such a value is lost if the rest of the body does
-    /// not come.
+    /// not come. While there are complete values to take, the result is `false`.
     pub(super) fn has_begun_value(&self) -> bool {
         match &self.state {
             State::Start => false,
             State::Array(array) => array.scan.is_some() && !array.skipping,
-            State::Lines(_) => blank_len(&self.buffer) < self.buffer.len(),
+            State::Lines(_) => self.is_read && blank_len(&self.buffer) < self.buffer.len(),
         }
     }
 
@@ -377,6 +385,20 @@ mod tests {
             values.push(body.as_bytes());
             while values.next_value().is_some() {}
             assert_eq!(values.has_begun_value(), begun, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn whole_values_that_are_not_taken_are_not_incomplete_in_lines_and_in_arrays() {
+        for body in ["{}\n{}\n{", "[{},{},{"] {
+            let mut values = Values::new(1000);
+            values.push(body.as_bytes());
+            for _ in 0..2 {
+                assert!(values.next_value().is_some());
+                assert!(!values.has_begun_value(), "{body:?}");
+            }
+            assert!(values.next_value().is_none());
+            assert!(values.has_begun_value(), "{body:?}");
         }
     }
 

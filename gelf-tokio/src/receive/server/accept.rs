@@ -201,7 +201,7 @@ impl Acceptor {
         let is_proxy = self.proxies.contains(from.ip());
         let of_peer = if is_proxy { None } else { self.peers.enter(from.ip()) };
         let is_admitted = is_proxy || of_peer.is_some();
-        let is_first_over_limit = {
+        {
             let mut counts = self.counts.lock();
             counts.accepted += 1;
             if is_admitted {
@@ -209,14 +209,9 @@ impl Acceptor {
             } else {
                 counts.over_peer_limit += 1;
             }
-            counts.over_peer_limit == 1
-        };
+        }
         if !is_admitted {
-            if is_first_over_limit {
-                tracing::warn!(%from, "a peer has reached its limit of connections; further ones are reset");
-            } else {
-                tracing::debug!(%from, "a connection beyond the limit of its peer is reset");
-            }
+            self.peers.log_refusal(from, None);
             reset_on_drop(&stream);
             return None;
         }

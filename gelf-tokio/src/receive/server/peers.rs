@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Counts connections by peer. The map has one entry for each peer with a connection.
@@ -10,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(super) struct Peers {
     max: usize,
     connections: Mutex<HashMap<IpAddr, usize>>,
+    /// `true` once a refusal is logged as a warning.
+    has_warned: AtomicBool,
 }
 
 /// A permit for one connection of a peer. The connection counts until its permit is dropped.
@@ -21,7 +24,7 @@ pub(super) struct PeerPermit {
 
 impl Peers {
     pub(super) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, connections: Mutex::default() })
+        Arc::new(Self { max, connections: Mutex::default(), has_warned: AtomicBool::new(false) })
     }
 
     /// Counts one more connection from an address. Returns `None` if the peer already has `max` connections.
@@ -34,6 +37,17 @@ impl Peers {
         }
         *count += 1;
         Some(PeerPermit { peers: Arc::clone(self), peer })
+    }
+
+    /// Logs that a connection is reset because its peer has `max` connections. The first refusal is a warning,
+    /// whether the peer is connected directly or through a proxy.
+    pub(super) fn log_refusal(&self, from: SocketAddr, proxy: Option<SocketAddr>) {
+        let proxy = proxy.map(tracing::field::display);
+        if self.has_warned.swap(true, Relaxed) {
+            tracing::debug!(%from, proxy, "a connection beyond the limit of its peer is reset");
+        } else {
+            tracing::warn!(%from, proxy, "a peer has reached its limit of connections; further ones are reset");
+        }
     }
 
     #[cfg(test)]
@@ -85,6 +99,46 @@ mod tests {
             ("::1", "::"),
         ] {
             assert_eq!(peer_of(address.parse().unwrap()), peer.parse::<IpAddr>().unwrap());
+        }
+    }
+
+    /// Keeps the level of each event.
+    #[derive(Clone, Default)]
+    struct Levels(Arc<Mutex<Vec<tracing::Level>>>);
+
+    impl tracing::Subscriber for Levels {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            self.0.lock().unwrap().push(*event.metadata().level());
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn the_first_refusal_is_a_warning_also_behind_a_proxy() {
+        let (client, proxy) = ("10.0.0.7:1".parse().unwrap(), "10.0.0.8:2".parse().unwrap());
+        for first in [None, Some(proxy)] {
+            let levels = Levels::default();
+            let peers = Peers::new(1);
+            tracing::subscriber::with_default(levels.clone(), || {
+                peers.log_refusal(client, first);
+                peers.log_refusal(client, None);
+            });
+            assert_eq!(*levels.0.lock().unwrap(), [tracing::Level::WARN, tracing::Level::DEBUG]);
         }
     }
 

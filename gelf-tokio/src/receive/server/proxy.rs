@@ -4,7 +4,6 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -31,12 +30,12 @@ impl Proxies {
     /// Returns [`InvalidData`](io::ErrorKind::InvalidData) if the connection does not begin with a header,
     /// and [`TimedOut`](io::ErrorKind::TimedOut) if the header is not complete in time. Also returns the
     /// errors of the connection.
-    pub(super) async fn read_header(&self, stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+    pub(super) async fn read_header(&self, stream: &TcpStream) -> io::Result<Option<SocketAddr>> {
         timeout(self.timeout, read_header(stream)).await?
     }
 }
 
-async fn read_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
+async fn read_header(stream: &TcpStream) -> io::Result<Option<SocketAddr>> {
     let mut bytes = vec![0; MAX_LEN];
     let mut consumed = 0;
     loop {
@@ -55,11 +54,24 @@ async fn read_header(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
             Err(InvalidHeader) => return Err(io::ErrorKind::InvalidData.into()),
         };
         if let Some(rest) = bytes.get_mut(consumed..end) {
-            stream.read_exact(rest).await?;
+            read_exact(stream, rest).await?;
         }
         if let Some(source) = source {
             return Ok(source);
         }
         consumed = end;
     }
+}
+
+async fn read_exact(stream: &TcpStream, mut bytes: &mut [u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        stream.readable().await?;
+        match stream.try_read(bytes) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(len) => bytes = bytes.split_at_mut(len).1,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

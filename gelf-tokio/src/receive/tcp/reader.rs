@@ -51,6 +51,7 @@ impl Protocol for FrameProtocol {
     async fn serve<S: Stream>(self: Arc<Self>, stream: &mut S, peer: Peer) -> Served {
         let mut reader = Reader {
             framer: Framer::new(self.max_frame_len).with_delimiter(self.delimiter),
+            empty_frames: 0,
             buffer: ReadBuffer::new(self.delimiter, self.max_frame_len, &self.budget),
             deadlines: Deadlines::new(self.time_limits),
             draining: Draining::No(peer.closing.clone()),
@@ -69,6 +70,8 @@ struct Reader<'a> {
     peer: &'a Peer,
     protocol: &'a FrameProtocol,
     framer: Framer,
+    /// The number of blank frames of the framer that are counted.
+    empty_frames: u64,
     buffer: ReadBuffer,
     deadlines: Deadlines,
     draining: Draining,
@@ -170,7 +173,6 @@ impl Reader<'_> {
 
     /// Delivers the complete frames of the buffer. Returns whether the receiver still exists.
     async fn take_frames(&mut self) -> bool {
-        let empty_frames = self.framer.empty_frames();
         let mut is_there = true;
         while let Some(frame) = self.framer.next_frame(self.buffer.bytes()) {
             self.buffer.complete();
@@ -179,8 +181,15 @@ impl Reader<'_> {
                 break;
             }
         }
-        self.protocol.frames.empty.add(self.framer.empty_frames() - empty_frames);
+        self.count_empty_frames();
         is_there
+    }
+
+    /// Counts the blank frames that the framer has skipped since the last call.
+    fn count_empty_frames(&mut self) {
+        let skipped = self.framer.empty_frames();
+        self.protocol.frames.empty.add(skipped - self.empty_frames);
+        self.empty_frames = skipped;
     }
 
     /// Delivers the last frame, if the end of the stream terminates it in place of a delimiter.
@@ -226,7 +235,7 @@ impl Reader<'_> {
     }
 }
 
-/// Counts the frames that were read and not delivered. A frame whose rest is skipped because it is too long is
+/// Counts the frames that were read and not delivered, and the blank frames among them. A frame whose rest is skipped because it is too long is
 /// counted already, and has nothing in the buffer.
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
@@ -236,6 +245,7 @@ impl Drop for Reader<'_> {
         }
         cut += u64::from(!self.buffer.is_blank(usize::MAX));
         self.protocol.frames.cut.add(cut);
+        self.count_empty_frames();
     }
 }
 

@@ -202,6 +202,18 @@ async fn time_in_which_there_is_no_memory_for_a_frame_does_not_count() {
     assert_eq!(reading.protocol.budget.used(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn blank_frames_are_counted_if_the_connection_ends_while_a_frame_waits_for_room() {
+    let mut reading = Reading::start(|_| {});
+    // The queue has room for the first frame only.
+    reading.write(b"{}\0 \0[]\0\0").await;
+    tokio::time::sleep(SECOND).await;
+    reading.end.abort();
+    (&mut reading.end).await.unwrap_err();
+    let frames = &reading.protocol.frames;
+    assert_eq!((frames.whole.get(), frames.cut.get(), frames.empty.get()), (1, 1, 2));
+}
+
 /// Returns the processor time of this thread.
 #[cfg(target_os = "linux")]
 fn processor_time() -> Duration {

@@ -149,6 +149,31 @@ async fn a_closing_receiver_returns_frames_that_follow_a_header_and_waits_for_no
     assert_eq!((stats.closed_connections, stats.failed_proxy_headers), (2, 0));
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_closing_receiver_returns_the_frames_of_a_proxy_that_is_accepted_after_the_time_for_reading() {
+    let mut receiver = receiver(|options| {
+        behind_a_proxy(options);
+        (options.max_connections, options.max_queued_frames) = (1, 1);
+    })
+    .await;
+    let mut first = connect_from(&receiver, "127.0.0.2").await;
+    first.write_all(&[V2, b"[0]\0[1]\0"].concat()).await.unwrap();
+    let mut waiting = connect_from(&receiver, "127.0.0.2").await;
+    waiting.write_all(&[V2, b"[2]\0"].concat()).await.unwrap();
+    while receiver.stats().waiting_frames < 1 {
+        tokio::task::yield_now().await;
+    }
+    receiver.close(Duration::from_secs(30));
+    // The second frame has no room for longer than a closing receiver reads.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    for expected in ["[0]", "[1]", "[2]"] {
+        assert_eq!(payload(&mut receiver).await, expected);
+    }
+    assert!(receiver.recv().await.is_none());
+    assert_adds_up(receiver.stats(), 3);
+}
+
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn the_tls_handshake_follows_the_proxy_header() {
