@@ -85,10 +85,14 @@ pub(crate) fn message(expected: &MessageText, seen: &ObservedMessage) -> Vec<Dif
         .filter(|(_, value)| !value.is_null())
         .collect();
     let level = seen.level.as_ref().filter(|level| !level.is_null());
+    // A subject is allowed to report the additional field `level` as the member `level`. A level that is not a
+    // severity is such a field, too.
+    let is_field = |level: &JsonText| {
+        !fields.contains_key("level")
+            && (expected.fields.iter().any(|(name, _)| name == "level") || !is_severity(level))
+    };
     match (expected.level, level) {
-        (None, Some(level)) if !fields.contains_key("level") => {
-            // A subject is allowed to report the additional field `level` as the member `level`, for example if
-            // the level is not a severity.
+        (None, Some(level)) if is_field(level) => {
             fields.insert("level", level);
         }
         (expected, level) => {
@@ -107,6 +111,11 @@ pub(crate) fn message(expected: &MessageText, seen: &ObservedMessage) -> Vec<Dif
         differences.push(Difference::new(format!("field {name}"), "none", shortened(value.json())));
     }
     differences
+}
+
+fn is_severity(level: &JsonText) -> bool {
+    let text = level.text();
+    integer(text.as_deref().unwrap_or_else(|| level.json())).is_some_and(|level| (0..=7).contains(&level))
 }
 
 fn text(what: &str, expected: Option<&str>, seen: Option<&JsonText>) -> Option<Difference> {

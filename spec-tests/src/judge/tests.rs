@@ -15,6 +15,30 @@ fn verdict_on(id: &str, datagrams: Vec<Vec<u8>>) -> (Verdict, Vec<String>) {
     (verdict, differences.iter().map(ToString::to_string).collect())
 }
 
+/// Returns the verdict on a receiver that answers the vector with this message.
+fn of_receiver(id: &str, message: &str) -> Verdict {
+    let topics = embedded().unwrap();
+    let vector = topics.iter().flat_map(|topic| &topic.vectors).find(|vector| vector.id == id).unwrap();
+    let messages = vec![serde_json::from_str(message).unwrap()];
+    let reply = Reply::Observed(Observed { messages, ..Observed::default() });
+    let of = Description::new("a receiver", "none", &["payload"], "");
+    judge(vector, None, &of, &KnownViolations::new(), &reply).unwrap().0
+}
+
+#[test]
+fn an_invented_level_is_a_failure_also_where_implementations_may_differ() {
+    let message = |level: &str| {
+        format!(r#"{{"host":"h","short_message":"m","timestamp":1500646980661{level},"fields":{{}}}}"#)
+    };
+    assert_eq!(of_receiver("T12", &message("")), Verdict::Passes);
+    for level in [r#","level":6"#, r#","level":"6""#] {
+        assert_eq!(of_receiver("T12", &message(level)), Verdict::Fails, "{level}");
+    }
+    // A level that the receiver has clamped is not invented.
+    let clamped = r#"{"host":"h","short_message":"m","level":2147483647,"fields":{}}"#;
+    assert_eq!(of_receiver("L06-400", clamped), Verdict::Deviates);
+}
+
 #[test]
 fn a_split_payload_is_compared_with_the_payload_of_the_request() {
     let chunks = |head: &str, tail: &str| {
