@@ -112,7 +112,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
             if coding.is_empty() { String::new() } else { format!("\"Content-Encoding: {coding}\" ") };
         format!("{header}before {}", first_bytes(body, SHOWN_BYTES))
     };
-    let is_compressed = matches!(found, Encoding::Gzip | Encoding::Zlib);
+    let is_compressed = matches!(found, Encoding::Gzip | Encoding::Zlib | Encoding::SmallZlib);
     // True if the header agrees with the body, or its violation has been recorded.
     let is_header_judged = match coding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" if is_compressed => {
@@ -122,7 +122,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         }
         "" | "identity" => true,
         "gzip" | "x-gzip" => found == Encoding::Gzip,
-        "deflate" | "x-deflate" => found == Encoding::Zlib,
+        "deflate" | "x-deflate" => matches!(found, Encoding::Zlib | Encoding::SmallZlib),
         _ if is_compressed => {
             let text = "not the encoding of the body, which Graylog inflates by its first bytes";
             inspection.add(Violation::odd("R28", "ContentEncoding", text).at(shown()));
@@ -138,9 +138,13 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         let text = "the body has another encoding than the header";
         inspection.add(Violation::broken("R28", "EncodingMismatch", text).at(shown()));
     }
+    if found == Encoding::SmallZlib {
+        let text = "zlib with a window below 32 KiB; some receivers take it as plain text";
+        inspection.add(Violation::broken("R24", "SmallWindow", text).at(shown()));
+    }
     match found {
-        Encoding::Plain | Encoding::SmallZlib => Some(body.clone()),
-        Encoding::Gzip | Encoding::Zlib => match reader::inflated(body) {
+        Encoding::Plain => Some(body.clone()),
+        Encoding::Gzip | Encoding::Zlib | Encoding::SmallZlib => match reader::inflated(body) {
             Ok((inflated, trailing)) => {
                 if trailing > 0 {
                     let text = format!("{trailing} bytes after the compressed data");
@@ -323,6 +327,18 @@ mod tests {
         let wrong = posted(LINE, &format!("{JSON}Content-Encoding: gzip,deflate\r\n"), &zlib, false);
         let excerpt = &wrong.violations[0].excerpt;
         assert!(excerpt.starts_with("\"Content-Encoding: gzip,deflate\" before 78 9c "), "{excerpt}");
+    }
+
+    #[test]
+    fn zlib_data_with_a_small_window_is_inflated() {
+        // A window of 4 KiB. The data do not depend on the header.
+        let mut small = zlib(MESSAGE.as_bytes());
+        small.splice(..2, [0x48, 0x89]);
+        let headers = format!("{JSON}Content-Encoding: deflate\r\n");
+        assert_eq!(of_headers(&headers, &small), ["Broken R24 SmallWindow"]);
+        assert_eq!(of_headers(JSON, &small), ["Odd R28 UndeclaredEncoding", "Broken R24 SmallWindow"]);
+        let mismatch = of_headers(&headers.replace("deflate", "gzip"), &small);
+        assert_eq!(mismatch, ["Broken R28 EncodingMismatch", "Broken R24 SmallWindow"]);
     }
 
     #[test]
