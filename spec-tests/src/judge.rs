@@ -368,7 +368,7 @@ fn cut(expected: &Expected, request: &ChunkRequest, observed: &Observed) -> Judg
         _ => return failed("datagrams", "none"),
     };
     let wanted = &*request.payload;
-    let inspection = inspect::split_payload(datagrams, usize::from(request.datagram_size));
+    let inspection = inspect::reassemble(datagrams, Some(usize::from(request.datagram_size)));
     // An empty payload is sent as one empty datagram.
     let is_empty = wanted.is_empty();
     let is_whole = if is_empty {
