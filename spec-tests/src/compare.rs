@@ -159,7 +159,7 @@ fn timestamp(expected: Option<&str>, seen: Option<&JsonText>) -> Option<Differen
     let apart = match (expected, seen) {
         (None, None) => 0,
         (Some(expected), Some(seen)) => match (nanos(expected), nanos(seen.json())) {
-            (Some(expected), Some(seen)) => (expected - seen).unsigned_abs(),
+            (Some(expected), Some(seen)) => expected.abs_diff(seen),
             _ => u128::MAX,
         },
         _ => u128::MAX,
@@ -338,6 +338,13 @@ mod tests {
         assert_eq!(rounded.iter().map(|difference| difference.weight).collect::<Vec<_>>(), [Weight::Small]);
         let whole = message(&expected(wanted), &seen(r#"{"short_message":"m","timestamp":1385053862}"#));
         assert_eq!(whole.iter().map(|difference| difference.weight).collect::<Vec<_>>(), [Weight::Wrong]);
+    }
+
+    #[test]
+    fn timestamps_at_both_ends_of_128_bits_are_compared() {
+        let wanted = r#"{"short_message":"m","timestamp":"-1e29"}"#;
+        let found = r#"{"short_message":"m","timestamp":1e29}"#;
+        assert_eq!(words(wanted, found), ["timestamp: expected -1e29, found 1e29"]);
     }
 
     #[test]
