@@ -178,13 +178,17 @@ fn inspect_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
     inspection.not_judged = values.more;
     let count = values.values.len() + values.more;
     match values.form {
-        Form::Array { is_closed } => {
+        Form::Array { is_closed, trailing } => {
             let text =
                 format!("an array of {count}; Graylog accepts arrays since 7.1, and only in bulk mode");
             inspection.add(Violation::odd("R29", "ArrayBody", text).at(http::excerpt(body)));
             if !is_closed {
                 let text = "an unclosed array";
                 inspection.add(Violation::broken("R1", "JsonSyntax", text).at(http::excerpt(body)));
+            }
+            if trailing > 0 {
+                let text = format!("{trailing} bytes after the array");
+                inspection.add(Violation::broken("R1", "TrailingData", text).at(http::excerpt(body)));
             }
         }
         Form::Lines { is_terminated: false } => {
@@ -387,6 +391,9 @@ mod tests {
             of_body(&bad, true),
             ["Odd R29 ArrayBody", "Broken R1 JsonSyntax", "Broken R1 JsonSyntax"]
         );
+        let more = format!("[{MESSAGE}] \n{MESSAGE}\n");
+        assert_eq!(of_body(&more, true), ["Odd R29 ArrayBody", "Broken R1 TrailingData"]);
+        assert_eq!(of_body(&format!("[{MESSAGE}]\r\n"), true), ["Odd R29 ArrayBody"]);
     }
 
     #[test]
