@@ -45,9 +45,9 @@ def datagrams(steps):
             parts = pending.setdefault((step["from"], datagram[2:10]), {})
             parts[datagram[10]] = datagram[12:]
             if len(parts) == datagram[11]:
-                yield inflated(b"".join(parts[number] for number in sorted(parts)))
+                yield b"".join(parts[number] for number in sorted(parts))
         elif datagram:
-            yield inflated(datagram)
+            yield datagram
 
 
 def receive(request):
@@ -59,7 +59,8 @@ def receive(request):
     elif request["transport"] == "payload":
         payloads = iter([bytes.fromhex(steps[0]["hex"])])
     else:
-        payloads = datagrams(steps)
+        # Unlike a generator, `map` goes on after an exception.
+        payloads = map(inflated, datagrams(steps))
     while True:
         try:
             messages.append(decoded(next(payloads)))

@@ -85,10 +85,14 @@ pub(crate) fn message(expected: &MessageText, seen: &ObservedMessage) -> Vec<Dif
         .filter(|(_, value)| !value.is_null())
         .collect();
     let level = seen.level.as_ref().filter(|level| !level.is_null());
+    // A subject is allowed to report the additional field `level` as the member `level`. A level that is not a
+    // severity is such a field, too.
+    let is_field = |level: &JsonText| {
+        !fields.contains_key("level")
+            && (expected.fields.iter().any(|(name, _)| name == "level") || !is_severity(level))
+    };
     match (expected.level, level) {
-        (None, Some(level)) if !fields.contains_key("level") => {
-            // A subject is allowed to report the additional field `level` as the member `level`, for example if
-            // the level is not a severity.
+        (None, Some(level)) if is_field(level) => {
             fields.insert("level", level);
         }
         (expected, level) => {
@@ -107,6 +111,11 @@ pub(crate) fn message(expected: &MessageText, seen: &ObservedMessage) -> Vec<Dif
         differences.push(Difference::new(format!("field {name}"), "none", shortened(value.json())));
     }
     differences
+}
+
+fn is_severity(level: &JsonText) -> bool {
+    let text = level.text();
+    integer(text.as_deref().unwrap_or_else(|| level.json())).is_some_and(|level| (0..=7).contains(&level))
 }
 
 fn text(what: &str, expected: Option<&str>, seen: Option<&JsonText>) -> Option<Difference> {
@@ -150,7 +159,7 @@ fn timestamp(expected: Option<&str>, seen: Option<&JsonText>) -> Option<Differen
     let apart = match (expected, seen) {
         (None, None) => 0,
         (Some(expected), Some(seen)) => match (nanos(expected), nanos(seen.json())) {
-            (Some(expected), Some(seen)) => (expected - seen).unsigned_abs(),
+            (Some(expected), Some(seen)) => expected.abs_diff(seen),
             _ => u128::MAX,
         },
         _ => u128::MAX,
@@ -329,6 +338,13 @@ mod tests {
         assert_eq!(rounded.iter().map(|difference| difference.weight).collect::<Vec<_>>(), [Weight::Small]);
         let whole = message(&expected(wanted), &seen(r#"{"short_message":"m","timestamp":1385053862}"#));
         assert_eq!(whole.iter().map(|difference| difference.weight).collect::<Vec<_>>(), [Weight::Wrong]);
+    }
+
+    #[test]
+    fn timestamps_at_both_ends_of_128_bits_are_compared() {
+        let wanted = r#"{"short_message":"m","timestamp":"-1e29"}"#;
+        let found = r#"{"short_message":"m","timestamp":1e29}"#;
+        assert_eq!(words(wanted, found), ["timestamp: expected -1e29, found 1e29"]);
     }
 
     #[test]

@@ -129,41 +129,42 @@ pub fn fuzz(
         results.cases += 1;
         let oracle = Oracle::ask(&case)?;
         let own_fault = must_deliver.as_ref().map(|messages| oracle.own_fault(messages)).transpose()?;
-        let fault = match own_fault.flatten() {
-            Some(fault) => Some(fault),
+        let faults = match own_fault.flatten() {
+            Some(fault) => vec![fault],
             None => {
-                let fault = asker.fault(&oracle)?;
+                let faults = asker.faults(&oracle)?;
                 results.skipped += u64::from(asker.was_unsupported);
-                fault
+                faults
             }
         };
         results.valid += u64::from(must_deliver.is_some());
         progress(number, None);
-        let Some(fault) = fault.filter(|fault| !options.crashes_only || fault.is_fatal()) else { continue };
-        if known.contains(&fault.key()) {
-            continue;
+        for fault in faults {
+            let counts = fault.is_fatal() || !options.crashes_only;
+            if !counts || known.contains(&fault.key()) || results.findings.len() >= options.findings {
+                continue;
+            }
+            let id = format!("FUZZ-{}-{}", options.seed, results.findings.len() + 1);
+            let (least, oracle, fault) = if fault.is_own {
+                (case.clone(), Oracle::ask(&case)?, fault)
+            } else {
+                minimise::minimise(case.clone(), fault, &mut asker, options)?
+            };
+            // The minimised case has a fault with the same key.
+            known.insert(fault.key());
+            let finding = Finding {
+                case: number,
+                mode: fault.mode,
+                verdict: fault.verdict,
+                differences: fault.differences.iter().map(ToString::to_string).collect(),
+                found_bytes: case.bytes(),
+                bytes: least.bytes(),
+                file: write::file(&id, &least, &oracle, &fault, &asker.name)?,
+                id,
+            };
+            progress(number, Some(&finding));
+            results.findings.push(finding);
         }
-        let id = format!("FUZZ-{}-{}", options.seed, results.findings.len() + 1);
-        let found_bytes = case.bytes();
-        let (case, oracle, fault) = if fault.is_own {
-            (case, oracle, fault)
-        } else {
-            minimise::minimise(case, fault, &mut asker, options)?
-        };
-        // The minimised case has a fault with the same key.
-        known.insert(fault.key());
-        let finding = Finding {
-            case: number,
-            mode: fault.mode,
-            verdict: fault.verdict,
-            differences: fault.differences.iter().map(ToString::to_string).collect(),
-            found_bytes,
-            bytes: case.bytes(),
-            file: write::file(&id, &case, &oracle, &fault, &asker.name)?,
-            id,
-        };
-        progress(number, Some(&finding));
-        results.findings.push(finding);
     }
     Ok(results)
 }
@@ -304,8 +305,8 @@ impl<'a, 's> Asker<'a, 's> {
         Ok(Self { start, subject, name, was_unsupported: false })
     }
 
-    /// Returns the fault in the subject's reply to a case, if any.
-    fn fault(&mut self, oracle: &Oracle) -> Result<Option<Fault>, String> {
+    /// Returns the faults in the subject's replies to a case, at most one for each mode.
+    fn faults(&mut self, oracle: &Oracle) -> Result<Vec<Fault>, String> {
         let vector = &oracle.vector;
         let description = self.subject.description().clone();
         let modes: &[Option<Mode>] = match description.can("modes") {
@@ -313,6 +314,7 @@ impl<'a, 's> Asker<'a, 's> {
             false => &[None],
         };
         self.was_unsupported = false;
+        let mut faults = Vec::new();
         for mode in modes {
             let request = Request::of(vector, mode.unwrap_or(ONLY_MODE))
                 .ok_or("the vector does not have exactly one input")?;
@@ -330,18 +332,19 @@ impl<'a, 's> Asker<'a, 's> {
                 Verdict::Skipped => self.was_unsupported = true,
                 Verdict::Fails | Verdict::Crashes | Verdict::NoAnswer => {
                     let circumstances = oracle.circumstances();
-                    let fault = Fault { mode: *mode, verdict, differences, circumstances, is_own: false };
-                    return Ok(Some(fault));
+                    faults.push(Fault { mode: *mode, verdict, differences, circumstances, is_own: false });
                 }
             }
         }
-        Ok(None)
+        Ok(faults)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observed::Observed;
+    use crate::subject::Description;
     use crate::vector::embedded;
 
     #[test]
@@ -352,6 +355,38 @@ mod tests {
         };
         assert_eq!(cases(7), cases(7));
         assert_ne!(cases(7), cases(8));
+    }
+
+    /// A subject that delivers too many messages in strict mode, and crashes in lenient mode.
+    struct TwoFaults(Description);
+
+    impl Subject for TwoFaults {
+        fn description(&self) -> &Description {
+            &self.0
+        }
+
+        fn ask(&mut self, request: Request<'_>) -> Result<Reply, String> {
+            let messages = vec![ObservedMessage::default(); 1000];
+            Ok(match request.mode {
+                Mode::Strict => Reply::Observed(Observed { messages, ..Observed::default() }),
+                Mode::Lenient => Reply::Crashed("out of memory".to_owned()),
+            })
+        }
+    }
+
+    #[test]
+    fn a_fault_in_one_mode_does_not_hide_that_in_the_other() {
+        let found = |crashes_only| {
+            let options =
+                HostileOptions { cases: Some(1), crashes_only, minimise_asks: 0, ..Default::default() };
+            let of = Description::new("two faults", "none", &["payload", "datagrams", "stream", "modes"], "");
+            let mut start = || Ok(Box::new(TwoFaults(of.clone())) as Box<dyn Subject>);
+            let results = fuzz(&embedded().unwrap(), &mut start, &options, &mut |_, _| {}).unwrap();
+            results.findings.iter().map(|found| (found.mode, found.verdict)).collect::<Vec<_>>()
+        };
+        let crash = (Some(Mode::Lenient), Verdict::Crashes);
+        assert_eq!(found(true), [crash]);
+        assert_eq!(found(false), [(Some(Mode::Strict), Verdict::Fails), crash]);
     }
 
     #[test]

@@ -122,13 +122,12 @@ const YEAR_10000: f64 = 253_402_300_800.0;
 /// datagram size that the sender was asked to use, if any.
 pub fn datagrams(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     let mut inspection = reassemble(sent, size);
-    inspect_zlib(&mut inspection, sent);
     inspect_payload(&mut inspection);
     inspection
 }
 
-/// Reassembles the datagrams of a payload. Records all violations of the transport, except those of the zlib
-/// header. The payload need not be a message.
+/// Reassembles the datagrams of a payload. Records all violations of the transport. The payload need not be a
+/// message.
 pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
     let mut inspection = Inspection::default();
     let mut chunks: Vec<Chunk<'_>> = Vec::new();
@@ -174,6 +173,7 @@ pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
             inspection.broken("R13", "EmptyDatagram", format!("datagram {at}"));
             continue;
         }
+        inspect_zlib(&mut inspection, &message);
         match reader::payload(&message) {
             Ok((payload, names)) => {
                 complete += 1;
@@ -194,14 +194,6 @@ pub(crate) fn reassemble(sent: &[Vec<u8>], size: Option<usize>) -> Inspection {
         let text = format!("{} datagrams without a complete message", sent.len());
         inspection.broken("R15", "Incomplete", text);
     }
-    inspection
-}
-
-/// Inspects the datagrams into which a payload was split, including the zlib header. The payload need not be
-/// a message.
-pub(crate) fn split_payload(sent: &[Vec<u8>], size: usize) -> Inspection {
-    let mut inspection = reassemble(sent, Some(size));
-    inspect_zlib(&mut inspection, sent);
     inspection
 }
 
@@ -229,19 +221,10 @@ fn inspect_chunks(inspection: &mut Inspection, chunks: &[Chunk<'_>]) {
 }
 
 /// Checks whether zlib data starts with `78 9c`, the only header that all receivers accept.
-fn inspect_zlib(inspection: &mut Inspection, sent: &[Vec<u8>]) {
-    let joined: Vec<u8> = sent
-        .iter()
-        .flat_map(|datagram| match Chunk::read(datagram) {
-            Ok(chunk) if is_chunk(datagram) => chunk.payload,
-            _ => datagram,
-        })
-        .take(2)
-        .copied()
-        .collect();
-    match joined[..] {
-        [first @ 0x78, second] if second != 0x9c && encoding(&joined) == Encoding::Zlib => {
-            let text = format!("zlib header {first:02x} {second:02x}; Logstash accepts only 78 9c");
+fn inspect_zlib(inspection: &mut Inspection, message: &[u8]) {
+    match message {
+        [0x78, second, ..] if *second != 0x9c && encoding(message) == Encoding::Zlib => {
+            let text = format!("zlib header 78 {second:02x}; Logstash accepts only 78 9c");
             inspection.odd("R40", "CompressionHeader", text);
         }
         _ => {}
@@ -376,6 +359,21 @@ fn rule_of(name: &str) -> (&'static str, Severity) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_zlib_header_is_that_of_the_first_chunk_in_any_order() {
+        // `deflated` writes the header 78 9c. The header 78 01 is as valid.
+        let mut payload = reader::deflated(br#"{"version":"1.1","host":"h","short_message":"m"}"#, false);
+        let names = |payload: &[u8]| {
+            let mut chunks = reader::split(payload, CHUNK_HEADER_BYTES + 20).unwrap();
+            chunks.reverse();
+            let violations = datagrams(&chunks, None).violations;
+            violations.into_iter().map(|violation| violation.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&payload), [""; 0]);
+        payload[1] = 0x01;
+        assert_eq!(names(&payload), ["CompressionHeader"]);
+    }
 
     #[test]
     fn a_frame_above_the_limit_is_a_violation() {

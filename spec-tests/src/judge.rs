@@ -10,9 +10,10 @@ use crate::difference::{Difference, Weight};
 use crate::inspect::{self, Inspection, Severity, Violation};
 use crate::observed::{JsonText, Observed, ObservedMessage, Sent};
 use crate::reader;
+use crate::recipe::hex;
 use crate::subject::{Answer, Description, Reply};
 use crate::text::shortened;
-use crate::vector::{Expected, FieldValue, Input, MessageText, Mode, SendRequest, Vector};
+use crate::vector::{ChunkRequest, Expected, FieldValue, Input, MessageText, Mode, SendRequest, Vector};
 
 /// Judgement of a reply to a vector.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -103,9 +104,7 @@ pub fn judge(
         }
         Reply::Observed(observed) => match vector.input() {
             Some(Input::Send(request)) => sent(vector, request, of, known, observed)?,
-            Some(Input::Chunk(request)) => {
-                cut(vector.expected(Mode::Strict), usize::from(request.datagram_size), observed)?
-            }
+            Some(Input::Chunk(request)) => cut(vector.expected(Mode::Strict), request, observed)?,
             _ => received(vector, mode, of, observed)?,
         },
     };
@@ -236,6 +235,7 @@ fn sent(
         differences.push(Difference::new("sent", format!("an error, {error}"), "a message").small());
     } else {
         differences.extend(compare_with_request(expected, request, of, &inspection)?);
+        differences.extend(beginning(expected, observed));
     }
     Ok((verdict_of(&differences, true), differences))
 }
@@ -340,20 +340,42 @@ fn compare_with_request(
     Ok(differences)
 }
 
-/// Judges a split payload: the chunks must be valid, and together they must carry the bytes of the payload.
-fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
+/// Returns a small difference if the sent bytes do not begin as expected.
+fn beginning(expected: &Expected, observed: &Observed) -> Option<Difference> {
+    let wanted = expected.begins.as_ref()?;
+    let found = match observed.sent.as_ref()? {
+        Sent::Datagrams(datagrams) => first_hex(datagrams, wanted.len()),
+        Sent::Stream(stream) => first_hex(std::slice::from_ref(stream), wanted.len()),
+        Sent::Refused(_) => return None,
+    };
+    (found != *wanted).then(|| Difference::new("begins", wanted, found).small())
+}
+
+/// Returns the first bytes that were sent, as this number of hexadecimal digits.
+fn first_hex(sent: &[Vec<u8>], digits: usize) -> String {
+    hex(&sent.iter().flatten().take(digits / 2).copied().collect::<Vec<_>>())
+}
+
+/// Judges a split payload: the chunks must be valid, and together they must carry the bytes of the payload. Their
+/// sizes are not compared, because a sender is allowed to divide a payload in another way than gelf-core.
+fn cut(expected: &Expected, request: &ChunkRequest, observed: &Observed) -> Judgement {
     let refuses = !expected.errors.is_empty();
     let datagrams = match &observed.sent {
         Some(Sent::Datagrams(datagrams)) if refuses && datagrams.is_empty() => return PASSED,
-        Some(Sent::Datagrams(datagrams)) => datagrams,
+        Some(Sent::Datagrams(datagrams)) if !datagrams.is_empty() => datagrams,
         Some(Sent::Refused(_)) if refuses => return PASSED,
         Some(Sent::Refused(words)) => return failed("datagrams", &shortened(words)),
         _ => return failed("datagrams", "none"),
     };
-    let wanted = expected.payload.as_deref();
-    let inspection = inspect::split_payload(datagrams, size);
-    // An empty payload is sent as an empty datagram.
-    let is_empty = expected.sizes.as_deref() == Some(&[0]);
+    let wanted = &*request.payload;
+    let inspection = inspect::reassemble(datagrams, Some(usize::from(request.datagram_size)));
+    // An empty payload is sent as one empty datagram.
+    let is_empty = wanted.is_empty();
+    let is_whole = if is_empty {
+        matches!(&datagrams[..], [only] if only.is_empty())
+    } else {
+        inspection.payload.as_deref() == Some(wanted)
+    };
     let mut differences = violations(&inspection, |violation| !is_empty || violation.name != "EmptyDatagram");
     if refuses {
         differences.push(Difference::new(
@@ -361,7 +383,7 @@ fn cut(expected: &Expected, size: usize, observed: &Observed) -> Judgement {
             format!("{:?}", expected.errors),
             format!("{} datagrams", datagrams.len()),
         ));
-    } else if let Some(wanted) = wanted.filter(|wanted| inspection.payload.unwrap_or_default() != **wanted) {
+    } else if !is_whole {
         differences.push(Difference::new(
             "payload",
             format!("{} bytes", wanted.len()),
@@ -390,9 +412,7 @@ fn named(expected: &Expected, is_stream: bool, answer: &Answer) -> Result<Vec<Di
         compare("sizes", sizes, &answer.sent.iter().map(Vec::len).collect::<Vec<_>>());
     }
     if let Some(begins) = &expected.begins {
-        let found: String =
-            answer.sent.iter().flatten().take(begins.len() / 2).map(|byte| format!("{byte:02x}")).collect();
-        compare("begins", begins, &found);
+        compare("begins", begins, &first_hex(&answer.sent, begins.len()));
     }
     if let Some(payload) = &expected.payload {
         let Inspection { payload: found, violations } = match &answer.sent[..] {

@@ -224,17 +224,15 @@ impl Live {
                     }
                 };
                 let again = Instant::now() + Duration::from_millis(200);
-                loop {
-                    let left = again.saturating_duration_since(Instant::now());
-                    match self.observer.next(left) {
+                while Instant::now() < again {
+                    match self.observer.next(again.saturating_duration_since(Instant::now())) {
                         Some(OutputEvent::Message(message)) if self.is_sentinel(&message, &sentinel) => {
                             break 'sending;
                         }
                         Some(OutputEvent::Ended(words)) => {
                             return Err(format!("{output} ended: {words}"));
                         }
-                        Some(_) => {}
-                        None => break,
+                        _ => {}
                     }
                 }
                 drop(connection);
@@ -467,19 +465,6 @@ impl Live {
         }
         None
     }
-
-    /// Counts the messages that have arrived after the last sentinel. If the receiver has ended, returns its
-    /// last output.
-    fn count_late(&mut self) -> Option<String> {
-        while let Some(event) = self.observer.next(Duration::ZERO) {
-            match event {
-                OutputEvent::Message(message) if !self.is_any_sentinel(&message) => self.late += 1,
-                OutputEvent::Ended(words) => return Some(words),
-                _ => {}
-            }
-        }
-        None
-    }
 }
 
 /// Returns whether a timestamp is near the present. It is then the time of receipt, because no vector has such
@@ -528,7 +513,8 @@ impl Subject for Live {
             self.observer = Observer::start(observe)?;
             self.wait_until_ready()?;
         }
-        if let Some(words) = self.count_late() {
+        // Messages that have arrived after the last sentinel are late.
+        if let Some(words) = self.wait_until_quiet(Duration::ZERO) {
             // The crash must be reported, although the earlier vector that caused it is unknown.
             return Ok(Reply::Crashed(format!("before this vector: {words}")));
         }
@@ -563,3 +549,6 @@ impl Subject for Live {
         self.end_at_start.take().or_else(|| self.wait_until_quiet(self.longer_settle()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,6 +102,8 @@ pub(crate) fn line(request: &Request<'_>, of: &Description) -> Result<Result<Str
                 ("payload", hex(payload))
             } else if of.can("datagrams") {
                 ("udp", hex(payload))
+            } else if of.can("stream") && payload.contains(&0) {
+                return refuse("the null byte in the payload would end the frame");
             } else if of.can("stream") {
                 ("tcp", hex(payload) + "00")
             } else {
@@ -269,3 +271,23 @@ pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
 
 /// The mode that is requested from a subject with only one mode.
 pub(crate) const ONLY_MODE: Mode = Mode::Lenient;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vector::Limits;
+
+    #[test]
+    fn a_payload_with_a_null_byte_is_not_sent_as_a_frame() {
+        let asked = |can: &str, payload: &[u8]| {
+            let input = Input::Payload(payload);
+            let request = Request { id: "X", input, limits: Limits::default(), mode: ONLY_MODE };
+            line(&request, &Description::new("a receiver", "none", &[can], "")).unwrap()
+        };
+        assert_eq!(asked("stream", b"{}\0").unwrap_err(), "the null byte in the payload would end the frame");
+        assert!(asked("stream", b"{}").unwrap().contains(r#""hex":"7b7d00""#));
+        for can in ["payload", "datagrams"] {
+            assert!(asked(can, b"{}\0").unwrap().contains(r#""hex":"7b7d00""#), "{can}");
+        }
+    }
+}

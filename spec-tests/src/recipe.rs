@@ -139,8 +139,9 @@ pub(crate) fn first_bytes(bytes: &[u8], most: usize) -> String {
 pub(crate) fn unhex(text: &str) -> Result<Vec<u8>, String> {
     let error = || format!("{text:?} is not valid hexadecimal");
     let pairs = text.as_bytes().chunks(2);
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let byte = |pair: &[u8]| match pair {
-        [_, _] => std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()),
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
         _ => None,
     };
     pairs.map(|pair| byte(pair).ok_or_else(error)).collect()
@@ -175,6 +176,7 @@ mod tests {
         let error = |json| bytes(json).unwrap_err();
         assert_eq!(error(r#"{"hex":"0"}"#), "\"0\" is not valid hexadecimal");
         assert_eq!(error(r#"{"hex":"zz"}"#), "\"zz\" is not valid hexadecimal");
+        assert_eq!(error(r#"{"hex":"+f"}"#), "\"+f\" is not valid hexadecimal");
         assert_eq!(error(r#"{"cut":["abc",1,4]}"#), "cannot cut the bytes from 1 to 4 of 3");
         assert_eq!(error(r#"{"repeat":["abcd",100000000]}"#), "the result exceeds 256 MiB");
     }

@@ -229,8 +229,9 @@ impl Smoke<'_> {
             }
         }
         let long = self::payload(&"m".repeat(LONG_BYTES));
-        if of.can("payload") || of.can("stream") {
-            let answer = self.ask(of, "check-long", Input::Payload(&long))?;
+        let frame = [Content::from([&long, &b"\0"[..]].concat())];
+        if let Some(input) = long_input(of, &long, &frame) {
+            let answer = self.ask(of, "check-long", input)?;
             let result = answer.and_then(|(reply, time)| {
                 answers::observed(reply).and_then(|seen| answers::long(&seen, LONG_BYTES, time))
             });
@@ -327,6 +328,16 @@ impl Smoke<'_> {
     }
 }
 
+/// Returns the input of the long request, or `None` if the subject receives only datagrams, which cannot be as
+/// long.
+fn long_input<'i>(of: &Description, payload: &'i [u8], frame: &'i [Content]) -> Option<Input<'i>> {
+    if of.can("payload") {
+        Some(Input::Payload(payload))
+    } else {
+        of.can("stream").then_some(Input::Stream(frame))
+    }
+}
+
 fn payload(text: &str) -> Vec<u8> {
     format!(r#"{{"version":"1.1","host":"h","short_message":"{text}","level":3,"_user":"x","_n":42}}"#)
         .into_bytes()
@@ -334,4 +345,18 @@ fn payload(text: &str) -> Vec<u8> {
 
 fn step(datagram: Vec<u8>) -> Step {
     Step { at: 0.0, from: "A".to_owned(), datagram: Some(datagram.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_long_line_is_never_a_datagram() {
+        let frame = [Content::from(b"{}\0".to_vec())];
+        let input = |can: &[&str]| long_input(&Description::new("a subject", "none", can, ""), b"{}", &frame);
+        assert!(matches!(input(&["datagrams", "payload", "stream"]), Some(Input::Payload(_))));
+        assert!(matches!(input(&["datagrams", "stream"]), Some(Input::Stream(_))));
+        assert!(input(&["datagrams"]).is_none());
+    }
 }

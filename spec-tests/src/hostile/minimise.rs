@@ -68,13 +68,13 @@ impl Search<'_, '_, '_> {
         }
         self.asks_left -= 1;
         let oracle = Oracle::ask(&case)?;
-        match self.asker.fault(&oracle)? {
-            Some(fault) if fault.key() == self.best.2.key() => {
-                self.best = (case, oracle, fault);
-                Ok(true)
-            }
-            _ => Ok(false),
+        let key = self.best.2.key();
+        let same = self.asker.faults(&oracle)?.into_iter().find(|fault| fault.key() == key);
+        let is_kept = same.is_some();
+        if let Some(fault) = same {
+            self.best = (case, oracle, fault);
         }
+        Ok(is_kept)
     }
 
     /// Tries simpler forms of the case: uncompressed, unchunked, in one piece, at one time, or from one

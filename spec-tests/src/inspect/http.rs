@@ -112,7 +112,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
             if coding.is_empty() { String::new() } else { format!("\"Content-Encoding: {coding}\" ") };
         format!("{header}before {}", first_bytes(body, SHOWN_BYTES))
     };
-    let is_compressed = matches!(found, Encoding::Gzip | Encoding::Zlib);
+    let is_compressed = matches!(found, Encoding::Gzip | Encoding::Zlib | Encoding::SmallZlib);
     // True if the header agrees with the body, or its violation has been recorded.
     let is_header_judged = match coding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" if is_compressed => {
@@ -122,7 +122,7 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         }
         "" | "identity" => true,
         "gzip" | "x-gzip" => found == Encoding::Gzip,
-        "deflate" | "x-deflate" => found == Encoding::Zlib,
+        "deflate" | "x-deflate" => matches!(found, Encoding::Zlib | Encoding::SmallZlib),
         _ if is_compressed => {
             let text = "not the encoding of the body, which Graylog inflates by its first bytes";
             inspection.add(Violation::odd("R28", "ContentEncoding", text).at(shown()));
@@ -138,9 +138,13 @@ fn inflated(inspection: &mut HttpInspection, request: &Request) -> Option<Vec<u8
         let text = "the body has another encoding than the header";
         inspection.add(Violation::broken("R28", "EncodingMismatch", text).at(shown()));
     }
+    if found == Encoding::SmallZlib {
+        let text = "zlib with a window below 32 KiB; some receivers take it as plain text";
+        inspection.add(Violation::broken("R24", "SmallWindow", text).at(shown()));
+    }
     match found {
-        Encoding::Plain | Encoding::SmallZlib => Some(body.clone()),
-        Encoding::Gzip | Encoding::Zlib => match reader::inflated(body) {
+        Encoding::Plain => Some(body.clone()),
+        Encoding::Gzip | Encoding::Zlib | Encoding::SmallZlib => match reader::inflated(body) {
             Ok((inflated, trailing)) => {
                 if trailing > 0 {
                     let text = format!("{trailing} bytes after the compressed data");
@@ -174,13 +178,17 @@ fn inspect_values(inspection: &mut HttpInspection, body: &[u8], bulk: bool) {
     inspection.not_judged = values.more;
     let count = values.values.len() + values.more;
     match values.form {
-        Form::Array { is_closed } => {
+        Form::Array { is_closed, trailing } => {
             let text =
                 format!("an array of {count}; Graylog accepts arrays since 7.1, and only in bulk mode");
             inspection.add(Violation::odd("R29", "ArrayBody", text).at(http::excerpt(body)));
             if !is_closed {
                 let text = "an unclosed array";
                 inspection.add(Violation::broken("R1", "JsonSyntax", text).at(http::excerpt(body)));
+            }
+            if trailing > 0 {
+                let text = format!("{trailing} bytes after the array");
+                inspection.add(Violation::broken("R1", "TrailingData", text).at(http::excerpt(body)));
             }
         }
         Form::Lines { is_terminated: false } => {
@@ -326,6 +334,18 @@ mod tests {
     }
 
     #[test]
+    fn zlib_data_with_a_small_window_is_inflated() {
+        // A window of 4 KiB. The data do not depend on the header.
+        let mut small = zlib(MESSAGE.as_bytes());
+        small.splice(..2, [0x48, 0x89]);
+        let headers = format!("{JSON}Content-Encoding: deflate\r\n");
+        assert_eq!(of_headers(&headers, &small), ["Broken R24 SmallWindow"]);
+        assert_eq!(of_headers(JSON, &small), ["Odd R28 UndeclaredEncoding", "Broken R24 SmallWindow"]);
+        let mismatch = of_headers(&headers.replace("deflate", "gzip"), &small);
+        assert_eq!(mismatch, ["Broken R28 EncodingMismatch", "Broken R24 SmallWindow"]);
+    }
+
+    #[test]
     fn an_inflated_body_has_at_most_64_kib() {
         let long = |len: usize| {
             let text = "a".repeat(len - MESSAGE.len());
@@ -371,6 +391,9 @@ mod tests {
             of_body(&bad, true),
             ["Odd R29 ArrayBody", "Broken R1 JsonSyntax", "Broken R1 JsonSyntax"]
         );
+        let more = format!("[{MESSAGE}] \n{MESSAGE}\n");
+        assert_eq!(of_body(&more, true), ["Odd R29 ArrayBody", "Broken R1 TrailingData"]);
+        assert_eq!(of_body(&format!("[{MESSAGE}]\r\n"), true), ["Odd R29 ArrayBody"]);
     }
 
     #[test]

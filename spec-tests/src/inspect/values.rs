@@ -24,6 +24,8 @@ pub(super) enum Form {
     Array {
         /// True if the array is closed.
         is_closed: bool,
+        /// Number of bytes after the array, without white space around them.
+        trailing: usize,
     },
 }
 
@@ -65,7 +67,7 @@ impl<'b> Values<'b> {
     }
 
     fn array(mut rest: &'b [u8]) -> Self {
-        let mut values = Self::new(Form::Array { is_closed: false });
+        let mut values = Self::new(Form::Array { is_closed: false, trailing: 0 });
         loop {
             let start = trim_start(rest);
             let (element, tail) = start.split_at(element_len(start));
@@ -77,10 +79,13 @@ impl<'b> Values<'b> {
             }
             match tail {
                 [b',', next @ ..] => rest = next,
-                _ => {
-                    values.form = Form::Array { is_closed: closes };
+                // The element ends at a comma, at a closing bracket, or at the end of the body.
+                [_, after @ ..] => {
+                    let trailing = trim_end(trim_start(after)).len();
+                    values.form = Form::Array { is_closed: closes, trailing };
                     return values;
                 }
+                [] => return values,
             }
         }
     }
@@ -195,7 +200,8 @@ mod tests {
 
     #[test]
     fn array_elements_are_split() {
-        let array = |is_closed, parts: &[&'static str]| (Form::Array { is_closed }, parts.to_vec());
+        let array =
+            |is_closed, parts: &[&'static str]| (Form::Array { is_closed, trailing: 0 }, parts.to_vec());
         for by_lines in [false, true] {
             assert_eq!(values("[]", by_lines), array(true, &[]));
             assert_eq!(values(" [ ] ", by_lines), array(true, &[]));

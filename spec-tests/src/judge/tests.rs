@@ -3,13 +3,69 @@ use crate::vector::embedded;
 
 /// Returns the verdict on a sender that answers the vector with these datagrams.
 fn of_sender(id: &str, datagrams: &[&str]) -> (Verdict, Vec<String>) {
+    verdict_on(id, datagrams.iter().map(|text| text.as_bytes().to_vec()).collect())
+}
+
+fn verdict_on(id: &str, datagrams: Vec<Vec<u8>>) -> (Verdict, Vec<String>) {
     let topics = embedded().unwrap();
     let vector = topics.iter().flat_map(|topic| &topic.vectors).find(|vector| vector.id == id).unwrap();
-    let datagrams = datagrams.iter().map(|text| text.as_bytes().to_vec()).collect();
     let reply = Reply::Observed(Observed { sent: Some(Sent::Datagrams(datagrams)), ..Observed::default() });
     let of = Description::new("a sender", "none", &["send"], "");
     let (verdict, differences) = judge(vector, None, &of, &KnownViolations::new(), &reply).unwrap();
     (verdict, differences.iter().map(ToString::to_string).collect())
+}
+
+/// Returns the verdict on a receiver that answers the vector with this message.
+fn of_receiver(id: &str, message: &str) -> Verdict {
+    let topics = embedded().unwrap();
+    let vector = topics.iter().flat_map(|topic| &topic.vectors).find(|vector| vector.id == id).unwrap();
+    let messages = vec![serde_json::from_str(message).unwrap()];
+    let reply = Reply::Observed(Observed { messages, ..Observed::default() });
+    let of = Description::new("a receiver", "none", &["payload"], "");
+    judge(vector, None, &of, &KnownViolations::new(), &reply).unwrap().0
+}
+
+#[test]
+fn an_invented_level_is_a_failure_also_where_implementations_may_differ() {
+    let message = |level: &str| {
+        format!(r#"{{"host":"h","short_message":"m","timestamp":1500646980661{level},"fields":{{}}}}"#)
+    };
+    assert_eq!(of_receiver("T12", &message("")), Verdict::Passes);
+    for level in [r#","level":6"#, r#","level":"6""#] {
+        assert_eq!(of_receiver("T12", &message(level)), Verdict::Fails, "{level}");
+    }
+    // A level that the receiver has clamped is not invented.
+    let clamped = r#"{"host":"h","short_message":"m","level":2147483647,"fields":{}}"#;
+    assert_eq!(of_receiver("L06-400", clamped), Verdict::Deviates);
+}
+
+#[test]
+fn a_split_payload_is_compared_with_the_payload_of_the_request() {
+    let chunks = |head: &str, tail: &str| {
+        [format!("\x1e\x0f12345678\0\x02{head}"), format!("\x1e\x0f12345678\x01\x02{tail}")]
+    };
+    let verdict = |id: &str, datagrams: &[&str]| of_sender(id, datagrams).0;
+    let [head, tail] = chunks(&format!("{{{}", "a".repeat(1000)), &format!("{}}}", "a".repeat(419)));
+    assert_eq!(verdict("E33", &[&head, &tail]), Verdict::Passes);
+    assert_eq!(verdict("E33", &["{}"]), Verdict::Fails);
+    assert_eq!(verdict("E32", &[""]), Verdict::Passes);
+    for datagrams in [&[][..], &["", ""], &["{}"]] {
+        assert_eq!(verdict("E32", datagrams), Verdict::Fails, "{datagrams:?}");
+    }
+}
+
+#[test]
+fn a_gzip_header_with_optional_parts_is_a_deviation() {
+    let text = "compress me ".repeat(20);
+    let message = format!(r#"{{"version":"1.1","host":"h","short_message":"{text}"}}"#);
+    let sent = |builder: flate2::GzBuilder| {
+        let mut encoder = builder.write(Vec::new(), flate2::Compression::default());
+        std::io::Write::write_all(&mut encoder, message.as_bytes()).unwrap();
+        verdict_on("E35-gzip", vec![encoder.finish().unwrap()])
+    };
+    assert_eq!(sent(flate2::GzBuilder::new().mtime(1_700_000_000)), (Verdict::Passes, Vec::new()));
+    let named = "begins: expected 1f8b0800, found 1f8b0808".to_owned();
+    assert_eq!(sent(flate2::GzBuilder::new().filename("message")), (Verdict::Deviates, vec![named]));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Judges HTTP requests, and checks whether refused messages are sent again.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ pub(super) struct Requests {
     /// request with only repeated messages is answered with 202.
     status: u16,
     as_graylog: bool,
-    /// The refused messages, by the hash of their payloads.
+    /// The refused messages, by the hash of their [bytes](bytes_of).
     refused: HashMap<u64, Refused>,
     /// Number of connections with a single request, by sender.
     short_connections: HashMap<IpAddr, u64>,
@@ -117,7 +117,7 @@ impl Requests {
         if self.tally.accepts() {
             return (self.status, judge(source, request, inspection));
         }
-        let retried = self.take_retried(at, source, &mut inspection.messages);
+        let retried = self.take_retried(at, source, &mut inspection.messages, &request.body);
         let mut judged = Vec::new();
         let is_new = retried.is_empty() || !inspection.messages.is_empty();
         if is_new {
@@ -125,7 +125,8 @@ impl Requests {
         }
         if let Some(first) = retried.first().filter(|_| self.tally.is_final()) {
             let text = format!("retried, although the answer was {}", self.status);
-            let again = Violation::broken("R42", "RetriedInVain", text).at(excerpt(payload_of(first)));
+            let again =
+                Violation::broken("R42", "RetriedInVain", text).at(excerpt(bytes_of(first, &request.body)));
             judged.push(violation(source, again, false));
         }
         (if is_new { self.status } else { 202 }, judged)
@@ -139,7 +140,9 @@ impl Requests {
         at: Instant,
         source: SocketAddr,
         messages: &mut Vec<Inspection>,
+        body: &[u8],
     ) -> Vec<Inspection> {
+        let hash_of = |message: &Inspection| hash(bytes_of(message, body));
         let (retried, new): (Vec<_>, Vec<_>) =
             messages.drain(..).partition(|message| self.refused.contains_key(&hash_of(message)));
         let settles = new.is_empty() || !self.tally.is_to_be_retried();
@@ -162,7 +165,7 @@ impl Requests {
             }
             self.tally.refused += 1;
             if self.refused.len() < MAX_REMEMBERED {
-                let excerpt = excerpt(payload_of(message));
+                let excerpt = excerpt(bytes_of(message, body));
                 self.refused.insert(hash, Refused { at, source, is_settled: false, excerpt });
             }
         }
@@ -265,17 +268,17 @@ fn is_unterminated(inspection: &HttpInspection) -> bool {
 }
 
 fn excerpt_of(inspection: &HttpInspection) -> String {
-    excerpt(inspection.messages.first().map(payload_of).unwrap_or_default())
+    excerpt(inspection.messages.first().map(|message| bytes_of(message, &[])).unwrap_or_default())
 }
 
-fn payload_of(message: &Inspection) -> &[u8] {
-    message.payload.as_deref().unwrap_or_default()
+/// Returns the bytes by which a retry of a message is recognised: the payload, or the body if it cannot be
+/// inflated.
+fn bytes_of<'b>(message: &'b Inspection, body: &'b [u8]) -> &'b [u8] {
+    message.payload.as_deref().unwrap_or(body)
 }
 
-fn hash_of(message: &Inspection) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    payload_of(message).hash(&mut hasher);
-    hasher.finish()
+fn hash(bytes: &[u8]) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(bytes)
 }
 
 #[cfg(test)]
@@ -358,6 +361,18 @@ mod tests {
         assert!(violation.excerpt.contains("\\\"n\\\""), "{}", violation.excerpt);
         assert!(!missing[0].is_message);
         assert_eq!((requests.tally.refused, requests.tally.too_late), (3, 1));
+    }
+
+    #[test]
+    fn bodies_that_cannot_be_inflated_are_compared_by_their_bytes() {
+        let mut requests = requests(false, 503);
+        let now = Instant::now();
+        assert_eq!(post(&mut requests, now, "x\u{9c}one").0, 503);
+        assert_eq!(post(&mut requests, now, "x\u{9c}two").0, 503, "another body");
+        assert_eq!(post(&mut requests, now, "x\u{9c}one").0, 202, "a retry");
+        let missing = requests.finish(now + Duration::from_secs(60));
+        assert_eq!(names(&missing), ["R42 NotRetried"]);
+        assert!(missing[0].inspection.violations[0].excerpt.contains("two"));
     }
 
     #[test]

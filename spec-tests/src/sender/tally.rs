@@ -269,8 +269,8 @@ fn bytes_of(judged: &Judged, violation: &Violation) -> String {
 pub(super) fn encoding_word(bytes: &[u8]) -> &'static str {
     match encoding(bytes) {
         Encoding::Gzip => "gzip",
-        Encoding::Plain | Encoding::SmallZlib => "none",
-        Encoding::Zlib => "zlib",
+        Encoding::Plain => "none",
+        Encoding::Zlib | Encoding::SmallZlib => "zlib",
         _ => "unknown",
     }
 }

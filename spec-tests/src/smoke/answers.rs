@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Checked, Mistake, doubt, mistake};
+use crate::inspect::{self, Severity};
 use crate::observed::{JsonText, Observed, ObservedMessage, Sent};
 use crate::subject::{Description, Reply};
 use crate::text::shortened;
@@ -130,15 +131,42 @@ pub(super) fn sent(seen: &Observed, compression: &str, of: &Description) -> Resu
     }
 }
 
-/// Checks that the datagrams carry the payload, in chunks or as it is.
+/// Checks that the datagrams are valid, fit the requested size, and carry the payload, in chunks or as it is.
 pub(super) fn chunks(seen: &Observed, payload: &[u8], size: u16) -> Checked {
     let Some(Sent::Datagrams(datagrams)) = &seen.sent else {
         return mistake("no datagrams", "answer with 'datagrams'");
     };
-    let bodies: Vec<u8> = datagrams.iter().flat_map(|datagram| datagram.iter().skip(12).copied()).collect();
-    let is_whole = datagrams.iter().all(|datagram| datagram.starts_with(&[0x1e, 0x0f])) && bodies == payload;
-    match is_whole || datagrams.concat() == payload {
-        true => Ok(format!("{} datagrams of up to {size} bytes", datagrams.len())),
-        false => doubt("the datagrams do not have the payload", "split the payload as it is, uncompressed"),
+    let inspection = inspect::reassemble(datagrams, Some(usize::from(size)));
+    if inspection.payload.as_deref() != Some(payload) {
+        return doubt("the datagrams do not have the payload", "split the payload as it is, uncompressed");
+    }
+    match inspection.violations.iter().find(|violation| violation.severity == Severity::Broken) {
+        Some(violation) => doubt(
+            violation.to_string(),
+            "answer with the datagrams of this payload alone, each of up to datagram_size bytes, header included",
+        ),
+        None => Ok(format!("{} datagrams of up to {size} bytes", datagrams.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::split;
+
+    #[test]
+    fn chunks_fit_the_requested_size() {
+        let payload = [b"{".as_slice(), &[b'a'; 2998], b"}"].concat();
+        let found = |datagrams: Vec<Vec<u8>>| {
+            let seen = Observed { sent: Some(Sent::Datagrams(datagrams)), ..Observed::default() };
+            chunks(&seen, &payload, 1420).map_err(|mistake| mistake.found)
+        };
+        assert_eq!(found(split(&payload, 1420).unwrap()).unwrap(), "3 datagrams of up to 1420 bytes");
+        for wrong in [vec![payload.clone()], split(&payload, 1432).unwrap()] {
+            let text = found(wrong).unwrap_err();
+            assert!(text.contains("more than 1420"), "{text}");
+        }
+        let text = found(vec![b"{}".to_vec()]).unwrap_err();
+        assert_eq!(text, "the datagrams do not have the payload");
     }
 }

@@ -1,6 +1,7 @@
 //! Runs `gelf-conformance` with subjects that violate the protocol, with sound subjects, and with malformed
 //! files.
 
+use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::{Folder, conformance, stderr, stdout};
@@ -107,6 +108,23 @@ fn a_hanging_subject_is_restarted_and_the_verdict_is_no_answer() {
     assert_eq!(counts[7], "1", "{text}");
     let asked = |score: &&str| score.split_once('/').map_or(0, |(_, asked)| asked.parse::<usize>().unwrap());
     assert!(counts[1..4].iter().map(asked).sum::<usize>() > 5, "{text}");
+}
+
+#[test]
+fn the_plain_subject_delivers_a_message_after_data_that_cannot_be_inflated() {
+    let vectors = Folder::new("after-damage");
+    vectors.write(
+        "one.json",
+        r#"{"schema":1,"topic":"one","vectors":[{"id":"X1","title":"t","rule":"R13",
+            "datagrams":[{"datagram":{"hex":"1f8b"}},{"datagram":"{\"host\":\"h\",\"short_message\":\"m\"}"}],
+            "strict":{"messages":[{"host":"h","short_message":"m"}],"errors":["CompressionTruncated"]}}]}"#,
+    );
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/plain_subject.py");
+    let command = format!("python3 '{}'", script.display());
+    let folder = vectors.0.display().to_string();
+    let output = run_with(&["run", "--subject", &command, "--vectors", &folder, "--timeout", "60"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    assert!(stdout(&output).contains("1/1"), "{}", stdout(&output));
 }
 
 #[test]
