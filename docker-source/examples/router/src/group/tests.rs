@@ -5,14 +5,19 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::*;
 use crate::deliver::{Destination, OpenRoute, Opener};
 use crate::lines::WarnedContainers;
+use crate::print::Window;
 use crate::registry::{Registry, RunningRoute};
 
 /// Returns a route that sends nothing until its destination runs.
 fn queue(uri: &str) -> (RouteQueue, Destination) {
-    let route = Route::parse(uri).unwrap();
+    queue_of(uri, Route::parse(uri).unwrap())
+}
+
+/// Returns such a route with this name.
+fn queue_of(name: &str, route: Route) -> (RouteQueue, Destination) {
     let OpenRoute { route, delivery, destination, tally } = Opener::default().open(route).unwrap();
     let queue = RouteQueue {
-        name: uri.to_owned(),
+        name: name.to_owned(),
         lines: LineStage::new(&route, WarnedContainers::default()),
         route,
         decisions: Decisions::default(),
@@ -175,6 +180,44 @@ async fn a_route_that_is_removed_after_it_has_left_its_group_sends_its_open_mess
     assert!(routes.is_empty());
     let received = tokio::time::timeout(Duration::from_secs(10), receiver.recv(&mut [0; 2048])).await;
     assert!(received.unwrap().unwrap() > 0);
+}
+
+/// Returns a printed route to which lines were passed, and the window of its printer.
+fn printed(uri: &str, lines: usize) -> (RouteQueue, Destination, Window) {
+    let window = Window::new();
+    let mut printed = Route::parse(uri).unwrap();
+    printed.window = Some(window.clone());
+    let (mut queue, destination) = queue_of(uri, printed);
+    let (shared, _left) = shared();
+    let container = Arc::new(Container::builder("web").build());
+    for _ in 0..lines {
+        let record = Arc::new(Record::builder(container.clone(), "line").build());
+        route(&record, std::slice::from_mut(&mut queue), &shared);
+    }
+    (queue, destination, window)
+}
+
+#[tokio::test]
+async fn only_queued_messages_take_room_in_the_window_of_the_printer() {
+    let (mut queue, _never_takes, window) = printed("gelf://127.0.0.1:9?queue=1", 2);
+    // The queue has room for the first message only, so each call tries to send the second message.
+    for _ in 0..20 {
+        queue.send_at_once().await;
+    }
+    assert!(queue.is_full());
+    assert_eq!(window.free(), 15);
+}
+
+#[tokio::test]
+async fn dropped_messages_leave_the_window_of_the_printer() {
+    let receiver = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("gelf://{}?queue=1&when_full=drop_oldest", receiver.local_addr().unwrap());
+    let (mut queue, destination, window) = printed(&uri, 3);
+    queue.send_at_once().await;
+    assert!(!queue.is_full());
+    drop(queue);
+    destination.run().await;
+    assert_eq!(window.free(), 15, "two of the three messages were dropped");
 }
 
 #[tokio::test]
