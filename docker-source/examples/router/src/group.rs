@@ -229,6 +229,13 @@ async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Sha
             stopping = true;
             source.stop();
         }
+        // A busy source always has a line, so the removals are not left to the `select` below.
+        if routes.iter().any(|queue| queue.removal.is_asked()) {
+            remove(routes);
+            if routes.is_empty() {
+                return Ok(());
+            }
+        }
         let due = routes.iter().filter_map(|queue| queue.lines.due()).min();
         // A line that was already read may continue a message that is due. Therefore, the line is handled
         // before the message expires.
@@ -236,13 +243,7 @@ async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Sha
             biased;
             record = source.next() => Some(record.map_err(Failure::refused)?),
             () = shared.stop.asked(), if !stopping => continue,
-            Ok(()) = shared.removals.changed() => {
-                remove(routes);
-                if routes.is_empty() {
-                    return Ok(());
-                }
-                continue;
-            }
+            Ok(()) = shared.removals.changed() => continue,
             () = until(due), if due.is_some() => None,
         };
         match record {

@@ -1,5 +1,6 @@
 use docker_source::Container;
 use docker_source::gelf_core::Timestamp;
+use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
@@ -132,11 +133,10 @@ async fn routes_that_are_full_together_stay_together() {
     assert_eq!(routes.len(), 2);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_group_whose_routes_are_removed_does_not_wait_for_the_engine() {
-    let (queue, _destination) = queue(ALIVE);
+/// Adds the route to a registry, with the id `a1`.
+fn registered(queue: &RouteQueue) -> Registry {
     let registry = Registry::default();
-    let RouteQueue { name, route, tally, removal, .. } = &queue;
+    let RouteQueue { name, route, tally, removal, .. } = queue;
     let running = RunningRoute {
         id: "a1".to_owned(),
         name: name.clone(),
@@ -145,6 +145,13 @@ async fn a_group_whose_routes_are_removed_does_not_wait_for_the_engine() {
         removal: removal.clone(),
     };
     registry.add(running, queue.delivery.closer());
+    registry
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_routes_are_removed_does_not_wait_for_the_engine() {
+    let (queue, _destination) = queue(ALIVE);
+    let registry = registered(&queue);
     let (mut shared, _left) = shared();
     shared.removals = registry.removals();
     let group = tokio::spawn(run(vec![queue], Start::Now, shared));
@@ -153,6 +160,30 @@ async fn a_group_whose_routes_are_removed_does_not_wait_for_the_engine() {
     assert!(registry.remove("a1"));
     let routes = tokio::time::timeout(Duration::from_secs(1), group).await.unwrap().unwrap().unwrap();
     assert!(routes.is_empty());
+}
+
+#[tokio::test]
+async fn a_route_that_is_removed_gets_no_line_although_the_source_has_lines() {
+    let engine = SimulatedEngine::start().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let address = engine.docker_host().parse().unwrap();
+    let source = Source::builder().address(address).connect().await.unwrap();
+    web.wait_for_followers(1).await;
+    web.line(Stream::Stdout, "line");
+    let stats = source.stats();
+    while stats.snapshot().total.in_flight == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (queue, _destination) = queue(ALIVE);
+    let tally = queue.tally.clone();
+    let registry = registered(&queue);
+    let (mut shared, _left) = shared();
+    shared.removals = registry.removals();
+    assert!(registry.remove("a1"));
+    let mut routes = vec![queue];
+    read(source, &mut routes, &mut shared).await.unwrap();
+    assert_eq!((routes.len(), tally.figures().routed), (0, 0));
 }
 
 #[tokio::test]
@@ -166,15 +197,7 @@ async fn a_route_that_is_removed_after_it_has_left_its_group_sends_its_open_mess
     let record = Arc::new(Record::builder(container, "java.lang.IllegalStateException: refused").build());
     route(&record, std::slice::from_mut(&mut queue), &shared);
     assert!(queue.lines.due().is_some() && queue.lines.is_empty(), "the message is open");
-    let registry = Registry::default();
-    let running = RunningRoute {
-        id: "a1".to_owned(),
-        name: queue.name.clone(),
-        route: queue.route.clone(),
-        tally: queue.tally.clone(),
-        removal: queue.removal.clone(),
-    };
-    registry.add(running, queue.delivery.closer());
+    let registry = registered(&queue);
     assert!(registry.remove("a1"));
     let routes = LeavingRoute { queue, since: Instant::now() }.run(shared).await.unwrap();
     assert!(routes.is_empty());
