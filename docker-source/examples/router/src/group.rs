@@ -31,6 +31,7 @@ use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::task::task;
 
+use self::sources::Reading;
 pub(crate) use self::sources::Sources;
 
 /// The time after which the router ends if the Engine's socket file is mounted without its folder and refuses
@@ -155,7 +156,13 @@ pub(crate) async fn run(
     mut shared: Shared,
 ) -> Result<Vec<RouteQueue>, Failure> {
     let result = match connect(&routes, start, &mut shared).await {
-        Some(Ok((source, _reading))) => read(source, &mut routes, &mut shared).await,
+        Some(Ok((source, reading))) => {
+            let result = read(source, &mut routes, &mut shared).await;
+            if routes.is_empty() {
+                reading.unwanted();
+            }
+            result
+        }
         Some(Err(error)) => Err(error),
         None => {
             remove(&mut routes);
@@ -174,7 +181,7 @@ async fn connect(
     routes: &[RouteQueue],
     start: Start,
     shared: &mut Shared,
-) -> Option<Result<(Source, Arc<()>), Failure>> {
+) -> Option<Result<(Source, Reading), Failure>> {
     let mut timing = Timing::default();
     timing.stale_socket = Some(STALE_SOCKET);
     if let Some(latency) = routes.iter().filter_map(|queue| queue.route.latency).min() {

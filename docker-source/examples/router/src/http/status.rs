@@ -59,7 +59,7 @@ fn account(api: &Api) -> Value {
     let (total, of_routes) = (api.sources.sum().total, routes_account(api));
     let (unrouted, copies) = (api.sources.unrouted(), api.sources.copies());
     let left_unread = api.sources.left_unread();
-    let in_flight = total.in_flight.saturating_sub(left_unread) + of_routes.in_flight;
+    let in_flight = api.sources.in_flight() + of_routes.in_flight;
     let skipped = [
         ("empty", total.skipped_empty),
         ("no_route", unrouted),
