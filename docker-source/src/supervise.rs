@@ -15,7 +15,7 @@ use std::time::Duration;
 use gelf_core::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{self, JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::container::PartialMetadata;
@@ -472,17 +472,22 @@ impl Entry {
     }
 }
 
-/// Logs that the source is ready, once each follower up to the first complete list has opened its log or decided not to
-/// open it.
+/// Logs that the source is ready, once each follower up to the first complete list has opened its log or decided
+/// not to open it.
 async fn log_ready(engine: String, decisions: Vec<oneshot::Receiver<bool>>) {
-    let mut following = 0;
-    let _ = timeout(READY_WITHIN, async {
-        for decision in decisions {
-            following += usize::from(decision.await.unwrap_or(false));
-        }
-    })
-    .await;
+    let following = count_following(decisions).await;
     tracing::info!("ready: following {following} containers of {engine}");
+}
+
+/// Returns the number of followers that decide within [`READY_WITHIN`] to open their log.
+async fn count_following(decisions: Vec<oneshot::Receiver<bool>>) -> usize {
+    let ends = Instant::now() + READY_WITHIN;
+    let mut following = 0;
+    for decision in decisions {
+        // After the end, the decisions that have been made still count.
+        following += usize::from(matches!(timeout_at(ends, decision).await, Ok(Ok(true))));
+    }
+    following
 }
 
 #[cfg(test)]

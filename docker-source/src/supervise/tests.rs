@@ -177,3 +177,11 @@ async fn a_container_has_one_follower_however_often_it_is_reported() {
     assert_eq!((supervisor.entries.len(), supervisor.followers.len()), (1, 1));
     assert_eq!((commands(&supervisor).starts, commands(&supervisor).sightings), (1, 2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_does_not_decide_hides_no_other_follower_from_the_count() {
+    let (_undecided, hanging) = oneshot::channel();
+    let (decided, following) = oneshot::channel();
+    decided.send(true).unwrap();
+    assert_eq!(count_following(vec![hanging, following]).await, 1);
+}
