@@ -176,6 +176,13 @@ pub(crate) enum Task {
     Tail { names: Vec<NamePattern> },
 }
 
+impl Task {
+    /// Returns whether the task connects to the Engine.
+    pub(crate) fn needs_engine(&self) -> bool {
+        !matches!(self, Self::Audit { .. } | Self::Check { .. })
+    }
+}
+
 /// The parsed command line.
 #[derive(Debug)]
 pub(crate) struct Options {
