@@ -474,6 +474,7 @@ impl Outputs {
             route: route.clone(),
             tally: tally.clone(),
             removal: removal.clone(),
+            is_reachable: Condition::default(),
         };
         self.registry.add(running, delivery.closer());
         let decisions = Decisions::default();

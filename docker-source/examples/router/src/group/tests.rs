@@ -4,6 +4,7 @@ use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
+use crate::condition::Condition;
 use crate::deliver::{Destination, OpenRoute, Opener};
 use crate::lines::WarnedContainers;
 use crate::print::Window;
@@ -143,6 +144,7 @@ fn registered(queue: &RouteQueue) -> Registry {
         route: route.clone(),
         tally: tally.clone(),
         removal: removal.clone(),
+        is_reachable: Condition::default(),
     };
     registry.add(running, queue.delivery.closer());
     registry
