@@ -163,7 +163,13 @@ impl Quote {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Redaction, Secret};
+    use std::sync::LazyLock;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::super::{MASK, Redaction, Secret};
 
     fn redaction() -> Redaction {
         let kinds = [Secret::Key, Secret::Token, Secret::Card];
@@ -194,7 +200,7 @@ mod tests {
             (r#"{"m":"unexpected token: {","n":["a"]}"#, r#"{"m":"unexpected token: ***","n":["a"]}"#),
         ] {
             assert_eq!(redaction.text(line), redacted, "{line}");
-            let json: serde_json::Value = serde_json::from_str(redacted).unwrap();
+            let json: Value = serde_json::from_str(redacted).unwrap();
             assert!(json.is_object() || json.is_array());
         }
     }
@@ -225,6 +231,59 @@ mod tests {
             (r#"token:{""#, r#"token:***""#.repeat(8) + "token:***"),
         ] {
             assert_eq!(redaction.text(&part.repeat(100_000)), redacted, "{part}");
+        }
+    }
+
+    /// Returns a JSON value of any type, in which some members have the name of a secret.
+    fn json() -> impl Strategy<Value = Value> {
+        let text = r#"[a-z "'\\\[\]{}:,é]{0,6}"#;
+        let scalar = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        scalar.prop_recursive(4, 32, 4, move |inner| {
+            let name = prop_oneof![Just("password".to_owned()), Just("Authorization".to_owned()), text];
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(Value::from),
+                vec((name, inner), 0..4).prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// Returns the value after redaction: each value of a secret's name that is no empty text is replaced.
+    fn redacted(value: &Value, is_secret: bool) -> Value {
+        match value {
+            Value::String(text) if is_secret && text.is_empty() => value.clone(),
+            _ if is_secret => MASK.into(),
+            Value::Array(values) => values.iter().map(|value| redacted(value, false)).collect(),
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, value)| {
+                    let is_secret = ["password", "Authorization"].contains(&name.as_str());
+                    (name.clone(), redacted(value, is_secret))
+                })
+                .collect(),
+            other => other.clone(),
+        }
+    }
+
+    static REDACTION: LazyLock<Redaction> = LazyLock::new(redaction);
+
+    proptest! {
+        #[test]
+        fn a_redacted_json_line_is_the_same_json_without_its_secrets(value in json(), is_nested: bool) {
+            let expected = redacted(&value, false);
+            if is_nested {
+                let outer = serde_json::json!({ "m": value.to_string(), "n": 1 }).to_string();
+                let found: Value = serde_json::from_str(&REDACTION.text(&outer)).unwrap();
+                let inner: Value = serde_json::from_str(found["m"].as_str().unwrap()).unwrap();
+                prop_assert_eq!(inner, expected);
+            } else {
+                let found: Value = serde_json::from_str(&REDACTION.text(&value.to_string())).unwrap();
+                prop_assert_eq!(found, expected);
+            }
         }
     }
 }
