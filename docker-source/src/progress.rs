@@ -177,9 +177,13 @@ impl Settled {
     /// Moves the position behind a settled line.
     fn advance(&mut self, to: &ReadLine) {
         let Some(position) = self.position.as_mut().filter(|_| !to.is_gap) else { return };
-        if to.place.proofs > self.proofs {
+        // Within one source, the number only grows. Another source counts its proofs from 0, and each of them also
+        // covers the lines that the source before it has read.
+        if to.place.proofs != self.proofs {
             self.proofs = to.place.proofs;
-            position.proved();
+            if to.place.proofs > 0 {
+                position.proved();
+            }
         }
         position.advance(to.stream, &to.place);
     }
@@ -360,6 +364,23 @@ mod tests {
         assert_eq!(settle(busy), (107, Some(108), Some(106), text("")));
         let busy = provable(Stderr, 109, Origin::Window, 2);
         assert_eq!(settle(busy), (108, Some(108), Some(109), text("")));
+    }
+
+    #[test]
+    fn the_first_proof_of_another_source_proves_the_lines_of_both_sources() {
+        let mut progress = progress();
+        let mut settle = |second, proofs| {
+            let ticket = progress.read(provable(LogStream::Stdout, second, Origin::Stream, proofs));
+            progress.settle(ticket);
+            let log = progress.positions().containers.remove("a").unwrap();
+            let ahead = (100..120).filter(|second| log.ahead.contains(LogStream::Stdout, at(*second)));
+            (log.stdout.map(|line| line.time.as_unix().0), ahead.collect::<Vec<_>>())
+        };
+        assert_eq!(settle(101, 0), (None, vec![101]));
+        assert_eq!(settle(102, 7), (Some(101), vec![102]));
+        // From here on, another source reads.
+        assert_eq!(settle(103, 0), (Some(101), vec![102, 103]));
+        assert_eq!(settle(104, 1), (Some(103), vec![104]));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use crate::gelf::InvalidFormat;
 
 mod cards;
+mod values;
 
 /// The text in place of a secret.
 const MASK: &str = "***";
@@ -40,41 +41,65 @@ impl Secret {
     pub const ALL: [Self; 4] = [Self::Card, Self::Key, Self::Mail, Self::Token];
 
     /// Returns the regular expressions of the kind. All of them are valid.
-    const fn patterns(self) -> &'static [&'static str] {
+    const fn patterns(self) -> &'static [(Match, &'static str)] {
         match self {
-            Self::Card => &[r"[0-9](?:[ -]?[0-9]){11,}"],
+            Self::Card => &[(Match::Digits, r"[0-9](?:[ -]?[0-9]){11,}")],
             Self::Key => &[
-                r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----((?s:.+?))(?:-----END|\z)",
-                concat!(
-                    r"(?i)(?:passw(?:or)?d|passphrase|(?-u:\b)pwd|secret|token",
-                    r"|(?:api|access|private|secret)[_-]?key)",
-                    r#"\\*["']?\s*[=:]\s*"#,
-                    r#"(?:\\+"([^"\\]+)|"((?:[^"\\]|\\.)+)|'([^']+)|([^\s"'&,;<>\\]+))"#
+                (Match::Secret, r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----((?s:.+?))(?:-----END|\z)"),
+                (
+                    Match::Name,
+                    concat!(
+                        r"(?i)(?:passw(?:or)?d|passphrase|(?-u:\b)pwd|secret|token",
+                        r"|(?:api|access|private|secret)[_-]?key)",
+                        r#"\\*["']?\s*(?:=>|[=:])\s*"#,
+                    ),
                 ),
-                r"://[^\s/:@]*:([^\s/@]+)@",
+                (Match::Secret, r"://[^\s/:@]*:([^\s/@]+)@"),
             ],
-            Self::Mail => &[r"[A-Za-z0-9][A-Za-z0-9._%+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"],
+            Self::Mail => &[(
+                Match::Secret,
+                r"[A-Za-z0-9][A-Za-z0-9._%+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}",
+            )],
             Self::Token => &[
-                concat!(
-                    r#"(?i)(?-u:\b)authorization\\*["']?\s*[:=]\s*\\*["']?"#,
-                    r#"(?:(?:basic|bearer|digest|token)\s+)?([^\s"'\\,]+)"#
+                (Match::Header, r#"(?i)(?-u:\b)authorization\\*["']?\s*(?:=>|[=:])\s*"#),
+                (Match::Secret, r"(?i)(?-u:\b)bearer\s+([a-z0-9._~+/=-]{16,})"),
+                (Match::Secret, r"(?-u:\b)eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"),
+                (Match::Secret, r"(?-u:\b)(?:AKIA|ASIA)[A-Z0-9]{16}(?-u:\b)"),
+                (Match::Secret, r"(?-u:\b)(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})"),
+                (Match::Secret, r"(?-u:\b)glpat-[A-Za-z0-9_-]{20,}"),
+                (
+                    Match::Secret,
+                    r"(?-u:\b)(?:AIza[A-Za-z0-9_-]{35}|npm_[A-Za-z0-9]{36}|sk-[A-Za-z0-9_-]{20,})",
                 ),
-                r"(?i)(?-u:\b)bearer\s+([a-z0-9._~+/=-]{16,})",
-                r"(?-u:\b)eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
-                r"(?-u:\b)(?:AKIA|ASIA)[A-Z0-9]{16}(?-u:\b)",
-                r"(?-u:\b)(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})",
-                r"(?-u:\b)glpat-[A-Za-z0-9_-]{20,}",
-                r"(?-u:\b)(?:AIza[A-Za-z0-9_-]{35}|npm_[A-Za-z0-9]{36}|sk-[A-Za-z0-9_-]{20,})",
-                r"(?-u:\b)(?:xox[abeoprs]-[A-Za-z0-9-]{10,}|[rs]k_(?:live|test)_[A-Za-z0-9]{16,})",
+                (
+                    Match::Secret,
+                    r"(?-u:\b)(?:xox[abeoprs]-[A-Za-z0-9-]{10,}|[rs]k_(?:live|test)_[A-Za-z0-9]{16,})",
+                ),
             ],
         }
     }
+}
+
+/// What a match of a regular expression is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Match {
+    /// A secret, or a text around the groups that are secrets.
+    Secret,
+    /// A run of digits that can contain the numbers of payment cards.
+    Digits,
+    /// A name and its separator, in front of a secret value.
+    Name,
+    /// The name of a header and its separator, in front of a scheme and a secret value.
+    Header,
 }
 
 /// The secrets that are replaced by `***` in the text of lines. The default replaces nothing.
 ///
 /// If a pattern has groups, the texts of its groups are replaced. Otherwise, the whole match is replaced. The
 /// redacted text is at most three times as long as the original text.
+///
+/// In JSON, the value of a secret's name is replaced whatever its type: an array, an object, a number and `null`
+/// become the text `"***"`, so the line stays JSON.
 ///
 /// The time of the search grows linearly with the length of the text, except for some patterns of the caller: a
 /// pattern that reads far beyond the end of each match, such as `a.*b|a`, can take a time that grows with the
@@ -103,7 +128,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 struct Pattern {
     regex: Regex,
-    is_card: bool,
+    kind: Match,
 }
 
 impl Redaction {
@@ -113,7 +138,7 @@ impl Redaction {
     /// Returns [`InvalidFormat`] if all expressions together need more than 16 MiB. The expressions of all
     /// kinds need much less.
     pub fn with(self, secret: Secret) -> Result<Self, InvalidFormat> {
-        self.with_all(secret.patterns(), secret == Secret::Card, MAX_TOTAL_BYTES)
+        self.with_all(secret.patterns(), MAX_TOTAL_BYTES)
     }
 
     /// Redacts the matches of a regular expression.
@@ -122,14 +147,14 @@ impl Redaction {
     /// Returns [`InvalidFormat`] if the expression is invalid, matches the empty text, or needs more than
     /// 1 MiB, or if all expressions together need more than 16 MiB.
     pub fn with_pattern(self, pattern: &str) -> Result<Self, InvalidFormat> {
-        self.with_all(&[pattern], false, MAX_TOTAL_BYTES)
+        self.with_all(&[(Match::Secret, pattern)], MAX_TOTAL_BYTES)
     }
 
     /// Adds regular expressions. `limit` is the maximum memory of all regular expressions together, in bytes.
-    fn with_all(self, texts: &[&str], are_cards: bool, limit: usize) -> Result<Self, InvalidFormat> {
+    fn with_all(self, added: &[(Match, &str)], limit: usize) -> Result<Self, InvalidFormat> {
         let mut patterns = self.inner.as_ref().map_or_else(Vec::new, |inner| inner.patterns.clone());
-        for text in texts {
-            if patterns.iter().any(|known: &Pattern| known.regex.as_str() == *text) {
+        for (kind, text) in added {
+            if patterns.iter().any(|known: &Pattern| known.kind == *kind && known.regex.as_str() == *text) {
                 continue;
             }
             let regex = RegexBuilder::new(text).size_limit(MAX_PATTERN_BYTES).build();
@@ -137,7 +162,7 @@ impl Redaction {
             if regex.is_match("") {
                 return Err(InvalidFormat::EmptyPattern);
             }
-            patterns.push(Pattern { regex, is_card: are_cards });
+            patterns.push(Pattern { regex, kind: *kind });
         }
         let texts = patterns.iter().map(|pattern| pattern.regex.as_str());
         let set = RegexSetBuilder::new(texts).size_limit(limit).build();
@@ -150,16 +175,16 @@ impl Redaction {
         let Some(inner) = &self.inner else { return Cow::Borrowed(text) };
         let mut secrets: Vec<Range<usize>> = Vec::new();
         for index in inner.set.matches(text) {
-            let Some(Pattern { regex, is_card }) = inner.patterns.get(index) else { continue };
-            if *is_card {
-                secrets.extend(regex.find_iter(text).flat_map(|run| cards::find(text, run.range())));
-            } else if regex.captures_len() > 1 {
-                let groups = regex.captures_iter(text);
-                secrets.extend(groups.flat_map(|groups| {
+            let Some(Pattern { regex, kind }) = inner.patterns.get(index) else { continue };
+            let matches = regex.find_iter(text).map(|found| found.range());
+            match kind {
+                Match::Digits => secrets.extend(matches.flat_map(|run| cards::find(text, run))),
+                Match::Name => secrets.extend(values::find(text, matches, false)),
+                Match::Header => secrets.extend(values::find(text, matches, true)),
+                Match::Secret if regex.captures_len() == 1 => secrets.extend(matches),
+                Match::Secret => secrets.extend(regex.captures_iter(text).flat_map(|groups| {
                     groups.iter().skip(1).flatten().map(|group| group.range()).collect::<Vec<_>>()
-                }));
-            } else {
-                secrets.extend(regex.find_iter(text).map(|found| found.range()));
+                })),
             }
             merge(&mut secrets);
         }
@@ -169,8 +194,9 @@ impl Redaction {
         let mut redacted = String::with_capacity(text.len());
         let mut end = 0;
         for secret in secrets {
-            redacted.push_str(text.get(end..secret.start).unwrap_or_default());
-            redacted.push_str(MASK);
+            let before = text.get(end..secret.start).unwrap_or_default();
+            let quote = values::quote_of_member(before);
+            [before, quote, MASK, quote].into_iter().for_each(|part| redacted.push_str(part));
             end = secret.end;
         }
         redacted.push_str(text.get(end..).unwrap_or_default());
@@ -287,7 +313,7 @@ mod tests {
     #[test]
     fn a_kind_that_does_not_fit_beside_the_given_patterns_is_refused() {
         const LIMIT: usize = 1024 * 1024;
-        let key = |redaction: Redaction| redaction.with_all(Secret::Key.patterns(), false, LIMIT);
+        let key = |redaction: Redaction| redaction.with_all(Secret::Key.patterns(), LIMIT);
         assert!(key(Redaction::default()).is_ok());
         let own = |letter| format!("{letter}{}", "[a-z]".repeat(10_000));
         let full = Redaction::default().with_pattern(&own('a')).unwrap().with_pattern(&own('b')).unwrap();

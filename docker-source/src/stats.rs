@@ -113,7 +113,7 @@ pub struct StatsSnapshot {
     pub events_bad: u64,
     /// Unreadable entries of the list of containers. The source reads the other entries of the list.
     pub list_bad: u64,
-    /// The number of times that a list of all containers was compared with the followed containers.
+    /// The number of times that a complete list of all containers was compared with the followed containers.
     pub lists: u64,
     /// The number of times that a list of all containers failed: the request failed, or the end of the list
     /// is missing. After a failure, the source requests the list again.
@@ -251,7 +251,7 @@ impl Stats {
     }
 
     /// Returns false if the Engine no longer has the container with this id. Returns true until the first
-    /// list of containers is read.
+    /// complete list of containers is read.
     pub fn knows(&self, id: &str) -> bool {
         self.lists.load(Ordering::Acquire) == 0
             || ContainerId::parse(id).is_some_and(|id| lock(&self.containers).known.contains_key(&id))
@@ -295,8 +295,12 @@ impl Stats {
         self.events_bad.fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(crate) fn listed(&self, bad: u64) {
-        self.list_bad.fetch_add(bad, Ordering::Relaxed);
+    pub(crate) fn bad_list_elements(&self, count: u64) {
+        self.list_bad.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts a list that was applied and has not broken off.
+    pub(crate) fn listed(&self) {
         self.lists.fetch_add(1, Ordering::Release);
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use gelf_core::Timestamp;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{self, JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::backoff::Backoff;
 use crate::container::PartialMetadata;
@@ -48,14 +48,25 @@ pub(crate) struct Supervisor {
     tasks: HashMap<task::Id, ContainerId>,
     /// The number of applied events. It shows whether a list was requested before an event arrived.
     events: u64,
-    /// Makes a source that is being stopped wait for the first list, since containers can have lines from before
-    /// the source connected. `None` after the first list, and if there are no such lines.
+    /// Makes a source that is being stopped wait for the first complete list, since containers can have lines from
+    /// before the source connected. `None` after this list, and if there are no such lines.
     unlisted: Option<Unproved>,
-    /// True if a list was applied since the source connected.
+    /// True if a complete list was applied since the source connected.
     has_listed: bool,
     /// The removed containers, each with the number of applied events at the time of its removal. A list that
     /// was requested before the removal can still contain the container.
     left: HashMap<ContainerId, u64>,
+}
+
+/// Which of the Engine's containers a list has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Listing {
+    /// All containers.
+    Whole,
+    /// All containers but those whose elements cannot be read. Each list can lack these containers.
+    WithoutBadElements,
+    /// The containers before the place where the list broke off. The next list can have the other containers.
+    BrokenOff,
 }
 
 /// A container that the Engine has, or had until recently.
@@ -79,6 +90,8 @@ struct Entry {
     missing: u32,
     /// The waits before a follower that panicked is started again.
     restarts: Backoff,
+    /// The decision whether the follower opens the log. `None` after the first complete list.
+    decision: Option<oneshot::Receiver<bool>>,
 }
 
 impl Supervisor {
@@ -162,10 +175,17 @@ impl Supervisor {
                             continue;
                         }
                     };
-                    let is_whole = error.is_none() && bad == 0;
-                    self.reconcile(containers, events_before, is_first_list, is_whole);
+                    let listing = match error {
+                        Some(_) => Listing::BrokenOff,
+                        None if bad > 0 => Listing::WithoutBadElements,
+                        None => Listing::Whole,
+                    };
+                    self.reconcile(containers, events_before, is_first_list, listing);
                     self.unreadable_elements(bad);
-                    is_first_list = false;
+                    if error.is_none() {
+                        context.stats.listed();
+                        is_first_list = false;
+                    }
                     match error {
                         Some(error) => {
                             context.stats.list_failed();
@@ -195,9 +215,9 @@ impl Supervisor {
         count > 0
     }
 
-    /// Counts a list with this number of unreadable elements.
+    /// Counts the unreadable elements of a list.
     fn unreadable_elements(&self, count: u64) {
-        self.context.stats.listed(count);
+        self.context.stats.bad_list_elements(count);
         let text = "cannot read an element of the list of containers; the other containers are followed";
         self.context.warnings.list_elements.warn_of(count, None, text);
     }
@@ -213,7 +233,7 @@ impl Supervisor {
             }
             (Action::Start, None) => {
                 let partial = PartialMetadata::from_event_attributes(attributes, is_cut);
-                self.add(id, partial, true, StartReason::Started, None);
+                self.add(id, partial, true, StartReason::Started);
             }
             (Action::Die, Some(entry)) => {
                 // A follower that reads the log notices the end of the run by itself. However, if the start
@@ -227,7 +247,7 @@ impl Supervisor {
             }
             (Action::Die, None) => {
                 let partial = PartialMetadata::from_event_attributes(attributes, is_cut);
-                self.add(id, partial, false, StartReason::Resumed, None);
+                self.add(id, partial, false, StartReason::Resumed);
             }
             (Action::Rename, Some(entry)) => {
                 if let Some(name) = attributes.remove("name") {
@@ -245,19 +265,19 @@ impl Supervisor {
     }
 
     /// Updates the followers from a list that was requested after `events_before` events. Containers count as
-    /// missing from the list only if `is_whole` is true.
+    /// missing only from a whole list. A list that broke off only adds containers and updates their state: the
+    /// containers of its missing part may have run before the source connected.
     fn reconcile(
         &mut self,
         containers: Vec<ContainerSummary>,
         events_before: u64,
         is_first_of_session: bool,
-        is_whole: bool,
+        listing: Listing,
     ) {
         self.left.retain(|_, left_at| *left_at > events_before);
         for entry in self.entries.values_mut() {
-            entry.missing += u32::from(is_whole);
+            entry.missing += u32::from(listing == Listing::Whole);
         }
-        let mut decisions = Vec::new();
         let mut renamed = Vec::new();
         // A run that ended within this time may have begun and ended between two lists, and its events may have
         // been lost.
@@ -279,9 +299,7 @@ impl Supervisor {
                     (true, true) => StartReason::Resumed,
                     (true, false) => StartReason::Unclear,
                 };
-                let (decided, decision) = oneshot::channel();
-                decisions.push(decision);
-                self.add(summary.id, partial, is_running, reason, Some(decided));
+                self.add(summary.id, partial, is_running, reason);
                 continue;
             };
             entry.missing = 0;
@@ -310,8 +328,12 @@ impl Supervisor {
         for id in missing {
             self.removed(&id);
         }
+        if listing == Listing::BrokenOff {
+            return;
+        }
         self.unlisted = None;
         if !std::mem::replace(&mut self.has_listed, true) {
+            let decisions = self.entries.values_mut().filter_map(|entry| entry.decision.take()).collect();
             let client = &self.context.client;
             let engine =
                 format!("{} ({}, API {})", self.context.engine_host, client.address(), client.version());
@@ -319,14 +341,11 @@ impl Supervisor {
         }
     }
 
-    fn add(
-        &mut self,
-        id: ContainerId,
-        partial: PartialMetadata,
-        is_running: bool,
-        reason: StartReason,
-        decided: Option<oneshot::Sender<bool>>,
-    ) {
+    fn add(&mut self, id: ContainerId, partial: PartialMetadata, is_running: bool, reason: StartReason) {
+        let (decided, decision) = match self.has_listed {
+            false => Some(oneshot::channel()).unzip(),
+            true => (None, None),
+        };
         let timing = self.context.timing;
         let entry = Entry {
             commands: watch::Sender::new(FollowCommands::default()),
@@ -339,6 +358,7 @@ impl Supervisor {
             named_at: self.events,
             missing: 0,
             restarts: Backoff::new(timing.resume_min, timing.resume_max),
+            decision,
         };
         self.start_follower(id, entry, reason, decided, Duration::ZERO);
     }
@@ -452,17 +472,22 @@ impl Entry {
     }
 }
 
-/// Logs that the source is ready, once each follower of the first list has opened its log or decided not to
-/// open it.
+/// Logs that the source is ready, once each follower up to the first complete list has opened its log or decided
+/// not to open it.
 async fn log_ready(engine: String, decisions: Vec<oneshot::Receiver<bool>>) {
-    let mut following = 0;
-    let _ = timeout(READY_WITHIN, async {
-        for decision in decisions {
-            following += usize::from(decision.await.unwrap_or(false));
-        }
-    })
-    .await;
+    let following = count_following(decisions).await;
     tracing::info!("ready: following {following} containers of {engine}");
+}
+
+/// Returns the number of followers that decide within [`READY_WITHIN`] to open their log.
+async fn count_following(decisions: Vec<oneshot::Receiver<bool>>) -> usize {
+    let ends = Instant::now() + READY_WITHIN;
+    let mut following = 0;
+    for decision in decisions {
+        // After the end, the decisions that have been made still count.
+        following += usize::from(matches!(timeout_at(ends, decision).await, Ok(Ok(true))));
+    }
+    following
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+/// The longest timeout or interval: one year. The sum of a clock's time and a longer time could overflow.
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Timeouts and intervals of a [`Source`](crate::Source). The defaults suit an Engine in daily use; tests
-/// shorten them.
+/// shorten them. A time of more than one year counts as one year.
 ///
 /// ```
 /// use std::time::Duration;
@@ -74,5 +77,40 @@ impl Default for Timing {
             resume_min: Duration::from_millis(100),
             resume_max: Duration::from_secs(5),
         }
+    }
+}
+
+impl Timing {
+    /// Returns this timing with times of at most [`LONGEST`].
+    pub(crate) fn bounded(mut self) -> Self {
+        let Self {
+            headers,
+            answer,
+            catch_up,
+            removed,
+            latency,
+            list_interval,
+            reconnect_min,
+            reconnect_max,
+            stale_socket,
+            resume_min,
+            resume_max,
+        } = &mut self;
+        let times = [
+            headers,
+            answer,
+            catch_up,
+            removed,
+            latency,
+            list_interval,
+            reconnect_min,
+            reconnect_max,
+            resume_min,
+            resume_max,
+        ];
+        for time in times.into_iter().chain(stale_socket) {
+            *time = LONGEST.min(*time);
+        }
+        self
     }
 }

@@ -12,6 +12,7 @@ use super::options::JoinOptions;
 use super::rule::{Rule, State};
 use crate::log::LogStream;
 use crate::record::Record;
+use crate::timing::LONGEST;
 
 /// The maximum number of open messages: 1,024. This is enough for both streams of 512 containers that write
 /// at the same time. If more messages are open, the message whose last line came first is completed.
@@ -95,7 +96,8 @@ struct Open<T> {
 
 impl<T> MultilineJoiner<T> {
     /// Creates a joiner.
-    pub fn new(options: JoinOptions) -> Self {
+    pub fn new(mut options: JoinOptions) -> Self {
+        options.flush_after = options.flush_after.min(LONGEST);
         Self {
             options,
             open: HashMap::new(),
@@ -177,7 +179,9 @@ impl<T> MultilineJoiner<T> {
     /// Postpones the completion of all open messages. Call this method after a `pause` in which the caller took no
     /// lines, since lines that continue the messages may have waited.
     pub fn delay(&mut self, pause: Duration) {
-        self.open.values_mut().for_each(|open| open.due += pause);
+        for open in self.open.values_mut() {
+            open.due = open.due.checked_add(pause.min(LONGEST)).unwrap_or(open.due);
+        }
     }
 
     /// Completes all messages, in the order of their last lines.

@@ -16,7 +16,8 @@ use std::time::Duration;
 pub struct JoinOptions {
     /// The text between two lines of a message. The default is a newline, as in Logspout.
     pub separator: String,
-    /// The time after which a message ends if no line continues it. The default is 500 ms, as in Logspout.
+    /// The time after which a message ends if no line continues it. The default is 500 ms, as in Logspout. A
+    /// time of more than one year counts as one year.
     pub flush_after: Duration,
     /// The maximum number of lines of a message. Further lines become the next message. The default is 2,048:
     /// a JVM prints up to 1,024 frames of an exception, so there is room for an exception and its cause.

@@ -432,3 +432,13 @@ proptest! {
         prop_assert_eq!(lines.joiner.due(), None);
     }
 }
+
+#[test]
+fn the_longest_times_do_not_overflow() {
+    let options = JoinOptions { flush_after: Duration::MAX, ..JoinOptions::default() };
+    let mut lines = Lines::with_options(Rule::preset(Preset::Java), options);
+    lines.write("java.lang.IllegalStateException");
+    lines.joiner.delay(Duration::MAX);
+    assert!(lines.joiner.due().is_some());
+    assert_eq!(lines.all(), ["java.lang.IllegalStateException"]);
+}

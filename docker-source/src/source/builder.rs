@@ -101,7 +101,7 @@ impl SourceBuilder {
 
     /// Sets the timeouts and intervals.
     pub fn timing(mut self, timing: Timing) -> Self {
-        self.timing = timing;
+        self.timing = timing.bounded();
         self
     }
 

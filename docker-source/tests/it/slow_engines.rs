@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::support::{assert_nothing_left, builder, connect, eventually, ready, text, texts, timing};
+use docker_source::Timing;
 use simulated_engine::{Container, ContainerOptions, Fault, PIECE, SimulatedEngine, Stream};
 use tokio::time::{Instant, timeout};
 
@@ -160,4 +161,32 @@ async fn a_silent_stream_of_a_removed_container_is_closed() {
     eventually(&stats, |stats| stats.snapshot().containers.is_empty()).await;
     assert_eq!(web.log_requests(), 2);
     assert_nothing_left(&mut source).await;
+}
+
+#[tokio::test]
+async fn the_longest_times_do_not_overflow() {
+    let engine = SimulatedEngine::start().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let mut timing = Timing::default();
+    for time in [
+        &mut timing.headers,
+        &mut timing.answer,
+        &mut timing.catch_up,
+        &mut timing.removed,
+        &mut timing.latency,
+        &mut timing.list_interval,
+        &mut timing.reconnect_min,
+        &mut timing.reconnect_max,
+        &mut timing.resume_min,
+        &mut timing.resume_max,
+    ] {
+        *time = Duration::MAX;
+    }
+    timing.stale_socket = Some(Duration::MAX);
+    let mut source = ready(builder(&engine).timing(timing)).await;
+    web.wait_for_followers(1).await;
+    web.line(Stream::Stdout, "one");
+    assert_eq!(texts(&mut source, 1).await, ["one"]);
+    assert_eq!(source.stats().snapshot().follower_restarts, 0);
 }

@@ -23,6 +23,12 @@ use crate::stop::Stop;
 /// The maximum number of accounts. Each run of an agent has an account for each of its containers. Messages
 /// that would need a further account are only counted.
 const ACCOUNTS_AT_MOST: usize = 100_000;
+/// The maximum number of missing ranges that all accounts store. These ranges take about 50 MiB. The numbers of
+/// further missing ranges are only counted.
+const RANGES_AT_MOST: usize = 1_000_000;
+/// The maximum length of a host name and of a container id, in bytes. Messages with a longer one are only counted.
+/// The name of a container is cut to this length. The texts of all accounts take at most 75 MiB.
+const TEXT_AT_MOST: usize = 255;
 /// The maximum number of ports that are tried if the port is 0.
 const ATTEMPTS: usize = 16;
 
@@ -86,9 +92,12 @@ struct Audit {
     start: u64,
     /// The name of the container, and the account.
     accounts: BTreeMap<Key, (String, Account)>,
+    /// The number of missing ranges that the accounts store.
+    ranges: usize,
     received: u64,
     /// The number of messages in no account: messages without numbers or without a container id, messages that
-    /// could not be received or decoded, and messages beyond the maximum number of accounts.
+    /// could not be received or decoded, messages with a long host name or container id, and messages beyond the
+    /// maximum number of accounts.
     others: u64,
 }
 
@@ -104,7 +113,7 @@ impl Audit {
     fn starting_at(start: SystemTime) -> Self {
         let start = start.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let start = u64::try_from(start).unwrap_or(u64::MAX);
-        Self { start, accounts: BTreeMap::new(), received: 0, others: 0 }
+        Self { start, accounts: BTreeMap::new(), ranges: 0, received: 0, others: 0 }
     }
 
     fn take(&mut self, received: Result<Received, ReceiveError>, decoder: &mut Decoder) {
@@ -118,33 +127,41 @@ impl Audit {
         self.others += u64::from(numbered.is_none());
     }
 
-    /// Notes the number of a message. Returns `None` if the message lacks a number, an epoch or a container id,
-    /// or would need an account beyond the maximum.
+    /// Notes the number of a message. Returns `None` if the message lacks a number, an epoch or a container id, has
+    /// a long host name or container id, or would need an account beyond the maximum.
     fn take_message(&mut self, message: &Message<'_>) -> Option<()> {
         let number = |name| message.field(name)?.as_u64();
-        let text = |name| Some(message.field(name)?.as_str()?.to_owned());
+        let text = |name| message.field(name)?.as_str();
         let (seq, epoch) = (number("seq")?, number("seq_epoch")?);
-        let key = Key {
-            host: message.host().unwrap_or_default().to_owned(),
-            epoch,
-            container: text("container_id")?,
-        };
+        let (host, container) = (message.host().unwrap_or_default(), text("container_id")?);
+        if host.len().max(container.len()) > TEXT_AT_MOST {
+            return None;
+        }
+        let key = Key { host: host.to_owned(), epoch, container: container.to_owned() };
         if self.accounts.len() >= ACCOUNTS_AT_MOST && !self.accounts.contains_key(&key) {
             return None;
         }
         let is_whole = epoch >= self.start;
         let new = || {
             let account = if is_whole { Account::from_one() } else { Account::from_first(seq) };
-            (text("container_name").unwrap_or_default(), account)
+            (cut(text("container_name").unwrap_or_default()).to_owned(), account)
         };
         let (_, account) = self.accounts.entry(key).or_insert_with(new);
-        account.take(seq);
+        let before = account.ranges();
+        account.take(seq, self.ranges < RANGES_AT_MOST);
+        self.ranges = self.ranges - before + account.ranges();
         Some(())
     }
 
     fn missing(&self) -> u64 {
-        self.accounts.values().map(|(_, account)| account.missing()).sum()
+        self.accounts.values().fold(0, |sum, (_, account)| sum.saturating_add(account.missing()))
     }
+}
+
+/// Returns the beginning of a text, at most [`TEXT_AT_MOST`] bytes.
+fn cut(text: &str) -> &str {
+    let end = (0..=TEXT_AT_MOST.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
 /// Writes one line for each account, and one line with the sums.
@@ -195,6 +212,28 @@ mod tests {
              host epoch 1000 0123456789ab we\\u{1b}\\u{202e}b: 2 received, 1 missing (1), 0 repeated, 0 out of order\n\
              1 containers: 0 received, 2 missing, 0 not numbered\n"
         );
+    }
+
+    #[test]
+    fn the_sum_of_the_missing_messages_does_not_overflow() {
+        let mut audit = Audit::starting_at(UNIX_EPOCH);
+        for container in ["a", "b"] {
+            let message = message(1, (1 << 63) + 1).try_field("container_id", container).unwrap();
+            audit.take_message(&message).unwrap();
+        }
+        assert_eq!(audit.missing(), u64::MAX);
+    }
+
+    #[test]
+    fn the_texts_of_an_account_are_bounded() {
+        let mut audit = Audit::starting_at(UNIX_EPOCH);
+        let long = "é".repeat(200);
+        let long_id = message(1, 1).try_field("container_id", long.as_str()).unwrap();
+        assert_eq!(audit.take_message(&long_id), None);
+        let long_name = message(1, 1).try_field("container_name", long.as_str()).unwrap();
+        audit.take_message(&long_name).unwrap();
+        let (name, _) = audit.accounts.values().next().unwrap();
+        assert_eq!((audit.accounts.len(), name.as_str()), (1, "é".repeat(127).as_str()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -176,6 +176,13 @@ pub(crate) enum Task {
     Tail { names: Vec<NamePattern> },
 }
 
+impl Task {
+    /// Returns whether the task connects to the Engine.
+    pub(crate) fn needs_engine(&self) -> bool {
+        !matches!(self, Self::Audit { .. } | Self::Check { .. })
+    }
+}
+
 /// The parsed command line.
 #[derive(Debug)]
 pub(crate) struct Options {
@@ -379,8 +386,11 @@ fn exit(error: clap::Error) -> Exit {
         return Exit::Help(error.render().to_string());
     }
     let text = error.render().to_string();
-    let line = text.lines().next().unwrap_or_default();
-    let line = line.strip_prefix("error: ").unwrap_or(line);
+    // The lines of a list, such as the missing arguments, are indented.
+    let (first, others) = text.split_once('\n').unwrap_or((&text, ""));
+    let listed = others.lines().take_while(|line| line.starts_with(' ')).map(str::trim);
+    let line = std::iter::once(first).chain(listed).collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
     let mut mistake = format!("{line}; see gelf-router --help");
     if let Some(suggestion) = error.get(ContextKind::SuggestedArg) {
         mistake = format!("{line}; did you mean {suggestion}?");

@@ -58,6 +58,7 @@ pub(crate) struct Destination {
     driver: Driver<LineReceipt>,
     receipts: Receipts<LineReceipt>,
     tally: Arc<Tally>,
+    window: Option<Window>,
 }
 
 /// Opens routes, with the settings that all routes of the router share.
@@ -99,9 +100,11 @@ impl Opener {
             window.set_sender(client.observer());
         }
         let (name, driver) = (route.to_string(), driver.with_grace(GRACE));
-        let destination = Destination { name, driver, receipts, tally: tally.clone() };
+        let window = route.window.clone();
+        let destination =
+            Destination { name, driver, receipts, tally: tally.clone(), window: window.clone() };
         let formatter = GelfFormatter::new(route.format.clone());
-        let (lifter, window) = (ContentLifter::default(), route.window.clone());
+        let lifter = ContentLifter::default();
         let delivery = Delivery { client, formatter, lifter, window };
         Ok(OpenRoute { route, delivery, destination, tally })
     }
@@ -120,20 +123,27 @@ impl Delivery {
     /// # Cancel safety
     /// If the future is dropped before it completes, the message is not queued.
     pub(crate) async fn send(&mut self, lines: &Lines, content: Option<&mut ContainerContent>) {
-        if let Some(window) = &self.window {
-            window.enter().await;
-        }
+        let room = match &self.window {
+            Some(window) => Some(window.enter().await),
+            None => None,
+        };
         let receipt = LineReceipt::new(lines.record(), lines.tickets().cloned());
         let content = content.map(|content| (content, self.formatter.text(lines.text())));
         let mut message = lines.message(&mut self.formatter);
         if let Some((content, text)) = content {
             self.lifter.apply(content, text, &mut message);
         }
-        if let Err(NotQueued { receipt, reason, .. }) = self.client.send_with_receipt(&message, receipt).await
-        {
-            tracing::debug!(container = receipt.container.name(), time = %receipt.time, "a line was dropped: {reason}");
-            if !matches!(reason, NotQueuedReason::Closed | NotQueuedReason::DriverEnded) {
-                receipt.settle();
+        match self.client.send_with_receipt(&message, receipt).await {
+            Ok(_) => {
+                if let Some(room) = room {
+                    room.keep();
+                }
+            }
+            Err(NotQueued { receipt, reason, .. }) => {
+                tracing::debug!(container = receipt.container.name(), time = %receipt.time, "a line was dropped: {reason}");
+                if !matches!(reason, NotQueuedReason::Closed | NotQueuedReason::DriverEnded) {
+                    receipt.settle();
+                }
             }
         }
     }
@@ -142,7 +152,7 @@ impl Delivery {
 impl Destination {
     /// Sends lines and reads their receipts until the delivery ends, see [`Destination`].
     pub(crate) async fn run(self) {
-        let Self { name, driver, mut receipts, tally } = self;
+        let Self { name, driver, mut receipts, tally, window } = self;
         let read_receipts = async {
             let mut dropped = DroppedLines::default();
             let mut due = interval(WARN_INTERVAL);
@@ -160,6 +170,9 @@ impl Destination {
                 // The receipts of messages that were sent together arrive together.
                 for (line, outcome) in iter::once(first).chain(iter::from_fn(|| receipts.try_recv())) {
                     tally.settled(line.time);
+                    if let (Outcome::Dropped(_), Some(window)) = (&outcome, &window) {
+                        window.leave();
+                    }
                     match outcome {
                         Outcome::Dropped(DropReason::Ended) => continue,
                         Outcome::Dropped(reason) if is_due_to_line(reason) => dropped.add(&line, reason),

@@ -31,6 +31,7 @@ use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::task::task;
 
+use self::sources::Reading;
 pub(crate) use self::sources::Sources;
 
 /// The time after which the router ends if the Engine's socket file is mounted without its folder and refuses
@@ -155,7 +156,13 @@ pub(crate) async fn run(
     mut shared: Shared,
 ) -> Result<Vec<RouteQueue>, Failure> {
     let result = match connect(&routes, start, &mut shared).await {
-        Some(Ok((source, _reading))) => read(source, &mut routes, &mut shared).await,
+        Some(Ok((source, reading))) => {
+            let result = read(source, &mut routes, &mut shared).await;
+            if routes.is_empty() {
+                reading.unwanted();
+            }
+            result
+        }
         Some(Err(error)) => Err(error),
         None => {
             remove(&mut routes);
@@ -174,7 +181,7 @@ async fn connect(
     routes: &[RouteQueue],
     start: Start,
     shared: &mut Shared,
-) -> Option<Result<(Source, Arc<()>), Failure>> {
+) -> Option<Result<(Source, Reading), Failure>> {
     let mut timing = Timing::default();
     timing.stale_socket = Some(STALE_SOCKET);
     if let Some(latency) = routes.iter().filter_map(|queue| queue.route.latency).min() {
@@ -229,6 +236,13 @@ async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Sha
             stopping = true;
             source.stop();
         }
+        // A busy source always has a line, so the removals are not left to the `select` below.
+        if routes.iter().any(|queue| queue.removal.is_asked()) {
+            remove(routes);
+            if routes.is_empty() {
+                return Ok(());
+            }
+        }
         let due = routes.iter().filter_map(|queue| queue.lines.due()).min();
         // A line that was already read may continue a message that is due. Therefore, the line is handled
         // before the message expires.
@@ -236,13 +250,7 @@ async fn read(mut source: Source, routes: &mut Vec<RouteQueue>, shared: &mut Sha
             biased;
             record = source.next() => Some(record.map_err(Failure::refused)?),
             () = shared.stop.asked(), if !stopping => continue,
-            Ok(()) = shared.removals.changed() => {
-                remove(routes);
-                if routes.is_empty() {
-                    return Ok(());
-                }
-                continue;
-            }
+            Ok(()) = shared.removals.changed() => continue,
             () = until(due), if due.is_some() => None,
         };
         match record {

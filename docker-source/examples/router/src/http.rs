@@ -51,7 +51,6 @@ use crate::stop::Stop;
 use crate::task::task;
 
 use self::history::History;
-use self::idle::IdleRoutes;
 use self::progress::Progress;
 
 pub(crate) use self::routes::{Adding, Addition};
@@ -67,7 +66,6 @@ pub(crate) struct Api {
     /// The condition that the Engine answers.
     engine: Condition,
     progress: Progress,
-    idle: IdleRoutes,
     history: History,
     /// The time at which the API was started.
     started: Timestamp,
@@ -104,7 +102,6 @@ impl Api {
             is_writable,
             engine: Condition::default(),
             progress: Progress::default(),
-            idle: IdleRoutes::default(),
             history: History::default(),
             started: Timestamp::from(SystemTime::now()),
             tails: Arc::new(Semaphore::new(MAX_TAILS)),

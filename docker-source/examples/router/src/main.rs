@@ -90,6 +90,7 @@ fn main() -> ExitCode {
     };
     let engine = match EngineAddress::from_env() {
         Ok(engine) => engine,
+        Err(_) if !options.task.needs_engine() => EngineAddress::default(),
         Err(error) => return fail(2, &error),
     };
     tracing_subscriber::fmt()

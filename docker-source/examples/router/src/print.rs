@@ -35,7 +35,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { room: Arc::new(Semaphore::new(WINDOW)), sender: Arc::default() }
     }
 
@@ -45,25 +45,53 @@ impl Window {
         let _ = self.sender.set(sender);
     }
 
+    /// Returns the number of messages for which there is room.
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.room.available_permits()
+    }
+
     /// Returns whether a datagram comes from the client's socket. The check is necessary, since any user of
     /// the machine can send to the receiver's port.
     fn is_own(&self, from: SocketAddr) -> bool {
         self.sender.get().and_then(Observer::local_addr) == Some(from)
     }
 
-    /// Waits until there is room for one more message, for `LOST_AFTER` at most.
-    pub(crate) async fn enter(&self) {
+    /// Waits until there is room for one more message, for `LOST_AFTER` at most. Then the message takes the room of
+    /// a message that counts as lost.
+    pub(crate) async fn enter(&self) -> Room<'_> {
         match timeout(LOST_AFTER, self.room.acquire()).await {
             Ok(Ok(room)) => room.forget(),
             // The receiver has ended, and nothing leaves the window any more.
             Ok(Err(_)) => {}
             Err(_) => tracing::warn!("a message to the embedded receiver is lost, or stdout is blocked"),
         }
+        Room(Some(self))
     }
 
-    fn leave(&self) {
+    /// Frees the room of a message that was printed or dropped.
+    pub(crate) fn leave(&self) {
         if self.room.available_permits() < WINDOW {
             self.room.add_permits(1);
+        }
+    }
+}
+
+/// The room of a message in a [`Window`]. It is free again when this value is dropped, unless the message was queued.
+#[must_use]
+pub(crate) struct Room<'a>(Option<&'a Window>);
+
+impl Room<'_> {
+    /// Keeps the room taken, because the message was queued.
+    pub(crate) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        if let Some(window) = self.0 {
+            window.leave();
         }
     }
 }
@@ -211,12 +239,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_window_holds_16_messages_and_admits_one_more_for_each_message_that_leaves() {
         let window = Window::new();
+        // Messages that are not queued take no room.
         for _ in 0..WINDOW {
-            window.enter().await;
+            drop(window.enter().await);
+        }
+        for _ in 0..WINDOW {
+            window.enter().await.keep();
         }
         assert!(timeout(Duration::from_secs(1), window.enter()).await.is_err());
         window.leave();
-        assert!(timeout(Duration::from_secs(1), window.enter()).await.is_ok());
+        timeout(Duration::from_secs(1), window.enter()).await.unwrap().keep();
         // A message that never arrives does not block the window for ever.
         assert!(timeout(LOST_AFTER * 2, window.enter()).await.is_ok());
     }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::account::RouteAccount;
+use crate::condition::Condition;
 use crate::deliver::Closer;
 use crate::route::{Route, RouteUri};
 use crate::settlement::RouteProgress;
@@ -33,6 +34,8 @@ pub(crate) struct RunningRoute {
     pub(crate) route: Route,
     pub(crate) tally: Arc<Tally>,
     pub(crate) removal: Removal,
+    /// The condition that the destination can be reached. It is checked while the route is idle.
+    pub(crate) is_reachable: Condition,
 }
 
 /// A route in the registry.

@@ -154,7 +154,7 @@ pub(crate) async fn run(address: EngineAddress, options: Options) -> Result<(), 
     let is_kept = keeping.finish().await;
     drop(serving);
     routed?;
-    let given_up = finished? + if stop.is_over() { total.in_flight } else { 0 };
+    let given_up = finished? + if stop.is_over() { sources.in_flight() } else { 0 };
     let unfinished = Unfinished { given_up, unread_logs: total.unread_logs };
     if is_kept {
         unfinished.log();
@@ -474,6 +474,7 @@ impl Outputs {
             route: route.clone(),
             tally: tally.clone(),
             removal: removal.clone(),
+            is_reachable: Condition::default(),
         };
         self.registry.add(running, delivery.closer());
         let decisions = Decisions::default();

@@ -27,11 +27,17 @@ pub(crate) async fn run(address: EngineAddress, patterns: Vec<NamePattern>) -> R
         .connect();
     let Some(connected) = stop.unless_asked(connecting).await else { return Ok(()) };
     let mut source = connected.map_err(Failure::refused)?;
-    match stop.unless_asked(lines.print_all(&mut source)).await {
-        None | Some(Ok(())) => Ok(()),
-        Some(Err(Ended::Stdout(error))) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Some(Err(Ended::Stdout(error))) => Err(Failure::refused(format!("printing failed: {error}"))),
-        Some(Err(Ended::Source(error))) => Err(Failure::refused(error)),
+    let printed = match stop.unless_asked(lines.print_all(&mut source)).await {
+        Some(printed) => printed,
+        // The signal can arrive while lines are written, so the buffer can have lines. The wait is limited, since
+        // stdout can be blocked.
+        None => stop.unless_over(lines.out.flush()).await.unwrap_or(Ok(())).map_err(Ended::Stdout),
+    };
+    match printed {
+        Ok(()) => Ok(()),
+        Err(Ended::Stdout(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(Ended::Stdout(error)) => Err(Failure::refused(format!("printing failed: {error}"))),
+        Err(Ended::Source(error)) => Err(Failure::refused(error)),
     }
 }
 

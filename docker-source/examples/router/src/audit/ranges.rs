@@ -42,16 +42,21 @@ impl Account {
         self.missing
     }
 
-    /// Notes that a number has arrived.
-    pub(super) fn take(&mut self, number: u64) {
+    /// Returns the number of stored missing ranges.
+    pub(super) fn ranges(&self) -> usize {
+        self.ranges.len()
+    }
+
+    /// Notes that a number has arrived. Stores further missing ranges only if `has_room` is true.
+    pub(super) fn take(&mut self, number: u64, has_room: bool) {
         if number > self.highest {
             self.received += 1;
             let (first, last) = (self.highest + 1, number - 1);
             if first <= last {
-                self.add_missing(first, last);
+                self.add_missing(first, last, has_room);
             }
             self.highest = number;
-        } else if self.remove_missing(number) {
+        } else if self.remove_missing(number, has_room) {
             self.received += 1;
             self.out_of_order += 1;
             self.missing -= 1;
@@ -60,10 +65,10 @@ impl Account {
         }
     }
 
-    fn add_missing(&mut self, first: u64, last: u64) {
+    fn add_missing(&mut self, first: u64, last: u64, has_room: bool) {
         let count = (last - first).saturating_add(1);
         self.missing = self.missing.saturating_add(count);
-        if self.ranges.len() < RANGES_AT_MOST {
+        if has_room && self.ranges.len() < RANGES_AT_MOST {
             self.ranges.insert(first, last);
         } else {
             self.add_unlisted(first, count);
@@ -80,7 +85,7 @@ impl Account {
     ///
     /// A number in no stored range can be a missing number that is only counted, or a repeated number. It
     /// counts as missing if it is at least `first_unlisted` and `unlisted` is not 0.
-    fn remove_missing(&mut self, number: u64) -> bool {
+    fn remove_missing(&mut self, number: u64, has_room: bool) -> bool {
         let range = self.ranges.range(..=number).next_back().map(|(first, last)| (*first, *last));
         let Some((first, last)) = range.filter(|(_, last)| number <= *last) else {
             let may_be_missing = self.unlisted > 0 && number >= self.first_unlisted;
@@ -92,7 +97,7 @@ impl Account {
             self.ranges.insert(first, number - 1);
         }
         if number < last {
-            if self.ranges.len() < RANGES_AT_MOST {
+            if has_room && self.ranges.len() < RANGES_AT_MOST {
                 self.ranges.insert(number + 1, last);
             } else {
                 self.add_unlisted(number + 1, last - number);
@@ -112,12 +117,13 @@ impl fmt::Display for Account {
                 false => write!(f, "{first}-{last}")?,
             }
         }
-        if self.ranges.len() > PRINTED_AT_MOST || self.unlisted > 0 {
-            f.write_str(" and others")?;
-        }
-        if !self.ranges.is_empty() {
-            f.write_str(")")?;
-        }
+        let has_others = self.ranges.len() > PRINTED_AT_MOST || self.unlisted > 0;
+        f.write_str(match (self.ranges.is_empty(), has_others) {
+            (true, false) => "",
+            (true, true) => " (not listed)",
+            (false, false) => ")",
+            (false, true) => " and others)",
+        })?;
         write!(f, ", {} repeated, {} out of order", self.repeated, self.out_of_order)
     }
 }
@@ -128,7 +134,7 @@ mod tests {
 
     fn account(numbers: impl IntoIterator<Item = u64>) -> Account {
         let mut account = Account::from_one();
-        numbers.into_iter().for_each(|number| account.take(number));
+        numbers.into_iter().for_each(|number| account.take(number, true));
         account
     }
 
@@ -154,6 +160,15 @@ mod tests {
     }
 
     #[test]
+    fn numbers_in_no_stored_range_are_counted() {
+        let mut account = Account::from_one();
+        account.take(3, false);
+        assert_eq!(account.to_string(), "1 received, 2 missing (not listed), 0 repeated, 0 out of order");
+        account.take(9, true);
+        assert_eq!(account.to_string(), "2 received, 7 missing (4-8 and others), 0 repeated, 0 out of order");
+    }
+
+    #[test]
     fn late_numbers_that_split_a_range_keep_the_ranges_bounded_and_the_count_of_missing_numbers_exact() {
         let account = account([1, 1_000_000_000].into_iter().chain((0..30_000).map(|n| 2 * n + 3)));
         assert_eq!((account.received, account.repeated, account.ranges.len()), (30_002, 0, 10_000));
@@ -168,7 +183,7 @@ mod tests {
         assert_eq!((account.missing, account.unlisted), (10_002, 2));
         // The numbers 2 and 20,000 are lower than each number that is only counted.
         for number in [2, 20_000, 20_003, 20_001, 20_003] {
-            account.take(number);
+            account.take(number, true);
         }
         assert_eq!((account.missing, account.unlisted), (10_000, 0));
         assert_eq!((account.received, account.out_of_order, account.repeated), (10_004, 2, 3));

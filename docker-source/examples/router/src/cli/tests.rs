@@ -226,3 +226,14 @@ fn a_task_without_routes_ignores_the_variables_of_routes() {
         assert!(matches!(parsed(wrong, &[]), Err(Exit::Mistake(_))), "{wrong:?}");
     }
 }
+
+#[test]
+fn a_mistake_names_the_missing_arguments_on_one_line() {
+    let Err(Exit::Mistake(mistake)) = parsed(&["proxy"], &[]) else { panic!() };
+    assert_eq!(
+        mistake,
+        "the following required arguments were not provided: --listen <ADDRESS>; see gelf-router --help"
+    );
+    let Err(Exit::Mistake(mistake)) = parsed(&["check", "--within=0"], &[]) else { panic!() };
+    assert_eq!(mistake.lines().count(), 1);
+}

@@ -49,21 +49,22 @@ pub(super) async fn examine(route: &Route) -> Vec<Finding> {
             Transport::Udp(options) => {
                 judge_datagram(subject, address, options.datagram_size.as_usize(), network::mtu(address))
             }
-            _ => judge_connection(subject, address, connect(host, port, tls).await),
+            _ => judge_connection(subject, host, port, connect(host, port, tls).await),
         });
     }
     findings
 }
 
-/// Connects to a host over TCP, with TLS if `tls` is given, and closes the connection.
-async fn connect(host: &str, port: u16, tls: Option<&TlsOptions>) -> io::Result<()> {
+/// Connects to a host over TCP, with TLS if `tls` is given, and closes the connection. Returns the address that has
+/// taken the connection, which need not be the first address of the host.
+async fn connect(host: &str, port: u16, tls: Option<&TlsOptions>) -> io::Result<SocketAddr> {
     let mut options = TcpOptions::default();
     options.tls = tls.cloned();
     let endpoint = Endpoint::new(Transport::Tcp(options), host).and_then(|endpoint| endpoint.with_port(port));
     let endpoint =
         endpoint.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
     let connected = timeout(CONNECT, TcpSender::connect(&endpoint)).await;
-    connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map(drop)
+    connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?.peer_addr()
 }
 
 fn judge_lookup(subject: String, host: &str, error: &io::Error) -> Finding {
@@ -74,12 +75,12 @@ fn judge_lookup(subject: String, host: &str, error: &io::Error) -> Finding {
     )
 }
 
-fn judge_connection(subject: String, address: SocketAddr, connected: io::Result<()>) -> Finding {
+fn judge_connection(subject: String, host: &str, port: u16, connected: io::Result<SocketAddr>) -> Finding {
     match connected {
-        Ok(()) => Finding::ok(subject, format!("{address} takes connections")),
+        Ok(address) => Finding::ok(subject, format!("{address} takes connections")),
         Err(error) => Finding::fail(
             subject,
-            format!("no connection to {address}: {error}"),
+            format!("no connection to {host}:{port}: {error}"),
             "start the receiver, and check its port, certificate and firewall",
         ),
     }
@@ -158,6 +159,15 @@ mod tests {
         });
         assert_finds(&found(&format!("gelf+tls://{listening}")).await[0], "fail", "no connection to");
         answering.abort();
+    }
+
+    #[tokio::test]
+    async fn the_address_that_takes_the_connection_is_named() {
+        // On most systems, the name has the address ::1 first, at which nothing listens.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let found = found(&format!("gelf+tcp://localhost:{}", address.port())).await;
+        assert_finds(&found[0], "ok", &format!("{address} takes connections"));
     }
 
     #[tokio::test]

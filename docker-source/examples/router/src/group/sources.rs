@@ -1,7 +1,7 @@
 //! Keeps the counters of the sources.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use docker_source::{Source, Stats, StatsSnapshot, UnavailableLogs};
 
@@ -23,19 +23,42 @@ struct AllStats {
     sources: Vec<SourceStats>,
     /// The sums of the counters of the other sources.
     ended: StatsSnapshot,
+    /// The number of lines that the other sources had read and left unread, see [`Sources::left_unread`].
+    left_unread: u64,
 }
 
 /// The counters of one source.
 #[derive(Debug)]
 struct SourceStats {
     stats: Arc<Stats>,
-    /// Can be upgraded as long as the source reads.
-    reading: Weak<()>,
+    reading: Reading,
+}
+
+/// Marks a source as reading until all clones but the one of [`Sources`] are dropped.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Reading {
+    /// True if the source ends because all its routes are removed.
+    is_unwanted: Arc<AtomicBool>,
+}
+
+impl Reading {
+    /// Notes that the source ends because all its routes are removed.
+    pub(super) fn unwanted(&self) {
+        self.is_unwanted.store(true, Ordering::Relaxed);
+    }
 }
 
 impl SourceStats {
     fn is_reading(&self) -> bool {
-        self.reading.strong_count() > 0
+        Arc::strong_count(&self.reading.is_unwanted) > 1
+    }
+
+    /// Returns the number of lines that no route wants any more.
+    fn left_unread(&self) -> u64 {
+        match self.reading.is_unwanted.load(Ordering::Relaxed) {
+            true => self.stats.snapshot().total.in_flight,
+            false => 0,
+        }
     }
 }
 
@@ -43,12 +66,13 @@ impl AllStats {
     /// Adds the final counters of ended sources to the sums, and forgets these sources. Otherwise, they would
     /// accumulate in memory with the metadata of all containers, since each added route has a source.
     fn fold(&mut self) {
-        let ended = &mut self.ended;
+        let (ended, left_unread) = (&mut self.ended, &mut self.left_unread);
         self.sources.retain(|source| {
             // Once nothing else holds the counters, they are final.
             let is_final = !source.is_reading() && Arc::strong_count(&source.stats) == 1;
             if is_final {
                 add(ended, &source.stats.snapshot());
+                *left_unread += source.left_unread();
             }
             !is_final
         });
@@ -75,9 +99,9 @@ fn add(sum: &mut StatsSnapshot, source: &StatsSnapshot) {
 
 impl Sources {
     /// Adds a source. The source counts as reading until the returned value is dropped.
-    pub(super) fn add(&self, source: &Source) -> Arc<()> {
-        let reading = Arc::new(());
-        self.lock().sources.push(SourceStats { stats: source.stats(), reading: Arc::downgrade(&reading) });
+    pub(super) fn add(&self, source: &Source) -> Reading {
+        let reading = Reading::default();
+        self.lock().sources.push(SourceStats { stats: source.stats(), reading: reading.clone() });
         reading
     }
 
@@ -126,13 +150,15 @@ impl Sources {
         }
     }
 
-    /// Returns the number of lines that ended sources had read and not passed on. A source ends with such
-    /// lines if all its routes are removed.
+    /// Returns the number of lines that sources had read and not passed on when all their routes were removed.
     pub(crate) fn left_unread(&self) -> u64 {
         let all = self.lock();
-        let ending = all.sources.iter().filter(|source| !source.is_reading());
-        let ending: u64 = ending.map(|source| source.stats.snapshot().total.in_flight).sum();
-        ending + all.ended.total.in_flight
+        all.sources.iter().map(SourceStats::left_unread).sum::<u64>() + all.left_unread
+    }
+
+    /// Returns the number of lines that were read and are still to be passed on.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.sum().total.in_flight.saturating_sub(self.left_unread())
     }
 
     /// Returns the sums of the counters of all sources, without the counters of single containers.
@@ -184,10 +210,16 @@ mod tests {
         web.wait_for_followers(1).await;
         web.line(Stream::Stdout, "one");
         first.next().await.unwrap();
+        web.line(Stream::Stdout, "two");
+        web.line(Stream::Stdout, "three");
+        wait_until(|| sources.in_flight() == 2).await;
+        reading.unwanted();
+        assert_eq!((sources.in_flight(), sources.left_unread()), (0, 2));
         drop((first, reading));
         wait_until(|| sources.lock().sources.is_empty()).await;
         let sum = sources.sum();
-        assert_eq!((sum.total.read, sum.total.yielded, sum.events_connections), (1, 1, 1));
+        assert_eq!((sum.total.read, sum.total.yielded, sum.events_connections), (3, 1, 1));
+        assert_eq!((sources.in_flight(), sources.left_unread()), (0, 2), "nobody waits for these lines");
 
         let (second, _reading) = connect().await;
         assert_eq!(sources.reading().len(), 1);

@@ -1,18 +1,25 @@
 use docker_source::Container;
 use docker_source::gelf_core::Timestamp;
+use simulated_engine::{ContainerOptions, SimulatedEngine, Stream};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
+use crate::condition::Condition;
 use crate::deliver::{Destination, OpenRoute, Opener};
 use crate::lines::WarnedContainers;
+use crate::print::Window;
 use crate::registry::{Registry, RunningRoute};
 
 /// Returns a route that sends nothing until its destination runs.
 fn queue(uri: &str) -> (RouteQueue, Destination) {
-    let route = Route::parse(uri).unwrap();
+    queue_of(uri, Route::parse(uri).unwrap())
+}
+
+/// Returns such a route with this name.
+fn queue_of(name: &str, route: Route) -> (RouteQueue, Destination) {
     let OpenRoute { route, delivery, destination, tally } = Opener::default().open(route).unwrap();
     let queue = RouteQueue {
-        name: uri.to_owned(),
+        name: name.to_owned(),
         lines: LineStage::new(&route, WarnedContainers::default()),
         route,
         decisions: Decisions::default(),
@@ -127,19 +134,26 @@ async fn routes_that_are_full_together_stay_together() {
     assert_eq!(routes.len(), 2);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_group_whose_routes_are_removed_does_not_wait_for_the_engine() {
-    let (queue, _destination) = queue(ALIVE);
+/// Adds the route to a registry, with the id `a1`.
+fn registered(queue: &RouteQueue) -> Registry {
     let registry = Registry::default();
-    let RouteQueue { name, route, tally, removal, .. } = &queue;
+    let RouteQueue { name, route, tally, removal, .. } = queue;
     let running = RunningRoute {
         id: "a1".to_owned(),
         name: name.clone(),
         route: route.clone(),
         tally: tally.clone(),
         removal: removal.clone(),
+        is_reachable: Condition::default(),
     };
     registry.add(running, queue.delivery.closer());
+    registry
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_routes_are_removed_does_not_wait_for_the_engine() {
+    let (queue, _destination) = queue(ALIVE);
+    let registry = registered(&queue);
     let (mut shared, _left) = shared();
     shared.removals = registry.removals();
     let group = tokio::spawn(run(vec![queue], Start::Now, shared));
@@ -148,6 +162,30 @@ async fn a_group_whose_routes_are_removed_does_not_wait_for_the_engine() {
     assert!(registry.remove("a1"));
     let routes = tokio::time::timeout(Duration::from_secs(1), group).await.unwrap().unwrap().unwrap();
     assert!(routes.is_empty());
+}
+
+#[tokio::test]
+async fn a_route_that_is_removed_gets_no_line_although_the_source_has_lines() {
+    let engine = SimulatedEngine::start().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let address = engine.docker_host().parse().unwrap();
+    let source = Source::builder().address(address).connect().await.unwrap();
+    web.wait_for_followers(1).await;
+    web.line(Stream::Stdout, "line");
+    let stats = source.stats();
+    while stats.snapshot().total.in_flight == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (queue, _destination) = queue(ALIVE);
+    let tally = queue.tally.clone();
+    let registry = registered(&queue);
+    let (mut shared, _left) = shared();
+    shared.removals = registry.removals();
+    assert!(registry.remove("a1"));
+    let mut routes = vec![queue];
+    read(source, &mut routes, &mut shared).await.unwrap();
+    assert_eq!((routes.len(), tally.figures().routed), (0, 0));
 }
 
 #[tokio::test]
@@ -161,20 +199,50 @@ async fn a_route_that_is_removed_after_it_has_left_its_group_sends_its_open_mess
     let record = Arc::new(Record::builder(container, "java.lang.IllegalStateException: refused").build());
     route(&record, std::slice::from_mut(&mut queue), &shared);
     assert!(queue.lines.due().is_some() && queue.lines.is_empty(), "the message is open");
-    let registry = Registry::default();
-    let running = RunningRoute {
-        id: "a1".to_owned(),
-        name: queue.name.clone(),
-        route: queue.route.clone(),
-        tally: queue.tally.clone(),
-        removal: queue.removal.clone(),
-    };
-    registry.add(running, queue.delivery.closer());
+    let registry = registered(&queue);
     assert!(registry.remove("a1"));
     let routes = LeavingRoute { queue, since: Instant::now() }.run(shared).await.unwrap();
     assert!(routes.is_empty());
     let received = tokio::time::timeout(Duration::from_secs(10), receiver.recv(&mut [0; 2048])).await;
     assert!(received.unwrap().unwrap() > 0);
+}
+
+/// Returns a printed route to which lines were passed, and the window of its printer.
+fn printed(uri: &str, lines: usize) -> (RouteQueue, Destination, Window) {
+    let window = Window::new();
+    let mut printed = Route::parse(uri).unwrap();
+    printed.window = Some(window.clone());
+    let (mut queue, destination) = queue_of(uri, printed);
+    let (shared, _left) = shared();
+    let container = Arc::new(Container::builder("web").build());
+    for _ in 0..lines {
+        let record = Arc::new(Record::builder(container.clone(), "line").build());
+        route(&record, std::slice::from_mut(&mut queue), &shared);
+    }
+    (queue, destination, window)
+}
+
+#[tokio::test]
+async fn only_queued_messages_take_room_in_the_window_of_the_printer() {
+    let (mut queue, _never_takes, window) = printed("gelf://127.0.0.1:9?queue=1", 2);
+    // The queue has room for the first message only, so each call tries to send the second message.
+    for _ in 0..20 {
+        queue.send_at_once().await;
+    }
+    assert!(queue.is_full());
+    assert_eq!(window.free(), 15);
+}
+
+#[tokio::test]
+async fn dropped_messages_leave_the_window_of_the_printer() {
+    let receiver = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("gelf://{}?queue=1&when_full=drop_oldest", receiver.local_addr().unwrap());
+    let (mut queue, destination, window) = printed(&uri, 3);
+    queue.send_at_once().await;
+    assert!(!queue.is_full());
+    drop(queue);
+    destination.run().await;
+    assert_eq!(window.free(), 15, "two of the three messages were dropped");
 }
 
 #[tokio::test]

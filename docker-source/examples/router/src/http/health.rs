@@ -49,7 +49,7 @@ pub(super) fn problems(api: &Api) -> Vec<Value> {
     if sources.is_empty() && !routes.is_empty() {
         problems.push(json!({ "problem": "no log is read yet" }));
     }
-    let down = routes.iter().filter_map(|route| Some((route, destination_problem(api, route)?)));
+    let down = routes.iter().filter_map(|route| Some((route, destination_problem(route)?)));
     let mut down_ids = Vec::new();
     for (route, problem) in down {
         down_ids.push(&route.id);
@@ -94,13 +94,13 @@ pub(super) fn problems(api: &Api) -> Vec<Value> {
 
 /// Returns the problem of a destination that is down. The result of the last attempt for an idle route counts
 /// only until the route has a connection.
-pub(super) fn destination_problem(api: &Api, route: &RunningRoute) -> Option<Problem> {
+pub(super) fn destination_problem(route: &RunningRoute) -> Option<Problem> {
     match route.tally.state() {
         ClientState::Down { since } => {
             let error = route.tally.last_error().map(|error| error.to_string());
             Some(Problem { since, error: error.unwrap_or_default() })
         }
-        ClientState::Connecting => api.idle.problem(&route.id),
+        ClientState::Connecting => route.is_reachable.problem(),
         _ => None,
     }
 }

@@ -46,7 +46,9 @@ fn sources(api: &Api, exposition: &mut Exposition) {
     skipped.sample(&[("reason", "empty")], total.skipped_empty);
     skipped.sample(&[("reason", "old")], total.skipped_old);
     skipped.sample(&[("reason", "repeated")], total.skipped_repeated);
-    exposition.gauge("lines_in_flight", "Lines read and not yet passed on").value(total.in_flight);
+    exposition.gauge("lines_in_flight", "Lines read and not yet passed on").value(api.sources.in_flight());
+    let help = "Lines read for removed routes and not passed on";
+    exposition.counter("lines_left_unread", help).value(api.sources.left_unread());
     let help = "Lines that were passed on and that no route selects";
     exposition.counter("lines_unrouted", help).value(api.sources.unrouted());
     exposition.counter("lines_truncated", "Lines cut because they are too long").value(total.truncated);

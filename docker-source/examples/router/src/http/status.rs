@@ -45,7 +45,7 @@ pub(super) fn answer(api: &Api) -> Answer {
             "unavailable_logs": lost.unavailable_logs,
             "last_15_minutes": lost.total().saturating_sub(api.history.lost_before()),
         },
-        "routes": routes.iter().map(|route| shown(api, route, &stalled, now)).collect::<Value>(),
+        "routes": routes.iter().map(|route| shown(route, &stalled, now)).collect::<Value>(),
         "containers": containers::list(api),
         "gaps": api.sources.gaps().entries().iter().map(gap).collect::<Value>(),
         "history": api.history.shown(),
@@ -59,7 +59,7 @@ fn account(api: &Api) -> Value {
     let (total, of_routes) = (api.sources.sum().total, routes_account(api));
     let (unrouted, copies) = (api.sources.unrouted(), api.sources.copies());
     let left_unread = api.sources.left_unread();
-    let in_flight = total.in_flight.saturating_sub(left_unread) + of_routes.in_flight;
+    let in_flight = api.sources.in_flight() + of_routes.in_flight;
     let skipped = [
         ("empty", total.skipped_empty),
         ("no_route", unrouted),
@@ -138,12 +138,12 @@ pub(super) fn lag(route: &RunningRoute, now: Timestamp) -> f64 {
 }
 
 /// Returns the JSON of a route, without its credentials.
-fn shown(api: &Api, route: &RunningRoute, stalled: &[Part], now: Timestamp) -> Value {
+fn shown(route: &RunningRoute, stalled: &[Part], now: Timestamp) -> Value {
     let figures = route.tally.figures();
     let account = RouteAccount::from(&figures);
     let (client, queue) = (figures.client, route.route.endpoint.queue());
     let is_stalled = stalled.contains(&Part::Route(route.id.clone()));
-    let problem = health::destination_problem(api, route);
+    let problem = health::destination_problem(route);
     let state = match route.tally.state() {
         _ if problem.is_some() => "down",
         ClientState::Closed | ClientState::DriverEnded => "closed",

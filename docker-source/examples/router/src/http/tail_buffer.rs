@@ -10,7 +10,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 /// The maximum size of the lines that wait for a client, in bytes, with [`OVERHEAD`] for each line. A line that
-/// alone is larger is never sent. Notices and the last line are added even if they exceed the maximum.
+/// alone is larger has room if no other line waits; escapes make at most 6 MiB of the longest line. Notices and the
+/// last line are added even if they exceed the maximum.
 const MAX_BYTES: usize = 1024 * 1024;
 /// The estimated memory that a line takes in addition to its text, in bytes.
 const OVERHEAD: usize = 64;
@@ -31,7 +32,7 @@ struct Lines {
 
 impl Lines {
     fn has_room(&self, line: &Bytes) -> bool {
-        self.bytes + line.len() + OVERHEAD <= MAX_BYTES
+        self.lines.is_empty() || self.bytes + line.len() + OVERHEAD <= MAX_BYTES
     }
 
     fn add(&mut self, line: Bytes) {
@@ -118,6 +119,16 @@ mod tests {
         assert_eq!(next().await.unwrap(), "short");
         buffer.end(Some("end".into()));
         assert_eq!((next().await.unwrap(), next().await), ("end".to_owned(), None));
+    }
+
+    #[tokio::test]
+    async fn a_line_of_any_length_has_room_in_an_empty_buffer() {
+        let buffer = TailBuffer::default();
+        buffer.add("x".repeat(6 * MAX_BYTES).into(), |_| Bytes::new());
+        buffer.add("y".into(), |_| Bytes::new());
+        assert_eq!(poll_fn(|context| buffer.poll_next(context)).await.unwrap().len(), 6 * MAX_BYTES);
+        let lines = buffer.lock();
+        assert_eq!((lines.missed, lines.bytes), (1, 0));
     }
 
     #[tokio::test]

@@ -71,3 +71,12 @@ fn the_missing_ranges_of_an_audit_are_the_messages_that_the_network_lost() {
         "{account}"
     );
 }
+
+#[test]
+fn an_audit_needs_no_address_of_an_engine() {
+    let mut audit = Router::start("nonsense", &["audit", "127.0.0.1:0"]);
+    audit.wait_for("receiving on ");
+    audit.signal("INT");
+    let (status, _, logged) = audit.wait();
+    assert_eq!(status, Some(0), "{logged:#?}");
+}

@@ -1,5 +1,6 @@
 //! Tests of `tail`.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -62,4 +63,31 @@ async fn tail_ends_quietly_if_the_reader_of_its_output_ends() {
     let ended = ended.await.expect("tail ends");
     let logged = std::io::read_to_string(tail.stderr.take().unwrap()).unwrap();
     assert!(ended.success() && !logged.contains("failed"), "{logged}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tail_writes_the_lines_that_it_has_begun_to_write_before_it_ends() {
+    let engine = SimulatedEngine::start().await;
+    let web = engine.create(ContainerOptions::named("web"));
+    web.start();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+    command.arg("tail").env("DOCKER_HOST", engine.docker_host()).stdout(writer);
+    let mut tail = command.stderr(Stdio::piped()).spawn().unwrap();
+    drop(command);
+    let mut logged = BufReader::new(tail.stderr.take().unwrap()).lines();
+    assert!(logged.any(|line| line.unwrap().contains("ready: following")));
+    for _ in 0..2000 {
+        web.line(Stream::Stdout, "x".repeat(101));
+    }
+    // The pipe takes 64 KiB of the 200 KiB.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let signal = Command::new("kill").args(["-INT", &tail.id().to_string()]).status().unwrap();
+    assert!(signal.success() && logged.any(|line| line.unwrap().contains("shutting down")));
+    // A program that does not write its last lines would end now.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let printed = std::io::read_to_string(reader).unwrap();
+    assert!(tail.wait().unwrap().success());
+    let is_whole = |line: &str| line.strip_prefix("web | ").is_some_and(|text| text.len() == 101);
+    assert!(printed.ends_with('\n') && printed.lines().all(is_whole), "{:?}", printed.lines().last());
 }

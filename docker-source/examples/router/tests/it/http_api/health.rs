@@ -61,6 +61,19 @@ async fn the_health_check_names_a_destination_that_is_down_until_it_is_back() {
     served.wait_for_health(200).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_replaces_a_route_whose_destination_is_down_does_not_count_as_down() {
+    let (_reserved, closed) = refusing_tcp();
+    let receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
+    let served = Served::start(&["gelf://127.0.0.1:9"]).await;
+    let json = |address| format!(r#"{{"id": "a1", "adapter": "gelf+tcp", "address": "{address}"}}"#);
+    assert_eq!(served.post(&json(closed)).await.0, 201);
+    served.wait_for_health(503).await;
+    assert_eq!(served.post(&json(receiver.local_addr().unwrap())).await.0, 201);
+    let (_, health) = served.get("/health").await;
+    assert!(!health.contains("the destination is down"), "{health}");
+}
+
 /// The kernel takes some lines for a destination that reads nothing, and then the route stalls.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_health_check_names_a_destination_that_takes_no_lines_and_the_stalled_reading_of_logs() {

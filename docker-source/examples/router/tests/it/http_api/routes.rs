@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 impl Served {
-    async fn post(&self, route: &str) -> (u16, String) {
+    pub(super) async fn post(&self, route: &str) -> (u16, String) {
         let (host, length) = (self.address, route.len());
         let head = format!("POST /routes HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n");
         self.ask(&format!("{head}{route}")).await
