@@ -157,11 +157,12 @@ class Input:
     def events(self, datagram, sender):
         try:
             payload = self.payload(datagram)
+            event = None if payload is None else self.event(payload, sender)
         except Exception as error:  # like the original, which skips a message after any error
             print(f"skipped a message from {sender}: {error}", file=sys.stderr, flush=True)
             return
-        if payload is not None:
-            yield self.event(payload, sender)
+        if event is not None:
+            yield event
 
     def payload(self, data):
         if data[:2] == b"\x78\x9c":
