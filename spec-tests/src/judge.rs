@@ -235,7 +235,6 @@ fn sent(
         differences.push(Difference::new("sent", format!("an error, {error}"), "a message").small());
     } else {
         differences.extend(compare_with_request(expected, request, of, &inspection)?);
-        differences.extend(beginning(expected, observed));
     }
     Ok((verdict_of(&differences, true), differences))
 }
@@ -338,17 +337,6 @@ fn compare_with_request(
         }
     }
     Ok(differences)
-}
-
-/// Returns a small difference if the sent bytes do not begin as expected.
-fn beginning(expected: &Expected, observed: &Observed) -> Option<Difference> {
-    let wanted = expected.begins.as_ref()?;
-    let found = match observed.sent.as_ref()? {
-        Sent::Datagrams(datagrams) => first_hex(datagrams, wanted.len()),
-        Sent::Stream(stream) => first_hex(std::slice::from_ref(stream), wanted.len()),
-        Sent::Refused(_) => return None,
-    };
-    (found != *wanted).then(|| Difference::new("begins", wanted, found).small())
 }
 
 /// Returns the first bytes that were sent, as this number of hexadecimal digits.
