@@ -15,7 +15,7 @@ mod values;
 const MASK: &str = "***";
 /// The maximum memory of a compiled regular expression: 1 MiB.
 const MAX_PATTERN_BYTES: usize = 1024 * 1024;
-/// The maximum memory of all regular expressions together: 16 MiB.
+/// The maximum memory of the set of all regular expressions: 16 MiB.
 const MAX_TOTAL_BYTES: usize = 16 * 1024 * 1024;
 
 /// A kind of secrets that [`Redaction`] knows.
@@ -26,8 +26,8 @@ pub enum Secret {
     /// numbers of an issuer and have a valid check digit (Luhn).
     Card,
     /// Private keys in PEM, the values of names such as `password`, `secret`, `api_key` and `token`, and
-    /// passwords in URLs. A private key is found only if one text contains its first line and the lines behind
-    /// it. If each line of the key is a separate record, the key stays as it is.
+    /// passwords in URLs. A private key is found only if all of its lines are in one text. If each line of the
+    /// key is a separate record, the key stays as it is.
     Key,
     /// Mail addresses.
     Mail,
@@ -83,7 +83,7 @@ impl Secret {
 /// What a match of a regular expression is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Match {
-    /// A secret, or a text around the groups that are secrets.
+    /// A secret. If the expression has groups, only the groups are secrets.
     Secret,
     /// A run of digits that can contain the numbers of payment cards.
     Digits,
@@ -98,11 +98,11 @@ enum Match {
 /// If a pattern has groups, the texts of its groups are replaced. Otherwise, the whole match is replaced. The
 /// redacted text is at most three times as long as the original text.
 ///
-/// In JSON, the value of a secret's name is replaced whatever its type: an array, an object, a number and `null`
-/// become the text `"***"`, so the line stays JSON.
+/// In JSON, the value of a member is replaced whatever its type if the member's name is that of a secret: an array, an
+/// object, a number, a boolean and `null` become the text `"***"`, so the line stays JSON.
 ///
-/// The time of the search grows linearly with the length of the text, except for some patterns of the caller: a
-/// pattern that reads far beyond the end of each match, such as `a.*b|a`, can take a time that grows with the
+/// The time of the search grows linearly with the length of the text. A pattern of the caller can be an exception: if
+/// it has to read far beyond the end of each match, as `a.*b|a` does in a text of many `a`, its time grows with the
 /// square of the length.
 ///
 /// ```
@@ -204,7 +204,7 @@ impl Redaction {
     }
 
     /// Returns the value of the field `name`, with its secrets replaced. If the name of the field is the name
-    /// of a secret, such as `password`, the whole value is replaced.
+    /// of a secret, such as `password`, the whole value is replaced, unless it is empty.
     pub fn value<'a>(&self, name: &str, value: &'a str) -> Cow<'a, str> {
         if self.inner.is_none() || value.is_empty() {
             return Cow::Borrowed(value);
@@ -217,7 +217,7 @@ impl Redaction {
     }
 }
 
-/// Sorts ranges, and joins ranges that overlap or touch each other.
+/// Removes empty ranges, sorts the others, and joins ranges that overlap or touch each other.
 fn merge(ranges: &mut Vec<Range<usize>>) {
     ranges.retain(|range| !range.is_empty());
     ranges.sort_unstable_by_key(|range| range.start);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_is_invalid_too_large_or_matches_the_empty_text_is_refused() {
+    fn patterns_that_are_invalid_or_too_large_or_match_the_empty_text_are_refused() {
         for pattern in ["", "a*", "(", "[a-z]{1000000}"] {
             let error = Redaction::default().with_pattern(pattern).unwrap_err();
             assert!(!error.to_string().contains('\n'), "{error}");

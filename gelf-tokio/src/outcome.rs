@@ -12,16 +12,18 @@ pub enum Outcome {
     /// and can still reject the message.
     Accepted,
     /// Over TCP and TLS, the receiver's operating system has acknowledged all bytes of the message, and the
-    /// connection has proven itself. A connection proves itself if it lasts 500 ms after its first
-    /// acknowledgement, if the receiver acknowledges 8 MiB, or if both sides close the connection without an
-    /// error. If the receiver ends before it has read the bytes, the message is lost. After a connection has
-    /// ended by an error, [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts the
-    /// messages that may have been lost in this way.
+    /// connection has proven itself: it has lasted 500 ms after its first acknowledgement, the receiver has
+    /// acknowledged 8 MiB, or both sides have closed the connection without an error. Without this proof, the
+    /// peer may be one that acknowledges all bytes and throws them away.
+    ///
+    /// The acknowledgement does not show that a program has read the bytes. If the receiving program ends before
+    /// it reads them, the message is lost. If the connection ends by an error,
+    /// [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts such messages.
     Acknowledged,
     /// The message was dropped.
     Dropped(DropReason),
     /// The sender's operating system has taken the message. This is the best outcome over UDP, and over TCP
-    /// on systems other than Linux, which do not report acknowledgements.
+    /// and TLS on systems other than Linux, which do not report acknowledgements.
     Sent,
 }
 
@@ -41,8 +43,8 @@ pub enum DropReason {
     /// Over UDP, a datagram of the message is too long for the network interface or for the path to the
     /// destination.
     DatagramTooLong,
-    /// The driver ended before the message was sent. Over TCP and HTTP, the message can arrive nevertheless,
-    /// because the operating system may still send bytes that it has taken.
+    /// The driver ended before the message had another outcome. Over TCP, TLS and HTTP, the message can arrive
+    /// nevertheless, because the operating system may still send bytes that it has taken.
     Ended,
     /// The queue was full, and a newer message took the room of this message, as
     /// [`WhenFull::DropOldest`](crate::WhenFull::DropOldest) permits.
@@ -53,9 +55,9 @@ pub enum DropReason {
     /// Over HTTP, the receiver has answered with this status, which means that the message is at fault: 400,
     /// 413, 415 or 422.
     Rejected(u16),
-    /// Over UDP, the operating system did not take the message, for a reason that no other variant names. A
-    /// message is not dropped but waits while there is no route, while the interface is down, while the local
-    /// address is missing, and while a route or the packet filter of this machine prohibits sending.
+    /// Over UDP, the operating system did not take the message, for a reason that no other variant names. In these
+    /// cases, the message waits and is not dropped: there is no route, the interface is down, the local address is
+    /// missing, or a route or the packet filter of this machine prohibits sending.
     System(io::ErrorKind),
     /// Over UDP, the message does not fit into 128 chunks.
     TooLarge,
@@ -96,8 +98,8 @@ impl fmt::Display for DropReason {
 pub enum NotQueuedReason {
     /// The client is closed.
     Closed,
-    /// The driver has ended though the client is not closed: it panicked, or its task or runtime was ended.
-    /// [`Client::last_error`](crate::Client::last_error) tells which of these happened.
+    /// The driver has ended though the client is not closed: it panicked, or it was dropped with its task or
+    /// runtime. [`Client::last_error`](crate::Client::last_error) tells which of the two happened.
     DriverEnded,
     /// The queue is full. With [`WhenFull::DropOldest`](crate::WhenFull::DropOldest), this happens only if
     /// the messages in flight leave too little room. With [`WhenFull::Wait`](crate::WhenFull::Wait), only the
@@ -118,16 +120,16 @@ impl fmt::Display for NotQueuedReason {
             Self::DriverEnded => "the client's driver has ended early",
             Self::Full => "the queue is full",
             Self::Invalid => "the payload is blank, or has a null byte or the delimiter",
-            Self::TooLarge => "the message is longer than the queue may be",
+            Self::TooLarge => "the message has more bytes than the queue may hold",
         })
     }
 }
 
-/// The error for a message that was not queued. The error contains the receipt, since no outcome follows.
+/// The error for a message that was not queued. The error returns the receipt, since no outcome is reported for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct NotQueued<R = ()> {
-    /// The receipt that was given with the message.
+    /// The receipt: the value that the caller passed with the message.
     pub receipt: R,
     /// The reason.
     pub reason: NotQueuedReason,

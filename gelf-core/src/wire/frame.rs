@@ -63,11 +63,11 @@ impl Default for Framer {
 }
 
 impl Framer {
-    /// The default maximum length of a frame: 2 MiB, the same as Graylog's `max_message_size`. A stream
-    /// without a delimiter occupies no more memory than a frame of this length.
+    /// The default maximum length of a frame: 2 MiB, the same as Graylog's `max_message_size`. After a
+    /// call, the framer has left no more than these bytes of an incomplete frame in the buffer.
     pub const DEFAULT_MAX_FRAME_LEN: usize = 2 * 1024 * 1024;
 
-    /// Creates a framer for frames of up to `max_frame_len` bytes without the delimiter.
+    /// Creates a framer for frames of up to `max_frame_len` bytes, not counting the delimiter.
     pub fn new(max_frame_len: usize) -> Self {
         Self { delimiter: Delimiter::Nul, max_frame_len, searched: 0, skipping: false, empty_frames: 0 }
     }
@@ -82,8 +82,8 @@ impl Framer {
     /// frame.
     ///
     /// Empty frames and frames of only white space are skipped and [counted](Self::empty_frames), since some
-    /// senders write a newline in addition to the null byte of each message. Graylog closes the connection at a
-    /// frame of only white space.
+    /// senders write a newline in addition to the null byte of each message. Graylog is stricter: it closes the
+    /// connection at a frame of only white space.
     ///
     /// The frame shares the memory of `src`; copy a frame that is kept for long.
     ///
@@ -91,7 +91,7 @@ impl Framer {
     /// Returns [`FrameError::TooLong`] if a frame is longer than the maximum length; the frame is skipped.
     pub fn next_frame(&mut self, src: &mut BytesMut) -> Option<Result<Bytes, FrameError>> {
         loop {
-            // A buffer that became shorter is another buffer, and is searched from its beginning.
+            // If the buffer is shorter than its searched part, the caller has passed another buffer.
             let (searched, unsearched) = src.split_at_checked(self.searched).unwrap_or((&[], &src[..]));
             let Some(at) = memchr::memchr(self.delimiter.byte(), unsearched).map(|at| searched.len() + at)
             else {
@@ -103,7 +103,8 @@ impl Framer {
             if std::mem::take(&mut self.skipping) {
                 continue;
             }
-            // A carriage return counts towards the maximum length, since it can arrive before the line feed.
+            // A carriage return counts towards the maximum length. If it arrives earlier than its line feed, it
+            // cannot be told from a byte of the frame, and the result must not depend on that.
             if frame.len() > self.max_frame_len {
                 return Some(Err(FrameError::TooLong { max: self.max_frame_len }));
             }
@@ -139,7 +140,8 @@ impl Framer {
         (!std::mem::take(&mut self.skipping) && !is_blank(&frame)).then(|| frame.freeze())
     }
 
-    /// Returns the number of frames that were skipped because they were empty or only white space.
+    /// Returns the number of frames that [`next_frame`](Self::next_frame) has skipped because they were empty or
+    /// only white space.
     pub fn empty_frames(&self) -> u64 {
         self.empty_frames
     }

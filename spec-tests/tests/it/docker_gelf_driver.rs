@@ -1,8 +1,8 @@
 //! Receives the messages of a Docker Engine's log driver `gelf`.
 //!
-//! A container writes lines to stdout and stderr. The text of each line is derived from the number of the
-//! line. Lines have from one byte to nearly 16 KiB, the length at which the Engine splits lines. The loopback
-//! keeps the order of datagrams, and loses no datagram that fits the receive buffer. Therefore, each stream
+//! A container writes lines to stdout and stderr. The text of each line is derived from its number and its
+//! stream. Lines have from one byte to nearly 16 KiB, the length at which the Engine splits lines. The loopback
+//! keeps the order of datagrams, and loses none while the receive buffer has room. Therefore, each stream
 //! must arrive exactly as written.
 
 use std::time::Duration;
@@ -40,8 +40,8 @@ fn line(number: usize, stream: usize) -> String {
     noise(2 * number + stream + 1, LENGTHS[number % LENGTHS.len()])
 }
 
-/// Returns a script that writes the lines of [`line`] with awk. No product of the script exceeds 2^53, so
-/// awk's floating-point numbers are exact.
+/// Returns a script that writes the lines of [`line`] with awk. No multiplication in the script exceeds 2^53,
+/// so awk's floating-point numbers are exact.
 fn script() -> String {
     let lengths = LENGTHS.map(|length| length.to_string()).join(" ");
     let program = r#"
@@ -67,8 +67,8 @@ fn script() -> String {
     format!("awk '{}'", program.replace("LENGTHS", &lengths).replace("LINES", &LINES.to_string()))
 }
 
-/// Starts a container that runs a script. The script is passed in the environment, because the command is
-/// part of each message.
+/// Starts a container that runs a script. The script is passed in the environment: the driver puts the
+/// command into each message, so a script in the command would lengthen each message.
 async fn run(engine: &Engine, script: String, driver_options: &[String]) -> RunningContainer {
     let mut arguments = vec![format!("--env=SCRIPT={script}"), "--log-driver=gelf".to_owned()];
     arguments.extend(driver_options.iter().map(|option| format!("--log-opt={option}")));
@@ -104,7 +104,7 @@ fn check(messages: &[Received], container: &RunningContainer) {
         assert_eq!(field("container_name"), container.name());
         assert_eq!(field("tag"), &container.id()[..12]);
         assert!(message.host().is_some_and(|host| !host.is_empty()));
-        // The timestamp is in 2025 or later.
+        // The timestamp is later than June 15, 2025.
         assert!(message.timestamp().is_some_and(|timestamp| timestamp.as_unix().0 > 1_750_000_000));
         streams[stream].push(message.short_message().to_owned());
     }

@@ -1,5 +1,5 @@
-//! Counts the allocations that a process makes to log an event with 8 fields in two spans, while the
-//! destination does not read.
+//! Prints the mean number of allocations that a process makes to log an event. Each event has 8 fields and lies
+//! within two spans. The destination accepts the connection, but does not read.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml --bin layer_allocations SUBJECT`
 
@@ -22,15 +22,15 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const EVENTS: u64 = 10_000;
 
 fn main() {
-    let subject = std::env::args().nth(1).expect("gelf-tracing, tracing-gelf or json");
-    // The receiver does not read, so sending soon stops. Then the later events stay in the queue, and only the
-    // allocations of logging are counted.
+    let subject = std::env::args().nth(1).expect("usage: layer_allocations SUBJECT, such as gelf-tracing or json");
+    // The receiver does not read, so the buffers of the connection are full soon, and nothing is sent any more.
+    // Therefore only the allocations of logging are counted, and not those of sending.
     let counts = Arc::new(receiver::Counts::default());
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let (_receiver, address) = receiver::Receiver::up(any, &counts, false, receiver::End::Reset);
     let _running = subject::start(&subject, address, true);
     thread::sleep(Duration::from_millis(300));
-    // The first events let the buffers grow to their final size.
+    // The first events let the buffers for one event grow to their final size.
     subject::log(0..100);
     let region = Region::new(ALLOCATOR);
     subject::log(100..100 + EVENTS);

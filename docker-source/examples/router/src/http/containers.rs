@@ -48,7 +48,7 @@ pub(super) fn known(api: &Api) -> Vec<ContainerStatus> {
     known.into_values().collect()
 }
 
-/// Returns the number of lines of a container, without skipped lines.
+/// Returns the number of lines of a container that were read and not skipped as blank, repeated or too old.
 pub(super) fn lines(status: &ContainerStatus) -> u64 {
     status.counts.yielded + status.counts.in_flight
 }
@@ -74,7 +74,7 @@ fn shown(status: &ContainerStatus, routes: &[RunningRoute], rate: Option<f64>, n
     })
 }
 
-/// Returns the word of the API for the state in which a log is read.
+/// Returns the name of a state in the answer.
 fn word(state: FollowState) -> &'static str {
     match state {
         FollowState::Followed => "followed",
@@ -91,7 +91,7 @@ fn reason(status: &ContainerStatus, routes: &[RunningRoute]) -> Option<String> {
     let text = match status.state {
         FollowState::Followed => return None,
         FollowState::Opening => "the Engine has not opened its log yet",
-        FollowState::Ended => "it does not run, and its log is read to the end",
+        FollowState::Ended => "it does not run, and its log has been read to the end",
         FollowState::Unreadable => "its log driver does not support reading",
         FollowState::WaitingForDescriptor => {
             "no file descriptor is free to follow its log, so logs are read in turn, see ulimit -n"
