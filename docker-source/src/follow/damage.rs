@@ -187,10 +187,10 @@ impl Following {
                 step *= if is_end { 2 } else { 1 };
             } else if is_whole && tail.begin.is_some() {
                 return Ok(Tail { records: sample.records, is_whole, ..tail });
-            } else if is_end {
+            } else if records == tail.records + 1 && is_end {
                 return Ok(tail);
             } else {
-                unreadable = Some(records);
+                (unreadable, step) = (Some(records), 1);
             }
         }
     }
