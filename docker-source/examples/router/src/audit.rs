@@ -41,8 +41,9 @@ pub(crate) async fn run(address: SocketAddr, idle: Option<Duration>) -> Result<(
     let mut audit = Audit::starting_at(SystemTime::now());
     let bound = bind(address).await.map_err(|error| Failure::refused(format!("{address}: {error}")))?;
     let (address, mut udp, mut tcp) = bound;
-    tracing::info!("receiving on {address} over UDP and TCP");
+    // A signal that arrives behind the following message ends the audit with its accounts.
     let mut stop = Stop::new().map_err(Failure::refused)?;
+    tracing::info!("receiving on {address} over UDP and TCP");
     let mut decoder = Decoder::lenient();
     loop {
         let received = tokio::select! {
