@@ -48,6 +48,8 @@ pub(crate) struct DedupSink {
 struct Skipped {
     /// The time behind which this part begins. `None` if it begins behind the newest line.
     after: Option<Timestamp>,
+    /// True if there is a gap before the next line, whatever the stamp of that line is.
+    is_before_any_line: bool,
 }
 
 /// A line that the log no longer has.
@@ -205,18 +207,18 @@ impl DedupSink {
 
     /// Notes that the Engine cannot read a part of the log. If this part begins behind the time `after`, the sink
     /// announces a gap before the next line with a later stamp, and otherwise before the next line that is newer
-    /// than all earlier lines.
-    pub(crate) fn skip_damage(&mut self, after: Option<Timestamp>) {
-        self.skipped = Some(Skipped { after });
+    /// than all earlier lines. If `is_before_any_line` is true, it announces the gap before the next line.
+    pub(crate) fn skip_damage(&mut self, after: Option<Timestamp>, is_before_any_line: bool) {
+        self.skipped = Some(Skipped { after, is_before_any_line });
     }
 
     /// Returns the gap in front of a line, if there is a gap.
     fn gap_before(&self, line: &Line) -> Option<Gap> {
         let cursor = lock(&self.cursor);
         let before = Some(line.time);
-        if let Some(Skipped { after }) = self.skipped {
+        if let Some(Skipped { after, is_before_any_line }) = self.skipped {
             let after = after.or_else(|| cursor.newest());
-            if before > after {
+            if is_before_any_line || before > after {
                 return Some(Gap { after, before, reason: GapReason::Damaged });
             }
         }

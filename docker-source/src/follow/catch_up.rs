@@ -214,7 +214,7 @@ impl Following {
             return Ok(read);
         }
         if tail.is_some() {
-            self.sink.skip_damage(None);
+            self.sink.skip_damage(None, false);
         }
         let query = self.query(false, tail);
         self.sink.stats().window();

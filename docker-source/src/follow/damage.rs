@@ -37,25 +37,16 @@ pub(super) enum Damage {
     OmitsLines,
 }
 
-/// A response with the last records of a log.
+/// The longest response with the last records of a log that has no damaged record.
 #[derive(Clone, Copy, Debug, Default)]
-struct Tail {
-    records: u32,
-    /// The stamp of the first line.
-    begin: Option<Timestamp>,
-    /// True if the log has no more records.
-    is_whole: bool,
-}
-
-/// The records that can be read in place of a window with a damaged record.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Readable {
+pub(super) struct Tail {
     pub(super) records: u32,
-    /// True if a record in front of these records is damaged. Otherwise, the window was unreadable for another
-    /// reason.
+    /// The stamp of the first line.
+    pub(super) begin: Option<Timestamp>,
+    /// The last line.
+    last: Option<Anchor>,
+    /// True if a record in front of these records is damaged. Otherwise, the log has no more records.
     pub(super) is_damaged: bool,
-    /// The place up to which no line is missing, if the damaged record is behind it.
-    pub(super) place: Option<Timestamp>,
 }
 
 impl Following {
@@ -137,61 +128,81 @@ impl Following {
     }
 
     /// Searches for the records that can be read in place of a window with a damaged record.
-    pub(super) async fn pass_damage(
-        &mut self,
-        window: &Scan,
-        damage: Damage,
-    ) -> Result<Readable, EngineError> {
+    pub(super) async fn pass_damage(&mut self, window: &Scan, damage: Damage) -> Result<Tail, EngineError> {
+        let limit = window.limit().unwrap_or(RECORDS_MAX);
+        // Lines of a window that omits lines were taken, and the sink recognizes only as many of them.
+        let remembered = u32::try_from(REMEMBERED_AT_LEAST).unwrap_or(limit);
+        let tail = match damage {
+            Damage::EndsWindow => self.tail(limit).await?,
+            Damage::OmitsLines => self.tail(limit.min(remembered)).await?,
+        };
+        if tail.is_damaged {
+            self.readable = Some(tail.records);
+        }
+        Ok(tail)
+    }
+
+    /// Returns the time behind which lines can be lost, if the damage shows itself in this window.
+    pub(super) fn place_of_damage(&self, window: &Scan, damage: Damage) -> Timestamp {
         // Lines before the floor are not read.
         let floor = Some(self.floor).filter(|_| !self.is_first_run);
-        let place = window.place_time().max(floor);
-        let limit = window.limit().unwrap_or(RECORDS_MAX);
-        let (place, most) = match damage {
-            Damage::EndsWindow => (place.max(window.anchor().map(|anchor| anchor.time())), limit),
-            // Lines of the window were taken, and the sink recognizes only as many of them.
-            Damage::OmitsLines => (place, limit.min(u32::try_from(REMEMBERED_AT_LEAST).unwrap_or(limit))),
+        let read = match damage {
+            Damage::EndsWindow => window.anchor().map(|anchor| anchor.time()),
+            Damage::OmitsLines => None,
         };
-        let Tail { records, begin, is_whole } = self.tail(most).await?;
-        let is_damaged = !is_whole && records > 0 && records < limit;
-        if is_damaged {
-            self.readable = Some(records);
-        }
-        Ok(Readable { records, is_damaged, place: place.filter(|place| is_damaged && begin > Some(*place)) })
+        window.place_time().max(floor).max(read).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
     /// Searches for the longest response without a damaged record, of at most `max` records.
     async fn tail(&mut self, max: u32) -> Result<Tail, EngineError> {
         let mut tail = Tail::default();
         let mut unreadable = None;
-        let mut step = 1;
-        loop {
-            let is_end = unreadable.is_some_and(|unreadable| tail.records + 1 >= unreadable);
-            let records = match unreadable {
-                // The log may have grown during the search, so it goes on.
-                Some(_) if is_end => tail.records + step,
-                Some(unreadable) => tail.records + (unreadable - tail.records) / 2,
-                None => (tail.records * 2).clamp(1, max),
-            }
-            .min(max);
-            if records == tail.records {
-                return Ok(tail);
-            }
-            // The last record may just be being written. A second response then has it.
-            let mut sample = self.sample(records, records).await?;
-            if sample.records < records {
-                sample = self.sample(records, records).await?;
-            }
-            let is_whole = sample.begin == tail.begin && sample.records >= tail.records;
+        // First the number of records is doubled until a response is too short, and then the interval is halved.
+        while let Some(records) = tail.next(unreadable, max) {
+            let sample = self.sample_twice(records, tail.last).await?;
             if sample.records >= records {
-                tail = Tail { records, begin: sample.begin, is_whole: false };
-                step *= if is_end { 2 } else { 1 };
-            } else if is_whole && tail.begin.is_some() {
-                return Ok(Tail { records: sample.records, is_whole, ..tail });
-            } else if records == tail.records + 1 && is_end {
-                return Ok(tail);
+                tail.lengthen(&sample);
+            } else if self.is_whole(&sample, &tail) {
+                return Ok(Tail { records: sample.records, begin: sample.begin, is_damaged: false, ..tail });
             } else {
-                (unreadable, step) = (Some(records), 1);
+                (unreadable, tail.is_damaged) = (Some(records), true);
             }
+        }
+        // The log may have grown meanwhile, so it can have more readable records now.
+        let mut step = 1;
+        while tail.is_damaged && tail.records.saturating_add(step) <= max {
+            let records = tail.records + step;
+            let sample = self.sample_twice(records, tail.last).await?;
+            if sample.records < records {
+                tail.is_damaged = !self.is_whole(&sample, &tail);
+                break;
+            }
+            tail.lengthen(&sample);
+            step *= 2;
+        }
+        tail.is_damaged &= tail.records > 0;
+        Ok(tail)
+    }
+
+    /// Returns whether a response that is too short has all records of the log. From Docker 23.0 on, a response
+    /// that reaches a damaged record has no line behind it.
+    fn is_whole(&self, sample: &Sample, tail: &Tail) -> bool {
+        if tail.last.is_none() {
+            return false;
+        }
+        match self.context.client.version() < ApiVersion::DOCKER_23 {
+            true => sample.begin == tail.begin && sample.records >= tail.records,
+            false => sample.sought.is_none(),
+        }
+    }
+
+    /// Reads the last `records` records of the log. If one of them is missing, reads them again, since the last
+    /// record may just have been being written.
+    async fn sample_twice(&mut self, records: u32, sought: Option<Anchor>) -> Result<Sample, EngineError> {
+        let sample = self.sample_looking_for(sought, records, records).await?;
+        match sample.records < records {
+            true => self.sample_looking_for(sought, records, records).await,
+            false => Ok(sample),
         }
     }
 
@@ -202,7 +213,27 @@ impl Following {
     }
 }
 
+impl Tail {
+    fn lengthen(&mut self, sample: &Sample) {
+        (self.records, self.begin, self.last) = (sample.records, sample.begin, sample.last);
+    }
+
+    /// Returns the number of records to request next, between the longest readable response and the shortest
+    /// unreadable response. Returns `None` if there is no number between them.
+    fn next(self, unreadable: Option<u32>, max: u32) -> Option<u32> {
+        let records = match unreadable {
+            Some(unreadable) => self.records + (unreadable - self.records) / 2,
+            None => (self.records * 2).clamp(1, max),
+        };
+        Some(records).filter(|records| *records > self.records)
+    }
+}
+
 impl Sample {
+    pub(super) fn has_records(&self) -> bool {
+        self.records > 0
+    }
+
     fn take(&mut self, lines: &[Line]) {
         self.begin = self.begin.or_else(|| lines.first().map(|line| line.time));
         self.last = lines.last().map(Anchor::at).or(self.last);

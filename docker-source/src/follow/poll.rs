@@ -197,12 +197,20 @@ impl Following {
     }
 
     /// Returns the reach of a response with the records behind a damaged record. The lines between `place` and
-    /// these records are given up.
-    pub(super) fn reach_past_damage(&mut self, place: Timestamp) -> (Option<Timestamp>, Reach) {
-        self.sink.begin_window(self.open);
-        self.sink.skip_damage(Some(place).filter(|place| *place > Timestamp::UNIX_EPOCH));
+    /// these records are given up. If the clock was set back, each line of the response may be new.
+    pub(super) fn reach_past_damage(
+        &mut self,
+        place: Timestamp,
+        is_set_back: bool,
+    ) -> (Option<Timestamp>, Reach) {
+        match self.known {
+            Known::Line(_) => self.sink.begin_window(self.open),
+            _ => drop(self.sink.begin_request(Dialect::Docker, self.floor, self.open, false)),
+        }
+        let after = Some(place).filter(|place| *place > Timestamp::UNIX_EPOCH);
+        self.sink.skip_damage(after, is_set_back);
         self.warn_of_skipped_part();
-        (None, Reach::Whole(place))
+        (None, Reach::Whole(if is_set_back { Timestamp::UNIX_EPOCH } else { place }))
     }
 
     /// Returns the step that follows the last window.

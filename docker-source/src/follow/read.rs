@@ -452,7 +452,7 @@ impl Following {
     fn invalid_format(&mut self, error: &LogFormatError, scan: &Scan) {
         self.sink.stats().bad_frame();
         if *error == LogFormatError::DamagedRecord && scan.is_behind() {
-            self.sink.skip_damage(None);
+            self.sink.skip_damage(None, false);
         }
         if error.ends_stream() {
             // The next request resumes the log. A warning follows if several requests in a row return no

@@ -3,7 +3,7 @@
 use gelf_core::Timestamp;
 use tokio::time::Instant;
 
-use super::damage::Damage;
+use super::damage::{Damage, Tail};
 use super::read::{Ending, Response, Silence};
 use super::window::{self, Anchor, Known, Reach, Scan, Verdict};
 use super::{Following, TAIL};
@@ -41,8 +41,9 @@ enum Goal {
     Log,
     /// The whole log, because it no longer has this place, and the clock was set back.
     LogSinceSetBack,
-    /// The records behind a damaged record. The damaged record is behind this time.
-    PastDamage(Timestamp),
+    /// The records behind a damaged record. The damaged record is behind this time. The second value is true if
+    /// the clock was set back, so that later lines can have earlier stamps.
+    PastDamage(Timestamp, bool),
 }
 
 /// The search for a response that reaches far enough.
@@ -59,8 +60,8 @@ struct Search {
     sought: Option<Anchor>,
     /// The number of searches for the records behind a damaged record.
     searches: u32,
-    /// True if a record of the log is damaged.
-    is_damaged: bool,
+    /// True if `limit` is the number of readable records behind a damaged record.
+    is_tail: bool,
 }
 
 impl Search {
@@ -72,23 +73,39 @@ impl Search {
             longer_end: None,
             sought: None,
             searches: 0,
-            is_damaged: false,
+            is_tail: false,
         }
     }
 
     fn scan(&self, reach: Reach) -> Scan {
-        Scan::new(reach, self.limit, false).shorter_than(self.longer_end).looking_for(self.sought)
+        let sought = self.sought.filter(|_| matches!(self.goal, Goal::Place));
+        Scan::new(reach, self.limit, false).shorter_than(self.longer_end).looking_for(sought)
     }
 
     /// Requests a longer response. All lines of the last response, `lines` in all, are behind the place to reach,
     /// so a longer response has at least as many new lines.
     fn lengthen(&mut self, lines: u32) {
         self.lines_behind = self.lines_behind.max(lines);
-        self.limit = match self.is_damaged {
-            false => window::next_limit(self.limit),
-            // The log has grown during the search for the records behind a damaged record.
+        // The log may have grown during the search for its readable records.
+        self.limit = match std::mem::take(&mut self.is_tail) {
             true => self.limit.map(|limit| limit.saturating_add(limit / 8 + 16)),
+            false => window::next_limit(self.limit),
         };
+    }
+
+    /// Goes on with the readable records behind a damaged record. `place` is the time behind which lines can be
+    /// lost.
+    fn pass(&mut self, tail: Tail, place: Timestamp) {
+        self.limit = Some(tail.records);
+        // If the window for these records did not include the place, although their stamps are earlier, the clock
+        // was set back.
+        let is_behind = tail.begin > Some(place);
+        self.goal = match is_behind || self.searches > 0 {
+            true => Goal::PastDamage(place, !is_behind),
+            false => Goal::Place,
+        };
+        (self.is_tail, self.sought, self.lines_behind) = (true, None, 0);
+        self.searches += 1;
     }
 
     /// Returns whether a response has fewer new lines than a shorter response had.
@@ -129,7 +146,7 @@ impl Following {
                 Goal::Place => self.reach(&mut search.limit, false),
                 Goal::Log => self.reach(&mut search.limit, true),
                 Goal::LogSinceSetBack => (None, self.reach_all()),
-                Goal::PastDamage(place) => self.reach_past_damage(place),
+                Goal::PastDamage(place, is_set_back) => self.reach_past_damage(place, is_set_back),
             };
             let query = LogsQuery { follow: false, since, tail: search.limit };
             self.sink.stats().window();
@@ -151,7 +168,12 @@ impl Following {
                     continue;
                 }
                 (Ending::Complete, Verdict::NotInLog) => {
-                    if !self.passes_damage() || (scan.records() > 0 && !self.omits_lines(scan).await?) {
+                    let is_damaged = match scan.records() {
+                        _ if !self.passes_damage() => false,
+                        0 => self.sample(1, 1).await?.has_records(),
+                        _ => self.omits_lines(scan).await?,
+                    };
+                    if !is_damaged {
                         (search.limit, search.goal) = (None, Goal::Log);
                         continue;
                     }
@@ -163,32 +185,39 @@ impl Following {
                 }
                 (Ending::Complete, Verdict::Reached) if !scan.lacks_sought_line() => {
                     if search.has_fewer_lines(scan) || self.omits_lines(scan).await? {
-                        Damage::OmitsLines
-                    } else {
-                        let last = match search.sought {
-                            None => self.line_behind(scan).await?,
-                            Some(_) => None,
-                        };
-                        // A line before the floor shows only that the window reaches far enough.
-                        let is_place = last.is_none() || matches!(self.known, Known::Line(_));
-                        let anchor = scan.anchor().filter(|anchor| is_place || anchor.time() >= self.floor);
-                        if let Some(anchor) = anchor {
-                            self.known = Known::Line(anchor);
-                        }
-                        self.note_readable(scan.records());
-                        self.sink.prove(self.open);
-                        records = scan.records_behind().saturating_add(records);
-                        let took = response.began().unwrap_or_else(Instant::now) - asked;
-                        // Either the log has grown since the request for the window, or its last line is behind a
-                        // damaged record. Only in the first case does the next window have this line.
-                        if last.is_some() {
-                            search = Search { sought: last, ..Search::new(self.first_limit()) };
+                        let tail = self.pass_damage(scan, Damage::OmitsLines).await?;
+                        if tail.is_damaged && search.searches < SEARCHES_MAX {
+                            search.pass(tail, self.place_of_damage(scan, Damage::OmitsLines));
                             continue;
                         }
-                        self.note_read_up_to(asked, was_stopping);
-                        self.pace.window(Instant::now(), self.sink.new_lines() - new_before, records, took);
-                        return Ok(ending);
                     }
+                    // A line before the floor shows only that the window reaches far enough.
+                    let is_place = |anchor: &Anchor| anchor.time() >= self.floor;
+                    let is_place =
+                        matches!(self.known, Known::Line(_)) || scan.anchor().is_some_and(|at| is_place(&at));
+                    if let Some(anchor) = scan.anchor().filter(|_| is_place) {
+                        self.known = Known::Line(anchor);
+                    }
+                    self.note_readable(scan.records());
+                    self.sink.prove(self.open);
+                    records = scan.records_behind().saturating_add(records);
+                    let took = response.began().unwrap_or_else(Instant::now) - asked;
+                    // Either the log has grown since the request for the window, or its last line is behind a
+                    // damaged record. Only in the first case does the next window have this line.
+                    if search.sought.is_none() {
+                        if let Some(last) = self.line_behind(response.scan()).await? {
+                            let searches = search.searches;
+                            search =
+                                Search { sought: Some(last), searches, ..Search::new(self.first_limit()) };
+                            continue;
+                        }
+                    }
+                    if let Some(anchor) = response.scan().anchor() {
+                        self.known = Known::Line(anchor);
+                    }
+                    self.note_read_up_to(asked, was_stopping);
+                    self.pace.window(Instant::now(), self.sink.new_lines() - new_before, records, took);
+                    return Ok(ending);
                 }
                 _ => Damage::EndsWindow,
             };
@@ -197,25 +226,22 @@ impl Following {
                 return Ok(self.stop_at_damage());
             }
             // A shorter response has this line if no record is damaged.
-            let is_complete = ending == Ending::Complete;
-            let is_before_place = is_complete && scan.verdict() == Verdict::Damaged;
+            let is_before_place = ending == Ending::Complete && scan.verdict() == Verdict::Damaged;
             search.longer_end = scan.end_before_place().filter(|_| is_before_place);
-            let is_empty = is_complete && scan.records() == 0;
-            let readable = self.pass_damage(response.scan(), damage).await?;
-            if readable.records == 0 {
-                if is_empty && !matches!(search.goal, Goal::Log) {
-                    (search.limit, search.goal) = (None, Goal::Log);
-                    continue;
-                }
+            let tail = self.pass_damage(scan, damage).await?;
+            if tail.is_damaged {
+                search.pass(tail, self.place_of_damage(scan, damage));
+            } else if tail.records == 0 {
                 return Ok(self.stop_at_damage());
+            } else {
+                search.searches += 1;
+                (search.goal, search.limit) = match (search.limit, is_before_place) {
+                    // The log no longer has the place.
+                    (_, true) if search.longer_end.is_none() => (Goal::Log, None),
+                    (None, _) => (Goal::Place, None),
+                    _ => (Goal::Place, Some(tail.records)),
+                };
             }
-            search.limit = match (search.limit, readable.is_damaged) {
-                (None, false) => None,
-                _ => Some(readable.records),
-            };
-            search.goal = readable.place.map_or(Goal::Place, Goal::PastDamage);
-            search.is_damaged |= readable.is_damaged;
-            (search.searches, search.lines_behind) = (search.searches + 1, 0);
         }
     }
 

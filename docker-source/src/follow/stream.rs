@@ -161,7 +161,7 @@ impl Following {
         }
         let mut reach = Reach::Nothing;
         if self.stuck > 0 && tail.is_some() {
-            self.sink.skip_damage(None);
+            self.sink.skip_damage(None, false);
             (self.known, reach) = (Known::Damage, Reach::End);
         }
         (self.query(true, tail), Scan::new(reach, None, true))

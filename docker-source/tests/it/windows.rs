@@ -217,7 +217,9 @@ async fn all_lines_of_a_busy_log_behind_a_damaged_record_are_read() {
 
 #[tokio::test(start_paused = true)]
 async fn all_lines_of_a_quiet_log_behind_a_damaged_record_are_read() {
-    for options in damaged() {
+    for (options, is_set_back) in
+        damaged().into_iter().flat_map(|options| [(options.clone(), false), (options, true)])
+    {
         let engine = engine(options).await;
         let mut source = polling(&engine).await;
         let web = engine.create(ContainerOptions::named("web"));
@@ -226,7 +228,10 @@ async fn all_lines_of_a_quiet_log_behind_a_damaged_record_are_read() {
         assert_eq!(texts(&mut source, 3).await, numbers(0..3));
         sleep(Duration::from_secs(5)).await;
         web.damage_next();
-        web.line(Stream::Stdout, "damaged");
+        let damaged_at = web.line(Stream::Stdout, "damaged");
+        if is_set_back {
+            engine.set_clock(damaged_at - 3_600_000_000_000);
+        }
         let writing = async {
             for line in 3..23 {
                 write(&web, line..line + 1);
