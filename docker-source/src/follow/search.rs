@@ -192,10 +192,9 @@ impl Following {
                         }
                     }
                     // A line before the floor shows only that the window reaches far enough.
-                    let is_place = |anchor: &Anchor| anchor.time() >= self.floor;
-                    let is_place =
-                        matches!(self.known, Known::Line(_)) || scan.anchor().is_some_and(|at| is_place(&at));
-                    if let Some(anchor) = scan.anchor().filter(|_| is_place) {
+                    let has_place = matches!(self.known, Known::Line(_));
+                    let anchor = scan.anchor().filter(|anchor| has_place || anchor.time() >= self.floor);
+                    if let Some(anchor) = anchor {
                         self.known = Known::Line(anchor);
                     }
                     self.note_readable(scan.records());
