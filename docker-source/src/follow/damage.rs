@@ -155,45 +155,14 @@ impl Following {
 
     /// Searches for the longest response without a damaged record, of at most `max` records.
     async fn tail(&mut self, max: u32) -> Result<Tail, EngineError> {
-        let mut tail = Tail::default();
-        let mut unreadable = None;
-        // First the number of records is doubled until a response is too short, and then the interval is halved.
-        while let Some(records) = tail.next(unreadable, max) {
-            let sample = self.sample_twice(records, tail.last).await?;
-            if sample.records >= records {
-                tail.lengthen(&sample);
-            } else if self.is_whole(&sample, &tail) {
-                return Ok(Tail { records: sample.records, begin: sample.begin, is_damaged: false, ..tail });
-            } else {
-                (unreadable, tail.is_damaged) = (Some(records), true);
-            }
+        let can_omit = self.context.client.version() < ApiVersion::DOCKER_23;
+        let mut search = TailSearch { can_omit, max, ..TailSearch::default() };
+        while let Some(records) = search.next() {
+            let sample = self.sample_twice(records, search.tail.last).await?;
+            search.judge(records, &sample);
         }
-        // The log may have grown meanwhile, so it can have more readable records now.
-        let mut step = 1;
-        while tail.is_damaged && tail.records.saturating_add(step) <= max {
-            let records = tail.records + step;
-            let sample = self.sample_twice(records, tail.last).await?;
-            if sample.records < records {
-                tail.is_damaged = !self.is_whole(&sample, &tail);
-                break;
-            }
-            tail.lengthen(&sample);
-            step *= 2;
-        }
-        tail.is_damaged &= tail.records > 0;
-        Ok(tail)
-    }
-
-    /// Returns whether a response that is too short has all records of the log. From Docker 23.0 on, a response
-    /// that reaches a damaged record has no line behind it.
-    fn is_whole(&self, sample: &Sample, tail: &Tail) -> bool {
-        if tail.last.is_none() {
-            return false;
-        }
-        match self.context.client.version() < ApiVersion::DOCKER_23 {
-            true => sample.begin == tail.begin && sample.records >= tail.records,
-            false => sample.sought.is_none(),
-        }
+        let Tail { records, is_damaged, .. } = search.tail;
+        Ok(Tail { is_damaged: is_damaged && records > 0, ..search.tail })
     }
 
     /// Reads the last `records` records of the log. If one of them is missing, reads them again, since the last
@@ -213,19 +182,62 @@ impl Following {
     }
 }
 
-impl Tail {
-    fn lengthen(&mut self, sample: &Sample) {
-        (self.records, self.begin, self.last) = (sample.records, sample.begin, sample.last);
+/// The search for a [`Tail`].
+///
+/// The number of records is doubled until a response is too short. Then the interval between the longest readable
+/// and the shortest unreadable response is halved until there is no number between them. The log may have grown
+/// meanwhile, so at last the number is increased by 1, 2, 4 and so on until a response is too short again.
+#[derive(Clone, Copy, Debug, Default)]
+struct TailSearch {
+    /// True if a response can have lines behind a damaged record that it reaches.
+    can_omit: bool,
+    max: u32,
+    tail: Tail,
+    /// The number of records of the shortest response that was too short.
+    unreadable: Option<u32>,
+    /// The last number by which the number of records was increased, after the interval was halved.
+    step: u32,
+    is_done: bool,
+}
+
+impl TailSearch {
+    /// Returns the number of records to request next, or `None` if the tail is found.
+    fn next(&mut self) -> Option<u32> {
+        let readable = self.tail.records;
+        let records = match self.unreadable {
+            None => (readable * 2).clamp(1, self.max),
+            Some(unreadable) if readable + 1 < unreadable => readable + (unreadable - readable) / 2,
+            Some(_) => {
+                self.step = (self.step * 2).max(1);
+                readable.saturating_add(self.step)
+            }
+        };
+        Some(records).filter(|records| !self.is_done && *records > readable && *records <= self.max)
     }
 
-    /// Returns the number of records to request next, between the longest readable response and the shortest
-    /// unreadable response. Returns `None` if there is no number between them.
-    fn next(self, unreadable: Option<u32>, max: u32) -> Option<u32> {
-        let records = match unreadable {
-            Some(unreadable) => self.records + (unreadable - self.records) / 2,
-            None => (self.records * 2).clamp(1, max),
-        };
-        Some(records).filter(|records| *records > self.records)
+    /// Takes the response to a request for this number of records.
+    fn judge(&mut self, records: u32, sample: &Sample) {
+        let Sample { begin, last, .. } = *sample;
+        if sample.records >= records {
+            self.tail = Tail { records, begin, last, ..self.tail };
+        } else if self.is_whole(sample) {
+            self.tail = Tail { records: sample.records, begin, last, is_damaged: false };
+            self.is_done = true;
+        } else {
+            self.tail.is_damaged = true;
+            self.is_done = self.step > 0;
+            self.unreadable = Some(records);
+        }
+    }
+
+    /// Returns whether a response that is too short has all records of the log. From Docker 23.0 on, a response
+    /// that reaches a damaged record has no line behind it.
+    fn is_whole(&self, sample: &Sample) -> bool {
+        match self.can_omit {
+            _ if self.tail.last.is_none() => false,
+            true => sample.begin == self.tail.begin && sample.records >= self.tail.records,
+            false => sample.sought.is_none(),
+        }
     }
 }
 
@@ -239,5 +251,114 @@ impl Sample {
         self.last = lines.last().map(Anchor::at).or(self.last);
         self.sought = self.sought.filter(|sought| lines.iter().all(|line| Anchor::at(line) != *sought));
         self.records = self.records.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::log::LogStream;
+
+    /// A log whose line `n` has the stamp `n`.
+    #[derive(Clone, Copy, Debug)]
+    struct Log {
+        records: u32,
+        /// The number of a damaged record.
+        damaged: Option<u32>,
+        /// The number of records behind the damaged record that a response omits. If it is `None`, the response ends
+        /// in front of the damaged record.
+        omitted: Option<u32>,
+        /// The number of records that are written after each response.
+        growth: u32,
+    }
+
+    impl Log {
+        fn sample(&mut self, tail: u32, sought: Option<Anchor>) -> Sample {
+            let first = self.records.saturating_sub(tail);
+            let (end, next) = match (self.damaged.filter(|at| *at >= first), self.omitted) {
+                (Some(at), None) => (at, self.records),
+                (Some(at), Some(omitted)) => (at, (at + 1 + omitted).min(self.records)),
+                (None, _) => (self.records, self.records),
+            };
+            let anchor = |number: u32| {
+                let (stream, time) = (LogStream::Stdout, Timestamp::from_unix_nanos(i64::from(number)));
+                Anchor::at(&Line { stream, time, bytes: Bytes::new(), length: 0, ended: true })
+            };
+            let has = |number: &u32| (first..end).contains(number) || (next..self.records).contains(number);
+            let begin = Some(first).filter(has).or_else(|| Some(next).filter(has)).map(anchor);
+            let last = self
+                .records
+                .checked_sub(1)
+                .filter(has)
+                .or_else(|| end.checked_sub(1).filter(has))
+                .map(anchor);
+            let is_in = |line: &Anchor| {
+                begin
+                    .zip(last)
+                    .is_some_and(|(begin, last)| (begin.time()..=last.time()).contains(&line.time()))
+            };
+            let sought = sought.filter(|line| !is_in(line));
+            let begin = begin.map(|begin| begin.time());
+            let records = end - first + (self.records - next);
+            let sample = Sample { records, first: begin, begin, last, sought };
+            self.records += self.growth;
+            sample
+        }
+    }
+
+    /// Returns the tail, and the number of responses.
+    fn search(log: &mut Log, max: u32) -> (Tail, u32) {
+        let mut search = TailSearch { can_omit: log.omitted.is_some(), max, ..TailSearch::default() };
+        let mut responses = 0;
+        while let Some(records) = search.next() {
+            let sample = log.sample(records, search.tail.last);
+            search.judge(records, &sample);
+            responses += 1;
+        }
+        (search.tail, responses)
+    }
+
+    proptest! {
+        #[test]
+        fn all_records_behind_a_damaged_record_are_found(
+            records in 1..2000_u32, at in 0..2000_u32, omitted in proptest::option::of(1..300_u32), max in 1..4000_u32,
+        ) {
+            let at = at % records;
+            let behind = records - at - 1;
+            let mut log = Log { records, damaged: Some(at), omitted, growth: 0 };
+            let (tail, responses) = search(&mut log, max);
+            match omitted {
+                None => prop_assert_eq!((tail.records, tail.is_damaged), (behind.min(max), behind < max)),
+                // A response that begins with the damaged record can look like the whole log.
+                Some(_) if !tail.is_damaged => prop_assert!(tail.records <= behind),
+                Some(_) => prop_assert_eq!(tail.records, behind),
+            }
+            prop_assert!(responses <= 25, "{} responses", responses);
+        }
+
+        #[test]
+        fn a_log_without_a_damaged_record_is_found_to_be_whole_while_it_grows(
+            records in 1..2000_u32, growth in 0..2000_u32, max in 1..4000_u32,
+        ) {
+            let mut log = Log { records, damaged: None, omitted: None, growth };
+            let (tail, responses) = search(&mut log, max);
+            prop_assert!(!tail.is_damaged, "{:?}", tail);
+            prop_assert!(tail.records >= records.min(max) && responses <= 40, "{:?}, {} responses", tail, responses);
+        }
+
+        #[test]
+        fn the_search_ends_however_fast_the_log_grows(
+            records in 1..2000_u32, at in 0..2000_u32, omitted in proptest::option::of(0..300_u32), growth in 0..5000_u32,
+        ) {
+            let at = at % records;
+            let mut log = Log { records, damaged: Some(at), omitted, growth };
+            let (tail, responses) = search(&mut log, RECORDS_MAX);
+            let behind = log.records - at - 1;
+            prop_assert!(tail.records <= behind && tail.records >= records - at - 1, "{:?} of {}", tail, behind);
+            prop_assert!(responses <= 64, "{} responses", responses);
+        }
     }
 }
