@@ -1,7 +1,7 @@
 //! Tests of `tail`.
 
-use std::io::{BufRead, BufReader, PipeReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use simulated_engine::{ContainerOptions, Options, SimulatedEngine, Stream};
@@ -40,21 +40,17 @@ async fn tail_waits_for_an_engine_that_is_away() {
     tail.terminate();
 }
 
-/// Starts `gelf-router tail`. Returns the process and the reader of its stdout.
-fn tail_into_pipe(engine: &SimulatedEngine) -> (Child, PipeReader) {
-    let (reader, writer) = std::io::pipe().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
-    command.arg("tail").env("DOCKER_HOST", engine.docker_host()).stdout(writer).stderr(Stdio::piped());
-    (command.spawn().unwrap(), reader)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn tail_ends_quietly_if_the_reader_of_its_output_ends() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();
-    let (mut tail, reader) = tail_into_pipe(&engine);
-    drop(reader);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+    command.arg("tail").env("DOCKER_HOST", engine.docker_host()).stdout(writer);
+    command.stderr(Stdio::piped());
+    let mut tail = command.spawn().unwrap();
+    drop((command, reader));
     let ended = tokio::time::timeout(TIMEOUT, async {
         loop {
             web.line(Stream::Stdout, "x");
@@ -74,7 +70,11 @@ async fn tail_writes_the_lines_that_it_has_begun_to_write_before_it_ends() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();
-    let (mut tail, reader) = tail_into_pipe(&engine);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
+    command.arg("tail").env("DOCKER_HOST", engine.docker_host()).stdout(writer);
+    let mut tail = command.stderr(Stdio::piped()).spawn().unwrap();
+    drop(command);
     let mut logged = BufReader::new(tail.stderr.take().unwrap()).lines();
     assert!(logged.any(|line| line.unwrap().contains("ready: following")));
     for _ in 0..2000 {
