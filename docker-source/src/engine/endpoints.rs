@@ -19,10 +19,10 @@ use crate::dialect::Dialect;
 /// this maximum is to stop an answer without an end.
 const ANSWER_MAX: usize = 1024 * 1024 * 1024;
 /// The maximum number of bytes that are kept of a list of containers.
-const LIST_KEPT_MAX: usize = 24 * 1024 * 1024;
+const LIST_KEPT_MAX: usize = 12 * 1024 * 1024;
 /// An element of a list of containers is kept without its labels if more than this number of bytes of the list
 /// would be kept otherwise. An inspection of a container also returns its labels.
-const LIST_LABELS_MAX: usize = 16 * 1024 * 1024;
+const LIST_LABELS_MAX: usize = 8 * 1024 * 1024;
 
 /// The number of the signal SIGKILL, as the text in an event.
 const SIGKILL: &str = "9";
@@ -296,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_beyond_16_mib_of_a_list_are_left_out_and_each_container_is_listed() {
+    fn labels_beyond_8_mib_of_a_list_are_left_out_and_each_container_is_listed() {
         let label = "x".repeat(30_000);
         let labels = [0, 1].map(|at| format!(r#""gelf_{at}":"{label}""#)).join(",");
         let mut reader = ListReader::default();

@@ -60,7 +60,7 @@ pub enum EngineError {
         after: Duration,
     },
     /// The response has more than 1 GiB, or the names and other metadata in a list of containers take more than
-    /// 24 MiB. These limits stop a server that poses as an Engine from answering without an end.
+    /// 12 MiB. These limits stop a server that poses as an Engine from answering without an end.
     TooLarge {
         /// The endpoint of the request, such as `info`.
         endpoint: &'static str,

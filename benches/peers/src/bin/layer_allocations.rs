@@ -22,7 +22,8 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 const EVENTS: u64 = 10_000;
 
 fn main() {
-    let subject = std::env::args().nth(1).expect("usage: layer_allocations SUBJECT, such as gelf-tracing or json");
+    let subject =
+        std::env::args().nth(1).expect("usage: layer_allocations SUBJECT, such as gelf-tracing or json");
     // The receiver does not read, so the buffers of the connection are full soon, and nothing is sent any more.
     // Therefore only the allocations of logging are counted, and not those of sending.
     let counts = Arc::new(receiver::Counts::default());
