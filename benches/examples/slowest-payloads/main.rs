@@ -69,8 +69,8 @@ struct Measured {
     payload: Payload,
 }
 
-/// Decodes the payload `times` times in each mode. Returns the shortest time in milliseconds and the outcome of
-/// the mode that takes longer.
+/// Decodes the payload `times` times in each mode. Returns the values of the slower mode: its shortest time, in
+/// milliseconds, and its outcome.
 fn measure(payload: &[u8], times: usize) -> (f64, String) {
     let modes = [Decoder::lenient(), Decoder::strict()].map(|decoder| measure_mode(decoder, payload, times));
     modes.into_iter().max_by(|one, other| one.0.total_cmp(&other.0)).expect("two modes")

@@ -1,4 +1,4 @@
-//! Keeps the settled lines in front of which lines may be missing. A line is settled once it is delivered or
+//! Keeps settled lines that may have a gap before them: lines that the stream has omitted. A line is settled once it is delivered or
 //! given up for good. A proof is a request that shows that a stream (a response that follows the log) has
 //! omitted no line.
 
@@ -9,9 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::log::LogStream;
 
-/// The maximum number of lines of one container that are kept. These lines take about 1 MiB. Only the stream
-/// of a fast log brings more lines between two proofs. A source that resumes later reads the lines beyond the
-/// maximum again.
+/// The maximum number of lines of one container whose stamps are kept. These stamps take about 1 MiB of memory.
+/// Only the stream of a fast log brings more lines between two proofs. A source that resumes later reads the
+/// lines beyond the maximum again.
 const AHEAD_MAX: usize = 65_536;
 
 /// The settled lines that a stream of the log has brought since the last proof. The stream may have omitted

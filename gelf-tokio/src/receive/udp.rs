@@ -29,7 +29,7 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
 #[non_exhaustive]
 pub struct UdpReceiverOptions {
     /// The size of the receive buffer that the kernel is asked for, in bytes. The kernel holds datagrams in
-    /// this buffer until they are read. The default is 4 MiB, enough for some thousand log lines. The kernel
+    /// this buffer until they are read. The default is 4 MiB, enough for several thousand log lines. The kernel
     /// grants no more than its own limit, and drops datagrams that do not fit; see
     /// [`UdpReceiver::receive_buffer`]. On Linux, the limit is `net.core.rmem_max`, often 208 KiB, unless the
     /// process has `CAP_NET_ADMIN`. The receiver logs a warning if the kernel grants less than half of the
@@ -83,7 +83,7 @@ pub struct UdpReceiver {
     socket: UdpSocket,
     reader: DatagramReader<SocketAddr>,
     datagrams: Datagrams,
-    /// The time at which reading ends, once the receiver is closed.
+    /// The time at which reading ends, once `close` was called.
     read_until: Option<Instant>,
     socket_errors: u64,
     /// The last known count of datagrams that the kernel has dropped. The kernel's own count has only 32
@@ -144,13 +144,13 @@ impl UdpReceiver {
         Ok(receiver)
     }
 
-    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close), and all payloads
+    /// Waits for the next payload. Returns `None` once [`close`](Self::close) was called and either all payloads
     /// are returned or the time for closing is over.
     ///
     /// # Errors
-    /// Returns an error for an invalid datagram. The next call continues with the next datagram. An empty
-    /// datagram, as health checks send it, is not an error and is only
-    /// [counted](UdpReceiverStats::datagrams).
+    /// Returns an error for an invalid datagram. The next call continues with the next datagram. Empty datagrams,
+    /// as health checks send them, are not returned as errors, but they are
+    /// [counted](UdpReceiverStats::datagrams) among the invalid datagrams.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, no message is lost.
@@ -186,8 +186,8 @@ impl UdpReceiver {
         }
     }
 
-    /// Begins to close the receiver. Call [`recv`](Self::recv) until it returns `None`; the receiver is then
-    /// closed. Later calls of `close` change nothing.
+    /// Begins to close the receiver. Closing is complete when [`recv`](Self::recv) returns `None`. Later calls of
+    /// `close` change nothing.
     ///
     /// The receiver still receives the datagrams that the kernel holds, for the time `within` at most. On
     /// Linux the kernel takes no further datagrams; on other systems, datagrams that arrive before the last
@@ -198,7 +198,7 @@ impl UdpReceiver {
             return;
         }
         if let Err(error) = kernel::drop_incoming(&SockRef::from(&self.socket)) {
-            tracing::debug!(%error, "datagrams are received until none is left");
+            tracing::debug!(%error, "the kernel still takes new datagrams while the receiver closes");
         }
         // A limit of thirty years keeps the time within the range of the clock.
         self.read_until = Some(Instant::now() + within.min(Duration::from_secs(30 * 365 * 24 * 3600)));
@@ -296,9 +296,11 @@ async fn sleep_until(instant: Option<Instant>) {
 /// Returns a warning if the kernel has granted less than half of the receive buffer that was asked for.
 fn small_buffer(granted: usize, asked: usize) -> Option<String> {
     (granted < asked / 2).then(|| {
+        // Linux refuses a larger value of this setting.
+        let limit = asked.min(i32::MAX as usize);
         format!(
             "the kernel holds less UDP data than asked for, and drops the rest of a burst; `sysctl -w \
-             net.core.rmem_max={asked}` raises the limit on Linux"
+             net.core.rmem_max={limit}` raises the limit on Linux"
         )
     })
 }
@@ -318,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_empty_datagram_is_counted_and_is_no_error() {
+    async fn an_empty_datagram_is_counted_and_not_returned_as_an_error() {
         let (mut receiver, socket) = receiver_and_socket().await;
         for datagram in [b"", b"", MESSAGE, b""] {
             socket.send(datagram).await.unwrap();
@@ -427,7 +429,7 @@ mod tests {
     fn a_warning_about_a_small_receive_buffer_names_the_setting_that_raises_it() {
         assert_eq!(small_buffer(32 * 1024, 32 * 1024), None);
         let warning = small_buffer(MAX_RECEIVE_BUFFER, 3_221_225_469).unwrap();
-        assert!(warning.contains("`sysctl -w net.core.rmem_max=3221225469`"), "{warning}");
+        assert!(warning.contains("`sysctl -w net.core.rmem_max=2147483647`"), "{warning}");
     }
 
     #[test]

@@ -347,7 +347,7 @@ async fn connect_fails_if_the_client_certificate_is_refused_or_missing() {
 }
 
 #[tokio::test]
-async fn a_client_certificate_that_is_replaced_is_shown_at_the_next_connect() {
+async fn the_next_connect_presents_the_new_client_certificate_after_a_replacement() {
     let (directory, authority, ca) = authority();
     let address = echo_of(asking_config(&authority.issue(&["h"]), TLS13, &ca, false)).await;
     let (cert, key) = directory.write_issued("own", &authority.issue_for(&["sender"], LONG_AGO));
@@ -451,7 +451,7 @@ async fn a_connector_offers_an_alpn_protocol_only_if_a_protocol_is_set() {
 }
 
 #[tokio::test]
-async fn a_receiver_without_tls_gets_nothing_but_the_handshake() {
+async fn a_receiver_without_tls_gets_no_data() {
     let (_directory, _authority, ca) = authority();
     let mut connector = connector(&ca);
     let answers: [(&[u8], &str); 2] = [

@@ -59,7 +59,7 @@ pub(super) fn ruby(line: &[u8], state: TraceState) -> Option<TraceState> {
     }
 }
 
-/// A line of Ruby that begins with a place in a file.
+/// A line of a Ruby backtrace that begins with the name of a file and the number of a line.
 enum Place {
     /// `shop.rb:7:in 'pay'`
     Frame,

@@ -93,7 +93,7 @@ fn route_uris_applies_only_if_the_command_line_has_no_routes() {
 }
 
 #[test]
-fn a_route_over_udp_is_paced_unless_it_has_a_rate() {
+fn a_route_over_udp_without_a_rate_gets_the_default_rate() {
     let rates = |route: &str| -> Vec<_> {
         let routes = parsed(&[route], &[]).unwrap().routes;
         let rate = |route: &Route| match route.endpoint.transport() {
@@ -122,14 +122,14 @@ fn variables_are_expanded_before_routes_are_split() {
 }
 
 #[test]
-fn the_usage_is_shown_if_there_is_neither_a_route_nor_print() {
+fn the_usage_is_shown_if_the_router_has_nothing_to_do() {
     assert!(matches!(parsed(&[], &[]), Err(Exit::Usage(usage)) if usage.contains("Usage: gelf-router")));
     assert!(matches!(parsed(&[","], &[]), Err(Exit::Usage(_))));
     assert!(parsed(&["--print"], &[]).unwrap().routes.is_empty());
 }
 
 #[test]
-fn a_list_drops_routes_of_other_adapters_and_warns_about_each() {
+fn routes_of_other_adapters_are_left_out_with_a_warning_if_another_route_remains() {
     for (list, foreign) in [
         ("gelf://a,logstash://b:5000", "logstash://b:5000"),
         ("syslog+tls://b:514?structured_data=x,gelf+tcp://a", "syslog+tls://b:514"),
@@ -153,7 +153,7 @@ fn a_route_may_have_a_name_which_logspout_would_ignore() {
 }
 
 #[test]
-fn options_of_the_environment_reach_every_route_and_print() {
+fn options_of_the_environment_reach_every_route_and_the_route_of_print() {
     let environment = [("EXCLUDE_LABEL", "secret"), ("DEBUG", "1"), ("INACTIVITY_TIMEOUT", "1m")];
     let options = parsed(&["--print", "gelf://a,gelf+tcp://b"], &environment).unwrap();
     let secret = docker_source::Container::builder("x").label("secret", "TRUE").build();

@@ -1,6 +1,6 @@
-//! Tries to connect to the destinations of idle routes. An idle route has no connection and no line to send.
-//! Its client connects only when the next line arrives, so until then the client does not notice that the
-//! destination is down.
+//! Tries to connect to the destinations of idle routes. The connection of an idle route has ended, and no line
+//! is waiting. The route's client connects again only when the next line arrives, so until then the client does
+//! not notice that the destination is down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,8 +44,8 @@ pub(super) async fn watch(api: Arc<Api>) {
 }
 
 /// Returns whether the route sends over plain TCP or TLS, has no connection now, and has no line to send.
-/// Returns false for a route over UDP or HTTP. Returns false for a destination with several hosts, since one
-/// reachable host is enough.
+/// Returns false for a route over UDP or HTTP, and for a route whose client already knows that the destination
+/// is down. Returns false for a destination with several hosts, since one reachable host is enough.
 fn is_idle(route: &RunningRoute) -> bool {
     let Transport::Tcp(options) = route.route.endpoint.transport() else { return false };
     let is_unconnected = matches!(route.tally.state(), ClientState::Connecting);
