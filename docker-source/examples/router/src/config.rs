@@ -49,7 +49,8 @@ impl Config {
     /// Parses a file.
     ///
     /// # Errors
-    /// Returns a one-line text, which begins with the number of the line that has the mistake.
+    /// Returns a one-line text, which begins with the number of a line: that of the mistake, or for a mistake in an
+    /// option of a route, that of its `[[route]]`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let at = |span: Range<usize>, mistake: String| {
             let before = text.get(..span.start).unwrap_or(text);

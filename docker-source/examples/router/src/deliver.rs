@@ -52,7 +52,7 @@ impl Closer {
 }
 
 /// The background task of a route: sends lines and reads their receipts. It ends when the [`Delivery`] and its
-/// [`Closer`] are dropped and no line waits, or when the [`Closer`] closes the delivery.
+/// [`Closer`]s are dropped and no line waits, or when a [`Closer`] closes the delivery.
 pub(crate) struct Destination {
     name: String,
     driver: Driver<LineReceipt>,

@@ -81,7 +81,7 @@ pub(crate) struct Api {
     changing: Arc<Mutex<()>>,
 }
 
-/// The maximum number of live tails. Each live tail reads the logs of its containers a second time.
+/// The maximum number of live tails. Each live tail reads the logs of its containers once more.
 const MAX_TAILS: usize = 4;
 
 impl Api {

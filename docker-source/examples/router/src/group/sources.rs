@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_ended_source_leaves_its_counters_and_no_containers() {
+    async fn the_counters_of_an_ended_source_are_kept_and_its_containers_are_not() {
         let engine = SimulatedEngine::start().await;
         let web = engine.create(ContainerOptions::named("web"));
         web.start();

@@ -111,7 +111,7 @@ const fn gauge(
 }
 
 static COLUMNS: [Column; 18] = [
-    gauge("route_up", "0 if the last attempt to reach the destination failed", |route| {
+    gauge("route_up", "0 if the last attempt of the route to connect or to send failed", |route| {
         vec![(NONE, route.is_up.into())]
     }),
     gauge("route_connected", "1 if there is a connection, or over UDP a socket", |route| {
