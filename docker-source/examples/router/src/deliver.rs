@@ -27,8 +27,8 @@ use crate::receipt::LineReceipt;
 use crate::route::Route;
 use crate::tally::Tally;
 
-/// The time that the driver has for the queued messages after the last client is dropped. The driver needs no
-/// limit of its own, since the module `run` limits the time that the router has after a signal.
+/// The time that the driver has for the queued messages after the last client is dropped. A day is never reached,
+/// since the module `run` limits the time that the router has after a signal.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The handle that queues the messages of a route.

@@ -1,4 +1,4 @@
-//! Draws plots as SVG files, with colours for light and dark pages.
+//! Draws plots in SVG, with colours for light and dark pages.
 
 use std::fmt::Write as _;
 
