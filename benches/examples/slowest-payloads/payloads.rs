@@ -281,7 +281,7 @@ impl Builder {
                     "nested name" => (format!("\"_{id}\":{{\""), "\":1}"),
                     "white space" => (String::new(), "\"_x\":1"),
                     "text" => (format!("\"_{id}\":\""), "\""),
-                    // A blank text, or the text of a member that GELF defines.
+                    // A blank text, or the text of a member that the decoder knows by its name.
                     _ => (format!("\"{name}\":\""), "\""),
                 };
                 put(&[b",", open.as_bytes(), &text, close.as_bytes()]);

@@ -24,8 +24,8 @@ const EVENTS: u64 = 10_000;
 fn main() {
     let subject =
         std::env::args().nth(1).expect("usage: layer_allocations SUBJECT, such as gelf-tracing or json");
-    // The receiver does not read, so the buffers of the connection are full soon, and nothing is sent any more.
-    // Therefore only the allocations of logging are counted, and not those of sending.
+    // The receiver does not read, so nothing is sent any more once the buffers of the connection are full. Therefore
+    // almost only the allocations of logging are counted, and not those of sending.
     let counts = Arc::new(receiver::Counts::default());
     let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
     let (_receiver, address) = receiver::Receiver::up(any, &counts, false, receiver::End::Reset);

@@ -41,7 +41,7 @@ pub(crate) async fn run(address: SocketAddr, idle: Option<Duration>) -> Result<(
     let mut audit = Audit::starting_at(SystemTime::now());
     let bound = bind(address).await.map_err(|error| Failure::refused(format!("{address}: {error}")))?;
     let (address, mut udp, mut tcp) = bound;
-    // A signal that arrives behind the following message ends the audit with its accounts.
+    // From the log line below on, a signal ends the audit, which then prints its accounts.
     let mut stop = Stop::new().map_err(Failure::refused)?;
     tracing::info!("receiving on {address} over UDP and TCP");
     let mut decoder = Decoder::lenient();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn each_epoch_has_an_account_and_an_older_epoch_starts_at_its_first_received_number() {
+    fn each_epoch_has_an_account_and_one_from_before_the_audit_counts_from_its_first_received_number() {
         let mut audit = Audit::starting_at(UNIX_EPOCH + Duration::from_millis(1000));
         for (epoch, seq) in [(999, 7), (999, 9), (1000, 2), (1000, 3)] {
             audit.take_message(&message(epoch, seq)).unwrap();

@@ -78,9 +78,9 @@ struct Arguments {
                      lines that the Engine still has, or this number of the last lines of each container. \
                      A line of more than 16 KiB counts several times. By default, no earlier line ships. \
                      But if the router runs in a container and replaces an agent, it ships the lines since \
-                     one second before the signal that ended that agent, or since ten seconds before its \
-                     end. The option has no effect if --state has saved positions. Without --state, the \
-                     option applies to each start, so all or LINES ship lines again"
+                     one second before the signal that ended that agent, or, if no signal is known, since \
+                     ten seconds before its end. The option has no effect if --state has saved positions. \
+                     Without --state, the option applies to each start, so all or LINES ship lines again"
     )]
     backlog: Option<Backlog>,
 
@@ -89,7 +89,8 @@ struct Arguments {
         long,
         value_name = "api|files|auto[=DIR]",
         long_help = "Read the logs of the json-file driver through the Engine (api, the default) or from their \
-                     files, which costs less and loses no line at rotations. With files, the folder of the \
+                     files, which costs less and keeps files that a rotation removes until they are read, \
+                     up to 256 MiB in all. With files, the folder of the \
                      Engine's containers must be readable. With auto, the router reads through the Engine if \
                      that folder is not readable. DIR is the path at which the folder is mounted, if the \
                      Engine has another path for it. All other logs are read through the Engine"
@@ -261,7 +262,7 @@ pub(crate) fn parse(
     let (host, warning) = host::find(&file, &variable);
     environment.set_host(host.as_ref(), warning);
     let list = |text: &str| list::parse(text, &variable).map_err(Exit::Mistake);
-    // `audit`, `check`, `proxy` and `tail` have no routes, so they ignore the variables of routes.
+    // `audit`, `check`, `proxy` and `tail` have no routes, so they ignore ROUTE_URIS.
     let has_routes = matches!(task, Task::Doctor | Task::Explain | Task::Ship);
     let route_uris = variable("ROUTE_URIS").filter(|_| has_routes);
     let uris = match (&arguments.routes[..], config.routes, route_uris) {

@@ -1,5 +1,5 @@
 //! Reads and writes the configuration file. The file has most options of the command line, and a table for
-//! each route. The table of a route has the options of its URI.
+//! each route. In the table, a route can have the same options as in a URI.
 //!
 //! ```toml
 //! state = "/var/lib/gelf-router"
@@ -49,7 +49,8 @@ impl Config {
     /// Parses a file.
     ///
     /// # Errors
-    /// Returns a one-line text, which begins with the number of the line that has the mistake.
+    /// Returns a one-line text, which begins with the number of a line: that of the mistake, or for a mistake in an
+    /// option of a route, that of its `[[route]]`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let at = |span: Range<usize>, mistake: String| {
             let before = text.get(..span.start).unwrap_or(text);
@@ -352,7 +353,7 @@ label = "ship:false"
     }
 
     #[test]
-    fn a_mistake_is_one_line_with_its_place() {
+    fn a_mistake_is_one_line_that_begins_with_the_number_of_a_line() {
         for (file, says) in [
             ("state = ", "line 1: "),
             ("\nstate = 7", "line 2: state is a text"),

@@ -27,8 +27,8 @@ use crate::receipt::LineReceipt;
 use crate::route::Route;
 use crate::tally::Tally;
 
-/// The time that the driver has for the queued messages after the last client is dropped. The driver needs no
-/// limit of its own, since the module `run` limits the time that the router has after a signal.
+/// The time that the driver has for the queued messages after the last client is dropped. A day is never reached,
+/// since the module `run` limits the time that the router has after a signal.
 const GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The handle that queues the messages of a route.
@@ -52,7 +52,7 @@ impl Closer {
 }
 
 /// The background task of a route: sends lines and reads their receipts. It ends when the [`Delivery`] and its
-/// [`Closer`] are dropped and no line waits, or when the [`Closer`] closes the delivery.
+/// [`Closer`]s are dropped and no line waits, or when a [`Closer`] closes the delivery.
 pub(crate) struct Destination {
     name: String,
     driver: Driver<LineReceipt>,

@@ -36,9 +36,9 @@ const ENGINE: Duration = Duration::from_secs(10);
 enum Severity {
     /// Nothing has to be done.
     Ok,
-    /// Lines may be lost in some cases.
+    /// Lines are shipped, but the finding needs attention: for example, some may be lost or arrive twice.
     Warn,
-    /// Lines are not shipped.
+    /// Lines are not shipped, or not reliably.
     Fail,
 }
 

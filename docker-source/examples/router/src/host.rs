@@ -22,7 +22,7 @@ pub(crate) struct Host {
 /// The variable in which Docker and Podman put the host name of a container.
 const CONTAINER_VARIABLE: &str = "HOSTNAME";
 
-/// The files that Docker and Podman put into each container.
+/// The files that mark a container: Docker puts the first one into each of its containers, and Podman the second.
 const CONTAINER_FILES: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
 
 /// Finds the host name in the file or in a variable. Otherwise returns the host name of this container, as

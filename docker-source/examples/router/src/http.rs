@@ -2,13 +2,14 @@
 //!
 //! `serve` accepts connections up to a maximum number, and `stall` ends connections whose client takes no
 //! bytes. `caller` refuses requests that a page of another site makes, `dispatch` calls the module that
-//! answers a path, and `answer` has the types of answers. `engine` checks whether the Engine answers, `idle`
-//! tries destinations without a connection, `progress` notices parts that stall, and `health` answers with the
-//! problems. `metrics` answers with all counters, in the format that `exposition` writes. `containers` lists
-//! the containers. `status` answers with everything that `page` shows in a browser, including the rates of
-//! the last 15 minutes that `history` keeps. `logs` answers with a live tail, which is a stream of the new
-//! lines: `tail` reads the lines, `tail_text` formats them, `tail_buffer` buffers them, and `web_socket`
-//! sends them over a WebSocket. `routes` shows and changes the routes. `time` writes times.
+//! answers a path, and `answer` has the types of answers. `engine` checks whether the Engine answers,
+//! `idle` tries to connect to the destinations of idle routes, `progress` notices parts that stall, and
+//! `health` answers with the problems. `metrics` answers with all counters, in the format that `exposition`
+//! writes. `containers` lists the containers. `status` answers with everything that `page` shows in a
+//! browser, including the rates of the last 15 minutes that `history` keeps. `logs` answers with a live
+//! tail, which is a stream of the new lines: `tail` reads the lines, `tail_text` formats them,
+//! `tail_buffer` buffers them, and `web_socket` sends them over a WebSocket. `routes` shows and changes the
+//! routes. `time` writes times.
 
 mod answer;
 mod caller;
@@ -81,7 +82,7 @@ pub(crate) struct Api {
     changing: Arc<Mutex<()>>,
 }
 
-/// The maximum number of live tails. Each live tail reads the logs of its containers a second time.
+/// The maximum number of live tails. Each live tail reads the logs of its containers once more.
 const MAX_TAILS: usize = 4;
 
 impl Api {

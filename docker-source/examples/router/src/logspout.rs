@@ -86,7 +86,7 @@ pub(crate) static VARIABLES: [Variable; 39] = [
     used("MULTILINE_MATCH", JOINED),
     used("MULTILINE_PATTERN", JOINED),
     used("MULTILINE_SEPARATOR", JOINED),
-    used("OFF_AWS", "the id of the EC2 instance is not asked for, and messages lack _ec2_instance_id"),
+    used("OFF_AWS", "prevents requests for the id of the EC2 instance, so messages lack _ec2_instance_id"),
     used(PORT, HTTP),
     unused("RAW_FORMAT", ONLY_GELF),
     unused("RETRY_COUNT", "a destination that is down is retried without a limit"),
@@ -157,7 +157,7 @@ impl Environment {
     /// Logspout.
     ///
     /// # Errors
-    /// Returns a text of one line for a value that cannot be used.
+    /// Returns a text of one line for a value that can neither be used nor be ignored.
     pub(crate) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let value = |name: &str| variable(name).filter(|value| !value.is_empty());
         let mut environment = Self { is_debug: value(DEBUG).is_some(), ..Self::default() };

@@ -15,7 +15,8 @@
 //!
 //! Routes at run time: `registry` keeps the running routes. `http` serves the HTTP API, which shows, adds and
 //! removes routes, and `routes_folder` keeps the added routes across restarts. `print` receives and prints the
-//! messages of `--print`. `published` warns if the HTTP API answers at none of the published ports.
+//! messages of `--print`. `published` warns if the router's container has published ports and the HTTP API answers
+//! at none of them.
 //!
 //! Subcommands: `audit` counts missing messages, `check` asks an agent for its health, `doctor` examines the
 //! host, and `explain` shows the configuration. `proxy` forwards to the Engine the requests that agents need,

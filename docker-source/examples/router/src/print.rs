@@ -57,8 +57,8 @@ impl Window {
         self.sender.get().and_then(Observer::local_addr) == Some(from)
     }
 
-    /// Waits until there is room for one more message, for `LOST_AFTER` at most. Then the message takes the room of
-    /// a message that counts as lost.
+    /// Waits until there is room for one more message, for `LOST_AFTER` at most. If there is none by then, the message
+    /// takes the room of a message that counts as lost.
     pub(crate) async fn enter(&self) -> Room<'_> {
         match timeout(LOST_AFTER, self.room.acquire()).await {
             Ok(Ok(room)) => room.forget(),

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_gets_a_group_that_can_use_the_socket_or_root_is_kept() {
+    fn the_user_nobody_gets_a_group_that_can_use_the_socket_if_there_is_one() {
         let path = std::env::temp_dir().join(format!("gelf-router-socket-{}", std::process::id()));
         let file = File::create(&path).unwrap();
         let group = |mode| {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_owns_the_state_folder_and_its_files_and_no_target_of_a_link() {
+    fn the_user_nobody_owns_the_state_folder_and_its_files_and_no_target_of_a_link() {
         if !is_root() {
             eprintln!("skipped: only root can change the owner of a file");
             return;

@@ -93,7 +93,8 @@ fn child(role: &str, subject: &str, address: SocketAddr, numbers: &[u64]) {
             let _running = start(subject, address, true);
             let before = cpu_time();
             subject::log(0..*events);
-            // The parent writes the line once it has received all events.
+            // The parent writes the line once it has received all events of a subject that sends, and at once for
+            // other subjects.
             wait_for_a_line();
             println!("{}", (cpu_time() - before).as_nanos() as u64 / events);
         }

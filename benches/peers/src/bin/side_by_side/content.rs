@@ -9,8 +9,8 @@ pub(crate) const LENGTHS: [usize; 3] = [100, 640, 4000];
 /// The number of different lines, which take turns.
 const LINES: usize = 64;
 
-/// Returns lines of this length. Each line consists of consecutive samples of the corpus, which are joined by
-/// spaces and then cut to the length.
+/// Returns lines of this length. Each line consists of samples of the corpus with less than 2,000 bytes, which are
+/// joined by spaces and then cut to the length.
 pub(crate) fn lines(length: usize) -> Vec<String> {
     let corpus = Corpus::new(4000);
     let mut texts =

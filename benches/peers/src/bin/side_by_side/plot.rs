@@ -1,4 +1,4 @@
-//! Draws plots as SVG files, with colours for light and dark pages.
+//! Draws plots in SVG, with colours for light and dark pages.
 
 use std::fmt::Write as _;
 
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_keep_their_order_and_their_distance() {
+    fn labels_keep_their_order_and_do_not_overlap() {
         assert_eq!(spread([10.0, 11.0, 99.0, 100.0].into_iter(), 0.0, 100.0), [10.0, 27.0, 83.0, 100.0]);
     }
 }

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_number_of_a_range_that_is_not_stored_has_arrived() {
+    fn a_late_number_of_a_range_that_is_not_stored_is_no_longer_missing() {
         let mut account = account((0..10_002).map(|n| 2 * n + 2));
         assert_eq!((account.missing, account.unlisted), (10_002, 2));
         // The numbers 2 and 20,000 are lower than each number that is only counted.

@@ -48,7 +48,7 @@ Environment:
   GELF_HOSTNAME, SYSLOG_HOSTNAME
                the host of messages for routes without host=; the file /etc/host_hostname takes
                precedence. The default is the host name that the agent's container was given, for
-               example by hostname: in a compose file
+               example by hostname: in a compose file, and otherwise the Engine's host name
 
 Containers with LOGSPOUT=ignore in their environment are not read. Other agents are not read, either: the \
 router recognizes them by the label gelf-router.agent of the image, or by the command gelf-router. Labels of \

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn each_log_driver_is_judged_by_whether_its_lines_can_be_read() {
+    fn log_drivers_are_judged_by_whether_their_lines_can_be_read() {
         assert_finds(
             &log("none", &[], None),
             "fail",

@@ -23,7 +23,7 @@ struct AllStats {
     sources: Vec<SourceStats>,
     /// The sums of the counters of the other sources.
     ended: StatsSnapshot,
-    /// The number of lines that the other sources had read and left unread, see [`Sources::left_unread`].
+    /// The number of lines that the other sources had read and not passed on, see [`Sources::left_unread`].
     left_unread: u64,
 }
 
@@ -53,7 +53,7 @@ impl SourceStats {
         Arc::strong_count(&self.reading.is_unwanted) > 1
     }
 
-    /// Returns the number of lines that no route wants any more.
+    /// Returns the number of lines that the source has read and that no route wants any more.
     fn left_unread(&self) -> u64 {
         match self.reading.is_unwanted.load(Ordering::Relaxed) {
             true => self.stats.snapshot().total.in_flight,
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_ended_source_leaves_its_counters_and_no_containers() {
+    async fn the_counters_of_an_ended_source_are_kept_and_its_containers_are_not() {
         let engine = SimulatedEngine::start().await;
         let web = engine.create(ContainerOptions::named("web"));
         web.start();

@@ -70,7 +70,7 @@ fn sources(api: &Api, exposition: &mut Exposition) {
     exposition.counter("bad_list_entries", "Entries of lists that could not be read").value(sum.list_bad);
     exposition.counter("metadata_cut", "Containers whose metadata are cut").value(sum.metadata_cut);
     exposition.counter("follower_restarts", "Readers restarted after a panic").value(sum.follower_restarts);
-    exposition.gauge("containers_followed", "Containers whose log is read").value(followed.len() as u64);
+    exposition.gauge("containers_followed", "Containers whose log is followed").value(followed.len() as u64);
     let help = "Containers read in turn for want of a file descriptor";
     exposition.gauge("containers_waiting_for_descriptor", help).value(sum.waiting_for_descriptor);
 }
@@ -111,7 +111,7 @@ const fn gauge(
 }
 
 static COLUMNS: [Column; 18] = [
-    gauge("route_up", "0 if the last attempt to reach the destination failed", |route| {
+    gauge("route_up", "0 if the last attempt of the route to connect or to send failed", |route| {
         vec![(NONE, route.is_up.into())]
     }),
     gauge("route_connected", "1 if there is a connection, or over UDP a socket", |route| {

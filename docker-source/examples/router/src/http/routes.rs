@@ -37,14 +37,14 @@ pub(crate) struct Adding {
 pub(crate) struct Addition {
     pub(crate) id: String,
     pub(crate) route: OpenRoute,
-    /// Is sent when the route has started, and dropped if the router shuts down.
+    /// Sends a value when the route has started. The sender is dropped without a value if the router shuts down.
     pub(crate) added: oneshot::Sender<()>,
 }
 
 /// The status and the reason of a refusal.
 type Refusal = (StatusCode, String);
 
-/// Answers a request for a path. `id` is the part behind `/routes/`.
+/// Answers a request for a path. `id` is the part behind `/routes/`, and is empty for `/routes`.
 pub(super) async fn answer(api: &Arc<Api>, id: &str, request: Request<Incoming>) -> Answer {
     let (is_all, not_found) = (id.is_empty(), || refusal(StatusCode::NOT_FOUND, "no route has this id"));
     match *request.method() {

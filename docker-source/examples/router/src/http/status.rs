@@ -1,7 +1,7 @@
 //! Answers `GET /status` with everything that the page shows: the account, the routes, the containers, the
 //! gaps and the rates of the last 15 minutes.
 //!
-//! All counters are from the same moment, since the router has one thread and the answer is made without
+//! All counters are from the same moment, since one thread counts all lines and makes the answer without
 //! waiting. The account is an equation that holds if no line is lost without being counted:
 //!
 //! ```text

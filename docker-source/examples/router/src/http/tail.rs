@@ -43,7 +43,7 @@ pub(super) struct TailRequest {
     pub(super) form: Form,
 }
 
-/// A live tail, which reads until it is dropped.
+/// A live tail. It reads until it is dropped, the router stops, or its source fails.
 #[derive(Debug)]
 pub(super) struct Tail {
     buffer: TailBuffer,

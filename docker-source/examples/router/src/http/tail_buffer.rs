@@ -9,9 +9,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
-/// The maximum size of the lines that wait for a client, in bytes, with [`OVERHEAD`] for each line. A line that
-/// alone is larger has room if no other line waits; escapes make at most 6 MiB of the longest line. Notices and the
-/// last line are added even if they exceed the maximum.
+/// The maximum size of the lines that wait for a client, in bytes, with [`OVERHEAD`] for each line. A single line
+/// that exceeds the maximum has room if no other line waits; escapes make at most 6 MiB of the longest line.
+/// Notices and the last line are added even if they exceed the maximum.
 const MAX_BYTES: usize = 1024 * 1024;
 /// The estimated memory that a line takes in addition to its text, in bytes.
 const OVERHEAD: usize = 64;

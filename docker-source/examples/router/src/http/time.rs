@@ -4,7 +4,7 @@ use std::time::{Instant, SystemTime};
 
 use docker_source::gelf_core::Timestamp;
 
-/// Returns the time in RFC 3339, in UTC and with nanoseconds, as Docker writes it.
+/// Returns the time in RFC 3339, in UTC and with nine decimals, as the stamps of Docker's logs are written.
 pub(super) fn rfc3339(time: Timestamp) -> String {
     let (seconds, nanos) = time.as_unix();
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inspection_in_any_split_differs_in_the_values_of_variables_only() {
+    fn an_inspection_in_parts_of_any_length_differs_in_the_values_of_variables_only() {
         let values = ["", "=", "\"", "\\", "\\\"", "{[", "]}", "\",\"", "\u{1}", "é€😀", "Env", "\"Env\":["];
         let inspection = |is_redacted: bool| {
             let variable = |(at, value): (usize, &&str)| match is_redacted {

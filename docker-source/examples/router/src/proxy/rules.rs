@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_path_is_refused() {
+    fn other_paths_are_refused() {
         for path in [
             "/",
             "/version",
