@@ -50,7 +50,7 @@ pub(crate) struct Route {
     pub(crate) joining: Joining,
     filter: ContainerFilter,
     streams: StreamFilter,
-    /// The maximum time until a line of a busy log is read, if the route sets the option `latency`.
+    /// The maximum time that a line of a busy log waits until it is read, if the route sets the option `latency`.
     pub(crate) latency: Option<Duration>,
     /// The parts of the URI from which the route was made.
     uri: RouteUri,
@@ -162,7 +162,7 @@ pub(crate) fn is_agent(container: &Container) -> bool {
 pub(crate) enum InvalidRoute {
     Endpoint(InvalidEndpoint),
     Option {
-        /// The name and the value, or the name alone if options contradict each other.
+        /// The name and the value, or the name alone if the option does not fit the other options.
         option: String,
         error: String,
     },

@@ -30,7 +30,8 @@ impl SharedProgress {
         }
     }
 
-    /// Returns the position in front of the first unsettled line of each container, if the progress has started.
+    /// Returns a position for each container, if the progress has started: the position in front of the first
+    /// unsettled line, or behind the last line if all lines are settled.
     pub(crate) fn positions(&self) -> Option<Positions> {
         self.lock().as_ref().map(Progress::positions)
     }
@@ -58,7 +59,7 @@ impl RouteProgress {
         self.lock().remove(name);
     }
 
-    /// Removes the containers for which `exists` returns false from the progress of each route. Then returns
+    /// Removes, from the progress of each route, the containers for which `exists` returns false. Then returns
     /// the positions of the routes whose progress has started.
     pub(crate) fn positions(&self, exists: impl Fn(&str) -> bool) -> BTreeMap<String, Positions> {
         let routes = self.lock();

@@ -131,8 +131,8 @@ impl StateFolder {
     }
 }
 
-/// Removes the containers that do not exist any more from the progress of each route, and writes the
-/// positions when they have changed.
+/// Writes the positions of all routes when they have changed. In the progress of each route, also removes the
+/// containers that no longer exist.
 pub(crate) struct Keeper {
     /// Writes positions, if there is a state folder.
     pub(crate) writer: Option<StateWriter>,

@@ -185,7 +185,7 @@ async fn a_removed_route_whose_destination_is_down_is_given_up_after_the_grace_p
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_that_cannot_run_is_refused_with_the_error_text_of_the_command_line() {
+async fn a_route_that_cannot_run_is_refused_with_one_line_that_names_the_mistake() {
     let served = Served::start(&["gelf+http://user:secret@127.0.0.1:9/gelf?header=A:secret"]).await;
     for (route, status, says) in [
         ("{", 400, "Bad request: not a JSON object"),
