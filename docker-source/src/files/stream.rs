@@ -20,8 +20,8 @@ use super::seek::{FilePlace, seek};
 
 /// The maximum number of new bytes in one read.
 const CHUNK: u64 = 64 * 1024;
-/// Bytes within this distance from the end of a log were written a short time ago, so they are still in
-/// memory. Other bytes are read in a separate thread, since a disk may be slow.
+/// Bytes within this distance from the end of a log were usually written a short time ago, so they are still in
+/// the memory of the system. Other bytes are read in a separate thread, since a disk may be slow.
 const RECENT: u64 = 1024 * 1024;
 /// The number of bytes that each read repeats, to notice that the file was emptied and written anew. These
 /// are the last bytes before the place to read. At the end of a record, they contain most of the record's

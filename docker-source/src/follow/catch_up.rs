@@ -94,7 +94,7 @@ impl Following {
                 }
                 (Some(Err(error)), _) => match error.log_refusal() {
                     LogRefusal::Unreadable => return Ok(self.unreadable(&error)),
-                    // While some Engines remove a container, they answer with a status other than 404 or 409.
+                    // Some Engines answer with a status other than 404 or 409 while they remove a container.
                     LogRefusal::Temporary if !(self.is_gone && error.is_status()) => {
                         self.refused(&error);
                         self.pause().await;

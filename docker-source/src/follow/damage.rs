@@ -33,11 +33,11 @@ pub(super) struct Sample {
 pub(super) enum Damage {
     /// The window ends in front of the damaged record.
     EndsWindow,
-    /// The window has later lines than the damaged record, and omits some lines.
+    /// The window has lines behind the damaged record, and omits some lines.
     OmitsLines,
 }
 
-/// The longest response with the last records of a log that has no damaged record.
+/// The longest response that has the last records of a log and no damaged record.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tail {
     pub(super) records: u32,
@@ -45,7 +45,8 @@ pub(super) struct Tail {
     pub(super) begin: Option<Timestamp>,
     /// The last line.
     last: Option<Anchor>,
-    /// True if a record in front of these records is damaged. Otherwise, the log has no more records.
+    /// True if a record in front of these records is damaged. Otherwise, the log has no more records, or the search
+    /// has reached its maximum.
     pub(super) is_damaged: bool,
 }
 
@@ -130,7 +131,8 @@ impl Following {
     /// Searches for the records that can be read in place of a window with a damaged record.
     pub(super) async fn pass_damage(&mut self, window: &Scan, damage: Damage) -> Result<Tail, EngineError> {
         let limit = window.limit().unwrap_or(RECORDS_MAX);
-        // Lines of a window that omits lines were taken, and the sink recognizes only as many of them.
+        // The lines of a window that omits lines were taken. When they are read again, the sink is sure to recognize
+        // only this number of them.
         let remembered = u32::try_from(REMEMBERED_AT_LEAST).unwrap_or(limit);
         let tail = match damage {
             Damage::EndsWindow => self.tail(limit).await?,
@@ -175,8 +177,8 @@ impl Following {
         }
     }
 
-    /// Returns whether the records of a response can be counted. In the log of a terminal, they are not
-    /// separated.
+    /// Returns whether the records of a response can be counted. In the log of a terminal, records are not
+    /// separated. Podman joins some records.
     fn counts_records(&self) -> bool {
         self.context.client.dialect() == Dialect::Docker && self.metadata.container().tty() != Some(true)
     }
@@ -193,7 +195,7 @@ struct TailSearch {
     can_omit: bool,
     max: u32,
     tail: Tail,
-    /// The number of records of the shortest response that was too short.
+    /// The number of records in the last request whose response was too short.
     unreadable: Option<u32>,
     /// The last number by which the number of records was increased, after the interval was halved.
     step: u32,
@@ -323,7 +325,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn all_records_behind_a_damaged_record_are_found(
+        fn the_records_behind_a_damaged_record_are_found_up_to_the_maximum(
             records in 1..2000_u32, at in 0..2000_u32, omitted in proptest::option::of(1..300_u32), max in 1..4000_u32,
         ) {
             let at = at % records;
