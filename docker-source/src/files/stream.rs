@@ -34,7 +34,7 @@ pub(crate) enum FilePart {
     Bytes(Bytes),
     /// The file has ended. The next bytes come from the next file.
     EndOfFile,
-    /// All bytes that had been written before the last look were returned.
+    /// All bytes that the open files had at the last look were returned.
     CaughtUp,
     /// The next bytes cannot be read: their file was removed or compressed before it was opened, or the open
     /// file was emptied.
@@ -133,8 +133,8 @@ impl FileStream {
         }
     }
 
-    /// Looks at the files now. The stream then returns first all bytes that have been written by now, and
-    /// then [`FilePart::CaughtUp`].
+    /// Looks at the files now, and opens new files. The stream then returns first all bytes that the open files
+    /// have by now, and then [`FilePart::CaughtUp`], unless bytes are [lost](FilePart::Lost).
     pub(crate) fn look_again(&mut self) {
         self.look();
         self.is_reported = false;

@@ -111,8 +111,7 @@ impl Following {
         Ok(Step::Wait(Waiting::Ended))
     }
 
-    /// Reads a log up to its present end after it was not read for a while. A stream then goes on at this
-    /// end.
+    /// Reads a log up to its present end before a stream follows it. The stream then goes on at this end.
     pub(super) async fn resume(&mut self) -> Result<Step, QueueClosed> {
         if let Some(step) = self.decide_to_follow().await {
             return Ok(step);

@@ -131,8 +131,8 @@ impl Route {
         &self.uri
     }
 
-    /// Returns whether the route selects the container. If a container is renamed while it is read, the result
-    /// stays the same until its run ends.
+    /// Returns whether the route selects the container. If the container is renamed while it is read, the result
+    /// stays the same until the container's run ends.
     pub(crate) fn takes(&self, container: &Container) -> bool {
         self.mismatch(container).is_none()
     }

@@ -1,5 +1,5 @@
 //! Tests of the HTTP API. This file tests the server, and has the helpers for all tests of the API. The tests
-//! of each endpoint are in a module.
+//! of the endpoints are in modules.
 
 mod health;
 mod logs;

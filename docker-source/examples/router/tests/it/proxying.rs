@@ -57,7 +57,7 @@ async fn assert_an_agent_works_behind(docker_host: &str, engine: &SimulatedEngin
     agent.wait_until_ready();
     web.line(Stream::Stdout, "one");
     assert_eq!(agent.next_message()["short_message"], "one");
-    // The proxy passes each event and each line of a log on without a delay.
+    // The proxy passes on events and lines of logs as they arrive.
     let new = engine.create(ContainerOptions::named("new"));
     new.start();
     new.line(Stream::Stderr, "two");

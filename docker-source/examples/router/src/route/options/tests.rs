@@ -1,4 +1,4 @@
-//! Tests the table of a route's options, and the tables of the README that are made from it.
+//! Tests the table of a route's options, and the tables of options and of variables in the README.
 
 use std::fmt::Write;
 use std::path::Path;
