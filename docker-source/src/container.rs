@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_several_variables_with_the_same_name_counts() {
+    fn of_several_variables_with_the_same_name_the_last_one_wins() {
         let container = container(r#"{"Config":{"Env":["A=1","A=2","AB=3","NOVALUE"]}}"#);
         assert_eq!(container.env_var("A"), Some("2"));
         assert_eq!(container.env_var("AB"), Some("3"));

@@ -162,7 +162,7 @@ fn the_remembered_meanings_of_members_do_not_change_a_message() {
 }
 
 #[test]
-fn the_first_type_of_a_field_counts() {
+fn the_first_type_of_a_field_stays_its_type() {
     let mut lifter = ContentLifter::default();
     for (line, expected) in [
         (

@@ -79,7 +79,7 @@ impl Stop {
         match *self.stage.borrow() {
             Stage::Running | Stage::Asked => "the delivery ended early",
             Stage::GraceOver => "the grace period is over",
-            Stage::AskedAgain => "a second signal arrived",
+            Stage::AskedAgain => "a further signal arrived",
         }
     }
 

@@ -115,7 +115,7 @@ async fn a_route_is_added_shown_kept_over_a_restart_replaced_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_whose_client_disconnects_after_the_body_is_kept() {
+async fn a_route_is_kept_even_if_its_client_disconnects_after_it_has_sent_the_body() {
     let folder = routes_folder("disconnected");
     let served = Served::start_with(&[OTHER], &[("ROUTESPATH", folder.to_str().unwrap())]).await;
     let route = r#"{"id": "a1", "adapter": "gelf+tcp", "address": "127.0.0.1:9"}"#;
