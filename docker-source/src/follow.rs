@@ -73,7 +73,7 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Follows the container until it is removed.
+    /// Follows the container until one of the [reasons](ExitReason) to end occurs.
     pub(crate) async fn run(self, reason: StartReason) -> ExitReason {
         let timing = self.context.timing;
         let sink = DedupSink::new(self.context.clone(), self.cursor, self.stats);

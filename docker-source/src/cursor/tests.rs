@@ -235,7 +235,7 @@ fn a_stamp_in_the_future_moves_the_next_request_no_further_than_the_time_of_read
         cursor.accept(&line(Stdout, 4_001 * SECOND, "forged"), Origin::Unprovable, at(8 * SECOND)),
         New
     );
-    // Any time can pass before the next request. It has to return the lines that are written meanwhile.
+    // The next request may come much later, and has to return the lines that are written meanwhile.
     assert_eq!(cursor.begin_request(Docker, None, None), Some(at(7 * SECOND)));
     let written = (8..5_000).filter(|second| !(4_000..=4_001).contains(second));
     let results = written.map(|second| accept(&mut cursor, Stdout, second * SECOND, "x"));

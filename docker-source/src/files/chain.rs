@@ -100,8 +100,7 @@ impl Chain {
         Ok(Self { path, files, length, has_compressed, is_broken: false, error: None, removed })
     }
 
-    /// Opens the files that were created since the last look, unless too many files are open or the removed files
-    /// among them take too much room.
+    /// Opens the files that were created since the last look, unless [`FILES_MAX`] or [`REMOVED_MAX`] forbids it.
     pub(super) fn look(&mut self) {
         self.error = match self.is_broken {
             true => None,

@@ -116,7 +116,7 @@ impl Following {
         if let Some(step) = self.decide_to_follow().await {
             return Ok(step);
         }
-        // If the Engine removes the container when it ends, the log can be gone before its turn comes.
+        // If the Engine removes the container when the container ends, the log can be gone before its turn comes.
         // Therefore such a log is read without waiting for a turn.
         let in_turn = self.is_behind && !self.metadata.is_removed_at_end();
         let mut response = None;

@@ -108,8 +108,8 @@ impl Following {
 
     /// Returns whether a window has omitted lines behind a damaged record, as a response of Docker 20.10 does.
     ///
-    /// Such a window has fewer records than requested. If it has fewer records because the log has no more, a
-    /// response to a request for another sufficient number of records begins with the same line.
+    /// Such a window has fewer records than requested. If the reason is that the log has no more records, a response
+    /// to a request for any number of records that is large enough begins with the same line.
     pub(super) async fn omits_lines(&mut self, window: &Scan) -> Result<bool, EngineError> {
         let is_old = self.context.client.version() < ApiVersion::DOCKER_23;
         let (limit, records) = (window.limit().unwrap_or(0), window.records());
@@ -186,9 +186,10 @@ impl Following {
 
 /// The search for a [`Tail`].
 ///
-/// The number of records is doubled until a response is too short. Then the interval between the longest readable
-/// and the shortest unreadable response is halved until there is no number between them. The log may have grown
-/// meanwhile, so at last the number is increased by 1, 2, 4 and so on until a response is too short again.
+/// The number of requested records is doubled until a response is too short. Then the interval between the greatest
+/// number with a whole response and the smallest number with a short one is halved until no number lies between
+/// them. The log may have grown meanwhile, so at last the number is increased by 1, 2, 4 and so on until a response
+/// is too short again.
 #[derive(Clone, Copy, Debug, Default)]
 struct TailSearch {
     /// True if a response can have lines behind a damaged record that it reaches.
