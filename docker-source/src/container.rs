@@ -109,9 +109,8 @@ impl Container {
         &self.created
     }
 
-    /// Returns the labels of the container and of its image. The limit is about 32 KiB for any labels, and
-    /// about 48 KiB more that only labels with the prefix of a [field](crate::gelf) can take. Labels that do
-    /// not fit are left out.
+    /// Returns the labels of the container and of its image. All labels together can take about 32 KiB. Labels with
+    /// the prefix of a [field](crate::gelf) can take about 48 KiB more. Labels that do not fit are left out.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         &self.labels
     }
@@ -328,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_several_variables_with_the_same_name_counts() {
+    fn of_several_variables_with_the_same_name_the_last_one_wins() {
         let container = container(r#"{"Config":{"Env":["A=1","A=2","AB=3","NOVALUE"]}}"#);
         assert_eq!(container.env_var("A"), Some("2"));
         assert_eq!(container.env_var("AB"), Some("3"));

@@ -33,14 +33,15 @@
 //!
 //! # Limits
 //!
-//! A line gives at most 64 fields, whose names and values have at most 32 KiB together. Booleans and 64-bit
-//! integers do not count towards the 32 KiB. The fields `_trace_id` and `_span_id` do not count towards either
-//! limit. Objects are read to a depth of 4 levels. A value has at most 32,766 bytes, the length of the longest
-//! term that Lucene takes. All lines together introduce at most 512 names of fields: an Elasticsearch index
-//! takes at most 1,000 fields, and counts a field with text as two fields. The lines of one container introduce
-//! at most 128 of these names. If a line is longer than 64 KiB, only the severity at its start is read. If a
-//! part of a line is left out of the fields, `full_message` is the whole line, unless `short_message` already
-//! is. Thus nothing is lost, except members that are `null` and objects without members.
+//! A line gives at most 64 fields, whose names and values have at most 32 KiB together. Values that are booleans
+//! or 64-bit integers do not count towards the 32 KiB, but their names do. The fields `_trace_id` and `_span_id`
+//! do not count towards either limit. Objects are read to a depth of 4 levels. A value has at most 32,766 bytes,
+//! the length of the longest term that Lucene takes. The lines that one lifter reads introduce at most 512 names
+//! of fields: an Elasticsearch index takes at most 1,000 fields, and counts a field with text as two fields. The
+//! lines of one container introduce at most 128 of these names. If a line is longer than 64 KiB, only the
+//! severity at its start is read. If a part of a line is left out of the fields, `full_message` is the whole
+//! line, unless `short_message` already is. Thus nothing is lost, except members that are `null` and objects
+//! without members.
 
 mod ansi;
 mod json;

@@ -21,11 +21,11 @@
 //! by its order: if a later request returns such a line again, the line counts as [too old](Novelty::TooOld).
 //!
 //! [Podman](Dialect::Podman) has coarse stamps, repeats nothing within a response, and filters a log by finer
-//! stamps than it sends. With Podman, each request begins at a whole second. Thus the response has either all
-//! lines with a stamp or none of them. In each stream, the cursor finds the last line of an earlier source by
-//! two values: the stamp of the line, and the number of earlier lines with this stamp. Behind this last line,
-//! a response returns each accepted line exactly [once](podman). All other lines are new, whatever their
-//! stamps and texts.
+//! stamps than it sends. With Podman, each request begins at a whole second, or at the time at which the reading
+//! of the log began. Thus the first of the lines with a stamp is the same in each response that has such lines.
+//! In each stream, the cursor finds the last line of an earlier source by two values: the stamp of the line, and
+//! the number of earlier lines with this stamp. Behind this last line, a response returns each accepted line
+//! exactly [once](podman). All other lines are new, whatever their stamps and texts.
 //!
 //! A stamp can also lie in the future, because the clock was set back later, or because a container with a
 //! terminal forged the stamp. A line with such a stamp moves the start of later requests at most to the time
@@ -140,8 +140,8 @@ impl Cursor {
     /// The request starts one second before the newest line that was accepted from either stream. A line is
     /// open if its end had not arrived when an earlier request broke. If an open line is older than that
     /// start, the request starts at the open line. With Podman, the start is moved back to a whole second. The
-    /// request never starts before `floor`, the time at which the reading of this log began. Before any line is
-    /// accepted, the request starts at `floor`.
+    /// request never starts before `floor`, the time at which the reading of this log began. If no line was read
+    /// before, the request starts at `floor`.
     ///
     /// Each stream with accepted lines then *replays*, until the request returns a line that is newer than
     /// all of these lines.

@@ -205,9 +205,9 @@ impl DedupSink {
         self.lost = Some(Lost { time: lost, is_before_any_line: true });
     }
 
-    /// Notes that the Engine cannot read a part of the log. If this part begins behind the time `after`, the sink
-    /// announces a gap before the next line with a later stamp, and otherwise before the next line that is newer
-    /// than all earlier lines. If `is_before_any_line` is true, it announces the gap before the next line.
+    /// Notes that the Engine cannot read a part of the log, which begins behind the time `after`, or without `after`
+    /// behind the newest line. The sink announces a gap before the next line that is newer than this time or this
+    /// line. If `is_before_any_line` is true, it announces the gap before the next line, whatever its stamp is.
     pub(crate) fn skip_damage(&mut self, after: Option<Timestamp>, is_before_any_line: bool) {
         self.skipped = Some(Skipped { after, is_before_any_line });
     }

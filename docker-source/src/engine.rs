@@ -6,7 +6,7 @@
 //! | `version` | API versions and their negotiation |
 //! | `client` | one GET request, its timeouts and its body |
 //! | `resolve` | the lookup of the Engine's host name |
-//! | `endpoints` | the six requests |
+//! | `endpoints` | the requests, to six paths |
 //! | `types` | the JSON answers: the members that are kept, and their parsing |
 //! | `events` | the decoder of the event stream |
 //! | `keep` | the parts of a JSON value to keep, and their limits |

@@ -3,7 +3,7 @@
 //! The Engine names the log file of a container. When this file is full, the driver removes the oldest file,
 //! renames the other older files to the next numbers, and renames the full file to `.1`. With
 //! `compress=true`, the driver then replaces `.1` by a compressed copy. A file that is open stays readable
-//! after it was renamed or removed. Therefore this module opens each file before the driver can remove it,
+//! after it was renamed or removed. Therefore this module opens each file soon after the driver has created it,
 //! and reads the file when its turn comes.
 //!
 //! Compressed files are not read here. A log whose next line may be in such a file is read through the Engine

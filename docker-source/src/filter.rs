@@ -38,14 +38,13 @@ impl Property {
 
 /// A selection of containers. The default selects all.
 ///
-/// A container is selected if it matches no [excluded](Self::exclude) pattern. In addition, it must match at
-/// least one [included](Self::include) pattern of each property that has such patterns. Patterns have the
-/// syntax of [`NamePattern`]. The decision depends only on metadata that stay the same for a run of the
-/// container.
+/// A container is selected if it meets three conditions. It matches no [excluded](Self::exclude) pattern. It matches
+/// at least one [included](Self::include) pattern of each property that has such patterns. It matches what
+/// [`id`](Self::id) and [`logspout_labels`](Self::logspout_labels) require. Patterns have the syntax of
+/// [`NamePattern`]. The decision depends only on metadata that stay the same for a run of the container.
 ///
-/// The container must also match what [`id`](Self::id) and [`logspout_labels`](Self::logspout_labels) require.
-/// These two are Logspout's `filter.id` and `filter.labels`. Logspout's `filter.name` is an included pattern of
-/// [`Property::Name`].
+/// The methods `id` and `logspout_labels` are Logspout's `filter.id` and `filter.labels`. Logspout's `filter.name` is
+/// an included pattern of [`Property::Name`].
 ///
 /// # Examples
 ///

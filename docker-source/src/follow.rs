@@ -73,7 +73,7 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
-    /// Follows the container until it is removed.
+    /// Follows the container until one of the [reasons](ExitReason) to end occurs.
     pub(crate) async fn run(self, reason: StartReason) -> ExitReason {
         let timing = self.context.timing;
         let sink = DedupSink::new(self.context.clone(), self.cursor, self.stats);
@@ -148,7 +148,7 @@ struct Following {
     /// True if the log can only have lines of the container's first run, and this run was followed from its
     /// start.
     is_first_run: bool,
-    /// The number of requests since the last new line that ended at a format error or at a damaged record.
+    /// The number of requests that ended at a format error or at a damaged record since the last new line.
     stuck: u32,
     /// The number of consecutive requests that the Engine refused for a temporary reason.
     refusals: u32,
@@ -262,7 +262,7 @@ impl Following {
         is_other
     }
 
-    /// Inspects the container and decides whether it is selected, unless this was done before. Returns the
+    /// Inspects the container, unless it was inspected before, and decides whether it is selected. Returns the
     /// next step if the container is not followed.
     async fn decide_to_follow(&mut self) -> Option<Step> {
         if !self.metadata.is_inspected() {

@@ -184,9 +184,8 @@ struct Lifted<'t> {
 }
 
 impl<'t> Lifted<'t> {
-    /// Takes a member with a [`Role`] as a part of the line. Returns the member that becomes a field, if there
-    /// is one. It is this member if it is not taken. If this member replaces the message, it is the member that
-    /// was the message before.
+    /// Takes a member as a part of the line, if its role permits. Returns the member that becomes a field instead:
+    /// the given member if it is not taken, or the previous message if the given member replaces the message.
     fn take(
         &mut self,
         role: Option<Role>,

@@ -143,7 +143,7 @@ fn nothing_in_a_line_replaces_a_field_of_the_message() {
 }
 
 #[test]
-fn the_members_of_earlier_lines_do_not_change_a_message() {
+fn the_remembered_meanings_of_members_do_not_change_a_message() {
     // These lines have more paths than are remembered. The names in the paths are too long for fields.
     let odd = (0..300).map(|number| format!("{{\"level\":30,\"{}{number}\":1}}", "p".repeat(200)));
     let lines = [
@@ -162,7 +162,7 @@ fn the_members_of_earlier_lines_do_not_change_a_message() {
 }
 
 #[test]
-fn the_first_type_of_a_field_counts() {
+fn the_first_type_of_a_field_stays_its_type() {
     let mut lifter = ContentLifter::default();
     for (line, expected) in [
         (
@@ -311,7 +311,7 @@ fn a_container_asks_for_content_by_labels() {
 
 proptest! {
     #[test]
-    fn any_line_gives_a_message_that_is_valid_and_keeps_the_fields_of_the_container(
+    fn any_line_gives_a_message_that_is_valid_and_keeps_the_name_of_the_container(
         line in prop_oneof![
             "\\{(\"[a-z_@.\"\\\\]{0,8}\":(\"[^\"]{0,6}\"|[0-9.e-]{1,6}|\\{\\}|\\[1\\]|null|true),?){0,4}\\}",
             "([a-z_]{1,6}=[a-z0-9\"\\\\]{0,6} ){0,4}",

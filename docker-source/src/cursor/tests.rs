@@ -74,7 +74,7 @@ fn a_request_that_omits_the_last_line_reports_a_gap_before_the_next_line() {
 }
 
 #[test]
-fn lines_up_to_the_settled_line_count_as_repeated_if_a_later_request_returns_them() {
+fn lines_up_to_the_settled_line_are_recognized_if_a_later_request_returns_them() {
     let place = |nanos| Some(LinePosition { time: at(nanos), earlier: 0, open_length: None });
     let mut cursor = Cursor::resumed(&LogPosition { stdout: place(2), ..LogPosition::from_time(at(3)) });
     cursor.begin_request(Docker, None, None);
@@ -160,7 +160,7 @@ fn cut_lines_with_different_original_lengths_are_different_lines() {
 }
 
 #[test]
-fn the_rest_of_a_line_that_began_before_the_request_counts_as_repeated() {
+fn the_rest_of_a_line_that_began_before_the_request_is_recognized_as_repeated() {
     let mut cursor = cursor([]);
     assert_eq!(accept(&mut cursor, Stdout, SECOND, "start and rest"), New);
     assert_eq!(accept(&mut cursor, Stderr, 9 * SECOND, "x"), New);
@@ -235,7 +235,7 @@ fn a_stamp_in_the_future_moves_the_next_request_no_further_than_the_time_of_read
         cursor.accept(&line(Stdout, 4_001 * SECOND, "forged"), Origin::Unprovable, at(8 * SECOND)),
         New
     );
-    // Any time can pass before the next request. It has to return the lines that are written meanwhile.
+    // The next request may come much later, and has to return the lines that are written meanwhile.
     assert_eq!(cursor.begin_request(Docker, None, None), Some(at(7 * SECOND)));
     let written = (8..5_000).filter(|second| !(4_000..=4_001).contains(second));
     let results = written.map(|second| accept(&mut cursor, Stdout, second * SECOND, "x"));

@@ -28,7 +28,7 @@ impl ArrayReader {
     }
 
     /// Takes bytes up to the end of the next element and returns the excerpt of this element. Returns `None`
-    /// if more bytes are needed.
+    /// if more bytes are needed, or if there is no further element.
     pub(super) fn next(&mut self, bytes: &mut &[u8]) -> Option<Excerpt> {
         while let Some((first, rest)) = bytes.split_first() {
             match (self.state, first) {

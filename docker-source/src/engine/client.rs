@@ -141,7 +141,7 @@ impl EngineClient {
         self.get_within(self.shared.limits.headers, endpoint, path).await
     }
 
-    /// Does the same as [`get`](Self::get), but waits no longer than `after`.
+    /// Does the same as [`get`](Self::get), with the limit `after` in place of `limits.headers`.
     pub(super) async fn get_within(
         &self,
         after: Duration,
@@ -331,7 +331,7 @@ impl Body {
         timeout(wait, self.next()).await.unwrap_or(Some(Err(EngineError::TimedOut { endpoint, after: wait })))
     }
 
-    /// Reads the first `limit` bytes of the body, or the whole body if it is shorter.
+    /// Reads the first `limit` bytes of the body. Reads fewer bytes if the body ends or breaks earlier.
     async fn start(&mut self, limit: usize) -> BytesMut {
         let mut start = BytesMut::new();
         while start.len() < limit {

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn each_connection_error_says_what_to_do() {
+    fn denied_missing_and_refused_sockets_have_an_error_that_says_what_to_do() {
         assert_eq!(
             connect(io::ErrorKind::PermissionDenied).to_string(),
             "permission denied on unix:///d.sock: add the user to the group that owns the socket (usually `docker`), \

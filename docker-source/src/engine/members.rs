@@ -98,7 +98,7 @@ struct Copying {
     start: usize,
     /// The maximum length of the whole excerpt while the item is copied.
     limit: usize,
-    /// True if the value is a string, which can be cut.
+    /// True if the value is a string that may be cut.
     can_cut: bool,
     /// The length of the excerpt at the last place where the string can be cut.
     boundary: usize,

@@ -473,7 +473,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_name_of_a_container_is_its_name_without_a_second_slash() {
+    fn the_own_name_of_a_container_is_the_one_without_a_second_slash() {
         let name = |names: &str| {
             let text = format!(r#"{{"Id":"{ID}","Names":{names}}}"#);
             let summary: ContainerSummary = serde_json::from_str(&text).unwrap();

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The maximum number of open files of one log. Without this maximum, a log would need ever more open files
-/// if its container writes faster than its lines are read and the driver's option `max-size` is small.
+/// If a log would have more open files than this, no file that the driver has newly created is opened. Without this
+/// limit, a log would need ever more open files if its container writes faster than its lines are read and the
+/// driver's option `max-size` is small.
 const FILES_MAX: usize = 128;
-/// If the removed files of all logs that are still open here have more bytes than this, no further file is
-/// opened. The removed files take room on the Engine's disk beyond the limit of the driver's options.
-/// Without this limit, a destination that takes no lines would make a busy container fill the disk.
+/// If the files that were removed but are still open here have more bytes than this, in all logs together, no further
+/// file is opened. These files take room on the Engine's disk beyond the limit of the driver's options. Without this
+/// limit, a destination that takes no lines would make a busy container fill the disk.
 const REMOVED_MAX: u64 = 256 * 1024 * 1024;
 /// The maximum number of attempts to list the files while they are renamed.
 const LISTINGS: usize = 4;
@@ -43,7 +44,7 @@ pub(super) struct OpenFile {
     id: FileId,
 }
 
-/// The open files of a log that are not yet read to their end. The newest file comes last.
+/// The open files of a log: the file that is being read, and all newer files. The newest file comes last.
 #[derive(Debug)]
 pub(super) struct Chain {
     path: PathBuf,
@@ -99,7 +100,7 @@ impl Chain {
         Ok(Self { path, files, length, has_compressed, is_broken: false, error: None, removed })
     }
 
-    /// Opens the files that were created since the last look, unless too many files are open.
+    /// Opens the files that were created since the last look, unless [`FILES_MAX`] or [`REMOVED_MAX`] forbids it.
     pub(super) fn look(&mut self) {
         self.error = match self.is_broken {
             true => None,

@@ -10,8 +10,8 @@ use gelf_core::Timestamp;
 use super::chain::OpenFile;
 use crate::log::parse_json_file_record;
 
-/// The number of bytes that are read at each examined place. It is also the distance of the first examined
-/// place from the end.
+/// The number of bytes that are read at each examined place. In the first attempt, it is also the distance of the
+/// first examined place from the end.
 const BLOCK: u64 = 64 * 1024;
 /// The maximum number of records whose stamps are compared at each examined place. One record is not enough,
 /// since a piece of a long line has the older stamp of the line's first piece.
@@ -29,8 +29,8 @@ pub(super) struct FilePlace {
 }
 
 /// Returns a place whose records are older than `before`, or `None` if no examined place has such records.
-/// The first examined place is near the end of the log, and the distance from the end doubles from place to
-/// place. Each attempt begins 16 times as far from the end as the attempt before it.
+/// In the first attempt, the first examined place is near the end of the log. The distance from the end doubles from
+/// place to place. Each attempt begins 16 times as far from the end as the attempt before it.
 pub(super) fn seek(
     files: &VecDeque<OpenFile>,
     before: Timestamp,

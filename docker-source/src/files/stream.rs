@@ -20,8 +20,8 @@ use super::seek::{FilePlace, seek};
 
 /// The maximum number of new bytes in one read.
 const CHUNK: u64 = 64 * 1024;
-/// Bytes within this distance from the end of a log were written a short time ago, so they are still in
-/// memory. Other bytes are read in a separate thread, since a disk may be slow.
+/// Bytes within this distance from the end of a log were usually written a short time ago, so they are still in
+/// the memory of the system. Other bytes are read in a separate thread, since a disk may be slow.
 const RECENT: u64 = 1024 * 1024;
 /// The number of bytes that each read repeats, to notice that the file was emptied and written anew. These
 /// are the last bytes before the place to read. At the end of a record, they contain most of the record's
@@ -34,7 +34,7 @@ pub(crate) enum FilePart {
     Bytes(Bytes),
     /// The file has ended. The next bytes come from the next file.
     EndOfFile,
-    /// All bytes that had been written before the last look were returned.
+    /// All bytes that the open files had at the last look were returned.
     CaughtUp,
     /// The next bytes cannot be read: their file was removed or compressed before it was opened, or the open
     /// file was emptied.
@@ -133,8 +133,8 @@ impl FileStream {
         }
     }
 
-    /// Looks at the files now. The stream then returns first all bytes that have been written by now, and
-    /// then [`FilePart::CaughtUp`].
+    /// Looks at the files now, and opens new files. The stream then returns first all bytes that the open files
+    /// have by now, and then [`FilePart::CaughtUp`], unless bytes are [lost](FilePart::Lost).
     pub(crate) fn look_again(&mut self) {
         self.look();
         self.is_reported = false;

@@ -137,7 +137,7 @@ enum Action {
 
 proptest! {
     #[test]
-    fn each_record_is_read_once_unless_more_files_were_removed_than_a_look_can_see(
+    fn each_record_is_read_once_unless_the_newest_known_file_was_removed_before_a_look(
         actions in prop::collection::vec(
             prop_oneof![
                 (1..50u32).prop_map(Action::Write),
@@ -178,7 +178,7 @@ proptest! {
     }
 
     #[test]
-    fn a_stream_begins_before_every_record_of_the_time_wherever_the_record_is(
+    fn a_stream_begins_before_all_records_from_the_given_time_on(
         files in prop::collection::vec(0..3000u32, 1..4),
         at in 0.0..1.1f64,
         attempt in 0..3u32,
@@ -258,7 +258,7 @@ async fn the_files_of_a_removed_container_are_read_to_their_end() {
 }
 
 #[tokio::test]
-async fn removed_files_stay_open_only_while_the_removed_files_of_all_logs_are_below_a_limit() {
+async fn no_further_file_is_opened_while_the_removed_files_of_all_logs_exceed_a_limit() {
     let (large, mut small) = (Driver::new(2), Driver::new(2));
     let held = Arc::new(HeldBytes::default());
     let open = |driver: &Driver| {
@@ -285,7 +285,7 @@ async fn removed_files_stay_open_only_while_the_removed_files_of_all_logs_are_be
 }
 
 #[test]
-fn only_regular_files_of_the_container_that_the_engine_names_are_opened() {
+fn only_a_regular_file_of_the_container_is_opened() {
     let driver = Driver::new(2);
     let (path, files) = (driver.path(), LogFiles::default());
     let other = driver.folder.join("other");

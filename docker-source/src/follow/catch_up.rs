@@ -94,7 +94,7 @@ impl Following {
                 }
                 (Some(Err(error)), _) => match error.log_refusal() {
                     LogRefusal::Unreadable => return Ok(self.unreadable(&error)),
-                    // While some Engines remove a container, they answer with a status other than 404 or 409.
+                    // Some Engines answer with a status other than 404 or 409 while they remove a container.
                     LogRefusal::Temporary if !(self.is_gone && error.is_status()) => {
                         self.refused(&error);
                         self.pause().await;
@@ -111,13 +111,12 @@ impl Following {
         Ok(Step::Wait(Waiting::Ended))
     }
 
-    /// Reads a log up to its present end after it was not read for a while. A stream then goes on at this
-    /// end.
+    /// Reads a log up to its present end before a stream follows it. The stream then goes on at this end.
     pub(super) async fn resume(&mut self) -> Result<Step, QueueClosed> {
         if let Some(step) = self.decide_to_follow().await {
             return Ok(step);
         }
-        // If the Engine removes the container when it ends, the log can be gone before its turn comes.
+        // If the Engine removes the container when the container ends, the log can be gone before its turn comes.
         // Therefore such a log is read without waiting for a turn.
         let in_turn = self.is_behind && !self.metadata.is_removed_at_end();
         let mut response = None;

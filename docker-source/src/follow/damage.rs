@@ -33,11 +33,11 @@ pub(super) struct Sample {
 pub(super) enum Damage {
     /// The window ends in front of the damaged record.
     EndsWindow,
-    /// The window has later lines than the damaged record, and omits some lines.
+    /// The window has lines behind the damaged record, and omits some lines.
     OmitsLines,
 }
 
-/// The longest response with the last records of a log that has no damaged record.
+/// The longest response that has the last records of a log and no damaged record.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tail {
     pub(super) records: u32,
@@ -45,7 +45,8 @@ pub(super) struct Tail {
     pub(super) begin: Option<Timestamp>,
     /// The last line.
     last: Option<Anchor>,
-    /// True if a record in front of these records is damaged. Otherwise, the log has no more records.
+    /// True if a record in front of these records is damaged. Otherwise, the log has no more records, or the search
+    /// has reached its maximum.
     pub(super) is_damaged: bool,
 }
 
@@ -107,8 +108,8 @@ impl Following {
 
     /// Returns whether a window has omitted lines behind a damaged record, as a response of Docker 20.10 does.
     ///
-    /// Such a window has fewer records than requested. If it has fewer records because the log has no more, a
-    /// response to a request for another sufficient number of records begins with the same line.
+    /// Such a window has fewer records than requested. If the reason is that the log has no more records, a response
+    /// to a request for any number of records that is large enough begins with the same line.
     pub(super) async fn omits_lines(&mut self, window: &Scan) -> Result<bool, EngineError> {
         let is_old = self.context.client.version() < ApiVersion::DOCKER_23;
         let (limit, records) = (window.limit().unwrap_or(0), window.records());
@@ -130,7 +131,8 @@ impl Following {
     /// Searches for the records that can be read in place of a window with a damaged record.
     pub(super) async fn pass_damage(&mut self, window: &Scan, damage: Damage) -> Result<Tail, EngineError> {
         let limit = window.limit().unwrap_or(RECORDS_MAX);
-        // Lines of a window that omits lines were taken, and the sink recognizes only as many of them.
+        // The lines of a window that omits lines were taken. When they are read again, the sink is sure to recognize
+        // only this number of them.
         let remembered = u32::try_from(REMEMBERED_AT_LEAST).unwrap_or(limit);
         let tail = match damage {
             Damage::EndsWindow => self.tail(limit).await?,
@@ -175,8 +177,8 @@ impl Following {
         }
     }
 
-    /// Returns whether the records of a response can be counted. In the log of a terminal, they are not
-    /// separated.
+    /// Returns whether the records of a response can be counted. In the log of a terminal, records are not
+    /// separated. Podman joins some records.
     fn counts_records(&self) -> bool {
         self.context.client.dialect() == Dialect::Docker && self.metadata.container().tty() != Some(true)
     }
@@ -184,16 +186,17 @@ impl Following {
 
 /// The search for a [`Tail`].
 ///
-/// The number of records is doubled until a response is too short. Then the interval between the longest readable
-/// and the shortest unreadable response is halved until there is no number between them. The log may have grown
-/// meanwhile, so at last the number is increased by 1, 2, 4 and so on until a response is too short again.
+/// The number of requested records is doubled until a response is too short. Then the interval between the greatest
+/// number with a whole response and the smallest number with a short one is halved until no number lies between
+/// them. The log may have grown meanwhile, so at last the number is increased by 1, 2, 4 and so on until a response
+/// is too short again.
 #[derive(Clone, Copy, Debug, Default)]
 struct TailSearch {
     /// True if a response can have lines behind a damaged record that it reaches.
     can_omit: bool,
     max: u32,
     tail: Tail,
-    /// The number of records of the shortest response that was too short.
+    /// The number of records in the last request whose response was too short.
     unreadable: Option<u32>,
     /// The last number by which the number of records was increased, after the interval was halved.
     step: u32,
@@ -323,7 +326,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn all_records_behind_a_damaged_record_are_found(
+        fn the_records_behind_a_damaged_record_are_found_up_to_the_maximum(
             records in 1..2000_u32, at in 0..2000_u32, omitted in proptest::option::of(1..300_u32), max in 1..4000_u32,
         ) {
             let at = at % records;

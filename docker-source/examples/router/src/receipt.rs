@@ -8,7 +8,7 @@ use docker_source::{Container, Record};
 use crate::settlement::Settlement;
 
 /// The lines of one message. When the receipt of the message arrives, the lines are settled, so that the next
-/// start does not read them again. If the message was not sent because the client ended, the lines are not
+/// start does not read them again. If the client ended before it had sent the message, the lines are not
 /// settled, so that the next start reads them.
 #[derive(Debug)]
 pub(crate) struct LineReceipt {

@@ -42,8 +42,8 @@ pub(crate) struct RunningRoute {
 #[derive(Debug)]
 struct Entry {
     route: RunningRoute,
-    /// Closes the delivery. The delivery does not end while this handle exists, so a [`RunningRoute`] does
-    /// not contain the handle.
+    /// Closes the delivery. The delivery does not end while this handle exists. Therefore the handle is not a part
+    /// of [`RunningRoute`], whose clones can exist for longer.
     closer: Option<Closer>,
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct Route {
     pub(crate) joining: Joining,
     filter: ContainerFilter,
     streams: StreamFilter,
-    /// The maximum time until a line of a busy log is read, if the route sets the option `latency`.
+    /// The maximum time that a line of a busy log waits until it is read, if the route sets the option `latency`.
     pub(crate) latency: Option<Duration>,
     /// The parts of the URI from which the route was made.
     uri: RouteUri,
@@ -131,8 +131,8 @@ impl Route {
         &self.uri
     }
 
-    /// Returns whether the route selects the container. If a container is renamed while it is read, the result
-    /// stays the same until its run ends.
+    /// Returns whether the route selects the container. If the container is renamed while it is read, the result
+    /// stays the same until the container's run ends.
     pub(crate) fn takes(&self, container: &Container) -> bool {
         self.mismatch(container).is_none()
     }
@@ -162,7 +162,7 @@ pub(crate) fn is_agent(container: &Container) -> bool {
 pub(crate) enum InvalidRoute {
     Endpoint(InvalidEndpoint),
     Option {
-        /// The name and the value, or the name alone if options contradict each other.
+        /// The name and the value, or the name alone if the option does not fit the other options.
         option: String,
         error: String,
     },

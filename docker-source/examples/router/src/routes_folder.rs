@@ -34,8 +34,8 @@ impl RoutesFolder {
         }
     }
 
-    /// Returns the routes of the first [`MAX_ROUTES`] files, in the order of the names of the files. A `*.json`
-    /// file that is not a route is logged and left unchanged.
+    /// Returns the routes of the first [`MAX_ROUTES`] files `*.json`, in the order of the names of the files. If one
+    /// of these files is not a route, it is logged and left unchanged.
     ///
     /// # Errors
     /// Returns an error if the folder cannot be read.

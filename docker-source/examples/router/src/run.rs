@@ -33,8 +33,8 @@ use crate::state::{Keeper, SavedPositions, StateFolder};
 use crate::stop::Stop;
 use crate::task::task;
 
-/// The name that the state folder uses for the route to the embedded receiver. The URI of the route cannot be
-/// the name, since the port changes with each start.
+/// The name that the state folder uses for the route to the embedded receiver. Other routes have the name of their
+/// destination. The embedded receiver needs a fixed name, since its port changes with each start.
 const PRINT: &str = "--print";
 
 /// Ships lines until SIGTERM, SIGHUP or Ctrl-C, and then delivers the lines that were read by that time.

@@ -23,14 +23,15 @@ impl SharedProgress {
         Settlement { progress: self.clone(), ticket }
     }
 
-    /// Removes the containers that do not exist any more.
+    /// Removes the containers that no longer exist, except those with unsettled lines.
     pub(crate) fn retain(&self, exists: impl FnMut(&str) -> bool) {
         if let Some(progress) = &mut *self.lock() {
             progress.retain(exists);
         }
     }
 
-    /// Returns the position in front of the first unsettled line of each container, if the progress has started.
+    /// Returns a position for each container, if the progress has started: the position in front of the first
+    /// unsettled line, or behind the last line if all lines are settled.
     pub(crate) fn positions(&self) -> Option<Positions> {
         self.lock().as_ref().map(Progress::positions)
     }
@@ -58,8 +59,8 @@ impl RouteProgress {
         self.lock().remove(name);
     }
 
-    /// Removes the containers for which `exists` returns false from the progress of each route. Then returns
-    /// the positions of the routes whose progress has started.
+    /// Removes, from the progress of each route, the containers without unsettled lines for which `exists` returns
+    /// false. Then returns the positions of the routes whose progress has started.
     pub(crate) fn positions(&self, exists: impl Fn(&str) -> bool) -> BTreeMap<String, Positions> {
         let routes = self.lock();
         routes.values().for_each(|progress| progress.retain(&exists));

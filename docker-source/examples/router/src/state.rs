@@ -29,7 +29,7 @@ const HEADER: &str = "gelf-router positions 1 crc32=";
 /// The positions of each route, by the name of the route.
 pub(crate) type SavedPositions = BTreeMap<String, Positions>;
 
-/// The time between two writes.
+/// The time after which changed positions are written.
 const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// The shortest time between two warnings that the state cannot be written.
 const WARN_INTERVAL: Duration = Duration::from_secs(30);
@@ -131,8 +131,8 @@ impl StateFolder {
     }
 }
 
-/// Removes the containers that do not exist any more from the progress of each route, and writes the
-/// positions when they have changed.
+/// Writes the positions of all routes when they have changed. From the progress of each route, also removes the
+/// containers that no longer exist and have no unsettled lines.
 pub(crate) struct Keeper {
     /// Writes positions, if there is a state folder.
     pub(crate) writer: Option<StateWriter>,

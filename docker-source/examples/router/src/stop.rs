@@ -29,7 +29,7 @@ enum Stage {
     Asked,
     /// The grace period is over.
     GraceOver,
-    /// A second signal arrived within the grace period.
+    /// A further signal arrived within the grace period. After [`Stop::ask`], the first signal has this effect.
     AskedAgain,
 }
 
@@ -79,7 +79,7 @@ impl Stop {
         match *self.stage.borrow() {
             Stage::Running | Stage::Asked => "the delivery ended early",
             Stage::GraceOver => "the grace period is over",
-            Stage::AskedAgain => "a second signal arrived",
+            Stage::AskedAgain => "a further signal arrived",
         }
     }
 
@@ -93,8 +93,8 @@ impl Stop {
         self.unless(Stage::Asked, work).await
     }
 
-    /// Returns the result of `work`, or `None` if the grace period ends or a second signal arrives before the
-    /// result.
+    /// Returns the result of `work`, or `None` if the grace period ends, or a signal arrives within it, before
+    /// the result.
     pub(crate) async fn unless_over<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         self.unless(Stage::GraceOver, work).await
     }

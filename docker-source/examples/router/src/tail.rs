@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_name_and_the_mark_have_a_colour_and_no_color_turns_it_off() {
+    fn only_the_name_and_the_mark_are_coloured_unless_no_color_or_a_dumb_terminal_forbids_it() {
         let record = Record::builder(container("web").build(), "text").build();
         assert_eq!(line(&record, true), "\u{1b}[31mweb |\u{1b}[0m text\n");
         let wanted = |set: &[(&str, &str)]| {

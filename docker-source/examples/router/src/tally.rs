@@ -53,9 +53,10 @@ impl Tally {
         self.waiting_since.fetch_max(milliseconds(time), Ordering::Relaxed);
     }
 
-    /// Returns the approximate age of the oldest line in flight at the time `now`, in milliseconds, or 0 if no line
-    /// is in flight. If lines are settled in the order of their times, the result exceeds the true age by at most the
-    /// time between two lines. Otherwise, for example if an old log is read beside a new one, it can also be too low.
+    /// Returns the approximate age of the oldest line in flight at the time `now`, in milliseconds, or 0 if no
+    /// line is in flight. If lines are settled in the order of their times, the result exceeds the true age by
+    /// at most the time between two successive lines. Otherwise, for example if an old log is read beside a new
+    /// one, it can also be too low.
     pub(crate) fn lag(&self, now: Timestamp) -> u64 {
         if self.in_flight() == 0 {
             // The next line sets the value to its time.

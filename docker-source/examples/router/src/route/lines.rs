@@ -93,7 +93,7 @@ impl LineOptions {
     /// Returns the way of joining that the options describe together.
     ///
     /// # Errors
-    /// Returns the name of an option and the reason if options contradict each other.
+    /// Returns the name of an option and the reason if the option contradicts another option or needs a missing one.
     pub(super) fn joining(self) -> Result<Joining, (&'static str, String)> {
         let Self { preset, pattern, matches, is_opt_in, join } = self;
         let rule = match (preset, pattern, matches) {

@@ -1,7 +1,7 @@
 //! Defines the options of a route, except the options of the route's endpoint.
 //!
-//! The parser of routes, the check of Logspout's variables for `multiline+`, `--help` and the table in the
-//! README use the [table](TABLE).
+//! The [table](TABLE) is used by the parser of routes, by `--help`, by the README, and by the check of Logspout's
+//! variables for `multiline+`.
 
 mod table;
 #[cfg(test)]
@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     pub(crate) streams: StreamFilter,
     pub(crate) lines: LineOptions,
     pub(crate) content: ContentOptions,
-    /// The maximum time until a line of a busy log is read, if the option `latency` is given.
+    /// The maximum time that a line of a busy log waits until it is read, if the option `latency` is given.
     pub(crate) latency: Option<Duration>,
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn find(name: &str) -> Option<&'static RouteOption> {
     })
 }
 
-/// Checks a value of an option of this table.
+/// Checks a value of an option of [`TABLE`]. Accepts each value of an option that is not in the table.
 ///
 /// # Errors
 /// Returns a text of one line if the value is not permitted.

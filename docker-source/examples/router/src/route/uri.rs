@@ -119,7 +119,7 @@ fn split_scheme(location: &str) -> Option<(&str, &str)> {
     location.split_once("://").filter(|(scheme, _)| !scheme.contains([':', '@']))
 }
 
-/// Decodes `%XX` and `+`, as in HTML forms. Returns `None` if two hexadecimal digits do not follow a `%`, or
+/// Decodes `%XX` and `+`, as in HTML forms. Returns `None` if a `%` is not followed by two hexadecimal digits, or
 /// if the decoded text is not UTF-8.
 pub(crate) fn decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());

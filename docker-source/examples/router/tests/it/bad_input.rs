@@ -1,6 +1,5 @@
-//! Tests of mistakes on the command line and in the environment. The router prints one line that says what to
-//! do, and exits with status 2, or with status 1 if a file of a route is unusable. Without arguments, it prints the
-//! usage.
+//! Tests of mistakes on the command line and in the environment. The router prints one line that names the mistake,
+//! and exits with status 2, or with status 1 if a file of a route is unusable. Without arguments, it prints the usage.
 
 use std::process::{Command, Output};
 
@@ -93,7 +92,7 @@ fn a_route_with_an_unusable_file_ends_the_router_even_if_no_engine_runs() {
 }
 
 #[test]
-fn an_unknown_option_causes_one_line_and_exit_status_2() {
+fn an_unknown_option_or_an_invalid_value_causes_one_line_and_exit_status_2() {
     let line = one_line(&router(&["--pront"], &[]), 2);
     assert_eq!(line, "gelf-router: unexpected argument '--pront' found; did you mean --print?");
     assert!(one_line(&router(&["--log-level=loud", "gelf://h"], &[]), 2).contains("--help"));

@@ -186,7 +186,7 @@ fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     receiver
 }
 
-/// Returns the number in front of ` name`, from the last line of the log that has this number.
+/// Returns the number in front of the words `name`, from the last line of the log that has this number.
 #[track_caller]
 pub(crate) fn figure(logged: &[String], name: &str) -> u64 {
     let before = format!(" {name}");

@@ -21,7 +21,7 @@ fn assert_shows(text: &str, beginnings: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_without_failures_has_exit_status_0() {
+async fn doctor_ends_with_exit_status_0_on_a_host_without_failures() {
     let engine = SimulatedEngine::start().await;
     engine.create(ContainerOptions::named("web\u{1b}[2J")).start();
     engine.create(ContainerOptions::named("quiet").env("LOGSPOUT=ignore")).start();
@@ -45,7 +45,7 @@ async fn a_host_without_failures_has_exit_status_0() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_problem_is_shown_and_the_exit_status_is_1() {
+async fn failures_are_shown_with_exit_status_1_and_an_invalid_route_causes_exit_status_2() {
     let missing = "unix:///nonexistent/docker.sock".to_owned();
     let (status, text) = doctor(missing, &["--state=/dev/null", "gelf+tcp://host.invalid"]).await;
     assert_eq!(status, Some(1), "{text}");

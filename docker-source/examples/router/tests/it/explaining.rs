@@ -98,7 +98,7 @@ async fn the_variables_of_logspout_gelf_image_apply_to_plain_and_multiline_route
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_of_tls_in_the_environment_are_used() {
+async fn files_of_tls_in_the_environment_become_options_of_the_route() {
     let environment = [
         ("LOGSPOUT_TLS_CA_CERTS", "/opt/tls/ca.pem"),
         ("LOGSPOUT_TLS_CLIENT_CERT", "/opt/tls/client.pem"),

@@ -1,5 +1,5 @@
 //! Tests of the HTTP API. This file tests the server, and has the helpers for all tests of the API. The tests
-//! of each endpoint are in a module.
+//! of the endpoints are in modules.
 
 mod health;
 mod logs;
@@ -105,8 +105,8 @@ async fn a_router_without_routes_serves_the_api_of_logspouts_variable_until_a_si
     router.wait_for("the HTTP API is at");
     let (status, body) = ask(free, "GET /health HTTP/1.1\r\nHost: any.example\r\n\r\n").await;
     assert!(status == 200 && body.contains("Healthy!"), "{status} {body}");
-    // A second router cannot listen at the same port. The second router logs the reason, and nevertheless
-    // ships the lines of its containers.
+    // A second router cannot listen at the same port. The second router logs the reason, nevertheless follows the
+    // containers, and listens once the port is free.
     let mut second = Command::new(env!("CARGO_BIN_EXE_gelf-router"));
     second.arg("--print").env("DOCKER_HOST", engine.docker_host()).env("PORT", free.port().to_string());
     let mut second = Router::spawn(second);

@@ -105,7 +105,8 @@ async fn an_agent_with_the_least_privileges_and_32_mib_delivers_all_200_000_line
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_starts_as_root_becomes_nobody_in_the_group_of_the_socket() {
+async fn an_agent_that_starts_as_root_becomes_user_65534_in_the_group_of_the_socket_or_warns_that_it_cannot()
+{
     let Some((engine, image)) = engine_and_image() else { return };
     let group = u64::from(std::fs::metadata(socket(&engine)).unwrap().gid());
     let route = "gelf://127.0.0.1:9?filter.name=none";

@@ -57,7 +57,7 @@ async fn assert_an_agent_works_behind(docker_host: &str, engine: &SimulatedEngin
     agent.wait_until_ready();
     web.line(Stream::Stdout, "one");
     assert_eq!(agent.next_message()["short_message"], "one");
-    // The proxy passes each event and each line of a log on without a delay.
+    // The proxy passes on events and lines of logs as they arrive.
     let new = engine.create(ContainerOptions::named("new"));
     new.start();
     new.line(Stream::Stderr, "two");
@@ -71,7 +71,7 @@ async fn assert_an_agent_works_behind(docker_host: &str, engine: &SimulatedEngin
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_the_listed_get_requests_reach_the_engine_and_the_values_of_variables_are_hidden() {
+async fn only_the_listed_get_requests_reach_the_engine_and_no_password_is_shown() {
     let engine = SimulatedEngine::start().await;
     let options = ContainerOptions::named("web").env("PASSWORD=hunter2").env("LOGSPOUT=ignored");
     let web = engine.create(options);
@@ -108,7 +108,7 @@ async fn only_the_listed_get_requests_reach_the_engine_and_the_values_of_variabl
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_behind_the_proxy_ships_lines_and_the_end_of_each_side_ends_the_other() {
+async fn an_agent_behind_the_proxy_ships_lines_and_each_side_notices_the_end_of_the_other() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();

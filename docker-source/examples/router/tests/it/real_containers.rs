@@ -25,7 +25,7 @@ fn text(message: &Value) -> &str {
 }
 
 #[test]
-fn a_line_of_40_kib_arrives_whole_from_each_log_driver() {
+fn a_line_of_40_kib_arrives_whole_with_the_log_drivers_json_file_and_local() {
     let Some(engine) = Engine::find() else { return };
     for driver in ["json-file", "local"] {
         let prefix = format!("long-{driver}");
@@ -55,7 +55,7 @@ fn a_burst_is_printed_whole_and_in_order() {
 }
 
 #[test]
-fn a_message_has_dockers_fields_the_stream_and_the_labels() {
+fn a_message_has_dockers_fields_the_stream_and_the_labels_with_the_prefix_gelf() {
     let Some(engine) = Engine::find() else { return };
     let mut router = printing(&engine, "fields");
     let options = RunOptions::shell("fields", "echo '{\"json\": \"kept as text\"}'; echo trouble >&2")
@@ -260,7 +260,7 @@ fn wait_until_logged(container: &RunningContainer, text: &str) {
 /// This router runs in a container, so each line that it prints is also a line of that container's log. If
 /// the router followed its own container, each printed line would cause a further line.
 #[test]
-fn the_routers_own_container_is_never_followed() {
+fn the_routers_own_container_is_not_followed() {
     let Some(engine) = Engine::find() else { return };
     let Some(arguments) = as_reader(&engine) else { return };
     let own = engine.run(

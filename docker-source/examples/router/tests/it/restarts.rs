@@ -96,7 +96,7 @@ async fn restarts_lose_no_line_and_repeat_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn kills_lose_no_line_and_repeat_the_lines_since_the_last_write_of_the_state() {
+async fn kills_lose_no_line_and_repeat_only_the_lines_of_a_few_seconds() {
     const KILLS: u64 = 5;
     // Each run takes longer than the second between two writes of the state.
     let Some(counts) = restarted("killed", KILLS, Duration::from_millis(1337), drop).await else { return };

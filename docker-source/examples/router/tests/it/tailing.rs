@@ -80,7 +80,7 @@ async fn tail_writes_the_lines_that_it_has_begun_to_write_before_it_ends() {
     for _ in 0..2000 {
         web.line(Stream::Stdout, "x".repeat(101));
     }
-    // The pipe takes 64 KiB of the 200 KiB.
+    // The lines have more than 200 KiB, of which the pipe takes 64 KiB.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let signal = Command::new("kill").args(["-INT", &tail.id().to_string()]).status().unwrap();
     assert!(signal.success() && logged.any(|line| line.unwrap().contains("shutting down")));

@@ -191,7 +191,7 @@ async fn lines_that_a_udp_destination_refuses_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_delivers_the_lines_that_were_read_and_the_counters_add_up() {
+async fn after_sigterm_the_lines_that_were_read_are_delivered_and_the_counters_add_up() {
     let (engine, container) = engine_with("web").await;
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let route = format!("gelf+tcp://{}", receiver.local_addr().unwrap());
@@ -219,7 +219,7 @@ async fn sigterm_delivers_the_lines_that_were_read_and_the_counters_add_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sighup_ends_a_router_whose_destination_is_down_and_logs_the_loss() {
+async fn after_sighup_a_router_whose_destination_is_down_ends_and_logs_the_loss() {
     let (engine, container) = engine_with("web").await;
     let (_reserved, closed) = refusing_tcp();
     let mut router = Router::start(&engine.docker_host(), &["--print", &format!("gelf+tcp://{closed}")]);
@@ -263,7 +263,7 @@ async fn the_number_of_lines_given_up_after_a_second_signal_includes_unrouted_li
     assert_eq!(count(&logged, "the grace period is over"), 0, "{logged:#?}");
     let given_up = figure(&logged, "in flight") + figure(&logged, "not routed at the end");
     assert_eq!(new_lines(&logged), given_up, "{logged:#?}");
-    assert_eq!(count(&logged, &format!("a second signal arrived: {given_up} lines were given up")), 1);
+    assert_eq!(count(&logged, &format!("a further signal arrived: {given_up} lines were given up")), 1);
     // All lines of the router's log give the destination the same name.
     let named = count(&logged, "destination=");
     assert_eq!(count(&logged, &format!("destination=\"gelf+tcp://{closed}\"")), named, "{logged:#?}");

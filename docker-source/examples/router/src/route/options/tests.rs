@@ -1,4 +1,4 @@
-//! Tests the table of a route's options, and the tables of the README that are made from it.
+//! Tests the table of a route's options, and the tables of options and of variables in the README.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -71,7 +71,7 @@ fn shop() -> Container {
 }
 
 #[test]
-fn each_filter_selects_by_its_property() {
+fn each_filter_of_containers_selects_by_its_property() {
     let takes = |query: &str| Route::parse(&format!("gelf://h?{query}")).unwrap().takes(&shop());
     for (option, matching, other) in [
         ("filter.id", "0123", "123"),
@@ -97,7 +97,7 @@ fn each_filter_selects_by_its_property() {
     assert!(!takes("include.name=shop-*&exclude.label=ship"));
 }
 
-/// Returns the message of a line that a route with these options sends.
+/// Returns the message that a route with these options sends for a line.
 fn message(query: &str, line: &str) -> serde_json::Value {
     let route = Route::parse(&format!("gelf://h?{query}")).unwrap();
     let record = Record::builder(shop(), line.to_owned()).build();
@@ -106,7 +106,7 @@ fn message(query: &str, line: &str) -> serde_json::Value {
 }
 
 #[test]
-fn each_option_of_fields_adds_its_field() {
+fn options_of_fields_set_the_fields_of_a_message() {
     for (query, field, value) in [
         ("host=web-1", "host", "web-1"),
         ("field.cluster=prod", "_cluster", "prod"),

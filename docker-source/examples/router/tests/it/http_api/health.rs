@@ -39,7 +39,7 @@ async fn the_health_check_names_a_destination_that_is_down_until_it_is_back() {
     assert_eq!(problem["route"]["name"], "main");
     assert_eq!(problem["route"]["destination"], format!("gelf+tcp://{address}"));
     assert!(problem["error"].as_str().unwrap().contains("refused"), "{down}");
-    // A request for the host name of another site is answered with the status alone.
+    // If the header `Host` names another site, the answer has only the status, without the problems.
     let (status, short) = served.ask("GET /health HTTP/1.1\r\nHost: evil.example\r\n\r\n").await;
     assert_eq!(
         (status, short.contains("unhealthy"), short.contains("127.0.0.1")),

@@ -128,7 +128,7 @@ async fn a_client_that_reads_slowly_misses_lines_and_slows_no_route() {
     let served = Served::start(&[&route]).await;
     let mut slow = Tailed::open(&served, "/logs?colors=off", "*/*").await;
     served.web.wait_for_followers(2).await;
-    // Together, these lines (32 MiB) exceed the buffers of the live tail, of hyper and of the kernel.
+    // Together, these lines (31 MiB) exceed the buffers of the live tail, of hyper and of the kernel.
     let line = "x".repeat(16 * 1024);
     for _ in 0..2000 {
         served.web.line(Stream::Stdout, &line);

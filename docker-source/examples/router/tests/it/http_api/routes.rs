@@ -115,7 +115,7 @@ async fn a_route_is_added_shown_kept_over_a_restart_replaced_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_whose_client_disconnects_after_the_body_is_kept() {
+async fn a_route_is_kept_even_if_its_client_disconnects_after_it_has_sent_the_body() {
     let folder = routes_folder("disconnected");
     let served = Served::start_with(&[OTHER], &[("ROUTESPATH", folder.to_str().unwrap())]).await;
     let route = r#"{"id": "a1", "adapter": "gelf+tcp", "address": "127.0.0.1:9"}"#;
@@ -185,7 +185,7 @@ async fn a_removed_route_whose_destination_is_down_is_given_up_after_the_grace_p
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_route_that_cannot_run_is_refused_with_the_error_text_of_the_command_line() {
+async fn a_route_that_cannot_run_is_refused_with_one_line_that_names_the_mistake() {
     let served = Served::start(&["gelf+http://user:secret@127.0.0.1:9/gelf?header=A:secret"]).await;
     for (route, status, says) in [
         ("{", 400, "Bad request: not a JSON object"),

@@ -128,7 +128,7 @@ async fn the_lines_that_wait_for_a_destination_are_delivered_when_it_comes_back_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gap_is_shown_with_its_container_its_reason_and_its_limits() {
+async fn a_gap_is_shown_with_its_container_and_its_reason() {
     let served = Served::start(&["--print"]).await;
     let small = served.engine.create(ContainerOptions::named("small").rotated(100, 2));
     small.start();
