@@ -26,8 +26,8 @@ pub enum Secret {
     /// numbers of an issuer and have a valid check digit (Luhn).
     Card,
     /// Private keys in PEM, the values of names such as `password`, `secret`, `api_key` and `token`, and
-    /// passwords in URLs. A private key is found only if all of its lines are in one text. If each line of the
-    /// key is a separate record, the key stays as it is.
+    /// passwords in URLs. The lines of a private key are found only in a text that also has the line `BEGIN ...
+    /// PRIVATE KEY` in front of them. If each line of the key is a separate record, the key stays as it is.
     Key,
     /// Mail addresses.
     Mail,
@@ -340,7 +340,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_secret_is_replaced_in_any_surroundings(
+        fn a_secret_between_spaces_is_replaced_whatever_surrounds_it(
             before in "[ é,\"a-z0-9@=:{}*-]{0,40}",
             after in "[ é,\"a-z0-9@=:{}*-]{0,40}",
         ) {

@@ -118,12 +118,13 @@ pub struct StatsSnapshot {
     /// The number of times that a list of all containers failed: the request failed, or the end of the list
     /// is missing. After a failure, the source requests the list again.
     pub list_failures: u64,
-    /// Containers that are followed with a part of their metadata, because their labels, arguments or
-    /// environment are too long.
+    /// Containers of which only a part of the metadata is kept, because their labels, arguments or environment
+    /// are too long.
     pub metadata_cut: u64,
     /// Followers that panicked and were started again.
     pub follower_restarts: u64,
-    /// Containers whose logs are read in turn, because no file descriptor is free for them.
+    /// Containers that wait for a file descriptor for the stream of their log or for another request.
+    /// Meanwhile, their logs are read in turn.
     pub waiting_for_descriptor: u64,
 }
 

@@ -143,8 +143,8 @@ impl Supervisor {
         Ok(events)
     }
 
-    /// Applies events and lists until the event stream ends. A list that fails does not end the session,
-    /// unless further attempts are useless.
+    /// Applies events and lists until the event stream ends or is possibly broken. A list that fails does not
+    /// end the session, unless further attempts are useless.
     async fn session(&mut self, mut events: Body, outage: &mut Outage) -> Result<(), EngineError> {
         let context = self.context.clone();
         let mut reader = EventReader::default();
@@ -265,8 +265,9 @@ impl Supervisor {
     }
 
     /// Updates the followers from a list that was requested after `events_before` events. Containers count as
-    /// missing only from a whole list. A list that broke off only adds containers and updates their state: the
-    /// containers of its missing part may have run before the source connected.
+    /// missing only from a whole list. A list that broke off adds containers and updates the state of known
+    /// containers, but the next list still counts as the first one: the containers of the missing part may have
+    /// run before the source connected.
     fn reconcile(
         &mut self,
         containers: Vec<ContainerSummary>,
@@ -472,8 +473,8 @@ impl Entry {
     }
 }
 
-/// Logs that the source is ready, once each follower up to the first complete list has opened its log or decided
-/// not to open it.
+/// Logs that the source is ready. Before that, waits for at most [`READY_WITHIN`] until each follower that was
+/// started before the end of the first complete list has opened its log or decided not to open it.
 async fn log_ready(engine: String, decisions: Vec<oneshot::Receiver<bool>>) {
     let following = count_following(decisions).await;
     tracing::info!("ready: following {following} containers of {engine}");
@@ -484,7 +485,7 @@ async fn count_following(decisions: Vec<oneshot::Receiver<bool>>) -> usize {
     let ends = Instant::now() + READY_WITHIN;
     let mut following = 0;
     for decision in decisions {
-        // After the end, the decisions that have been made still count.
+        // After this time, the decisions that have been made by then still count.
         following += usize::from(matches!(timeout_at(ends, decision).await, Ok(Ok(true))));
     }
     following

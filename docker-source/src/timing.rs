@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The longest timeout or interval: one year. The sum of a clock's time and a longer time could overflow.
 pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Timeouts and intervals of a [`Source`](crate::Source). The defaults suit an Engine in daily use; tests
-/// shorten them. A time of more than one year counts as one year.
+/// Timeouts and intervals of a [`Source`](crate::Source). The defaults suit an Engine in daily use; tests can
+/// use shorter times. A time of more than one year counts as one year.
 ///
 /// ```
 /// use std::time::Duration;

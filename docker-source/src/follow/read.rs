@@ -98,7 +98,8 @@ impl Response {
         }
     }
 
-    /// Looks at the files, so that later calls return all bytes that have been written by now.
+    /// Looks at the files, so that later calls of [`next_of_files`](Self::next_of_files) return all bytes that
+    /// have been written by now.
     pub(super) fn look_again(&mut self) {
         if let Input::Files(files) = &mut self.input {
             files.look_again();
@@ -148,7 +149,7 @@ pub(super) enum Ending {
     /// The connection broke, no further part arrived in time, or the files of the log could not be read to the
     /// end of the run.
     Broken,
-    /// All of the response was read.
+    /// All of the response was read, or as much of it as can be taken now.
     Complete,
     /// An error in the format of the response makes its rest unreadable.
     Invalid,

@@ -24,8 +24,8 @@ use super::stream::LogStream;
 /// memory.
 const RECORD_MAX: usize = 1024 * 1024;
 
-/// The start of each record that Docker writes. Within a record, these bytes can occur only in `attrs`, since
-/// quotes within a text are escaped.
+/// The start of each record that Docker writes. Further behind in a record, these bytes can occur only in
+/// `attrs`, since quotes within a text are escaped.
 const START: &[u8] = b"{\"log\":\"";
 
 /// Decodes the bytes of a file, no matter how they are split into reads.

@@ -378,8 +378,8 @@ mod tests {
         assert_eq!(finish(joiner), [open(Stderr, 5), open(Stdout, 7)]);
     }
 
-    /// Generates the lines of a container: the stream and the length of each line, and whether the driver
-    /// omits the line's newline.
+    /// Generates the lines of a container: the stream and the length of each line, and whether the driver is
+    /// `local`, which omits the newline of a long line.
     fn lines() -> impl Strategy<Value = Vec<(LogStream, usize, bool)>> {
         let stream = prop_oneof![Just(Stdout), Just(Stderr)];
         let length = prop_oneof![4 => 0usize..200, 1 => 16_380usize..16_390, 1 => 0usize..50_000];

@@ -399,7 +399,8 @@ async fn run(schedule: Schedule) {
     finish(&containers, &mut reader).await;
 }
 
-/// Reads until the reader has all lines that the Engine still has. Checks that gaps announce the other lines.
+/// Reads until the reader has all lines that the Engine still has. Checks that there is a gap if other lines
+/// are missing, and that there is no gap if the Engine still has all lines.
 async fn finish(containers: &[Container], reader: &mut Reader) {
     let written: Vec<_> = containers.iter().flat_map(Container::written).collect();
     let is_missing = |reader: &Reader, is_kept: bool| {
