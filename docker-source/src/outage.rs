@@ -27,7 +27,8 @@ use crate::backoff::Backoff;
 use crate::dialect::Dialect;
 use crate::engine::{EngineAddress, EngineError};
 
-/// The time between the first and the second warning of an outage. The time doubles from warning to warning.
+/// The time between the first and the second warning of an outage. The time doubles from warning to warning, up
+/// to [`WARN_AGAIN_MAX`].
 const WARN_AGAIN_MIN: Duration = Duration::from_secs(30);
 /// The longest time between two warnings of an outage.
 const WARN_AGAIN_MAX: Duration = Duration::from_secs(60 * 60);

@@ -1,4 +1,4 @@
-//! Defines records, and the queue in which they wait for the reader.
+//! Defines records, and the queue in which they wait until the source yields them.
 
 use std::sync::Arc;
 

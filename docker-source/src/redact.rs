@@ -98,8 +98,9 @@ enum Match {
 /// If a pattern has groups, the texts of its groups are replaced. Otherwise, the whole match is replaced. The
 /// redacted text is at most three times as long as the original text.
 ///
-/// In JSON, the value of a member is replaced whatever its type if the member's name is that of a secret: an array, an
-/// object, a number, a boolean and `null` become the text `"***"`, so the line stays JSON.
+/// In JSON, the value of a member is replaced whatever its type if the member's name is that of a secret: an
+/// array, an object, a number, a boolean and `null` become the text `"***"`, so the line stays JSON. An empty
+/// text stays as it is.
 ///
 /// The time of the search grows linearly with the length of the text. A pattern of the caller can be an exception: if
 /// it has to read far beyond the end of each match, as `a.*b|a` does in a text of many `a`, its time grows with the

@@ -2,8 +2,8 @@
 //! of a container.
 //!
 //! The supervisor subscribes to the events before it lists the containers. A container that starts between
-//! these two requests is in the list, in the events, or in both. A second report of the same start changes
-//! nothing. However, a busy Engine drops events, and a restarted Engine has forgotten earlier events.
+//! these two requests is in the list, in the events, or in both. A second report of the same start creates no
+//! second follower. However, a busy Engine drops events, and a restarted Engine has forgotten earlier events.
 //! Therefore the supervisor reads the list again at an interval of 30 s by default, after each interruption of
 //! the events, and soon after an event that cannot be read.
 
@@ -308,8 +308,8 @@ impl Supervisor {
                 entry.rename(&partial.name, self.context.clock.now());
                 renamed.push(summary.id.clone());
             }
-            // An event that arrived after the request is possibly more recent than the list. In this case,
-            // the state is wrong until the next list.
+            // An event that arrived after the request is possibly more recent than the list. In this case, the
+            // state can be wrong until the next list.
             entry.is_running = is_running;
             if is_running {
                 entry.commands.send_modify(|commands| commands.sightings += 1);

@@ -135,8 +135,8 @@ impl Following {
         })
     }
 
-    /// Opens the files. The second value is true if the response begins with the first byte of the oldest file
-    /// that is not compressed.
+    /// Opens the files. Returns `None` if the log is to be read through the Engine. The second value is true if
+    /// the response begins with the first byte of the oldest file that is not compressed.
     async fn open_files(&mut self, attempt: Attempt) -> Option<(Response, bool)> {
         if !self.wants_files() || !self.can_window() {
             return None;
@@ -214,7 +214,7 @@ impl Following {
         );
     }
 
-    /// Reads opened files up to the end of the run, or up to the present end of the log.
+    /// Reads opened files. `silence` has the same meaning as in [`read_from_files`](Self::read_from_files).
     pub(super) async fn read_files(
         &mut self,
         response: &mut Response,

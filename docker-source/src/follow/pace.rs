@@ -26,9 +26,9 @@ const MANY_LINES: u32 = 1000;
 /// The margin of a window is the number of records that it requests beyond the expected number. The largest
 /// margin is the value of this constant plus a quarter of the expected number.
 const MARGIN_RECORDS: u32 = 16;
-/// The margin is two records plus the mean deviation of the last windows multiplied by this number, unless this
-/// is more than the largest margin. With such a margin, about one window in a hundred is too short and has to
-/// be requested again.
+/// The margin is two records plus the mean deviation of the last windows multiplied by this number, but at most
+/// the largest margin. With such a margin, about one window in a hundred is too short and has to be requested
+/// again.
 const MARGIN_DEVIATIONS: u32 = 3;
 /// The weight of the last window in the mean deviation is one divided by this number.
 const DEVIATION_WINDOWS: u32 = 8;
@@ -66,7 +66,7 @@ pub(super) struct Pace {
     quiet_windows: u32,
     /// The number of consecutive proofs with new lines.
     late_proofs: u32,
-    /// The time of the last window, or of the last proof that failed.
+    /// The time of the last window, or of the last proof that failed, whichever is later.
     proved_at: Instant,
     /// The time from `proved_at` to the next proof if no line arrives.
     until_proof: Duration,

@@ -166,7 +166,7 @@ pub(super) enum Ending {
 
 /// The result of decoding the bytes that arrived.
 enum Taken {
-    /// All bytes were decoded.
+    /// No error ends the response. More bytes are needed.
     All,
     /// An error ends the response.
     Invalid,
@@ -330,7 +330,7 @@ impl Following {
         }
     }
 
-    /// Decodes all bytes that arrived.
+    /// Decodes the bytes that arrived, and takes their lines.
     async fn take_all(&mut self, response: &mut Response) -> Result<Taken, QueueClosed> {
         let mut lines = std::mem::take(&mut response.lines);
         loop {
@@ -370,8 +370,8 @@ impl Following {
     }
 
     /// Returns whether a window is to read this line of a stream again. This is needed because a stream of
-    /// Docker 20.10 can repeat pieces within a long line. If the window does not have the line, the line is
-    /// not complete in the log yet.
+    /// Docker 20.10 can repeat pieces within a long line. If the window does not have the line, the line is not
+    /// complete in the log yet, and is read later.
     fn needs_window(&self, line: &Line, scan: &Scan) -> bool {
         let is_joined = line.length >= PIECE_LENGTH;
         is_joined && scan.is_live() && self.can_window() && self.pace.may_prove(Instant::now())

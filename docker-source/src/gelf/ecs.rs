@@ -61,8 +61,8 @@ fn is_name(text: &str) -> bool {
 }
 
 /// Returns NAME of a text `arn:PARTITION:ecs:REGION:ACCOUNT:KIND/[CLUSTER/]NAME`. Returns `None` if the text
-/// has another beginning, if NAME is no name, or if the text is too long or has spaces, control characters or
-/// characters outside ASCII.
+/// has another beginning, if NAME is not a valid name, or if the text is too long or has spaces, control
+/// characters or characters outside ASCII.
 fn arn_resource<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
     let mut parts = arn.splitn(6, ':');
     if parts.next()? != "arn" || parts.nth(1)? != "ecs" {

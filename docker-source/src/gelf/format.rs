@@ -142,7 +142,8 @@ impl GelfFormat {
     /// with other shapes.
     ///
     /// # Errors
-    /// Returns [`InvalidFormat::Tag`] if the template has other parts of Go's template language.
+    /// Returns [`InvalidFormat::Tag`] if the template has other text in double braces, or double braces that
+    /// are not closed.
     pub fn with_tag(mut self, template: &str) -> Result<Self, InvalidFormat> {
         let parsed = TagTemplate::parse(template)?;
         self.tag = (!template.is_empty()).then_some(parsed);

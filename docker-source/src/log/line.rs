@@ -55,7 +55,7 @@ impl Line {
     }
 }
 
-/// Joins the pieces of one response into lines.
+/// Joins the pieces of one response, or of the files of a log, into lines.
 ///
 /// The joiner holds at most one open line per stream. The first 64 KiB of each line need no budget. Further
 /// bytes, up to a total of 1 MiB per line, are taken from the budget.

@@ -15,13 +15,13 @@ use crate::record::Record;
 use crate::timing::LONGEST;
 
 /// The maximum number of open messages: 1,024. This is enough for both streams of 512 containers that write at
-/// the same time. If more messages are open, the message with the oldest last line is completed.
+/// the same time. If more messages are open, the one that has waited longest for a further line is completed.
 const MAX_OPEN: usize = 1024;
-/// The maximum memory of all open messages: 8 MiB. If they take more, the message with the oldest last line is
-/// completed. A [`Source`](crate::Source) stops reading when the records that its user still holds take 16 MiB,
-/// so open messages alone never stop the reading.
+/// The maximum memory of all open messages: 8 MiB. If they take more, the one that has waited longest for a
+/// further line is completed. A [`Source`](crate::Source) stops reading when the records that its user still
+/// holds take 16 MiB, so open messages alone never stop the reading.
 const MAX_OPEN_BYTES: usize = 8 * 1024 * 1024;
-/// The stamp of a line of a message can be later than that of the line before it by
+/// The stamp of a line of a message can be later than that of the line before it by at most
 /// [`flush_after`](JoinOptions::flush_after) plus this tolerance. A tolerance is needed because Podman's stamps
 /// have whole seconds.
 const COARSE_STAMPS: Duration = Duration::from_secs(1);
@@ -30,14 +30,17 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 ///
 /// A message ends when
 ///
-/// * the rule says that a line begins the next message, or that a line is the last line of the message, * by
-/// the caller's clock, no line has continued the message for the time
-/// [`flush_after`](JoinOptions::flush_after), * by their stamps, the next line is later than the last line by
-/// more than this time plus one second, * the message has the maximum number of lines, or the next line would
-/// exceed the maximum number of bytes; the lines that follow become the next message, * a line was cut or is
-/// unfinished, * a record announces a [gap](crate::Record::gap); this record is a message by itself, * the
-/// caller [flushes](Self::flush), * more than 1,024 messages are open, or the open messages take more than 8
-/// MiB, and the message is the one with the oldest last line.
+/// * the rule says that a line begins the next message, or that a line is the last line of the message,
+/// * by the caller's clock, no line has continued the message for the time
+///   [`flush_after`](JoinOptions::flush_after),
+/// * by their stamps, the next line is later than the last line by more than this time plus one second,
+/// * the message has the maximum number of lines, or the next line would exceed the maximum number of bytes; the
+///   lines that follow become the next message,
+/// * a line was cut or is unfinished,
+/// * a record announces a [gap](crate::Record::gap); this record is a message by itself,
+/// * the caller [flushes](Self::flush),
+/// * more than 1,024 messages are open, or the open messages take more than 8 MiB, and the message is the one
+///   that has waited longest for a further line.
 ///
 /// No line is ever left out. Completed messages wait in a queue until the caller takes them.
 ///

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 /// The schemes of the header `Authorization` that stay in front of its secret.
 const SCHEMES: [&str; 4] = ["basic", "bearer", "digest", "token"];
-/// The number of brackets without an end, behind names without quotes, whose end is searched in one text. Each
-/// search reads the text to its end, so without a limit the time would grow with the square of the length.
+/// The maximum number of searches in one text for the end of brackets that have no end. Each such search reads
+/// the text to its end, so without a limit the time would grow with the square of the length. Brackets behind a
+/// name in quotes do not count: if they have no end, the rest of the text is replaced.
 const MAX_UNCLOSED: u32 = 8;
 
 /// Returns the values behind names, in their order. Each range of `names` is a name and the separator behind it.
