@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_engine_that_may_come_back_is_never_given_up() {
+    async fn an_engine_that_may_come_back_is_not_given_up() {
         let [mounted, visible] = [Socket::new("mounted", true), Socket::new("visible", false)];
         let [never, timed_out, seen] = [None, Some(LIMIT), Some(LIMIT)];
         let mut outages = [mounted.outage(never), mounted.outage(timed_out), visible.outage(seen)];

@@ -50,7 +50,7 @@ pub struct LineCounts {
     pub bad_frames: u64,
     /// Requests for the log.
     pub requests: u64,
-    /// Requests that follow the log and go on behind the lines of an earlier request.
+    /// Requests that follow the log and come after an earlier request for the log.
     pub resumes: u64,
     /// Requests that read the log up to its present end and do not follow it. They read a log whose lines arrive
     /// fast, catch up with a log, or prove that a request that follows the log has omitted no line.

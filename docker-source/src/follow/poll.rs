@@ -146,7 +146,8 @@ impl Following {
         }
     }
 
-    /// Returns the `since` and the reach of a window, or of a stream that begins with a window.
+    /// Returns the `since` and the reach of a window, or of a stream that begins with a window. Sets `limit` to
+    /// `None` if the whole log is to be requested.
     pub(super) fn reach(&mut self, limit: &mut Option<u32>, is_whole: bool) -> (Option<Timestamp>, Reach) {
         if let (Known::Line(anchor), false) = (self.known, is_whole) {
             self.sink.begin_window(self.open);

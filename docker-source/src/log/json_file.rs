@@ -255,7 +255,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_file_in_parts_of_any_size_has_the_written_texts(
+        fn a_file_that_arrives_in_parts_has_the_written_texts(
             texts in prop::collection::vec(".{0,40}\n?", 1..8),
             escapes in any::<bool>(),
             step in 1usize..200,

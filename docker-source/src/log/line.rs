@@ -452,7 +452,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn interleaved_frames_in_any_split_are_read_as_the_lines_that_were_written(
+        fn interleaved_frames_that_arrive_in_parts_are_read_as_the_lines_that_were_written(
             lines in lines(),
             steps in prop::collection::vec(prop_oneof![1usize..40, 1usize..40_000], 1..5),
         ) {

@@ -455,7 +455,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_log_split_into_parts_of_any_size_reads_the_same(
+        fn a_log_that_arrives_in_parts_has_the_written_lines(
             lines in prop::collection::vec((0usize..40_000, any::<bool>()), 1..4),
             step in prop_oneof![1usize..100, 16_000usize..17_000],
         ) {
