@@ -428,7 +428,9 @@ async fn finish(containers: &[Container], reader: &mut Reader) {
 
 proptest! {
     #[test]
-    fn each_line_is_read_once_whatever_the_schedule_and_in_order_unless_a_stream_omits_lines(schedule in schedule()) {
+    fn each_line_is_read_once_whatever_the_schedule_and_in_order_unless_a_stream_omits_lines(
+        schedule in schedule(),
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         runtime.unwrap().block_on(run(schedule));
     }
