@@ -4,12 +4,12 @@
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum FollowState {
-    /// The log is read as it grows.
+    /// The log is read: as it grows, or, if the container has ended, up to the end of the log.
     Followed,
-    /// The log is requested, but the Engine has not answered yet or has refused. After a refusal, the log is
-    /// requested again.
+    /// The log is requested, or the Engine is asked whether the container has run, but the Engine has not
+    /// answered yet or has refused. After a refusal, the request is sent again.
     Opening,
-    /// The container does not run, and its log is read to the end.
+    /// The container does not run, and no more of its log is to be read.
     Ended,
     /// The [filter](crate::SourceBuilder::select) does not select the container, the container asks not to be
     /// followed, or this process runs in it.

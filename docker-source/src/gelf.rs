@@ -1,7 +1,7 @@
 //! Converts records to GELF messages.
 //!
-//! A [`GelfFormat`] has the options of the messages. A [`GelfFormatter`] converts records. The fields that
-//! all messages of a container share are encoded only once.
+//! A [`GelfFormat`] has the options of the messages. A [`GelfFormatter`] converts records. The fields that all
+//! messages of a container share are encoded in advance, not for each message.
 //!
 //! By default, the fields have the names of Docker's own `gelf` log driver, so programs that read the
 //! driver's messages can also read these messages. [`Compat`] has further shapes of messages, which have
@@ -71,9 +71,10 @@ pub use invalid::InvalidFormat;
 
 /// Converts records to messages, with one [`GelfFormat`].
 ///
-/// The formatter keeps the encoded [`FieldSet`]s of containers that have records, a few kilobytes each. It
-/// frees the field sets of a container some time after the source and all records have dropped the container.
-/// Until then, the [numbers](GelfFormat::with_sequence) of the container's messages go on.
+/// The formatter keeps the encoded [`FieldSet`]s of containers that have records, a few kilobytes each. After
+/// the source and all records have dropped a container, the formatter frees the field sets of this container as
+/// soon as enough other containers have had records. Until then, the [numbers](GelfFormat::with_sequence) of
+/// the container's messages go on.
 ///
 /// # Examples
 ///

@@ -34,7 +34,8 @@ impl Lists {
         Self { schedule: Schedule::new(timing, Instant::now()), request: None }
     }
 
-    /// Requests a list as soon as a second has passed since the last request.
+    /// Requests the next list as soon as a second has passed since the start of the last request, unless it is
+    /// due earlier.
     pub(crate) fn soon(&mut self) {
         self.schedule.soon();
     }

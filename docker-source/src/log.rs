@@ -10,9 +10,9 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `reader` | [`LogReader`]: one response, from bytes to lines |
+//! | `reader` | [`LogReader`]: one response, or the files of a log, from bytes to lines |
 //! | `undecoded` | `UndecodedBytes`: the bytes of a response that are not decoded yet |
-//! | `decoder` | `LogDecoder`: bytes to pieces, with either framing |
+//! | `decoder` | `LogDecoder`: the bytes of a response of either framing, or of files, to pieces |
 //! | `framing` | [`Framing`]: detection of the framing |
 //! | `frames` | the framing of a container without a terminal |
 //! | `json_file` | the records of the log files of the `json-file` driver |

@@ -4,12 +4,14 @@
 /// filling the log.
 const MAX_BYTES: usize = 512;
 
-/// Returns at most [`MAX_BYTES`] bytes of text on one line, without white space at its ends. All characters
-/// that [`char::escape_debug`] escapes are escaped, except quotes and backslashes. Among them are control
-/// characters, and characters that end a line or reorder text. Invalid UTF-8 is replaced.
+/// Returns at most [`MAX_BYTES`] bytes of text on one line, without the white space at the start and at the end
+/// of `bytes`. All characters that [`char::escape_debug`] escapes are escaped, except quotes and backslashes.
+/// Among them are control characters, and characters that end a line or reorder text. Invalid UTF-8 is
+/// replaced.
 pub(crate) fn one_line(bytes: &[u8]) -> String {
     // `line` gets at most `MAX_BYTES` characters. Each of them has at most 4 bytes, so the bytes behind the
-    // first `MAX_BYTES * 4` bytes are not needed.
+    // first `MAX_BYTES * 4` bytes are not needed, unless much white space outside ASCII is in front of the
+    // text.
     let shown = bytes.trim_ascii_start();
     let shown = shown.get(..MAX_BYTES * 4).unwrap_or(shown);
     let mut line = String::new();

@@ -5,11 +5,11 @@
 //! However, if the container mounts the file without its folder, the mount keeps the old file, which refuses
 //! connections for ever. Only a restart of the container mounts the new file.
 //!
-//! A refused connection proves that the old file is useless, even before the Engine runs again: no program
-//! can listen on an existing socket file. A restarted Docker starts containers with a restart policy again
-//! and mounts the new file. Therefore, if the option [`stale_socket`](crate::Timing::stale_socket) is set, the
+//! A refused connection proves that the old file is useless, even before the Engine runs again: no program can
+//! listen on an existing socket file. A restarted Docker starts containers with a restart policy again and
+//! mounts the new file. Therefore, if the option [`stale_socket`](crate::Timing::stale_socket) is set, the
 //! source ends immediately, so that its program can end, too. The container's `State.FinishedAt` is then the
-//! time at which the Engine ended, and the next run [resumes](crate::Start::AfterPredecessor) some seconds
+//! time at which the Engine ended, and the next run [resumes](crate::Start::AfterPredecessor) ten seconds
 //! before this time.
 //!
 //! Podman is different: it restarts a container as soon as the container ends, and gives up if the new socket
@@ -27,7 +27,8 @@ use crate::backoff::Backoff;
 use crate::dialect::Dialect;
 use crate::engine::{EngineAddress, EngineError};
 
-/// The time between the first and the second warning of an outage. The time doubles from warning to warning.
+/// The time between the first and the second warning of an outage. The time doubles from warning to warning, up
+/// to [`WARN_AGAIN_MAX`].
 const WARN_AGAIN_MIN: Duration = Duration::from_secs(30);
 /// The longest time between two warnings of an outage.
 const WARN_AGAIN_MAX: Duration = Duration::from_secs(60 * 60);
@@ -62,7 +63,7 @@ impl Outage {
     }
 
     /// Notes an attempt that failed. Logs the first error of an outage immediately, and later errors at growing
-    /// intervals.
+    /// intervals. The first error of an outage that is a stale socket file is also logged immediately.
     ///
     /// # Errors
     /// Returns the error if further attempts are useless, because the socket file is stale; see
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_engine_that_may_come_back_is_never_given_up() {
+    async fn an_engine_that_may_come_back_is_not_given_up() {
         let [mounted, visible] = [Socket::new("mounted", true), Socket::new("visible", false)];
         let [never, timed_out, seen] = [None, Some(LIMIT), Some(LIMIT)];
         let mut outages = [mounted.outage(never), mounted.outage(timed_out), visible.outage(seen)];
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn any_other_result_starts_the_time_of_a_stale_socket_anew() {
+    async fn another_error_or_an_answer_starts_the_time_of_a_stale_socket_anew() {
         let socket = Socket::new("anew", true);
         let mut outage = socket.outage(Some(LIMIT));
         for round in 0..4 {
@@ -333,7 +334,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn warnings_of_an_outage_come_at_intervals_that_double() {
+    async fn warnings_of_an_outage_come_at_intervals_that_double_up_to_an_hour() {
         let socket = Socket::new("warnings", false);
         let mut outage = socket.outage(None);
         let start = Instant::now();

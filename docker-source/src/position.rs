@@ -32,7 +32,7 @@ impl Position {
     }
 }
 
-/// The place of a line, with the evidence that no line is missing before it.
+/// The place of a line, and what is known about missing lines before it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Place {
     pub(crate) line: LinePosition,
@@ -52,8 +52,8 @@ pub(crate) enum Origin {
     /// A response with a log that cannot be read by windows, so that missing lines cannot be found. No line
     /// of such a log counts as missing.
     Unprovable,
-    /// A window, which is a response with the last records of a log. No line of the same output stream is
-    /// missing in front of the line.
+    /// A window, which is a response with the last records of a log, or the files of the log. No line of the
+    /// same output stream is missing in front of the line.
     Window,
     /// A response that followed the log. Lines between the proved place and the line may be missing.
     Stream,
@@ -97,7 +97,7 @@ impl LogPosition {
         Self { since, stdout: None, stderr: None, ahead: Ahead::default() }
     }
 
-    /// Moves this place behind a settled line.
+    /// Notes a settled line. Moves this place behind the line, unless lines may be missing before it.
     pub(crate) fn advance(&mut self, stream: LogStream, to: &Place) {
         match to.origin {
             Origin::Unprovable => {
@@ -179,18 +179,18 @@ impl Positions {
         Self { start, tail: None, containers: BTreeMap::new() }
     }
 
-    /// Returns the time before which no line of a container is read. If `tail` is set, the last records
-    /// before this time are read, too.
+    /// Returns the time from which the log of a container is read. If `tail` is set, and the container has no
+    /// place, the last records before this time are read, too.
     pub(crate) fn time_of(&self, container_id: &str) -> Timestamp {
         self.containers.get(container_id).map_or(self.start, |log| log.since.min(self.start))
     }
 
-    /// Returns the number of containers of which lines were read.
+    /// Returns the number of containers that have a place.
     pub fn len(&self) -> usize {
         self.containers.len()
     }
 
-    /// Returns whether no line of any container was read.
+    /// Returns whether no container has a place.
     pub fn is_empty(&self) -> bool {
         self.containers.is_empty()
     }

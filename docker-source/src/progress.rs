@@ -84,7 +84,7 @@ struct ReadLine {
     is_settled: bool,
 }
 
-/// The number of lines for which a container keeps memory when all of its lines are settled.
+/// The maximum number of lines for which a container keeps memory when all of its lines are settled.
 const KEPT_CAPACITY: usize = 64;
 
 impl Progress {
@@ -148,7 +148,8 @@ impl Progress {
         });
     }
 
-    /// Returns the position in front of the first unsettled line of each container.
+    /// Returns the position in front of the first unsettled line of each container. If all lines of a container
+    /// are settled, its position is behind the last line.
     pub fn positions(&self) -> Positions {
         // A container of which no line was read has no position, since its log is read from the time `start`
         // on.
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn settled_lines_keep_no_memory() {
+    fn settled_lines_keep_memory_for_at_most_64_lines() {
         let mut progress = progress();
         let read = |second| position("a", LogStream::Stdout, second);
         let tickets: Vec<_> = (0..10_000).map(|second| progress.read(read(second))).collect();
@@ -384,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_ahead_are_serialized_as_steps_and_positions_without_them_are_read() {
+    fn lines_ahead_are_serialized_as_steps() {
         let mut progress = progress();
         for second in [101, 103] {
             let ticket = progress.read(provable(LogStream::Stdout, second, Origin::Stream, 0));

@@ -1,4 +1,4 @@
-//! Defines records, and the queue in which they wait for the reader.
+//! Defines records, and the queue in which they wait until the source yields them.
 
 use std::sync::Arc;
 
@@ -88,7 +88,8 @@ impl Record {
     /// Returns Docker's timestamp of the line.
     ///
     /// The timestamps of one stream increase from line to line. There are three exceptions: the Engine's clock
-    /// was set back, a line that the Engine had omitted is read late, or Podman gives lines the same timestamp.
+    /// was set back, a line that the Engine had omitted is read late, or Podman or a log driver other than
+    /// `json-file` and `local` gives lines the same timestamp.
     pub fn time(&self) -> Timestamp {
         self.line.time
     }

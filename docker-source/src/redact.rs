@@ -26,8 +26,8 @@ pub enum Secret {
     /// numbers of an issuer and have a valid check digit (Luhn).
     Card,
     /// Private keys in PEM, the values of names such as `password`, `secret`, `api_key` and `token`, and
-    /// passwords in URLs. A private key is found only if all of its lines are in one text. If each line of the
-    /// key is a separate record, the key stays as it is.
+    /// passwords in URLs. The lines of a private key are found only in a text that also has the line `BEGIN ...
+    /// PRIVATE KEY` in front of them. If each line of the key is a separate record, the key stays as it is.
     Key,
     /// Mail addresses.
     Mail,
@@ -98,8 +98,9 @@ enum Match {
 /// If a pattern has groups, the texts of its groups are replaced. Otherwise, the whole match is replaced. The
 /// redacted text is at most three times as long as the original text.
 ///
-/// In JSON, the value of a member is replaced whatever its type if the member's name is that of a secret: an array, an
-/// object, a number, a boolean and `null` become the text `"***"`, so the line stays JSON.
+/// In JSON, the value of a member is replaced whatever its type if the member's name is that of a secret: an
+/// array, an object, a number, a boolean and `null` become the text `"***"`, so the line stays JSON. An empty
+/// text stays as it is.
 ///
 /// The time of the search grows linearly with the length of the text. A pattern of the caller can be an exception: if
 /// it has to read far beyond the end of each match, as `a.*b|a` does in a text of many `a`, its time grows with the
@@ -340,7 +341,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_secret_is_replaced_in_any_surroundings(
+        fn a_secret_between_spaces_is_replaced_whatever_surrounds_it(
             before in "[ é,\"a-z0-9@=:{}*-]{0,40}",
             after in "[ é,\"a-z0-9@=:{}*-]{0,40}",
         ) {

@@ -34,8 +34,9 @@ pub(crate) const MOUNTINFO: &str = "/proc/self/mountinfo";
 /// The lines of one stream of one container are in order, except lines that the Engine omitted at first: these
 /// lines come later. There is no order between streams or containers.
 ///
-/// The source pauses reading while [`next`](Self::next) is not called. This does not block the containers:
-/// the Engine writes their lines to its log files, and the source reads them from there.
+/// If [`next`](Self::next) is not called, the source reads until its queue is full, and then pauses. This does
+/// not block the containers: the Engine writes their lines to its log files, and the source reads them from
+/// there.
 ///
 /// Dropping the source stops all its tasks.
 ///

@@ -50,7 +50,7 @@ pub struct LineCounts {
     pub bad_frames: u64,
     /// Requests for the log.
     pub requests: u64,
-    /// Requests that follow the log and go on behind the lines of an earlier request.
+    /// Requests that follow the log and come after an earlier request for the log.
     pub resumes: u64,
     /// Requests that read the log up to its present end and do not follow it. They read a log whose lines arrive
     /// fast, catch up with a log, or prove that a request that follows the log has omitted no line.
@@ -118,12 +118,13 @@ pub struct StatsSnapshot {
     /// The number of times that a list of all containers failed: the request failed, or the end of the list
     /// is missing. After a failure, the source requests the list again.
     pub list_failures: u64,
-    /// Containers that are followed with a part of their metadata, because their labels, arguments or
-    /// environment are too long.
+    /// Containers of which only a part of the metadata is kept, because their labels, arguments or environment
+    /// are too long.
     pub metadata_cut: u64,
     /// Followers that panicked and were started again.
     pub follower_restarts: u64,
-    /// Containers whose logs are read in turn, because no file descriptor is free for them.
+    /// Containers that wait for a file descriptor for the stream of their log or for another request.
+    /// Meanwhile, their logs are read in turn.
     pub waiting_for_descriptor: u64,
 }
 

@@ -19,14 +19,15 @@ const FINISH_WITHIN: Duration = Duration::from_secs(4);
 /// * The log was not yet read up to its present end since the source started.
 ///
 /// In addition, if the source reads lines from before it connected, the list of containers counts as one log
-/// until the first list arrives.
+/// until the first complete list arrives.
 #[derive(Debug)]
 pub(crate) struct Stopping {
     requested: watch::Sender<bool>,
     unproved: watch::Sender<usize>,
 }
 
-/// A log that a last window has to read before the source ends. The value is dropped once the window is read.
+/// A log that is to be read up to its present end before the source ends, or the list of containers. The value
+/// is dropped once the log or the list is read.
 #[derive(Debug)]
 pub(crate) struct Unproved(Arc<Stopping>);
 

@@ -2,8 +2,8 @@
 //! of a container.
 //!
 //! The supervisor subscribes to the events before it lists the containers. A container that starts between
-//! these two requests is in the list, in the events, or in both. A second report of the same start changes
-//! nothing. However, a busy Engine drops events, and a restarted Engine has forgotten earlier events.
+//! these two requests is in the list, in the events, or in both. A second report of the same start creates no
+//! second follower. However, a busy Engine drops events, and a restarted Engine has forgotten earlier events.
 //! Therefore the supervisor reads the list again at an interval of 30 s by default, after each interruption of
 //! the events, and soon after an event that cannot be read.
 
@@ -143,8 +143,8 @@ impl Supervisor {
         Ok(events)
     }
 
-    /// Applies events and lists until the event stream ends. A list that fails does not end the session,
-    /// unless further attempts are useless.
+    /// Applies events and lists until the event stream ends or is possibly broken. A list that fails does not
+    /// end the session, unless further attempts are useless.
     async fn session(&mut self, mut events: Body, outage: &mut Outage) -> Result<(), EngineError> {
         let context = self.context.clone();
         let mut reader = EventReader::default();
@@ -265,8 +265,9 @@ impl Supervisor {
     }
 
     /// Updates the followers from a list that was requested after `events_before` events. Containers count as
-    /// missing only from a whole list. A list that broke off only adds containers and updates their state: the
-    /// containers of its missing part may have run before the source connected.
+    /// missing only from a whole list. A list that broke off adds containers and updates the state of known
+    /// containers, but the next list still counts as the first one: the containers of the missing part may have
+    /// run before the source connected.
     fn reconcile(
         &mut self,
         containers: Vec<ContainerSummary>,
@@ -307,8 +308,8 @@ impl Supervisor {
                 entry.rename(&partial.name, self.context.clock.now());
                 renamed.push(summary.id.clone());
             }
-            // An event that arrived after the request is possibly more recent than the list. In this case,
-            // the state is wrong until the next list.
+            // An event that arrived after the request is possibly more recent than the list. In this case, the
+            // state can be wrong until the next list.
             entry.is_running = is_running;
             if is_running {
                 entry.commands.send_modify(|commands| commands.sightings += 1);
@@ -472,8 +473,8 @@ impl Entry {
     }
 }
 
-/// Logs that the source is ready, once each follower up to the first complete list has opened its log or decided
-/// not to open it.
+/// Logs that the source is ready. Before that, waits for at most [`READY_WITHIN`] until each follower that was
+/// started before the end of the first complete list has opened its log or decided not to open it.
 async fn log_ready(engine: String, decisions: Vec<oneshot::Receiver<bool>>) {
     let following = count_following(decisions).await;
     tracing::info!("ready: following {following} containers of {engine}");
@@ -484,7 +485,7 @@ async fn count_following(decisions: Vec<oneshot::Receiver<bool>>) -> usize {
     let ends = Instant::now() + READY_WITHIN;
     let mut following = 0;
     for decision in decisions {
-        // After the end, the decisions that have been made still count.
+        // After this time, the decisions that have been made by then still count.
         following += usize::from(matches!(timeout_at(ends, decision).await, Ok(Ok(true))));
     }
     following

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The longest timeout or interval: one year. The sum of a clock's time and a longer time could overflow.
 pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Timeouts and intervals of a [`Source`](crate::Source). The defaults suit an Engine in daily use; tests
-/// shorten them. A time of more than one year counts as one year.
+/// Timeouts and intervals of a [`Source`](crate::Source). The defaults suit an Engine in daily use; tests can
+/// use shorter times. A time of more than one year counts as one year.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,8 +26,8 @@ pub struct Timing {
     pub answer: Duration,
     /// The timeout between two parts of a log that is read to its end: 5 min. To find a point in time, the
     /// Engine decodes the log's files from the oldest on, and sends nothing meanwhile. Decoding takes about a
-    /// second for 100 MB. At most two logs are read to their end at the same time. If reading a log takes
-    /// longer than this timeout, the log no longer counts as one of the two.
+    /// second for 100 MB. At most two logs are read to their end at the same time. Logs that may be removed
+    /// soon do not count, and neither does a log whose reading has taken longer than this timeout.
     pub catch_up: Duration,
     /// The time without bytes after which the log stream of a removed container counts as ended: 5 min. The
     /// time before the first byte of the stream is not limited: the open stream is the only access to that

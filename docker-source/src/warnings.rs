@@ -80,7 +80,7 @@ impl LimitedWarnings {
     }
 
     /// Adds an occurrence. `container` is the container with the problem, if only one container has the
-    /// problem. The occurrence is logged within a minute. If another occurrence is pending, the new
+    /// problem. If no other occurrence is pending, `text` is logged within a minute. Otherwise, the new
     /// occurrence is only counted.
     pub(crate) fn warn(&self, container: Option<&str>, text: impl Display) {
         self.warn_of(1, container, text);

@@ -28,8 +28,8 @@ use crate::record::QueueClosed;
 const FASTEST: u64 = 200;
 /// The shortest time between two looks at the files of a log. A look costs about 3 microseconds.
 const SHORTEST: Duration = Duration::from_millis(5);
-/// The maximum number of consecutive attempts in which the files lack the last line that the Engine has
-/// returned. After more such attempts, the files count as the files of another Engine.
+/// The maximum number of consecutive attempts that do not find the next line in the files. After more such
+/// attempts, the files count as the files of another Engine.
 const FAILURES: u32 = 3;
 
 /// The use of the files of a log.
@@ -42,7 +42,8 @@ pub(super) enum FilesUse {
     /// The log is read through the Engine up to its present end, and then from its files. This is needed
     /// because the next line may be in a compressed file.
     AfterWindow,
-    /// The log was read through the Engine up to its present end, and is now read from its files.
+    /// A window has read the log through the Engine up to the end that it had then. Now the log is read from
+    /// its files.
     Behind,
 }
 
@@ -50,19 +51,19 @@ pub(super) enum FilesUse {
 #[derive(Clone, Copy, Debug, Default)]
 struct Attempt {
     number: u32,
-    /// True if the files no longer have the last line that was read, so that they are read from their
+    /// True if the files no longer have the last line that was read before, so that they are read from their
     /// beginning.
     is_whole: bool,
     /// True if, in addition, the clock was set back: no line of the files has a later stamp than the last line
-    /// that was read.
+    /// that was read before.
     is_set_back: bool,
 }
 
 impl Following {
     /// Reads the log from its files, and sets `response` to the opened files. Returns `None` if the log is to
-    /// be read through the Engine. With [`Silence::UntilRemoval`], reads up to the end of the run. With
-    /// another value, reads up to the present end of the log. `spare` is a request to the Engine for the same
-    /// log. It is dropped once the files are open.
+    /// be read through the Engine. With [`Silence::UntilRemoval`], reads up to the end of the run, unless the
+    /// source is to stop earlier. With another value, reads up to the present end of the log. `spare` is a
+    /// request to the Engine for the same log. It is dropped once the files are open.
     ///
     /// The future is boxed because it is large, and most sources read no files.
     pub(super) fn read_from_files<'a>(
@@ -101,8 +102,7 @@ impl Following {
         })
     }
 
-    /// Returns whether the log is to be read from its files. The inspection can show that this is not
-    /// possible.
+    /// Returns whether the log is to be read from its files if they can be opened.
     pub(super) fn wants_files(&self) -> bool {
         matches!(self.files, FilesUse::Wanted | FilesUse::Behind) && self.context.log_files.is_some()
     }
@@ -135,8 +135,8 @@ impl Following {
         })
     }
 
-    /// Opens the files. The second value is true if the response begins with the first byte of the oldest file
-    /// that is not compressed.
+    /// Opens the files. Returns `None` if the log is to be read through the Engine. The second value is true if
+    /// the response begins with the first byte of the oldest file that is not compressed.
     async fn open_files(&mut self, attempt: Attempt) -> Option<(Response, bool)> {
         if !self.wants_files() || !self.can_window() {
             return None;
@@ -180,8 +180,8 @@ impl Following {
             };
         let is_line = matches!(reach, Reach::Line(_));
         if is_beginning && !is_line {
-            // If a window has shown no line behind the start, the next line is written after the window, so
-            // no compressed file has it.
+            // If a window has shown no line behind the start, the next line was or will be written after the
+            // window, so no compressed file has it.
             let is_empty = self.files == FilesUse::Behind && self.known == Known::Start;
             if has_compressed && !is_empty {
                 self.failures += 1;
@@ -214,7 +214,7 @@ impl Following {
         );
     }
 
-    /// Reads opened files up to the end of the run, or up to the present end of the log.
+    /// Reads opened files. `silence` has the same meaning as in [`read_from_files`](Self::read_from_files).
     pub(super) async fn read_files(
         &mut self,
         response: &mut Response,
@@ -302,7 +302,8 @@ impl Following {
         commands.removed || (commands.ended_at, commands.checks) != self.asked_after
     }
 
-    /// Asks whether the container runs. Returns `None` if the Engine does not answer.
+    /// Asks whether the container runs. A removed container does not run. Returns `None` if the inspection
+    /// fails for any other reason.
     async fn runs(&mut self, response: &mut Response) -> Option<bool> {
         {
             let commands = self.commands.borrow();
@@ -327,8 +328,8 @@ impl Following {
     }
 }
 
-/// Returns the time between two looks at the files of a log: the time in which the fastest container fills
-/// half of the files that the driver keeps, but no longer than `latency` and no shorter than [`SHORTEST`].
+/// Returns the time between two looks at the files of a log: the time in which the fastest container fills half
+/// of the files that the driver keeps, but at most `latency`, and in any case at least [`SHORTEST`].
 fn wait_between_looks(container: &Container, latency: Duration) -> Duration {
     let files = container.log_options().get("max-file").and_then(|files| files.parse().ok());
     let files = files.unwrap_or(1_u64).max(1);

@@ -39,8 +39,8 @@ impl Following {
     /// Decides whether the log is to be read, because the container may have run unnoticed.
     pub(super) async fn check(&mut self) -> Step {
         self.seen.checks = self.commands.borrow_and_update().checks;
-        // If the container is started meanwhile, its log is followed without waiting for the answer, since
-        // the container can be removed before the answer arrives.
+        // If the container is started meanwhile, its log is followed without waiting for the inspection, since
+        // the container can be removed before the Engine answers.
         tokio::select! {
             biased;
             () = self.wait_for_start() => {
@@ -81,7 +81,8 @@ impl Following {
         }
     }
 
-    /// Waits for a start of the container, for its removal, or for a sign that it may have run.
+    /// Waits for a start of the container, for its removal, or, unless its log is unreadable, for a sign that
+    /// it may have run.
     pub(super) async fn wait(&mut self, waiting: Waiting) -> Step {
         self.selection.note_end();
         if self.sink.has_requested() {

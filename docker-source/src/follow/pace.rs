@@ -24,14 +24,15 @@ const QUIET_WINDOWS: u32 = 5;
 /// few seconds of a fast log.
 const MANY_LINES: u32 = 1000;
 /// The margin of a window is the number of records that it requests beyond the expected number. The largest
-/// margin is this number plus a quarter of the expected number.
+/// margin is the value of this constant plus a quarter of the expected number.
 const MARGIN_RECORDS: u32 = 16;
-/// Up to the largest margin, the margin is two records plus this multiple of the mean deviation of the last
-/// windows. Then about one window in a hundred is too short and has to be requested again.
+/// The margin is two records plus the mean deviation of the last windows multiplied by this number, but at most
+/// the largest margin. With such a margin, about one window in a hundred is too short and has to be requested
+/// again.
 const MARGIN_DEVIATIONS: u32 = 3;
 /// The weight of the last window in the mean deviation is one divided by this number.
 const DEVIATION_WINDOWS: u32 = 8;
-/// The longest wait for the next window.
+/// The longest wait between two windows while windows replace the stream.
 const LONGEST: Duration = Duration::from_secs(2);
 /// The minimum ratio of the wait between two windows to the duration of a window. Thus windows take at most a
 /// twentieth of the time, unless [`LONGEST`] limits the wait. A window can take long, since an Engine before
@@ -42,7 +43,7 @@ const SHARE: u32 = 20;
 /// window.
 const WINDOWS_TIMED: usize = 5;
 /// The time between two proofs while lines arrive, and the longest time between two proofs while no line
-/// arrives.
+/// arrives. If windows take long, both times are longer, see [`SHARE`].
 const PROOFS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(30)];
 /// The number of consecutive proofs with new lines after which windows replace the stream. One such proof is
 /// not enough, since the stream may have brought the same lines a moment later.
@@ -65,19 +66,19 @@ pub(super) struct Pace {
     quiet_windows: u32,
     /// The number of consecutive proofs with new lines.
     late_proofs: u32,
-    /// The time of the last window, or of the last proof that failed.
+    /// The time of the last window, or of the last proof that failed, whichever is later.
     proved_at: Instant,
     /// The time from `proved_at` to the next proof if no line arrives.
     until_proof: Duration,
     /// The durations of the last windows: the times from their requests to the first bytes of their
     /// responses.
     durations: VecDeque<Duration>,
-    /// The new lines of the last window.
+    /// The number of new lines in the last window.
     new_lines: u64,
-    /// The new records of the last window.
+    /// The number of new records in the last window.
     new_records: u32,
-    /// The mean difference between the expected and the new records of the last windows, times
-    /// [`DEVIATION_WINDOWS`].
+    /// The mean difference between the expected and the actual number of records that the last windows had
+    /// behind the place up to which no line was missing, times [`DEVIATION_WINDOWS`].
     deviations: u32,
 }
 
@@ -136,8 +137,8 @@ impl Pace {
     }
 
     /// Returns the number of records that the next window is to request. This number is only a little greater
-    /// than the number of records that are expected to be new, since a record that was read before costs the Engine
-    /// and this process as much as a new record.
+    /// than the number of records that are expected behind the place up to which no line is missing, since a
+    /// record in front of this place costs the Engine and this process as much as a new record.
     pub(super) fn records_to_request(&self) -> u32 {
         let expected = self.expected();
         let deviation = self.deviations.saturating_mul(MARGIN_DEVIATIONS) / DEVIATION_WINDOWS;

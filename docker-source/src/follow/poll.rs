@@ -72,8 +72,9 @@ impl Following {
         })
     }
 
-    /// Notes that the log was read up to the time `asked`. The source need not read the log again before it
-    /// ends, if `asked` is recent, or if the source was already to stop at that time (`was_stopping`).
+    /// Notes that the log was read up to the time `asked`. The log need not be read again before the source
+    /// ends, if `asked` is recent and the source is not to stop yet, or if the source was already to stop at
+    /// the time `asked` (`was_stopping`).
     pub(super) fn note_read_up_to(&mut self, asked: Instant, was_stopping: bool) {
         let is_recent = !self.context.stopping.is_requested() && asked.elapsed() < RECENT;
         if was_stopping || is_recent {
@@ -88,7 +89,8 @@ impl Following {
         Step::End(ExitReason::Stopped)
     }
 
-    /// Reads windows until so few lines arrive that a stream is cheaper, or until the container ends.
+    /// Reads windows until so few lines arrive that a stream is cheaper, until the run ends, or until a window
+    /// cannot be read.
     pub(super) async fn poll(
         &mut self,
         mut left: Option<LogReader>,
@@ -144,7 +146,8 @@ impl Following {
         }
     }
 
-    /// Returns the `since` and the reach of a window, or of a stream that begins with a window.
+    /// Returns the `since` and the reach of a window, or of a stream that begins with a window. Sets `limit` to
+    /// `None` if the whole log is to be requested.
     pub(super) fn reach(&mut self, limit: &mut Option<u32>, is_whole: bool) -> (Option<Timestamp>, Reach) {
         if let (Known::Line(anchor), false) = (self.known, is_whole) {
             self.sink.begin_window(self.open);

@@ -10,8 +10,9 @@ use crate::record::QueueClosed;
 /// The number of consecutive refusals after which a log counts as unavailable. The requests for the log
 /// continue after that.
 ///
-/// The log does not count as unavailable sooner, because an Engine that starts or is busy refuses some
-/// requests. With the default waits, the fifth refusal follows the first after 1.5 seconds at the earliest.
+/// The log does not count as unavailable after a single refusal, because an Engine that starts or is busy
+/// refuses some requests. However, a single request that times out is enough. With the default waits, the fifth
+/// refusal follows the first after 1.5 seconds at the earliest.
 const REFUSALS: u32 = 5;
 
 /// The number of requests that fail at an unreadable part of the log before this part is skipped.
@@ -91,8 +92,9 @@ impl Following {
     /// reads a log from its beginning, it meets a damaged record each time. If the Engine reads only the last
     /// records, it can avoid the record.
     ///
-    /// Each further attempt requests fewer records, and the earlier records that were not read are lost. Where
-    /// windows can [pass a damaged record](Self::passes_damage), there is no limit.
+    /// Once [`ATTEMPTS_AT_DAMAGE`] requests have failed, each further attempt requests fewer records, in the
+    /// end none, and the earlier records that were not read are lost. If windows can [pass a damaged
+    /// record](Self::passes_damage), there is no limit.
     pub(super) fn past_damage(&self) -> Option<u32> {
         records_past_damage(self.stuck).filter(|_| !self.passes_damage())
     }

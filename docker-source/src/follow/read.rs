@@ -98,7 +98,8 @@ impl Response {
         }
     }
 
-    /// Looks at the files, so that later calls return all bytes that have been written by now.
+    /// Looks at the files, so that later calls of [`next_of_files`](Self::next_of_files) return all bytes that
+    /// have been written by now.
     pub(super) fn look_again(&mut self) {
         if let Input::Files(files) = &mut self.input {
             files.look_again();
@@ -148,7 +149,7 @@ pub(super) enum Ending {
     /// The connection broke, no further part arrived in time, or the files of the log could not be read to the
     /// end of the run.
     Broken,
-    /// All of the response was read.
+    /// All of the response was read, or as much of it as can be taken now.
     Complete,
     /// An error in the format of the response makes its rest unreadable.
     Invalid,
@@ -165,7 +166,7 @@ pub(super) enum Ending {
 
 /// The result of decoding the bytes that arrived.
 enum Taken {
-    /// All bytes were decoded.
+    /// No error ends the response. More bytes are needed.
     All,
     /// An error ends the response.
     Invalid,
@@ -329,7 +330,7 @@ impl Following {
         }
     }
 
-    /// Decodes all bytes that arrived.
+    /// Decodes the bytes that arrived, and takes their lines.
     async fn take_all(&mut self, response: &mut Response) -> Result<Taken, QueueClosed> {
         let mut lines = std::mem::take(&mut response.lines);
         loop {
@@ -369,8 +370,8 @@ impl Following {
     }
 
     /// Returns whether a window is to read this line of a stream again. This is needed because a stream of
-    /// Docker 20.10 can repeat pieces within a long line. If the window does not have the line, the line is
-    /// not complete in the log yet.
+    /// Docker 20.10 can repeat pieces within a long line. If the window does not have the line, the line is not
+    /// complete in the log yet, and is read later.
     fn needs_window(&self, line: &Line, scan: &Scan) -> bool {
         let is_joined = line.length >= PIECE_LENGTH;
         is_joined && scan.is_live() && self.can_window() && self.pace.may_prove(Instant::now())

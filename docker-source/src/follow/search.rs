@@ -10,8 +10,8 @@ use super::{Following, TAIL};
 use crate::engine::{EngineError, LogsQuery};
 use crate::record::QueueClosed;
 
-/// The maximum number of searches for the records behind a damaged record, for one window. A log that grows fast
-/// can need more than one.
+/// The maximum number of searches for the records behind a damaged record, for one window. A window of a log
+/// that grows fast can need more than one search.
 const SEARCHES_MAX: u32 = 3;
 
 /// The reason why a window was not read.
@@ -82,8 +82,8 @@ impl Search {
         Scan::new(reach, self.limit, false).shorter_than(self.longer_end).looking_for(sought)
     }
 
-    /// Requests a longer response. All lines of the last response, `lines` in all, are behind the place to reach,
-    /// so a longer response has at least as many new lines.
+    /// Makes the next response longer. All lines of the last response, `lines` in all, are behind the place to
+    /// reach, so a longer response has at least as many new lines.
     fn lengthen(&mut self, lines: u32) {
         self.lines_behind = self.lines_behind.max(lines);
         // The log may have grown during the search for its readable records.
@@ -201,8 +201,9 @@ impl Following {
                     self.sink.prove(self.open);
                     records = scan.records_behind().saturating_add(records);
                     let took = response.began().unwrap_or_else(Instant::now) - asked;
-                    // Either the log has grown since the request for the window, or its last line is behind a
-                    // damaged record. Only in the first case does the next window have this line.
+                    // If the log has a line behind the last line of the window, either the log has grown since
+                    // the request for the window, or a damaged record is between the two lines. Only in the
+                    // first case does the next window have the last line of the log.
                     if search.sought.is_none() {
                         if let Some(last) = self.line_behind(response.scan()).await? {
                             let searches = search.searches;
@@ -224,7 +225,7 @@ impl Following {
             if !self.passes_damage() || search.searches == SEARCHES_MAX {
                 return Ok(self.stop_at_damage());
             }
-            // A shorter response has this line if no record is damaged.
+            // If no record is damaged, a shorter response also has the last line of this response.
             let is_before_place = ending == Ending::Complete && scan.verdict() == Verdict::Damaged;
             search.longer_end = scan.end_before_place().filter(|_| is_before_place);
             let tail = self.pass_damage(scan, damage).await?;

@@ -24,7 +24,7 @@ pub(super) struct Selection {
     is_made: bool,
     /// The name by which the selection was made last.
     name: String,
-    /// `true` if the container was selected for an earlier run.
+    /// `true` once the container was selected for a run.
     was_selected: bool,
     /// The latest end of a run that was known when the selection was made.
     made_after: Option<Timestamp>,
@@ -66,7 +66,8 @@ impl Following {
         }
         let previous = self.metadata.container().clone();
         let ended_at = self.last_end();
-        // An end that was already known at the last selection belongs to an earlier run.
+        // An end that was already known at the last selection is not the end of the run for which this
+        // selection was made.
         let end = ended_at.filter(|_| self.selection.was_selected && ended_at != self.selection.made_after);
         self.selection.name = self.metadata.name().to_owned();
         let is_selected = self.metadata.select();

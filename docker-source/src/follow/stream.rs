@@ -1,5 +1,5 @@
-//! Follows a log by a stream: a response that goes on with the records that are written after the request.
-//! Windows prove from time to time that the stream has omitted no line.
+//! Follows a log by a stream: a response that goes on with the records that are written after the request. If
+//! the log can be read by windows, they prove from time to time that the stream has omitted no line.
 
 use super::files::FilesUse;
 use super::opening::Opening;
@@ -127,8 +127,9 @@ impl Following {
             self.is_behind |= is_over && self.sink.new_lines() == new_before && self.can_window();
             if ending == Ending::Complete && may_be_cut {
                 self.is_unread = is_empty && !has_begun;
-                // The Engine is about to remove the container, so its log is read before the next inspection.
-                // The result is ignored: if the log cannot be read, the inspection shows the reason.
+                // The Engine may be about to remove the container, so its log is read before the next
+                // inspection. The result is ignored: if the log cannot be read, the inspection shows the
+                // reason.
                 let _ = self.read_rest(&mut None).await?;
             }
             return Ok(match ending {
@@ -148,9 +149,9 @@ impl Following {
         is_old && (self.metadata.is_partial() || self.metadata.is_removed_at_end())
     }
 
-    /// Returns the request that follows the log, and the scan that checks how far its response reaches.
-    /// Docker 20.10 can skip lines if a request has the parameter `since=`. Therefore a request that follows
-    /// earlier lines asks for the last records instead, if the log can be read in this way.
+    /// Returns the request that follows the log, and the scan that checks how far its response reaches. Docker
+    /// 20.10 can skip lines if a request has the parameter `since=`. Therefore, once lines have been read, the
+    /// request asks for the last records instead, if the log can be read in this way.
     fn opening(&mut self, tail: Option<u32>) -> (LogsQuery, Scan) {
         self.sink.count_request();
         let has_place = self.sink.has_lines() || matches!(self.known, Known::Line(_));

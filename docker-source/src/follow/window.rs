@@ -24,11 +24,11 @@ const GROWTH: u32 = 3;
 /// If a window does not reach far enough and has at most this number of records, it is read to its end
 /// nevertheless.
 const SHORT_RECORDS: u32 = 2048;
-/// The maximum number of records of a window. If more records are needed, the whole log is requested.
+/// If a window needs this number of records or more, the whole log is requested instead.
 pub(super) const RECORDS_MAX: u32 = 1 << 20;
 
-/// A line up to which no line of the log is missing. Its output stream and its stamp identify the line, since
-/// the `json-file` and `local` drivers give the lines of an output stream distinct stamps.
+/// A line of the log. Its output stream and its stamp identify it, since the `json-file` and `local` drivers
+/// give the lines of an output stream distinct stamps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Anchor {
     stream: LogStream,
@@ -92,14 +92,15 @@ pub(super) enum Verdict {
     Reached,
     /// The response does not reach far enough, and the log may have earlier records.
     TooShort,
-    /// The log no longer has the place: the log begins behind it. A response without lines counts as such a log.
+    /// The log no longer has the place: the log begins behind it. A response without lines has this verdict,
+    /// too.
     NotInLog,
     /// The log no longer has the place, and the clock was set back: all lines of the log are behind the place,
-    /// and none of them has a later stamp.
+    /// and none of them has a later stamp than the place.
     NotInLogSinceSetBack,
-    /// The response begins and ends before the place, because the Engine has stopped at a damaged record. A log
-    /// that no longer has the place looks the same if the clock was set back, until a shorter response shows
-    /// that no record is damaged.
+    /// The response begins before the place and does not include it, because the Engine has stopped at a
+    /// damaged record. A log that no longer has the place looks the same if the clock was set back, until a
+    /// shorter response shows that no record is damaged.
     Damaged,
 }
 

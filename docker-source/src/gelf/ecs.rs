@@ -60,8 +60,9 @@ fn is_name(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(is_name_byte)
 }
 
-/// Returns NAME of a text `arn:PARTITION:ecs:REGION:ACCOUNT:KIND/[CLUSTER/]NAME`, or `None` for any other
-/// text.
+/// Returns NAME of a text `arn:PARTITION:ecs:REGION:ACCOUNT:KIND/[CLUSTER/]NAME`. Returns `None` if the text
+/// has another beginning, if NAME is not a valid name, or if the text is too long or has spaces, control
+/// characters or characters outside ASCII.
 fn arn_resource<'a>(arn: &'a str, kind: &str) -> Option<&'a str> {
     let mut parts = arn.splitn(6, ':');
     if parts.next()? != "arn" || parts.nth(1)? != "ecs" {
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn arns_of_both_generations_and_of_clusters_are_parsed() {
+    fn arns_of_the_old_generation_and_of_clusters_are_parsed() {
         let old = "arn:aws-cn:ecs:cn-north-1:123456789012:task/c5cba4eb-5dad-405e-96db-71ef8eefe6a8";
         assert_eq!(fields_of_label("task-arn", old)[1].1, "c5cba4eb-5dad-405e-96db-71ef8eefe6a8");
         let cluster = "arn:aws:ecs:eu-west-1:123456789012:cluster/production";

@@ -98,7 +98,7 @@ impl GelfFormat {
     /// `labels-regex` of Docker's log drivers. Further calls add expressions.
     ///
     /// # Errors
-    /// Returns [`InvalidFormat`] if the expression is empty, is invalid, or needs more than 1 MiB.
+    /// Returns [`InvalidFormat`] if the expression is empty, is invalid, or needs more than 1 MiB of memory.
     pub fn with_labels_regex(mut self, pattern: &str) -> Result<Self, InvalidFormat> {
         self.allowed.labels.push(KeyPattern::regex(pattern)?);
         Ok(self)
@@ -142,7 +142,8 @@ impl GelfFormat {
     /// with other shapes.
     ///
     /// # Errors
-    /// Returns [`InvalidFormat::Tag`] if the template has other parts of Go's template language.
+    /// Returns [`InvalidFormat::Tag`] if the template has other text in double braces, or double braces that
+    /// are not closed.
     pub fn with_tag(mut self, template: &str) -> Result<Self, InvalidFormat> {
         let parsed = TagTemplate::parse(template)?;
         self.tag = (!template.is_empty()).then_some(parsed);
@@ -150,7 +151,7 @@ impl GelfFormat {
     }
 
     /// Redacts the text of lines, and the fields of commands, labels and variables, except for the fields that
-    /// orchestrators set by their labels. By default, nothing is redacted.
+    /// come from the labels of orchestrators. By default, nothing is redacted.
     #[must_use]
     pub fn with_redaction(mut self, redaction: Redaction) -> Self {
         self.redaction = Some(redaction);

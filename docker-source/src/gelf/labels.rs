@@ -112,7 +112,7 @@ pub(super) fn fields<'c>(
 }
 
 /// Returns the kind, the key, the name and the value of each field: first the labels `gelf_NAME`, then other
-/// labels, then variables, each in alphabetical order.
+/// labels, then variables. Each of these three groups is in alphabetical order.
 fn sources<'c>(
     container: &'c Container,
     allowed: &Allowed,

@@ -106,7 +106,7 @@ fn unknown_metadata_are_left_out() {
 }
 
 #[test]
-fn host_and_constant_fields_are_in_every_message_before_labels() {
+fn a_message_has_the_given_host_and_the_constant_fields_before_the_labels() {
     let format = GelfFormat::default()
         .with_host("web-1")
         .unwrap()
@@ -143,7 +143,7 @@ fn a_constant_field_that_is_forbidden_reserved_or_repeated_is_refused() {
 }
 
 #[test]
-fn every_field_of_every_shape_is_reserved() {
+fn the_fields_of_a_line_are_reserved_in_every_shape() {
     for compat in Compat::ALL {
         let mut formatter = GelfFormatter::new(GelfFormat::default().with_compat(compat));
         let container = Arc::new(task_container());

@@ -1,4 +1,4 @@
-//! Decodes a log response into pieces.
+//! Decodes a log response, or the files of a log, into pieces.
 
 use bytes::Buf;
 use gelf_core::Timestamp;
@@ -12,7 +12,7 @@ use super::piece::Piece;
 use super::terminal::TerminalDecoder;
 use crate::dialect::Dialect;
 
-/// Decodes the body of a log response, no matter how it is split into reads.
+/// Decodes the body of a log response, or the files of a log, no matter how the bytes are split into reads.
 #[derive(Debug)]
 pub(crate) enum LogDecoder {
     Frames,
@@ -37,7 +37,7 @@ impl LogDecoder {
     /// Notes that one file has ended, so that the next bytes come from another file.
     ///
     /// # Errors
-    /// Returns [`LogFormatError::DamagedRecord`] if the last file ended within a record.
+    /// Returns [`LogFormatError::DamagedRecord`] if this file ended within a record.
     pub(super) fn end_file(&mut self, input: &mut impl Buf) -> Result<(), LogFormatError> {
         match self {
             Self::JsonFile(decoder) => decoder.end_file(input),

@@ -24,8 +24,8 @@ use super::stream::LogStream;
 /// memory.
 const RECORD_MAX: usize = 1024 * 1024;
 
-/// The start of each record that Docker writes. Within a record, these bytes can occur only in `attrs`, since
-/// quotes within a text are escaped.
+/// The start of each record that Docker writes. Further behind in a record, these bytes can occur only in
+/// `attrs`, since quotes within a text are escaped.
 const START: &[u8] = b"{\"log\":\"";
 
 /// Decodes the bytes of a file, no matter how they are split into reads.
@@ -255,7 +255,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_file_in_parts_of_any_size_has_the_written_texts(
+        fn a_file_that_arrives_in_parts_has_the_written_texts(
             texts in prop::collection::vec(".{0,40}\n?", 1..8),
             escapes in any::<bool>(),
             step in 1usize..200,

@@ -55,7 +55,7 @@ impl Line {
     }
 }
 
-/// Joins the pieces of one response into lines.
+/// Joins the pieces of one response, or of the files of a log, into lines.
 ///
 /// The joiner holds at most one open line per stream. The first 64 KiB of each line need no budget. Further
 /// bytes, up to a total of 1 MiB per line, are taken from the budget.
@@ -378,8 +378,8 @@ mod tests {
         assert_eq!(finish(joiner), [open(Stderr, 5), open(Stdout, 7)]);
     }
 
-    /// Generates the lines of a container: the stream and the length of each line, and whether the driver
-    /// omits the line's newline.
+    /// Generates the lines of a container: the stream and the length of each line, and whether the driver is
+    /// `local`, which omits the newline of a long line.
     fn lines() -> impl Strategy<Value = Vec<(LogStream, usize, bool)>> {
         let stream = prop_oneof![Just(Stdout), Just(Stderr)];
         let length = prop_oneof![4 => 0usize..200, 1 => 16_380usize..16_390, 1 => 0usize..50_000];
@@ -452,7 +452,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn interleaved_frames_in_any_split_are_read_as_the_lines_that_were_written(
+        fn interleaved_frames_that_arrive_in_parts_are_read_as_the_lines_that_were_written(
             lines in lines(),
             steps in prop::collection::vec(prop_oneof![1usize..40, 1usize..40_000], 1..5),
         ) {

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// The length of the beginning of a line that is always kept: 64 KiB.
 pub(crate) const ALWAYS_KEPT: usize = 64 * 1024;
 
-/// A budget for the bytes of lines behind the first 64 KiB.
+/// A budget for the bytes that lines have behind their first 64 KiB.
 #[derive(Clone, Debug)]
 pub(crate) struct LongLines {
     free: Arc<Semaphore>,
@@ -61,9 +61,9 @@ impl GrowingLine {
     }
 
     /// Makes room for a line of `length` bytes, and for more bytes in advance: for twice the present room if
-    /// the budget allows it, or otherwise for half of the bytes that it has left. Returns false if the budget has
-    /// too few bytes for a line of `length` bytes. The line then keeps its present room, or gets 64 KiB if that
-    /// is more.
+    /// the budget allows it, or otherwise for half of the bytes that the budget has left. Returns false if the
+    /// budget has too few bytes for a line of `length` bytes. The line then keeps its present room, or gets 64
+    /// KiB if that is more.
     fn grow(&mut self, length: usize, budget: &LongLines) -> bool {
         let capacity = self.bytes.capacity();
         if length <= capacity {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_short_pieces_is_moved_a_few_times_even_if_the_budget_is_short() {
+    fn a_line_of_short_pieces_is_moved_only_a_few_times_even_if_the_budget_is_short() {
         let budget = LongLines::new(ALWAYS_KEPT - 1);
         let mut line = GrowingLine::new(MIB);
         line.append(&[b'x'; ALWAYS_KEPT], &budget);

@@ -1,4 +1,4 @@
-//! Decodes one response of the log endpoint into lines as its bytes arrive.
+//! Decodes one response of the log endpoint, or the files of a log, into lines as the bytes arrive.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::undecoded::UndecodedBytes;
 use crate::clock;
 use crate::dialect::Dialect;
 
-/// A stamp in the middle of a terminal's text can be later than the Engine's clock by this tolerance. A
+/// A stamp in the middle of a terminal's text can be later than the Engine's clock by up to this tolerance. A
 /// tolerance is needed because the Engine's clock is only estimated.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
@@ -45,7 +45,7 @@ struct Decoding {
 pub(crate) enum Decoded {
     /// A piece was decoded, and the lines that the piece closes were added.
     Piece,
-    /// All bytes that arrived are decoded.
+    /// More bytes have to arrive before the next piece can be decoded.
     NeedsMore,
 }
 
@@ -73,7 +73,7 @@ impl LogReader {
     /// Notes that one log file has ended, so that the next part comes from another log file.
     ///
     /// # Errors
-    /// Returns an error if the last file ended within a record.
+    /// Returns an error if this file ended within a record.
     pub(crate) fn end_file(&mut self) -> Result<(), LogFormatError> {
         match &mut self.decoding {
             Some(decoding) => self.input.end_file(&mut decoding.decoder),

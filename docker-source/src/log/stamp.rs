@@ -21,8 +21,8 @@ pub(super) struct Stamped<'a> {
 #[derive(Debug)]
 pub(super) struct MissingTimestamp;
 
-/// Splits `text` behind its initial stamp and the space after it. Returns `Ok(None)` if `text` ends before
-/// this space.
+/// Splits `text` behind its initial stamp and the space after it. Returns `Ok(None)` if more bytes are needed:
+/// `text` has fewer than [`STAMP_MAX`] bytes, and neither a space nor a newline.
 pub(super) fn split_stamp(text: &[u8]) -> Result<Option<Stamped<'_>>, MissingTimestamp> {
     let (start, is_cut) = match text.split_at_checked(STAMP_MAX) {
         Some((start, _)) => (start, false),

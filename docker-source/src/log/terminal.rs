@@ -9,10 +9,10 @@
 //! * The `local` driver omits the newline at the end of a line over 16 KiB. The *later stamp* of the next
 //!   line then directly follows the `\r` of the last record.
 //!
-//! A line can contain text that looks like a stamp. Therefore the decoder looks for the same stamp only
-//! behind the first 16,384 bytes of a record. It looks for a later stamp only in a record that continues a
-//! long line: at the start of the record, and behind a `\r`. A later stamp must not be later than the
-//! Engine's clock, otherwise a container could forge stamps of any year.
+//! A line can contain text that looks like a stamp. Therefore the decoder looks for the same stamp only behind
+//! the first 16,384 bytes of a record. It looks for a later stamp only in a record that continues a long line:
+//! at the start of the record, and behind a `\r`. A later stamp counts only if it is not in the future by the
+//! Engine's clock (with a tolerance), otherwise a container could forge stamps of any year.
 //!
 //! Podman ends a record wherever a read of the terminal's output ended. Therefore *the same stamp or a later
 //! stamp* can stand anywhere within a line. The decoder cannot tell such a stamp of Podman from a stamp that
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn every_line_is_stdout() {
+    fn a_line_of_a_terminal_is_stdout() {
         let mut input = BytesMut::from(&*format!("{T1}one\r\n"));
         assert_eq!(
             TerminalDecoder::new(Dialect::Docker).decode(&mut input).unwrap().unwrap().stream,
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn in_every_split_a_record_ends_at_the_first_equal_or_later_stamp() {
+    fn a_record_ends_at_the_first_equal_or_later_stamp_in_small_and_in_large_parts() {
         let (first, text) = ("x".repeat(16_384), "y".repeat(20_000));
         let log = format!("{T1}{first}{T1}{T2}{text}{T1}z\r\n");
         let next = format!("{text}{T1}z\r\n");
@@ -455,7 +455,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_log_split_into_parts_of_any_size_reads_the_same(
+        fn a_log_that_arrives_in_parts_has_the_written_lines(
             lines in prop::collection::vec((0usize..40_000, any::<bool>()), 1..4),
             step in prop_oneof![1usize..100, 16_000usize..17_000],
         ) {

@@ -9,7 +9,8 @@ use super::piece::Piece;
 /// The bytes of a response that are not decoded yet.
 ///
 /// Records that lie within one part of the response are decoded from the part itself. Only a record that
-/// continues in the next part is copied. Once all bytes are decoded, the input shares no memory with a part.
+/// continues in the next part is copied. Once [`decode`](Self::decode) has returned `Ok(None)`, the input
+/// shares no memory with a part.
 #[derive(Debug, Default)]
 pub(crate) struct UndecodedBytes {
     /// The beginning of a record whose end has not arrived.

@@ -14,15 +14,16 @@ use crate::log::LogStream;
 use crate::record::Record;
 use crate::timing::LONGEST;
 
-/// The maximum number of open messages: 1,024. This is enough for both streams of 512 containers that write
-/// at the same time. If more messages are open, the message whose last line came first is completed.
+/// The maximum number of open messages: 1,024. This is enough for both streams of 512 containers that write at
+/// the same time. If more messages are open, the one that has waited longest for a further line is completed.
 const MAX_OPEN: usize = 1024;
-/// The maximum memory of all open messages: 8 MiB. If they take more, the message whose last line came first
-/// is completed. A [`Source`](crate::Source) stops reading when the records that its user still holds take 16 MiB,
-/// so open messages alone never stop the reading.
+/// The maximum memory of all open messages: 8 MiB. If they take more, the one that has waited longest for a
+/// further line is completed. A [`Source`](crate::Source) stops reading when the records that its user still
+/// holds take 16 MiB, so open messages alone never stop the reading.
 const MAX_OPEN_BYTES: usize = 8 * 1024 * 1024;
-/// The stamps of two consecutive lines of a message can differ by the idle time plus this tolerance. A
-/// tolerance is needed because Podman's stamps have whole seconds.
+/// The stamp of a line of a message can be later than that of the line before it by at most
+/// [`flush_after`](JoinOptions::flush_after) plus this tolerance. A tolerance is needed because Podman's stamps
+/// have whole seconds.
 const COARSE_STAMPS: Duration = Duration::from_secs(1);
 
 /// Joins lines into messages, per container and stream.
@@ -32,14 +33,14 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 /// * the rule says that a line begins the next message, or that a line is the last line of the message,
 /// * by the caller's clock, no line has continued the message for the time
 ///   [`flush_after`](JoinOptions::flush_after),
-/// * by their stamps, the last line and the next line are more than this time plus one second apart,
+/// * by their stamps, the next line is later than the last line by more than this time plus one second,
 /// * the message has the maximum number of lines, or the next line would exceed the maximum number of bytes; the
 ///   lines that follow become the next message,
 /// * a line was cut or is unfinished,
 /// * a record announces a [gap](crate::Record::gap); this record is a message by itself,
 /// * the caller [flushes](Self::flush),
 /// * more than 1,024 messages are open, or the open messages take more than 8 MiB, and the message is the one
-///   whose last line came first.
+///   that has waited longest for a further line.
 ///
 /// No line is ever left out. Completed messages wait in a queue until the caller takes them.
 ///
@@ -69,10 +70,10 @@ const COARSE_STAMPS: Duration = Duration::from_secs(1);
 pub struct MultilineJoiner<T> {
     options: JoinOptions,
     open: HashMap<Key, Open<T>>,
-    /// The keys of the open messages. Each line gives its message a new, higher turn, so the message with the
-    /// smallest turn is due first.
+    /// The keys of the open messages. With each line, a message gets the highest turn of all, so the message
+    /// with the smallest turn is due first.
     turns: BTreeMap<u64, Key>,
-    /// The turn that the next line gives.
+    /// The turn that is given next.
     turn: u64,
     /// The memory of all open messages.
     memory: usize,
@@ -176,8 +177,8 @@ impl<T> MultilineJoiner<T> {
         }
     }
 
-    /// Postpones the completion of all open messages. Call this method after a `pause` in which the caller took no
-    /// lines, since lines that continue the messages may have waited.
+    /// Postpones the completion of all open messages by `pause`. Call this method after a time in which the
+    /// caller took no lines, since lines that continue the messages may have waited.
     pub fn delay(&mut self, pause: Duration) {
         for open in self.open.values_mut() {
             open.due = open.due.checked_add(pause.min(LONGEST)).unwrap_or(open.due);

@@ -68,8 +68,8 @@ impl<T> JoinedLines<T> {
     }
 
     /// Converts the lines to a message. Several lines become the message of the first line, with all lines as
-    /// `full_message`. If the last line was cut, the field `_truncated` is the length of all lines in bytes.
-    /// If the last line is unfinished, the field `_partial` is `true`.
+    /// `full_message`. If the last line was cut, the field `_truncated` is the length of all lines with their
+    /// separators, in bytes. If the last line is unfinished, the field `_partial` is `true`.
     pub fn message<'a>(&'a self, formatter: &'a mut GelfFormatter) -> Message<'a> {
         let Some(joined) = &self.joined else { return formatter.message(&self.record) };
         let text = formatter.text(&joined.text);

@@ -56,14 +56,15 @@ pub(super) enum TraceState {
     /// No part of a stack trace was seen.
     #[default]
     Plain,
-    /// A line that announces a stack trace, or a part of a stack trace, was seen.
+    /// A line was seen that announces a stack trace or a part of one.
     Announced,
     /// Node.js: the source line of the error was seen, behind an announcement. Python: a line that introduces
     /// a further traceback was seen, behind an exception.
     Source,
     /// The caret below the source line was seen.
     Caret,
-    /// Frames were seen.
+    /// Frames were seen. A preset that does not tell the parts of a stack trace apart uses this state for all
+    /// of them.
     Frames,
     /// The end of the frames was seen.
     Ended,

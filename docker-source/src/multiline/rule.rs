@@ -9,8 +9,8 @@ use super::preset::{Preset, TraceState};
 
 /// The maximum length of a pattern in bytes.
 const MAX_PATTERN_BYTES: usize = 1024;
-/// The maximum memory of a compiled pattern, and of a search with the pattern, in bytes. Without a maximum, a
-/// label with a pattern such as `(.{99}){99}` would take much memory.
+/// The maximum memory of a compiled pattern, in bytes. A search with the pattern may take as much memory in
+/// addition. Without a maximum, a label with a pattern such as `(.{99}){99}` would take much memory.
 const MAX_COMPILED_BYTES: usize = 128 * 1024;
 
 /// A rule that decides which lines belong together.

@@ -67,7 +67,7 @@ fn pattern(pattern: &str, matches: Match) -> Rule {
 /// Each file has the output of programs in one language. `+ ` marks the first line of a message, and `| `
 /// marks a line that continues the message.
 #[test]
-fn each_preset_joins_the_stack_traces_of_its_language_and_no_other_lines() {
+fn each_preset_joins_the_marked_lines_of_its_file_and_no_other_lines() {
     let files = [
         include_str!("../../tests/traces/java.txt"),
         include_str!("../../tests/traces/python.txt"),

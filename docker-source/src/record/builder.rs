@@ -64,8 +64,8 @@ impl RecordBuilder {
         self
     }
 
-    /// Makes the record the beginning of a line of `length` bytes. A `length` below the number of the
-    /// record's bytes changes nothing.
+    /// Makes the record the beginning of a line of `length` bytes. A `length` below the number of the record's
+    /// bytes counts as this number.
     pub fn cut_from(mut self, length: usize) -> Self {
         self.line.length = length.max(self.line.bytes.len());
         self

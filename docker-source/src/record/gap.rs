@@ -78,7 +78,7 @@ impl fmt::Display for Gap {
     }
 }
 
-/// Returns the time in RFC 3339 format, or in seconds if its year has more than four digits.
+/// Returns the time in RFC 3339 format, or in seconds if the format cannot express its year.
 pub(crate) fn text(time: Timestamp) -> String {
     time.to_rfc3339().unwrap_or_else(|| time.to_string())
 }

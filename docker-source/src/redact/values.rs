@@ -4,8 +4,9 @@ use std::ops::Range;
 
 /// The schemes of the header `Authorization` that stay in front of its secret.
 const SCHEMES: [&str; 4] = ["basic", "bearer", "digest", "token"];
-/// The number of brackets without an end, behind names without quotes, whose end is searched in one text. Each
-/// search reads the text to its end, so without a limit the time would grow with the square of the length.
+/// The maximum number of searches in one text for the end of brackets that have no end. Each such search reads
+/// the text to its end, so without a limit the time would grow with the square of the length. Brackets behind a
+/// name in quotes do not count: if they have no end, the rest of the text is replaced.
 const MAX_UNCLOSED: u32 = 8;
 
 /// Returns the values behind names, in their order. Each range of `names` is a name and the separator behind it.
@@ -28,8 +29,8 @@ pub(super) fn find(
     values
 }
 
-/// Returns the quotation mark that a JSON value between two members needs, if the text ends with the name of a
-/// member and a colon. Otherwise returns the empty text.
+/// Returns the quotation mark that the mask needs as a JSON value behind `before`, if `before` ends with the
+/// name of a member and a colon. Otherwise returns the empty text.
 pub(super) fn quote_of_member(before: &str) -> &str {
     let Some(name) = before.trim_end().strip_suffix(':').map(str::trim_end) else { return "" };
     let length = Quote::at_end(name).map_or(0, |quote| quote.slashes + 1);
@@ -139,7 +140,8 @@ impl Quote {
         text.len()
     }
 
-    /// Returns the offset behind the array or object that begins at `start`, or `None` if it has no end.
+    /// Returns the offset behind the array or object that begins at `start`, or the end of the text that
+    /// contains the array or object if this text ends first. Returns `None` if neither ends.
     fn end_of_brackets(self, text: &str, start: usize) -> Option<usize> {
         let (mut depth, mut is_in_text, mut slashes) = (0_usize, false, 0);
         for (index, byte) in text.bytes().enumerate().skip(start) {

@@ -53,7 +53,7 @@ async fn a_source_that_is_stopped_ends_without_an_error() {
 }
 
 #[tokio::test]
-async fn the_container_of_this_process_is_never_followed() {
+async fn the_container_of_this_process_is_not_read() {
     let engine = SimulatedEngine::start().await;
     let own = engine.create(ContainerOptions::named("agent"));
     own.start();

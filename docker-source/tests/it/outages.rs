@@ -57,7 +57,7 @@ async fn a_socket_without_permission_is_a_permanent_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_without_a_proof_is_resumed_without_since_because_since_skips_compressed_files() {
+async fn a_log_without_a_proof_is_resumed_without_the_parameter_since_which_skips_compressed_files() {
     let engine = SimulatedEngine::start_with(Options { clock_runs: true, ..Options::docker_20_10() }).await;
     for options in [ContainerOptions::named("web"), ContainerOptions::named("shell").tty()] {
         // The Engine writes each line into a separate file.
