@@ -244,8 +244,8 @@ impl Decoder {
     }
 }
 
-/// The number of deviations of a message that were passed to the visitor, and the number of all further
-/// deviations.
+/// The number of [`Deviation`]s of a message that were passed to the visitor, and the sum of the counts of all
+/// further [`Deviation`]s.
 #[derive(Default)]
 struct Report {
     passed: usize,
