@@ -51,7 +51,7 @@ impl Message<'_> {
     /// Adds the members of a struct or map as additional fields, by [these rules](crate#serde).
     ///
     /// A message is never lost. Members that cannot be serialized are left out, and the field `_serialize_error`
-    /// names the first of them, with the reasons. Fields beyond 1,000 are left out, and `_serialize_error` says
+    /// names the first few of them, with the reasons. Fields beyond 1,000 are left out, and `_serialize_error` says
     /// that there are more. [`set_serialized`](Self::set_serialized) adds all members or returns an error.
     ///
     /// ```

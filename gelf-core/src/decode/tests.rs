@@ -165,7 +165,7 @@ fn a_decoder_starts_afresh_with_each_payload() {
 }
 
 #[test]
-fn a_visitor_gets_the_fields_in_order_and_then_each_member_that_gelf_defines() {
+fn a_visitor_gets_the_fields_in_order_and_then_host_texts_timestamp_and_level() {
     #[derive(Default)]
     struct Log(Vec<String>);
     impl<'a> Visitor<'a> for Log {

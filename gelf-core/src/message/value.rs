@@ -61,12 +61,12 @@ impl Value<'_> {
         }
     }
 
-    /// Returns the number if it is an integer within `i64`.
+    /// Returns the result of [`Number::as_i64`] if the value is a number.
     pub fn as_i64(&self) -> Option<i64> {
         self.as_number()?.as_i64()
     }
 
-    /// Returns the number if it is an integer within `u64`.
+    /// Returns the result of [`Number::as_u64`] if the value is a number.
     pub fn as_u64(&self) -> Option<u64> {
         self.as_number()?.as_u64()
     }
