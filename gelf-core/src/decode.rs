@@ -1,16 +1,17 @@
 //! Decodes JSON to messages.
 //!
-//! There is one parser. It reads the messages that Graylog and Logstash read and that the known senders send,
-//! and lists the deviations from GELF 1.1. A [lenient](Decoder::lenient) decoder returns the message with
+//! There is one parser. It reads what Graylog and Logstash read, and what the known senders send, and lists the
+//! deviations from GELF 1.1. A [lenient](Decoder::lenient) decoder returns the message with
 //! that list. A [strict](Decoder::strict) decoder returns the first deviation as an error.
 //!
-//! Lenient decoding corrects deviations:
+//! Lenient decoding treats deviations as follows:
 //!
 //! - In `timestamp`, `level` and `line`, a number in quotes is read as a number.
 //! - A member with the value `null` is left out.
 //! - A boolean stays a boolean.
 //! - An array or object in a field becomes its JSON text.
-//! - A level or timestamp that cannot be read becomes a field `level` or `timestamp`.
+//! - A level or timestamp that cannot be read becomes a field `level` or `timestamp`. If it is a blank text or a
+//!   number beyond the range of a 64-bit float, it is left out.
 //! - If two members have the same name, the last one counts.
 //! - `message` replaces a missing or blank `short_message`. Without `message`, the first line of
 //!   `full_message` that is not blank replaces a missing `short_message`.
