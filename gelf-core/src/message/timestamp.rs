@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn system_time_converts_both_ways_from_the_epoch() {
+    fn a_system_time_before_or_after_the_epoch_converts_to_a_timestamp_and_back() {
         let after = UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
         assert_eq!(Timestamp::from(after).as_unix(), (1_700_000_000, 123_456_789));
         let before = UNIX_EPOCH - Duration::new(1, 500_000_000);
