@@ -273,9 +273,9 @@ impl Report {
 pub struct Deviation {
     /// The kind of the deviation.
     pub kind: DeviationKind,
-    /// The byte offset of the name of the member that deviates, or of the character that deviates. If a member
-    /// is missing, this is the offset behind the object and the white space that follows it. If the payload is
-    /// not UTF-8, this is the offset in the corrected text.
+    /// The byte offset of the name of the member that deviates, or of the character that deviates; for a trailing
+    /// comma, the offset of the bracket behind it. If a member is missing, this is the offset behind the object and
+    /// the white space that follows it. If the payload is not UTF-8, this is the offset in the corrected text.
     pub offset: usize,
     /// The number of deviations of this kind in the member. The field `offset` is the offset of the first
     /// deviation. Text that is not UTF-8 counts once for the payload.

@@ -12,7 +12,7 @@
 //! | a string, a character, an enum's variant without content | a string |
 //! | an enum's variant with content | a map with one member that has the variant's name |
 //! | an integer | an exact number, which is sent as a string if it is outside of `i64` |
-//! | a float | the shortest decimal that reads back as the same float; NaN and the infinities are left out |
+//! | a float | a number that reads back as the same float; NaN and the infinities are left out |
 //! | a boolean | a boolean, sent [as a string](crate::Encoder::with_json_booleans) by default |
 //! | `None`, `()` | left out |
 //!

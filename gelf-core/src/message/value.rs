@@ -140,7 +140,7 @@ impl<'a> From<Number<'a>> for Value<'a> {
     }
 }
 
-/// Converts a float to the shortest decimal that reads back as the same float, and NaN and the infinities to
+/// Converts a float to a number that reads back as the same float, and NaN and the infinities to
 /// [`Value::Null`].
 impl From<f64> for Value<'_> {
     fn from(float: f64) -> Self {
