@@ -387,7 +387,7 @@ pub enum DecodeErrorKind {
     JsonSyntax,
     /// A member's name is longer than the decoder's limit.
     NameTooLong,
-    /// The payload is JSON, but not an object.
+    /// The payload begins with a JSON value that is not an object.
     NotAnObject,
     /// The payload, or its text in which invalid UTF-8 is replaced, is longer than the decoder's limit.
     PayloadTooLarge,
