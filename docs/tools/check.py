@@ -125,7 +125,7 @@ def check_names():
 
 
 def check_routes(router):
-    """The router accepts each route and each configuration of the pages and of deploy/."""
+    """The router accepts each route of the pages and of deploy/, and each block of TOML in their Markdown."""
     found = {}
     for path in [*PAGES, *glob.glob("deploy/**/*.*", recursive=True)]:
         text = read(path)

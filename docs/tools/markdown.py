@@ -66,7 +66,7 @@ def headings(text):
 
 
 def section(text, anchor):
-    """Returns the text below the heading with this anchor, up to the next heading of its level."""
+    """Returns the text below the heading with this anchor, up to the next heading of its level or a higher one."""
     lines, start = text.splitlines(keepends=True), None
     for number, level, name in headings(text):
         if start is None and name == anchor:

@@ -57,7 +57,7 @@ pub fn log_terminal(data: &[u8]) {
 /// Checks that the split log and the whole log are decoded to the same pieces, and that the decoder buffers
 /// at most `LOG_BUFFER_MAX` bytes. Returns the pieces.
 fn decode(framing: Framing, lengths: [u8; 4], log: &[u8]) -> Vec<Piece> {
-    // `log_terminal` creates a log that is longer than its input, so the reads are longer, too.
+    // `log_terminal` can create a log that is much longer than its input, so its reads are longer, too.
     let scale = if framing == Framing::Frames { 1 } else { 16 };
     let whole = decode_log(framing, [log]);
     let split = decode_log(framing, parts(lengths, scale, log));

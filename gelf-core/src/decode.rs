@@ -1,16 +1,17 @@
 //! Decodes JSON to messages.
 //!
-//! There is one parser. It reads the messages that Graylog and Logstash read and that the known senders send,
-//! and lists the deviations from GELF 1.1. A [lenient](Decoder::lenient) decoder returns the message with
+//! There is one parser. It reads what Graylog and Logstash read, and what the known senders send, and lists the
+//! deviations from GELF 1.1. A [lenient](Decoder::lenient) decoder returns the message with
 //! that list. A [strict](Decoder::strict) decoder returns the first deviation as an error.
 //!
-//! Lenient decoding corrects deviations:
+//! Lenient decoding treats deviations as follows:
 //!
 //! - In `timestamp`, `level` and `line`, a number in quotes is read as a number.
 //! - A member with the value `null` is left out.
 //! - A boolean stays a boolean.
 //! - An array or object in a field becomes its JSON text.
-//! - A level or timestamp that cannot be read becomes a field `level` or `timestamp`.
+//! - A level or timestamp that cannot be read becomes a field `level` or `timestamp`. If it is a blank text or a
+//!   number beyond the range of a 64-bit float, it is left out.
 //! - If two members have the same name, the last one counts.
 //! - `message` replaces a missing or blank `short_message`. Without `message`, the first line of
 //!   `full_message` that is not blank replaces a missing `short_message`.
@@ -244,8 +245,8 @@ impl Decoder {
     }
 }
 
-/// The number of deviations of a message that were passed to the visitor, and the number of all further
-/// deviations.
+/// The number of [`Deviation`]s of a message that were passed to the visitor, and the sum of the counts of all
+/// further [`Deviation`]s.
 #[derive(Default)]
 struct Report {
     passed: usize,
@@ -272,9 +273,9 @@ impl Report {
 pub struct Deviation {
     /// The kind of the deviation.
     pub kind: DeviationKind,
-    /// The byte offset of the name of the member that deviates, or of the character that deviates. If a member
-    /// is missing, this is the offset behind the object and the white space that follows it. If the payload is
-    /// not UTF-8, this is the offset in the corrected text.
+    /// The byte offset of the name of the member that deviates, or of the character that deviates; for a trailing
+    /// comma, the offset of the bracket behind it. If a member is missing, this is the offset behind the object and
+    /// the white space that follows it. If the payload is not UTF-8, this is the offset in the corrected text.
     pub offset: usize,
     /// The number of deviations of this kind in the member. The field `offset` is the offset of the first
     /// deviation. Text that is not UTF-8 counts once for the payload.
@@ -386,7 +387,7 @@ pub enum DecodeErrorKind {
     JsonSyntax,
     /// A member's name is longer than the decoder's limit.
     NameTooLong,
-    /// The payload is JSON, but not an object.
+    /// The payload begins with a JSON value that is not an object.
     NotAnObject,
     /// The payload, or its text in which invalid UTF-8 is replaced, is longer than the decoder's limit.
     PayloadTooLarge,

@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn every_integer_is_sent_exactly() {
+    fn integers_are_sent_exactly() {
         for integer in [0, 7, -1, 10, i64::MAX, i64::MIN, 1_000_000_007] {
             let expected = format!(r#"{{"version":"1.1","host":"h","short_message":"s","_i":{integer}}}"#);
             assert_eq!(encoded(&Message::new("h", "s").with_field(name("i"), integer)), expected);
@@ -490,7 +490,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_truncated_message_is_the_longest_that_fits(
+        fn a_truncated_message_fits_and_a_cut_full_message_leaves_at_most_one_byte(
             short in "[a-z\"é\n]{1,40}",
             full in proptest::option::of("[a-z\"é\n]{0,40}"),
             limit in 40usize..200,

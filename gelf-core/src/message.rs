@@ -23,9 +23,9 @@ pub use value::Value;
 
 /// A GELF message, which an [`Encoder`](crate::Encoder) writes and a [`Decoder`](crate::Decoder) reads.
 ///
-/// A message borrows its texts if it can; [`into_owned`](Self::into_owned) copies them. Each property can be
-/// set in a chain of calls (`with_level`) and in place (`set_level`). [`Display`](std::fmt::Display) writes
-/// the message as JSON.
+/// A message borrows its texts if it can; [`into_owned`](Self::into_owned) copies them. Fields and optional
+/// members can be set in a chain of calls (`with_level`) and in place (`set_level`). [`Display`](std::fmt::Display)
+/// writes the message as JSON.
 ///
 /// ```
 /// use gelf_core::{Level, Message, Timestamp};

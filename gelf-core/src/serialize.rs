@@ -12,7 +12,7 @@
 //! | a string, a character, an enum's variant without content | a string |
 //! | an enum's variant with content | a map with one member that has the variant's name |
 //! | an integer | an exact number, which is sent as a string if it is outside of `i64` |
-//! | a float | the shortest decimal that reads back as the same float; NaN and the infinities are left out |
+//! | a float | a number that reads back as the same float; NaN and the infinities are left out |
 //! | a boolean | a boolean, sent [as a string](crate::Encoder::with_json_booleans) by default |
 //! | `None`, `()` | left out |
 //!
@@ -51,7 +51,7 @@ impl Message<'_> {
     /// Adds the members of a struct or map as additional fields, by [these rules](crate#serde).
     ///
     /// A message is never lost. Members that cannot be serialized are left out, and the field `_serialize_error`
-    /// names the first of them, with the reasons. Fields beyond 1,000 are left out, and `_serialize_error` says
+    /// names the first few of them, with the reasons. Fields beyond 1,000 are left out, and `_serialize_error` says
     /// that there are more. [`set_serialized`](Self::set_serialized) adds all members or returns an error.
     ///
     /// ```

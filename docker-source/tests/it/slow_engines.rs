@@ -1,5 +1,4 @@
-//! Tests that a slow Engine causes no loss of lines, and that a slow answer does not hold up other
-//! containers.
+//! Tests slow answers of the Engine, and the time limits of a source.
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use simulated_engine::{ContainerOptions, Fault, SimulatedEngine, Stream};
 use std::time::Duration;
 
 #[tokio::test]
-async fn the_statistics_list_each_container_with_its_state_and_last_line() {
+async fn the_statistics_list_each_container_with_its_state_and_the_time_of_its_last_line() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     let quiet = engine.create(ContainerOptions::named("quiet").env("LOGSPOUT=ignore"));

@@ -108,8 +108,8 @@ pub(crate) async fn assert_nothing_left(source: &mut Source) {
     assert_eq!(source.stats().snapshot().total.in_flight, 0);
 }
 
-/// A collector of the log events of the current thread. Dropping this value ends the collection. Each event
-/// is a line of the form `LEVEL message field=value`.
+/// A collector of the events that docker-source logs on the current thread. Dropping this value ends the
+/// collection. Each event is a line of the form `LEVEL message field=value`.
 pub(crate) struct Logged {
     lines: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,

@@ -105,7 +105,7 @@ async fn an_engine_that_demands_a_client_certificate_is_read_over_tls() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_either_side_refuses_is_a_permanent_error_that_names_the_cause() {
+async fn a_wrong_or_missing_certificate_is_a_permanent_error_that_names_the_cause() {
     let (authority, other) = (Authority::new("docker"), Authority::new("docker"));
     let own = authority.issue(&["client"]);
     for version in VERSIONS {

@@ -77,7 +77,7 @@ async fn a_container_removed_at_its_end_is_read_or_a_gap_is_announced_whichever_
                     job.line(Stream::Stdout, format!("line {number}"));
                 }
                 job.die();
-                // The container is removed after this number of requests for its log.
+                // The container is removed after this number of requests for its log, or after one second.
                 let _ =
                     tokio::time::timeout(Duration::from_secs(1), job.wait_for_log_requests(requests)).await;
                 job.destroy();

@@ -175,7 +175,7 @@ fn damaged() -> [Options; 4] {
     [Options::docker_20_10(), skips_records, Options::docker_26_1(), Options::docker_28_5()]
 }
 
-/// Reads records up to the last line. Returns the number of gaps and all lines.
+/// Reads records up to the line with the text `last`. Returns the number of gaps and the lines.
 async fn read_with_gaps(source: &mut Source, last: &str) -> (usize, Vec<String>) {
     let (mut gaps, mut read) = (0, Vec::new());
     while read.last().is_none_or(|line| line != last) {
@@ -244,7 +244,7 @@ async fn all_lines_of_a_quiet_log_behind_a_damaged_record_are_read() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_was_damaged_before_the_start_is_no_gap_and_delays_no_line() {
+async fn a_record_that_was_damaged_before_the_source_started_is_no_gap_and_delays_no_line() {
     for options in damaged() {
         for is_set_back in [false, true] {
             let engine = engine(options.clone()).await;

@@ -133,8 +133,8 @@ impl<'a, 'd> Reader<'a, 'd> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Returns a part of the text that has been read. The part must begin and end at ASCII characters.
-    #[allow(clippy::indexing_slicing, reason = "ASCII characters are character boundaries")]
+    /// Returns a part of the text that has been read. Both ends of the part must be next to an ASCII character.
+    #[allow(clippy::indexing_slicing, reason = "the ends of an ASCII character are character boundaries")]
     fn slice(&self, from: usize, to: usize) -> &'a str {
         &self.text[from..to]
     }
@@ -353,8 +353,8 @@ impl<'a, 'd> Reader<'a, 'd> {
         }
     }
 
-    /// Skips a string at the start of `rest`, and checks its syntax. The text is not kept, so even millions of
-    /// escapes take little memory.
+    /// Skips a string at the start of `rest`, and checks its syntax. The text is not kept, so even many escapes
+    /// take little memory.
     #[inline(always)]
     fn skip_string(&mut self, rest: &'a [u8]) -> Result<&'a [u8], DecodeError> {
         let [b'"', text @ ..] = rest else { return self.error_at(rest, DecodeErrorKind::JsonSyntax) };

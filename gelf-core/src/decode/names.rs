@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_differ_in_one_bit_or_in_length_differ() {
+    fn similar_names_have_different_fingerprints() {
         let mut names = Names::default();
         for name in
             ["", "a", "b", "aa", "a\0", "\0", "\0\0", "12345678", "123456780", "12345678\0", "1234567\0"]

@@ -82,7 +82,7 @@ fn the_number_of_escapes_and_of_sequences_of_invalid_utf8_is_bounded() {
 }
 
 #[test]
-fn the_last_of_many_repeated_names_counts() {
+fn the_last_member_of_each_repeated_name_counts() {
     // Names of the maximum length that differ only in their last bytes.
     let name = |at: usize| format!("{}{at:03}", "n".repeat(FieldName::MAX_BYTES - 3));
     let members = |from: usize, to: usize, value: &str| -> String {
@@ -165,7 +165,7 @@ fn a_decoder_starts_afresh_with_each_payload() {
 }
 
 #[test]
-fn a_visitor_gets_the_fields_in_order_and_then_each_member_that_gelf_defines() {
+fn a_visitor_gets_the_fields_in_order_and_then_host_texts_timestamp_and_level() {
     #[derive(Default)]
     struct Log(Vec<String>);
     impl<'a> Visitor<'a> for Log {

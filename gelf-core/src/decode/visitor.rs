@@ -10,9 +10,10 @@ use crate::message::{FieldName, Head, Level, Message, Timestamp, Value};
 /// some of the parts.
 ///
 /// Fields are passed in the order of the text. Only a field that is made from `message`, or from a `level` or
-/// `timestamp` that cannot be read, follows after the other fields. The members that GELF defines follow after
-/// all fields, since one of these members can replace another one that is missing. Each of these members is
-/// passed at most once. The default methods do nothing, except for [`repeated_field`](Self::repeated_field).
+/// `timestamp` that cannot be read, follows after the other fields. `facility`, `file` and `line` are passed as
+/// fields. The other members that GELF defines follow after all fields, since one of these members can replace
+/// another one that is missing. Each of these members is passed at most once; `version` is not passed. The
+/// default methods do nothing, except for [`repeated_field`](Self::repeated_field).
 ///
 /// ```
 /// use std::borrow::Cow;

@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_readers_drop_are_refused() {
+    fn names_that_gelf_does_not_allow_are_refused() {
         assert_eq!(FieldName::new("id"), Err(InvalidFieldName::Reserved));
         assert_eq!(FieldName::new("_id"), Err(InvalidFieldName::Reserved));
         assert_eq!(FieldName::new(""), Err(InvalidFieldName::Empty));

@@ -55,8 +55,8 @@ impl<'a> Number<'a> {
         Self(Repr::Text(text))
     }
 
-    /// Returns the shortest decimal that reads back as this float; `None` for NaN and the infinities, which
-    /// JSON cannot express.
+    /// Returns the number that `{:?}` writes for this float, such as `0.1`, `5.0` or `1e300`. It reads back as the
+    /// same float. Returns `None` for NaN and the infinities, which JSON cannot express.
     pub fn from_f64(float: f64) -> Option<Number<'static>> {
         float.is_finite().then(|| Number(Repr::Text(Cow::Owned(format!("{float:?}")))))
     }

@@ -43,8 +43,8 @@ impl Timestamp {
     /// in JavaScript has the same range.
     ///
     /// The range contains the times of this century in seconds. It also contains them in milliseconds, which
-    /// some senders send by mistake, but not in microseconds. The range excludes the values that have made
-    /// known receivers overflow.
+    /// some senders send by mistake, but not in microseconds. The range excludes numbers with a huge exponent,
+    /// such as 1e300, which have ended known receivers.
     pub const MAX_SECONDS: i64 = 8_640_000_000_000;
 
     /// Creates a timestamp from seconds since the epoch and nanoseconds after them. Returns `None` if the
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn system_time_converts_both_ways_from_the_epoch() {
+    fn a_system_time_before_or_after_the_epoch_converts_to_a_timestamp_and_back() {
         let after = UNIX_EPOCH + Duration::new(1_700_000_000, 123_456_789);
         assert_eq!(Timestamp::from(after).as_unix(), (1_700_000_000, 123_456_789));
         let before = UNIX_EPOCH - Duration::new(1, 500_000_000);
@@ -408,7 +408,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_timestamp_is_parsed_back_from_its_text(
+        fn timestamps_are_parsed_back_from_their_text(
             seconds in -Timestamp::MAX_SECONDS..=Timestamp::MAX_SECONDS,
             nanos in 0u32..1_000_000_000,
         ) {

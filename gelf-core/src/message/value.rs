@@ -61,12 +61,12 @@ impl Value<'_> {
         }
     }
 
-    /// Returns the number if it is an integer within `i64`.
+    /// Returns the result of [`Number::as_i64`] if the value is a number.
     pub fn as_i64(&self) -> Option<i64> {
         self.as_number()?.as_i64()
     }
 
-    /// Returns the number if it is an integer within `u64`.
+    /// Returns the result of [`Number::as_u64`] if the value is a number.
     pub fn as_u64(&self) -> Option<u64> {
         self.as_number()?.as_u64()
     }
@@ -140,7 +140,7 @@ impl<'a> From<Number<'a>> for Value<'a> {
     }
 }
 
-/// Converts a float to the shortest decimal that reads back as the same float, and NaN and the infinities to
+/// Converts a float to a number that reads back as the same float, and NaN and the infinities to
 /// [`Value::Null`].
 impl From<f64> for Value<'_> {
     fn from(float: f64) -> Self {

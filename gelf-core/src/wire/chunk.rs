@@ -39,8 +39,8 @@ impl ChunkHeader {
     /// The maximum number of chunks of a message.
     pub const MAX_COUNT: u8 = 128;
 
-    /// Splits a datagram into header and payload. The payload may be empty: go-gelf sends a last chunk
-    /// without payload.
+    /// Splits a datagram into header and payload. The payload may be empty: go-gelf sometimes sends a
+    /// last chunk without payload.
     ///
     /// # Errors
     /// See [`InvalidChunk`]; each error is the sender's fault.
@@ -152,11 +152,11 @@ impl std::error::Error for InvalidChunk {}
 pub struct DatagramSize(u16);
 
 impl DatagramSize {
-    /// 1,420 bytes, the default. A datagram of this size fits an Ethernet frame, even with the headers of one
-    /// or two VPNs. go-gelf's reader does not accept larger datagrams.
+    /// 1,420 bytes, the default. With the headers of UDP and IP, a datagram of this size fits an Ethernet frame and
+    /// leaves at least 32 bytes for the headers of a tunnel. go-gelf's reader cuts larger datagrams.
     pub const WAN: Self = Self(1420);
 
-    /// 8,192 bytes, for networks without loss. Logstash's reader does not accept larger datagrams.
+    /// 8,192 bytes, for networks without loss. Logstash's reader cuts larger datagrams.
     pub const LAN: Self = Self(8192);
 
     /// 65,507 bytes, the maximum of a UDP datagram over IPv4.

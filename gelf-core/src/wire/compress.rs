@@ -26,7 +26,7 @@ const RETAINED_BYTES: usize = 256 * 1024;
 pub enum Compression {
     /// No compression.
     None,
-    /// gzip (RFC 1952), the default of GELF. Every UDP reader accepts gzip.
+    /// gzip (RFC 1952), the default. Every known GELF reader over UDP accepts gzip.
     Gzip(CompressionLevel),
     /// zlib (RFC 1950). The header is always `78 9c`, since Logstash's input accepts no other.
     Zlib(CompressionLevel),
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_deterministic_without_time_and_system() {
+    fn gzip_has_neither_time_nor_system_and_a_second_output_equals_the_first() {
         for compression in every_kind().filter(|kind| matches!(kind, Compression::Gzip(_))) {
             let mut compressor = Compressor::new(compression);
             let first = compressor.compress(PAYLOAD).to_vec();
