@@ -35,7 +35,7 @@
 //! | booleans | the strings `true` and `false`, since Graylog drops booleans |
 //! | errors, as in `error = &error as &dyn Error` | the text of the error and of its sources, as in `payment failed: connection refused`. A source is left out if the text of the error above it ends with the text of the source. |
 //! | other values, `%` and `?` | strings |
-//! | fields of the spans around the event | fields, as if they were the event's. The nearest value wins: the event's, then the innermost span's, and finally the one of [`Builder::field`]. |
+//! | fields of the spans around the event | fields, as if they were the event's. The nearest value wins: the event's, then those of the spans from the innermost to the outermost, and finally the one of [`Builder::field`]. |
 //! | innermost span | `_span`, its name; `_span_id`, 16 hexadecimal digits, unique among the open spans of the process |
 //! | all spans | `_spans`, such as `request:payment`, the outermost first |
 //! | end of a span, with [`Builder::close_events`] | a message `payment closed` with the level, origin and fields of the span, and `_duration_ms`, `_busy_ms` (entered) and `_idle_ms` (not entered) |

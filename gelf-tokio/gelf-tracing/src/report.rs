@@ -51,7 +51,7 @@ enum Report {
     /// No event was lost.
     NotNeeded,
     Sent,
-    /// The report is longer than the queue may be. Only other layers got it.
+    /// The report has more bytes than the queue may have. Only other layers got it.
     TooLarge,
 }
 

@@ -178,7 +178,7 @@ fn a_field_of_the_program_has_a_valid_name_that_is_not_reserved() {
 }
 
 #[test]
-fn values_texts_fields_and_paths_have_limits() {
+fn values_texts_and_paths_have_limits() {
     let sent = messages(
         |builder| builder,
         || {
