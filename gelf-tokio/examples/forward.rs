@@ -19,8 +19,8 @@ use std::time::Duration;
 use gelf_tokio::{Client, Outcome, UdpReceiver};
 use tokio::time::sleep;
 
-/// The time limit for receiving chunks after a signal, and also the time limit for sending the queue after
-/// that.
+/// The time limit for receiving, after a signal, the datagrams that have arrived already. It is also the time limit
+/// for sending the queue after that.
 const GRACE: Duration = Duration::from_secs(5);
 
 #[tokio::main(flavor = "current_thread")]

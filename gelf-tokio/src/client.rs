@@ -74,8 +74,8 @@ thread_local! {
 ///
 /// # Timestamps
 ///
-/// A message without a timestamp gets the time at which it is queued. Otherwise, the receiver would use the
-/// time of arrival, which is later if the message had to wait. The GELF specification says that `timestamp`
+/// A message without a timestamp gets the time at which it is passed to the client. Otherwise, the receiver would
+/// use the time of arrival, which is later if the message had to wait. The GELF specification says that `timestamp`
 /// "SHOULD be set by client library". [`ClientBuilder::stamp`] turns the timestamps off. A payload that is
 /// already JSON text is never changed.
 ///
@@ -116,7 +116,7 @@ pub struct Client<R = ()> {
     encoder: Encoder,
     /// The delimiter of frames. No payload may contain it.
     delimiter: Delimiter,
-    /// `true` if a message without a timestamp gets the time of its queueing.
+    /// `true` if a message without a timestamp gets the time at which it is passed to the client.
     stamps: bool,
 }
 

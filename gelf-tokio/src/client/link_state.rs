@@ -24,7 +24,7 @@ pub(crate) struct LinkState<R> {
     is_unproven: bool,
     /// The time of the last warning about messages that may be lost.
     warned: Option<Instant>,
-    /// `true` if the last request was rejected.
+    /// `true` if a request was rejected, and none was accepted since.
     #[cfg(feature = "http")]
     is_rejecting: bool,
 }

@@ -43,7 +43,7 @@ pub enum InvalidEndpoint {
         /// The text in the place of the host, including the port.
         host: String,
     },
-    /// The path has invalid characters.
+    /// The path of an HTTP endpoint does not begin with `/`, or has invalid characters.
     HttpPath {
         /// The path.
         path: String,
@@ -82,9 +82,9 @@ pub enum InvalidEndpoint {
         /// The text in the place of the port.
         port: String,
     },
-    /// The option is given twice.
+    /// The option or header is given twice.
     Repeated {
-        /// The name of the option.
+        /// The name of the option, or `the header` and the name of the header.
         name: String,
     },
     /// The scheme is unknown.
