@@ -247,8 +247,8 @@ impl<R> Client<R> {
     /// Refuses a message before the program makes it, if an earlier message found no room in the queue and no
     /// message in flight has got its outcome since. A refused message is counted. If the queue still has room for
     /// a message of 1 KiB, or of a 64th of the queue's limit of bytes if that is less, nothing is refused, since
-    /// shorter messages may fit. The call takes no lock, so a program with more messages than the destination
-    /// takes spends no time on messages that would be refused. `Ok` does not promise room.
+    /// shorter messages may fit. With this call, a program that has more messages than the destination takes need
+    /// not make the messages that would be refused. The call takes no lock. `Ok` does not promise room.
     ///
     /// ```
     /// # fn log(client: &gelf_tokio::Client, make: impl FnOnce() -> gelf_tokio::gelf_core::Message<'static>) {
@@ -293,7 +293,7 @@ impl<R> Client<R> {
     /// Refuses further messages from all clones, sends the queued messages, and ends the driver.
     ///
     /// # Errors
-    /// Returns [`Unsent`] if messages were dropped during the call. Messages that are not sent after `within`
+    /// Returns [`Unsent`] if messages were dropped during the call. Messages that are not delivered after `within`
     /// are dropped as [`DropReason::Ended`](crate::DropReason::Ended).
     ///
     /// # Cancel safety

@@ -77,11 +77,11 @@
 //! # Threads and loops
 //!
 //! The thread `gelf-tracing` sends the messages in a separate tokio runtime. So the program needs no runtime,
-//! can log on any thread, and can block the threads of its runtime at the end. An error of sending never
-//! causes another message: events of the thread `gelf-tracing` become no messages, and neither do events of
-//! other threads with a target of `gelf_tokio` or `gelf_tracing`. Other layers get these events, which
-//! explain why nothing arrives at the receiver. To see them, add a layer that writes to stderr, or call
-//! [`Client::last_error`].
+//! can log on any thread, and can block the threads of its runtime at the end. An event about an error of
+//! sending never becomes another message: events of the thread `gelf-tracing` are not sent, and neither are
+//! events of other threads with a target of `gelf_tokio` or `gelf_tracing`. Other layers get these events, which
+//! explain why nothing arrives at the receiver. To see them, add a layer that writes to stderr. The last error
+//! is also in [`Client::last_error`].
 //!
 //! [`Client::last_error`]: gelf_tokio::Client::last_error
 //!

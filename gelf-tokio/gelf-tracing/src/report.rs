@@ -48,7 +48,7 @@ enum Report {
     Closed,
     /// The queue had no room in time.
     Delayed,
-    /// No event was lost.
+    /// There is no loss to report.
     NotNeeded,
     Sent,
     /// The report has more bytes than the queue may have. Only other layers got it.

@@ -20,7 +20,7 @@ pub(crate) struct LinkState<R> {
     destination: String,
     backoff: Backoff,
     state: ClientState,
-    /// `true` if the last TCP connection ended before it proved itself.
+    /// `true` if the last TCP connection ended before it proved itself, or with an answer in another protocol.
     is_unproven: bool,
     /// The time of the last warning about messages that may be lost.
     warned: Option<Instant>,
@@ -61,14 +61,14 @@ impl<R> LinkState<R> {
         self.up();
     }
 
-    /// Returns whether the last connection did not prove itself.
+    /// Returns whether the last connection ended before it proved itself, or with an answer in another protocol.
     pub(crate) fn is_unproven(&self) -> bool {
         self.is_unproven
     }
 
-    /// Notes that a connection ended before it proved itself. The receiver's system had acknowledged
-    /// `acknowledged` messages, which will be sent again. Logs a warning unless the destination is already
-    /// down.
+    /// Notes that a connection ended before it proved itself, or with an answer in another protocol. The receiver's
+    /// system had acknowledged `acknowledged` messages, which will be sent again. Logs a warning unless the
+    /// destination is already down.
     pub(crate) fn unproven(&mut self, error: &dyn fmt::Display, acknowledged: usize) {
         self.is_unproven = true;
         if acknowledged > 0 {

@@ -5,8 +5,8 @@ use crate::endpoint::scheme::Scheme;
 use crate::endpoint::table::{self, MASK, Row, TABLE};
 use crate::endpoint::{InvalidEndpoint, QueueOptions, Transport};
 
-/// Sets the options of a query in `transport` and `queue`. Returns the decoded names and values of the
-/// caller's options, whose names are in `own`.
+/// Reads the options of a query, and sets them in `transport` and `queue`. Returns the decoded names and values of
+/// the caller's options, whose names are in `own`.
 pub(super) fn read(
     query: &str,
     own: &[&str],
