@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_of_another_build_says_which_features_it_needs() {
+    fn the_error_of_a_scheme_of_another_build_names_the_features_that_it_needs() {
         for (scheme, http, tls) in
             [("gelf+tls", false, true), ("gelf+http", true, false), ("gelf+https", true, true)]
         {

@@ -99,7 +99,8 @@ impl<R> LinkState<R> {
         }
     }
 
-    /// Notes that a message has arrived at the destination. The next pauses are short again.
+    /// Notes that the destination has taken or answered a message, as far as is known. The next pauses are short
+    /// again.
     pub(crate) fn arrived(&mut self) {
         self.backoff.reset();
     }
@@ -136,7 +137,7 @@ impl<R> LinkState<R> {
         self.backoff.pause()
     }
 
-    /// Notes that the destination takes messages.
+    /// Notes that the destination takes or answers messages.
     pub(crate) fn up(&mut self) {
         if matches!(self.state, ClientState::Down { .. }) {
             tracing::info!(destination = self.destination, "the destination is back");
