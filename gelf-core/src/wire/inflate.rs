@@ -4,9 +4,9 @@
 //! limit: a longer payload is an error and is not truncated. An inflater allocates nothing for a size that
 //! the data only claims.
 //!
-//! The time is bounded by the lengths of input and output. A bound on the ratio of input to output would not prevent
-//! slow input: deflate blocks of a few symbols each take as long as blocks without output, and yet have about as
-//! many bytes of output for each byte of input as stored blocks.
+//! The time is bounded by the lengths of input and output. A bound on the ratio of input to output would not exclude
+//! input that is slow to inflate: deflate blocks of a few symbols each take as long as blocks without output, and yet
+//! have about as many bytes of output for each byte of input as stored blocks.
 
 use std::fmt;
 

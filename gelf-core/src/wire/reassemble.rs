@@ -56,8 +56,8 @@ const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 ///
 /// If the table or its memory is full, the reassembler drops the oldest message. While more than half of the
 /// pending messages have received only one chunk, it drops the oldest of these messages instead. Thus a flood of
-/// first chunks displaces no message that has received several chunks, as long as such messages are less than half
-/// of the pending messages. The same rules apply to the messages of a source that has reached
+/// first chunks displaces no message that has received several chunks, as long as fewer than half of the pending
+/// messages have received several. The same rules apply to the messages of a source that has reached
 /// [`max_entries_per_source`](ReassemblyLimits::max_entries_per_source).
 ///
 /// ```

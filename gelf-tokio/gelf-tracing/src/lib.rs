@@ -80,8 +80,8 @@
 //! can log on any thread, and can block the threads of its runtime at the end. An event about an error of
 //! sending never becomes another message: events of the thread `gelf-tracing` are not sent, and neither are
 //! events of other threads with a target of `gelf_tokio` or `gelf_tracing`. Other layers get these events, which
-//! explain why nothing arrives at the receiver. To see them, add a layer that writes to stderr. The last error
-//! is also in [`Client::last_error`].
+//! explain why nothing arrives at the receiver. To see them, add a layer that writes to stderr.
+//! [`Client::last_error`] returns the last error.
 //!
 //! [`Client::last_error`]: gelf_tokio::Client::last_error
 //!
