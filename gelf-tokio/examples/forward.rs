@@ -5,8 +5,8 @@
 //! cargo run -p gelf-tokio --features tls --example forward -- 127.0.0.1:12201 gelf+tls://logs.example
 //! ```
 //!
-//! While the destination is down, messages wait in the queue, and then in the buffer of the socket. The
-//! account includes the datagrams that the system drops. After SIGTERM or Ctrl-C, the program forwards the
+//! While the destination is down, messages wait in the queue, and further messages in the buffer of the socket.
+//! The account includes the datagrams that the system drops. After SIGTERM or Ctrl-C, the program forwards the
 //! messages that have arrived, and ends within 10 s. A second signal has no effect.
 //!
 //! Exit status: 0 if each received message was delivered, otherwise 1.
@@ -19,8 +19,8 @@ use std::time::Duration;
 use gelf_tokio::{Client, Outcome, UdpReceiver};
 use tokio::time::sleep;
 
-/// The time limit for receiving chunks after a signal, and also the time limit for sending the queue after
-/// that.
+/// The time limit for receiving, after a signal, the datagrams that have arrived already. It is also the time limit
+/// for sending the queue after that.
 const GRACE: Duration = Duration::from_secs(5);
 
 #[tokio::main(flavor = "current_thread")]
@@ -74,7 +74,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
                     eprintln!("message {received} from {} was not queued: {error}", next.from);
                 }
             }
-            // The input is not a GELF message.
+            // A datagram, or the message that it completes, is invalid or too large.
             Some(Err(error)) => eprintln!("{error}"),
             None => break,
         }

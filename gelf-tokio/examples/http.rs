@@ -1,4 +1,4 @@
-//! Sends messages over HTTP, one per request and several per request, and receives them.
+//! Sends messages over HTTP, first one per request, then several per request, and receives them.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --features http --example http

@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 type Item = Result<Received, ReceiveError>;
 
-/// The time after a signal within which senders can complete the messages that they have begun.
+/// The time limit for receiving, after a signal, the messages that have arrived already or whose arrival has begun.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Forwards received payloads until a signal has closed the receiver and the receiver is empty.

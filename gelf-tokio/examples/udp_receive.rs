@@ -1,4 +1,5 @@
-//! Receives messages over UDP and prints each as a line of JSON, until Ctrl-C.
+//! Receives messages over UDP until Ctrl-C. Prints each message as a line: the sender's address, and the message as
+//! JSON.
 //!
 //! ```text
 //! cargo run -p gelf-tokio --example udp_receive -- 127.0.0.1:12201

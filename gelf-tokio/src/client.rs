@@ -74,8 +74,8 @@ thread_local! {
 ///
 /// # Timestamps
 ///
-/// A message without a timestamp gets the time at which it is queued. Otherwise, the receiver would use the
-/// time of arrival, which is later if the message had to wait. The GELF specification says that `timestamp`
+/// A message without a timestamp gets the time at which it is passed to the client. Otherwise, the receiver would
+/// use the time of arrival, which is later if the message had to wait. The GELF specification says that `timestamp`
 /// "SHOULD be set by client library". [`ClientBuilder::stamp`] turns the timestamps off. A payload that is
 /// already JSON text is never changed.
 ///
@@ -116,7 +116,7 @@ pub struct Client<R = ()> {
     encoder: Encoder,
     /// The delimiter of frames. No payload may contain it.
     delimiter: Delimiter,
-    /// `true` if a message without a timestamp gets the time of its queueing.
+    /// `true` if a message without a timestamp gets the time at which it is passed to the client.
     stamps: bool,
 }
 
@@ -247,8 +247,8 @@ impl<R> Client<R> {
     /// Refuses a message before the program makes it, if an earlier message found no room in the queue and no
     /// message in flight has got its outcome since. A refused message is counted. If the queue still has room for
     /// a message of 1 KiB, or of a 64th of the queue's limit of bytes if that is less, nothing is refused, since
-    /// shorter messages may fit. The call takes no lock, so a program with more messages than the destination
-    /// takes spends no time on messages that would be refused. `Ok` does not promise room.
+    /// shorter messages may fit. With this call, a program that has more messages than the destination takes need
+    /// not make the messages that would be refused. The call takes no lock. `Ok` does not promise room.
     ///
     /// ```
     /// # fn log(client: &gelf_tokio::Client, make: impl FnOnce() -> gelf_tokio::gelf_core::Message<'static>) {
@@ -293,7 +293,7 @@ impl<R> Client<R> {
     /// Refuses further messages from all clones, sends the queued messages, and ends the driver.
     ///
     /// # Errors
-    /// Returns [`Unsent`] if messages were dropped during the call. Messages that are not sent after `within`
+    /// Returns [`Unsent`] if messages were dropped during the call. Messages that are not delivered after `within`
     /// are dropped as [`DropReason::Ended`](crate::DropReason::Ended).
     ///
     /// # Cancel safety

@@ -56,7 +56,7 @@ impl GelfCodec {
         Self { delimiter, framer: self.framer.with_delimiter(delimiter) }
     }
 
-    /// Returns the number of frames that had only white space. The decoder skips such frames.
+    /// Returns the number of frames that were empty or had only white space. The decoder skips such frames.
     pub fn empty_frames(&self) -> u64 {
         self.framer.empty_frames()
     }

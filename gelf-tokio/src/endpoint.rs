@@ -48,8 +48,9 @@ pub use table::EndpointOption;
 /// an IPv4 address, or an IPv6 address in brackets. An IPv6 address may have a zone after `%25`, as in
 /// `[fe80::1%25eth0]` (RFC 6874), or after a bare `%`, which curl accepts, too. A name is looked up at each
 /// connect, and over UDP every 30 s. The path is sent as it is written; an empty path and `/` mean `/gelf`. An
-/// `@` in a path is `%40`. User and password are percent-decoded and sent as Basic authentication. A fragment
-/// is an error in every URI. A user, or a path other than `/`, is an error in a URI without HTTP.
+/// `@` in a path must be written as `%40`. User and password are percent-decoded and sent as Basic
+/// authentication. A fragment is an error in every URI. A user, or a path other than `/`, is an error in a URI
+/// without HTTP.
 ///
 /// Options follow as a query, in any order, as in `gelf://logs?compression=zlib&datagram_size=8192`. Each
 /// option may be given once, unless its row below says that it may be repeated. Options are encoded as in
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_of_another_build_says_which_features_it_needs() {
+    fn the_error_of_a_scheme_of_another_build_names_the_features_that_it_needs() {
         for (scheme, http, tls) in
             [("gelf+tls", false, true), ("gelf+http", true, false), ("gelf+https", true, true)]
         {

@@ -134,9 +134,9 @@ impl Hosts {
         self.further.len().saturating_sub(self.errors.len())
     }
 
-    /// Notes that the current host failed: no connection could be made, or a connection broke. Returns `None`
-    /// if another host is current now. At the end of a round, returns an error that contains the errors of
-    /// all hosts.
+    /// Notes that the current host failed: no connection could be made, a connection broke, or no valid answer
+    /// came. Returns `None` if another host is current now. At the end of a round, returns an error that contains
+    /// the errors of all hosts.
     pub(crate) fn failed(&mut self, error: io::Error) -> Option<io::Error> {
         if self.further.is_empty() {
             return Some(error);

@@ -46,8 +46,8 @@ impl Default for DatagramLimits {
 
 /// Turns datagrams into payloads, for any number of senders.
 ///
-/// `S` identifies a sender; see [`Reassembler`]. An invalid datagram causes an error and does not affect other
-/// messages.
+/// `S` identifies a sender; see [`Reassembler`]. An invalid datagram causes an error, or counts as a
+/// [refused chunk](DatagramStats::refused_chunks). It does not affect other messages.
 ///
 /// ```
 /// use std::time::Instant;
@@ -118,16 +118,17 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
     }
 
     /// Reads a datagram that arrived at `now` from `source`. Returns the payload that the datagram carries or
-    /// completes; the payload should be JSON text. Returns `None` if chunks of the message are missing, or if
-    /// this chunk had arrived before.
+    /// completes; the payload should be JSON text. Returns `None` if chunks of the message are missing, or if a
+    /// chunk with this number had arrived before.
     ///
     /// # Errors
     /// See [`DatagramError`]. If the payload of a chunked message is invalid, the chunk that completes the
     /// message returns the error. If the chunks themselves are invalid, as in a message of more than 128
-    /// chunks, the first chunk to arrive returns the error. The reader remembers the last 64 messages with such
+    /// chunks, the first invalid chunk returns the error. The reader remembers the last 64 messages with such
     /// chunks, each for the [timeout](ReassemblyLimits::timeout) of chunked messages. Meanwhile, further invalid
     /// chunks with the same id from the same source return `None`, and
-    /// [`refused_chunks`](DatagramStats::refused_chunks) counts them.
+    /// [`refused_chunks`](DatagramStats::refused_chunks) counts them. A chunk with an
+    /// [`InvalidChunk::CountMismatch`] always returns the error.
     pub fn read<'a>(
         &'a mut self,
         now: Instant,
@@ -181,7 +182,8 @@ impl<S: Clone + Eq + Hash> DatagramReader<S> {
     }
 }
 
-/// Returns the complete message as it was sent; `None` as long as chunks are missing.
+/// Returns the complete message as it was sent, possibly compressed. Returns `None` if the datagram completes no
+/// message.
 fn join<'a, S: Clone + Eq + Hash>(
     reassembler: &'a mut Reassembler<S>,
     now: Instant,
@@ -198,7 +200,7 @@ fn join<'a, S: Clone + Eq + Hash>(
     reassembler.handle_chunk(now, source.clone(), header, part).map_err(DatagramError::Chunk)
 }
 
-/// Returns the inflated payload, and its deviation if there is one.
+/// Returns the payload, inflated if it was compressed, and at most one deviation.
 fn unpack<'a>(
     decompressor: &'a mut Decompressor,
     message: &'a [u8],
@@ -260,14 +262,14 @@ pub enum DatagramError {
     Empty,
     /// The payload is empty.
     EmptyPayload,
-    /// The joined or inflated payload is a chunk.
+    /// The payload of a message begins like a chunk.
     NestedChunk,
     /// The payload is plain, and longer than [`max_payload_bytes`](DatagramLimits::max_payload_bytes).
     PayloadTooLarge {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The first bytes belong to no known encoding.
+    /// The first bytes of the message belong to no known encoding.
     UnknownMagic,
 }
 
@@ -362,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn datagrams_of_old_senders_are_read_and_counted_or_refused() {
+    fn a_lenient_reader_counts_deviations_and_a_strict_reader_refuses_them() {
         let gzip = Compressor::new(Compression::default()).compress(PAYLOAD).to_vec();
         let zlib = Compressor::new(Compression::Zlib(CompressionLevel::DEFAULT)).compress(PAYLOAD).to_vec();
         // The header declares a window of 4 KiB, and the text is shorter.
@@ -389,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn both_readers_classify_the_first_two_bytes_alike() {
+    fn both_readers_treat_the_first_two_bytes_alike_except_for_the_legacy_header() {
         for first in 0..=u8::MAX {
             for second in 0..=u8::MAX {
                 let datagram = [&[first, second], &PAYLOAD[2..]].concat();

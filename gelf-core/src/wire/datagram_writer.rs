@@ -1,9 +1,9 @@
 //! Turns messages into datagrams: encodes and compresses each message, and splits it into chunks.
 //!
-//! > GELF 1.1: "A message MUST NOT consist of more than 128 chunks." It is compressed as a whole before it is
-//! > chunked.
+//! > GELF 1.1: "A message MUST NOT consist of more than 128 chunks."
 //!
-//! A message that does not fit 128 chunks is an error or is truncated; see [`Overflow`].
+//! A message is compressed as a whole before it is chunked. A message that does not fit into 128 chunks is an error
+//! or is truncated; see [`Overflow`].
 
 use std::fmt;
 
@@ -40,8 +40,8 @@ pub enum Overflow {
     /// Returns an error. This is the default.
     #[default]
     Error,
-    /// Truncates the texts of the message until it fits, and adds their original length as `_truncated`; see
-    /// [`Encoder::encode_within`].
+    /// Truncates the texts of the message so that it fits, and adds their original length as `_truncated`; see
+    /// [`Encoder::encode_within`]. If the other fields alone do not fit, the message is an error.
     Truncate,
 }
 
@@ -99,7 +99,7 @@ impl DatagramWriter {
     /// [truncated](Self::with_overflow). Send the datagrams back to back from one socket, since readers
     /// identify the sender by the address of the socket.
     ///
-    /// In the steady state, the call allocates no memory.
+    /// In the steady state, the call allocates no memory for a message of up to 256 KiB.
     ///
     /// # Errors
     /// See [`MessageTooLarge`]. The writer can still be used.
@@ -120,7 +120,8 @@ impl DatagramWriter {
         Ok((datagrams, fit))
     }
 
-    /// Returns the datagrams of an encoded message: JSON text, not compressed and not chunked yet.
+    /// Returns the datagrams of an encoded message. The payload is JSON text that is neither compressed nor chunked
+    /// yet.
     ///
     /// # Errors
     /// Returns [`MessageTooLarge::Payload`] if the payload is too large for 128 chunks.

@@ -11,9 +11,9 @@ const RETAINED_BYTES: usize = 256 * 1024;
 pub struct Decompressor {
     limit: usize,
     inflater: Inflater,
-    /// The output buffer, which may be longer than the last payload.
+    /// The output buffer, which may be longer than the last output.
     buffer: Vec<u8>,
-    /// The length of the last payload, which is at the beginning of the buffer.
+    /// The length of the last output, which is at the beginning of the buffer.
     len: usize,
 }
 
@@ -25,8 +25,8 @@ impl Default for Decompressor {
 }
 
 impl Decompressor {
-    /// The default limit: 8 MiB, the same as Graylog's `decompress_size_limit`. A decompression bomb takes at
-    /// most 8 MiB of memory, and 1/32 more while the buffer grows for the last time.
+    /// The default limit: 8 MiB, the same as Graylog's `decompress_size_limit`. The output of a decompression bomb
+    /// takes at most 8 MiB and one byte of memory, and 1/32 more while the buffer grows for the last time.
     pub const DEFAULT_LIMIT: usize = 8 * 1024 * 1024;
 
     /// Creates a decompressor that fails on a payload if the inflated payload has more than `limit` bytes.
@@ -58,7 +58,7 @@ impl Decompressor {
         if buffer.len() > RETAINED_BYTES {
             *buffer = Vec::new();
         }
-        // The reset comes before any error, so that the inflater counts nothing of an earlier payload.
+        // The reset comes before any error, so that `trailing` never counts bytes of an earlier payload.
         inflater.reset(match payload {
             [0x1f, 0x8b, ..] => InflateFormat::Gzip,
             _ => InflateFormat::Zlib,
@@ -81,14 +81,14 @@ impl Decompressor {
         Ok(())
     }
 
-    /// Returns the last payload.
+    /// Returns the output of the last payload, which is empty after an error.
     pub(crate) fn output(&self) -> &[u8] {
         self.buffer.get(..self.len).unwrap_or_default()
     }
 }
 
-/// Extends a full buffer in proportion to the output so far and to the rest of the input. The size that a
-/// header claims has no influence.
+/// Extends a full buffer in proportion to the output so far and to the rest of the input. A size that the input
+/// claims, such as gzip's ISIZE, has no influence.
 fn grow(buffer: &mut Vec<u8>, rest: usize, limit: usize) {
     let len = buffer.len();
     // The buffer can exceed the limit by one byte. This byte shows that there is more output.
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_costs_no_more_than_the_limit() {
+    fn the_buffer_of_a_bomb_exceeds_the_limit_by_at_most_one_byte() {
         let bomb = Compressor::new(Compression::default()).compress(&vec![b'a'; 64 << 20]).to_vec();
         let mut decompressor = Decompressor::default();
         let limit = Decompressor::DEFAULT_LIMIT;

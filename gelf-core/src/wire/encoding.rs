@@ -15,7 +15,7 @@ pub enum Encoding {
     Chunk,
     /// `1f 8b`: gzip.
     Gzip,
-    /// Any other bytes, to be read as JSON text.
+    /// Any other bytes: JSON text, or zlib with a small window; see [`is_zlib`](Self::is_zlib).
     Plain,
     /// No known encoding: `1e`, `1f` or `78` with a wrong second byte or without a second byte, or Zstandard,
     /// which no reader of GELF supports.

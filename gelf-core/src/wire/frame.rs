@@ -1,7 +1,9 @@
 //! Reads and writes frames, which carry payloads one after another on a stream.
 //!
 //! > GELF 1.1: "GELF TCP does not support compression [...] each message is terminated by a null byte
-//! > (`\0`)". JSON text contains no raw null byte, so the delimiter is unambiguous.
+//! > (`\0`)".
+//!
+//! JSON text contains no raw null byte, so the delimiter is unambiguous.
 
 use std::fmt;
 
@@ -63,8 +65,8 @@ impl Default for Framer {
 }
 
 impl Framer {
-    /// The default maximum length of a frame: 2 MiB, the same as Graylog's `max_message_size`. After a
-    /// call, the framer has left no more than these bytes of an incomplete frame in the buffer.
+    /// The default maximum length of a frame: 2 MiB, the same as Graylog's `max_message_size`. Once
+    /// [`next_frame`](Self::next_frame) has returned `None`, the buffer has no more bytes than the maximum length.
     pub const DEFAULT_MAX_FRAME_LEN: usize = 2 * 1024 * 1024;
 
     /// Creates a framer for frames of up to `max_frame_len` bytes, not counting the delimiter.

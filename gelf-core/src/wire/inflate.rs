@@ -2,11 +2,11 @@
 //!
 //! One 64 KiB datagram can inflate to 67 MB, and 128 chunks of this size to 8 GB. Therefore the output has a
 //! limit: a longer payload is an error and is not truncated. An inflater allocates nothing for a size that
-//! only a header claims.
+//! the data only claims.
 //!
-//! The time is bounded by the lengths of input and output. The input needs no stricter bound in proportion to the
-//! output: deflate blocks of a few symbols each take as long as blocks without output, and have about as many
-//! bytes of output as stored blocks.
+//! The time is bounded by the lengths of input and output. A bound on the ratio of input to output would not exclude
+//! input that is slow to inflate: deflate blocks of a few symbols each take as long as blocks without output, and yet
+//! have about as many bytes of output for each byte of input as stored blocks.
 
 use std::fmt;
 
@@ -63,8 +63,8 @@ pub struct Inflater {
 enum State {
     ZlibHeader(Part<2>),
     ZlibTrailer(Part<4>),
-    /// The first ten bytes of a gzip member (RFC 1952, section 2.3). Optional parts follow in the order of the
-    /// variants below.
+    /// The first ten bytes of a gzip member (RFC 1952, section 2.3). The optional parts of the header follow in the
+    /// order of the variants from `ExtraLen` to `HeaderChecksum`.
     GzipHeader(Part<10>),
     ExtraLen(Part<2>),
     Extra(u16),
@@ -214,7 +214,7 @@ impl Inflater {
             State::Extra(0) => Some(self.header_part(NAME)),
             State::Extra(left) => {
                 let (extra, rest) = input.split_at(usize::from(*left).min(input.len()));
-                // `extra` is no longer than `left`.
+                // `extra` has at most `left` bytes.
                 *left -= extra.len() as u16;
                 *input = rest;
                 let left = *left;
@@ -408,8 +408,8 @@ impl fmt::Debug for Inflater {
     }
 }
 
-/// The reason why data cannot be inflated. All reasons except [`LimitExceeded`](Self::LimitExceeded) are the
-/// sender's fault.
+/// The reason why data cannot be inflated. All reasons except [`LimitExceeded`](Self::LimitExceeded) are faults of
+/// the sender or of the network.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum DecompressError {

@@ -5,8 +5,8 @@
 //!
 //! Chunks arrive in any order and from any sender, interleaved with the chunks of other messages. Some chunks
 //! arrive twice, and some never arrive. The reassembler identifies a pending message by its source and its
-//! id. The table of pending messages is bounded: the reassembler drops the oldest message to make room, and
-//! counts every drop. It does not remember the ids of completed messages, since some senders reuse an id
+//! id. The table of pending messages is bounded: the reassembler drops a pending message to make room for a new
+//! one, and counts every drop. It does not remember the ids of completed messages, since some senders reuse an id
 //! immediately.
 
 mod chunks;
@@ -52,12 +52,12 @@ const RETAINED_BYTES_OF_ALL: usize = 1024 * 1024;
 ///
 /// The type `S` identifies a source. It can be a socket address, an IP address if the network changes the
 /// port, or `()` to trust the ids alone, as Graylog does. The reassembler has no clock: the caller passes the
-/// time to each call, and the time must not go back.
+/// time, which must not go back.
 ///
-/// If the table is full, the reassembler drops the oldest message. While messages that have received only one
-/// chunk fill more than half of the table, it drops the oldest of these messages instead. Thus a flood of first
-/// chunks displaces no message that has received several chunks, as long as such messages fill less than half
-/// of the table. The same rules apply to the messages of a source that has reached
+/// If the table or its memory is full, the reassembler drops the oldest message. While more than half of the
+/// pending messages have received only one chunk, it drops the oldest of these messages instead. Thus a flood of
+/// first chunks displaces no message that has received several chunks, as long as fewer than half of the pending
+/// messages have received several. The same rules apply to the messages of a source that has reached
 /// [`max_entries_per_source`](ReassemblyLimits::max_entries_per_source).
 ///
 /// ```
@@ -141,9 +141,10 @@ pub struct ReassemblyStats {
     pub completed: u64,
     /// Messages dropped because of a [conflict](ReassemblyLimits::discard_conflicts).
     pub conflicts: u64,
-    /// Chunks that had arrived before.
+    /// Chunks whose number had arrived before in the same message, with the same payload or another one.
     pub duplicates: u64,
-    /// Messages dropped to make room, and messages that could not begin, since the limits allow no message.
+    /// Messages dropped to make room. If the limits allow no pending message, each chunk of a message of several
+    /// chunks counts here as a message.
     pub evicted: u64,
     /// Messages dropped because of the timeout.
     pub expired: u64,
@@ -202,7 +203,7 @@ impl<S: Clone + Eq + Hash> Reassembler<S> {
     }
 
     /// Handles a chunk that arrived at `now` from `source`. Returns the payload of the message if the chunk
-    /// completes it. Returns `None` if chunks are missing or if this chunk had arrived before.
+    /// completes it. Returns `None` if chunks are missing or if a chunk with this number had arrived before.
     ///
     /// # Errors
     /// Returns [`InvalidChunk::CountMismatch`] if the sequence count of the chunk differs from the count in

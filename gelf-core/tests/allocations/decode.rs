@@ -1,4 +1,4 @@
-//! Decoding with a visitor allocates nothing if all text can be borrowed.
+//! A decoder whose buffers have grown allocates nothing for a visitor if all text can be borrowed.
 
 use gelf_core::{Decoder, FieldName, Value, Visitor};
 

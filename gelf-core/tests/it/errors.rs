@@ -1,4 +1,4 @@
-//! Tests that every error is one line that can be understood without knowledge of the code.
+//! Tests the texts of errors: each is one line that can be understood without knowledge of the code.
 
 use std::error::Error;
 use std::time::Instant;
@@ -92,8 +92,8 @@ fn datagrams() {
     assert_eq!(read(b"\x1e"), "the first bytes are neither JSON nor a known encoding");
     assert_eq!(read(b"\x1f\x3c{}"), "the bytes 1f 3c precede the text");
     assert_eq!(read(b"\x1e\x0f123"), "the chunk has 5 bytes, fewer than its header");
-    // Each invalid chunk of this test has a different id: for a further chunk with the id of an invalid
-    // chunk, the reader returns no error and only counts the chunk.
+    // The following invalid chunks have different ids: for a further invalid chunk with the same id, the reader
+    // returns no error and only counts the chunk.
     let invalid = |id, number, count| [&b"\x1e\x0f1234567"[..], &[id, number, count]].concat();
     assert_eq!(read(&invalid(1, 0, 0)), "the chunk's sequence count is 0");
     assert_eq!(read(&invalid(2, 0, 200)), "the chunk's sequence count is 200, more than 128");

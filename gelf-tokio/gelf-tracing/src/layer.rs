@@ -162,7 +162,7 @@ where
         if is_own(metadata.target()) {
             return;
         }
-        // An event with one of these targets has its true target in a field. The layer must therefore visit
+        // An event with one of these targets may have its true target in a field. The layer must therefore visit
         // the fields before it can tell whether the event comes from this crate or its transport.
         let has_log_origin = matches!(metadata.target(), "log" | panic_hook::TARGET);
         if !has_log_origin && self.sink.refuses() {

@@ -35,7 +35,7 @@
 //! | booleans | the strings `true` and `false`, since Graylog drops booleans |
 //! | errors, as in `error = &error as &dyn Error` | the text of the error and of its sources, as in `payment failed: connection refused`. A source is left out if the text of the error above it ends with the text of the source. |
 //! | other values, `%` and `?` | strings |
-//! | fields of the spans around the event | fields, as if they were the event's. The nearest value wins: the event's, then the innermost span's, and finally the one of [`Builder::field`]. |
+//! | fields of the spans around the event | fields, as if they were the event's. The nearest value wins: the event's, then those of the spans from the innermost to the outermost, and finally the one of [`Builder::field`]. |
 //! | innermost span | `_span`, its name; `_span_id`, 16 hexadecimal digits, unique among the open spans of the process |
 //! | all spans | `_spans`, such as `request:payment`, the outermost first |
 //! | end of a span, with [`Builder::close_events`] | a message `payment closed` with the level, origin and fields of the span, and `_duration_ms`, `_busy_ms` (entered) and `_idle_ms` (not entered) |
@@ -77,11 +77,11 @@
 //! # Threads and loops
 //!
 //! The thread `gelf-tracing` sends the messages in a separate tokio runtime. So the program needs no runtime,
-//! can log on any thread, and can block the threads of its runtime at the end. An error of sending never
-//! causes another message: events of the thread `gelf-tracing` become no messages, and neither do events of
-//! other threads with a target of `gelf_tokio` or `gelf_tracing`. Other layers get these events, which
-//! explain why nothing arrives at the receiver. To see them, add a layer that writes to stderr, or call
-//! [`Client::last_error`].
+//! can log on any thread, and can block the threads of its runtime at the end. An event about an error of
+//! sending never becomes another message: events of the thread `gelf-tracing` are not sent, and neither are
+//! events of other threads with a target of `gelf_tokio` or `gelf_tracing`. Other layers get these events, which
+//! explain why nothing arrives at the receiver. To see them, add a layer that writes to stderr.
+//! [`Client::last_error`] returns the last error.
 //!
 //! [`Client::last_error`]: gelf_tokio::Client::last_error
 //!

@@ -48,10 +48,10 @@ enum Report {
     Closed,
     /// The queue had no room in time.
     Delayed,
-    /// No event was lost.
+    /// There is no loss to report.
     NotNeeded,
     Sent,
-    /// The report is longer than the queue may be. Only other layers got it.
+    /// The report has more bytes than the queue may have. Only other layers got it.
     TooLarge,
 }
 

@@ -88,8 +88,8 @@ impl Sink {
         Ok(sink)
     }
 
-    /// Returns whether the queue has refused a message, and no message in flight has got its outcome since. If
-    /// so, this call has counted the next message as refused, and the caller need not make it.
+    /// Returns whether [`Client::refuse_if_full`] refuses the next message. If so, this call has counted that message
+    /// as refused, and the caller need not make it. Returns `false` if a full queue blocks the thread instead.
     pub(crate) fn refuses(&self) -> bool {
         !self.blocks && self.client.refuse_if_full().is_err()
     }

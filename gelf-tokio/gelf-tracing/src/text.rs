@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_cut_between_characters_and_no_longer_than_its_maximum() {
+    fn a_text_is_cut_between_characters_and_ends_with_a_mark() {
         let push = |value, max_bytes| {
             let mut text = "before ".to_owned();
             push_str(&mut text, value, max_bytes);

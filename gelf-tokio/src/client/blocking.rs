@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_future_is_waited_for_across_threads_and_no_longer_than_the_limit() {
+    fn block_on_waits_for_another_thread_and_gives_up_at_the_limit() {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let other = thread::spawn(move || sender.send(7));
         assert_eq!(block_on(Duration::MAX, receiver), Some(Ok(7)));

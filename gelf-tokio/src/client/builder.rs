@@ -51,7 +51,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets whether a message without a timestamp gets the time at which it is queued; true by default.
+    /// Sets whether a message without a timestamp gets the time at which it is passed to the client; true by default.
     pub fn stamp(mut self, stamps: bool) -> Self {
         self.stamps = stamps;
         self

@@ -20,8 +20,9 @@ use super::transport;
 
 /// Sends the messages of its [`Client`](super::Client)s.
 ///
-/// The driver connects when it starts, and again when a connection has broken and there are messages to send.
-/// Over HTTP, it connects only when there are messages to send. It never stops trying. Between two attempts
+/// The driver connects when it starts. It connects again when a connection has ended and there are messages to
+/// send, and when [`TcpOptions::reconnect`](crate::options::TcpOptions::reconnect) replaces a connection. Over HTTP,
+/// it connects only when there are messages to send. It never stops trying. Between two attempts
 /// it waits for a random time up to a bound, which starts at 100 ms and doubles with each failure. After an
 /// attempt to connect that failed within a second, for example because of a refusal or an unknown name, the
 /// bound is at most 5 s. After any other failure, such as an HTTP answer with the status 503, the bound is at

@@ -20,11 +20,11 @@ pub(crate) struct LinkState<R> {
     destination: String,
     backoff: Backoff,
     state: ClientState,
-    /// `true` if the last TCP connection ended before it proved itself.
+    /// `true` if the last TCP connection ended before it proved itself, or with an answer in another protocol.
     is_unproven: bool,
     /// The time of the last warning about messages that may be lost.
     warned: Option<Instant>,
-    /// `true` if the last request was rejected.
+    /// `true` if a request was rejected, and none was accepted since.
     #[cfg(feature = "http")]
     is_rejecting: bool,
 }
@@ -61,14 +61,14 @@ impl<R> LinkState<R> {
         self.up();
     }
 
-    /// Returns whether the last connection did not prove itself.
+    /// Returns whether the last connection ended before it proved itself, or with an answer in another protocol.
     pub(crate) fn is_unproven(&self) -> bool {
         self.is_unproven
     }
 
-    /// Notes that a connection ended before it proved itself. The receiver's system had acknowledged
-    /// `acknowledged` messages, which will be sent again. Logs a warning unless the destination is already
-    /// down.
+    /// Notes that a connection ended before it proved itself, or with an answer in another protocol. The receiver's
+    /// system had acknowledged `acknowledged` messages, which will be sent again. Logs a warning unless the
+    /// destination is already down.
     pub(crate) fn unproven(&mut self, error: &dyn fmt::Display, acknowledged: usize) {
         self.is_unproven = true;
         if acknowledged > 0 {
@@ -99,7 +99,8 @@ impl<R> LinkState<R> {
         }
     }
 
-    /// Notes that a message has arrived at the destination. The next pauses are short again.
+    /// Notes that the destination has taken or answered a message, as far as is known. The next pauses are short
+    /// again.
     pub(crate) fn arrived(&mut self) {
         self.backoff.reset();
     }
@@ -136,7 +137,7 @@ impl<R> LinkState<R> {
         self.backoff.pause()
     }
 
-    /// Notes that the destination takes messages.
+    /// Notes that the destination takes or answers messages.
     pub(crate) fn up(&mut self) {
         if matches!(self.state, ClientState::Down { .. }) {
             tracing::info!(destination = self.destination, "the destination is back");

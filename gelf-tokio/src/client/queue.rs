@@ -1,9 +1,9 @@
 //! The state that clients, the driver and the reader of receipts share.
 //!
-//! A queued message waits, is then in flight, and finally has one outcome. One lock protects the whole state.
-//! The lock is held briefly and never across an await, so the counters always add up. Events are logged, wakers
-//! are woken, and receipts are dropped outside of the lock, since each of these can run code that uses the
-//! queue.
+//! A queued message waits, is then in flight, and finally has one outcome. One lock protects the whole state; only
+//! `refuse_if_full` does without it. The lock is held briefly and never across an await, so the counters always add
+//! up. Events are logged, wakers are woken, and receipts are dropped outside of the lock, since each of these can
+//! run code that uses the queue.
 //!
 //! ```text
 //! offered = queued + not queued, by reason
@@ -246,8 +246,7 @@ impl<R> Queue<R> {
         })
     }
 
-    /// Refuses and counts a message that the program has not made yet, if the queue was full for an earlier
-    /// message and no message in flight has been settled since. Takes no lock.
+    /// Refuses and counts a message that the program has not made yet, if `is_full` is set. Takes no lock.
     pub(crate) fn refuse_if_full(&self) -> Result<(), NotQueued> {
         if !self.is_full.load(Ordering::Relaxed) {
             return Ok(());

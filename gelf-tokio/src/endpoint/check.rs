@@ -1,4 +1,4 @@
-//! Validates options, whether a URI or a program has set them.
+//! Validates the options that a URI or a program has set.
 
 use crate::endpoint::error::without_options;
 use crate::endpoint::scheme::Scheme;
@@ -188,7 +188,7 @@ mod tests {
 
     #[cfg(feature = "http")]
     #[test]
-    fn all_options_of_http_are_checked_and_the_default_path_is_set() {
+    fn path_timeout_and_headers_of_http_are_checked_and_the_default_path_is_set() {
         let checked = |change: fn(&mut HttpOptions)| {
             let mut options = HttpOptions::default();
             change(&mut options);

@@ -43,7 +43,7 @@ pub enum InvalidEndpoint {
         /// The text in the place of the host, including the port.
         host: String,
     },
-    /// The path has invalid characters.
+    /// The path of an HTTP endpoint does not begin with `/`, or has invalid characters.
     HttpPath {
         /// The path.
         path: String,
@@ -82,9 +82,9 @@ pub enum InvalidEndpoint {
         /// The text in the place of the port.
         port: String,
     },
-    /// The option is given twice.
+    /// The option or header is given twice.
     Repeated {
-        /// The name of the option.
+        /// The name of the option, or `the header` and the name of the header.
         name: String,
     },
     /// The scheme is unknown.
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_unknown_scheme_names_the_schemes_of_this_build() {
+    fn the_error_of_a_missing_or_unknown_scheme_names_the_schemes_of_this_build() {
         let forms = match (cfg!(feature = "http"), cfg!(feature = "tls")) {
             (true, true) => "gelf+udp://, gelf+tcp://, gelf+tls://, gelf+http:// or gelf+https://",
             (true, false) => "gelf+udp://, gelf+tcp:// or gelf+http://",
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_of_another_transport_names_its_schemes() {
+    fn the_error_of_an_option_of_another_transport_names_the_schemes_that_have_it() {
         let end = "leave it out or change the scheme";
         for (uri, mistake) in [
             ("gelf+tcp://h?datagram_size=8192", "datagram_size is for gelf://, not for gelf+tcp://"),

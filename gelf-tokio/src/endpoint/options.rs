@@ -125,9 +125,9 @@ pub struct HttpOptions {
     pub connect_timeout: Option<Duration>,
     /// Further hosts and ports that take over when the endpoint's own host fails, as with
     /// [`TcpOptions::failover`]. A host fails if the sender cannot connect to it, if the connection ends
-    /// before the answer, or if no answer comes in time. An answer with any status shows that the host works.
-    /// After an idle connection has ended, the endpoint's own host is tried first. The header `Host` names
-    /// the host that the sender connects to.
+    /// before the answer, if the answer is not valid, or if no answer comes in time. A valid answer with any
+    /// status shows that the host works. After a connection has ended with an answer or between two requests,
+    /// the endpoint's own host is tried first. The header `Host` names the host that the sender connects to.
     pub failover: Vec<(String, u16)>,
     /// The gzip level of request bodies; `None` by default, for bodies without compression.
     pub gzip: Option<CompressionLevel>,

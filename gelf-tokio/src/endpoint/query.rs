@@ -5,8 +5,8 @@ use crate::endpoint::scheme::Scheme;
 use crate::endpoint::table::{self, MASK, Row, TABLE};
 use crate::endpoint::{InvalidEndpoint, QueueOptions, Transport};
 
-/// Sets the options of a query in `transport` and `queue`. Returns the decoded names and values of the
-/// caller's options, whose names are in `own`.
+/// Reads the options of a query, and sets them in `transport` and `queue`. Returns the decoded names and values of
+/// the caller's options, whose names are in `own`.
 pub(super) fn read(
     query: &str,
     own: &[&str],
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn up_to_seven_further_hosts_take_over_in_their_order_each_with_a_port_of_its_own() {
+    fn up_to_seven_further_hosts_are_read_in_order_each_with_a_port_of_its_own() {
         let query = "failover=b.example:1&reconnect=9&failover=%5Bfe80::1%25eth0%5D&failover=[::1]:65535";
         let expected = [("b.example", 1), ("fe80::1%eth0", 12201), ("::1", 65535)];
         let Transport::Tcp(tcp) = transport(Scheme::Tcp, query) else { panic!() };

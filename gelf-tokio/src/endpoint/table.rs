@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn each_default_of_the_table_equals_the_default_of_the_options() {
+    fn each_default_that_a_uri_can_express_is_the_default_of_the_table() {
         let tls = Some(TlsOptions::default());
         let transports = [
             Transport::Udp(UdpOptions::default()),

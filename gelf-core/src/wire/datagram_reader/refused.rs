@@ -1,5 +1,5 @@
-//! The list of refused messages. As long as a message is in this list, further chunks of the message that are
-//! refused are counted and cause no error.
+//! The list of refused messages. As long as a message is in this list, further invalid chunks of the message are
+//! counted and cause no error, except chunks with a `CountMismatch`.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ impl<S: Eq> RefusedMessages<S> {
         Self { timeout, messages: VecDeque::new() }
     }
 
-    /// Returns whether an earlier chunk of the same message was refused, and remembers the message.
+    /// Returns whether the list has the message of this chunk. If not, adds the message.
     #[cold]
     pub(super) fn is_known(&mut self, now: Instant, source: S, datagram: &[u8]) -> bool {
         // A datagram without the whole header has no id.

@@ -21,14 +21,12 @@ pub struct DatagramStats {
     pub refused_chunks: u64,
     /// Datagrams that ended in an error, by error.
     pub errors: DatagramErrorCounts,
-    /// Payloads that were returned although their datagram had the deviation
-    /// [`DatagramDeviation::LegacyHeader`].
+    /// Returned payloads of messages with the deviation [`DatagramDeviation::LegacyHeader`].
     pub legacy_headers: u64,
-    /// Payloads that were returned although their datagram had the deviation
-    /// [`DatagramDeviation::SmallWindow`].
+    /// Returned payloads of messages with the deviation [`DatagramDeviation::SmallWindow`], including messages that
+    /// also have trailing data.
     pub small_windows: u64,
-    /// Payloads that were returned although their datagram had the deviation
-    /// [`DatagramDeviation::TrailingData`].
+    /// Returned payloads of messages whose only deviation is [`DatagramDeviation::TrailingData`].
     pub trailing_data: u64,
     /// The counters of the reassembler.
     pub reassembly: ReassemblyStats,

@@ -1,8 +1,8 @@
 //! Writes deflate's bits, the lowest first.
 #![allow(clippy::indexing_slicing, reason = "the buffer has 8 bytes more than the longest output")]
 
-/// A code with its extra bits, ready to be written. The lower 24 bits of the word are these bits, and the
-/// upper 8 bits are their number.
+/// A code with its extra bits, ready to be written. The lower 24 bits of the word are the code and the extra bits.
+/// The upper 8 bits are the number of both together.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Code(u32);
 
@@ -74,7 +74,7 @@ impl<'a> BitWriter<'a> {
         (self.at, (self.pending as u8, self.count))
     }
 
-    /// Fills the last byte with zeros, and returns the number of bytes.
+    /// Fills up the last byte with zero bits, and returns the number of bytes.
     pub(super) fn finish(mut self) -> usize {
         self.flush();
         self.at + usize::from(self.count > 0)

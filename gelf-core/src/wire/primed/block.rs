@@ -40,9 +40,9 @@ impl CodeLengths {
         Self { literals, distances: [5; DISTANCES], is_fixed: true }
     }
 
-    /// Returns the lengths that make a block shortest: the best lengths, or the fixed lengths if the
-    /// description of the best lengths takes more bits than it saves. `weight` is the weight that the
-    /// histogram gives to a symbol that occurs once in each block.
+    /// Returns the lengths that make a block shortest: the best lengths if they save more bits than their
+    /// description takes, otherwise the fixed lengths. `weight` is the weight that the histogram gives to a symbol
+    /// that occurs once in each block.
     pub(super) fn shortest(expected: &Histogram, weight: u64) -> Self {
         let (best, fixed) = (Self::best(expected), Self::fixed());
         let head = |lengths: &Self| {

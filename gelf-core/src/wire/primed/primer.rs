@@ -20,8 +20,8 @@ const TRAINED_LINES: u32 = 16;
 /// A prefix in compressed form, and the codes for the lines that follow it.
 ///
 /// The codes are trained on the prefix, on the lines of a few payloads, and on typical text. The intervals
-/// between trainings are 1, 4, 16, 64, and then always 256 payloads. The first line with characters beyond ASCII
-/// causes a training, too.
+/// between trainings are 1, 4, 16, 64, and then always 256 payloads. If the prefix is ASCII, the first line with
+/// characters beyond ASCII causes a training, too.
 pub(super) struct Primer {
     prefix: Box<[u8]>,
     /// The checksum of the prefix.

@@ -122,7 +122,7 @@ fn no_prefix_begins_with_another_prefix() {
 }
 
 #[test]
-fn prefixes_that_never_repeat_get_few_primers() {
+fn prefixes_that_never_repeat_do_not_displace_the_primer_of_a_prefix_that_repeats() {
     let (mut primed, mut dst) = (Primed::new(Format::Gzip), Vec::new());
     let repeating = set(0);
     for at in 0..100 {

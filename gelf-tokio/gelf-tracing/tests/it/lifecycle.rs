@@ -61,7 +61,7 @@ fn close_returns_how_many_events_are_not_sent_and_refuses_further_events() {
 }
 
 #[test]
-fn the_drop_of_a_guard_takes_no_longer_than_its_limit() {
+fn the_drop_of_a_guard_waits_for_the_time_of_close_within() {
     let (layer, guard) = GelfLayer::builder(&format!("gelf+tcp://{}", nobody()))
         .unwrap()
         .close_within(Duration::from_millis(50))

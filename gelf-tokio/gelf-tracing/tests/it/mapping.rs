@@ -170,7 +170,7 @@ fn names_that_receivers_or_the_layer_use_get_a_suffix() {
 }
 
 #[test]
-fn a_field_of_the_program_has_a_valid_name_that_is_not_reserved() {
+fn a_field_of_the_program_must_have_a_valid_name_that_is_not_reserved() {
     let build = |name: &str| GelfLayer::builder("gelf://127.0.0.1").unwrap().field(name, 1).build();
     assert!(matches!(build("a b"), Err(BuildError::InvalidField { .. })));
     assert!(matches!(build("_level"), Err(BuildError::ReservedField { .. })));
@@ -178,7 +178,7 @@ fn a_field_of_the_program_has_a_valid_name_that_is_not_reserved() {
 }
 
 #[test]
-fn values_texts_fields_and_paths_have_limits() {
+fn values_texts_and_paths_have_limits() {
     let sent = messages(
         |builder| builder,
         || {

@@ -55,7 +55,7 @@ fn events_beyond_the_queue_are_counted_and_reported_once() {
 }
 
 #[test]
-fn an_event_that_a_full_queue_refuses_is_not_formatted() {
+fn events_after_the_first_that_a_full_queue_refuses_are_not_formatted() {
     struct Counted<'a>(&'a AtomicU64);
     impl fmt::Display for Counted<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

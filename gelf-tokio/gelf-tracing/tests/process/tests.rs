@@ -24,7 +24,7 @@ const TESTS: &[(&str, fn())] = &[
     ("drops_may_log", drops_may_log),
     #[cfg(feature = "log")]
     ("a_panic_is_a_record_of_log", a_panic_is_a_record_of_log),
-    ("failures_of_sending_cause_no_messages", failures_of_sending_cause_no_messages),
+    ("failures_of_sending_cause_only_reports_of_losses", failures_of_sending_cause_only_reports_of_losses),
 ];
 
 pub(crate) fn main() {
@@ -151,7 +151,7 @@ fn drops_may_log() {
 
 /// Sends to receivers that take no message. If the layer did not leave out the events of the transport, each
 /// of these events would become a further message.
-fn failures_of_sending_cause_no_messages() {
+fn failures_of_sending_cause_only_reports_of_losses() {
     let answer = |status: &'static str| {
         serve(move |mut connection| {
             let _ = connection.read(&mut [0; 4096]);

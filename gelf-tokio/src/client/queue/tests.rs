@@ -84,7 +84,7 @@ fn refuse_if_full_refuses_from_the_first_message_without_room_until_there_is_roo
 }
 
 #[test]
-fn refuse_if_full_refuses_nothing_while_shorter_messages_than_the_refused_one_fit() {
+fn refuse_if_full_refuses_nothing_while_a_small_message_fits() {
     for when_full in [WhenFull::Wait, WhenFull::DropNewest, WhenFull::DropOldest] {
         let queue = queue(100, 6400, when_full);
         let mut in_flight = VecDeque::new();

@@ -255,7 +255,7 @@ impl Transfer {
 
     /// Returns how many more messages are acknowledged, and how many bytes are acknowledged in all. On systems
     /// that do not report acknowledgements, the number of bytes is 0. Returns `None` if no message waits for its
-    /// acknowledgement.
+    /// acknowledgement, or if such a system has not taken all bytes yet.
     fn newly_acknowledged(&mut self, connection: &mut Connection) -> Option<(usize, u64)> {
         if self.window.len() == 0 {
             return None;

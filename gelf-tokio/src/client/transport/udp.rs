@@ -22,11 +22,11 @@ use super::super::link_state::LinkState;
 /// The maximum number of messages of a batch. The messages of a batch are taken from the queue together.
 const BATCH_MESSAGES: usize = 64;
 
-/// The number of batches per second if the endpoint has a rate. A batch has as many messages as the rate
-/// permits datagrams in 16 ms, but at least one and at most [`BATCH_MESSAGES`]. A sender that has used up its
-/// rate waits for about the same time. The messages of a batch get their outcomes together, the last of them
-/// after the next message is sent. So the batch delays an outcome by about 16 ms if each message is one
-/// datagram, or by the time between two messages if that time is longer.
+/// The divisor of the endpoint's rate that gives the maximum number of messages of a batch. A batch has as many
+/// messages as the rate permits datagrams in 16 ms, rounded down, but at least one and at most [`BATCH_MESSAGES`]. A
+/// sender that has used up its rate waits for about the same time. The messages of a batch get their outcomes
+/// together, the last of them after the next message is sent. So the batch delays an outcome by about 16 ms if each
+/// message is one datagram, or by the time between two messages if that time is longer.
 const BATCHES_PER_SECOND: u32 = 64;
 
 /// The maximum number of bytes of a batch.

@@ -306,7 +306,7 @@ pub(in crate::endpoint) static TABLE: [Row; 26] = [
         name: "timeout",
         values: SECONDS,
         default: "10",
-        help: "Time for a request, from the connection to the answer",
+        help: "Time for a request, from the lookup of the host to the answer",
         field: Field::Http(Access {
             read: |options, text| {
                 options.timeout = seconds(text)?;
@@ -500,7 +500,7 @@ fn show_path(path: Option<&Path>) -> Option<String> {
     path.map(|path| path.to_string_lossy().into_owned())
 }
 
-/// Returns whether a file with this path can exist, and whether a URI can express the path.
+/// Returns whether there is no path, or a path that a file can have and that a URI can express.
 fn is_file_path(path: Option<&Path>) -> bool {
     path.is_none_or(|path| path.to_str().is_some_and(|path| !path.is_empty() && !path.contains('\0')))
 }
