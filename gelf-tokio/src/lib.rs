@@ -1,9 +1,9 @@
 //! GELF over UDP, TCP, TLS and HTTP for [tokio]: senders, receivers and a codec, based on [`gelf_core`].
 //!
 //! * [`Endpoint`]: a destination and its options, as a URI such as `gelf://logs.example:12201`.
-//! * [`Client`]: a bounded queue in front of a destination. It reconnects, sends again the messages that a
-//!   broken connection did not deliver, and returns the outcome of each message on request ([`Receipts`]).
-//! * [`UdpSender`], [`TcpSender`] and [`HttpSender`]: one socket, connection or request, for programs that
+//! * [`Client`]: a bounded queue in front of a destination. It reconnects, repeats the messages that did not count as
+//!   delivered when their connection broke, and returns the outcome of each message on request ([`Receipts`]).
+//! * [`UdpSender`], [`TcpSender`] and [`HttpSender`]: a socket or a connection without a queue, for programs that
 //!   have their own queue and retries.
 //! * [`UdpReceiver`], [`TcpReceiver`] and [`HttpReceiver`]: bounded receivers that no input can stop.
 //! * [`GelfCodec`]: frames for any stream that tokio-util can frame.
