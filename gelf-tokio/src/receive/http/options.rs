@@ -26,7 +26,8 @@ pub struct HttpReceiverOptions {
     ///
     /// The time starts with the first byte of the head. For the first request of a connection, it starts with
     /// the connection, or after the header of a proxy and the TLS handshake. If a head begins in the same
-    /// packet as the end of the previous request, [`idle_timeout`](Self::idle_timeout) is its limit.
+    /// packet as the end of the previous request, the time starts with the next packet of the head, and
+    /// [`idle_timeout`](Self::idle_timeout) limits the wait for that packet.
     pub head_timeout: Duration,
     /// The time limit of a client that sends no further request, or does not read its answers. The default is
     /// 60 s, as for Graylog's `idle_writer_timeout`. An idle connection is closed. A connection with unread

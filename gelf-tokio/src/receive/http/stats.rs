@@ -59,7 +59,8 @@ pub struct HttpReceiverStats {
     pub preflights: u64,
     /// Requests that were rejected, by the status of the answer.
     pub rejected: HttpRejectionCounts,
-    /// Requests whose head was received, and input that is not an HTTP request.
+    /// Requests whose head was received, and input that was rejected because it is not an HTTP request or because the
+    /// head is too long.
     pub requests: u64,
     /// Connections closed because the head of a request did not come in time.
     pub slow_heads: u64,

@@ -116,7 +116,8 @@ impl Values {
     }
 
     /// Returns whether a value has begun and has not ended. Such a value is lost if the rest of the body does
-    /// not come. While there are complete values to take, the result is `false`.
+    /// not come. If the last call of [`next_value`](Self::next_value) has returned a value, the result is `false`,
+    /// even if a further value has begun.
     pub(super) fn has_begun_value(&self) -> bool {
         match &self.state {
             State::Start => false,
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_with_a_line_feed_or_the_body() {
+    fn lines_end_at_a_line_feed_or_at_the_end_of_the_body() {
         for body in
             ["{\"a\":1}\n{\"b\":2}", "{\"a\":1}\r\n{\"b\":2}\r\n", " \n\n{\"a\":1}\n\0\n{\"b\":2}\n\0"]
         {
@@ -389,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_values_that_are_not_taken_are_not_incomplete_in_lines_and_in_arrays() {
+    fn a_value_counts_as_begun_only_after_next_value_has_returned_none() {
         for body in ["{}\n{}\n{", "[{},{},{"] {
             let mut values = Values::new(1000);
             values.push(body.as_bytes());

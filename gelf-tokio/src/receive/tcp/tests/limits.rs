@@ -106,7 +106,7 @@ async fn a_frame_that_comes_byte_by_byte_is_cut_after_30_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn frames_that_end_in_time_may_come_byte_by_byte_for_ever() {
+async fn frames_that_end_in_time_may_come_byte_by_byte() {
     let mut reading = Reading::start(|_| {});
     for _ in 0..10 {
         for byte in b"\0{\"slow\":true}" {
