@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_differs_when_the_file_is_written_replaced_or_gone_and_only_then() {
+    fn a_stamp_differs_when_the_file_is_written_replaced_or_gone_and_not_when_it_is_read() {
         let directory = Directory::new();
         let path = directory.write("f", "one");
         let first = stamp(&path);
