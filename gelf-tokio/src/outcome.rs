@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use crate::send::SendError;
 
-/// The outcome of a message, as far as a sender can know it. Each queued message has exactly one outcome.
+/// The outcome of a message, as far as a sender can know it. Each queued message gets exactly one outcome.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -18,7 +18,8 @@ pub enum Outcome {
     ///
     /// The acknowledgement does not show that a program has read the bytes. If the receiving program ends before
     /// it reads them, the message is lost. If the connection ends by an error,
-    /// [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts such messages.
+    /// [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts the messages that may be lost in
+    /// this way.
     Acknowledged,
     /// The message was dropped.
     Dropped(DropReason),

@@ -92,7 +92,7 @@ pub(crate) struct ServerOptions {
     pub(crate) proxies: Proxies,
 }
 
-/// A server, which runs until it is dropped.
+/// A server, which accepts connections until it is closed or dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     local_addr: SocketAddr,

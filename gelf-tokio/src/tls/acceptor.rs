@@ -204,14 +204,14 @@ impl Shared {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 *seen = Seen { stamps, error: None };
                 self.reloads.fetch_add(1, Relaxed);
-                tracing::info!(cert = %self.sources.cert, "TLS files have changed and are read again");
+                tracing::info!(cert = %self.sources.cert, "TLS files have been read again");
             }
             Err(error) => {
                 self.failed_reloads.fetch_add(1, Relaxed);
                 seen.stamps = stamps.filter(|_| !error.is_of_the_system());
                 let error = error.to_string();
                 if seen.error.as_ref() != Some(&error) {
-                    tracing::warn!(%error, "TLS files have changed and cannot be used; the previous ones stay in use");
+                    tracing::warn!(%error, "TLS files cannot be used; the previous ones stay in use");
                     seen.error = Some(error);
                 }
             }

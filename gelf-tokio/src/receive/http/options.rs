@@ -42,8 +42,8 @@ pub struct HttpReceiverOptions {
     /// hold four million lines of one byte each.
     pub max_bulk_values: usize,
     /// The limit of open connections, at least 1. The default is 1,024. Further connections are not accepted
-    /// until an open connection ends. Each connection takes up to 32 KiB of memory and twice the longest
-    /// payload, and 64 KiB more while it inflates a body. With TLS, a connection takes up to 80 KiB during
+    /// until an open connection ends. Each connection takes up to 32 KiB of memory plus twice the length of its
+    /// longest payload, and 64 KiB more while it inflates a body. With TLS, a connection takes up to 80 KiB during
     /// the handshake. After the handshake, it takes up to 32 KiB more than without TLS.
     pub max_connections: usize,
     /// The limit of open connections of one peer, at least 1. The default is 64. Further connections of the

@@ -19,7 +19,7 @@ pub(super) struct Values {
     max_len: usize,
     state: State,
     buffer: BytesMut,
-    /// `true` if the buffer has no further complete value.
+    /// `true` if the last call of [`next_value`](Self::next_value) has found no complete value.
     is_read: bool,
 }
 

@@ -84,7 +84,7 @@ enum Draining {
     /// The peer is notified, and the reader reads until the peer ends the connection or is silent, or the
     /// time is over.
     Reading { times: CloseTimes, heard: Instant },
-    /// The kernel takes no more bytes for the connection, and the reader reads the remaining bytes.
+    /// The kernel was told to take no more bytes for the connection, and the reader reads the remaining bytes.
     Rest,
 }
 
