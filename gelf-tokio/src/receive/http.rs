@@ -109,8 +109,7 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// returned as it is, and does not affect the elements after it. Any other body is cut into lines, which end with a
 /// line feed, or a carriage return and a line feed; empty lines are skipped. The end of the body also ends the last
 /// line. (Graylog holds back a last line without a line feed until the connection ends.) For an element or line that
-/// is longer than
-/// [`max_payload_len`](HttpReceiverOptions::max_payload_len), `recv` returns a
+/// is longer than [`max_payload_len`](HttpReceiverOptions::max_payload_len), `recv` returns a
 /// [`ReceiveError::ValueTooLong`]. The other elements or lines are returned as payloads.
 ///
 /// Values are returned as they arrive, so that no request has to be held in memory. If a request with several

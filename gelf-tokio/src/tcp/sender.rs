@@ -107,7 +107,8 @@ impl TcpSender {
         Ok(write_payload(payload, self.connection.delimiter(), self.connection.buffer())?)
     }
 
-    /// Writes all buffered messages to the operating system. The call waits while the receiver does not read.
+    /// Writes all buffered messages to the operating system. The call waits while the operating system has no room, for
+    /// example because the receiver does not read.
     ///
     /// # Errors
     /// Returns [`SendError::Closed`] if the connection is over already, and [`SendError::Io`] if the

@@ -62,7 +62,7 @@ struct Identity {
     key: Pem,
 }
 
-/// The configuration that was made from the files.
+/// The configuration that was made from the files, or from the caller's own configuration.
 #[derive(Clone, Debug)]
 pub(super) struct Loaded {
     stamps: Vec<Option<files::Stamp>>,

@@ -296,7 +296,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_message_no_larger_than_the_first_needs_no_new_memory() {
+    async fn a_message_no_larger_than_the_first_uses_the_same_buffer_for_its_chunks() {
         let sink = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("gelf://{}?datagram_size=100", sink.local_addr().unwrap());
         let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();

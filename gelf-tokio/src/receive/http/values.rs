@@ -10,7 +10,7 @@ use gelf_core::{Delimiter, Framer};
 const RETAINED_BYTES: usize = 256 * 1024;
 
 /// The values of a body that arrives in parts: its lines, or the elements of a JSON array if the first
-/// character of the body is `[`. The boundaries of the parts make no difference.
+/// character of the body, apart from white space, is `[`. The boundaries of the parts make no difference.
 ///
 /// A value that is too long is an error and is skipped; the values after it are read. The buffer holds at
 /// most a value of the maximum length and one part.

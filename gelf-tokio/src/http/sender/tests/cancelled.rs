@@ -16,7 +16,7 @@ use crate::endpoint::HttpOptions;
 /// last complete request.
 type Log = Arc<Mutex<Vec<(Vec<Bytes>, Vec<u8>)>>>;
 
-/// Answers all requests on all connections. Reads little at a time, and writes one byte at a time.
+/// Answers all requests on all connections. Writes the answers one byte at a time.
 async fn serve(listener: TcpListener, log: Log) {
     let mut connections = JoinSet::new();
     loop {

@@ -223,7 +223,7 @@ fn processor_time() -> Duration {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_processor_time_of_a_frame_in_small_pieces_is_linear_in_its_length() {
+async fn the_processor_time_of_a_frame_in_small_pieces_is_not_quadratic_in_its_length() {
     let mut times = Vec::new();
     for len in [1 << 17, 1 << 20] {
         let mut reading = Reading::start(|_| {});
