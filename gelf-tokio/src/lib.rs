@@ -2,7 +2,7 @@
 //!
 //! * [`Endpoint`]: a destination and its options, as a URI such as `gelf://logs.example:12201`.
 //! * [`Client`]: a bounded queue in front of a destination. It reconnects, repeats the messages that did not count as
-//!   delivered when their connection broke, and returns the outcome of each message on request ([`Receipts`]).
+//!   delivered when their connection ended, and returns the outcome of each message on request ([`Receipts`]).
 //! * [`UdpSender`], [`TcpSender`] and [`HttpSender`]: a socket or a connection without a queue, for programs that
 //!   have their own queue and retries.
 //! * [`UdpReceiver`], [`TcpReceiver`] and [`HttpReceiver`]: bounded receivers that no input can stop.
