@@ -1,9 +1,9 @@
 //! GELF over UDP, TCP, TLS and HTTP for [tokio]: senders, receivers and a codec, based on [`gelf_core`].
 //!
 //! * [`Endpoint`]: a destination and its options, as a URI such as `gelf://logs.example:12201`.
-//! * [`Client`]: a bounded queue in front of a destination. It reconnects, sends again the messages that a
-//!   broken connection did not deliver, and returns the outcome of each message on request ([`Receipts`]).
-//! * [`UdpSender`], [`TcpSender`] and [`HttpSender`]: one socket, connection or request, for programs that
+//! * [`Client`]: a bounded queue in front of a destination. It reconnects, repeats the messages that did not count as
+//!   delivered when their connection ended, and returns the outcome of each message on request ([`Receipts`]).
+//! * [`UdpSender`], [`TcpSender`] and [`HttpSender`]: a socket or a connection without a queue, for programs that
 //!   have their own queue and retries.
 //! * [`UdpReceiver`], [`TcpReceiver`] and [`HttpReceiver`]: bounded receivers that no input can stop.
 //! * [`GelfCodec`]: frames for any stream that tokio-util can frame.
@@ -40,10 +40,10 @@
 //! | transport | a message counts as delivered when | it may be lost unnoticed | it may arrive twice |
 //! |---|---|---|---|
 //! | UDP | the sender's operating system has taken all of its datagrams: `Sent` | in the network or at the receiver; drops by the sender's system and refusals by the receiver's host are counted | if the network duplicates it |
-//! | TCP, TLS | the receiver's operating system has acknowledged its last byte, on a connection that has [proven itself](Outcome::Acknowledged): `Acknowledged`. On systems other than Linux, the sender's operating system has taken all of its bytes: `Sent` | if the receiver ends before it has read the acknowledged bytes; after a reset such messages are counted in [`possibly_lost`](stats::ClientStats::possibly_lost) | if the connection ends before the acknowledgement, or before it has proven itself |
+//! | TCP, TLS | the receiver's operating system has acknowledged its last byte, on a connection that has [proven itself](Outcome::Acknowledged): `Acknowledged`. On systems other than Linux, the sender's operating system has taken all of its bytes: `Sent` | if the receiver ends before it has read the acknowledged bytes; after a reset, messages that may be lost in this way are counted in [`possibly_lost`](stats::ClientStats::possibly_lost) | if the connection ends before the acknowledgement, or before it has proven itself |
 //! | HTTP | the receiver has answered 2xx: `Accepted` | if the receiver loses it | if the request is sent again: the connection broke, no answer came in time, or the status permits a retry |
 //!
-//! * Each message that a [`Client`] queues has exactly one outcome, and at every moment
+//! * Each message that a [`Client`] queues gets exactly one outcome, and at every moment
 //!   `queued = delivered + dropped by reason + waiting + in flight`. See [`ClientStats`](stats::ClientStats).
 //! * A message is written whole, or the end of its connection cuts it. A message that was cut is never
 //!   continued on another connection. Over UDP, a message arrives whole or not at all.

@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use crate::send::SendError;
 
-/// The outcome of a message, as far as a sender can know it. Each queued message has exactly one outcome.
+/// The outcome of a message, as far as a sender can know it. Each queued message gets exactly one outcome.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -18,7 +18,8 @@ pub enum Outcome {
     ///
     /// The acknowledgement does not show that a program has read the bytes. If the receiving program ends before
     /// it reads them, the message is lost. If the connection ends by an error,
-    /// [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts such messages.
+    /// [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost) counts the messages that may be lost in
+    /// this way.
     Acknowledged,
     /// The message was dropped.
     Dropped(DropReason),
@@ -55,9 +56,9 @@ pub enum DropReason {
     /// Over HTTP, the receiver has answered with this status, which means that the message is at fault: 400,
     /// 413, 415 or 422.
     Rejected(u16),
-    /// Over UDP, the operating system did not take the message, for a reason that no other variant names. In these
-    /// cases, the message waits and is not dropped: there is no route, the interface is down, the local address is
-    /// missing, or a route or the packet filter of this machine prohibits sending.
+    /// Over UDP, the operating system did not take the message, for a reason that no other variant names. A message
+    /// is not dropped but waits while there is no route, the interface is down, the local address is missing, or a
+    /// route or the packet filter of this machine prohibits sending.
     System(io::ErrorKind),
     /// Over UDP, the message does not fit into 128 chunks.
     TooLarge,
@@ -82,7 +83,7 @@ impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DatagramTooLong => f.write_str("a datagram is too long for the network"),
-            Self::Ended => f.write_str("the client ended before the message was sent"),
+            Self::Ended => f.write_str("the client ended before the message was known to be delivered"),
             Self::QueueFull => f.write_str("the queue was full"),
             Self::Refused => f.write_str("no program listens at the destination"),
             Self::Rejected(status) => write!(f, "the receiver answered with status {status}"),
@@ -98,8 +99,8 @@ impl fmt::Display for DropReason {
 pub enum NotQueuedReason {
     /// The client is closed.
     Closed,
-    /// The driver has ended though the client is not closed: it panicked, or it was dropped with its task or
-    /// runtime. [`Client::last_error`](crate::Client::last_error) tells which of the two happened.
+    /// The driver has ended though the client is not closed: it panicked, or it was dropped, for example with its
+    /// task or runtime. [`Client::last_error`](crate::Client::last_error) tells which of the two happened.
     DriverEnded,
     /// The queue is full. With [`WhenFull::DropOldest`](crate::WhenFull::DropOldest), this happens only if
     /// the messages in flight leave too little room. With [`WhenFull::Wait`](crate::WhenFull::Wait), only the

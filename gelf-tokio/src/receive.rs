@@ -71,8 +71,8 @@ pub enum ReceiveError {
         /// The error, which contains the limit that the frame exceeds.
         error: FrameError,
     },
-    /// One of several messages in an HTTP request is too long. This message is skipped, and the other
-    /// messages are received.
+    /// A message in an HTTP request is too long, and the receiver accepts several messages in a request. This message
+    /// is skipped, and the other messages of the request are received.
     ValueTooLong {
         /// The address of the sender.
         from: SocketAddr,

@@ -60,7 +60,7 @@ impl Lookups {
         Self { running: Mutex::new(BTreeMap::new()) }
     }
 
-    /// Returns the result of the lookup of this name that runs, or else of a new lookup in a thread of its own.
+    /// Starts a lookup of this name in a thread of its own, unless one is running. Returns the result of the lookup.
     async fn find(
         &'static self,
         host: &str,

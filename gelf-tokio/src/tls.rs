@@ -2,8 +2,9 @@
 //!
 //! Certificates and keys are PEM, in files or in texts of the caller. A sender checks before each connect
 //! whether a file has changed, and reads a changed file again. A receiver does the same before a handshake,
-//! at most once a second. Sessions are never resumed, so that the current files apply to each connection. A
-//! sender to which its caller has given a configuration of rustls reads no files, and may resume sessions.
+//! at most once a second. Sessions are not resumed, so that the current files apply to each connection. There is one
+//! exception: a sender to which its caller has given a configuration of rustls reads no files, and may resume
+//! sessions.
 
 use std::io;
 use std::sync::Arc;

@@ -71,7 +71,7 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// # Answers
 ///
 /// No answer has a body. The first row that applies determines the status. If a body has several messages, the
-/// fault that is found first decides between 413, 408, 503, and 400 for a damaged body.
+/// fault that is found first decides between 413, 408, 503, and 400 for a damaged or incomplete body.
 ///
 /// | status | answers |
 /// |---|---|
@@ -84,7 +84,7 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 /// | 415 | a `Content-Encoding` other than `gzip`, `x-gzip`, `deflate` and `identity`, or with the same compression twice. Graylog treats a body in another encoding as text, and loses the message |
 /// | 413 | a body that is too long after inflation, or has [too many values](HttpReceiverOptions::max_bulk_values); the connection is closed |
 /// | 408 | a body that does not come in [time](HttpReceiverOptions::request_timeout); the connection is closed |
-/// | 400 | a body that is damaged; the connection is closed |
+/// | 400 | a body that is damaged or incomplete; the connection is closed |
 /// | 503 | a message for which the queue has no room in [time](HttpReceiverOptions::request_timeout); the connection is closed |
 /// | 400 | a request with a value that is not GELF, if [such requests are rejected](HttpReceiverOptions::reject_invalid) |
 /// | 202 | a request whose payloads are all in the queue. As with Graylog, a payload need not be JSON: it is returned as it is, and [`Received::decode`] reports its faults |
@@ -101,13 +101,15 @@ pub use stats::{HttpDropCounts, HttpReceiverStats, HttpRejectionCounts};
 ///
 /// # Several messages in a body
 ///
-/// If the [option](HttpReceiverOptions::bulk) is set and the first character of a body, apart from white
-/// space, is `[`, each element of the array is a payload. Elements are delimited by commas, white space,
-/// braces, brackets and strings: an element that is not GELF is returned as it is, and does not affect the
-/// elements after it. Any other body is cut into lines, which end with a line feed, or a carriage return and
-/// a line feed; empty lines are skipped. The end of the body also ends the last line. (Graylog holds back a
-/// last line without a line feed until the connection ends.) For an element or line that is longer than
-/// [`max_payload_len`](HttpReceiverOptions::max_payload_len), `recv` returns a
+/// Unless the [option](HttpReceiverOptions::bulk) is set, only the first value of a body is a payload. The rest of
+/// this section applies if the option is set.
+///
+/// If the first character of a body, apart from white space, is `[`, each element of the array is a payload.
+/// Elements are delimited by commas, white space, braces, brackets and strings: an element that is not GELF is
+/// returned as it is, and does not affect the elements after it. Any other body is cut into lines, which end with a
+/// line feed, or a carriage return and a line feed; empty lines are skipped. The end of the body also ends the last
+/// line. (Graylog holds back a last line without a line feed until the connection ends.) For an element or line that
+/// is longer than [`max_payload_len`](HttpReceiverOptions::max_payload_len), `recv` returns a
 /// [`ReceiveError::ValueTooLong`]. The other elements or lines are returned as payloads.
 ///
 /// Values are returned as they arrive, so that no request has to be held in memory. If a request with several
@@ -165,13 +167,13 @@ impl HttpReceiver {
         Self::serve(address, options, Some(handshake)).await
     }
 
-    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and all payloads
-    /// are returned.
+    /// Waits for the next payload. After a call of [`close`](Self::close), returns `None` when all connections have
+    /// ended and all payloads are returned.
     ///
     /// # Errors
-    /// Returns [`ReceiveError::ValueTooLong`] if one of several values in a body is too long. The next call
-    /// continues after this value. A fault of a request as a whole is not returned: the receiver answers the
-    /// request with an error status and counts it in [`stats`](Self::stats).
+    /// With the option [`bulk`](HttpReceiverOptions::bulk), returns [`ReceiveError::ValueTooLong`] for each value that
+    /// is too long. The next call continues after this value. A fault of a request as a whole is not returned: the
+    /// receiver answers the request with an error status and counts it in [`stats`](Self::stats).
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, no message is lost.
@@ -179,8 +181,8 @@ impl HttpReceiver {
         self.server.recv().await
     }
 
-    /// Begins to close. Call [`recv`](Self::recv) until it returns `None`; the receiver is then closed. Later
-    /// calls of `close` change nothing.
+    /// Begins to close. Call [`recv`](Self::recv) until it returns `None`: the port and all connections are then
+    /// closed. Later calls of `close` change nothing.
     ///
     /// The receiver still accepts the connections that wait in the kernel, and no later connections. It
     /// closes connections without a request. If the head of a request has been read, the receiver reads and

@@ -24,7 +24,7 @@ pub struct IpNetwork {
     prefix_len: u8,
 }
 
-/// The error for a text that is not an [`IpNetwork`], or for an address with bits set after the prefix.
+/// The error for a text that is not an [`IpNetwork`], or for a prefix length that [`IpNetwork::new`] does not accept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct InvalidIpNetwork;

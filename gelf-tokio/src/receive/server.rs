@@ -92,7 +92,7 @@ pub(crate) struct ServerOptions {
     pub(crate) proxies: Proxies,
 }
 
-/// A server, which runs until it is dropped.
+/// A server, which accepts connections until it is closed or dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     local_addr: SocketAddr,
@@ -135,7 +135,8 @@ impl Server {
         Ok(Self { local_addr, listener, closer, counts, deliveries, _accepting: accepting })
     }
 
-    /// Waits for the next item. Returns `None` once the server is closed and its queue is empty.
+    /// Waits for the next item. After a call of [`close`](Self::close), returns `None` when all connections have ended
+    /// and the queue is empty.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, no item is lost.
@@ -144,7 +145,8 @@ impl Server {
     }
 
     /// Begins to close. The server still accepts the connections that wait in the kernel, and notifies all
-    /// connections. Connections that are open after the time `within` are reset.
+    /// connections. Connections that are open after the time `within` are reset, or closed without a reset if they are
+    /// still in the TLS handshake.
     pub(crate) fn close(&self, within: Duration) {
         self.closer.close(within);
     }

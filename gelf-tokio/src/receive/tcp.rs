@@ -27,7 +27,7 @@ pub use options::TcpReceiverOptions;
 use reader::{FrameCounters, FrameProtocol};
 pub use stats::TcpReceiverStats;
 
-/// Receives messages from any number of TCP connections, in order for each connection.
+/// Receives messages from many TCP connections at the same time, in order for each connection.
 ///
 /// Tasks of the current tokio runtime accept and read connections, up to the limits of
 /// [`TcpReceiverOptions`], even while no [`recv`](Self::recv) waits. Dropping the receiver closes all
@@ -112,8 +112,8 @@ impl TcpReceiver {
         Self::serve(address, options, Some(handshake)).await
     }
 
-    /// Waits for the next payload. Returns `None` once the receiver is [closed](Self::close) and all payloads
-    /// are returned.
+    /// Waits for the next payload. After a call of [`close`](Self::close), returns `None` when all connections have
+    /// ended and all payloads are returned.
     ///
     /// # Errors
     /// Returns an error for a frame that is too long. The next call continues after the frame.
@@ -124,8 +124,8 @@ impl TcpReceiver {
         self.server.recv().await
     }
 
-    /// Begins to close. Call [`recv`](Self::recv) until it returns `None`; the receiver is then closed. Later
-    /// calls of `close` change nothing.
+    /// Begins to close. Call [`recv`](Self::recv) until it returns `None`: the port and all connections are then
+    /// closed. Later calls of `close` change nothing.
     ///
     /// The receiver still accepts the connections that wait in the kernel, and no later connections. It ends
     /// its side of each connection and thereby notifies the sender. The receiver reads on until the sender

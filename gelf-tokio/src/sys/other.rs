@@ -44,7 +44,7 @@ pub(crate) fn force_receive_buffer<S>(_socket: &S, _bytes: usize) -> io::Result<
 /// The maximum number of datagrams that one system call receives.
 pub(crate) const RECEIVE_BATCH: usize = 1;
 
-/// Receives one datagram to the first `size` bytes of `buffers`. Its sender and length are added to
+/// Receives one datagram into the first `size` bytes of `buffers`. Its sender and length are added to
 /// `received`.
 pub(crate) fn receive_datagrams(
     socket: &UdpSocket,

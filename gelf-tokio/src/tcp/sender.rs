@@ -66,9 +66,9 @@ impl TcpSender {
     /// and, separately, to the TLS handshake. A lookup takes at most 30 s.
     ///
     /// # Errors
-    /// Returns `InvalidInput` for an endpoint that is not TCP or whose TLS options are invalid, and otherwise
-    /// the error of the lookup or of the last address. With failover hosts, the error contains the errors of
-    /// all hosts.
+    /// Returns `InvalidInput` for an endpoint that is not TCP or whose TLS options are invalid, `Unsupported` for TLS
+    /// without the feature `tls`, and otherwise the error of the lookup or of the last address. With failover hosts,
+    /// the error contains the errors of all hosts.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, nothing stays open.
@@ -107,7 +107,8 @@ impl TcpSender {
         Ok(write_payload(payload, self.connection.delimiter(), self.connection.buffer())?)
     }
 
-    /// Writes all buffered messages to the operating system. The call waits while the receiver does not read.
+    /// Writes all buffered messages to the operating system. The call waits while the operating system has no room, for
+    /// example because the receiver does not read.
     ///
     /// # Errors
     /// Returns [`SendError::Closed`] if the connection is over already, and [`SendError::Io`] if the
@@ -381,7 +382,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_messages_are_not_held_back_and_a_dead_peer_is_noticed() {
+    async fn the_socket_has_nodelay_keepalive_and_a_user_timeout_of_30_s() {
         let (sender, _peer) = connected().await;
         assert!(sender.connection.socket().nodelay().unwrap());
         let socket = SockRef::from(sender.connection.socket());

@@ -58,10 +58,10 @@ mod tests {
     }
 
     proptest! {
-        /// Each frame leaves the window once, in order, and not before its last byte, whatever the
-        /// acknowledgements.
+        /// After each acknowledgement, the frames that have left are as many as the frames whose last byte is
+        /// acknowledged.
         #[test]
-        fn frames_leave_in_order_and_never_early(
+        fn as_many_frames_leave_as_are_wholly_acknowledged(
             steps in proptest::collection::vec((1usize..100, 0u64..200), 1..100),
         ) {
             let mut window = Window::default();

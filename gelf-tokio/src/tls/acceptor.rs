@@ -204,14 +204,14 @@ impl Shared {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
                 *seen = Seen { stamps, error: None };
                 self.reloads.fetch_add(1, Relaxed);
-                tracing::info!(cert = %self.sources.cert, "TLS files have changed and are read again");
+                tracing::info!(cert = %self.sources.cert, "TLS files have been read again");
             }
             Err(error) => {
                 self.failed_reloads.fetch_add(1, Relaxed);
                 seen.stamps = stamps.filter(|_| !error.is_of_the_system());
                 let error = error.to_string();
                 if seen.error.as_ref() != Some(&error) {
-                    tracing::warn!(%error, "TLS files have changed and cannot be used; the previous ones stay in use");
+                    tracing::warn!(%error, "TLS files cannot be used; the previous ones stay in use");
                     seen.error = Some(error);
                 }
             }
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_receivers_certificate_that_is_replaced_is_shown_at_the_next_handshake() {
+    async fn a_receiver_shows_its_new_certificate_after_the_next_check_of_the_files() {
         let (directory, authority, ca) = authority();
         let (first, second) = (authority.issue(&["h"]), authority.issue(&["h"]));
         let (cert, key) = directory.write_issued("server", &first);
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_senders_of_the_client_authorities_are_accepted_even_after_their_file_has_changed() {
+    async fn only_senders_with_a_certificate_of_the_current_client_authorities_are_accepted() {
         let (directory, authority, ca) = authority();
         let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
         let (old, new) = (Authority::new("old"), Authority::new("new"));
@@ -372,7 +372,7 @@ mod tests {
         attempt(&mut by_new, address).await.unwrap();
         refusal(&mut by_old, address).await;
 
-        // Invalid authorities never let a sender in.
+        // A file without a certificate changes nothing: the previous authorities still apply.
         directory.write("client-ca.pem", "");
         attempt(&mut by_new, address).await.unwrap();
         assert_eq!(refusal(&mut by_nobody, address).await, "the receiver wants a client certificate");
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_cannot_be_used_are_errors_of_the_constructor() {
+    fn a_missing_file_is_an_error_that_names_the_file() {
         let (directory, authority, _) = authority();
         let (cert, key) = directory.write_issued("server", &authority.issue(&["h"]));
         let missing = directory.path("missing.pem");

@@ -62,7 +62,7 @@ struct Identity {
     key: Pem,
 }
 
-/// The configuration that was made from the files.
+/// The configuration that was made from the files, or from the caller's own configuration.
 #[derive(Clone, Debug)]
 pub(super) struct Loaded {
     stamps: Vec<Option<files::Stamp>>,
@@ -199,7 +199,8 @@ impl Sources {
         self.ca.iter().chain(identity).filter_map(Pem::path)
     }
 
-    /// Returns the held configuration if no file has changed, otherwise a new configuration.
+    /// Returns the caller's own configuration if there is one. Otherwise, returns the held configuration if no file has
+    /// changed, and a new configuration if a file has changed or nothing is held.
     fn load(&self, held: Option<Arc<Loaded>>) -> Result<Arc<Loaded>, TlsConfigError> {
         if let Some(own) = &self.config {
             let mut config = (**own).clone();

@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(&read, b"onethree");
     }
 
-    /// Decrypts bytes of the client as the server.
+    /// Decrypts bytes that the client has sent, with the session of the server.
     fn plaintext(server: &mut ServerConnection, ciphertext: &[u8]) -> Vec<u8> {
         let (mut rest, mut plain) = (ciphertext, Vec::new());
         while !rest.is_empty() {
@@ -148,7 +148,7 @@ mod tests {
         plain
     }
 
-    /// Performs the server's handshake. Returns the number of the client's bytes.
+    /// Performs the server's part of the handshake. Returns the number of bytes that the client has sent.
     async fn server_handshake(server: &mut ServerConnection, io: &mut DuplexStream) -> u64 {
         let (mut taken, mut buffer) = (0, [0; 4096]);
         while server.is_handshaking() {

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_holds_any_number_of_authorities_and_text_between_them() {
+    fn a_file_may_hold_several_authorities_and_text_between_them() {
         let directory = Directory::new();
         let pem: String = (0..3).map(|n| format!("# {n}\n{}", Authority::new("a").pem())).collect();
         assert_eq!(authorities(&directory.write("ca.pem", &pem)).unwrap().len(), 3);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_differs_when_the_file_is_written_replaced_or_gone_and_only_then() {
+    fn a_stamp_differs_when_the_file_is_written_replaced_or_gone_and_not_when_it_is_read() {
         let directory = Directory::new();
         let path = directory.write("f", "one");
         let first = stamp(&path);

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn each_error_of_a_certificate_has_its_text() {
+    fn errors_of_certificates_have_texts_for_operators() {
         let cases = [
             (CertificateError::BadEncoding, "is malformed"),
             (CertificateError::Expired, "has expired"),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_is_about_the_client_certificate_only_when_one_was_asked_for() {
+    fn an_alert_after_a_request_for_a_certificate_is_about_the_client_certificate() {
         use AlertDescription::*;
         let wanted = "the receiver wants a client certificate";
         let refused = "the receiver does not accept the client certificate c.pem";

@@ -105,7 +105,7 @@ impl Destination {
         let (before, behind) = self.addresses.split_at(next.min(self.addresses.len()));
         match connect_to_first(behind.iter().chain(before).copied()) {
             Ok((address, socket)) => {
-                tracing::debug!(from = %self.address, to = %address, "messages over UDP go to another address");
+                tracing::debug!(from = %self.address, to = %address, "messages over UDP go through a new socket");
                 (self.address, self.failed) = (address, false);
                 Some(replace(&mut self.socket, socket))
             }

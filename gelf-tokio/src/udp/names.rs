@@ -52,7 +52,8 @@ impl Names {
         Ok((names, first))
     }
 
-    /// Returns the addresses of the last lookup, or `None` if no lookup has succeeded since the last call.
+    /// Returns the addresses of the last successful lookup. Returns `None` if no lookup has succeeded since the last
+    /// call or, at the first call, since [`look_up`](Self::look_up).
     pub(super) fn found(&mut self) -> Option<Vec<SocketAddr>> {
         // An error means that the task has ended with the runtime.
         if !self.found.has_changed().unwrap_or(false) {
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_name_is_looked_up_immediately_after_an_error_and_at_most_once_a_second() {
+    async fn a_requested_lookup_starts_immediately_but_lookups_start_at_most_once_a_second() {
         let resolver = Arc::new(Counting::new());
         let (names, _) = look_up(&resolver).await;
         sleep(Duration::from_secs(5)).await;
@@ -166,7 +167,7 @@ mod tests {
             sleep(Duration::from_millis(25)).await;
         }
         sleep(Duration::from_secs(35)).await;
-        // A request that comes while an earlier request waits for its second causes one more lookup, at 9 s.
+        // Requests that come while a lookup is put off to keep the interval of 1 s cause one more lookup, here at 9 s.
         assert_eq!(resolver.asked(), [0.0, 5.0, 6.0, 7.0, 8.0, 9.0, 39.0]);
     }
 

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_permits_no_datagram() {
+    fn a_clock_that_goes_back_adds_nothing_to_the_bucket() {
         let now = Instant::now() + Duration::from_secs(10);
         let mut pacing = Pacing::new(rate(1000), now);
         assert_eq!(pacing.take(100, now), Ok(22));

@@ -296,7 +296,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_message_no_larger_than_the_first_needs_no_new_memory() {
+    async fn a_message_no_larger_than_the_first_uses_the_same_buffer_for_its_chunks() {
         let sink = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("gelf://{}?datagram_size=100", sink.local_addr().unwrap());
         let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rate_is_kept_to_one_datagram_with_and_without_chunks() {
+    async fn a_rate_is_kept_with_and_without_chunks() {
         let sink = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         for rate in [1_u64, 10, 100, 1000, 20_000] {
             let uri = format!("gelf://{}?compression=none&rate={rate}", sink.local_addr().unwrap());
@@ -339,9 +339,9 @@ mod tests {
             let seconds = if rate == 1 { 100 } else { 10 };
             let sent = send_for(&mut sender, Duration::from_secs(seconds)).await;
             let expected = seconds * rate;
-            // At the highest rate, a full bucket has 1 + rate / 100 datagrams. The other 9 datagrams are for
-            // larger buckets at lower rates, for the messages that end the span, and for the time by which the
-            // paused clock advances during the first wait for a new socket.
+            // At the highest rate, a full bucket has 1 + rate / 100 datagrams. At some lower rates, it has more than
+            // that. The other 9 datagrams are for this difference, for the messages that end the span, and for the
+            // time by which the paused clock advances during the first wait for a new socket.
             let most = expected + 1 + rate / 100 + 9;
             assert!((expected..=most).contains(&sent), "{rate}: {sent}");
         }
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn a_message_waits_for_errors_of_this_machine_and_not_for_errors_of_the_message() {
+    fn errors_of_routes_filters_and_local_addresses_mean_that_the_destination_is_unreachable() {
         let error = io::Error::from_raw_os_error;
         for waits in [1, 13, 22, 99, 100, 101, 113] {
             assert!(is_unreachable(&error(waits)), "{}", error(waits));

@@ -24,8 +24,8 @@ pub struct UdpSenderStats {
     /// messages return to it after a change of the address.
     pub fallbacks: u64,
     /// Datagrams for which the destination's host reported a refusal. These datagrams are lost. Such a
-    /// datagram belongs to the message that was being sent when the counter was incremented, or to the
-    /// previous message.
+    /// datagram belongs to the message that was being sent when the counter was incremented, or to an earlier
+    /// message.
     pub refused: u64,
     /// Changes of the destination's address or of the local address.
     pub reroutes: u64,

@@ -42,7 +42,7 @@ async fn a_slow_head_ends_a_connection_with_a_reset_and_idleness_ends_it_without
     let mut client = Client::connect(address).await;
     assert_eq!(send(&mut receiver, &mut client).await, 202);
     assert_eq!(end(&mut receiver, &mut client.stream).await, Ok(0));
-    // The connection stays open until the client closes its side, too.
+    // The connection stays open until the client closes its side, too, but for 2 s at most.
     client.stream.shutdown().await.unwrap();
     until(&mut receiver, |stats| stats.open_connections == 0).await;
     let stats = receiver.stats();
@@ -76,7 +76,7 @@ async fn a_connection_with_unread_answers_is_reset() {
 }
 
 #[tokio::test]
-async fn each_end_of_a_connection_is_counted_once() {
+async fn a_connection_that_its_client_ends_is_counted_once_as_ended_or_broken() {
     let mut receiver = receiver(|_| {}).await;
     let address = receiver.local_addr().unwrap();
     let half = post("", M);

@@ -136,7 +136,7 @@ async fn a_client_that_offers_alpn_protocols_gets_http_1_1_or_a_failed_handshake
 }
 
 #[tokio::test]
-async fn a_client_without_tls_closes_only_its_own_connection() {
+async fn a_client_without_tls_loses_only_its_own_connection() {
     let mut secured = Secured::start(|_| {}).await;
     let mut good = secured.shake_hands(&[]).await.unwrap();
     let junk = [post("", M), post("", "x".repeat(60_000)), b"\x16\x03\x01\xff\xff".to_vec()];
@@ -162,7 +162,7 @@ async fn a_client_without_tls_closes_only_its_own_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_may_take_10_s() {
+async fn a_client_that_does_not_shake_hands_is_disconnected_after_10_s() {
     let mut secured = Secured::start(|_| {}).await;
     let started = Instant::now();
     let mut silent = connect_from(1, secured.address);

@@ -290,7 +290,7 @@ async fn messages_of_connections_in_the_listen_backlog_are_delivered_too() {
 
 #[cfg(feature = "tls")]
 #[tokio::test]
-async fn a_stalled_handshake_does_not_delay_the_end() {
+async fn a_close_does_not_wait_until_a_stalled_handshake_times_out() {
     let (_files, tls) = receiver_tls();
     let mut options = TcpReceiverOptions::default();
     options.handshake_timeout = GUARD * 2;

@@ -32,7 +32,7 @@ fn noise(seed: u64, len: usize) -> String {
 }
 
 #[tokio::test]
-async fn short_and_long_messages_arrive_with_every_compression_and_datagram_size() {
+async fn short_and_long_messages_arrive_with_several_compressions_and_datagram_sizes() {
     for compression in ["none", "gzip", "zlib", "gzip&level=9", "zlib&level=1"] {
         for datagram_size in [200, 1420, 8192, 65_507] {
             let options = format!("?compression={compression}&datagram_size={datagram_size}");

@@ -182,7 +182,7 @@ async fn a_single_address_that_refuses_keeps_its_socket() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_is_an_error_and_an_ip_address_is_not_looked_up() {
+async fn a_name_without_addresses_is_an_error_and_an_ip_address_is_not_looked_up() {
     let resolver = ScriptedResolver::new([Answer::Addresses(Vec::new())]);
     let shared: Arc<dyn Resolve> = Arc::<ScriptedResolver>::clone(&resolver);
     let endpoint = "gelf://logs.example".parse().unwrap();

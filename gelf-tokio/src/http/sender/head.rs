@@ -17,7 +17,7 @@ use crate::endpoint::{HttpOptions, without_zone};
 const OURS: [HeaderName; 9] =
     [CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
-/// The part of the head that all requests of a sender share.
+/// The part of the head that all requests to one host share.
 #[derive(Debug)]
 pub(super) struct RequestHead {
     path: Uri,

@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    /// Sends a request whose write fails while an answer is ready to be read. Returns the result, and whether
+    /// Sends a request. Its write fails, and after that the socket returns `answer`. Returns the result, and whether
     /// another request may follow.
     async fn refused(answer: &'static str, ends: bool, is_vectored: bool) -> (Result<u16, HttpError>, bool) {
         let socket = Refusing { answer: answer.as_bytes(), ends, is_vectored, has_refused: false };
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_came_before_the_broken_write_is_read_and_nothing_is_sent_afterwards() {
+    async fn an_answer_is_read_although_the_write_has_failed_and_nothing_is_sent_afterwards() {
         for (ends, is_vectored) in [(false, false), (false, true), (true, false), (true, true)] {
             let answer = "HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno";
             let (result, is_ready) = refused(answer, ends, is_vectored).await;
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_an_answer_the_broken_write_is_the_error() {
+    async fn without_a_whole_answer_the_failed_write_is_the_error() {
         for (is_vectored, answer) in [(false, ""), (true, "HTTP/1.1 413 Too")] {
             let (result, is_ready) = refused(answer, true, is_vectored).await;
             let error = result.unwrap_err();

@@ -8,10 +8,11 @@ use crate::receive::IpNetwork;
 
 /// Returns the address of the client of a request that came from `peer`.
 ///
-/// Each proxy appends the address from which it received the request. Therefore the client has the last
-/// address in the list that does not belong to a proxy. All entries to the left of that address are the
-/// client's own claims. If an entry is not an address (`unknown`, or a name that hides the address), the
-/// proxy that wrote the entry stands for the client. A client whose port is not named has port 0.
+/// A peer that is not a proxy is itself the client. Each proxy appends the address from which it received the
+/// request. Therefore the client of a proxy has the last address in the list that does not belong to a proxy, or the
+/// first address if all belong to proxies. All entries to the left of the client's address are the client's own
+/// claims. If an entry is not an address (`unknown`, or a name that hides the address), the proxy that wrote the
+/// entry stands for the client. A client whose port is not named has port 0.
 pub(super) fn client(peer: SocketAddr, head: &HeaderMap, proxies: &[IpNetwork]) -> SocketAddr {
     let is_proxy = |address: SocketAddr| proxies.iter().any(|network| network.contains(address.ip()));
     let mut client = peer;

@@ -26,7 +26,8 @@ pub struct HttpReceiverOptions {
     ///
     /// The time starts with the first byte of the head. For the first request of a connection, it starts with
     /// the connection, or after the header of a proxy and the TLS handshake. If a head begins in the same
-    /// packet as the end of the previous request, [`idle_timeout`](Self::idle_timeout) is its limit.
+    /// packet as the end of the previous request, the time starts with the next packet of the head, and
+    /// [`idle_timeout`](Self::idle_timeout) limits the wait for that packet.
     pub head_timeout: Duration,
     /// The time limit of a client that sends no further request, or does not read its answers. The default is
     /// 60 s, as for Graylog's `idle_writer_timeout`. An idle connection is closed. A connection with unread
@@ -41,8 +42,8 @@ pub struct HttpReceiverOptions {
     /// hold four million lines of one byte each.
     pub max_bulk_values: usize,
     /// The limit of open connections, at least 1. The default is 1,024. Further connections are not accepted
-    /// until an open connection ends. Each connection takes up to 32 KiB of memory and twice the longest
-    /// payload, and 64 KiB more while it inflates a body. With TLS, a connection takes up to 80 KiB during
+    /// until an open connection ends. Each connection takes up to 32 KiB of memory plus twice the length of its
+    /// longest payload, and 64 KiB more while it inflates a body. With TLS, a connection takes up to 80 KiB during
     /// the handshake. After the handshake, it takes up to 32 KiB more than without TLS.
     pub max_connections: usize,
     /// The limit of open connections of one peer, at least 1. The default is 64. Further connections of the

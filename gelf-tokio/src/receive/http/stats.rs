@@ -57,9 +57,10 @@ pub struct HttpReceiverStats {
     pub payloads: u64,
     /// `OPTIONS` requests, answered with 200.
     pub preflights: u64,
-    /// Requests that were rejected, by the status of the answer.
+    /// Requests that were rejected, by the status of the answer and the reason.
     pub rejected: HttpRejectionCounts,
-    /// Requests whose head was received, and input that is not an HTTP request.
+    /// Requests whose head was received, and input that was rejected because it is not an HTTP request or because the
+    /// head is too long.
     pub requests: u64,
     /// Connections closed because the head of a request did not come in time.
     pub slow_heads: u64,
@@ -67,7 +68,7 @@ pub struct HttpReceiverStats {
     pub values: u64,
 }
 
-/// Rejected requests, by the status of the answer.
+/// Rejected requests, by the status of the answer and the reason.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 #[non_exhaustive]

@@ -17,7 +17,7 @@ enum Phase {
     Busy(Instant),
     /// The head of a request has begun, or the connection is new.
     Head(Instant),
-    /// Nothing has come since the last answer.
+    /// No byte was read since the last answer.
     Idle(Instant),
 }
 

@@ -10,7 +10,7 @@ use gelf_core::{Delimiter, Framer};
 const RETAINED_BYTES: usize = 256 * 1024;
 
 /// The values of a body that arrives in parts: its lines, or the elements of a JSON array if the first
-/// character of the body is `[`. The boundaries of the parts make no difference.
+/// character of the body, apart from white space, is `[`. The boundaries of the parts make no difference.
 ///
 /// A value that is too long is an error and is skipped; the values after it are read. The buffer holds at
 /// most a value of the maximum length and one part.
@@ -19,7 +19,7 @@ pub(super) struct Values {
     max_len: usize,
     state: State,
     buffer: BytesMut,
-    /// `true` if the buffer has no further complete value.
+    /// `true` if the last call of [`next_value`](Self::next_value) has found no complete value.
     is_read: bool,
 }
 
@@ -116,7 +116,8 @@ impl Values {
     }
 
     /// Returns whether a value has begun and has not ended. Such a value is lost if the rest of the body does
-    /// not come. While there are complete values to take, the result is `false`.
+    /// not come. If the last call of [`next_value`](Self::next_value) has returned a value, the result is `false`,
+    /// even if a further value has begun.
     pub(super) fn has_begun_value(&self) -> bool {
         match &self.state {
             State::Start => false,
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_with_a_line_feed_or_the_body() {
+    fn lines_end_at_a_line_feed_or_at_the_end_of_the_body() {
         for body in
             ["{\"a\":1}\n{\"b\":2}", "{\"a\":1}\r\n{\"b\":2}\r\n", " \n\n{\"a\":1}\n\0\n{\"b\":2}\n\0"]
         {
@@ -389,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_values_that_are_not_taken_are_not_incomplete_in_lines_and_in_arrays() {
+    fn a_value_counts_as_begun_only_after_next_value_has_returned_none() {
         for body in ["{}\n{}\n{", "[{},{},{"] {
             let mut values = Values::new(1000);
             values.push(body.as_bytes());

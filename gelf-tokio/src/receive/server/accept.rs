@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn permits_come_back_wherever_a_future_is_dropped() {
+    async fn permits_come_back_when_a_call_of_accept_or_a_connection_is_dropped() {
         let mut acceptor = acceptor(1, 1).await;
         accepts_nothing(&mut acceptor).await;
         for _ in 0..3 {
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_an_error_of_one_connection_the_next_is_accepted_without_a_pause() {
+    async fn an_error_of_one_connection_is_counted_and_causes_no_pause() {
         let mut acceptor = acceptor(1, 1).await;
         for kind in [io::ErrorKind::ConnectionAborted, io::ErrorKind::HostUnreachable] {
             acceptor.fail(&kind.into());

@@ -9,7 +9,7 @@ pub(crate) enum End {
     Closed,
     /// The peer ended the connection, or the server ended it after the last answer.
     Ended,
-    /// The memory of the connection's unfinished frame was needed for other connections.
+    /// The memory for the frames of all connections was used up, and the connection's unfinished frame had to go.
     Evicted,
     /// The TLS handshake failed or took too long.
     #[cfg(feature = "tls")]

@@ -12,10 +12,10 @@ use crate::receive::kernel;
 
 /// Performs a step that opens a connection.
 ///
-/// Once the time for reading is over, the kernel takes no more bytes for the connection, and the step goes on
-/// with the bytes that the kernel holds: they can include the rest of the step, and acknowledged messages behind
-/// it. Returns `None` if the bytes do not complete the step. No data is lost then, since a peer sends data only
-/// after the whole step.
+/// Once the time for reading is over, the kernel is told to take no more bytes for the connection, which works only
+/// on Linux. The step goes on with the bytes that the kernel holds: they can include the rest of the step, and
+/// acknowledged messages behind it. Returns `None` if the bytes do not complete the step. No data is lost then, since
+/// a peer sends data only after the whole step.
 pub(super) async fn open<F: Future + Unpin>(
     mut step: F,
     closing: &mut Closing,

@@ -23,8 +23,8 @@ pub(super) enum Parsed {
     Incomplete,
     /// A header is complete.
     Header {
-        /// The address of the client. `None` if the proxy speaks for itself (`LOCAL`), or does not know the
-        /// client by an IP address (`UNKNOWN`, `UNSPEC`, Unix sockets).
+        /// The address of the client. `None` if the proxy speaks for itself (`LOCAL`), or if the header names no
+        /// client of TCP over IP (`UNKNOWN`, `UNSPEC`, datagrams, Unix sockets).
         source: Option<SocketAddr>,
         /// The number of bytes of the header.
         len: usize,
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    /// Parses the lines of section 2.1, including the longest lines.
+    /// Parses lines of the form of section 2.1, including the longest lines.
     #[test]
     fn a_header_of_version_1_names_the_source_unless_it_is_unknown() {
         let longest_v6 = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";

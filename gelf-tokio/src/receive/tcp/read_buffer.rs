@@ -69,7 +69,7 @@ impl ReadBuffer {
         self.bytes.is_empty()
     }
 
-    /// Returns whether the buffer contains only white space, of at most `max` bytes.
+    /// Returns whether the buffer is empty, or contains only white space of at most `max` bytes.
     pub(super) fn is_blank(&self, max: usize) -> bool {
         self.bytes.len() <= max && self.bytes.iter().all(u8::is_ascii_whitespace)
     }

@@ -70,7 +70,7 @@ struct Reader<'a> {
     peer: &'a Peer,
     protocol: &'a FrameProtocol,
     framer: Framer,
-    /// The number of blank frames of the framer that are counted.
+    /// The number of the blank frames that the framer has skipped and that have been counted.
     empty_frames: u64,
     buffer: ReadBuffer,
     deadlines: Deadlines,
@@ -84,7 +84,7 @@ enum Draining {
     /// The peer is notified, and the reader reads until the peer ends the connection or is silent, or the
     /// time is over.
     Reading { times: CloseTimes, heard: Instant },
-    /// The kernel takes no more bytes for the connection, and the reader reads the remaining bytes.
+    /// The kernel was told to take no more bytes for the connection, and the reader reads the remaining bytes.
     Rest,
 }
 
@@ -235,8 +235,8 @@ impl Reader<'_> {
     }
 }
 
-/// Counts the frames that were read and not delivered, and the blank frames among them. A frame whose rest is skipped because it is too long is
-/// counted already, and has nothing in the buffer.
+/// Counts each frame that is left in the buffer, whole or unfinished, as cut, and the skipped blank frames as empty. A
+/// frame whose rest is skipped because it is too long is counted already, and has nothing in the buffer.
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
         let mut cut = 0;

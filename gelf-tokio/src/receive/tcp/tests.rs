@@ -104,7 +104,7 @@ async fn half_a_frame_before_a_reset_is_counted_and_the_next_connection_is_serve
 }
 
 #[tokio::test]
-async fn frames_that_are_not_received_make_the_sender_wait() {
+async fn frames_beyond_the_limit_of_the_queue_are_not_lost_but_wait_for_room() {
     let (mut receiver, mut peer) = connected(|options| options.max_queued_bytes = 1000).await;
     let frame = [&[b'x'; 400][..], b"\0"].concat();
     let reader = tokio::spawn(async move {

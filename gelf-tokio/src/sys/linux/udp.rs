@@ -28,7 +28,7 @@ pub(crate) fn can_segment(socket: &impl AsRawFd) -> bool {
 }
 
 /// Sends all datagrams or none by one system call (`UDP_SEGMENT`, udp(7)). Each datagram has `size` bytes;
-/// the last may be shorter. The kernel takes no more than [`MAX_SEGMENTS`] datagrams and 65,507 bytes.
+/// the last may be shorter. The caller passes at most [`MAX_SEGMENTS`] datagrams, and at most 65,507 bytes in total.
 ///
 /// The size is part of the call. As an option of the socket, the size would also apply to single datagrams,
 /// and make them cost more.

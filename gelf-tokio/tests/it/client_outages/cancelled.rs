@@ -14,7 +14,7 @@ async fn slow_proxy(sink: &Sink) -> TcpProxy {
 }
 
 #[tokio::test]
-async fn another_client_takes_over_from_a_driver_dropped_at_any_await_point() {
+async fn another_client_takes_over_from_a_driver_that_is_dropped_after_some_polls() {
     let mut given_up = 0;
     for times in (1..16).chain([25, 40, 65]) {
         let sink = Sink::start().await;

@@ -50,7 +50,7 @@ async fn when_a_host_dies_under_load_the_next_host_receives_the_rest_and_each_me
     let (first, second) = (proxy(&sink).await, proxy(&sink).await);
     let sending = Sending::start(&endpoint(first.address(), second.address(), ""));
     sending.send(0..100).await;
-    // The connection has proven itself by now.
+    // The first receipts come when the connection has proven itself.
     sending.wait_for("the first receipts", |stats| stats.acknowledged == 100).await;
     first.refuse().await;
     first.set_plan(TcpPlan::new().reset_after(100_000));

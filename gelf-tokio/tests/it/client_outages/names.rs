@@ -23,7 +23,7 @@ async fn dead_address() -> (SocketAddr, TcpProxy) {
 }
 
 #[tokio::test]
-async fn a_name_is_looked_up_again_only_if_it_gives_no_address() {
+async fn lookups_repeat_until_one_gives_addresses_and_one_attempt_tries_all_of_these() {
     let (dead, _proxy) = dead_address().await;
     let sink = Sink::start().await;
     let nothing = addresses(&[]);

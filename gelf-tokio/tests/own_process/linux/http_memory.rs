@@ -1,4 +1,4 @@
-//! Measures the peak memory of the HTTP receiver, and of TLS handshakes in any receiver.
+//! Measures the peak memory of the HTTP receiver, for requests and for TLS handshakes.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::Future;

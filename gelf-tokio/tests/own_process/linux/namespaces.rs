@@ -34,7 +34,7 @@ impl Drop for Namespace {
     }
 }
 
-/// Runs a command to its end. Returns a failure as one line.
+/// Runs a command to its end. The error has the command and the text that the command has written to stderr.
 pub(crate) fn run(line: &str) -> Result<(), String> {
     let mut words = line.split(' ');
     match Command::new(words.next().unwrap()).args(words).output() {

@@ -93,7 +93,7 @@ async fn interim_answers_are_skipped() {
 }
 
 #[tokio::test]
-async fn a_status_other_than_2xx_is_an_error_and_the_connection_is_kept() {
+async fn an_answer_of_300_or_more_is_an_error_and_keeps_the_connection_unless_it_says_close() {
     for status in [300, 308, 400, 401, 408, 413, 503] {
         let answer = format!(
             "HTTP/1.1 {status} x\r\nlocation: /elsewhere\r\nretry-after: 7\r\ncontent-length: 4\r\n\r\noops"
@@ -111,7 +111,7 @@ async fn a_status_other_than_2xx_is_an_error_and_the_connection_is_kept() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_not_valid_http_is_a_retriable_error() {
+async fn an_answer_that_is_invalid_or_too_long_is_a_retriable_error() {
     let long = |len| format!("HTTP/1.1 202 A\r\nx: {}\r\n\r\n", "y".repeat(len));
     let many = |count| format!("HTTP/1.1 204 A\r\n{}\r\n", "x: y\r\n".repeat(count));
     for answer in [
@@ -138,7 +138,7 @@ async fn an_answer_that_is_not_valid_http_is_a_retriable_error() {
 }
 
 #[tokio::test]
-async fn a_long_body_is_not_read_but_the_status_counts() {
+async fn a_body_of_more_than_64_kib_ends_the_connection_but_the_status_counts() {
     let (result, reused) = answered("HTTP/1.1 202 A\r\ncontent-length: 18446744073709551000\r\n\r\nx").await;
     result.unwrap();
     assert!(!reused);
@@ -203,7 +203,7 @@ async fn an_answer_without_end_is_cut_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_answer_is_a_time_out() {
+async fn a_post_times_out_without_the_whole_head_of_a_final_answer() {
     for start in ["", "HTTP/1.1 202 Accepted\r\n", "HTTP/1.1 100 Continue\r\n\r\n"] {
         let (mut sender, mut peer) = piped(&HttpOptions::default()).await;
         let started = Instant::now();

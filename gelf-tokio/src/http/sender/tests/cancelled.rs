@@ -16,7 +16,7 @@ use crate::endpoint::HttpOptions;
 /// last complete request.
 type Log = Arc<Mutex<Vec<(Vec<Bytes>, Vec<u8>)>>>;
 
-/// Answers all requests on all connections. Reads little at a time, and writes one byte at a time.
+/// Answers all requests on all connections. Writes the answers one byte at a time.
 async fn serve(listener: TcpListener, log: Log) {
     let mut connections = JoinSet::new();
     loop {
@@ -42,9 +42,9 @@ fn body(byte: u8, len: usize) -> Bytes {
     vec![byte; len].into()
 }
 
-/// If `kept` is true, posts a first body. Then drops a second post after `polls` polls, and posts a third
-/// body. Returns whether the second post was ready before it was dropped, and whether a connection ended
-/// within a request.
+/// If `kept` is true, posts body `a`. Then polls a post of body `b` up to `polls` times, drops this post, and posts
+/// body `c`. Returns whether the post of `b` was ready before it was dropped, and whether a connection ended within
+/// a request.
 async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     // Accepted connections inherit the buffer size from the listener.
@@ -90,7 +90,7 @@ async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
             assert!(done || polls == 0 || bodies.as_slice() == [c.clone()]);
         }
         is_cut |= !rest.is_empty();
-        // Only the second request may be incomplete.
+        // Only the request with body `b` may be incomplete.
         let head = rest.windows(4).position(|four| four == b"\r\n\r\n").map_or(rest.len(), |at| at + 4);
         let started = &rest[head..];
         assert!(started.len() < b.len() && *started == b[..started.len()]);
@@ -99,7 +99,7 @@ async fn given_up(polls: usize, kept: bool, len: usize) -> (bool, bool) {
 }
 
 #[tokio::test]
-async fn a_dropped_post_has_sent_a_whole_request_or_ends_its_connection() {
+async fn no_request_follows_a_part_of_a_dropped_post_on_its_connection() {
     for len in [1_000, 8 << 20] {
         for kept in [false, true] {
             let (mut polls, mut cuts) = (0, 0);

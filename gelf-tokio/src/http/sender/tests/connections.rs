@@ -143,7 +143,7 @@ async fn a_message_is_accepted_once_the_whole_head_of_the_answer_has_arrived() {
 }
 
 #[tokio::test]
-async fn all_addresses_are_tried_in_order() {
+async fn addresses_are_tried_in_order_until_one_accepts() {
     let mut server = Server::start().await;
     let (dead, other) = (without_listener().await, without_listener().await);
     let mut sender = sender_to(vec![dead, other, server.address(), dead], &HttpOptions::default());

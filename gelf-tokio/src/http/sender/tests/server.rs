@@ -78,7 +78,7 @@ impl Server {
         guarded(async { tokio::join!(post(sender), serve) }).await
     }
 
-    /// Returns whether a connection waits to be accepted.
+    /// Returns whether another connection waits to be accepted, or comes within 5 ms.
     pub(super) async fn has_another(&self) -> bool {
         timeout(Duration::from_millis(5), self.listener.accept()).await.is_ok()
     }
@@ -107,7 +107,7 @@ impl Peer<TcpStream> {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Ends the connection with a FIN, or with a reset.
+    /// Ends the connection: with a reset if `reset` is true, otherwise with a FIN.
     pub(super) fn end(self, reset: bool) {
         if reset {
             self.reset();

@@ -106,7 +106,7 @@ async fn a_frame_that_comes_byte_by_byte_is_cut_after_30_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn frames_that_end_in_time_may_come_byte_by_byte_for_ever() {
+async fn frames_that_end_in_time_may_come_byte_by_byte() {
     let mut reading = Reading::start(|_| {});
     for _ in 0..10 {
         for byte in b"\0{\"slow\":true}" {
@@ -223,7 +223,7 @@ fn processor_time() -> Duration {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_processor_time_of_a_frame_in_small_pieces_is_linear_in_its_length() {
+async fn the_processor_time_of_a_frame_in_small_pieces_is_not_quadratic_in_its_length() {
     let mut times = Vec::new();
     for len in [1 << 17, 1 << 20] {
         let mut reading = Reading::start(|_| {});

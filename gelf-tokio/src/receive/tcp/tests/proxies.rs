@@ -135,7 +135,7 @@ async fn the_limit_of_connections_holds_for_the_clients_behind_a_proxy_and_not_f
 }
 
 #[tokio::test]
-async fn a_closing_receiver_returns_frames_that_follow_a_header_and_waits_for_no_incomplete_header() {
+async fn a_closing_receiver_returns_frames_that_follow_a_header_and_gives_up_an_incomplete_header() {
     let mut receiver = receiver(behind_a_proxy).await;
     let mut whole = connect_from(&receiver, "127.0.0.2").await;
     let mut begun = connect_from(&receiver, "127.0.0.2").await;
@@ -165,7 +165,7 @@ async fn a_closing_receiver_returns_the_frames_of_a_proxy_that_is_accepted_after
         tokio::task::yield_now().await;
     }
     receiver.close(Duration::from_secs(30));
-    // The second frame has no room for longer than a closing receiver reads.
+    // The second frame waits for room, and it waits longer than a closing receiver reads.
     tokio::time::sleep(Duration::from_millis(1100)).await;
     for expected in ["[0]", "[1]", "[2]"] {
         assert_eq!(payload(&mut receiver).await, expected);

@@ -34,7 +34,7 @@ async fn tls_peer(receiver: &mut TcpReceiver, connector: &TlsConnector) -> TlsSt
 }
 
 #[tokio::test]
-async fn the_limits_of_frames_also_hold_over_tls() {
+async fn the_maximum_length_of_a_frame_also_holds_over_tls() {
     let (mut receiver, connector) = secured(|options| options.max_frame_len = 100_000).await;
     let mut peer = tls_peer(&mut receiver, &connector).await;
     let from = peer.get_ref().0.local_addr().unwrap();
@@ -55,7 +55,7 @@ async fn the_limits_of_frames_also_hold_over_tls() {
 }
 
 #[tokio::test]
-async fn a_receiver_sends_nothing_so_a_sender_that_never_reads_loses_nothing_when_it_closes() {
+async fn a_receiver_sends_nothing_after_the_handshake_so_a_sender_that_never_reads_loses_nothing() {
     let (mut receiver, connector) = secured(|_| {}).await;
     for _ in 0..5 {
         let mut peer = tls_peer(&mut receiver, &connector).await;
@@ -83,7 +83,7 @@ async fn a_receiver_sends_nothing_so_a_sender_that_never_reads_loses_nothing_whe
 }
 
 #[tokio::test]
-async fn a_reset_always_breaks_a_connection_but_an_end_without_close_notify_breaks_it_only_within_a_frame() {
+async fn a_reset_breaks_a_connection_but_an_end_without_close_notify_breaks_it_only_within_a_frame() {
     for (sent, reset, broken, cut) in
         [(&b"{}\0"[..], false, 0, 0), (b"{}\0{", false, 1, 1), (b"{}\0", true, 1, 0), (b"{}\0{", true, 1, 1)]
     {
