@@ -14,7 +14,7 @@ use crate::vector::MessageText;
 pub use http::{GRAYLOG_BODY_BYTES, HttpInspection, request, request_fault};
 pub use values::bulk_values;
 
-/// A broken rule, or bytes that a rule calls [odd](Severity::Odd).
+/// A broken rule, or bytes that are allowed but [odd](Severity::Odd).
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Violation {
     /// The rule, from the table in `vectors/README.md`.
