@@ -80,7 +80,7 @@ ensure_static_busybox() {
   install_packages busybox-static && static_busybox >/dev/null
 }
 
-# browser: prints the path of Chromium, or fails.
+# browser: prints the path of Chromium or Chrome, or fails.
 browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
 
 ensure_browser() {

@@ -40,7 +40,7 @@ def vector_files(folder):
 
 
 def recipes_in(value):
-    """Returns the bytes that are not hexadecimal."""
+    """Returns the inputs that are not written as {"hex": …}."""
     if isinstance(value, list):
         return [found for inner in value for found in recipes_in(inner)]
     if not isinstance(value, dict):

@@ -6,7 +6,7 @@ import sys
 
 from gelf_subject import Refused, Unsupported, capture, describe, refusals
 
-# Logging level for each severity. The libraries have no levels for the others.
+# Logging levels by severity. The libraries have no levels for the other severities.
 LEVELS = {7: logging.DEBUG, 6: logging.INFO, 4: logging.WARNING, 3: logging.ERROR, 2: logging.CRITICAL}
 
 

@@ -30,7 +30,7 @@ const FIELDS: [(&str, &str); 8] = [
     ("source_stream", "stdout"),
 ];
 
-/// Returns `count` messages: 60 % access lines of about 180 bytes, 30 % JSON logs of about 300 bytes, 10 %
+/// Returns `count` messages: about 60 % access lines of about 180 bytes, 30 % JSON logs of about 300 bytes, 10 %
 /// stack traces of about 3 kB. Each message has eight additional fields of about 500 bytes in total.
 pub(crate) fn messages(count: usize) -> Vec<MessageText> {
     (0..count)

@@ -31,6 +31,7 @@ pub enum Weight {
 }
 
 impl Difference {
+    /// Creates a difference with the weight [`Weight::Wrong`].
     pub(crate) fn new(
         what: impl Into<String>,
         expected: impl Into<String>,

@@ -71,7 +71,7 @@ pub struct Finding {
     pub mode: Option<Mode>,
     /// Judgement of the reply.
     pub verdict: Verdict,
-    /// Differences from the result of gelf-core.
+    /// Differences from the expected result.
     pub differences: Vec<String>,
     /// Size of the original case in bytes.
     pub found_bytes: usize,

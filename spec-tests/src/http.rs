@@ -27,7 +27,7 @@ pub struct Fault {
     pub text: String,
     /// Status with which a server refuses the wrong bytes. It has no meaning for a [`ResponseReader`].
     pub status: u16,
-    /// Start of the wrong line or head.
+    /// Start of the wrong line, head, value or body.
     pub excerpt: String,
 }
 

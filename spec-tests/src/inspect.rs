@@ -14,7 +14,7 @@ use crate::vector::MessageText;
 pub use http::{GRAYLOG_BODY_BYTES, HttpInspection, request, request_fault};
 pub use values::bulk_values;
 
-/// A broken rule.
+/// A broken rule, or bytes that are allowed but [odd](Severity::Odd).
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Violation {
     /// The rule, from the table in `vectors/README.md`.
@@ -33,7 +33,7 @@ pub struct Violation {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The bytes are allowed, but a known receiver refuses them, or they are wasteful.
+    /// The bytes are allowed, but not every receiver handles them as intended, or they are wasteful.
     Odd,
     /// The source of the rule, such as the specification, forbids the bytes.
     Broken,

@@ -38,7 +38,7 @@ pub struct LiveOptions {
     /// Maximum time until the first sentinel of each transport is observed. The default is 60 s, because some
     /// language runtimes start slowly.
     pub ready_timeout: Duration,
-    /// Function that is called if the receiver does not listen yet at a start or restart. It is called at
+    /// Function that is called if the receiver does not listen yet at a start or restart. Each start calls it at
     /// most once for each transport, with the first error of that transport.
     pub waits: fn(&str),
     /// Delay between a vector and its sentinel, by default 5 ms.

@@ -1,4 +1,4 @@
-//! Maps the errors and deviations of gelf-core to the names of the vectors.
+//! Maps the errors and deviations of gelf-core to the names that the vectors use for them.
 
 use std::fmt::Debug;
 

@@ -126,7 +126,7 @@ impl Running {
         }
     }
 
-    /// Writes a last request and closes the program's input. Returns whether a line arrives in time.
+    /// Writes a last request and closes the program's input. Returns whether the program writes a line in time.
     pub(crate) fn answers_at_end(mut self, line: &str, timeout: Duration) -> bool {
         let Some(requests) = self.requests.take() else { return false };
         let is_written = requests.send(line.to_owned()).is_ok();

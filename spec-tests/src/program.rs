@@ -35,7 +35,7 @@ impl Program {
         command: &str,
         has_input: bool,
     ) -> std::io::Result<(Self, Option<ChildStdin>, Receiver<Vec<u8>>)> {
-        // The shell replaces itself with the program, so killing the child kills the program.
+        // For a single command, the shell replaces itself with the program, so killing the child kills the program.
         let mut child = Command::new("sh")
             .arg("-c")
             .arg(format!("exec {command}"))

@@ -160,7 +160,7 @@ fn receive(request: &Request<'_>, transport: &str, steps: Vec<StepLine>) -> Line
 }
 
 /// An answer. [`reply`] ignores `deviations`, `events` and the names of errors. A subject that does not use
-/// the names of the vectors can still write these members, for people who read its answers.
+/// the vectors' names of errors can still write these members, for people who read its answers.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AnswerLine {
@@ -190,8 +190,8 @@ struct ErrorLine {
     name: Names,
 }
 
-/// Names of errors, deviations or events in an answer. They are read only if the subject uses the names of
-/// the vectors. Any other JSON value is accepted and ignored.
+/// Names of errors, deviations or events in an answer. They are read only if the subject uses the names
+/// that the vectors use. Any other JSON value is accepted and ignored.
 #[derive(Default, Deserialize)]
 #[serde(untagged)]
 enum Names {
@@ -226,7 +226,7 @@ fn parse(id: &str, line: &str) -> Result<Result<AnswerLine, Reply>, String> {
     })
 }
 
-/// Parses the answer of a subject that uses the names of the vectors.
+/// Parses the answer of a subject that uses the vectors' names of errors, deviations and events.
 pub(crate) fn named(id: &str, line: &str) -> Result<Reply, String> {
     let answer = match parse(id, line)? {
         Ok(answer) => answer,
@@ -244,7 +244,7 @@ pub(crate) fn named(id: &str, line: &str) -> Result<Reply, String> {
     }))
 }
 
-/// Parses the answer of a subject that does not use the names of the vectors.
+/// Parses the answer of a subject that does not use the vectors' names of errors, deviations and events.
 pub(crate) fn reply(id: &str, line: &str) -> Result<Reply, String> {
     let answer = match parse(id, line)? {
         Ok(answer) => answer,

@@ -1,6 +1,6 @@
 //! Predicts how known receivers handle a message.
 //!
-//! `receivers.json` lists the messages that six receivers refuse, lose or alter:
+//! `receivers.json` lists the messages that end one of six receivers, or that it refuses, loses or alters:
 //!
 //! ```json
 //! {"schema": 1, "all": [RULE, …], "receivers": [{"name": "Graylog", "transports": ["udp", "tcp", "http"], "rules": [RULE, …]}, …]}
@@ -64,11 +64,11 @@ pub struct Receiver {
     /// Transports for which the behaviour of the receiver is known.
     #[serde(default = "datagrams_and_frames")]
     pub transports: Vec<Transport>,
-    /// Rules for the messages that the receiver refuses, loses or alters.
+    /// Rules for the messages that end the receiver, or that it refuses, loses or alters.
     pub rules: Vec<ReceiverRule>,
 }
 
-/// A kind of message that a receiver refuses, loses or alters.
+/// A kind of message that ends a receiver, or that it refuses, loses or alters.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiverRule {

@@ -1,5 +1,4 @@
-//! Creates certificates for tests: authorities, their certificates, and a directory of PEM files that is
-//! removed on drop.
+//! Creates authorities, certificates, and directories of PEM files, for tests. A directory is removed on drop.
 #![allow(dead_code, unreachable_pub, reason = "not every test uses all of it")]
 
 use std::path::{Path, PathBuf};

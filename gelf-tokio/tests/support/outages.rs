@@ -1,4 +1,4 @@
-//! Supports tests of outages with a client, a receiver that checks its messages, and a resolver.
+//! Provides a client, a receiver that checks the client's messages, and a resolver, for tests of outages.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;

@@ -1,4 +1,4 @@
-//! Polls futures, and drops them before they are ready.
+//! Polls a future a limited number of times, and then drops it.
 #![allow(unreachable_pub, reason = "it is a module of two crates")]
 
 use std::future::poll_fn;

@@ -1,4 +1,4 @@
-//! Provides receivers that reset connections at exact bytes.
+//! Provides receivers that acknowledge an exact number of bytes before they reset a connection.
 //!
 //! A socket filter (`SO_ATTACH_FILTER`, socket(7)) applies before TCP: a dropped packet is never
 //! acknowledged, and neither are bytes that were cut off. A test therefore knows exactly which bytes the

@@ -26,7 +26,7 @@ class Unsupported extends Error {}
 // An error of the library.
 class Refused extends Error {}
 
-// A JavaScript number would change a larger integer before the library is called.
+// Throws Unsupported for an integer that JavaScript may have changed before the library is called.
 function checkNumbers({ fields = {} }) {
   for (const value of Object.values(fields)) {
     if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
@@ -93,7 +93,7 @@ function track() {
     for (const name of names) {
       const original = module[name];
       module[name] = function tracked(...given) {
-        // Without a callback, send works in the background, and the others at once.
+        // Without a callback, send works in the background, and the others do not.
         if (typeof given.at(-1) !== 'function' && name !== 'send') return original.apply(this, given);
         const done = typeof given.at(-1) === 'function' ? given.pop() : () => {};
         unfinished += 1;
@@ -113,7 +113,8 @@ async function idle() {
   } while (unfinished > 0);
 }
 
-// Returns the text of the exception that `call`, or a tracked call which it makes, throws at its caller.
+// Returns the text of the exception that `call` throws, or that nothing catches until the tracked calls have ended.
+// Returns undefined if there is none.
 async function crashOf(call) {
   let crash;
   const note = (error) => { crash = String(error); };
@@ -128,7 +129,7 @@ async function crashOf(call) {
   return crash;
 }
 
-// Returns a message of an answer, of the members that a library has decoded.
+// Makes a message for an answer from the members that a library has decoded.
 function messageOf(decoded) {
   const message = { fields: {} };
   for (const [name, value] of Object.entries(decoded)) {

@@ -24,7 +24,7 @@ CHUNK_HEADER = 12
 #: Size of datagrams if a request has none.
 DATAGRAM_SIZE = 1420
 
-#: Seconds until a capture ends whose library sends nothing.
+#: Seconds without bytes or a connection after which a capture stops receiving.
 SECONDS = 2
 
 
@@ -41,7 +41,7 @@ class Literal(str):
 
 
 def check(supported, why):
-    """Refuses a request that the library does not support."""
+    """Raises `Unsupported` with this reason unless `supported` is true."""
     if not supported:
         raise Unsupported(why)
 
@@ -62,7 +62,7 @@ def refusals():
 def capture(request, send, seconds=SECONDS):
     """Captures what `send` sends to a port, and returns the answer: datagrams, or the bytes of a connection.
 
-    A request of chunks has no transport, and is about datagrams.
+    A `chunk` request has no transport, and asks for datagrams.
     """
     if request.get("transport") == "tcp":
         return {"stream": capture_tcp(send, seconds)}
@@ -115,14 +115,14 @@ def capture_tcp(send, seconds=SECONDS):
         try:
             send(server.getsockname()[1])
         finally:
-            # A second connection ends the reader if the library made none.
+            # This connection ends the reader. It comes after those of the library.
             marker.connect(server.getsockname())
             reader.join()
     return received.hex()
 
 
 def message_of(decoded):
-    """Returns a message of an answer, of the members of an object that a library has decoded."""
+    """Makes a message for an answer from the members of an object that a library has decoded."""
     known = ("version", "host", "short_message", "full_message", "timestamp", "level")
     message = {name: value for name, value in decoded.items() if name in known}
     message["fields"] = {name.removeprefix("_"): value for name, value in decoded.items() if name not in known}

@@ -65,14 +65,14 @@ pub fn refused(error: impl Display) -> Value {
     json!({"error": {"text": error.to_string()}})
 }
 
-/// Refuses a compression that the crate does not support.
+/// Returns the answer `unsupported` as an error if the compression of the request is not in `supported`.
 pub fn check_compression(request: &Value, supported: &[&str]) -> Result<(), Value> {
     let asked = request["compression"].as_str().unwrap_or("none");
     if supported.contains(&asked) { Ok(()) } else { Err(unsupported(&format!("compression {asked}"))) }
 }
 
-/// Returns a member of the message as an integer, or `None` if the member is missing. Refuses a value that is
-/// not an integer of this type.
+/// Returns a member of the message as an integer, or `None` if the member is missing. For a value that is not
+/// an integer of this type, returns the answer `unsupported` as an error.
 pub fn integer<N: TryFrom<i64>>(message: &Value, name: &str) -> Result<Option<N>, Value> {
     let Some(value) = message.get(name) else { return Ok(None) };
     let integer = value.as_i64().and_then(|value| N::try_from(value).ok());

@@ -10,7 +10,7 @@ from syslog_ng import SyslogNg
 
 
 def check_for_parser(value):
-    """Refuses a value that json-parser() changes before graylog2() receives it."""
+    """Raises `Unsupported` for a value that json-parser() changes before graylog2() receives it."""
     if isinstance(value, Literal) and value.lstrip("-").isdigit():
         check(-(1 << 63) <= int(value) < 1 << 63, "json-parser() supports only 64-bit integers")
     check(not isinstance(value, str) or "\0" not in value, "json-parser() ends a string at its first null character")

@@ -11,7 +11,7 @@ class Pairs(list):
 
 
 def value_of(kind, shown):
-    """Returns the value of an entry of the dissected JSON text, or None for an entry that describes another."""
+    """Returns the value of an entry of the dissected JSON text, or None for an entry that only describes another."""
     match kind:
         case "json.object":
             return members(shown)

@@ -1,7 +1,7 @@
 """A tshark that dissects datagrams one by one.
 
-The process reads an endless capture from a pipe and prints each packet at once as a JSON value. Datagrams are written to
-it as IPv4 packets of a capture file. The dissector keeps chunks by pair of addresses.
+The process reads an endless capture from a pipe and immediately prints each packet as a JSON value. Datagrams are
+written to the pipe as IPv4 packets of a capture file. The dissector keeps chunks by pair of addresses.
 """
 
 import contextlib

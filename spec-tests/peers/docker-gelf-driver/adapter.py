@@ -14,7 +14,7 @@ SECONDS = 30  # time limit for a container
 
 
 def check_message(message):
-    """Refuses a message that no line of a container becomes."""
+    """Raises `Unsupported` for a message that no line of a container becomes."""
     check(message.get("level", 6) in (3, 6), "only levels 6 (standard output) and 3 (standard error)")
     check("full_message" not in message, "no full_message")
     check("\n" not in message.get("short_message", ""), "each line is a message")

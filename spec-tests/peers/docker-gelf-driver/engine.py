@@ -1,4 +1,4 @@
-"""A client of the Docker Engine's HTTP API, which runs containers that print one line."""
+"""A client of the Docker Engine's HTTP API. It runs containers that print one line."""
 
 import contextlib
 import http.client
@@ -30,7 +30,7 @@ class Engine:
         return answer
 
     def print_line(self, image, line, output, labels, options):
-        """Runs a container to its end, which prints this line. `options` are those of its log driver.
+        """Runs a container that prints this line, and waits for its end. `options` are those of its log driver.
 
         The Engine reports the end only after the log driver has received everything.
         """

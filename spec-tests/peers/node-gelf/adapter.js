@@ -21,7 +21,8 @@ const HELLO = {
     + 'sent. The request chunk calls maybeChunkMessage and send.',
 };
 
-// Creates a logger for the request, and calls `use` with it and a callback for its completion.
+// Creates a logger for the request, and calls `use` with the logger and with a callback for the end of the sending.
+// Returns the sent datagrams.
 async function datagramsOfLogger({ datagram_size: datagramSize = 1420 }, use) {
   const chunkSize = datagramSize - CHUNK_HEADER;
   if (chunkSize < 1) throw new Unsupported(`with a chunk size of ${chunkSize} chunking never ends`);

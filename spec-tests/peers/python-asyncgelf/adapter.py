@@ -18,7 +18,7 @@ HELLO = {
     "notes": "Uses GelfUdp and GelfTcp. The host is its attribute domain. Names of fields are given with the underscore, "
     "which it demands. The text of an error that it returns is reported as an error.",
 }
-# It ends the program with exit, which would also close the standard input of this one.
+# The library calls exit, which would also close the standard input of this program.
 builtins.exit = sys.exit
 SENDERS = {"udp": (asyncgelf.GelfUdp, "udp_handler"), "tcp": (asyncgelf.GelfTcp, "tcp_handler")}
 
@@ -29,7 +29,7 @@ def send(request):
     if compression == "gzip" or "full_message" in message:
         raise Unsupported("no gzip, only zlib" if compression == "gzip" else "no full_message")
     fields = {f"_{name}": value for name, value in message.get("fields", {}).items()}
-    # Its default level is 1.
+    # The library's default level is 1.
     options = {"level": message.get("level", 6), "compress": compression == "zlib", "additional_field": fields}
 
     crashes = []

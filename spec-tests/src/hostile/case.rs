@@ -1,5 +1,5 @@
-//! Defines a case: one input of the fuzzer. A case holds the bytes of the input itself, whereas a vector file
-//! can hold a recipe for the bytes.
+//! Defines a case: one generated input. A case holds the bytes of the input itself, whereas a vector file can
+//! hold a recipe for the bytes.
 
 use std::collections::BTreeMap;
 

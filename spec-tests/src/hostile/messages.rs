@@ -1,4 +1,4 @@
-//! Generates valid messages in every notation, encoding and order, with the expected result.
+//! Generates valid messages in random notations, encodings and orders, with the expected result.
 
 use std::fmt::Write;
 

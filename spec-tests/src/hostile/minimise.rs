@@ -25,8 +25,8 @@ pub(super) fn minimise(
         asks_left: options.minimise_asks,
         deadline: Instant::now() + options.minimise_time,
     };
-    // `least` is the minimum length of the ranges of bytes that are removed. It starts large, because each
-    // attempt to remove a range takes a request.
+    // Ranges of fewer than about `least` bytes are not removed. `least` starts large, because each attempt to
+    // remove a range takes a request.
     let mut least = 64;
     loop {
         let before = search.size();

@@ -6,7 +6,7 @@ use super::case::{Case, Datagram};
 use super::messages;
 use crate::numbers::Numbers;
 
-/// Maximum size of a payload, a datagram or a piece of a stream, in bytes.
+/// Maximum size of a payload, a datagram or a piece of a stream after a change within it, in bytes.
 const MAX_PART_BYTES: usize = 1 << 20;
 
 /// Maximum number of datagrams or pieces of a case.
@@ -21,7 +21,7 @@ const MORSELS: &[u8] = b"\
     \x78\x9c|\\u0000|\\ud800|\\udc00\\ud800|\"|\\|{|}|[|,|null|NaN|-0|1e999|-1e-999|\"_id\":1,|\
     \"version\":\"1.1\",|\"timestamp\":\"now\",";
 
-/// JSON values of unexpected types, separated by bars.
+/// Unusual JSON values, separated by bars.
 const VALUES: &str = "\
     null|true|[]|{}|\"\"|\" \"|0|-1|8|1.5|-0.0|1e400|-1e400|1e-400|9007199254740993|\
     18446744073709551616|-9223372036854775809|[1,[2,{\"a\":null}]]|{\"short_message\":\"inner\"}|\

@@ -9,7 +9,7 @@ use super::{Fault, body};
 /// Framing of a body.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum BodyCoding {
-    /// No length and no chunks: there is no body, or the body ends with the connection.
+    /// There is no body, or the body ends with the connection.
     None,
     /// `Content-Length`.
     Length,
@@ -197,8 +197,8 @@ impl RequestReader {
     }
 
     /// Returns the received head of an incomplete request, and the received length of its body. Returns
-    /// `None` if no request has begun. At the end of the connection, an incomplete request is a truncated
-    /// one.
+    /// `None` if no request has begun, and after a fault. At the end of the connection, an incomplete request
+    /// is a truncated one.
     pub fn unfinished(&self) -> Option<(Vec<u8>, usize)> {
         match &self.reader.pending {
             Some(pending) => Some((pending.head.raw.clone(), pending.body.body.len())),

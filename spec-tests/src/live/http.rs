@@ -26,7 +26,7 @@ pub struct LiveHttp {
     /// Name and value of the header that the receiver requires, by default none.
     pub header: Option<(String, String)>,
     /// Maximum size of an inflated body in bytes, or `None` if unknown, which is the default. A vector that
-    /// tests a limit is sent only if it tests this limit.
+    /// tests the limit of a body is sent only if it tests exactly this limit.
     pub max_body: Option<usize>,
     /// Maximum size in bytes of each message in a bulk body, if known.
     pub max_message: Option<usize>,

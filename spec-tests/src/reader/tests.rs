@@ -52,7 +52,7 @@ fn payloads_are_read_as_the_vectors_say() {
 }
 
 #[test]
-fn datagrams_are_read_as_the_vectors_say() {
+fn single_datagrams_are_read_as_the_vectors_say() {
     let differences = differences_of(|vector| match vector.input() {
         Some(Input::Datagrams([step])) => {
             let datagram = step.datagram.as_ref()?;

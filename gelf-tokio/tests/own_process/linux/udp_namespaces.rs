@@ -85,7 +85,7 @@ pub(crate) async fn send(uri: &str) {
     let mut sender = UdpSender::connect(&uri.parse().unwrap()).await.unwrap();
     for number in 0..MESSAGES {
         sender.send(&Message::new("h", text(number))).await.unwrap();
-        // The receive buffer has room for several messages.
+        // The pause lets the receiver read this message before the next ones can fill its receive buffer.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let stats = sender.stats();

@@ -37,7 +37,8 @@ pub(crate) struct ReceiverArguments {
     /// Address of the receiver for datagrams
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     udp: Option<SocketAddr>,
-    /// Address of the receiver for TCP connections; if --udp is given, too, payloads are sent over UDP
+    /// Address of the receiver for TCP connections; if --udp is given, too, the vectors that are one payload are
+    /// sent over UDP
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     tcp: Option<SocketAddr>,
     /// URL of the receiver for HTTP requests, such as http://127.0.0.1:12201/gelf. With this option, the HTTP

@@ -89,7 +89,7 @@ fn read_datagrams(socket: &UdpSocket, events: &SyncSender<TimedEvent>, stop: &At
                 }
             }
             Err(error) if is_time_out(&error) && grace.has_begun() => break,
-            // The error can be an ICMP error for an earlier datagram, so reading continues.
+            // Reading continues after a time-out, and after any other error.
             Err(_) => {}
         }
     }
