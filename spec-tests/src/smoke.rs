@@ -328,8 +328,8 @@ impl Smoke<'_> {
     }
 }
 
-/// Returns the input of the long request, or `None` if the subject receives only datagrams, which cannot be as
-/// long.
+/// Returns the input of the long request, or `None` if the subject receives neither payloads nor streams: a
+/// datagram cannot be as long.
 fn long_input<'i>(of: &Description, payload: &'i [u8], frame: &'i [Content]) -> Option<Input<'i>> {
     if of.can("payload") {
         Some(Input::Payload(payload))

@@ -78,7 +78,8 @@ pub enum Reply {
     Named(Answer),
     /// Result as far as it is visible from outside.
     Observed(Observed),
-    /// The subject would have ended its user's program. The text is the last output of the subject.
+    /// The subject would have ended its user's program. The text is the error that an adapter reports, or the last
+    /// output of a subject that has ended.
     Crashed(String),
     /// No reply arrived within this time.
     NoAnswer(Duration),

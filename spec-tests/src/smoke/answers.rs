@@ -1,4 +1,4 @@
-//! Checks the answers of the smoke test.
+//! Checks the subject's answers to the requests of the smoke test.
 
 use std::time::Duration;
 
