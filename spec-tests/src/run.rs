@@ -30,7 +30,7 @@ pub struct Outcome {
     /// Known reason for the differences.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Link to a report of the differences.
+    /// Reference to a report of the fault, such as `go-gelf#26`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
 }

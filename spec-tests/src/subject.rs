@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::observed::Observed;
 use crate::vector::{Input, Limits, MessageText, Mode, Vector};
 
-/// A request to a subject: a vector in a mode.
+/// A request to a subject, such as a vector in a mode.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'v> {
-    /// Id of the vector.
+    /// Id of the request. For a vector, it is the vector's id.
     pub id: &'v str,
     /// Input.
     pub input: Input<'v>,

@@ -21,7 +21,7 @@ use crate::bench::Bench;
 pub struct Row {
     /// Name of the row on the command line.
     pub name: &'static str,
-    /// Description of the row: one line of the help.
+    /// Description of the row, for the output of `--list`.
     pub about: &'static str,
     /// Function that measures the property.
     pub run: fn(&mut Bench) -> Outcome,

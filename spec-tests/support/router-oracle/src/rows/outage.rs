@@ -1,4 +1,4 @@
-//! A row in which dockerd is killed or restarted.
+//! A row in which dockerd ends, by SIGKILL or SIGTERM, and starts again.
 
 use std::thread::sleep;
 use std::time::Duration;
