@@ -75,7 +75,7 @@ fn mistake<T>(found: impl Into<String>, remedy: impl Into<String>) -> Result<T, 
 
 /// Returns a doubtful mistake, which may be in the library.
 fn doubt<T>(found: impl Into<String>, remedy: impl Into<String>) -> Result<T, Mistake> {
-    let remedy = format!("{}, unless the library itself does this", remedy.into());
+    let remedy = format!("{}; if the library itself behaves like this, the adapter is right", remedy.into());
     Err(Mistake { is_doubtful: true, found: found.into(), remedy })
 }
 

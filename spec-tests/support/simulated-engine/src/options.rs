@@ -72,7 +72,8 @@ pub struct Options {
     /// The filter `since` compares stamps in nanoseconds, and `tail` counts whole lines. Default: false.
     pub podman: bool,
     /// True if the clock goes on with tokio's time, which tests can pause. If false, only
-    /// [events, lines and `set_clock`](crate::SimulatedEngine::set_clock) move the clock. Default: false.
+    /// [lines, creations, events and `set_clock`](crate::SimulatedEngine::set_clock) move the clock. Default:
+    /// false.
     pub clock_runs: bool,
     /// The host name. Default: `engine-host`.
     pub name: String,
