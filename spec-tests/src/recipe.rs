@@ -1,4 +1,4 @@
-//! Bytes as the vectors define them: text, hexadecimal, or a recipe.
+//! Recipes, by which the vectors define bytes: text, hexadecimal, or an operation on other recipes.
 
 use std::ops::Deref;
 
@@ -78,7 +78,7 @@ enum Made {
     },
 }
 
-/// Maximum length of repeated bytes: 256 MiB.
+/// Maximum length of the result of [`Made::Repeat`]: 256 MiB.
 const MAX_BYTES: usize = 256 << 20;
 
 impl Recipe {

@@ -44,7 +44,8 @@ pub fn rules_of(rule: &str) -> Vec<Rule> {
 /// A decision where the specification leaves a choice.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Decision {
-    /// The ids of the vectors, separated by commas. A trailing `*` matches all ids with that beginning.
+    /// The ids of the vectors, separated by commas. An entry with a trailing `*` stands for all ids that begin with
+    /// the text before the `*`.
     vectors: &'static str,
     /// Text of the decision.
     pub text: &'static str,

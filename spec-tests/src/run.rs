@@ -30,7 +30,7 @@ pub struct Outcome {
     /// Known reason for the differences.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Link to a report of the differences.
+    /// Reference to a report of the fault, such as `go-gelf#26`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<String>,
 }
@@ -50,7 +50,7 @@ impl Outcome {
 /// The number of vectors that were asked, and how many of them pass.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Score {
-    /// Number of vectors that pass in every mode of the subject.
+    /// Number of vectors that pass in each mode in which they were asked.
     pub passed: usize,
     /// Number of vectors that were asked.
     pub asked: usize,
@@ -85,9 +85,9 @@ impl fmt::Display for Score {
 pub struct Results {
     /// Description of the subject.
     pub subject: Description,
-    /// Outcome of each vector in each mode, in the order of the vectors.
+    /// Outcome of each selected vector in each mode of the run, in the order of the vectors.
     pub outcomes: Vec<Outcome>,
-    /// Expectations that no outcome confirms.
+    /// Expectations that no outcome confirms. Only a run of all vectors and modes finds them.
     pub stale: Vec<String>,
 }
 
@@ -378,7 +378,7 @@ fn of(vector: &Vector, error: &str) -> String {
 }
 
 /// Asks the subject for the result of a vector. If a sender does not support uncompressed datagrams, and the
-/// vector does not set the compression, asks again with compression.
+/// vector does not set the compression, asks again with gzip, and then with zlib.
 fn ask(subject: &mut dyn Subject, vector: &Vector, mode: Mode) -> Result<Reply, String> {
     let request = Request::of(vector, mode).ok_or("the vector does not have exactly one input")?;
     let reply = subject.ask(request)?;

@@ -14,8 +14,8 @@ use crate::vector::{ChunkRequest, Input, Limits, Mode, SendRequest, Step};
 /// Answers requests line by line until the input ends.
 ///
 /// # Errors
-/// Returns an error for a line that is not a request, for a reply that the protocol cannot express, and for
-/// I/O errors.
+/// Returns an error for a line that is not a valid request, for an error of the subject, for a reply that the
+/// protocol cannot express, and for I/O errors.
 pub fn serve(subject: &mut dyn Subject, input: impl BufRead, mut output: impl Write) -> Result<(), String> {
     for line in input.lines() {
         let line = line.map_err(|error| error.to_string())?;

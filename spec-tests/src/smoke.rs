@@ -75,7 +75,7 @@ fn mistake<T>(found: impl Into<String>, remedy: impl Into<String>) -> Result<T, 
 
 /// Returns a doubtful mistake, which may be in the library.
 fn doubt<T>(found: impl Into<String>, remedy: impl Into<String>) -> Result<T, Mistake> {
-    let remedy = format!("{}, unless the library itself does this", remedy.into());
+    let remedy = format!("{}; if the library itself behaves like this, the adapter is right", remedy.into());
     Err(Mistake { is_doubtful: true, found: found.into(), remedy })
 }
 
@@ -328,8 +328,8 @@ impl Smoke<'_> {
     }
 }
 
-/// Returns the input of the long request, or `None` if the subject receives only datagrams, which cannot be as
-/// long.
+/// Returns the input of the long request, or `None` if the subject receives neither payloads nor streams: a
+/// datagram cannot be as long.
 fn long_input<'i>(of: &Description, payload: &'i [u8], frame: &'i [Content]) -> Option<Input<'i>> {
     if of.can("payload") {
         Some(Input::Payload(payload))

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::observed::Observed;
 use crate::vector::{Input, Limits, MessageText, Mode, Vector};
 
-/// A request to a subject: a vector in a mode.
+/// A request to a subject, such as a vector in a mode.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'v> {
-    /// Id of the vector.
+    /// Id of the request. For a vector, it is the vector's id.
     pub id: &'v str,
     /// Input.
     pub input: Input<'v>,
@@ -78,7 +78,8 @@ pub enum Reply {
     Named(Answer),
     /// Result as far as it is visible from outside.
     Observed(Observed),
-    /// The subject would have ended its user's program. The text is the last output of the subject.
+    /// The subject would have ended its user's program. The text is the error that an adapter reports, or the last
+    /// output of a subject that has ended.
     Crashed(String),
     /// No reply arrived within this time.
     NoAnswer(Duration),

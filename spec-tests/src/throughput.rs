@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_request_handles_all_messages() {
+    fn gelf_core_handles_all_messages_of_each_kind_of_request() {
         for workload in Workload::ALL {
             let measured =
                 measure(&mut Builtin::default(), workload, Duration::from_millis(50)).unwrap().unwrap();

@@ -559,8 +559,8 @@ mod tests {
         assert_eq!(fault("twice", &twice), "vector X: the id is not unique");
         for (rule, expected, error) in [
             ("R999", "{}", "unknown rule \"R999\""),
-            ("R1", r#"{"errors":["Nonsense"]}"#, "unknown error \"Nonsense\""),
-            ("R1", r#"{"deviations":["Missing hosts"]}"#, "unknown error \"Missing hosts\""),
+            ("R1", r#"{"errors":["Nonsense"]}"#, "unknown error or deviation \"Nonsense\""),
+            ("R1", r#"{"deviations":["Missing hosts"]}"#, "unknown error or deviation \"Missing hosts\""),
             ("R1", r#"{"events":["Expires"]}"#, "unknown event \"Expires\""),
         ] {
             let vector =

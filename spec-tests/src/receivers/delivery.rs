@@ -95,7 +95,7 @@ impl Delivery {
         if self.transport == transport { self.longest } else { 0 }
     }
 
-    /// Returns the names of additional fields.
+    /// Returns the names of the members that GELF does not define, with or without an underscore.
     pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
         let names = self.members.iter().map(|(name, _)| name.as_str());
         names.filter(|name| !GELF_MEMBERS.contains(name))
@@ -204,7 +204,8 @@ impl Shape {
     }
 }
 
-/// Returns the members of the JSON object at the start of a payload, or an empty list if there is none.
+/// Returns the members of the JSON object at the start of a payload, or an empty list if the payload does not
+/// start with a whole object.
 fn members(payload: &[u8]) -> Vec<(String, Shape)> {
     let text = String::from_utf8_lossy(payload);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);

@@ -104,7 +104,7 @@ fn another_member_can_stand_in_for_a_missing_member() {
 }
 
 #[test]
-fn transport_and_encoding_decide_the_effects() {
+fn the_transport_the_size_and_the_order_of_chunks_decide_the_effects() {
     let long = effects(&[message(&format!(r#","_a":"{}""#, "a".repeat(9000)))]);
     assert_eq!(long, "Logstash: refuses, go-gelf: refuses");
     let whole = message("");

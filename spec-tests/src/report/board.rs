@@ -7,8 +7,8 @@ use crate::judge::Verdict;
 use crate::run::{Outcome, Results, Score};
 use crate::vector::{Demand, Topic, line_of};
 
-/// Returns the tables of scores, followed by the known reasons for failures, crashes and deviations of each
-/// subject. The ids of vectors are links to the files in the folder `vectors`.
+/// Returns the tables of scores. For each subject, the known reasons for outcomes other than `passes` follow.
+/// The ids of vectors are links to the files in the folder `vectors`.
 pub fn markdown(topics: &[Topic], results: &[Results], provenance: &Provenance) -> String {
     let made = provenance.markdown();
     let vectors: usize = topics.iter().map(|topic| topic.vectors.len()).sum();
@@ -119,7 +119,7 @@ mod tests {
     /// `scripts/board` writes the board, not this test. This test finds links that a later change of the
     /// vectors has broken.
     #[test]
-    fn each_id_of_the_board_links_to_its_vector() {
+    fn each_link_of_the_board_leads_to_its_vector() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         let board = std::fs::read_to_string(folder.join("RESULTS.md")).unwrap();
         let links: Vec<_> =

@@ -69,7 +69,8 @@ pub fn json(topics: &[Topic], results: &[Results], provenance: &Provenance) -> V
 /// The rules of HTTP.
 const HTTP_RULES: [&str; 4] = ["R28", "R29", "R41", "R42"];
 
-/// Returns the role of the subject in words: it receives, sends, or does both.
+/// Returns the role of the subject in words, by the vectors that it was asked: it receives, sends, does both, or
+/// does nothing.
 pub(super) fn role(results: &Results) -> &'static str {
     // Only the ids of vectors for senders begin with `E`.
     let asked = |sending: bool| {

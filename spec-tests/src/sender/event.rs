@@ -70,7 +70,8 @@ pub enum HttpEventKind {
         /// Sending half of a channel on which the connection waits for the status of the answer.
         answer: SyncSender<u16>,
     },
-    /// The read bytes are not a request. They are answered with an error, and the connection is closed.
+    /// The bytes that were read violate HTTP or exceed a limit. They are answered with an error, and the connection
+    /// is closed.
     Fault(Fault),
     /// The connection was closed.
     Closed {

@@ -13,12 +13,12 @@ use crate::receivers::Transport;
 /// Maximum time from the first chunk of a message to its last chunk (R18).
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time from the first chunk of a message until the message is given up as incomplete. A chunk that arrives
-/// after [`TIMEOUT`] but within this time completes the message, which is then reported as late.
+/// Time from the first chunk of a message until the message is given up as incomplete. A missing chunk that arrives
+/// after [`TIMEOUT`] but within this time still belongs to the message, which is reported as late.
 const LATE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Maximum number of incomplete messages, as in gelf-core's reassembler. A flood of first chunks evicts the
-/// oldest messages.
+/// Maximum number of incomplete messages, as in gelf-core's reassembler. A flood of chunks with
+/// different ids evicts the oldest messages.
 const MAX_PENDING: usize = 8192;
 
 /// Maximum total size of all incomplete messages: 64 MiB.
@@ -162,7 +162,7 @@ impl Gatherer {
         self.unreadable.insert(key, at).is_none()
     }
 
-    /// Remembers a complete message, and ends it.
+    /// Ends a complete message, and remembers it if the limit [`MAX_FINISHED`] permits.
     fn complete(&mut self, at: Instant, key: Key) -> Option<Judged> {
         if self.finished.len() < MAX_FINISHED {
             if let Some(group) = self.pending.get(&key) {
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_id_violates_r16() {
+    fn an_id_that_is_reused_within_five_seconds_violates_r16() {
         let (one, two) = PAYLOAD.split_at(20);
         let other = br#"{"host":"h","version":"1.1","short_message":"n"}"#;
         let (third, fourth) = other.split_at(21);
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chunks_of_a_message_that_is_too_large_are_one_message() {
+    fn the_chunks_of_a_message_with_129_chunks_count_as_one_message() {
         let mut gatherer = Gatherer::default();
         let now = Instant::now();
         let judged: Vec<_> = (0..129)
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn buffers_are_bounded() {
+    fn the_number_of_incomplete_messages_is_bounded() {
         let mut gatherer = Gatherer::default();
         let now = Instant::now();
         for at in 0..MAX_PENDING as u64 + 10 {

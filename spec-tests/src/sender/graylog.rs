@@ -13,7 +13,8 @@ const MAX_FRAME_BYTES: usize = 2 << 20;
 const MIN_FRAME_BYTES: usize = 2;
 
 /// Returns the status with which Graylog refuses a request, or `None` if Graylog accepts it. Graylog answers
-/// before it decodes the body, so even a body that is not JSON is accepted.
+/// before it decodes the body, so even a body that is not JSON is accepted. `request` does not have the method
+/// `OPTIONS`, which Graylog accepts.
 pub(super) fn refusal(request: &Request, inspection: &HttpInspection) -> Option<u16> {
     let is_too_long = inspection.body_bytes.is_some_and(|bytes| bytes > GRAYLOG_BODY_BYTES)
         || inspection.violations.iter().any(|violation| violation.name == "CompressionLimit");

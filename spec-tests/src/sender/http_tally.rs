@@ -14,7 +14,7 @@ use crate::text::{counted, grouped};
 /// Maximum number of different `Content-Encoding` values that are counted.
 const MAX_ENCODINGS: usize = 16;
 
-/// Maximum length of a `Content-Encoding` value, in characters.
+/// Number of characters to which a `Content-Encoding` value is cut.
 const ENCODING_CHARS: usize = 40;
 
 /// Statistics of requests and answers.
@@ -37,7 +37,7 @@ pub(crate) struct HttpTally {
     /// Largest number of requests on a connection.
     most_on_connection: u64,
     answers: BTreeMap<u16, u64>,
-    /// Number of messages whose first delivery was not accepted.
+    /// Number of messages whose first delivery was answered with the configured status, which refuses them.
     #[serde(skip)]
     pub(super) refused: u64,
     /// Number of refused messages that were retried.

@@ -34,7 +34,7 @@ pub(super) struct Requests {
     as_graylog: bool,
     /// The refused messages, by the hash of their [bytes](bytes_of).
     refused: HashMap<u64, Refused>,
-    /// Number of connections with a single request, by sender.
+    /// Number of connections that the sender ended after a single accepted request, by sender.
     short_connections: HashMap<IpAddr, u64>,
     pub(super) tally: HttpTally,
     /// Number of messages that were not judged, because their body had too many messages.
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_on_a_kept_connection_end_in_a_line_feed() {
+    fn a_later_body_of_a_connection_without_a_line_feed_at_its_end_is_odd() {
         let is_odd = |bulk, number, body: &str| {
             let (_, judged) = post_as(&mut requests(bulk, 202), Instant::now(), body, number);
             names(&judged).iter().any(|name| name == "R29 UnterminatedBody")

@@ -30,7 +30,8 @@ struct Connection {
 }
 
 impl Streams {
-    /// Adds read bytes. Returns the frames that the bytes complete.
+    /// Adds bytes that were read from a connection. Returns the frames that they complete, and the violations outside
+    /// of frames.
     pub(super) fn read(&mut self, connection: usize, source: SocketAddr, bytes: &[u8]) -> Vec<Judged> {
         let connection = self.open.entry(connection).or_insert_with(|| Connection {
             source,
@@ -72,7 +73,7 @@ impl Streams {
 }
 
 impl Connection {
-    /// Adds bytes. Returns the frames that the bytes complete.
+    /// Adds bytes. Returns the frames that they complete, and the violations outside of frames.
     fn push(&mut self, bytes: &[u8]) -> Vec<Judged> {
         let mut judged = Vec::new();
         let mut empty = 0;
@@ -120,7 +121,7 @@ impl Connection {
         self.in_pieces = is_compressed;
         let lines = objects_by_line(&frame);
         let further: Vec<Vec<u8>> = lines.iter().skip(1).map(|line| line.to_vec()).collect();
-        let text = format!("{} JSON objects, each ended by a line feed instead of a null byte", lines.len());
+        let text = format!("{} JSON objects, separated by line feeds instead of null bytes", lines.len());
         let mut judged = vec![Judged::frame(self.source, frame, is_terminated, Vec::new())];
         judged.extend(further.into_iter().map(|line| {
             let violation = Violation::broken("R25", "LineFeedDelimiter", text.clone());
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn each_line_of_a_frame_counts_as_a_message() {
+    fn each_line_of_a_frame_counts_as_a_message_if_all_are_objects() {
         let delimiter = vec!["R25 LineFeedDelimiter".to_owned()];
         let trailing = |more: &str| vec!["R1 TrailingData".to_owned(), more.to_owned()];
         let lines = format!("{PAYLOAD}\n").repeat(3);
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_oversized_frame_is_not_buffered() {
+    fn an_oversized_frame_is_one_violation() {
         let long = vec![b'a'; Frames::MAX_BYTES + 1];
         let stream = [&long, b"\0".as_slice(), PAYLOAD.as_bytes(), b"\0"].concat();
         let too_long = vec!["R25 FrameTooLong".to_owned()];

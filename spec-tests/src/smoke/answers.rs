@@ -1,4 +1,4 @@
-//! Checks the answers of the smoke test.
+//! Checks the subject's answers to the requests of the smoke test.
 
 use std::time::Duration;
 
@@ -110,7 +110,7 @@ pub(super) fn sent(seen: &Observed, compression: &str, of: &Description) -> Resu
     let Ok(Value::Object(message)) = serde_json::from_slice(bytes.strip_suffix(&[0]).unwrap_or(&bytes))
     else {
         return match compression {
-            // Some libraries send other bytes than a message.
+            // Some libraries send bytes that are no message, so the mistake may be in the library.
             "none" => doubt(
                 format!("no JSON object: {}", shortened(&String::from_utf8_lossy(&bytes))),
                 "if these are not the bytes of the wire, answer with those in hexadecimal, and nothing else",

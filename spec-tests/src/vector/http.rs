@@ -14,7 +14,8 @@ pub(super) const FILE: &str = "http.json";
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpExchange {
-    /// Whether the receiver has to accept several messages in a body, or `None` if that does not matter.
+    /// True for a receiver that is set up for several messages in a body, false for one that is not, or `None` if
+    /// that does not matter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bulk: Option<bool>,
     /// True if the receiver has to require an authorization header.

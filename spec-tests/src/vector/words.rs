@@ -40,7 +40,7 @@ pub(super) fn fault(vector: &Vector) -> Option<String> {
         let expected = vector.expected(mode);
         let mut all = expected.errors.iter().chain(&expected.deviations).chain(&vector.about);
         if let Some(name) = all.find(|name| !is_name(name)) {
-            return Some(format!("unknown error {name:?}"));
+            return Some(format!("unknown error or deviation {name:?}"));
         }
         if let Some(name) = expected.events.iter().find(|name| !EVENTS.contains(&name.as_str())) {
             return Some(format!("unknown event {name:?}"));

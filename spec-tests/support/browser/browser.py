@@ -115,7 +115,7 @@ def fits(session, where):
 
 
 def drive(program, browser, scratch, address, check):
-    """Starts a browser and passes its session to `check`. Ends `program` with the failed check on stderr."""
+    """Starts a browser and passes its session to `check`. If a check fails, exits with `program: failure` on stderr."""
     log = open(os.path.join(scratch, "chromedriver.log"), "w", encoding="utf-8")
     driver = subprocess.Popen(["chromedriver", "--port=0", f"--log-path={scratch}/driver.log"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
     session = None

@@ -69,7 +69,7 @@ class Receiver:
 
 
 class Host:
-    """A simulated Engine and a router with one route to each receiver."""
+    """A simulated Engine and a router with these routes."""
 
     def __init__(self, *routes):
         self.engine = subprocess.Popen([ENGINE, str(CONTAINERS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -292,7 +292,7 @@ def check_tail(session, host):
     click(session, "return [...document.querySelectorAll('#containers tbody button')].find((button) => button.textContent === arguments[0])", "shop-web-000")
     hold(focused(session) == "lines", "a click on a container does not lead to its lines")
     host.until(lambda status: status["live_tails"]["open"] == 1, "no tail is open")
-    # The tail has its own source, which opens the log first.
+    # The tail has its own source. A line that is written before this source has opened the log does not appear.
     end = time.monotonic() + 30
     while not session.run(lines):
         host.command("text shop-web-000 " + HOSTILE)

@@ -158,7 +158,7 @@ class Input:
         try:
             payload = self.payload(datagram)
             event = None if payload is None else self.event(payload, sender)
-        except Exception as error:  # like the original, which skips a message after any error
+        except Exception as error:  # like the original, which skips a message that causes any error
             print(f"skipped a message from {sender}: {error}", file=sys.stderr, flush=True)
             return
         if event is not None:

@@ -41,7 +41,7 @@ fn check(name: &str, script: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn each_mistake_of_an_adapter_has_its_remedy() {
+fn a_mistake_of_an_adapter_is_reported_with_its_remedy() {
     let hello = echo(HELLO);
     let fields = r#"{"user":"x","n":42}"#;
     let whole = message(fields);

@@ -58,7 +58,7 @@ fn gelf_core_gives_the_same_results_over_the_protocol() {
 }
 
 #[test]
-fn a_fault_becomes_a_vector_of_a_few_bytes() {
+fn a_fault_becomes_a_vector_of_at_most_64_bytes() {
     for (bug, verdict, most_bytes) in [
         // The subject crashes on a name with `q`, as in {"short_message":"m","q":1}, 27 bytes.
         ("panic", Verdict::Crashes, 40),

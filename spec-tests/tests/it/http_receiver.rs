@@ -1,4 +1,4 @@
-//! Sends the HTTP vectors to gelf-tokio's receiver, and the payloads of all other vectors as HTTP requests.
+//! Sends the HTTP vectors to gelf-tokio's receiver, and payloads of the other vectors as HTTP requests.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -183,8 +183,8 @@ impl Connection {
         if self.broken == Broken::NoEncoding && is_declared {
             return Err(415);
         }
-        // `beyond` is the status for a body that exceeds the limit `most`. Like Graylog, this receiver
-        // answers 202 to a body that it cannot inflate.
+        // `beyond` is the status for a body that exceeds the limit `most` after inflation. Like Graylog, this
+        // receiver answers 202 to damaged compressed data.
         let inflate = |most: usize, beyond: u16| match Decompressor::new(most.min(32 << 20)).decompress(body)
         {
             Ok(inflated) => Ok(inflated.to_vec()),

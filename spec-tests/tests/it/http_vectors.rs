@@ -137,7 +137,7 @@ fn the_command_tests_an_http_receiver() {
 }
 
 #[test]
-fn http_options_need_an_http_address() {
+fn wrong_options_for_http_exit_with_2() {
     let with = |arguments: &[&str]| {
         let output = conformance().args(["receiver", "--observe", "true"]).args(arguments).output().unwrap();
         output.status.code()

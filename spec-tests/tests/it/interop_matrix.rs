@@ -37,12 +37,12 @@ struct KnownFailure {
     /// `from` if the peer sends, `to` if the peer receives.
     direction: String,
     /// Patterns of the form `transport compression size`. Each part is a word or `*`. The transport
-    /// `udp/65507` has datagrams of up to 65,507 bytes.
+    /// `udp/65507` has datagrams of up to 65,507 bytes; only this project sends over it.
     cells: Vec<String>,
     reason: String,
 }
 
-/// Result of sending a message.
+/// Result of a cell: whether its message arrived.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Cell {
     /// The message arrived unchanged.

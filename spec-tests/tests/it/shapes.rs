@@ -68,7 +68,7 @@ impl Drop for Program {
 }
 
 #[test]
-fn graylog_keeps_all_members_and_the_timestamp_of_each_shape() {
+fn graylog_keeps_the_timestamp_of_each_shape_and_all_members_but_a_field_named_timestamp() {
     if !require_path("peers", &repository().join("target/peers/java-graylog-server")) {
         return;
     }

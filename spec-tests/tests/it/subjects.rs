@@ -264,7 +264,7 @@ fn command_line_errors_are_reported() {
 }
 
 #[test]
-fn vectors_can_be_listed_and_explained_and_gelf_core_passes_all_of_them() {
+fn vectors_can_be_listed_and_explained_and_a_run_on_gelf_core_succeeds() {
     let list = stdout(&run_with(&["run", "--list", "--filter", "reassembly"]));
     assert!(list.lines().count() > 40 && list.contains("C41"), "{list}");
     let explained = stdout(&run_with(&["explain", "C41"]));

@@ -131,7 +131,7 @@ async fn bytes_arrive_no_faster_than_the_plan_allows() {
 }
 
 #[tokio::test]
-async fn connections_are_refused_and_accepted_again() {
+async fn new_connections_are_refused_until_the_proxy_accepts_again() {
     let test = Test::start(TcpPlan::new()).await;
     let address = test.proxy.address();
     let (mut client, mut server) = test.connect().await;

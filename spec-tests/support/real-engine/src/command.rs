@@ -15,7 +15,7 @@ impl Limit {
     }
 }
 
-/// The default limit. A slow machine takes seconds to start a container.
+/// The default limit. A slow machine can take many seconds to start a container.
 pub(crate) const DEFAULT_LIMIT: Limit = Limit::seconds(120);
 
 /// Returns a `docker` command for the Engine at `host`.

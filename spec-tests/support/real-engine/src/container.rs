@@ -122,8 +122,8 @@ impl RunningContainer {
         self.engine.docker(["start", &self.id]);
     }
 
-    /// Stops the container by SIGTERM, or by SIGKILL after 10 s. Returns its exit code. The container and its
-    /// log stay.
+    /// Stops the container by SIGTERM, and by SIGKILL if it still runs after 10 s. Returns its exit code. The
+    /// container and its log stay.
     pub fn stop(&self) -> i32 {
         self.engine.docker(["stop", "--time", "10", &self.id]);
         self.wait()

@@ -33,7 +33,7 @@ impl Agent {
         agent
     }
 
-    /// Starts the router with a hard limit of open files.
+    /// Starts the router with this limit of open files, and waits until it is ready.
     pub fn start_with_open_files(bench: &Bench, limit: u32, arguments: &[&str]) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]);

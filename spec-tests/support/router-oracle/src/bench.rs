@@ -69,7 +69,7 @@ impl Bench {
     /// Starts the Engine.
     ///
     /// # Errors
-    /// Returns the reason if the Engine does not start.
+    /// Returns the reason if the Engine does not start, or if the writer program cannot be copied.
     pub fn start(programs: &Programs, amount: Amount) -> Result<Self, String> {
         let folder = programs.data.join("mounted");
         let describe = |error: std::io::Error| format!("{}: {error}", folder.display());
@@ -115,7 +115,7 @@ impl Bench {
         &mut self.daemon
     }
 
-    /// Returns the Engine.
+    /// Returns the Engine as a target of `docker` commands.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }

@@ -29,7 +29,8 @@ impl Daemon {
     /// Dropping the handle removes both folders.
     ///
     /// # Errors
-    /// Returns the reason, with the end of the Engine's log, if the Engine does not answer within 60 s.
+    /// Returns the reason if the Engine cannot be started, or if it does not answer within 60 s. In the latter case,
+    /// the reason includes the end of the Engine's log.
     pub fn start(program: &Path, data: &Path, run: &Path) -> Result<Self, String> {
         for folder in [data, run] {
             fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;

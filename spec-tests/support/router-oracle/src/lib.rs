@@ -1,9 +1,9 @@
 //! Measures gelf-router on a real Docker Engine. Containers write numbered lines. A receiver finds the lines
 //! that are missing, repeated or altered, and the gaps that the router announced.
 //!
-//! The program `router-oracle` has a row (a measurement) for each property; `scripts/oracle --help` lists the
-//! rows. The program starts a separate Engine, because some rows kill the Engine, and others measure its
-//! processor time.
+//! The program `router-oracle` has a row (a measurement) for each property; `scripts/oracle --list` lists the
+//! rows. The program starts a separate Engine for each row, because some rows kill the Engine, and others measure
+//! its processor time.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::expect_used,

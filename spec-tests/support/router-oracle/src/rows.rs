@@ -21,7 +21,7 @@ use crate::bench::Bench;
 pub struct Row {
     /// Name of the row on the command line.
     pub name: &'static str,
-    /// Description of the row: one line of the help.
+    /// Description of the row, for the output of `--list`.
     pub about: &'static str,
     /// Function that measures the property.
     pub run: fn(&mut Bench) -> Outcome,
@@ -179,12 +179,13 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "live-restore",
-        about: "3 kills of dockerd with live-restore, its socket mounted as a folder and as a file",
+        about: "3 restarts of dockerd, by SIGKILL and SIGTERM, with live-restore, its socket mounted as a folder \
+                and as a file",
         run: outage::live_restore,
     },
     Row {
         name: "hostile",
-        about: "a line of 100 MB, binary output, and forged headers in a terminal",
+        about: "a line of 100 MB, binary output, and forged headers, without and with a terminal",
         run: limits::hostile,
     },
     Row {

@@ -274,7 +274,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// Adds the counts of another run.
+    /// Adds the counts of another account.
     pub fn add(&mut self, other: Self) {
         self.written += other.written;
         self.lost += other.lost;

@@ -10,7 +10,7 @@
 //! nothing. Commands:
 //!
 //! ```text
-//! rate LINES         the numbered containers write this number of lines a second in all; 0 at first
+//! rate LINES         the numbered containers write this number of lines a second together; 0 at first
 //! write NAME LINES   a container writes lines immediately
 //! text NAME TEXT     a container writes a line to stderr
 //! end NAME           a container ends

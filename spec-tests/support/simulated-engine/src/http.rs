@@ -97,7 +97,7 @@ impl Connection {
         self.received.clear();
     }
 
-    /// Waits for a change. Returns an error if the client closes the connection first.
+    /// Waits for a change of the Engine's state. Returns an error if the client closes the connection first.
     pub(crate) async fn wait_for_change(&mut self, changes: &mut watch::Receiver<u64>) -> io::Result<()> {
         loop {
             tokio::select! {

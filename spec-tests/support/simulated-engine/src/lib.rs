@@ -20,8 +20,8 @@
 //! - An answer is late, refused, or never comes: [`Fault::Late`], [`Fault::LateBody`], [`Fault::Status`],
 //!   [`Fault::Hang`].
 //! - A record cannot be decoded: [`Container::damage_next`], [`Options::damaged`].
-//! - `since` skips newer compressed files, and `tail` is slow: [`ContainerOptions::compressed`],
-//!   [`Options::unpacking`].
+//! - `since` skips compressed files that have requested lines, and `tail` is slow:
+//!   [`ContainerOptions::compressed`], [`Options::since`], [`Options::unpacking`].
 //! - Events are lost, invalid or repeated: [`SimulatedEngine::lose_events`],
 //!   [`SimulatedEngine::send_event`]. Lists are outdated: [`SimulatedEngine::freeze_list`].
 //! - The Engine stops and starts again: [`SimulatedEngine::go_away`], [`SimulatedEngine::come_back`].

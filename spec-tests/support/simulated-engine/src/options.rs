@@ -15,8 +15,8 @@ pub enum Stream {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Since {
     /// The Engine omits every piece whose stamp is older than `since`, wherever the piece is in the log. If
-    /// all records of the oldest compressed file are older than `since`, the Engine skips all compressed
-    /// files, even the newer files. Docker 20.10 does this.
+    /// the request has no `tail`, and the last record of the oldest compressed file is older than `since`, the
+    /// Engine skips all compressed files, even the newer files. Docker 20.10 does this.
     EachPiece,
     /// The Engine sends the first piece whose stamp is not older than `since`, and all pieces after that
     /// piece. Docker 24 and later versions do this.
@@ -72,7 +72,8 @@ pub struct Options {
     /// The filter `since` compares stamps in nanoseconds, and `tail` counts whole lines. Default: false.
     pub podman: bool,
     /// True if the clock goes on with tokio's time, which tests can pause. If false, only
-    /// [events, lines and `set_clock`](crate::SimulatedEngine::set_clock) move the clock. Default: false.
+    /// [lines, creations, events and `set_clock`](crate::SimulatedEngine::set_clock) move the clock. Default:
+    /// false.
     pub clock_runs: bool,
     /// The host name. Default: `engine-host`.
     pub name: String,
@@ -146,7 +147,8 @@ impl Options {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct LogFiles {
     /// The size in bytes at which a file is full, so that the next record begins a new file. The size is the
-    /// sum of the records without their stamps. Default: `None`; the log is never rotated.
+    /// sum of the records without their stamps. Default: `None`; then only
+    /// [`Container::rotate`](crate::Container::rotate) rotates the log.
     pub max_size: Option<usize>,
     /// The maximum number of files, including the newest file. If there are more files, the oldest file is
     /// removed. Default: 0, which means no limit.
@@ -267,11 +269,12 @@ impl ContainerOptions {
 /// [`CutAfter`](Self::CutAfter), [`Hang`](Self::Hang) and [`Status`](Self::Status); any other fault panics.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fault {
-    /// Sends these bytes after a number of pieces, then the remaining pieces.
+    /// Sends these bytes in front of the piece that follows this number of pieces, and then the remaining pieces.
     BytesAfter(usize, Vec<u8>),
     /// Closes the connection after a number of bytes of the body, without the final chunk.
     CutAfter(usize),
-    /// Ends the answer without an error after a number of pieces, as if the log had no further piece.
+    /// Ends the answer without an error in place of the piece that follows this number of pieces, as if the log
+    /// had no further piece.
     EndAfter(usize),
     /// Never answers.
     Hang,

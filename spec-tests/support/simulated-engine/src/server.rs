@@ -23,7 +23,7 @@ pub(crate) async fn serve(listener: UnixListener, shared: Arc<Shared>) {
             accepted = listener.accept() => {
                 let (socket, _) = accepted.unwrap();
                 let shared = shared.clone();
-                // An error only ends the connection, because a client may close a connection at any time.
+                // An error ends only this connection, because a client may close a connection at any time.
                 connections.spawn(async move {
                     let _open = Open::new(&shared);
                     let mut connection = Connection::new(socket);

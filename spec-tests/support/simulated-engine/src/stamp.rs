@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stamps_are_written_as_docker_writes_them() {
+    fn stamps_are_written_as_docker_and_podman_write_them() {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000000000Z");
         assert_eq!(rfc3339(crate::START + 123_456_789), "2026-11-22T22:44:18.123456789Z");
         assert_eq!(rfc3339_of_second(crate::START + 123_456_789), "2026-11-22T23:44:18+01:00");

@@ -42,7 +42,7 @@ impl Shared {
         result
     }
 
-    /// Returns a receiver that is notified of each change after the call.
+    /// Returns a receiver that is notified of changes after the call.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }

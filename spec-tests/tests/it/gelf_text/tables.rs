@@ -81,7 +81,7 @@ impl Tables {
         self.topics.iter().flat_map(|topic| &topic.vectors)
     }
 
-    /// Returns the table of receivers: a row for each topic, and a column for each receiver.
+    /// Returns the table of receivers: a row for each topic with scores, and a column for each receiver.
     fn receivers(&self) -> String {
         let is_receiver =
             |subject: &&Subject| subject.results.iter().any(|r| r.is_asked() && !self.is_sent(&r.id));
@@ -301,7 +301,7 @@ fn request(request: &HttpRequest) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Returns a hex dump. Each line has an offset, sixteen bytes in hexadecimal, and the same bytes as ASCII.
+/// Returns a hex dump. Each line has an offset, up to sixteen bytes in hexadecimal, and the same bytes as ASCII.
 fn dump(bytes: &[u8]) -> String {
     let mut out = String::new();
     for (number, line) in bytes.chunks(16).enumerate() {

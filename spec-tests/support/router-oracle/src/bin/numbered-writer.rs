@@ -1,5 +1,5 @@
-//! Writes numbered lines to stdout and stderr at a steady rate. The program runs inside the containers that
-//! the oracle starts.
+//! Writes numbered lines to stdout, or in turn to stdout and stderr, at a steady rate or at full speed. The program
+//! runs inside the containers that the oracle starts.
 //!
 //! ```text
 //! numbered-writer STREAM LINES RATE [both] [length=N] [after=FILE] [until=FILE]
@@ -82,7 +82,7 @@ fn write(stream: u64, line: &str) {
     result.expect("the Engine reads the output");
 }
 
-/// Writes lines in blocks of 64 KiB, as fast as the Engine reads.
+/// Writes lines in blocks of up to 64 KiB, as fast as the Engine reads.
 fn write_at_once(lines: std::ops::Range<u64>, streams: u64, line: impl Fn(u64) -> String) {
     let mut stdout = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut stderr = io::BufWriter::with_capacity(1 << 16, io::stderr().lock());

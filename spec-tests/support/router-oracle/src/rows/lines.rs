@@ -1,4 +1,4 @@
-//! Rows about single lines and about restarts of a container. These rows also run on Podman.
+//! Rows about equal and long lines, and about restarts of a container. These rows also run on Podman.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A row in which dockerd is killed or restarted.
+//! A row in which dockerd ends, by SIGKILL or SIGTERM, and starts again.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -49,13 +49,14 @@ pub(super) fn live_restore(bench: &mut Bench) -> Outcome {
         if account.lost > 0 {
             eprintln!("the agent's log:\n{}", agent.logs_with_timestamps().1);
         }
-        figures.push(format!("{how}: {kills} kills, {account}"));
+        figures.push(format!("{how}: {kills} restarts, {account}"));
         // Without saved positions, the restarted agent reads from ten seconds before the end of its previous
         // run. One more second is a tolerance.
         let most = if keeps_state { 0 } else { u64::from(kills) * 11 * RATE };
         holds &= account.lost + account.announced == 0 && account.repeated <= most;
     }
     bench.daemon_mut().restart(Signal::TERM, Duration::ZERO, false);
-    let asked = "lost 0, repeated 0; without --state, repeated at most the lines of 11 seconds for each kill";
+    let asked =
+        "lost 0, repeated 0; without --state, repeated at most the lines of 11 seconds for each restart";
     Outcome::new(figures.join("; "), asked, holds)
 }

@@ -26,7 +26,9 @@ pub(super) fn kill(bench: &mut Bench) -> Outcome {
     let (account, allowed) =
         restarted(bench, "kill", kills, Duration::from_millis(300), |agent| agent.kill());
     let holds = account.lost + account.announced == 0 && account.repeated <= allowed;
-    let asked = format!("lost 0, repeated at most {allowed} (those since the last write of the state)");
+    let asked = format!(
+        "lost 0, repeated at most {allowed} (those since shortly before the last write of the state)"
+    );
     Outcome::new(format!("{kills} kills, {account}"), asked, holds)
 }
 

@@ -257,7 +257,8 @@ impl<'a> Soak<'a> {
             && after.1 <= before.1 + 4;
         Outcome::new(
             figure,
-            "each missing line announced or lost by a restart of the Engine, growth below 1024 KiB/h",
+            "each missing line announced or lost by a restart of the Engine, growth below 1024 KiB/h, open files and \
+             threads about as before",
             holds,
         )
     }

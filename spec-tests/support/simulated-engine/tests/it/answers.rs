@@ -63,7 +63,7 @@ async fn followers_that_are_cut_get_no_final_chunk_and_all_other_followers_get_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_and_tokios_time_and_the_test_move_the_clock() {
+async fn lines_and_set_clock_move_the_clock_and_tokios_time_does_with_the_option_clock_runs() {
     for (clock_runs, passed) in [(false, 0), (true, 5_000_000_000)] {
         let engine = SimulatedEngine::start_with(Options { clock_runs, ..Options::default() }).await;
         let web = engine.create(ContainerOptions::named("web"));

@@ -210,7 +210,7 @@ async fn a_damaged_record_affects_only_requests_that_begin_before_it() {
 }
 
 #[tokio::test]
-async fn podman_has_stamps_of_seconds_smaller_pieces_and_a_tail_of_whole_lines() {
+async fn podman_has_smaller_pieces_and_stamps_in_whole_seconds_and_a_tail_of_whole_lines() {
     let engine = SimulatedEngine::start_with(Options::podman_4_3()).await;
     let web = running(&engine, ContainerOptions::named("web"));
     web.line(Stream::Stdout, "first");
