@@ -9,20 +9,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// If a log would have more open files than this, no file that the driver has newly created is opened. Without this
-/// limit, a log would need ever more open files if its container writes faster than its lines are read and the
-/// driver's option `max-size` is small.
+/// The maximum number of open files of a log. The files beyond it are opened once older files are read. Without
+/// this limit, a log would need ever more open files if its container writes faster than its lines are read and the
+/// driver's option `max-size` is small. The first look opens all files of the log.
 const FILES_MAX: usize = 128;
-/// If the files that were removed but are still open here have more bytes than this, in all logs together, no further
-/// file is opened. These files take room on the Engine's disk beyond the limit of the driver's options. Without this
-/// limit, a destination that takes no lines would make a busy container fill the disk.
+/// If the files that were removed but are still open here have more bytes than this, in all logs together, each log
+/// has at most one open file besides the file that is being read. Removed files take room on the Engine's disk beyond
+/// the limit of the driver's options. Without this limit, a destination that takes no lines would make a busy
+/// container fill the disk.
 const REMOVED_MAX: u64 = 256 * 1024 * 1024;
 /// The maximum number of attempts to list the files while they are renamed.
 const LISTINGS: usize = 4;
 
 /// The number of bytes of all files that were removed and that the logs of a source still keep open.
 #[derive(Debug, Default)]
-pub(crate) struct HeldBytes(AtomicU64);
+pub(crate) struct HeldBytes(pub(super) AtomicU64);
 
 /// The identity of a file, which stays the same when the file is renamed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -56,6 +57,8 @@ pub(super) struct Chain {
     /// True if files that were newer than all open files may have been removed or compressed before they were
     /// opened.
     is_broken: bool,
+    /// True if the last look left newer files unopened because of [`FILES_MAX`] or [`REMOVED_MAX`].
+    has_unopened: bool,
     /// The error of the last look.
     error: Option<io::Error>,
     removed: Removed,
@@ -97,10 +100,11 @@ impl Chain {
         let Some(newest) = files.back() else { return Err(io::ErrorKind::NotFound.into()) };
         let length = newest.file.metadata()?.len();
         let removed = Removed { all, own: 0 };
-        Ok(Self { path, files, length, has_compressed, is_broken: false, error: None, removed })
+        let (is_broken, has_unopened, error) = (false, false, None);
+        Ok(Self { path, files, length, has_compressed, is_broken, has_unopened, error, removed })
     }
 
-    /// Opens the files that were created since the last look, unless [`FILES_MAX`] or [`REMOVED_MAX`] forbids it.
+    /// Opens the files that are newer than all open files, as many as [`FILES_MAX`] and [`REMOVED_MAX`] permit.
     pub(super) fn look(&mut self) {
         self.error = match self.is_broken {
             true => None,
@@ -112,6 +116,7 @@ impl Chain {
     }
 
     fn try_look(&mut self) -> io::Result<()> {
+        self.has_unopened = false;
         let newest = self.files.back().map(|newest| newest.id);
         let named = fs::symlink_metadata(&self.path)?;
         if Some(FileId::of(&named)) == newest {
@@ -119,15 +124,23 @@ impl Chain {
         }
         let listed = list(&self.path, newest)?;
         self.account();
-        if self.files.len() + listed.files.len() > FILES_MAX || self.removed.is_exhausted() {
-            return Ok(());
-        }
-        if !listed.is_known {
+        let room = self.room();
+        if !listed.is_known && room > 0 {
             self.is_broken = !listed.files.is_empty();
             return Ok(());
         }
-        self.files.extend(listed.files);
+        self.has_unopened = listed.files.len() > room;
+        self.files.extend(listed.files.into_iter().take(room));
         Ok(())
+    }
+
+    /// Returns the number of files that may be opened now. A log whose only open file is being read may always open
+    /// another file. Otherwise its reading could not go on.
+    fn room(&self) -> usize {
+        match self.removed.is_exhausted() {
+            true => usize::from(!self.has_next()),
+            false => FILES_MAX.saturating_sub(self.files.len()),
+        }
     }
 
     /// Returns the oldest file.
@@ -169,6 +182,11 @@ impl Chain {
 
     pub(super) fn is_broken(&self) -> bool {
         self.is_broken
+    }
+
+    /// Returns whether the last look left newer files unopened.
+    pub(super) fn has_unopened(&self) -> bool {
+        self.has_unopened
     }
 
     /// Takes the error of the last look.

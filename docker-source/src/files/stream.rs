@@ -126,7 +126,13 @@ impl FileStream {
             if let Some(error) = self.chain.take_error() {
                 return Err(error);
             }
-            if !std::mem::replace(&mut self.is_reported, true) {
+            if self.chain.has_unopened() {
+                // The open file is read to its end, so the next file may be opened.
+                self.look();
+                if !self.chain.has_unopened() || self.chain.has_next() {
+                    continue;
+                }
+            } else if !std::mem::replace(&mut self.is_reported, true) {
                 return Ok(FilePart::CaughtUp);
             }
             sleep_until(self.next_look).await;

@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use gelf_core::Timestamp;
@@ -258,8 +258,8 @@ async fn the_files_of_a_removed_container_are_read_to_their_end() {
 }
 
 #[tokio::test]
-async fn no_further_file_is_opened_while_the_removed_files_of_all_logs_exceed_a_limit() {
-    let (large, mut small) = (Driver::new(2), Driver::new(2));
+async fn one_further_file_is_opened_while_the_removed_files_of_all_logs_exceed_a_limit() {
+    let (large, mut small) = (Driver::new(2), Driver::new(4));
     let held = Arc::new(HeldBytes::default());
     let open = |driver: &Driver| {
         FileStream::open(driver.path(), held.clone(), Timestamp::UNIX_EPOCH, 0, Duration::from_secs(3600))
@@ -273,15 +273,37 @@ async fn no_further_file_is_opened_while_the_removed_files_of_all_logs_exceed_a_
         large.rotate();
         stalled.look_again();
     }
-    small.rotate();
-    small.write(1);
-    stream.look_again();
+    for _ in 0..2 {
+        small.rotate();
+        small.write(1);
+        stream.look_again();
+    }
     drop(stalled);
-    small.rotate();
-    small.rotate();
+    for _ in 0..4 {
+        small.rotate();
+    }
     let mut read = Read::default();
     read.all(&mut stream).await;
-    assert_eq!((read.numbers(), read.is_lost), (vec![0], true));
+    assert_eq!((read.numbers(), read.is_lost), (vec![0, 1], true));
+}
+
+#[tokio::test]
+async fn all_files_are_read_although_not_all_may_be_open_at_a_time() {
+    for held in [0, 300 * 1024 * 1024] {
+        let mut driver = Driver::new(400);
+        driver.write(1);
+        let held = Arc::new(HeldBytes(AtomicU64::new(held)));
+        let wait = Duration::from_secs(3600);
+        let opened = FileStream::open(driver.path(), held, Timestamp::UNIX_EPOCH, 0, wait).await;
+        let mut stream = opened.unwrap().stream;
+        for _ in 0..300 {
+            driver.rotate();
+            driver.write(1);
+        }
+        let mut read = Read::default();
+        read.all(&mut stream).await;
+        assert_eq!((read.numbers(), read.is_lost), ((0..301).collect(), false));
+    }
 }
 
 #[test]
