@@ -54,14 +54,15 @@ impl Following {
     /// Reads up to `at_most` of the last `tail` records of the log, and takes none of their lines. If a damaged
     /// record ends the response, the sample has the records in front of it.
     pub(super) async fn sample(&mut self, tail: u32, at_most: u32) -> Result<Sample, EngineError> {
-        self.sample_looking_for(None, tail, at_most).await
+        self.sample_until(|sample| sample.records >= at_most, None, tail).await
     }
 
-    async fn sample_looking_for(
+    /// Reads the last `tail` records of the log, until a record after which `is_enough` returns true.
+    async fn sample_until(
         &mut self,
+        is_enough: impl Fn(&Sample) -> bool,
         sought: Option<Anchor>,
         tail: u32,
-        at_most: u32,
     ) -> Result<Sample, EngineError> {
         let query = LogsQuery { follow: false, since: None, tail: Some(tail) };
         self.sink.stats().window();
@@ -78,7 +79,7 @@ impl Following {
                         sample.first = sample.first.or_else(|| stamps.min());
                         sample.take(&lines);
                         lines.clear();
-                        if sample.records >= at_most {
+                        if is_enough(&sample) {
                             return Ok(sample);
                         }
                     }
@@ -117,15 +118,20 @@ impl Following {
         if !(is_old && self.counts_records() && records.saturating_add(1) < limit) {
             return Ok(false);
         }
-        let sample = self.sample_looking_for(window.end(), records, records).await?;
-        if sample.begin == window.begin() {
+        let begin = window.begin();
+        // The first line usually decides, so the rest of the sample is not read.
+        let is_enough =
+            |sample: &Sample| sample.records >= records || (sample.begin.is_some() && sample.begin == begin);
+        let sample = self.sample_until(is_enough, window.end(), records).await?;
+        if sample.begin == begin {
             return Ok(false);
         }
         if sample.last == window.end() || sample.sought.is_some() {
             return Ok(true);
         }
         // The log has grown meanwhile, so a response with as many records begins with a later line.
-        Ok(self.sample(limit.saturating_mul(2), records).await?.begin != window.begin())
+        let is_enough = |sample: &Sample| sample.records >= records || sample.begin.is_some();
+        Ok(self.sample_until(is_enough, None, limit.saturating_mul(2)).await?.begin != begin)
     }
 
     /// Searches for the records that can be read in place of a window with a damaged record.
@@ -170,9 +176,10 @@ impl Following {
     /// Reads the last `records` records of the log. If one of them is missing, reads them again, since the last
     /// record may just have been being written.
     async fn sample_twice(&mut self, records: u32, sought: Option<Anchor>) -> Result<Sample, EngineError> {
-        let sample = self.sample_looking_for(sought, records, records).await?;
+        let is_enough = |sample: &Sample| sample.records >= records;
+        let sample = self.sample_until(is_enough, sought, records).await?;
         match sample.records < records {
-            true => self.sample_looking_for(sought, records, records).await,
+            true => self.sample_until(is_enough, sought, records).await,
             false => Ok(sample),
         }
     }
