@@ -112,6 +112,11 @@ impl<R> LinkState<R> {
         self.backoff.pause_after(took)
     }
 
+    /// Notes that a connection ended in order, and that a new connection is to replace it.
+    pub(crate) fn ended(&self) {
+        self.queue.count(|stats| stats.is_connected = false);
+    }
+
     /// Notes that a connection broke.
     pub(crate) fn broke(&mut self, error: &dyn fmt::Display) {
         self.queue.count(|stats| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gelf_tokio::gelf_core::{Decoder, FieldName, Message};
 use gelf_tokio::{Client, Endpoint, NotQueuedReason, SendError, TcpReceiver, TcpSender, UdpSender};
 use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 const GRACE: Duration = Duration::from_secs(60);
@@ -78,7 +79,7 @@ async fn an_endpoint_of_another_transport_is_refused() {
 
 #[tokio::test]
 async fn a_client_and_a_sender_with_the_delimiter_lf_write_lines_and_refuse_payloads_with_line_feeds() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf+tcp://{}?delimiter=lf", listener.local_addr().unwrap());
     let endpoint = uri.parse().unwrap();
     let (message, payload) = (Message::new("h", "two\nlines"), b"{\n}");
@@ -116,4 +117,21 @@ async fn with_reconnect_a_new_connection_follows_and_each_message_arrives_once()
     let stats = client.stats();
     assert_eq!((stats.acknowledged, stats.resent, stats.broken_connections), (sent as u64, 0, 0));
     assert_eq!(receiver.stats().cut_frames, 0);
+}
+
+#[tokio::test]
+async fn a_client_whose_replaced_connection_has_no_successor_is_not_connected() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri = format!("gelf+tcp://{}?reconnect=1", listener.local_addr().unwrap());
+    let client = Client::connect(&uri.parse().unwrap()).unwrap();
+    let _peer = listener.accept().await.unwrap();
+    drop(listener);
+    let failed = async {
+        while client.stats().failed_connects == 0 {
+            client.send(&numbered(0)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(GRACE, failed).await.unwrap();
+    assert!(!client.stats().is_connected);
 }

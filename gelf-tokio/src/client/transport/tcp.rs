@@ -115,6 +115,7 @@ pub(crate) async fn run<R>(
                 if !matches!(timeout(LONGEST_END, connection.finish()).await, Ok(Ok(()))) {
                     tracing::debug!("the connection did not end cleanly");
                 }
+                link.ended();
                 written_before = transfer.written_so_far();
                 dialer.hosts().restart();
                 continue;
