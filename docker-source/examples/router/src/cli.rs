@@ -258,13 +258,16 @@ pub(crate) fn parse(
         None => {}
     }
     let config = read_config(arguments.config.as_deref(), &file)?;
-    let mut environment = Environment::read(&variable).map_err(Exit::Mistake)?;
+    let is_agent = matches!(task, Task::Doctor | Task::Explain | Task::Ship);
+    let mut environment = match Environment::read(&variable) {
+        // The other tasks do not use the variables of the agent.
+        Err(_) if !is_agent => Environment::default(),
+        read => read.map_err(Exit::Mistake)?,
+    };
     let (host, warning) = host::find(&file, &variable);
     environment.set_host(host.as_ref(), warning);
     let list = |text: &str| list::parse(text, &variable).map_err(Exit::Mistake);
-    // `audit`, `check`, `proxy` and `tail` have no routes, so they ignore ROUTE_URIS.
-    let has_routes = matches!(task, Task::Doctor | Task::Explain | Task::Ship);
-    let route_uris = variable("ROUTE_URIS").filter(|_| has_routes);
+    let route_uris = variable("ROUTE_URIS").filter(|_| is_agent);
     let uris = match (&arguments.routes[..], config.routes, route_uris) {
         ([], routes, None) => routes,
         ([], routes, Some(_)) if !routes.is_empty() => routes,
@@ -304,7 +307,7 @@ pub(crate) fn parse(
     // `explain` prints the variables itself, so they cause no warnings.
     let mut warnings = if task == Task::Explain { Vec::new() } else { environment.ignored() };
     warnings.append(&mut environment.warnings);
-    if !has_routes {
+    if !is_agent {
         warnings.clear();
     }
     Ok(Options {

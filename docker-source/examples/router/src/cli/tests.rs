@@ -214,9 +214,13 @@ fn the_value_of_print_holds_route_options() {
 }
 
 #[test]
-fn a_task_without_routes_ignores_the_variables_of_routes() {
-    let environment =
-        [("ROUTE_URIS", "nonsense"), ("RAW_FORMAT", "x"), ("LOGSPOUT_TLS_CA_CERTS", "/missing")];
+fn a_task_without_routes_ignores_the_variables_of_the_agent() {
+    let environment = [
+        ("ROUTE_URIS", "nonsense"),
+        ("RAW_FORMAT", "x"),
+        ("LOGSPOUT_TLS_CA_CERTS", "/missing"),
+        ("PORT", "http"),
+    ];
     for arguments in [&["audit"][..], &["check"], &["proxy", "--listen=unix:///s"], &["tail"]] {
         let options = parsed(arguments, &environment).unwrap();
         assert_eq!((options.routes.len(), options.warnings.len()), (0, 0), "{arguments:?}");

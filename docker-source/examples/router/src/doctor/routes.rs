@@ -68,9 +68,13 @@ async fn connect(host: &str, port: u16, tls: Option<&TlsOptions>) -> io::Result<
 }
 
 fn judge_lookup(subject: String, host: &str, error: &io::Error) -> Finding {
+    let what = match error.kind() {
+        io::ErrorKind::TimedOut => "was not found in time",
+        _ => "has no address",
+    };
     Finding::fail(
         subject,
-        format!("the name {host} has no address: {error}"),
+        format!("the name {host} {what}: {error}"),
         "check the name, and the DNS servers in /etc/resolv.conf (--dns of docker run)",
     )
 }

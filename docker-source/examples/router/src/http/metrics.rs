@@ -4,12 +4,12 @@
 //! the container, since a host may have any number of containers.
 
 use docker_source::FollowState;
-use gelf_tokio::ClientState;
 use gelf_tokio::stats::ClientStats;
 use hyper::StatusCode;
 
 use super::answer::{Answer, text};
 use super::exposition::{CONTENT_TYPE, Exposition};
+use super::health::destination_problem;
 use super::{Api, MAX_TAILS};
 use crate::registry::RunningRoute;
 use crate::tally::Figures;
@@ -111,7 +111,7 @@ const fn gauge(
 }
 
 static COLUMNS: [Column; 18] = [
-    gauge("route_up", "0 if the last attempt of the route to connect or to send failed", |route| {
+    gauge("route_up", "0 if the last attempt to connect to the destination, or to send, failed", |route| {
         vec![(NONE, route.is_up.into())]
     }),
     gauge("route_connected", "1 if there is a connection, or over UDP a socket", |route| {
@@ -190,7 +190,7 @@ fn routes(routes: &[RunningRoute], exposition: &mut Exposition) {
             let destination = route.route.to_string();
             let name = route.route.uri().name.clone().unwrap_or_default();
             let figures = route.tally.figures();
-            let is_up = !matches!(route.tally.state(), ClientState::Down { .. });
+            let is_up = destination_problem(route).is_none();
             (route.id.as_str(), name, destination, Snapshot { client: figures.client, figures, is_up })
         })
         .collect();

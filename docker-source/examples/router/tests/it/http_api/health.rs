@@ -57,6 +57,9 @@ async fn the_health_check_names_a_destination_that_is_down_until_it_is_back() {
     while timeout(TIMEOUT, receiver.recv()).await.unwrap().is_some() {}
     drop(receiver);
     served.wait_for_health(503).await;
+    let (_, metrics) = served.get("/metrics").await;
+    let is_down = |line: &str| line.starts_with("gelf_router_route_up{") && line.ends_with(" 0");
+    assert!(metrics.lines().any(is_down), "{metrics}");
     let _receiver = listen_again(address).await;
     served.wait_for_health(200).await;
 }
