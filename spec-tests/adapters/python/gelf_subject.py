@@ -74,9 +74,14 @@ def capture_udp(send, seconds=SECONDS):
     received = []
     end = os.urandom(16)
 
+    failures = []
+
     def receive():
-        while (datagram := receiver.recv(65536)) != end:
-            received.append(datagram)
+        try:
+            while (datagram := receiver.recv(65536)) != end:
+                received.append(datagram)
+        except OSError as failure:
+            failures.append(failure)
 
     with socket.socket(type=socket.SOCK_DGRAM) as receiver, socket.socket(type=socket.SOCK_DGRAM) as marker:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
@@ -90,22 +95,29 @@ def capture_udp(send, seconds=SECONDS):
             # The loopback keeps the order, so this is the last datagram.
             marker.sendto(end, receiver.getsockname())
             reader.join()
+    # Without this, datagrams that came after the time limit would seem not to have been sent.
+    if failures:
+        raise failures[0]
     return [datagram.hex() for datagram in received]
 
 
 def capture_tcp(send, seconds=SECONDS):
     """Calls `send` with the port of a TCP server, and returns the bytes received until the connection is closed."""
     received = bytearray()
+    failures = []
 
     def receive():
-        while True:
-            connection, peer = server.accept()
-            with connection:
-                connection.settimeout(seconds)
-                if peer == marker.getsockname():
-                    return
-                while part := connection.recv(65536):
-                    received.extend(part)
+        try:
+            while True:
+                connection, peer = server.accept()
+                with connection:
+                    connection.settimeout(seconds)
+                    if peer == marker.getsockname():
+                        return
+                    while part := connection.recv(65536):
+                        received.extend(part)
+        except OSError as failure:
+            failures.append(failure)
 
     with socket.create_server((LOOPBACK, 0)) as server, socket.socket() as marker:
         marker.bind((LOOPBACK, 0))
@@ -118,6 +130,8 @@ def capture_tcp(send, seconds=SECONDS):
             # This connection ends the reader. It comes after those of the library.
             marker.connect(server.getsockname())
             reader.join()
+    if failures:
+        raise failures[0]
     return received.hex()
 
 

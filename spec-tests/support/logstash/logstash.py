@@ -192,7 +192,8 @@ class Input:
         event.setdefault("@version", "1")
         event["source_host"] = sender
         moment = datetime.datetime.now(datetime.timezone.utc).timestamp()
-        if isinstance(event.get("timestamp"), (int, decimal.Decimal)):
+        # In Python, true and false are integers.
+        if isinstance(event.get("timestamp"), (int, decimal.Decimal)) and not isinstance(event["timestamp"], bool):
             moment = event.pop("timestamp")
         event["@timestamp"] = iso(moment)
         if event.get("full_message"):

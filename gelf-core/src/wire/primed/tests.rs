@@ -128,16 +128,18 @@ fn prefixes_that_never_repeat_do_not_displace_the_primer_of_a_prefix_that_repeat
     for at in 0..100 {
         checked(&mut primed, &payload(&repeating, "a line", at), &mut dst);
     }
-    let before = primed.number;
+    let mut made = 0;
     for at in 0..20_000 {
         let payload = format!(r#"{{"host":"h","number":{at},"timestamp":1.5,"short_message":"m"}}"#);
         primed.compress(payload.as_bytes(), &mut dst);
+        let is_primed = primed.find(payload.as_bytes()).is_ok();
+        made += u32::from(is_primed);
         if at % 100 == 0 {
             checked(&mut primed, &self::payload(&repeating, "a line", at), &mut dst);
         }
     }
-    let made = primed.primers.iter().filter(|primer| primer.used() > before).count();
-    assert!(made as u32 <= 64 + 20_000 / PRICE + 5, "{made} primers were made");
+    // The payloads of the prefix that repeats earn more credit, so about 25 more primers are made.
+    assert!((20_000 / PRICE..64 + 20_000 / PRICE + 30).contains(&made), "{made} primers were made");
     assert!(primed.primers.len() <= MAX_PRIMERS);
     let kept = primed.primers.iter().filter(|primer| primer.prefix().starts_with(br#"{"version"#));
     assert_eq!(kept.count(), 1);
