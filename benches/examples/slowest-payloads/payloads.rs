@@ -158,7 +158,7 @@ const SHAPES: &[&str] = &[
     "white space",
 ];
 
-/// Returns payloads that each repeat one unit: a token, or two different tokens.
+/// Returns payloads that each repeat one unit: a short part made of one token or of two different ones.
 pub(crate) fn units() -> impl Iterator<Item = Payload> {
     SHAPES.iter().flat_map(|shape| {
         let tokens = tokens(shape);

@@ -18,7 +18,7 @@ if library == "pygelf":
 else:
     from graypy import GELFUDPHandler
 
-    # The handler has no constant fields. Fields about the source are on by default.
+    # The handler has no constant fields. By default it adds fields about the call, such as file and line.
     handler = GELFUDPHandler("127.0.0.1", int(port), localname=content["host"], debugging_fields=False)
     extra = fields
 

@@ -62,8 +62,8 @@ fn a_fault_becomes_a_vector_of_at_most_64_bytes() {
     for (bug, verdict, most_bytes) in [
         // The subject crashes on a name with `q`, as in {"short_message":"m","q":1}, 27 bytes.
         ("panic", Verdict::Crashes, 40),
-        // A minimised finding has the same fault, here in a message that is valid GELF 1.1. Such a message
-        // has at least 48 bytes.
+        // A minimised finding has the same fault as the original one, here in a message that is valid GELF 1.1.
+        // Such a message has at least 48 bytes.
         ("lose", Verdict::Fails, 64),
         ("invent", Verdict::Fails, 40),
     ] {

@@ -168,9 +168,9 @@ impl Connection {
         }
     }
 
-    /// Returns the inflated body, or the status of an answer without delivery. If a header declares the
-    /// compression, the limit of the setup applies. If only the first bytes show the compression, the limit
-    /// is 8 MiB.
+    /// Returns the inflated body, or the status of an answer without delivery. The limit of the setup applies to
+    /// the body as it arrived. After inflation, the same limit applies if a header declares the compression, and
+    /// 8 MiB if only the first bytes show it.
     fn body(&self, request: &Request) -> Result<Vec<u8>, u16> {
         let body = &request.body;
         let most = if self.broken == Broken::NoLimit { usize::MAX } else { self.http.max_body.unwrap() };

@@ -157,8 +157,8 @@ fn filled_in_members_and_lines_without_messages_are_not_reported_as_differences(
     assert!(timestamps.count(Verdict::Fails) > 0, "a changed timestamp is still a difference");
 }
 
-/// Starts a correct receiver in this process that inflates in the background. It delivers plain messages
-/// immediately and compressed messages after a delay, so plain messages can overtake compressed ones.
+/// Starts a correct receiver in this process that inflates in the background. It delivers a message of one plain
+/// datagram immediately, and a compressed or chunked message after a delay, so the former can overtake the latter.
 fn inflating_receiver(delay: Duration) -> Live {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let udp = Some(socket.local_addr().unwrap());
@@ -208,7 +208,8 @@ fn a_receiver_that_ends_has_crashed_and_is_restarted() {
 }
 
 /// Starts a receiver that writes each datagram as a line to the client that is connected to its output address.
-/// A compressed datagram ends the connection. Returns the address of the receiver, and its output address.
+/// A compressed datagram or a chunk ends the connection instead. Returns the address of the receiver, and its
+/// output address.
 fn receiver_that_ends_at_compressed_datagrams() -> (SocketAddr, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let output = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -20,7 +20,7 @@ const SHAPES: [(&str, &str); 3] = [
 ];
 
 /// The first line of the golden files as `rickalm/logspout-gelf` sent it in 2017. The names have no
-/// underscore, the timestamp is a string, and the level for stdout is 3.
+/// leading underscore, the timestamp is a string, and the level for stdout is 3.
 const RICKALM: &str = r#"{"version":"1.1","host":"engine-1","short_message":"GET /items/17 200 \u003c1.5 ms\u003e","timestamp":"2017-10-06T07:08:09.98765432Z","level":3,"image_id":"sha256:4f0c9dbb2b7e0f6c3d1a5e8b7c6d5e4f3a2b1c0d9e8f7a6b5c4d3e2f1a0b9c8d","image_name":"registry.example/backend-app:58","container_id":"9cd5aab0f0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef0123456","container_name":"/ecs-production-backend-app-12-app-9cd5aab0f0a1b2c3d4e5","command":"node server.js"}"#;
 
 /// The same line as `micahhausler/logspout-gelf` sends it.
@@ -68,7 +68,7 @@ impl Drop for Program {
 }
 
 #[test]
-fn graylog_keeps_the_timestamp_of_each_shape_and_all_members_but_a_field_named_timestamp() {
+fn graylog_keeps_the_millisecond_and_the_fields_of_each_shape_except_a_field_named_timestamp() {
     if !require_path("peers", &repository().join("target/peers/java-graylog-server")) {
         return;
     }
@@ -140,7 +140,7 @@ fn common(mut event: Map<String, Value>) -> Map<String, Value> {
 }
 
 #[test]
-fn logstash_creates_the_same_events_from_our_messages_as_from_those_of_the_original_programs() {
+fn logstash_reads_the_members_of_the_original_programs_from_our_messages_as_from_theirs() {
     let Some(python) = require_variable("logstash", "GELF_TESTS_LOGSTASH") else { return };
     let mut logstash = Logstash::start(&python);
     for (theirs, ours) in [(RICKALM, SHAPES[2].1), (MICAHHAUSLER, SHAPES[1].1)] {

@@ -80,7 +80,7 @@ async fn bind(address: SocketAddr) -> io::Result<(SocketAddr, UdpReceiver, TcpRe
     }
 }
 
-/// Writes the accounts to stdout. Ignores errors, since they mean that the reader of stdout has ended.
+/// Writes the accounts to stdout. Ignores errors, such as that the reader of stdout has ended.
 fn print_all(audit: &Audit) {
     let _ = write!(io::stdout().lock(), "{audit}");
 }

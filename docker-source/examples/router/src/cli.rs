@@ -161,7 +161,7 @@ pub(crate) enum Task {
         address: Option<SocketAddr>,
         /// The time within which the agent has to answer.
         within: Duration,
-        /// True if any answer counts as success, even an answer that reports problems.
+        /// True if an agent that reports problems counts as success, too.
         is_liveness: bool,
     },
     /// Examines the host, the Engine and the destinations.

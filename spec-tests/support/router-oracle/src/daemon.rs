@@ -1,4 +1,4 @@
-//! Runs a separate Docker Engine for the oracle.
+//! Runs a separate Docker Engine or Podman for the oracle.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// all common architectures since 2.6.
 const TICKS: f64 = 100.0;
 
-/// A Docker Engine with separate folders. Dropping the handle ends the Engine and removes its folders.
+/// A Docker Engine or Podman with folders of its own. Dropping the handle ends the Engine and removes its folders.
 #[derive(Debug)]
 pub struct Daemon {
     program: PathBuf,

@@ -158,7 +158,8 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "exit",
-        about: "40 containers that write 30,000 lines and end while a restarted router catches up",
+        about: "40 times a container that writes 30,000 lines, and a router that is started again shortly before \
+                or after its end",
         run: many::exit,
     },
     Row {
@@ -179,8 +180,8 @@ pub const ROWS: &[Row] = &[
     },
     Row {
         name: "live-restore",
-        about: "3 restarts of dockerd, by SIGKILL and SIGTERM, with live-restore, its socket mounted as a folder \
-                and as a file",
+        about: "3 restarts of dockerd, by SIGKILL and SIGTERM, with live-restore, for an agent that mounts the folder \
+                of the socket, and for one that mounts the socket itself",
         run: outage::live_restore,
     },
     Row {

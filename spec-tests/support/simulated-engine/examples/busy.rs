@@ -6,8 +6,8 @@
 //!
 //! Prints the value of `DOCKER_HOST`, obeys commands on stdin, and ends when stdin ends. The containers are named
 //! `shop-web-000` and so on. Four other containers exist: `quiet` asks not to be followed, `splunk-web` has a
-//! log driver that does not support reading, `small-log` keeps a log of a few lines, and `job` writes
-//! nothing. Commands:
+//! log driver that does not support reading, `small-log` keeps a log of a few lines, and `job` has no
+//! peculiarity. These four write only on command. Commands:
 //!
 //! ```text
 //! rate LINES         the numbered containers write this number of lines a second together; 0 at first

@@ -10,7 +10,7 @@
 //!
 //! - A log is rotated, and its oldest file removed: [`ContainerOptions::rotated`], [`Container::rotate`].
 //! - A follower is more than one rotation behind, and goes on with the newest file. A test causes this fault
-//!   by writing lines without an `await` between them.
+//!   by writing the lines of several files without an `await` between them.
 //! - A follower skips lines that the Engine has: [`Container::followers_skip`],
 //!   [`LogFiles::followers_skip_files`].
 //! - A follower is sent lines twice: [`Container::followers_repeat`].

@@ -117,7 +117,7 @@ pub(crate) async fn logs(
     }
 }
 
-/// Counts a follower as open while this value exists.
+/// Subtracts a follower from the open ones when this value is dropped.
 struct Follower<'a> {
     shared: &'a Shared,
     id: &'a str,

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_exact_to_the_nanosecond_however_many_digits_it_has() {
+    fn a_time_is_exact_to_the_nanosecond_up_to_the_latest_that_64_bits_can_hold() {
         for (text, nanos) in [
             ("7", 7_000_000_000),
             ("7.5", 7_500_000_000),

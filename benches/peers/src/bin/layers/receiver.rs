@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// The interval at which the threads check whether the receiver is down.
 const POLL: Duration = Duration::from_millis(5);
 
-/// Counts the frames, and the distinct values of their field `number`.
+/// Counts the frames, and the distinct values of their field `number`. Keeps the last frame.
 #[derive(Default)]
 pub(crate) struct Counts {
     frames: AtomicUsize,

@@ -7,7 +7,7 @@ use crate::processor;
 use crate::results::Series;
 use crate::sink::Sink;
 
-/// The name of the series with which all others are compared.
+/// The name of the series with which the other libraries are compared.
 pub(crate) const OURS: &str = "gelf-tokio UdpSender";
 
 /// A library with its sender program.

@@ -22,7 +22,7 @@ pub(crate) const ROUTER: &str = "gelf-router";
 /// The series of gelf-router that reads log files.
 pub(crate) const FILES: &str = "gelf-router, read=files";
 
-/// Writes the data, and then the report.
+/// Writes the data, and then the plots and the report.
 ///
 /// # Errors
 /// Returns the error of the file system.
@@ -31,7 +31,7 @@ pub(crate) fn save(folder: &Path, results: &Results) -> Result<(), String> {
     draw(folder)
 }
 
-/// Writes the report from the data of an earlier run.
+/// Writes the plots and the report from the file with the data.
 ///
 /// # Errors
 /// Returns the error of the file system, or the line that is not data.

@@ -98,8 +98,8 @@ pub(crate) fn measure(
                 "side_by_side: {length} bytes, {containers} containers, round {} of {rounds}",
                 round + 1
             );
-            // The time of dockerd for the same containers without a reader is subtracted from the other
-            // times.
+            // The time of dockerd for the same containers without a reader is subtracted from the times of
+            // dockerd in the other measurements.
             let alone = files.measure(engine, None, &sink)?;
             let mut add = |at: usize, time: f64, measured: &Measured| {
                 series[at].rounds.push(time);

@@ -28,7 +28,7 @@ impl Counts {
     }
 }
 
-/// A receiver with counters, whose threads run until the program ends.
+/// A receiver with counters, whose thread runs until the program ends.
 pub(crate) struct Sink {
     /// The port, on 127.0.0.1.
     pub(crate) port: u16,

@@ -102,7 +102,7 @@ pub(super) fn short(bench: &mut Bench) -> Outcome {
     .with_law("the missing counted", counted >= missing)
 }
 
-/// Returns the number of containers whose log could not be read to the end, from the router's last report.
+/// Returns the number of containers whose log could not be read to the end, as the router logged it last.
 fn unavailable(logged: &[String]) -> usize {
     let number = |line: &String| line.split_once("could not be read to the end: ")?.1.trim().parse().ok();
     logged.iter().rev().find_map(number).unwrap_or_default()

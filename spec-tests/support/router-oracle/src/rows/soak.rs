@@ -153,7 +153,7 @@ impl<'a> Soak<'a> {
     fn end_router(&mut self) {
         if let Some(agent) = self.restarted.take() {
             let (status, logged) = agent.terminate();
-            // The status is 1 if lines were left for the next start.
+            // Status 1 is accepted, too: what counts is that the next start delivers the lines.
             assert!(matches!(status, Some(0 | 1)), "{status:?}, {logged:#?}");
         }
         self.start_router();

@@ -40,7 +40,7 @@ async fn api_versions_outside_of_the_engines_range_are_refused() {
 }
 
 #[tokio::test]
-async fn followers_that_are_cut_get_no_final_chunk_and_all_other_followers_get_it() {
+async fn followers_that_are_cut_get_no_final_chunk_and_followers_that_are_ended_get_it() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     web.start();
@@ -106,7 +106,7 @@ async fn a_log_is_sent_as_json_only_by_new_engines_and_on_request() {
 }
 
 #[tokio::test]
-async fn requests_are_answered_as_the_docker_command_expects() {
+async fn containers_are_found_by_id_or_name_and_the_parameters_of_lists_and_logs_are_obeyed_or_refused() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web"));
     let job = engine.create(ContainerOptions::named("job"));
