@@ -148,7 +148,7 @@ impl Container {
     }
 
     /// Returns the option `max-size` of the log driver in bytes: the size at which the driver begins a new file.
-    /// Returns `None` if the option is absent or sets no limit.
+    /// Returns `None` if the option is absent, is not a size, or sets no limit.
     pub fn max_log_size(&self) -> Option<u64> {
         log_size::parse(self.log_options.get("max-size")?)
     }

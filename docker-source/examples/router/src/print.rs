@@ -192,7 +192,8 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
         Self { out: BufWriter::new(out) }
     }
 
-    /// Decodes the payload and encodes the message again, so that the output is one line for any sender.
+    /// Decodes the payload and encodes the message again, so that the output is one line without characters that
+    /// control a terminal.
     async fn print(&mut self, received: Result<Received, ReceiveError>) -> io::Result<()> {
         match received {
             Ok(received) => self.print_payload(&received.payload).await,

@@ -340,9 +340,10 @@ fn open_state(
 
 /// Groups the routes by the place at which they start to read.
 ///
-/// A route without saved positions may have been renamed. Therefore, it takes the positions of a saved route
-/// that is not among `queues`. If no such saved route is left, `backlog` decides where the route starts. Without
-/// `backlog`, the route starts as [`Start::AfterPredecessor`] describes.
+/// A route without saved positions may be a saved route whose destination has changed, and with it the name in the
+/// state folder. Therefore, it takes the positions of a saved route that is not among `queues`. If no such saved
+/// route is left, `backlog` decides where the route starts. Without `backlog`, the route starts as
+/// [`Start::AfterPredecessor`] describes.
 fn by_start(
     queues: Vec<RouteQueue>,
     mut saved: SavedPositions,

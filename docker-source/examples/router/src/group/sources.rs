@@ -136,7 +136,7 @@ impl Sources {
         &self.gaps
     }
 
-    /// Returns the count of runs whose log could not be read. All sources share it.
+    /// Returns the count of the runs of containers whose log could not be read. All sources share this count.
     pub(super) fn unavailable_logs(&self) -> UnavailableLogs {
         self.unavailable_logs.clone()
     }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 /// The maximum size of the lines that wait for a client, in bytes, with [`OVERHEAD`] for each line. A single line
 /// that exceeds the maximum has room if no other line waits; escapes make at most 6 MiB of the longest line.
-/// Notices and the last line are added even if they exceed the maximum.
+/// Notices of missed lines, and the line that tells why the tail ends, are added even if they exceed the maximum.
 const MAX_BYTES: usize = 1024 * 1024;
 /// The estimated memory that a line takes in addition to its text, in bytes.
 const OVERHEAD: usize = 64;
