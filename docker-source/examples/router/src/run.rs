@@ -37,7 +37,8 @@ use crate::task::task;
 /// destination. The embedded receiver needs a fixed name, since its port changes with each start.
 const PRINT: &str = "--print";
 
-/// Ships lines until SIGTERM, SIGHUP or Ctrl-C, and then delivers the lines that were read by that time.
+/// Ships lines until SIGTERM, SIGHUP or Ctrl-C, or until nothing reads the output of `--print` any more. Then delivers
+/// the lines that were read by that time.
 ///
 /// # Errors
 /// Returns an error if the configuration is wrong, if another router uses the state folder, if the Engine refuses
