@@ -100,7 +100,7 @@ async fn a_slow_route_holds_up_the_others_no_longer_than_a_full_route() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_route_leaves_although_the_others_are_full_at_the_same_time() {
+async fn a_dead_route_leaves_although_the_other_is_full_at_the_same_time() {
     for at in 0..2 {
         let (alive, destination) = queue("gelf://127.0.0.1:9?queue=3&rate=1000");
         tokio::spawn(destination.run());

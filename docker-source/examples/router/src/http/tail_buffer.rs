@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_slow_client_is_told_how_many_lines_it_missed_before_the_next_line() {
+    async fn before_the_next_line_a_slow_client_is_told_how_many_lines_it_missed() {
         let buffer = TailBuffer::default();
         let add = |line: String| buffer.add(line.into(), |missed| format!("missed {missed}").into());
         let next = async || {
