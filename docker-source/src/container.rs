@@ -15,7 +15,7 @@ pub use builder::ContainerBuilder;
 /// The maximum length of a command: 8 KiB. A command line can contain a whole script.
 const MAX_COMMAND_BYTES: usize = 8 * 1024;
 
-/// A container with its metadata at the time a record was read.
+/// A container with its metadata. The container of a record has the metadata of the time at which the record was read.
 ///
 /// The metadata come from an inspection. If the inspection fails, for example because the container is gone, the
 /// metadata come from an event or from the list of containers. In this case, [`tty`](Self::tty) is `None`, and
@@ -148,7 +148,7 @@ impl Container {
     }
 
     /// Returns the option `max-size` of the log driver in bytes: the size at which the driver begins a new file.
-    /// Returns `None` if the option is absent or sets no limit.
+    /// Returns `None` if the option is absent, is not a size, or sets no limit.
     pub fn max_log_size(&self) -> Option<u64> {
         log_size::parse(self.log_options.get("max-size")?)
     }

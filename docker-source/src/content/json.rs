@@ -42,7 +42,8 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    /// Adds a member. If the value is an object, adds the members of the object instead.
+    /// Adds a member, unless its value is null. If the value is an object, adds the members of the object instead. An
+    /// object below the level [`MAX_DEPTH`] is added as JSON text, and log4j's object `instant` as a number.
     fn read(&mut self, path: Cow<'t, str>, raw: &'t str, depth: usize) {
         match raw.as_bytes().first() {
             Some(b'n') => {}

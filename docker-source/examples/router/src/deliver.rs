@@ -6,8 +6,8 @@
 //!
 //! Over TCP and TLS, a record is kept until it is delivered, see [`Outcome::Acknowledged`]. If the connection
 //! breaks before that, the record is sent again on the next connection. Over UDP, a host without a listener
-//! refuses datagrams. The lines in these datagrams are dropped and counted, since nothing indicates when the
-//! host would accept them.
+//! refuses datagrams. A line whose refusal the system reports is dropped and counted, since nothing indicates
+//! when the host would accept the line.
 
 use std::iter;
 use std::sync::{Arc, OnceLock};

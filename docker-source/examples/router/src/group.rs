@@ -35,8 +35,9 @@ use self::sources::Reading;
 pub(crate) use self::sources::Sources;
 
 /// The time after which the router ends if the Engine's socket file is mounted without its folder and refuses
-/// connections. If the last Engine that answered was Docker, the router ends immediately. When Docker then
-/// restarts the router's container, the container gets the new socket file.
+/// connections. An Engine that restarts makes a new socket file, which such a mount does not show. If the last Engine
+/// that answered was Docker, the router ends immediately. When Docker then restarts the router's container, the
+/// container gets the new socket file.
 const STALE_SOCKET: Duration = Duration::from_secs(5 * 60);
 /// The expected time until a route that has left its group gets lines from its new source. The time limits of open
 /// messages are prolonged by this time, since the new lines may continue these messages.
@@ -322,7 +323,7 @@ fn route(record: &Arc<Record>, routes: &mut [RouteQueue], shared: &Shared) {
 /// Returns false if the grace period ends before all messages are sent.
 async fn deliver(routes: &mut Vec<RouteQueue>, shared: &mut Shared) -> bool {
     // The time is needed only for the time limits of open messages. Without open messages, the clock is not
-    // read, since reading it for each batch of lines takes processor time.
+    // read here, since reading it for each batch of lines takes processor time.
     let since = routes.iter().any(|queue| queue.lines.due().is_some()).then(Instant::now);
     for queue in routes.iter_mut() {
         queue.send_at_once().await;

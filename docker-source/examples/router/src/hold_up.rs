@@ -3,7 +3,7 @@
 //!
 //! A group waits for a route whose queue is full. The wait delays another route only if the other route has
 //! nothing to send. For example, if the network is down for all routes, all routes have messages to send, and
-//! no route delays another. Therefore the wait is sampled at regular times, the ticks. A tick counts if the
+//! no route delays another. Therefore the wait is sampled at certain times, the [`Ticks`]. A tick counts if the
 //! group waits for the route at that moment and another route has nothing to send. The samples measure a
 //! destination that takes lines slowly as well as a destination that takes no lines.
 
@@ -15,7 +15,8 @@ use tokio::time::Instant;
 const TICK: Duration = Duration::from_millis(25);
 /// 2^32 divided by the golden ratio. The multiples of this number, modulo 2^32, are spread evenly.
 const SPREAD: u32 = 0x9e37_79b9;
-/// The maximum time for which a route is allowed to hold up the others.
+/// The maximum time for which a route is allowed to hold up the others, in addition to the time that does not count
+/// by [`FREE_SHARE`].
 const LIMIT: Duration = Duration::from_millis(250);
 /// The divisor for the share of time that does not count: a route may hold up the others for 1/100 of the
 /// time without reaching the limit. Thus a destination may pause now and then.

@@ -14,7 +14,7 @@ pub(crate) enum AddressFrom {
 }
 
 impl AddressFrom {
-    /// Returns the setting with which the API listens at this port of all addresses.
+    /// Returns the setting with which the API listens at this port of all IPv4 addresses.
     pub(crate) fn open_setting(self, port: u16) -> String {
         match self {
             Self::CommandLine => format!("--http=0.0.0.0:{port}"),

@@ -124,7 +124,7 @@ mod tests {
     const ID: &str = "HTTP/1.1 200 OK\r\nServer: EC2ws\r\n\r\ni-0123456789abcdef0";
 
     #[tokio::test]
-    async fn the_id_is_requested_with_a_token_or_without_a_token() {
+    async fn the_id_is_requested_with_a_token_if_the_service_has_tokens_and_otherwise_without() {
         let (id, requests) = asked(&["HTTP/1.1 200 OK\r\n\r\nT0kEn==", ID]).await;
         assert_eq!(id.as_deref(), Ok("i-0123456789abcdef0"));
         assert!(requests[0].starts_with("PUT /latest/api/token HTTP/1.1\r\n"), "{requests:?}");

@@ -18,9 +18,10 @@ use tokio::time::timeout;
 
 use crate::receipt::LineReceipt;
 
-/// The maximum number of messages in flight to the receiver. The receiver's socket has room for a dozen of
-/// the largest messages, which have 128 datagrams each. A few more can be in flight, since the receiver reads
-/// while messages arrive.
+/// The maximum number of messages in flight to the receiver. If the system grants the receive buffer of 4 MiB that
+/// the receiver asks for, the buffer has room for a dozen of the largest messages, which have 128 datagrams each. A
+/// few more can be in flight, since the receiver reads while messages arrive. If the buffer is smaller, the kernel
+/// can drop datagrams of such large messages.
 const WINDOW: usize = 16;
 
 /// The maximum time for which a message waits for room. After this time, one of the messages in flight counts as
@@ -192,7 +193,8 @@ impl<W: AsyncWrite + Unpin> Lines<W> {
         Self { out: BufWriter::new(out) }
     }
 
-    /// Decodes the payload and encodes the message again, so that the output is one line for any sender.
+    /// Decodes the payload and encodes the message again, so that the output is one line without characters that
+    /// control a terminal.
     async fn print(&mut self, received: Result<Received, ReceiveError>) -> io::Result<()> {
         match received {
             Ok(received) => self.print_payload(&received.payload).await,

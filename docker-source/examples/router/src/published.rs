@@ -13,7 +13,7 @@ use crate::http_options::{AddressFrom, HttpOptions};
 /// The pause between two attempts to find the container if the Engine does not answer.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Finds the container of this process, and warns about its published ports.
+/// Finds the container of this process. Warns if its ports are published and the HTTP API answers at none of them.
 pub(crate) async fn check(address: EngineAddress, http: Option<HttpOptions>) {
     let container = loop {
         match own_container(address.clone()).await {

@@ -37,7 +37,8 @@ use crate::task::task;
 /// destination. The embedded receiver needs a fixed name, since its port changes with each start.
 const PRINT: &str = "--print";
 
-/// Ships lines until SIGTERM, SIGHUP or Ctrl-C, and then delivers the lines that were read by that time.
+/// Ships lines until SIGTERM, SIGHUP or Ctrl-C, or until nothing reads the output of `--print` any more. Then delivers
+/// the lines that were read by that time.
 ///
 /// # Errors
 /// Returns an error if the configuration is wrong, if another router uses the state folder, if the Engine refuses
@@ -340,9 +341,10 @@ fn open_state(
 
 /// Groups the routes by the place at which they start to read.
 ///
-/// A route without saved positions may have been renamed. Therefore, it takes the positions of a saved route
-/// that is not among `queues`. If no such saved route is left, `backlog` decides where the route starts. Without
-/// `backlog`, the route starts as [`Start::AfterPredecessor`] describes.
+/// A route without saved positions may be a saved route whose destination has changed, and with it the name in the
+/// state folder. Therefore, it takes the positions of a saved route that is not among `queues`. If no such saved
+/// route is left, `backlog` decides where the route starts. Without `backlog`, the route starts as
+/// [`Start::AfterPredecessor`] describes.
 fn by_start(
     queues: Vec<RouteQueue>,
     mut saved: SavedPositions,

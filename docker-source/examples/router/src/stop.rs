@@ -10,8 +10,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::task::task;
 
-/// The time within which the router has to deliver the lines that it has read before a signal. ECS kills a
-/// container 30 s after the signal, and Docker 10 s after the signal.
+/// The time within which the router has to deliver the lines that it has read before a signal. By default, ECS kills
+/// a container 30 s after the signal, and Docker 10 s after the signal.
 const GRACE: Duration = Duration::from_secs(8);
 
 /// A handle to the present stage of shutting down. Clones share the stage.

@@ -13,7 +13,8 @@ use crate::terminal::{are_colors_wanted, color, push_safe};
 
 /// Prints to stdout the lines that running and new containers write from now on. Ends when a signal arrives
 /// or when stdout is closed. If the Engine does not answer, waits until it does. `patterns` select containers
-/// by name. Without patterns, all containers except agents are selected.
+/// by name. Without patterns, all containers except agents are selected. Containers with `LOGSPOUT=ignore` are never
+/// read.
 ///
 /// # Errors
 /// Returns an error if the Engine refuses the connection, or if stdout cannot be written.

@@ -55,7 +55,8 @@ router recognizes them by the label gelf-router.agent of the image, or by the co
 a container set options for its lines: gelf.multiline (a preset or off) or gelf.multiline.pattern with \
 gelf.multiline.match, gelf.content (kinds or off) and gelf.strip_ansi. A label gelf_x becomes the field _x. \
 gelf-router explain shows the effect. Variables of Logspout set options of the routes, or cause a warning \
-if they have no effect. In a list of routes, routes of adapters other than gelf are left out with a warning.
+if they have no effect. In a list with a route for GELF, routes of other adapters of Logspout are left out with a \
+warning.
 
 Exit status: 0 after SIGTERM, SIGHUP or Ctrl-C if each line that was read is delivered, dropped with a reason, \
 or left to the next start by --state; 1 after a permanent error, or without --state if lines were given up or \

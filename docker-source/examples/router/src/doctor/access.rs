@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_class_that_a_process_belongs_to_decides() {
+    fn the_rights_of_the_owner_or_else_of_the_group_or_else_of_others_decide() {
         let owner = |mode| Owner { user: 10, group: 20, mode };
         let may = |user, group, mode| Process { user, groups: vec![1, group] }.may(READ_WRITE, owner(mode));
         for (user, group, mode, expected) in [

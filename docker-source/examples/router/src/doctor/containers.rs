@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_for_which_lines_are_kept_is_judged_by_the_size_of_all_older_files() {
+    fn the_time_for_which_lines_are_kept_is_judged_by_the_size_of_the_full_files() {
         let three = |size| [("max-size", size), ("max-file", "3")];
         assert_finds(
             &log("json-file", &three("10m"), high()),

@@ -89,7 +89,7 @@ pub(super) fn judge_version(address: &EngineAddress, version: &Result<String, En
                 "check the rules of SELinux or AppArmor, or the user namespace of this container",
             )
         }
-        // The texts of other errors name the remedy.
+        // The texts of the other errors name a remedy where there is a usual one.
         Err(error) => Finding::fail(subject, error.to_string(), ""),
     }
 }

@@ -35,8 +35,8 @@ impl Rate {
     }
 }
 
-/// Follows all containers for 2 s, as the router does, and counts their lines without keeping them. If
-/// containers write faster than their lines are read, the returned rates are the rates of reading.
+/// Follows all containers without `LOGSPOUT=ignore` for 2 s, as the router does, and counts their lines without
+/// keeping them. If containers write faster than their lines are read, the returned rates are the rates of reading.
 ///
 /// # Errors
 /// Returns the reason if the containers cannot be followed.
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cut_line_counts_with_its_whole_length_and_each_line_with_the_other_bytes_of_its_record() {
+    fn a_cut_line_counts_with_its_whole_length_and_each_line_with_the_bytes_that_the_log_file_adds() {
         let container = Container::builder("web").id("a".repeat(64)).build();
         let mut rates = Rates::new();
         let line = || Record::builder(container.clone(), "x".repeat(20));

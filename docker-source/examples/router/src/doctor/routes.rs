@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_datagram_size_that_is_cut_into_fragments_is_reported() {
+    async fn a_datagram_size_that_leads_to_fragments_is_reported() {
         assert_finds(&found("gelf://127.0.0.1").await[0], "ok", "datagrams of 1420 bytes");
         let judge = |address: &str, datagram, mtu| {
             judge_datagram("route r".into(), address.parse().unwrap(), datagram, Ok(mtu))

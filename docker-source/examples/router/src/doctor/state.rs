@@ -99,7 +99,10 @@ pub(super) fn judge(path: &Path, folder: &Folder, process: &Process) -> Finding 
                 ),
                 (false, Some(file)) => Finding::fail(
                     subject,
-                    format!("its files belong to user {}, and user {user} may not write them", file.user),
+                    format!(
+                        "one of its files belongs to user {}, and user {user} may not write it",
+                        file.user
+                    ),
                     format!("give the files to user {user} (chown -R {user})"),
                 ),
                 (false, None) => Finding::ok(subject, "the folder can be written"),
@@ -127,7 +130,7 @@ mod tests {
             "fail",
             "folder of user 0; give the folder to user 65534",
         );
-        assert_finds(&judged(&present(own, &[own, foreign])), "fail", "its files belong to user 0");
+        assert_finds(&judged(&present(own, &[own, foreign])), "fail", "one of its files belongs to user 0");
         let read_only = Folder::Present { folder: own, files: Vec::new(), is_read_only: true };
         assert_finds(&judged(&read_only), "fail", "is read-only; mount the folder");
         assert_finds(&judged(&Folder::Missing { above: Some(own) }), "warn", "; mount a volume there");

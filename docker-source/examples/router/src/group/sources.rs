@@ -23,7 +23,7 @@ struct AllStats {
     sources: Vec<SourceStats>,
     /// The sums of the counters of the other sources.
     ended: StatsSnapshot,
-    /// The number of lines that the other sources had read and not passed on, see [`Sources::left_unread`].
+    /// The share of the other sources in the result of [`Sources::left_unread`].
     left_unread: u64,
 }
 
@@ -136,7 +136,7 @@ impl Sources {
         &self.gaps
     }
 
-    /// Returns the count of runs whose log could not be read. All sources share it.
+    /// Returns the count of the runs of containers whose log could not be read. All sources share this count.
     pub(super) fn unavailable_logs(&self) -> UnavailableLogs {
         self.unavailable_logs.clone()
     }

@@ -84,8 +84,8 @@ async fn several_full_routes_hold_up_the_others_for_at_most_250_ms_in_total() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_route_holds_up_the_others_no_longer_than_a_full_route() {
-    // The route is full except for the 1 ms after each datagram. At a rate of 40, this happens every 25 ms, as often
-    // as a sample is taken.
+    // The route is full except for the 1 ms after each datagram. At a rate of 40, a datagram is sent every 25 ms,
+    // which is also the mean time between two samples.
     for rate in [30, 37, 40, 50] {
         let (alive, destination) = queue(ALIVE);
         tokio::spawn(destination.run());
@@ -100,7 +100,7 @@ async fn a_slow_route_holds_up_the_others_no_longer_than_a_full_route() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_route_leaves_although_the_others_are_full_at_the_same_time() {
+async fn a_dead_route_leaves_although_the_other_is_full_at_the_same_time() {
     for at in 0..2 {
         let (alive, destination) = queue("gelf://127.0.0.1:9?queue=3&rate=1000");
         tokio::spawn(destination.run());

@@ -21,8 +21,8 @@ pub(super) async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Answer 
         };
     }
     let known = caller::check(request.headers(), &api.options.names);
-    // Every caller may ask for the health, since a health check may use any host name. The answer to an
-    // unknown caller has only the status.
+    // Every caller may ask for the health, since a health check may use any host name. The answer to a
+    // caller that the check refuses has only the status.
     if let (Err(reason), false) = (&known, path == "/health") {
         return refusal(StatusCode::FORBIDDEN, reason);
     }

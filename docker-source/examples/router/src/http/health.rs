@@ -1,5 +1,5 @@
-//! Answers `GET /health`: with status 200 if lines are read and delivered, otherwise with status 503. A known
-//! caller also gets the reasons.
+//! Answers `GET /health`: with status 200 if the router has no problem, otherwise with status 503. A caller whose
+//! host name and origin are accepted also gets the problems.
 
 use std::time::Instant;
 
@@ -17,8 +17,8 @@ use crate::registry::RunningRoute;
 /// The maximum number of names of containers in an answer.
 const MAX_NAMES: usize = 10;
 
-/// Returns the state of the router. Includes the problems if `known` is true, that is, if the caller passed
-/// the check of its host name and origin.
+/// Returns the state of the router. Includes the problems if `known` is true, that is, if the host name and the
+/// origin of the caller are accepted.
 pub(super) fn answer(api: &Api, known: bool) -> Answer {
     let problems = problems(api);
     let (code, status) = match problems.is_empty() {

@@ -52,7 +52,8 @@ fn sources(api: &Api, exposition: &mut Exposition) {
     let help = "Lines that were passed on and that no route selects";
     exposition.counter("lines_unrouted", help).value(api.sources.unrouted());
     exposition.counter("lines_truncated", "Lines cut because they are too long").value(total.truncated);
-    exposition.counter("gaps", "Places where lines may be missing; a line announces each").value(total.gaps);
+    let help = "Places where lines may be missing; a message announces each, and counts as a line read";
+    exposition.counter("gaps", help).value(total.gaps);
     let help = "Runs of containers whose log could not be read to the end";
     exposition.counter("unavailable_logs", help).value(total.unavailable_logs);
     exposition.counter("bad_frames", "Violations of Docker's log format").value(total.bad_frames);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 /// The maximum size of the lines that wait for a client, in bytes, with [`OVERHEAD`] for each line. A single line
 /// that exceeds the maximum has room if no other line waits; escapes make at most 6 MiB of the longest line.
-/// Notices and the last line are added even if they exceed the maximum.
+/// Notices of missed lines, and the line that tells why the tail ends, are added even if they exceed the maximum.
 const MAX_BYTES: usize = 1024 * 1024;
 /// The estimated memory that a line takes in addition to its text, in bytes.
 const OVERHEAD: usize = 64;
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_slow_client_is_told_how_many_lines_it_missed_before_the_next_line() {
+    async fn before_the_next_line_a_slow_client_is_told_how_many_lines_it_missed() {
         let buffer = TailBuffer::default();
         let add = |line: String| buffer.add(line.into(), |missed| format!("missed {missed}").into());
         let next = async || {

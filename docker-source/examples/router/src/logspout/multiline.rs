@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_variable_is_refused_by_its_name_if_a_route_uses_it() {
+    fn an_invalid_variable_is_an_error_only_if_a_route_uses_it() {
         for (name, value) in [
             ("MULTILINE_ENABLE_DEFAULT", "maybe"),
             ("MULTILINE_FLUSH_AFTER", "0"),

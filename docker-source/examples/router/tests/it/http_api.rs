@@ -96,7 +96,7 @@ fn sample(metrics: &str, name: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_router_without_routes_serves_the_api_of_logspouts_variable_until_a_signal() {
+async fn a_router_without_routes_serves_the_api_at_the_port_of_logspouts_variable_until_a_signal() {
     let engine = SimulatedEngine::start().await;
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_gelf-router"));

@@ -202,7 +202,8 @@ async fn no_line_is_lost_between_an_agent_and_its_successor() {
     for (_, number) in receiving.await.unwrap() {
         times[number] += 1;
     }
-    // At each hand-over, the new agent repeats the lines of the last second of the old agent.
+    // At each hand-over, the new agent starts to read one second before the signal that ended the old agent, and
+    // repeats the lines that the old agent has read since then.
     assert_eq!(times.iter().filter(|times| **times == 0).count(), 0, "lines that were lost");
     let repeated: usize = times.iter().map(|times| times - 1).sum();
     eprintln!("{} hand-overs repeated {repeated} lines", agents.len() - 1);

@@ -44,7 +44,7 @@ async fn a_destination_that_is_down_gets_every_line_later_and_holds_up_no_other(
     assert_eq!(numbers(&mut alive, LINES).await, (0..LINES).collect::<Vec<_>>());
     router.wait_for("the other routes go on without it");
 
-    // After the restart, each route goes on reading where it ended before the restart.
+    // After the restart, each route reads on behind the last line that it delivered before the restart.
     let (_, logged) = router.terminate();
     assert!(logged.iter().any(|line| line.contains("the next start reads them again")), "{logged:#?}");
     let router = start();

@@ -44,8 +44,8 @@ async fn lines_are_joined_as_the_route_and_the_container_say_and_every_line_is_c
     let wrong = engine.create(ContainerOptions::named("wrong").label("gelf.multiline", "cobol"));
     let mut receiver = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let address = receiver.local_addr().unwrap();
-    // The idle time of ten minutes does not pass in this test. An open message is therefore completed by the
-    // first line of the next message, or by the end of the router.
+    // The ten minutes of `multiline.flush_after` do not pass in this test. An open message is therefore completed by
+    // the first line of the next message, or by the end of the router.
     let options = "multiline.flush_after=600000&multiline.match=first&multiline.pattern=%5E%5Ba-z%5D";
     let route = format!("multiline+gelf+tcp://{address}?{options}");
     let mut router = Router::start(&engine.docker_host(), &[&route]);

@@ -103,8 +103,8 @@ async fn kills_lose_no_line_and_repeat_only_the_lines_of_a_few_seconds() {
     assert_eq!(counts.len(), LINES, "lines that arrived");
     let repeated: usize = counts.values().map(|count| count - 1).sum();
     // The container writes 1,000 lines a second. A kill repeats the lines since the last write of the state,
-    // which is up to one second ago. It also repeats the lines of the first 500 ms of a connection, which
-    // only count as delivered after this time. The rest of the limit is a margin for a loaded machine.
+    // which is up to one second ago. It can also repeat the lines of the first 500 ms of a connection, since these
+    // lines count as delivered only after this time. The rest of the limit is a margin for a loaded machine.
     eprintln!("{KILLS} kills repeated {repeated} lines");
     assert!(repeated <= 3_000 * KILLS as usize, "{repeated}");
 }

@@ -159,7 +159,7 @@ async fn each_line_is_accounted_for_although_no_destination_accepts_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_router_logs_each_destination_under_one_name() {
+async fn the_router_logs_a_destination_without_the_options_of_its_queue() {
     let engine = SimulatedEngine::start().await;
     let (_reserved, closed) = refusing_tcp();
     for queue in ["", "&queue=10"] {

@@ -99,7 +99,7 @@ async fn printing_goes_on_after_a_pause_even_if_the_system_starts_no_further_thr
     container.line(Stream::Stdout, "before");
     assert_eq!(router.next_message()["short_message"], "before");
     limit_threads(54_322, 1, &router);
-    // tokio's threads end after 10 s without work.
+    // By default, a thread of tokio's pool ends after 10 s without work.
     tokio::time::sleep(Duration::from_secs(11)).await;
     container.line(Stream::Stdout, "after");
     assert_eq!(router.next_message()["short_message"], "after");
@@ -246,7 +246,7 @@ async fn after_sighup_a_router_whose_destination_is_down_ends_and_logs_the_loss(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_number_of_lines_given_up_after_a_second_signal_includes_unrouted_lines() {
+async fn the_number_of_lines_given_up_after_a_second_signal_includes_lines_that_were_not_routed_yet() {
     let (engine, container) = engine_with("web").await;
     let (_reserved, closed) = refusing_tcp();
     let mut router = Router::start(&engine.docker_host(), &[&format!("gelf+tcp://{closed}?queue=10")]);
@@ -271,7 +271,7 @@ async fn the_number_of_lines_given_up_after_a_second_signal_includes_unrouted_li
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_destination_that_rejects_every_line_causes_one_warning_and_a_count() {
+async fn of_the_lines_that_a_destination_rejects_the_log_has_the_first_and_the_number_of_the_others() {
     let (engine, container) = engine_with("web").await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -158,7 +158,8 @@ async fn a_route_keeps_running_if_its_replacement_cannot_be_saved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_removed_route_whose_destination_is_down_is_given_up_after_the_grace_period_and_the_others_go_on() {
+async fn a_removed_route_whose_destination_is_down_is_given_up_after_the_grace_period_and_the_other_goes_on()
+{
     let mut alive = TcpReceiver::bind("127.0.0.1:0").await.unwrap();
     let (_reserved, closed) = refusing_tcp();
     let routes = format!("gelf+tcp://{closed}?queue=2#dead,gelf+tcp://{}", alive.local_addr().unwrap());
