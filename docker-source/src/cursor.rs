@@ -22,7 +22,8 @@
 //!
 //! [Podman](Dialect::Podman) has coarse stamps, repeats nothing within a response, and filters a log by finer
 //! stamps than it sends. With Podman, each request begins at a whole second, or at the time at which the reading
-//! of the log began. Thus the first of the lines with a stamp is the same in each response that has such lines.
+//! of the log began. Thus, if several lines have the same stamp, the same one of them comes first in each response
+//! that has them.
 //! In each stream, the cursor finds the last line of an earlier source by two values: the stamp of the line, and
 //! the number of earlier lines with this stamp. Behind this last line, a response returns each accepted line
 //! exactly [once](podman). All other lines are new, whatever their stamps and texts.

@@ -69,7 +69,7 @@ impl DedupSink {
         &self.stats
     }
 
-    /// Returns whether the log was ever requested.
+    /// Returns whether a request for the log has begun since this sink was created.
     pub(crate) fn has_requested(&self) -> bool {
         self.has_requested
     }
@@ -79,7 +79,8 @@ impl DedupSink {
         lock(&self.cursor).has_lines()
     }
 
-    /// Returns whether the first request will continue behind the lines that an earlier source has settled.
+    /// Returns whether the first request is still to begin, and will continue behind earlier lines: the lines that an
+    /// earlier source has settled, or that an earlier follower of this log had read before it panicked.
     pub(crate) fn resumes(&self) -> bool {
         !self.has_requested && self.has_lines()
     }

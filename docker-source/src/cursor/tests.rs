@@ -97,14 +97,14 @@ fn each_stream_is_independent() {
 }
 
 #[test]
-fn lines_repeated_on_a_live_request_are_recognized() {
+fn lines_that_are_repeated_within_a_request_are_recognized() {
     let mut cursor = cursor(1..=100);
     let results = (90..=101).map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
     assert_eq!(results.filter(|result| *result == New).count(), 1);
 }
 
 #[test]
-fn a_clock_set_back_loses_nothing_on_a_live_request() {
+fn a_clock_that_is_set_back_within_a_request_loses_nothing() {
     let mut cursor = cursor((1..=100).map(|second| second * SECOND));
     let results = (1..=100).map(|second| accept(&mut cursor, Stdout, second * SECOND - 7, "x"));
     assert_eq!(results.filter(|result| *result == New).count(), 100);
@@ -145,7 +145,8 @@ fn a_second_line_with_the_same_stamp_is_new_in_a_window_but_not_in_a_stream() {
     let mut accept = |origin, text| cursor.accept(&line(Stdout, 1, text), origin, at(1));
     assert_eq!(accept(Origin::Stream, "start and rest"), New);
     assert_eq!(accept(Origin::Stream, "rest"), Repeated);
-    // If the stream has repeated a part within the line, a window has the line as it was written.
+    // The text of a line can differ between a stream and a window, since a stream can repeat a part of the line. Only
+    // the window is sure to have the line as it was written, so another text counts as new in a window.
     assert_eq!(accept(Origin::Window, "start and start and rest"), New);
     assert_eq!(accept(Origin::Window, "start and rest"), Repeated);
 }

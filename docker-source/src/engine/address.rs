@@ -233,8 +233,8 @@ pub enum InvalidEngineAddress {
     Scheme,
     /// `ssh://` is not supported.
     Ssh,
-    /// `https://` is not supported. Without the feature `tls`, `tcp://` with `DOCKER_TLS_VERIFY` is not
-    /// supported either.
+    /// `https://` is not supported. Without the feature `tls`, `tcp://` with `DOCKER_TLS_VERIFY` or `DOCKER_TLS`
+    /// is not supported either.
     Tls,
 }
 

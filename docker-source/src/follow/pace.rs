@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(wait(4000, fast), LATENCY / 4);
         for (lines, took, expected) in [(4000, 31, Duration::from_millis(620)), (0, 1000, LONGEST)] {
             let took = Duration::from_millis(took);
-            // A single slow window changes nothing.
+            // A single slow window does not lengthen the wait.
             assert!(wait(lines, took) < expected);
             for _ in 2..WINDOWS_TIMED {
                 wait(lines, took);
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(request(400), 116);
         let steady = (0..64).map(|at| request(400 + 10 * (at % 2))).last();
         assert_eq!(steady, Some(34));
-        // Single lines that arrive one by one have almost no margin, and a burst after them has the whole margin.
+        // Single lines that arrive one by one have almost no margin. A burst after them has the largest margin.
         for _ in 0..64 {
             request(1);
         }
