@@ -5,9 +5,9 @@
 //! received the line. A request can have the parameter `since=`, the earliest stamp of the lines to return.
 //! The parameter is exact to the nanosecond. Logs and requests have these properties:
 //!
-//! * Within one stream, whole lines have strictly increasing stamps, unless the clock is set back. Lines of
-//!   different streams can be out of the order of their stamps by some milliseconds. All pieces of a long line
-//!   carry the stamp of the line's first piece, even if the first piece is old.
+//! * Within one stream, stdout or stderr, whole lines have strictly increasing stamps, unless the clock is set
+//!   back. Lines of different streams can be out of the order of their stamps by some milliseconds. All pieces of
+//!   a long line carry the stamp of the line's first piece, even if the first piece is old.
 //! * When a log file is rotated, Docker 20.10 repeats lines in a response that follows the log, and the
 //!   stamps go back.
 //! * When files are rotated fast, or the container ends, Docker can omit lines from a response that follows the

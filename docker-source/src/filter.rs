@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn logspouts_labels_match_all_together_and_a_missing_label_is_empty() {
+    fn all_entries_of_logspouts_labels_have_to_match_and_a_missing_label_is_empty() {
         let expected = [
             ("ship:True", true),
             ("ship:true", false),

@@ -86,7 +86,7 @@ fn lines_up_to_the_settled_line_are_recognized_if_a_later_request_returns_them()
 }
 
 #[test]
-fn each_stream_is_independent() {
+fn stdout_and_stderr_are_independent() {
     let mut cursor = cursor([5]);
     assert_eq!(accept(&mut cursor, Stderr, 3, "x"), New);
     cursor.begin_request(Docker, None, None);
@@ -139,14 +139,14 @@ fn lines_with_the_same_stamp_and_different_texts_are_different_lines() {
 }
 
 #[test]
-fn a_second_line_with_the_same_stamp_is_new_in_a_window_but_not_in_a_stream() {
+fn a_second_line_with_the_same_stamp_is_new_in_a_window_but_not_in_a_response_that_follows_the_log() {
     let mut cursor = cursor([]);
     cursor.begin_window(None);
     let mut accept = |origin, text| cursor.accept(&line(Stdout, 1, text), origin, at(1));
     assert_eq!(accept(Origin::Stream, "start and rest"), New);
     assert_eq!(accept(Origin::Stream, "rest"), Repeated);
-    // The text of a line can differ between a stream and a window, since a stream can repeat a part of the line. Only
-    // the window is sure to have the line as it was written, so another text counts as new in a window.
+    // A response that follows the log can repeat a part of a line. Only a window is sure to have the line as it was
+    // written, so a line with another text is new in a window.
     assert_eq!(accept(Origin::Window, "start and start and rest"), New);
     assert_eq!(accept(Origin::Window, "start and rest"), Repeated);
 }
