@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_log_without_lines_is_proved_ever_less_often_until_a_line_arrives() {
+    async fn the_time_between_proofs_grows_up_to_30_s_until_a_line_arrives() {
         let mut now = Instant::now();
         let mut pace = Pace::new(LATENCY, now);
         let mut waits = Vec::new();
