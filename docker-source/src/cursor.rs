@@ -472,7 +472,7 @@ impl StreamCursor {
         self.latest = Some(LinePosition { time: line.time, earlier, open_length });
     }
 
-    /// Remembers the line, and returns whether it is the newest line of the stream.
+    /// Remembers the line, and returns whether it is newer than all lines of the stream before it.
     fn remember(&mut self, line: &Line, dialect: Dialect) -> bool {
         let is_newest = Some(line.time) > self.last;
         let identity = Identity::of(line);

@@ -62,7 +62,8 @@ impl EngineCertificates {
     ///
     /// # Errors
     /// Returns [`InvalidEngineAddress::Certificates`] if `ca.pem` is missing, if only one of `cert.pem` and
-    /// `key.pem` is missing, or if a file is longer than 4 MiB or invalid. The error names the file.
+    /// `key.pem` is missing, or if a file cannot be read, is longer than 4 MiB, or is invalid. The error names the
+    /// file.
     pub fn from_folder(folder: impl Into<PathBuf>) -> Result<Self, InvalidEngineAddress> {
         let folder = folder.into();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
