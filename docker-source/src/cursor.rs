@@ -384,7 +384,7 @@ struct StreamCursor {
     until_settled: Option<u32>,
     /// True until the current request returns a line that is newer than all accepted lines.
     replaying: bool,
-    /// The stamp of the last line, until the current request has returned it.
+    /// The stamp of the last line, until the current request has returned this line or a later line.
     expected: Option<Timestamp>,
     /// The lines behind the `settled` line, with Podman.
     read_again: ReadAgain,

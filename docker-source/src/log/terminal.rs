@@ -157,7 +157,8 @@ struct Record {
     continues: bool,
     /// The number of bytes of this record that have been emitted.
     emitted: usize,
-    /// The number of bytes at the front of the input that do not contain the end of the record.
+    /// The number of bytes at the front of the input that have been searched for the end of the record. A stamp that
+    /// ends the record can still begin in the last [`OVERLAP`] of these bytes.
     searched: usize,
 }
 
