@@ -41,7 +41,7 @@ fn cursor(nanos: impl IntoIterator<Item = i64>) -> Cursor {
 }
 
 #[test]
-fn every_line_of_the_first_request_is_new() {
+fn lines_with_distinct_stamps_or_streams_are_new_in_the_first_request() {
     let mut cursor = cursor([1, 2, 3]);
     assert_eq!(accept(&mut cursor, Stderr, 1, "x"), New);
 }
