@@ -18,11 +18,12 @@ use crate::timing::Timing;
 use crate::unavailable_logs::UnavailableLogs;
 use crate::warnings::Warnings;
 
-/// The maximum number of logs that are read up to their present end at the same time. For each of these logs,
-/// the Engine keeps one processor busy, because it decodes whole files. In a measurement with 50 logs of 10,000
-/// lines each and Docker 20.10, the maxima 1, 2, 4 and 50 took the same time and the same processor time. With a
-/// maximum of two, processors remain for the containers, and one log is read while the other log waits. Slow
-/// reads, and reads that must not wait, do not count.
+/// The maximum number of logs that are read up to their present end at the same time. Such a read can keep one
+/// processor of the Engine's machine busy, because the Engine may decode whole files. In a measurement with 50 logs
+/// of 10,000 lines each and Docker 20.10, the maxima 1, 2, 4 and 50 took the same time and the same processor time.
+/// With a maximum of two, these reads occupy at most two processors, and while one read waits, the other read goes
+/// on. A read that takes longer than [`Timing::catch_up`] no longer counts, and a read of a log that may be removed
+/// soon does not count.
 pub(crate) const CATCH_UPS: usize = 2;
 
 /// The state that all followers of a source share.

@@ -5,9 +5,9 @@
 //! received the line. A request can have the parameter `since=`, the earliest stamp of the lines to return.
 //! The parameter is exact to the nanosecond. Logs and requests have these properties:
 //!
-//! * Within one stream, whole lines have strictly increasing stamps, unless the clock is set back. Lines of
-//!   different streams can be out of the order of their stamps by some milliseconds. All pieces of a long line
-//!   carry the stamp of the line's first piece, even if the first piece is old.
+//! * Within one stream, stdout or stderr, whole lines have strictly increasing stamps, unless the clock is set
+//!   back. Lines of different streams can be out of the order of their stamps by some milliseconds. All pieces of
+//!   a long line carry the stamp of the line's first piece, even if the first piece is old.
 //! * When a log file is rotated, Docker 20.10 repeats lines in a response that follows the log, and the
 //!   stamps go back.
 //! * When files are rotated fast, or the container ends, Docker can omit lines from a response that follows the
@@ -22,7 +22,8 @@
 //!
 //! [Podman](Dialect::Podman) has coarse stamps, repeats nothing within a response, and filters a log by finer
 //! stamps than it sends. With Podman, each request begins at a whole second, or at the time at which the reading
-//! of the log began. Thus the first of the lines with a stamp is the same in each response that has such lines.
+//! of the log began. Thus, if several lines have the same stamp, the same one of them comes first in each response
+//! that has them.
 //! In each stream, the cursor finds the last line of an earlier source by two values: the stamp of the line, and
 //! the number of earlier lines with this stamp. Behind this last line, a response returns each accepted line
 //! exactly [once](podman). All other lines are new, whatever their stamps and texts.
@@ -383,7 +384,7 @@ struct StreamCursor {
     until_settled: Option<u32>,
     /// True until the current request returns a line that is newer than all accepted lines.
     replaying: bool,
-    /// The stamp of the last line, until the current request has returned it.
+    /// The stamp of the last line, until the current request has returned this line or a later line.
     expected: Option<Timestamp>,
     /// The lines behind the `settled` line, with Podman.
     read_again: ReadAgain,
@@ -471,7 +472,7 @@ impl StreamCursor {
         self.latest = Some(LinePosition { time: line.time, earlier, open_length });
     }
 
-    /// Remembers the line, and returns whether it is the newest line of the stream.
+    /// Remembers the line, and returns whether it is newer than all lines of the stream before it.
     fn remember(&mut self, line: &Line, dialect: Dialect) -> bool {
         let is_newest = Some(line.time) > self.last;
         let identity = Identity::of(line);

@@ -32,7 +32,8 @@ pub(crate) struct ReadingState {
 pub(crate) struct DedupSink {
     context: Arc<Context>,
     /// The place up to which the log was read. The supervisor has the same cursor. If the follower of the log
-    /// panics, the supervisor gives the cursor to a new follower.
+    /// panics, or if the container is selected again after a renaming, the supervisor gives the cursor to a new
+    /// follower.
     cursor: Arc<Mutex<Cursor>>,
     stats: Arc<ContainerStats>,
     has_requested: bool,
@@ -69,7 +70,7 @@ impl DedupSink {
         &self.stats
     }
 
-    /// Returns whether the log was ever requested.
+    /// Returns whether a request for the log has begun since this sink was created.
     pub(crate) fn has_requested(&self) -> bool {
         self.has_requested
     }
@@ -79,7 +80,8 @@ impl DedupSink {
         lock(&self.cursor).has_lines()
     }
 
-    /// Returns whether the first request will continue behind the lines that an earlier source has settled.
+    /// Returns whether the first request is still to begin, and will continue behind earlier lines: the lines that an
+    /// earlier source has settled, or that an earlier follower of this log has read.
     pub(crate) fn resumes(&self) -> bool {
         !self.has_requested && self.has_lines()
     }

@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_shortage_and_its_end_are_reported_once_with_the_number_of_containers() {
+    async fn a_shortage_that_lasts_and_its_end_are_reported_once_each() {
         let waiting = watch::Sender::new(0);
         let said = Arc::new(Mutex::new(Vec::new()));
         let start = Instant::now();

@@ -106,7 +106,8 @@ impl ContainerFilter {
     /// a container has to match at least one of their patterns.
     ///
     /// # Errors
-    /// Returns [`InvalidFilter`] if the pattern is invalid, is empty, or can match no container.
+    /// Returns [`InvalidFilter`] if the pattern is invalid or empty, or if the pattern of a label has an empty key.
+    /// Also returns it if a pattern of [`Property::Name`] has a character that no container name has.
     pub fn include(mut self, property: Property, pattern: &str) -> Result<Self, InvalidFilter> {
         self.included.push((property, Pattern::new(property, pattern)?));
         Ok(self)
@@ -370,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn logspouts_labels_match_all_together_and_a_missing_label_is_empty() {
+    fn all_entries_of_logspouts_labels_have_to_match_and_a_missing_label_is_empty() {
         let expected = [
             ("ship:True", true),
             ("ship:true", false),
@@ -470,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_that_can_match_nothing_is_refused() {
+    fn an_empty_or_invalid_pattern_and_a_name_with_an_impossible_character_are_refused() {
         let refused = |property, text| all().include(property, text).unwrap_err();
         for property in Property::ALL {
             assert_eq!(refused(property, ""), InvalidFilter::Empty);

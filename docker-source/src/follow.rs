@@ -50,9 +50,8 @@ use problems::Problem;
 use selection::Selection;
 use window::Known;
 
-/// If a container ran before the source connected, the first request asks for this number of records from the
-/// end of its log. With such a limit, the Engine reads its files from the end instead of decoding all of
-/// them.
+/// If a container ran before the source connected, the first request to Docker asks for this number of records from
+/// the end of its log. With such a limit, Docker reads its files from the end instead of decoding all of them.
 const TAIL: u32 = 1024;
 
 /// A follower that has not begun yet.

@@ -77,7 +77,7 @@ pub fn decode_log<'a>(framing: Framing, parts: impl IntoIterator<Item = &'a [u8]
     decoded
 }
 
-/// Decodes until more bytes are needed. Returns whether the stream goes on.
+/// Decodes until more bytes are needed, or until an error ends the log. Returns false after such an error.
 fn drain(
     decoded: &mut Decoded,
     mut next: impl FnMut() -> Result<Option<log::Piece>, log::LogFormatError>,

@@ -1,8 +1,9 @@
 //! Reads the sizes in the options of log drivers.
 
 /// Parses a size such as `10m`, as Docker does (`FromHumanSize` of its package go-units): a number, which may
-/// have decimals, then a unit. The units are powers of 1,000, even in forms such as `KiB`, and their letters can
-/// be upper or lower case. Returns `None` for other text, for example for -1, which means no limit.
+/// have decimals, and then possibly a space and a unit. The units are powers of 1,000, even in forms such as `KiB`,
+/// and their letters can be upper or lower case. Returns `None` for other text, for example for -1, which means no
+/// limit.
 pub(crate) fn parse(text: &str) -> Option<u64> {
     let end = text.find(|character: char| !matches!(character, '0'..='9' | '.')).unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end)?;

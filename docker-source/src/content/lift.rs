@@ -16,9 +16,11 @@ use crate::level_word::leading_level;
 /// The maximum length, in bytes, of a line whose members are read. If a line is longer, only the severity at
 /// its start is read.
 const MAX_LINE_BYTES: usize = 64 * 1024;
-/// The maximum number of fields of a line: 64, as for the labels of a container.
+/// The maximum number of fields of a line, not counting the ids of the trace and the span: 64, as for the labels of a
+/// container.
 const MAX_FIELDS: usize = 64;
-/// The maximum total length, in bytes, of the names and values of a line's fields.
+/// The maximum total length, in bytes, of the names and values of these fields, with the lengths of values as in
+/// [`value_len`].
 const MAX_BYTES: usize = 32 * 1024;
 /// The maximum length of a value in bytes: the length of the longest term that Lucene takes. Graylog drops a
 /// message with a longer value.

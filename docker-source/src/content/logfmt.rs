@@ -10,8 +10,8 @@ use super::roles::{Role, role};
 /// The maximum number of pairs of a line. A line with more pairs is not read as logfmt.
 const MAX_PAIRS: usize = 256;
 
-/// Returns the pairs of a line in logfmt. Such a line consists of two or more pairs, and at least one of them
-/// is the severity, the time or the message. Returns `None` for any other line, since plain text may have an
+/// Returns the pairs of a line in logfmt. Such a line consists of 2 to [`MAX_PAIRS`] pairs, and at least one of
+/// them is the severity, the time or the message. Returns `None` for any other line, since plain text may have an
 /// equals sign, too.
 pub(super) fn members(line: &str) -> Option<Vec<Member<'_>>> {
     let mut pairs = Vec::new();

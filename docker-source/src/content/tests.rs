@@ -80,7 +80,7 @@ fn the_lines_of_each_logger_become_typed_messages() {
 }
 
 #[test]
-fn other_lines_are_left_as_they_are() {
+fn a_line_of_no_kind_that_the_options_ask_for_is_left_as_it_is() {
     for line in [
         "",
         "{",
@@ -191,7 +191,7 @@ fn numbers_are_exact() {
 }
 
 #[test]
-fn a_line_beyond_a_limit_gives_fewer_fields_and_is_kept_whole() {
+fn no_part_of_a_line_beyond_a_limit_is_lost() {
     let full = |line: &str| format!("full={line}");
     let many = format!(
         r#"{{"msg":"x",{}}}"#,
@@ -206,6 +206,7 @@ fn a_line_beyond_a_limit_gives_fewer_fields_and_is_kept_whole() {
     assert_eq!(lifted(&both), ["short=x", &full(&both), &format!("a=\"{a}\""), "c=1"]);
     let digits = format!(r#"{{"msg":"x","a":{}}}"#, "1".repeat(40_000));
     assert_eq!(lifted(&digits), ["short=x", &full(&digits)]);
+    // An object beyond the maximum depth becomes a text, so no part of the line is left out.
     let deep = r#"{"msg":"x","a":{"b":{"c":{"d":{"e":1}}}}}"#;
     assert_eq!(lifted(deep), ["short=x", "a_b_c_d=\"{\\\"e\\\":1}\""]);
     let name = format!(r#"{{"msg":"x","{}":1}}"#, "n".repeat(129));

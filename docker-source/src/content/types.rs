@@ -24,7 +24,7 @@ enum Type {
 impl Type {
     fn of(value: &Value<'_>) -> Self {
         match value {
-            // Other integers are sent as text.
+            // Integers beyond the range of `i64` are sent as text.
             Value::Number(number) if !number.is_beyond_i64() => Self::Number,
             Value::Str(text) if is_date(text) => Self::Date,
             _ => Self::Text,

@@ -1,6 +1,6 @@
 //! Recognizes the lines that Podman returns again.
 //!
-//! A stream that follows a log can omit lines, for example at the end of a container that writes fast. A
+//! A response that follows a log can omit lines, for example at the end of a container that writes fast. A
 //! later request returns the omitted lines between lines that were accepted before. Only a comparison of the
 //! texts distinguishes omitted lines from accepted lines. The order does not matter, since lines with the
 //! same stamp and the same text are equal.

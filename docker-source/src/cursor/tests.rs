@@ -41,7 +41,7 @@ fn cursor(nanos: impl IntoIterator<Item = i64>) -> Cursor {
 }
 
 #[test]
-fn every_line_of_the_first_request_is_new() {
+fn lines_with_distinct_stamps_or_streams_are_new_in_the_first_request() {
     let mut cursor = cursor([1, 2, 3]);
     assert_eq!(accept(&mut cursor, Stderr, 1, "x"), New);
 }
@@ -86,7 +86,7 @@ fn lines_up_to_the_settled_line_are_recognized_if_a_later_request_returns_them()
 }
 
 #[test]
-fn each_stream_is_independent() {
+fn stdout_and_stderr_are_independent() {
     let mut cursor = cursor([5]);
     assert_eq!(accept(&mut cursor, Stderr, 3, "x"), New);
     cursor.begin_request(Docker, None, None);
@@ -97,14 +97,14 @@ fn each_stream_is_independent() {
 }
 
 #[test]
-fn lines_repeated_on_a_live_request_are_recognized() {
+fn lines_that_are_repeated_within_a_request_are_recognized() {
     let mut cursor = cursor(1..=100);
     let results = (90..=101).map(|nanos| accept(&mut cursor, Stdout, nanos, "x"));
     assert_eq!(results.filter(|result| *result == New).count(), 1);
 }
 
 #[test]
-fn a_clock_set_back_loses_nothing_on_a_live_request() {
+fn a_clock_that_is_set_back_within_a_request_loses_nothing() {
     let mut cursor = cursor((1..=100).map(|second| second * SECOND));
     let results = (1..=100).map(|second| accept(&mut cursor, Stdout, second * SECOND - 7, "x"));
     assert_eq!(results.filter(|result| *result == New).count(), 100);
@@ -139,13 +139,14 @@ fn lines_with_the_same_stamp_and_different_texts_are_different_lines() {
 }
 
 #[test]
-fn a_second_line_with_the_same_stamp_is_new_in_a_window_but_not_in_a_stream() {
+fn a_second_line_with_the_same_stamp_is_new_in_a_window_but_not_in_a_response_that_follows_the_log() {
     let mut cursor = cursor([]);
     cursor.begin_window(None);
     let mut accept = |origin, text| cursor.accept(&line(Stdout, 1, text), origin, at(1));
     assert_eq!(accept(Origin::Stream, "start and rest"), New);
     assert_eq!(accept(Origin::Stream, "rest"), Repeated);
-    // If the stream has repeated a part within the line, a window has the line as it was written.
+    // A response that follows the log can repeat a part of a line. Only a window is sure to have the line as it was
+    // written, so a line with another text is new in a window.
     assert_eq!(accept(Origin::Window, "start and start and rest"), New);
     assert_eq!(accept(Origin::Window, "start and rest"), Repeated);
 }

@@ -213,8 +213,8 @@ fn parse_tcp(text: &str, default_port: u16) -> Option<EngineAddress> {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidEngineAddress {
-    /// A file in the folder of the certificates is missing or invalid, or the folder is unknown because `HOME` is
-    /// not set. This error occurs only with the feature `tls`.
+    /// A file in the folder of the certificates is missing, unreadable or invalid, or the folder is unknown because
+    /// `HOME` is not set. This error occurs only with the feature `tls`.
     Certificates {
         /// The file or the folder.
         path: PathBuf,
@@ -233,8 +233,8 @@ pub enum InvalidEngineAddress {
     Scheme,
     /// `ssh://` is not supported.
     Ssh,
-    /// `https://` is not supported. Without the feature `tls`, `tcp://` with `DOCKER_TLS_VERIFY` is not
-    /// supported either.
+    /// `https://` is not supported. Without the feature `tls`, `tcp://` with `DOCKER_TLS_VERIFY` or `DOCKER_TLS`
+    /// is not supported either.
     Tls,
 }
 

@@ -220,7 +220,8 @@ impl EngineClient {
             .unwrap_or_else(|| EngineError::from_http(endpoint, error))
     }
 
-    /// Returns [`EngineError::Tls`] if the error says that one side refused the other side's certificate.
+    /// Returns [`EngineError::Tls`] if the error is a refusal of a certificate, as `EngineCertificates::refusal` finds
+    /// it.
     #[cfg(feature = "tls")]
     fn tls_refusal(&self, error: &io::Error) -> Option<EngineError> {
         let EngineAddress::Tls { host, certificates, .. } = &self.shared.address else { return None };

@@ -67,8 +67,9 @@ pub enum EngineError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// One side of a TLS connection refused the certificate of the other side. This error occurs only with
-    /// the feature `tls`.
+    /// The Engine's certificate has another name or is not signed by a trusted authority, or the Engine refused the
+    /// client's certificate or its absence. For other defects of the Engine's certificate, for example if it is
+    /// expired, the error is [`Connect`](Self::Connect). This error occurs only with the feature `tls`.
     Tls {
         /// The Engine's address.
         address: EngineAddress,
@@ -83,9 +84,9 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Returns whether retrying is useless. This holds for an invalid address, denied permission, a refused
-    /// certificate, an Engine that is too old, and a request that the Engine or a proxy refuses with status
-    /// 400, 401 or 403.
+    /// Returns whether retrying is useless. This holds for an invalid address, denied permission, a certificate that
+    /// is refused with the error [`Tls`](Self::Tls), an Engine that is too old, and a request that the Engine or a
+    /// proxy refuses with status 400, 401 or 403.
     ///
     /// A missing socket and a refused connection are not permanent: possibly the Engine is still starting.
     pub fn is_permanent(&self) -> bool {

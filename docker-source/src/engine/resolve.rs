@@ -1,8 +1,8 @@
 //! Looks up the Engine's host name.
 //!
 //! `tokio::net::lookup_host` panics if the system cannot start a thread. Therefore this resolver starts a
-//! thread for each lookup itself. If the thread cannot start, the lookup returns an error, and the request is
-//! sent again later.
+//! thread for each lookup itself. If the thread cannot start, the lookup returns an error, and a later
+//! request looks the name up again.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;

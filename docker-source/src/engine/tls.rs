@@ -62,7 +62,8 @@ impl EngineCertificates {
     ///
     /// # Errors
     /// Returns [`InvalidEngineAddress::Certificates`] if `ca.pem` is missing, if only one of `cert.pem` and
-    /// `key.pem` is missing, or if a file is longer than 4 MiB or invalid. The error names the file.
+    /// `key.pem` is missing, or if a file cannot be read, is longer than 4 MiB, or is invalid. The error names the
+    /// file.
     pub fn from_folder(folder: impl Into<PathBuf>) -> Result<Self, InvalidEngineAddress> {
         let folder = folder.into();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -110,9 +111,10 @@ impl EngineCertificates {
         })
     }
 
-    /// Returns the reason why one side refused the certificate of the other side. Returns `None` for any
-    /// other error, and also if the Engine's certificate is expired or not valid yet: this problem ends when
-    /// the clock is set or the certificate is renewed.
+    /// Returns the reason if the Engine's certificate was refused because of its name or its signature, or if the
+    /// Engine refused the client's certificate or its absence. Returns `None` for any other error. For example, the
+    /// result is `None` if the Engine's certificate is expired or not valid yet: this problem ends when the clock is
+    /// set or the certificate is renewed.
     ///
     /// In TLS 1.3, the Engine refuses a client certificate after the handshake. In this case, the error comes
     /// from a read.

@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_other_than_two_numbers_is_refused() {
+    fn a_text_other_than_two_numbers_of_16_bits_is_refused() {
         for text in ["", "1", "1.", ".1", "1.41.0", "+1.41", "1.+41", "v1.41", "1.65536", "1.41\r\n"] {
             assert_eq!(ApiVersion::parse(text), None, "{text:?}");
         }

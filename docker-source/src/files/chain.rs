@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The maximum number of open files of a log. The files beyond it are opened once older files are read. Without
 /// this limit, a log would need ever more open files if its container writes faster than its lines are read and the
-/// driver's option `max-size` is small. The first look opens all files of the log.
+/// driver's option `max-size` is small. [`Chain::open`] ignores the limit: it opens all files of the log.
 const FILES_MAX: usize = 128;
-/// If the files that were removed but are still open here have more bytes than this, in all logs together, each log
-/// has at most one open file besides the file that is being read. Removed files take room on the Engine's disk beyond
-/// the limit of the driver's options. Without this limit, a destination that takes no lines would make a busy
-/// container fill the disk.
+/// If the files that were removed but are still open here have more bytes than this, in all logs together, a log
+/// opens a further file only if the file that is being read is its only open file. Removed files take room on the
+/// Engine's disk beyond the limit of the driver's options. Without this limit, a destination that takes no lines would
+/// make a busy container fill the disk.
 const REMOVED_MAX: u64 = 256 * 1024 * 1024;
 /// The maximum number of attempts to list the files while they are renamed.
 const LISTINGS: usize = 4;

@@ -17,7 +17,7 @@ const BLOCK: u64 = 64 * 1024;
 /// since a piece of a long line has the older stamp of the line's first piece.
 const RECORDS: usize = 16;
 /// The records at the place are older than the given time by at least this margin. A margin is needed because
-/// the stamps of the two streams are not in order.
+/// lines of stdout and stderr can be out of the order of their stamps.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// A place in the files of a log.

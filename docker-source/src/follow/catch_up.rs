@@ -1,4 +1,4 @@
-//! Catches up with a log: reads the log up to its present end. For such a read, the Engine decodes whole
+//! Catches up with a log: reads the log up to its present end. For such a read, the Engine may decode whole
 //! files. Therefore [`CATCH_UPS`](crate::context::CATCH_UPS) limits the number of logs that are read in this way
 //! at the same time. Slow reads, and reads that must not wait because the log may be removed soon, are exempt
 //! from the limit.

@@ -30,7 +30,8 @@ pub(crate) enum StartReason {
     RanBefore,
     /// The container was started or first found after the source connected.
     Started,
-    /// The last run of the container possibly began before the time from which its log is read.
+    /// The last run of the container possibly began before the time from which its log is read, or an earlier
+    /// follower of the log panicked.
     Resumed,
     /// The container was not running when a list first showed it, and no earlier run of it is to be read.
     Stopped,

@@ -45,8 +45,8 @@ pub(super) struct Tail {
     pub(super) begin: Option<Timestamp>,
     /// The last line.
     last: Option<Anchor>,
-    /// True if a record in front of these records is damaged. Otherwise, the log has no more records, or the search
-    /// has reached its maximum.
+    /// True if a record in front of these records is damaged. Otherwise, the log has no more records, the search has
+    /// reached its maximum, or not even the last record of the log can be read.
     pub(super) is_damaged: bool,
 }
 
@@ -109,8 +109,9 @@ impl Following {
 
     /// Returns whether a window has omitted lines behind a damaged record, as a response of Docker 20.10 does.
     ///
-    /// Such a window has fewer records than requested. If the reason is that the log has no more records, a response
-    /// to a request for any number of records that is large enough begins with the same line.
+    /// Such a window has fewer records than requested. However, a window also has fewer records if the log has no
+    /// more. In that case, the first line of the window is also the first line of the response to any request for that
+    /// number of records or more.
     pub(super) async fn omits_lines(&mut self, window: &Scan) -> Result<bool, EngineError> {
         let is_old = self.context.client.version() < ApiVersion::DOCKER_23;
         let (limit, records) = (window.limit().unwrap_or(0), window.records());

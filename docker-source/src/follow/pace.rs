@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(wait(4000, fast), LATENCY / 4);
         for (lines, took, expected) in [(4000, 31, Duration::from_millis(620)), (0, 1000, LONGEST)] {
             let took = Duration::from_millis(took);
-            // A single slow window changes nothing.
+            // A single slow window does not lengthen the wait.
             assert!(wait(lines, took) < expected);
             for _ in 2..WINDOWS_TIMED {
                 wait(lines, took);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_log_without_lines_is_proved_ever_less_often_until_a_line_arrives() {
+    async fn the_time_between_proofs_grows_up_to_30_s_until_a_line_arrives() {
         let mut now = Instant::now();
         let mut pace = Pace::new(LATENCY, now);
         let mut waits = Vec::new();
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(request(400), 116);
         let steady = (0..64).map(|at| request(400 + 10 * (at % 2))).last();
         assert_eq!(steady, Some(34));
-        // Single lines that arrive one by one have almost no margin, and a burst after them has the whole margin.
+        // Single lines that arrive one by one have almost no margin. A burst after them has the largest margin.
         for _ in 0..64 {
             request(1);
         }

@@ -199,8 +199,9 @@ impl Following {
         Response::new(Input::Engine(Box::new(body)), reader, scan)
     }
 
-    /// Reads a response to its end, or returns before the end if the response follows the log and
-    /// [`Ending::Busy`] or [`Ending::Due`] holds. A later call can continue to read the same response.
+    /// Reads a response to its end, or until the rest of it cannot be used; see [`Ending`]. If the response follows
+    /// the log, also returns as soon as [`Ending::Busy`] or [`Ending::Due`] holds. After these two endings, a later
+    /// call can continue to read the same response.
     ///
     /// # Cancel safety
     /// This method is cancel safe, if the next request asks for the log from [`Response::oldest_open`] or an

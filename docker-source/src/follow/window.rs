@@ -92,8 +92,8 @@ pub(super) enum Verdict {
     Reached,
     /// The response does not reach far enough, and the log may have earlier records.
     TooShort,
-    /// The log no longer has the place: the log begins behind it. A response without lines has this verdict,
-    /// too.
+    /// The log no longer has the place: the log begins behind it. A response that has to include a place but has no
+    /// line has this verdict, too.
     NotInLog,
     /// The log no longer has the place, and the clock was set back: all lines of the log are behind the place,
     /// and none of them has a later stamp than the place.

@@ -150,8 +150,9 @@ impl GelfFormat {
         Ok(self)
     }
 
-    /// Redacts the text of lines, and the fields of commands, labels and variables, except for the fields that
-    /// come from the labels of orchestrators. By default, nothing is redacted.
+    /// Redacts the text of lines, and the fields of commands, labels and variables. The fields that every shape makes
+    /// from the labels of orchestrators, such as `_ecs_cluster` and `_compose_project`, are not redacted. By default,
+    /// nothing is redacted.
     #[must_use]
     pub fn with_redaction(mut self, redaction: Redaction) -> Self {
         self.redaction = Some(redaction);

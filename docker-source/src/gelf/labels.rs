@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_with_the_prefix_gelf_in_any_case_become_fields_and_other_labels_do_not() {
+    fn labels_gelf_name_in_upper_or_lower_case_become_fields_and_other_labels_do_not() {
         let labels =
             [("gelf_service", "pay"), ("GELF_Team", "blue"), ("gelf_", "x"), ("gelfx", "x"), ("a", "x")];
         assert_eq!(labelled(&labels, &[]), pairs(&[("Team", "blue"), ("service", "pay")]));

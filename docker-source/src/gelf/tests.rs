@@ -143,7 +143,7 @@ fn a_constant_field_that_is_forbidden_reserved_or_repeated_is_refused() {
 }
 
 #[test]
-fn the_fields_of_a_line_are_reserved_in_every_shape() {
+fn the_fields_of_a_message_except_those_of_gelf_labels_are_reserved_in_every_shape() {
     for compat in Compat::ALL {
         let mut formatter = GelfFormatter::new(GelfFormat::default().with_compat(compat));
         let container = Arc::new(task_container());

@@ -17,8 +17,8 @@ pub(crate) enum LogFormatError {
     Engine(EngineMessage),
     /// A record does not start with an RFC 3339 stamp and a space.
     ///
-    /// The record is skipped; in a terminal's log, the bytes up to the next newline are skipped. The stream
-    /// continues.
+    /// The record is skipped; in a terminal's log, the bytes up to the next newline are skipped. Then the next
+    /// record is read.
     MissingTimestamp,
     /// The second to fourth bytes of a frame header are not zero, so the bytes are not a frame.
     Padding,

@@ -60,10 +60,11 @@ impl GrowingLine {
         self.bytes.extend_from_slice(bytes.get(..room).unwrap_or_default());
     }
 
-    /// Makes room for a line of `length` bytes, and for more bytes in advance: for twice the present room if
-    /// the budget allows it, or otherwise for half of the bytes that the budget has left. Returns false if the
-    /// budget has too few bytes for a line of `length` bytes. The line then keeps its present room, or gets 64
-    /// KiB if that is more.
+    /// Makes room for a line of `length` bytes, and for more bytes in advance if the budget allows it. The room
+    /// then at least doubles, as far as `max` permits. If the budget does not allow that, the line takes half of
+    /// the bytes that the budget has left, or as many as it needs if these are more. Returns false if the budget
+    /// has too few bytes for a line of `length` bytes. The line then keeps its present room, or gets 64 KiB if
+    /// that is more.
     fn grow(&mut self, length: usize, budget: &LongLines) -> bool {
         let capacity = self.bytes.capacity();
         if length <= capacity {
@@ -159,7 +160,7 @@ mod tests {
         const PIECE: usize = 16_384;
         let budget = LongLines::new(3 * PIECE);
         let mut line = GrowingLine::new(MIB);
-        // Twice the room after the first 64 KiB is 128 KiB, which the budget does not have.
+        // Behind the first 64 KiB, the room would double to 128 KiB. The budget does not have the further 64 KiB.
         for length in (PIECE..=ALWAYS_KEPT + 3 * PIECE).step_by(PIECE) {
             line.append(&[b'x'; PIECE], &budget);
             assert_eq!(line.bytes.len(), length);

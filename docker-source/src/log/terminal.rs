@@ -157,7 +157,8 @@ struct Record {
     continues: bool,
     /// The number of bytes of this record that have been emitted.
     emitted: usize,
-    /// The number of bytes at the front of the input that do not contain the end of the record.
+    /// The number of bytes at the front of the input that have been searched for the end of the record. A stamp that
+    /// ends the record can still begin in the last [`OVERLAP`] of these bytes.
     searched: usize,
 }
 
@@ -416,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn podmans_stamps_within_a_line_are_left_out_except_at_the_start_of_its_text() {
+    fn podmans_stamps_within_a_line_are_left_out_unless_they_are_earlier_or_at_the_start_of_a_text() {
         const S1: &str = "2026-11-22T23:44:18+01:00 ";
         const S2: &str = "2026-11-22T23:44:19+01:00 ";
         const EARLIER: &str = "2026-11-22T23:44:17+01:00 ";

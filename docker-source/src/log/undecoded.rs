@@ -8,9 +8,10 @@ use super::piece::Piece;
 
 /// The bytes of a response that are not decoded yet.
 ///
-/// Records that lie within one part of the response are decoded from the part itself. Only a record that
-/// continues in the next part is copied. Once [`decode`](Self::decode) has returned `Ok(None)`, the input
-/// shares no memory with a part.
+/// Records are decoded from the part that arrived last, without a buffer, as long as each of them lies within the
+/// part. If a record continues in the next part, its beginning is kept in a buffer, to which the rest is appended:
+/// only the rest of the record, or all of the next part if the log is that of a terminal. Once
+/// [`decode`](Self::decode) has returned `Ok(None)`, the input shares no memory with a part.
 #[derive(Debug, Default)]
 pub(crate) struct UndecodedBytes {
     /// The beginning of a record whose end has not arrived.
@@ -98,7 +99,7 @@ mod tests {
         2026-11-22T22:44:18.123456789Z abc\n";
 
     #[test]
-    fn only_a_record_that_continues_in_the_next_part_is_copied() {
+    fn only_a_record_that_continues_in_the_next_part_is_buffered() {
         let mut decoder = LogDecoder::new(Framing::Frames, Dialect::Docker);
         let mut input = UndecodedBytes::default();
         let part = Bytes::from(FRAME.repeat(100));
@@ -110,7 +111,7 @@ mod tests {
         assert_eq!(input.decode(&mut decoder), Ok(None));
         assert_eq!((input.len(), input.begun.len()), (9, 9));
         assert!(part.is_unique());
-        // Only the rest of the begun record is copied, and no byte of the next record.
+        // Only the rest of the begun record is appended to the buffer, and no byte of the next record.
         input.push(Bytes::from([&FRAME[9..], &FRAME.repeat(2)].concat()));
         assert!(input.decode(&mut decoder).unwrap().is_some());
         assert_eq!((input.begun.len(), input.part.len()), (0, 2 * FRAME.len()));

@@ -27,7 +27,8 @@ const VARIABLE: &str = "LOGSPOUT_MULTILINE";
 /// 3. `LOGSPOUT_MULTILINE=true` or `false` in the environment, as in Logspout: `true` asks for `default`.
 ///
 /// # Errors
-/// Returns [`InvalidLabel`] if a label is invalid.
+/// Returns [`InvalidLabel`] if the setting that counts is a label with an invalid value. The label
+/// `gelf.multiline.match` is a part of the second setting.
 ///
 /// # Examples
 ///

@@ -22,9 +22,9 @@ fn podmans_lines_with_the_same_stamp_are_told_apart_by_their_count() {
 }
 
 #[test]
-fn lines_that_podmans_stream_omitted_are_new_in_the_next_request() {
+fn lines_that_a_response_of_podman_omitted_are_new_in_the_next_response() {
     let mut cursor = Cursor::default();
-    // The stream omits equal lines and lines of the previous second, too.
+    // Among the lines that this response omits are lines that equal others, and a line of the previous second.
     assert_eq!(podman(&mut cursor, [(4, "a"), (5, "b"), (5, "b"), (5, "e")]), [true; 4]);
     let whole = [(4, "a"), (4, "o"), (5, "b"), (5, "c"), (5, "b"), (5, "b"), (5, "d"), (5, "e"), (5, "e")];
     let new = [false, true, false, true, false, true, true, false, true];
