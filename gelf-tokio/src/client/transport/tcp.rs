@@ -17,7 +17,7 @@
 //! held. They stay in flight, and count towards the limits of the queue, until
 //!
 //! - the connection has lasted 500 ms after the first acknowledgement, or
-//! - 8 MiB are acknowledged, more than a receive buffer holds, or
+//! - 8 MiB are acknowledged, more than a receive buffer holds by default, or
 //! - the client is closed, all messages are acknowledged, and the receiver ends the connection without an
 //!   error.
 //!
