@@ -1,4 +1,4 @@
-//! Counts events of many threads. For up to 63 of them, counting costs as much as an addition to an ordinary
+//! Counts events of many threads. For up to 63 threads at a time, counting costs as much as an addition to an ordinary
 //! variable. For further threads, it costs as much as an atomic addition to a variable that they share.
 
 use std::cell::Cell;
