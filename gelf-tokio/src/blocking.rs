@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 /// Runs a blocking call in a new thread, and returns the future of its result. The call runs to its end even
 /// if the future is dropped.
 ///
-/// `tokio::task::spawn_blocking` and `tokio::net::lookup_host` panic if the system cannot start a thread.
+/// `tokio::task::spawn_blocking` and `tokio::net::lookup_host` can panic if the system cannot start a thread.
 /// This function returns an error instead, so that the caller can try again later.
 ///
 /// # Errors

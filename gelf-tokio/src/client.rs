@@ -44,7 +44,7 @@ pub use state::ClientState;
 const RETAINED_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// The buffer into which a message is encoded if the queue has no spare buffer. The queue then gets a
+    /// The buffer into which a message is encoded if the queue gives no spare buffer. The queue then gets a
     /// copy of exactly the message's length.
     static ENCODED: Cell<BytesMut> = Cell::default();
 }
@@ -76,7 +76,7 @@ thread_local! {
 ///
 /// A message without a timestamp gets the time at which it is passed to the client. Otherwise, the receiver would
 /// use the time of arrival, which is later if the message had to wait. The GELF specification says that `timestamp`
-/// "SHOULD be set by client library". [`ClientBuilder::stamp`] turns the timestamps off. A payload that is
+/// "SHOULD be set by client library". [`ClientBuilder::stamp`] can turn the timestamps off. A payload that is
 /// already JSON text is never changed.
 ///
 /// # The end of a program
@@ -125,8 +125,9 @@ impl Client {
     /// not wait for a connection: see [`state`](Self::state).
     ///
     /// # Errors
-    /// Returns an error that names the file if a TLS file is missing or invalid, and an error if the caller
-    /// is not within a tokio runtime. The call blocks the thread while it reads the files.
+    /// Returns an error that names the file if a TLS file is missing or invalid, an error if the cargo feature
+    /// of the transport is off, and an error if the caller is not within a tokio runtime. The call blocks the
+    /// thread while it reads the TLS files.
     pub fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         Self::builder(endpoint).connect()
     }
@@ -149,8 +150,8 @@ impl Client {
         self.send_with_receipt(message, ()).await
     }
 
-    /// Queues a message as [`send`](Self::send) does, but does not count it if it is not queued. It is for
-    /// messages that the program does not know of, such as the reports of gelf-tracing.
+    /// Queues a message as [`send`](Self::send) does, but does not count it if it is not queued. This call is for
+    /// messages that the program does not know of, such as those in which gelf-tracing reports lost events.
     #[doc(hidden)]
     pub async fn send_uncounted(&self, message: &Message<'_>) -> Result<(), NotQueued> {
         self.queue.queue_uncounted(self.encode(message), ()).await

@@ -1,4 +1,4 @@
-//! Provides the codec for tokio-util. No other module of the crate puts payloads into frames.
+//! Provides the codec for tokio-util, and the functions with which the other modules of the crate write frames.
 
 use std::io;
 
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_would_break_the_framing_is_refused_and_nothing_is_written() {
+    fn a_payload_that_cannot_be_a_frame_is_refused_and_nothing_is_written() {
         let mut codec = GelfCodec::new();
         let mut stream = BytesMut::new();
         for payload in [&b"a\0b"[..], b"", b" "] {

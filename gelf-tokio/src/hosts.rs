@@ -87,7 +87,11 @@ impl Hosts {
     /// Returns an error if a file is missing or invalid.
     #[cfg_attr(
         not(feature = "tls"),
-        expect(clippy::needless_pass_by_ref_mut, clippy::unnecessary_wraps, reason = "TLS reads files")
+        expect(
+            clippy::needless_pass_by_ref_mut,
+            clippy::unnecessary_wraps,
+            reason = "with TLS, files are read"
+        )
     )]
     pub(crate) fn load_tls_files(&mut self) -> io::Result<()> {
         #[cfg(feature = "tls")]

@@ -90,7 +90,7 @@ impl Lookups {
         }
         let (publish, found) = watch::channel(None);
         let name = host.to_owned();
-        // The map is locked until the lookup is in it, so that the thread cannot remove the lookup before.
+        // The map is locked until the lookup is in it, so that the thread cannot remove the lookup before that.
         blocking::spawn(move || {
             let result = look_up(&name).map_err(Arc::new);
             // Later callers begin a new lookup.

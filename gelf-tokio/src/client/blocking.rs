@@ -1,4 +1,4 @@
-//! Waits for a future on a thread that has no runtime.
+//! Blocks a thread until a future is ready, without the help of a runtime.
 
 use std::future::Future;
 use std::pin::pin;

@@ -20,7 +20,8 @@ pub(crate) struct LinkState<R> {
     destination: String,
     backoff: Backoff,
     state: ClientState,
-    /// `true` if the last TCP connection ended before it proved itself, or with an answer in another protocol.
+    /// `true` from the end of a TCP connection that did not prove itself and had messages in flight, or that ended
+    /// with an answer in another protocol, until a later connection proves itself.
     is_unproven: bool,
     /// The time of the last warning about messages that may be lost.
     warned: Option<Instant>,
@@ -61,7 +62,8 @@ impl<R> LinkState<R> {
         self.up();
     }
 
-    /// Returns whether the last connection ended before it proved itself, or with an answer in another protocol.
+    /// Returns whether an earlier connection did not prove itself, or ended with an answer in another protocol, and
+    /// no connection has proven itself since.
     pub(crate) fn is_unproven(&self) -> bool {
         self.is_unproven
     }
@@ -112,7 +114,7 @@ impl<R> LinkState<R> {
         self.backoff.pause_after(took)
     }
 
-    /// Notes that a connection ended in order, and that a new connection is to replace it.
+    /// Notes that the client has ended a connection, which a new connection is to replace.
     pub(crate) fn ended(&self) {
         self.queue.count(|stats| stats.is_connected = false);
     }
@@ -179,8 +181,8 @@ impl<R> LinkState<R> {
         self.up();
     }
 
-    /// Sets the state. Reports the state to the queue only if it has changed, since `up` is called for each
-    /// message.
+    /// Sets the state. Takes the lock of the queue only if the state has changed, since `up` is also called while
+    /// the destination is up already, for example after each HTTP request.
     fn set(&mut self, state: ClientState) {
         if self.state != state {
             self.state = state;

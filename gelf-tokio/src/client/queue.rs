@@ -347,8 +347,8 @@ impl<R> Queue<R> {
         }
     }
 
-    /// Waits until the queue is closed or the last client is dropped. Returns the time that the driver has
-    /// left, if `close` set it.
+    /// Waits until the queue is closed or the last client is dropped. Returns the time that `close` gives the
+    /// driver for the queued messages, or `None` without a call of `close`.
     pub(crate) async fn closed(&self) -> Option<Duration> {
         loop {
             {

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_that_basic_authentication_cannot_have_is_refused() {
+    fn an_invalid_user_or_password_is_refused() {
         for user_info in ["a%3Ab:c", "a:%0A", "%00", "a:%zz", "a:%ff", "a b:c", "a:ä", "a@b:c"] {
             assert_eq!(authorization(user_info), Err(InvalidEndpoint::UserInfo), "{user_info}");
         }

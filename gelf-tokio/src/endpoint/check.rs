@@ -5,8 +5,8 @@ use crate::endpoint::scheme::Scheme;
 use crate::endpoint::table::TABLE;
 use crate::endpoint::{HttpOptions, InvalidEndpoint, QueueOptions, TcpOptions, Transport, UdpOptions};
 
-/// The headers that no option may set, because the sender decides what they state: where a request ends, what
-/// its body is, and how the connection is used.
+/// The headers that no option may set, because the sender decides what they state: the host, where a request
+/// ends, what its body is, and how the connection is used.
 const HEADERS_OF_REQUESTS: [&str; 11] = [
     "connection",
     "content-encoding",

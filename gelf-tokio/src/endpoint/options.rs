@@ -65,7 +65,7 @@ pub struct TcpOptions {
     pub failover: Vec<(String, u16)>,
     /// The time after which a [`Client`](crate::Client) replaces its connection by a new connection, so that
     /// a load balancer can choose a receiver again. By default, connections are not replaced. The time is in
-    /// whole seconds up to 3,600. The old connection ends once all bytes written to it are acknowledged.
+    /// whole seconds up to 3,600. The old connection ends once all messages written to it have their outcome.
     pub reconnect: Option<Duration>,
     /// TLS below the frames; none by default.
     pub tls: Option<TlsOptions>,

@@ -137,7 +137,8 @@ impl HttpSender {
         })
     }
 
-    /// Returns the hosts. The connection leads to the current host; a new connection tries that host first.
+    /// Returns the hosts. The current host is the host of the connection. Without a connection, it is the host that
+    /// the next request tries first.
     pub(crate) fn hosts(&mut self) -> &mut Hosts {
         self.destination.hosts()
     }

@@ -30,7 +30,7 @@ pub struct IpNetwork {
 pub struct InvalidIpNetwork;
 
 impl IpNetwork {
-    /// Returns the network of the addresses that share the first `prefix_len` bits.
+    /// Returns the network of all addresses whose first `prefix_len` bits are those of `address`.
     ///
     /// # Errors
     /// Returns an error if the address has fewer bits than the prefix, or if a bit after the prefix is set,

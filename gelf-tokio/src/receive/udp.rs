@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dropped_future_loses_nothing() {
+    async fn a_datagram_that_comes_after_calls_of_recv_were_dropped_is_received() {
         let (mut receiver, socket) = receiver_and_socket().await;
         for _ in 0..100 {
             tokio::select! {

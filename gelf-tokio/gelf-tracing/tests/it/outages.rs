@@ -43,7 +43,7 @@ fn an_outage_loses_nothing_that_the_queue_holds() {
 }
 
 #[test]
-fn events_beyond_the_queue_are_counted_and_reported_once() {
+fn events_that_a_full_queue_refuses_are_counted_and_reported() {
     let (guard, receiver) = log_during_an_outage("?queue=100", 150);
     let sent: Vec<_> = (0..100).map(|_| receiver.next()).collect();
     assert_eq!(numbers(&sent), (0..100).collect::<Vec<_>>());

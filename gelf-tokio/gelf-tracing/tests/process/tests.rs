@@ -149,7 +149,7 @@ fn drops_may_log() {
     assert_eq!(texts, ["in a thread", "dropped in a panic", "dropped thread-local"]);
 }
 
-/// Sends to receivers that take no message. If the layer did not leave out the events of the transport, each
+/// Sends to destinations that take no message. If the layer did not leave out the events of the transport, each
 /// of these events would become a further message.
 fn failures_of_sending_cause_only_reports_of_losses() {
     let answer = |status: &'static str| {

@@ -1,5 +1,5 @@
 //! Defines receivers that run on separate threads.
-#![allow(dead_code, reason = "no test program uses all of this")]
+#![allow(dead_code, reason = "not every test program uses all of this")]
 
 use std::net::SocketAddr;
 use std::sync::mpsc;

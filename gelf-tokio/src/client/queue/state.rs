@@ -36,7 +36,7 @@ pub(super) struct State<R> {
     pub(super) receipts: UnreadReceipts<R>,
     /// The number of clients, clones included.
     pub(super) clients: usize,
-    /// The time that the driver has left, set by `close`.
+    /// The time that `close` gives the driver for the queued messages; `None` before a call of `close`.
     pub(super) closing: Option<Duration>,
     pub(super) is_aborted: bool,
     /// `true` once the number of unsent messages was taken for the log.
@@ -82,7 +82,7 @@ impl<R> State<R> {
         self.waiting.len() + self.in_flight
     }
 
-    /// Returns whether clients can queue nothing more.
+    /// Returns whether the queue was closed or aborted, or all clients are dropped.
     pub(super) fn is_closed(&self) -> bool {
         self.clients == 0 || self.closing.is_some() || self.is_aborted
     }

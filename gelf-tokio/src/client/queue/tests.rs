@@ -95,7 +95,7 @@ fn refuse_if_full_refuses_nothing_while_a_small_message_fits() {
         assert_eq!(offer(&queue, 301, 3), Ok(()));
         let fits = when_full == WhenFull::DropOldest;
         assert_eq!(offer(&queue, 100, 4).is_ok(), fits);
-        // 99 bytes are left, which is less than a 64th.
+        // Without `DropOldest`, 99 bytes are left, which is less than a 64th.
         assert_eq!(queue.refuse_if_full().is_ok(), fits, "{when_full:?}");
     }
 }

@@ -17,7 +17,7 @@
 //! held. They stay in flight, and count towards the limits of the queue, until
 //!
 //! - the connection has lasted 500 ms after the first acknowledgement, or
-//! - 8 MiB are acknowledged, more than a receive buffer holds, or
+//! - 8 MiB are acknowledged, more than a receive buffer holds by default, or
 //! - the client is closed, all messages are acknowledged, and the receiver ends the connection without an
 //!   error.
 //!
@@ -33,9 +33,9 @@
 //! [`ClientStats::possibly_lost`](crate::stats::ClientStats::possibly_lost), and a warning is logged. After a
 //! TLS alert or an HTTP answer, all messages of the connection may be lost.
 //!
-//! With several hosts, the driver connects to the next host without a pause if a connection ended by an error
-//! or did not prove itself. It connects to the first host if a proven connection ended without an error or
-//! was replaced.
+//! With several hosts, the driver connects to the next host if a connection ended by an error or did not prove
+//! itself. It does so without a pause, unless all hosts have failed one after the other. It connects to the
+//! first host if a proven connection ended without an error or was replaced.
 //!
 //! The client cannot recognize a program of another protocol that reads everything and never answers. An
 //! example is an HTTP server that waits for a line feed, since frames that end in a null byte need not
@@ -162,7 +162,7 @@ struct Transfer {
     replace_at: Option<Instant>,
     window: Window,
     probation: Probation,
-    /// `true` if the previous connection did not prove itself, or was answered in another protocol.
+    /// The value of [`LinkState::is_unproven`] when the connection was made.
     is_trial: bool,
 }
 

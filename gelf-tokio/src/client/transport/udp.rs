@@ -23,10 +23,11 @@ use super::super::link_state::LinkState;
 const BATCH_MESSAGES: usize = 64;
 
 /// The divisor of the endpoint's rate that gives the maximum number of messages of a batch. A batch has as many
-/// messages as the rate permits datagrams in 16 ms, rounded down, but at least one and at most [`BATCH_MESSAGES`]. A
-/// sender that has used up its rate waits for about the same time. The messages of a batch get their outcomes
-/// together, the last of them after the next message is sent. So the batch delays an outcome by about 16 ms if each
-/// message is one datagram, or by the time between two messages if that time is longer.
+/// messages as the rate permits datagrams in 16 ms, rounded down, but at least one and at most [`BATCH_MESSAGES`]. At
+/// rates from 63 to 2,000 datagrams a second, a sender that has used up its rate waits for about the same time. The
+/// messages of a batch get their outcomes together, the last of them after the next message is sent. So the batch
+/// delays an outcome by about 16 ms if each message is one datagram, or by the time between two messages if that time
+/// is longer.
 const BATCHES_PER_SECOND: u32 = 64;
 
 /// The maximum number of bytes of a batch.

@@ -1,5 +1,5 @@
 //! Provides the socket below hyper. The socket counts the bytes read, and defers write errors, so that an
-//! answer that came before a failed write can still be read.
+//! answer can still be read after a write has failed.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -383,7 +383,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_receiver_that_closes_ends_idle_connections_within_200_ms() {
+    async fn a_receiver_that_closes_ends_connections_that_wait_for_a_head_within_200_ms() {
         for begun in ["", "POST"] {
             let mut peer = Client::new(|_| {});
             peer.send(&format!("{HEAD}{{}}")).await;

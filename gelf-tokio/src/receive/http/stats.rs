@@ -137,8 +137,8 @@ pub struct HttpDropCounts {
     /// Values that are not GELF, with
     /// [`HttpReceiverOptions::reject_invalid`](crate::options::HttpReceiverOptions::reject_invalid).
     pub invalid: u64,
-    /// Values for which there was no room in the queue in time. The request is answered with 503, and the
-    /// client can send it again.
+    /// Values for which there was no room in the queue in time. The request is answered with 503 unless its
+    /// connection ends first, and the client can send it again.
     pub no_room: u64,
     /// Values that ended a bulk request, because the request already had the permitted number of values. The
     /// values after them are not read.

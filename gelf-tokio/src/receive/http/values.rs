@@ -25,7 +25,7 @@ pub(super) struct Values {
 
 #[derive(Debug)]
 enum State {
-    /// Nothing but white space has come.
+    /// Nothing but white space, null bytes and a byte order mark has come.
     Start,
     Array(Array),
     Lines(Framer),
@@ -178,7 +178,7 @@ pub(super) struct FirstValue<'a> {
     pub(super) surplus: u64,
 }
 
-/// Finds the first value of a body; `None` if there is nothing but white space.
+/// Finds the first value of a body; `None` if there is nothing but white space, null bytes and a byte order mark.
 ///
 /// An object or array ends with its closing brace or bracket. Any other value extends to the end of the body,
 /// and so does an object or array without a closing brace or bracket.

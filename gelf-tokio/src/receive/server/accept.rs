@@ -53,7 +53,7 @@ pub(super) struct Acceptor {
 pub(super) struct Accepted {
     pub(super) stream: TcpStream,
     pub(super) from: SocketAddr,
-    /// `true` if the connection begins with a header of the PROXY protocol.
+    /// `true` if the peer is a proxy, so that the connection has to begin with a header of the PROXY protocol.
     pub(super) is_proxy: bool,
     /// The permit, which is to be kept as long as the connection is open.
     pub(super) permit: ConnectionPermit,

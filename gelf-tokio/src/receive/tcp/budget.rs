@@ -40,8 +40,8 @@ struct Holding {
 pub(super) struct Claim {
     budget: Arc<Budget>,
     bytes: usize,
-    /// The key in `State::unfinished`, which no longer contains an evicted claim. `None` if the claim is empty,
-    /// or if its frame is complete and the claim was not evicted before.
+    /// The key of the claim in `State::unfinished`. An evicted claim keeps its key, but is no longer in that map.
+    /// `None` if the claim is empty, or if its frame is complete and the claim was not evicted before.
     turn: Option<u64>,
     evicted: Arc<Notify>,
 }

@@ -33,10 +33,11 @@ pub struct TcpReceiverOptions {
     /// limit stops a stream without a delimiter.
     pub max_frame_len: usize,
     /// The limit of the bytes of frames that all connections hold together, in addition to 64 KiB for each
-    /// connection. The frames are unfinished, or are complete and do not fit into the queue yet. The default is
-    /// 256 MiB. One frame always has room. When these bytes are used up, connections with unfinished frames are
-    /// closed until enough bytes are free. The connections whose unfinished frames have held such bytes for
-    /// the longest time are closed first. The limit stops long frames that begin on many connections and never
+    /// connection. The frames are unfinished, or are complete and do not fit into the queue yet. The default
+    /// is 256 MiB. A limit that is too small for a frame of [`max_frame_len`](Self::max_frame_len) bytes is
+    /// raised to that length. When these bytes are used up, connections with unfinished frames are closed
+    /// until enough bytes are free. The connections whose unfinished frames have held such bytes for the
+    /// longest time are closed first. The limit stops long frames that begin on many connections and never
     /// end. It does not affect frames that arrive fast, unless newer or complete frames use up all bytes.
     pub max_buffered_bytes: usize,
     /// The limit of frames that wait to be received, at least 1. The default is 1,024. While there is no

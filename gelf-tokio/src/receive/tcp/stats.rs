@@ -59,7 +59,7 @@ pub struct TcpReceiverStats {
     /// Frames lost because their connection broke or was closed before they were complete, or before the
     /// queue had room for them.
     pub cut_frames: u64,
-    /// Frames of only white space, which are skipped.
+    /// Frames that were skipped because they were empty or had only white space.
     pub empty_frames: u64,
 }
 

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 /// acknowledgement, so it does not depend on the round trip.
 const LASTS: Duration = Duration::from_millis(500);
 
-/// The number of acknowledged bytes that ends the probation early. It is larger than the largest default
-/// receive buffer of Linux (`tcp_rmem`, 6 MiB), so a program must have read some of the bytes.
+/// The number of acknowledged bytes that ends the probation early. By default, a receive buffer of Linux grows to
+/// at most 6 MiB (`tcp_rmem`), so a program must have read some of the bytes, unless that limit was raised.
 const READ_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The minimum length of a period in which acknowledged messages are counted together. A period ends with the

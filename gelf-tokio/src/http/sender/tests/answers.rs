@@ -177,7 +177,7 @@ async fn flooded(start: &str, again: &str) -> (Result<(), HttpError>, usize) {
 #[tokio::test]
 async fn an_answer_without_end_is_cut_off() {
     // The sender reads a bounded number of bytes. The buffers of the two sockets take about 6 MB more on
-    // loopback.
+    // loopback, for which the test leaves ample room.
     const MAX_WRITTEN: usize = MAX_ANSWER_BYTES + (32 << 20);
     let chunked = "HTTP/1.1 202 A\r\ntransfer-encoding: chunked\r\n\r\n";
     for (start, again, accepted) in [

@@ -307,7 +307,7 @@ async fn unfinished_long_frames_do_not_block_a_long_frame_of_another_connection(
     assert_eq!((stats.evicted_connections, stats.cut_frames, stats.open_connections), (7, 7, 4));
     assert_adds_up(stats, 1);
     assert_eq!(receiver.protocol.budget.used(), 3 * (2 * MIB - 64 * 1024));
-    // The three youngest connections are still open, and their peers complete the frames.
+    // The three youngest hoarders are still connected, and complete their frames.
     for mut peer in hoarders.split_off(7) {
         peer.write_all(&frame[2 * MIB - 10..]).await.unwrap();
         assert_eq!(payload(&mut receiver).await.len(), 2 * MIB - 1);
