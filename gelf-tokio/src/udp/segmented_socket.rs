@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn segments_that_fail_for_another_reason_fail_their_message_and_are_used_for_the_next_message() {
+    async fn after_an_error_that_is_not_about_segmentation_the_next_message_is_sent_in_segments() {
         for (errors, calls) in [
             (vec![(1, NO_BUFFERS)], vec![64, 0, 64, 16]),
             (vec![(1, REFUSED), (2, REFUSED)], vec![64, 0, 0, 64, 16]),

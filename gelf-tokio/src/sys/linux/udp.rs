@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_that_are_too_long_or_too_many_are_refused_and_none_is_sent() {
+    fn segments_that_are_too_many_or_too_long_in_total_are_refused_and_none_is_sent() {
         let (from, to) = pair();
         let refused = send_segments(&from, &[0; 65_508], 1420).unwrap_err();
         assert!(is_segmentation_refused(&refused), "{refused}");
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_belongs_to_an_earlier_datagram_and_a_full_queue_to_the_current_datagram() {
+    fn a_refused_connection_may_be_of_an_earlier_datagram_but_a_full_queue_may_not() {
         let error = io::Error::from_raw_os_error;
         assert!(may_be_of_an_earlier_datagram(&error(libc::ECONNREFUSED)));
         assert!(!may_be_of_an_earlier_datagram(&error(libc::ENOBUFS)));

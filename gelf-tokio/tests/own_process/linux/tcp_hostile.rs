@@ -52,7 +52,7 @@ pub(crate) async fn a_thousand_slow_connections_are_closed_and_cost_little() {
     assert_eq!([report["slow"], report["cut"], report["other"], report["over_limit"]], [1000, 1000, 0, 0]);
 }
 
-pub(crate) async fn unfinished_long_frames_cost_at_most_their_budget() {
+pub(crate) async fn unfinished_long_frames_cost_at_most_64_mib_more_than_their_budget() {
     let mut receiver = start(1024, 30);
     let good = GoodSender::start(receiver.address);
     receiver.until(|report| report["good"] >= 10);
