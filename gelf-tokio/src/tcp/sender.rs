@@ -60,8 +60,8 @@ pub struct TcpSender {
 
 impl TcpSender {
     /// Looks the host up and connects to the first of its addresses that answers. If no address answers, the
-    /// sender connects to one of the hosts of
-    /// [`TcpOptions::failover`](crate::options::TcpOptions::failover). The time limit
+    /// sender does the same with each host of
+    /// [`TcpOptions::failover`](crate::options::TcpOptions::failover) in turn. The time limit
     /// [`TcpOptions::connect_timeout`](crate::options::TcpOptions::connect_timeout) applies to each address
     /// and, separately, to the TLS handshake. A lookup takes at most 30 s.
     ///

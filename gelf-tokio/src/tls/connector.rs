@@ -173,7 +173,7 @@ impl Connector {
         Ok(())
     }
 
-    /// Loads the files in a separate thread if they have changed.
+    /// Starts a thread that loads the files if they have changed, and waits for it.
     pub(super) async fn load(&mut self) -> io::Result<Arc<Loaded>> {
         // The wait for an earlier read ensures that a hanging file system blocks only one thread, not one
         // thread for each attempt. The result of the earlier read is ignored, since it may be outdated.

@@ -180,9 +180,9 @@ async fn permission(pacing: &mut Pacing, wanted: usize) -> usize {
 
 /// Hands datagrams to the operating system, and counts them when the system has taken them.
 ///
-/// An error may belong to an earlier datagram. The system call has then cleared the error, and has not sent
-/// the datagrams of this call. The function therefore tries once more. A second error counts as an error of
-/// these datagrams.
+/// Some errors may belong to an earlier datagram. The system call has then cleared the error, and has not sent
+/// the datagrams of this call. After such an error, the function tries once more. A second error counts as an
+/// error of these datagrams.
 async fn deliver(
     socket: &impl Socket,
     bytes: &[u8],

@@ -21,8 +21,9 @@ const CONTROL_LEN: usize = CONTROL_HEADER_LEN + size_of::<usize>();
 const MEMINFO_VARS: usize = 9;
 const MEMINFO_DROPS: usize = 8;
 
-/// Returns whether the kernel knows `UDP_SEGMENT`, which came with Linux 4.18. The caller must check this
-/// first: an older kernel ignores the control message, and would send all datagrams as a single datagram.
+/// Returns whether the kernel knows `UDP_SEGMENT`, which came with Linux 4.18. The caller of [`send_segments`]
+/// must check this first: an older kernel ignores the control message, and would send all datagrams as a single
+/// datagram.
 pub(crate) fn can_segment(socket: &impl AsRawFd) -> bool {
     option(socket, libc::SOL_UDP, libc::UDP_SEGMENT, &mut [0]).is_ok()
 }
