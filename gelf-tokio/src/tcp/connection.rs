@@ -112,7 +112,7 @@ impl Dialer {
 
     #[cfg_attr(
         not(feature = "tls"),
-        expect(clippy::needless_pass_by_ref_mut, reason = "with the feature `tls`, the method changes the connector")
+        expect(clippy::needless_pass_by_ref_mut, reason = "with TLS, the method changes the connector")
     )]
     async fn connect_to(&mut self, address: SocketAddr) -> io::Result<Connection> {
         let stream = timeout(self.connect_timeout, TcpStream::connect(address))
