@@ -43,7 +43,8 @@ pub struct LiveOptions {
     pub waits: fn(&str),
     /// Delay between a vector and its sentinel, by default 5 ms.
     pub settle: Duration,
-    /// True if vectors whose steps are seconds apart are sent, too. Such a vector takes as long as its times say.
+    /// True if vectors whose steps are seconds apart are sent, too, unless the times are too close to a limit for a
+    /// real clock. Such a vector takes as long as its times say.
     pub slow: bool,
     /// Names and JSON values of members and fields that the receiver fills in if they are missing. The names
     /// of fields are given without their underscore. A `timestamp` that is the time of receipt needs no

@@ -35,9 +35,9 @@ pub struct HttpSetup {
     /// Status of the answer to the first delivery of each message. If this status is not from 200 to 299, a
     /// request with only repeated messages is answered with 202.
     pub status: u16,
-    /// True if a request that Graylog refuses is answered with Graylog's status: 404 for a target other than
-    /// `/gelf`, 405 for a method other than POST and OPTIONS, and 413 for a body above 65,536 bytes after
-    /// inflation.
+    /// True if a request that Graylog refuses is answered with Graylog's status: 413 for a body above 65,536
+    /// bytes after inflation, 405 for a method other than POST and OPTIONS, and 404 for a POST with a target
+    /// other than `/gelf`.
     pub as_graylog: bool,
 }
 

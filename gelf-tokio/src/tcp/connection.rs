@@ -84,7 +84,8 @@ impl Dialer {
     /// limits the time of each connection attempt and, separately, the time of each TLS handshake.
     ///
     /// # Errors
-    /// Returns an error if no host could be reached. The error of a host is the error of its last address.
+    /// Returns an error if no host could be reached. The error of a host is the error of its lookup or of
+    /// its last address.
     pub(crate) async fn connect(&mut self, resolver: &dyn Resolve) -> io::Result<Connection> {
         loop {
             match self.connect_to_host(resolver).await {
@@ -111,7 +112,7 @@ impl Dialer {
 
     #[cfg_attr(
         not(feature = "tls"),
-        expect(clippy::needless_pass_by_ref_mut, reason = "with TLS, the connector reads files again")
+        expect(clippy::needless_pass_by_ref_mut, reason = "with TLS, the method changes the connector")
     )]
     async fn connect_to(&mut self, address: SocketAddr) -> io::Result<Connection> {
         let stream = timeout(self.connect_timeout, TcpStream::connect(address))
@@ -235,7 +236,7 @@ impl Connection {
     /// # Errors
     /// Returns an error if the connection is over: `UnexpectedEof` if the other side has ended it, an error
     /// that [`is_answer_of_another_protocol`] recognizes if the other side has answered with TLS or HTTP, and
-    /// otherwise the error of the socket.
+    /// otherwise the error of the socket or of TLS.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, the next call continues where this call stopped.
@@ -317,10 +318,11 @@ impl Connection {
     }
 
     /// Returns the number of bytes that were written from the buffer and that the receiver's operating system
-    /// has acknowledged. Returns `None` on systems that do not report acknowledgements. The number stays
-    /// valid after the connection has ended.
+    /// has acknowledged. With TLS, the bytes of a flush count only once all of them are acknowledged. Returns
+    /// `None` on systems that do not report acknowledgements. The number stays valid after the connection has
+    /// ended.
     pub(crate) fn acknowledged(&mut self) -> Option<u64> {
-        // If the system call fails, no byte counts as acknowledged.
+        // If the system call fails, no further byte counts as acknowledged.
         let unacknowledged = sys::unacknowledged_bytes(self.socket()).unwrap_or(Some(u64::MAX))?;
         Some(match &mut self.stream {
             Stream::Plain(_) => self.written.saturating_sub(unacknowledged),
@@ -348,7 +350,7 @@ impl Connection {
     /// reads to the end has then read everything. Bytes that the receiver sends meanwhile are discarded.
     ///
     /// # Errors
-    /// Returns an error if the connection broke.
+    /// Returns an error if the connection broke, or if the receiver has answered with TLS or HTTP.
     pub(crate) async fn shut_down(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_shutdown(cx)).await?;
         match self.ended().await {
@@ -357,8 +359,8 @@ impl Connection {
         }
     }
 
-    /// Waits until the other side ends the connection. Returns `UnexpectedEof` if the other side has closed
-    /// the connection without an error, and another error otherwise.
+    /// Waits until the other side ends the connection, or answers with TLS or HTTP. Returns `UnexpectedEof` if
+    /// the other side has closed the connection without an error, and another error otherwise.
     pub(crate) async fn ended(&mut self) -> io::Error {
         poll_fn(|cx| self.poll_end(cx)).await
     }

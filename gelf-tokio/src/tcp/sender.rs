@@ -60,8 +60,8 @@ pub struct TcpSender {
 
 impl TcpSender {
     /// Looks the host up and connects to the first of its addresses that answers. If no address answers, the
-    /// sender connects to one of the hosts of
-    /// [`TcpOptions::failover`](crate::options::TcpOptions::failover). The time limit
+    /// sender does the same with each host of
+    /// [`TcpOptions::failover`](crate::options::TcpOptions::failover) in turn. The time limit
     /// [`TcpOptions::connect_timeout`](crate::options::TcpOptions::connect_timeout) applies to each address
     /// and, separately, to the TLS handshake. A lookup takes at most 30 s.
     ///
@@ -136,15 +136,15 @@ impl TcpSender {
     /// See [`flush`](Self::flush).
     ///
     /// # Cancel safety
-    /// If the future is dropped before it completes, the message may be missing from the buffer, or may have
-    /// been written in part. The next flush writes the rest of the buffer.
+    /// If the future is dropped before it completes, the message may not be buffered yet, or may be buffered
+    /// and written in part. The next flush writes what is still in the buffer.
     pub async fn send(&mut self, message: &Message<'_>) -> Result<(), SendError> {
         self.feed(message).await?;
         self.flush().await
     }
 
     /// Returns whether the connection is known to be over: a write has failed, or the other side has ended or
-    /// reset the connection.
+    /// reset the connection, or has answered with TLS or HTTP.
     ///
     /// Each flush calls this method first. Otherwise the first write to an ended connection would succeed,
     /// and its bytes would be lost.
@@ -154,7 +154,8 @@ impl TcpSender {
     }
 
     /// Returns the number of bytes, including delimiters, that the receiver's operating system has
-    /// acknowledged. Returns `None` on systems other than Linux, which do not report this number.
+    /// acknowledged. With TLS, the bytes of a flush count only once all of them are acknowledged. Returns
+    /// `None` on systems other than Linux, which do not report this number.
     ///
     /// Acknowledged bytes are lost only if the receiver ends, or closes the connection, before it has read
     /// them. The number stays valid after the end of the connection.
@@ -167,8 +168,8 @@ impl TcpSender {
     /// together is `grace`.
     ///
     /// # Errors
-    /// Returns the errors of [`flush`](Self::flush), and [`SendError::Io`] of the kind `TimedOut` after
-    /// `grace`. After an error, the receiver may have read any part of the messages.
+    /// Returns the errors of [`flush`](Self::flush), and [`SendError::Io`] if the connection breaks later, or
+    /// of the kind `TimedOut` after `grace`. After an error, the receiver may have read any part of the messages.
     ///
     /// # Cancel safety
     /// If the future is dropped before it completes, the connection is closed, and messages that are not
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_buffer_holds_64_kib_and_a_message() {
+    async fn the_buffer_holds_at_most_64_kib_and_a_message() {
         let (mut sender, mut peer) = connected().await;
         let reader = tokio::spawn(async move { tokio::io::copy(&mut peer, &mut tokio::io::sink()).await });
         let text = "x".repeat(10_000);

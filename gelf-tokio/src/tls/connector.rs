@@ -27,15 +27,16 @@ use super::verifier::Verifier;
 use crate::blocking::{self, Blocking};
 use crate::endpoint::{TlsOptions, without_zone};
 
-/// The time for which the connector waits, after the handshake, for the receiver to accept or refuse the
+/// The maximum time for which the connector waits, after the handshake, for the receiver to accept or refuse the
 /// sender's certificate. This time is longer than almost any round trip.
 const VERDICT: Duration = Duration::from_secs(1);
 
 /// Makes TLS connections to one receiver.
 ///
 /// The connector trusts only the certificates of the CA file. Without a CA file, it trusts only the system's
-/// authorities, or Mozilla's if the system has none; a change of the system's authorities alone is not noticed.
-/// A configuration of the caller replaces these rules. The connector never connects without TLS.
+/// authorities, or Mozilla's if the system has none. It reads the system's authorities once, and again only
+/// when the file of the client certificate or of its key changes. A configuration of the caller replaces these
+/// rules. The connector never connects without TLS.
 #[derive(Debug)]
 pub(crate) struct Connector {
     server_name: ServerName<'static>,
@@ -172,7 +173,7 @@ impl Connector {
         Ok(())
     }
 
-    /// Loads the files in a separate thread if they have changed.
+    /// Starts a thread that loads the files if they have changed, and waits for it.
     pub(super) async fn load(&mut self) -> io::Result<Arc<Loaded>> {
         // The wait for an earlier read ensures that a hanging file system blocks only one thread, not one
         // thread for each attempt. The result of the earlier read is ignored, since it may be outdated.
@@ -287,7 +288,8 @@ impl ResolvesClientCert for ObservedCertificates {
 }
 
 /// Waits until the receiver of a TLS 1.3 connection has accepted or refused the sender's certificate. A
-/// session ticket or data means that the receiver has accepted the certificate.
+/// session ticket or data means that the receiver has accepted the certificate. If nothing comes within
+/// [`VERDICT`], the certificate counts as accepted.
 async fn verdict<IO>(stream: &mut TlsStream<IO>) -> io::Result<()>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
@@ -322,7 +324,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn cancelled_connects_leave_one_read_of_the_files_at_most_and_its_result_is_not_used() {
+    async fn cancelled_connects_start_no_second_read_of_the_files_while_one_hangs() {
         let directory = Directory::new();
         let ca = directory.write("ca.pem", &Authority::new("a").pem());
         let mut connector = Connector::new(&options(Some(&ca), None), "h").unwrap();

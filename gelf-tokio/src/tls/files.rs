@@ -74,11 +74,11 @@ impl fmt::Debug for Pem {
     }
 }
 
-/// The metadata of a file. The metadata differ if the file was replaced or its contents have changed.
+/// The metadata of a file that show whether the file was replaced or its contents have changed.
 ///
-/// Replacing a file changes the inode, even if the path is a symbolic link, as with Kubernetes and certbot.
-/// Writing into a file changes its times. On Unix, the stamp includes the time of the last status change: a
-/// program cannot set this time, and the system also updates it when permissions change.
+/// Writing into a file changes its times. On Unix, the stamp includes two further values. Replacing a file
+/// changes the inode, even if the path is a symbolic link, as with Kubernetes and certbot. A program cannot set
+/// the time of the last status change, and the system also updates it when permissions change.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Stamp {
     modified: Option<SystemTime>,

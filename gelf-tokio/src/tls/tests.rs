@@ -248,7 +248,7 @@ async fn pem_text_works_like_pem_files_for_a_sender_and_a_receiver() {
 }
 
 #[tokio::test]
-async fn without_a_ca_file_a_receiver_needs_a_certificate_of_the_systems_authorities() {
+async fn without_a_ca_file_a_receiver_with_a_certificate_of_an_unknown_authority_is_refused() {
     let (_directory, authority, _) = authority();
     let address = echo_of(server_config(&authority.issue(&["h"]), TLS13)).await;
     let said = refusal(&mut Connector::new(&options(None, None), "h").unwrap(), address).await;
@@ -290,7 +290,7 @@ async fn files_that_have_not_changed_are_not_read_again() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_while_the_ca_file_is_missing_or_invalid() {
+async fn connect_fails_while_the_ca_file_is_missing_or_invalid() {
     let (directory, authority, ca) = authority();
     let address = echo_of(server_config(&authority.issue(&["h"]), TLS13)).await;
     let mut connector = connector(&ca);

@@ -32,13 +32,14 @@ pub(super) struct Destination {
     addresses: Vec<SocketAddr>,
     /// The lookup of the host's name. `None` if the host is an address.
     names: Option<Names>,
-    /// `true` if sending to the current address failed.
+    /// `true` if a new socket is wanted, since sending to the current address failed or the name no longer has
+    /// this address.
     failed: bool,
     round: Round,
 }
 
-/// The number of addresses that may still be tried in a round, and the time before which no other round
-/// begins.
+/// The number of attempts to get a new socket that are left in a round, and the time before which no other
+/// round begins.
 #[derive(Debug)]
 struct Round {
     left: usize,
@@ -65,7 +66,7 @@ impl Destination {
     }
 
     /// Replaces the socket if the current address has failed, or if the name no longer has this address. The
-    /// socket stays if no address is reachable, or if the round has no address left. The new socket leads to
+    /// socket stays if no address is reachable, or if the round has no attempt left. The new socket leads to
     /// another address if another address is reachable. Returns the old socket if there is a new one. The
     /// method is called before each message, and never waits.
     pub(super) fn follow(&mut self) -> Option<UdpSocket> {

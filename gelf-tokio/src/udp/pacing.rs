@@ -13,9 +13,9 @@ const PER_DATAGRAM: u128 = NANOS_PER_SECOND;
 /// this time, so that a sender that was woken late catches up.
 const LATENESS: Duration = Duration::from_millis(5);
 
-/// The time in which the rate adds a refill. When the bucket is empty, the sender waits for a whole refill: a
-/// wait for each single datagram would cost more than the datagrams, and would send the chunks of a message one
-/// by one.
+/// The time in which the rate adds a refill, if that is at most [`REFILL_MAX`]. When the bucket is empty, the
+/// sender waits for a whole refill: a wait for each single datagram would cost more than the datagrams, and would
+/// send the chunks of a message one by one.
 const REFILL: Duration = Duration::from_millis(16);
 /// The maximum number of datagrams of a refill, unless the rate adds more of them in [`LATENESS`]. By default,
 /// the receive buffer of a socket on Linux has room for about 90 datagrams of 1,420 bytes, and other senders

@@ -180,9 +180,9 @@ async fn permission(pacing: &mut Pacing, wanted: usize) -> usize {
 
 /// Hands datagrams to the operating system, and counts them when the system has taken them.
 ///
-/// An error may belong to an earlier datagram. The system call has then cleared the error, and has not sent
-/// the datagrams of this call. The function therefore tries once more. A second error counts as an error of
-/// these datagrams.
+/// Some errors may belong to an earlier datagram. The system call has then cleared the error, and has not sent
+/// the datagrams of this call. After such an error, the function tries once more. A second error counts as an
+/// error of these datagrams.
 async fn deliver(
     socket: &impl Socket,
     bytes: &[u8],
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn segments_that_fail_for_another_reason_fail_their_message_and_are_used_for_the_next_message() {
+    async fn after_an_error_that_is_not_about_segmentation_the_next_message_is_sent_in_segments() {
         for (errors, calls) in [
             (vec![(1, NO_BUFFERS)], vec![64, 0, 64, 16]),
             (vec![(1, REFUSED), (2, REFUSED)], vec![64, 0, 0, 64, 16]),

@@ -72,14 +72,14 @@ use crate::send::SendError;
 /// # Rate
 ///
 /// [`UdpOptions::rate`] limits the datagrams, chunks included, by a token bucket that fills at that rate. A full
-/// bucket holds one datagram plus what the rate permits in 21 ms. At more than 2,000 datagrams a second it holds
-/// less, but at least one datagram plus what the rate permits in 10 ms.
+/// bucket holds one datagram plus what the rate permits in 21 ms. At more than 2,000 datagrams a second, this time
+/// is shorter, but at least 10 ms.
 ///
 /// A sender that finds the bucket empty waits until it may send several datagrams together: what the rate
 /// permits in 16 ms, but at most 32 datagrams. At more than 6,400 datagrams a second, it waits for what the rate
-/// permits in 5 ms, which is more. At less than 63 datagrams a second, it waits for a single datagram. Receivers
-/// wait 5 s for all chunks of a message, so a message of 128 chunks cannot arrive at a rate of less than 26
-/// datagrams a second.
+/// permits in 5 ms, which is more than 32 datagrams. At less than 63 datagrams a second, it waits for a single
+/// datagram. Receivers wait 5 s for all chunks of a message, so a message of 128 chunks cannot arrive at a rate of
+/// less than 26 datagrams a second.
 pub struct UdpSender {
     writer: DatagramWriter,
     overflow: Overflow,
@@ -194,7 +194,7 @@ impl UdpSender {
     }
 
     /// Returns whether a refusal by the destination's host was received since the last datagram was sent.
-    /// Each refusal is reported once: here, or during the next send. In both cases,
+    /// The operating system hands out each refusal once: to this method, or to the next send. In both cases,
     /// [`UdpSenderStats::refused`] counts the refusal.
     pub fn take_refusal(&mut self) -> bool {
         let is_refused = holds_refusal(self.destination.socket());

@@ -255,7 +255,7 @@ async fn resets_without_unread_data_lose_nothing_with_and_without_tls() {
 }
 
 #[tokio::test]
-async fn resets_with_unread_data_lose_only_messages_that_were_acknowledged_and_unread() {
+async fn resets_with_unread_data_lose_no_more_bytes_than_arrived_of_frames_that_were_not_read_to_their_end() {
     let resets = resets(Sink::plain(), 2, false).await;
     let lost_bytes: usize = resets.lost.iter().map(|receipt| frame_len(*receipt)).sum();
     assert!(resets.stats.possibly_lost >= resets.lost.len() as u64, "{:?}", resets.stats);

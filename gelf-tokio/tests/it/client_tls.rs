@@ -127,7 +127,7 @@ async fn an_unanswered_handshake_is_given_up_after_the_connect_timeout() {
 }
 
 #[tokio::test]
-async fn certificates_as_text_replace_the_files() {
+async fn certificates_as_text_are_used_over_tls_and_are_an_error_for_an_endpoint_without_tls() {
     let (files, authority) = Directory::of_server(&["127.0.0.1"]);
     files.write("clients.pem", &authority.pem());
     let mut receiver = receiver(&files).await;

@@ -19,7 +19,7 @@ async fn answered(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn invalid_requests_are_answered_with_400_and_affect_no_others() {
+async fn invalid_requests_affect_no_others_and_are_answered_with_400_except_those_of_http_2() {
     let mut receiver = receiver(|_| {}).await;
     let address = receiver.local_addr().unwrap();
     let mut other = Client::connect(address).await;

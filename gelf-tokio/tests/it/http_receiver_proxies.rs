@@ -1,4 +1,5 @@
-//! Tests the sender of messages that come to the HTTP receiver through a proxy. The proxy is 127.0.0.2.
+//! Tests which sender's address the HTTP receiver reports for messages that come through a proxy. The proxy is
+//! 127.0.0.2.
 
 use std::net::SocketAddr;
 

@@ -120,7 +120,7 @@ async fn with_reconnect_a_new_connection_follows_and_each_message_arrives_once()
 }
 
 #[tokio::test]
-async fn a_client_whose_replaced_connection_has_no_successor_is_not_connected() {
+async fn a_client_that_cannot_connect_again_after_the_reconnect_time_is_not_connected() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("gelf+tcp://{}?reconnect=1", listener.local_addr().unwrap());
     let client = Client::connect(&uri.parse().unwrap()).unwrap();

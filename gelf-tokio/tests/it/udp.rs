@@ -71,7 +71,7 @@ async fn short_and_long_messages_arrive_with_several_compressions_and_datagram_s
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
-async fn chunks_are_sent_by_segmented_calls() {
+async fn several_chunks_are_sent_by_one_system_call() {
     let (mut sender, mut receiver) = pair("?compression=none").await;
     for (chunks, segmented) in [(1, 0), (8, 8), (1, 8), (47, 8 + 46), (1, 8 + 46)] {
         let payload = vec![b'{'; if chunks == 1 { 1420 } else { chunks * 1408 }];

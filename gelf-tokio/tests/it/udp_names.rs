@@ -149,7 +149,7 @@ async fn after_a_refusal_the_next_address_is_tried() {
     for _ in 0..20 {
         send(&mut sender).await;
     }
-    // Each address that refuses loses two messages: the second send reports the refusal of the first message,
+    // Each address that refuses loses two messages: the second send finds the refusal of the first message,
     // and then sends the second message to the same address. The third message goes to the next address.
     assert_eq!((received(&good), sender.stats().reroutes), (14, 3));
     assert_eq!(sender.peer_addr().unwrap(), good_address);

@@ -1,5 +1,5 @@
-//! Tests that need separate processes, to measure memory, limit file descriptors or enter a network
-//! namespace. The tests run only on Linux.
+//! Tests that need separate processes, to measure memory, to limit file descriptors or address space, or to enter
+//! a network namespace. The tests run only on Linux.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

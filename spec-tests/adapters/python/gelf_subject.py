@@ -24,7 +24,7 @@ CHUNK_HEADER = 12
 #: Size of datagrams if a request has none.
 DATAGRAM_SIZE = 1420
 
-#: Seconds without bytes or a connection after which a capture stops receiving.
+#: Seconds without bytes or a connection after which a capture fails.
 SECONDS = 2
 
 

@@ -21,7 +21,7 @@ def layers_of(running, steps):
 
 
 class Subject:
-    """The tshark of all requests, or None before it has started and after it has ended."""
+    """The subject. `running` is the tshark of all requests, or None before it has started and after it has ended."""
 
     running = None
 

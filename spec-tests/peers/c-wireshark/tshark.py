@@ -62,7 +62,7 @@ class Tshark:
         return packet.all("_source")[0].all("layers")[0]
 
     def end(self):
-        """Ends tshark and returns its exit status as text."""
+        """Ends tshark and returns its exit status."""
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         return self.process.wait()

@@ -9,7 +9,7 @@ const {
   LOOPBACK, Refused, Unsupported, captureTcp, captureUdp, checkNumbers, serve,
 } = require('../../adapters/node/gelf-subject');
 
-// Maximum size of its datagrams over IPv4, headers included; no option changes it.
+// Maximum size of its datagrams over IPv4, with the chunk header; no option changes it.
 const DATAGRAM_SIZE = 1400;
 
 const HELLO = {

@@ -21,8 +21,9 @@ const CONTROL_LEN: usize = CONTROL_HEADER_LEN + size_of::<usize>();
 const MEMINFO_VARS: usize = 9;
 const MEMINFO_DROPS: usize = 8;
 
-/// Returns whether the kernel knows `UDP_SEGMENT`, which came with Linux 4.18. The caller must check this
-/// first: an older kernel ignores the control message, and would send all datagrams as a single datagram.
+/// Returns whether the kernel knows `UDP_SEGMENT`, which came with Linux 4.18. The caller of [`send_segments`]
+/// must check this first: an older kernel ignores the control message, and would send all datagrams as a single
+/// datagram.
 pub(crate) fn can_segment(socket: &impl AsRawFd) -> bool {
     option(socket, libc::SOL_UDP, libc::UDP_SEGMENT, &mut [0]).is_ok()
 }
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_that_are_too_long_or_too_many_are_refused_and_none_is_sent() {
+    fn segments_that_are_too_many_or_too_long_in_total_are_refused_and_none_is_sent() {
         let (from, to) = pair();
         let refused = send_segments(&from, &[0; 65_508], 1420).unwrap_err();
         assert!(is_segmentation_refused(&refused), "{refused}");
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_belongs_to_an_earlier_datagram_and_a_full_queue_to_the_current_datagram() {
+    fn a_refused_connection_may_be_of_an_earlier_datagram_but_a_full_queue_may_not() {
         let error = io::Error::from_raw_os_error;
         assert!(may_be_of_an_earlier_datagram(&error(libc::ECONNREFUSED)));
         assert!(!may_be_of_an_earlier_datagram(&error(libc::ENOBUFS)));

@@ -99,7 +99,7 @@ async fn acknowledged_messages_are_not_sent_again() {
 
 /// The receiver's window is closed, and the receiver's kernel acknowledges each window probe.
 #[tokio::test]
-async fn a_connection_with_a_closed_window_is_given_up_and_its_messages_are_sent_again() {
+async fn a_connection_with_a_closed_window_is_given_up_and_its_unacknowledged_messages_are_sent_again() {
     let user_timeout = Duration::from_secs(2);
     let sink = Sink::start().await;
     sink.leave_unread(1);

@@ -64,7 +64,7 @@ async fn the_driver_does_not_wait_for_the_fin_of_a_receiver_that_has_acknowledge
 }
 
 #[tokio::test]
-async fn the_driver_waits_no_longer_than_its_grace_for_a_receiver_that_does_not_read() {
+async fn after_its_grace_the_driver_gives_up_on_a_receiver_that_does_not_read() {
     let sink = Sink::start().await;
     sink.leave_unread(1);
     let sending = start_with_grace(&tcp(sink.address), Duration::from_secs(1));

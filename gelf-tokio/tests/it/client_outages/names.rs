@@ -64,7 +64,7 @@ async fn the_next_connection_uses_the_new_address_of_a_name() {
 }
 
 #[tokio::test]
-async fn the_panic_of_a_driver_is_the_reason_of_later_errors() {
+async fn after_a_driver_panics_messages_are_refused_and_the_last_error_says_that_it_panicked() {
     for uri in ["gelf+tcp://logs.example", "gelf://logs.example"] {
         let resolver = ScriptedResolver::new([Answer::Panic]);
         let sending = Sending::start_with(&uri.parse().unwrap(), &resolver);

@@ -133,7 +133,8 @@ pub(crate) async fn memory_depends_on_the_limits_and_not_on_the_input() {
     assert_eq!((answers, values), (1, 65_536), "the maximum of a request");
     assert!(bytes <= 1024 * KIB, "{bytes}");
 
-    // Each connection stays at its maximum: it holds the head, a partial body and a partial value.
+    // Each connection holds its head, a compressed body without its last byte, and a value of about 60 KiB that has
+    // no end yet.
     let text: Vec<_> = (0..64 * KIB).map(|at| b"0123456789abcdef"[at * at / 7 % 16]).collect();
     let body = gzip(&[b"{\"a\":\"", &text[..60 * KIB]].concat());
     let half = post(packed, &body);

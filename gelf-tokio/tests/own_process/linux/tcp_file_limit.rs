@@ -32,7 +32,7 @@ pub(crate) async fn a_receiver_without_file_descriptors_serves_open_connections(
     let timed = after["good"] - before["good"];
     assert!((200..256).contains(&after["open"]), "{after:?}");
     assert!(share < 0.2, "{share}");
-    // The receiver retries every 100 ms.
+    // The receiver tries every 100 ms to accept the next connection.
     assert!((1..=waited.as_millis() as u64 / 100 + 1).contains(&errors), "{errors} in {waited:?}");
     assert!(timed > 0);
 

@@ -1,5 +1,5 @@
-//! Tests a TCP receiver with hostile peers: their cost in memory and processor time is bounded, and other
-//! senders lose nothing.
+//! Tests a TCP receiver with hostile peers: other senders lose nothing, and slow peers and unfinished frames take
+//! a bounded amount of memory.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ fn is_closed(stream: &TcpStream) -> bool {
     !matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
-pub(crate) async fn a_thousand_slow_connections_are_closed_and_cost_little() {
+pub(crate) async fn a_thousand_slow_connections_are_closed_and_take_at_most_40_mib() {
     let mut receiver = start(1024, 6);
     let good = GoodSender::start(receiver.address);
     receiver.until(|report| report["good"] >= 10);
@@ -52,7 +52,7 @@ pub(crate) async fn a_thousand_slow_connections_are_closed_and_cost_little() {
     assert_eq!([report["slow"], report["cut"], report["other"], report["over_limit"]], [1000, 1000, 0, 0]);
 }
 
-pub(crate) async fn unfinished_long_frames_cost_at_most_their_budget() {
+pub(crate) async fn unfinished_long_frames_cost_at_most_64_mib_more_than_their_budget() {
     let mut receiver = start(1024, 30);
     let good = GoodSender::start(receiver.address);
     receiver.until(|report| report["good"] >= 10);

@@ -1,5 +1,5 @@
-//! Runs a TCP receiver in a separate process, so that its memory, processor time and file descriptors can be
-//! measured. The receiver counts the [`GOOD`] frames separately from the other frames.
+//! Runs a TCP receiver in a separate process, so that its memory and processor time can be measured, and its file
+//! descriptors limited. The receiver counts the [`GOOD`] frames separately from the other frames.
 
 use std::collections::HashMap;
 use std::io::Write;

@@ -23,7 +23,7 @@ const HOSTILE_PER_SECOND: u64 = if cfg!(debug_assertions) { 20_000 } else { 100_
 const GOOD_PER_SECOND: u64 = 200;
 const MAX_GROWTH: u64 = 16 * 1024 * 1024;
 
-pub(crate) fn a_flood_of_chunks_costs_at_most_16_mib_and_besides_kernel_drops_1_percent_of_messages() {
+pub(crate) fn a_flood_of_chunks_costs_at_most_16_mib_and_1_percent_of_messages_beyond_kernel_drops() {
     let seconds = std::env::var("GELF_FLOOD_SECONDS").map_or(5, |text| text.parse().unwrap());
     let duration = Duration::from_secs(seconds);
     let mut receiver = Other::start(&[], RECEIVER, "");

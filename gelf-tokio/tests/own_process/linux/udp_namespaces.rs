@@ -93,17 +93,17 @@ pub(crate) async fn send(uri: &str) {
     wait_until_stdin_closes();
 }
 
-pub(crate) fn datagrams_of_1420_are_sent_by_segmentation() {
+pub(crate) fn datagrams_of_1420_bytes_are_sent_by_segmentation() {
     let [messages, datagrams, fallbacks, segmented] = chunked_messages_arrive(1420);
     assert_eq!((datagrams, fallbacks, segmented), (messages * 72, 0, messages * 72));
 }
 
-pub(crate) fn after_one_refused_segmented_send_datagrams_of_8192_are_sent_one_by_one() {
+pub(crate) fn datagrams_of_8192_bytes_are_sent_one_by_one_after_segmentation_was_refused_once() {
     let [messages, datagrams, fallbacks, segmented] = chunked_messages_arrive(8192);
     assert_eq!((datagrams, fallbacks, segmented), (messages * 13, messages.min(1), 0));
 }
 
-pub(crate) fn sending_fails_without_a_route_and_continues_when_there_is_one() {
+pub(crate) fn sending_fails_without_the_local_address_and_continues_from_a_new_one() {
     let Some(cable) = Cable::new() else { return };
     // The sender's address changes, as with a new DHCP lease.
     let sender = cable.near.start(SENDER_WITHOUT_ROUTE, "gelf://10.99.0.2:9?compression=none");
@@ -156,7 +156,7 @@ pub(crate) fn a_client_keeps_messages_that_its_own_machine_does_not_send() {
             }
             client.says("the destination is down");
             change(repair);
-            assert_eq!(client.says("at the end "), "11 sent, 0 dropped", "{fault}");
+            assert_eq!(client.says("since the last count: "), "11 sent, 0 dropped", "{fault}");
         }
     }
 }
@@ -168,8 +168,9 @@ pub(crate) async fn listen() {
     wait_until_stdin_closes();
 }
 
-/// Sends messages one by one until the destination is down. Then sends ten more, and waits for the outcomes
-/// of all messages.
+/// Sends messages one by one until the destination is down, and writes the count of sent messages after each.
+/// Then sends ten more, waits for the outcomes of all messages, and writes how many were sent since the last
+/// count.
 pub(crate) async fn run_client(uri: &str) {
     let client = Client::connect(&uri.parse().unwrap()).unwrap();
     let message = Message::new("h", "m");
@@ -193,6 +194,6 @@ pub(crate) async fn run_client(uri: &str) {
     client.flush(Duration::from_secs(30)).await.unwrap();
     let stats = client.stats();
     assert_eq!(stats.queued, total + 10);
-    eprintln!("at the end {} sent, {} dropped", stats.sent - (total - 1), stats.dropped.total());
+    eprintln!("since the last count: {} sent, {} dropped", stats.sent - (total - 1), stats.dropped.total());
     wait_until_stdin_closes();
 }

@@ -102,7 +102,7 @@ pub(crate) fn board(arguments: &BoardArguments) -> Result<ExitCode, String> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Writes the badges of all subjects: one for all topics together, and one for each topic that was asked.
+/// Writes the badges of each subject: one for all topics together, and one for each topic that was asked.
 fn badges(folder: &Path, topics: &[Topic], all: &[Results]) -> Result<(), String> {
     std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for results in all {

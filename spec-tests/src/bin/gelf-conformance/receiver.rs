@@ -73,7 +73,8 @@ pub(crate) struct ReceiverArguments {
     /// without this option, a timestamp within a minute of the present counts as missing
     #[arg(long = "default", value_name = "NAME=VALUE", value_parser = default)]
     defaults: Vec<(String, String)>,
-    /// Also send vectors whose steps are seconds apart; the run takes half a minute longer
+    /// Also send vectors whose steps are seconds apart, unless the times are too close to a limit for a real clock;
+    /// the run takes half a minute longer
     #[arg(long)]
     slow: bool,
     /// Maximum time until a sentinel is observed, in seconds

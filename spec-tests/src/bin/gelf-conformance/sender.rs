@@ -41,8 +41,8 @@ pub(crate) struct SenderArguments {
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:12201")]
     #[arg(value_parser = address)]
     http: Option<SocketAddr>,
-    /// Answer as this receiver does. Graylog answers 404 to a target other than /gelf, 405 to a method other
-    /// than POST and OPTIONS, and 413 to a body above 65,536 bytes after inflation. It closes a TCP connection
+    /// Answer as this receiver does. Graylog answers 413 to a body above 65,536 bytes after inflation, 405 to a
+    /// method other than POST and OPTIONS, and 404 to a POST with a target other than /gelf. It closes a TCP connection
     /// after a frame of less than two bytes, and in a frame above 2 MiB. Without this option, a request is
     /// refused only because of --status, because it is not valid HTTP/1.1, or because its head is longer than
     /// 64 KiB or its body longer than 2 MiB before inflation

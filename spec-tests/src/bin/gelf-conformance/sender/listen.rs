@@ -89,7 +89,7 @@ fn read_datagrams(socket: &UdpSocket, events: &SyncSender<TimedEvent>, stop: &At
                 }
             }
             Err(error) if is_time_out(&error) && grace.has_begun() => break,
-            // Reading continues after a time-out, and after any other error.
+            // Reading continues after a time-out before the grace has begun, and after any other error.
             Err(_) => {}
         }
     }
