@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_value_is_not_split() {
+    fn a_body_without_two_objects_is_not_split() {
         for body in ["", " ", "{}", " {\n}\n", "{", "x", "1 2", "{}x", "\"{}{}\""] {
             assert_eq!(values(body, false), (Form::One, vec![body]), "{body}");
         }
