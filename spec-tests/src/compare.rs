@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn timestamps_at_both_ends_of_128_bits_are_compared() {
+    fn huge_timestamps_of_opposite_signs_are_compared() {
         let wanted = r#"{"short_message":"m","timestamp":"-1e29"}"#;
         let found = r#"{"short_message":"m","timestamp":1e29}"#;
         assert_eq!(words(wanted, found), ["timestamp: expected -1e29, found 1e29"]);

@@ -50,7 +50,7 @@ impl Outcome {
 /// The number of vectors that were asked, and how many of them pass.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Score {
-    /// Number of vectors that pass in each mode in which they were asked.
+    /// Number of vectors that pass in all modes in which they were asked.
     pub passed: usize,
     /// Number of vectors that were asked.
     pub asked: usize,
