@@ -146,7 +146,8 @@ fn datagrams(mode: Mode, limits: Limits, steps: &[Step]) -> Answer {
     answer
 }
 
-/// Returns how often a reader tolerated each deviation between two states of its counters.
+/// Returns, for each deviation, how often a reader tolerated it while its counters went from `before`
+/// to `after`.
 fn deviations_since(before: DatagramStats, after: DatagramStats) -> [(DatagramDeviation, u64); 3] {
     [
         (DatagramDeviation::LegacyHeader, after.legacy_headers - before.legacy_headers),

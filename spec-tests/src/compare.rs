@@ -199,8 +199,8 @@ pub(crate) fn same_json(one: &str, other: &str) -> bool {
     }
 }
 
-/// Returns whether the expected value is a number other than a 64-bit integer, and the seen value is the 64-bit
-/// float nearest to it.
+/// Returns whether the expected value is a number other than a 64-bit integer, and the seen value has the same
+/// nearest 64-bit float.
 fn is_nearest_float(expected: &FieldValue, seen: &JsonText) -> bool {
     let FieldValue::Number { number } = expected else { return false };
     let is_integer = number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
@@ -238,7 +238,7 @@ pub(crate) fn decimal(text: &str) -> Option<(bool, String, i64)> {
     if power.is_empty() || !power.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    // Parsing fails only for an exponent beyond 64 bits.
+    // Parsing fails only for an exponent above `i64::MAX`.
     let power = power.parse().unwrap_or(i64::MAX).min(MAX_POWER);
     let exponent = if is_small { -power } else { power };
     let digits = format!("{whole}{fraction}");
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn timestamps_at_both_ends_of_128_bits_are_compared() {
+    fn huge_timestamps_of_opposite_signs_are_compared() {
         let wanted = r#"{"short_message":"m","timestamp":"-1e29"}"#;
         let found = r#"{"short_message":"m","timestamp":1e29}"#;
         assert_eq!(words(wanted, found), ["timestamp: expected -1e29, found 1e29"]);

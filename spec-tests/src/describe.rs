@@ -141,7 +141,7 @@ pub fn describe_expected(expected: &Expected) -> String {
     parts.join("\n")
 }
 
-/// Shows bytes as text if possible, otherwise in hexadecimal.
+/// Shows bytes as text if they are UTF-8 without control characters, otherwise in hexadecimal.
 fn of_bytes(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(char::is_control) => shortened(text),

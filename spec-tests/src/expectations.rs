@@ -78,7 +78,7 @@ impl Expectations {
             .find(|expectation| expectation.covers(id, mode) && expectation.verdict == verdict.word())
     }
 
-    /// Returns a message for each pattern of vectors that no result confirms. `results` needs only the
+    /// Returns a line of text for each pattern of vectors that no result confirms. `results` needs only the
     /// results whose verdict is not good.
     pub fn stale(&self, results: &[(&str, Option<Mode>, Verdict)]) -> Vec<String> {
         let mut stale = Vec::new();

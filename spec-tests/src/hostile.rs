@@ -33,7 +33,8 @@ pub struct HostileOptions {
     pub seed: u64,
     /// Maximum number of cases, or `None` for no limit. The default is 10,000.
     pub cases: Option<u64>,
-    /// Time after which no further case is begun, or `None` for no limit. At least one case is run.
+    /// Time after which no further case is begun, or `None` for no limit. The first case is begun however short
+    /// this time is.
     pub time: Option<Duration>,
     /// Maximum number of different findings. The run ends when it is reached. The default is 5.
     pub findings: usize,
@@ -102,8 +103,7 @@ const OWN: &str = "gelf-core itself, ";
 pub type StartSubject<'s> = dyn FnMut() -> Result<Box<dyn Subject>, String> + 's;
 
 /// Runs generated cases on a subject. Many cases are mutations of the vectors in `topics`. `progress` is
-/// called with the number of each case. If the case is a new finding, `progress` is called again with the
-/// finding.
+/// called with the number of each case, and again with each new finding of the case.
 ///
 /// # Errors
 /// Returns an error if the subject cannot be started, or if gelf-core itself panics.

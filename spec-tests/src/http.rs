@@ -2,8 +2,9 @@
 //!
 //! A [`RequestReader`] takes the bytes of a connection in pieces of any size and returns the requests. A
 //! [`ResponseReader`] does the same for answers. Between two pieces, a reader holds at most a head of
-//! [`MAX_HEAD_BYTES`] and a body of the configured length. A violation of RFC 9112 is a [`Fault`]. If the
-//! request can still be parsed, the fault is listed with the request. Otherwise, the fault ends the connection.
+//! [`MAX_HEAD_BYTES`] with its parsed headers, a body of the configured length, and an incomplete line of 4 KiB
+//! between the chunks of the body. A violation of RFC 9112 is a [`Fault`]. If the request can still be parsed, the
+//! fault is listed with the request. Otherwise, the fault ends the connection.
 
 mod body;
 mod head;
@@ -51,7 +52,7 @@ pub fn is_time_out(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
 
-/// Number of bytes that an excerpt shows.
+/// Maximum number of bytes that an excerpt shows.
 const EXCERPT_BYTES: usize = 80;
 
 /// Returns the start of some bytes as quoted text.

@@ -309,8 +309,8 @@ fn compare_with_request(
     }
     found.fields.retain(|(name, _)| wanted.fields.iter().any(|(wanted, _)| wanted == name));
     // A sender is allowed to replace an invalid field name or `id` in another way than gelf-core. If the
-    // request has such a name, no fields are compared. For the same reason, a text that is blank in the
-    // request is not compared below.
+    // request has such a name, no fields are compared. For the same reason, a `short_message` or `host` that is
+    // blank in the request is not compared below.
     for (name, _) in &asked.fields {
         let bare = name.strip_prefix('_').unwrap_or(name);
         let plain =

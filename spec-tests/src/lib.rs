@@ -1,8 +1,8 @@
 //! The GELF conformance suite: test vectors, and the runner for them.
 //!
-//! A [`Vector`] is an input, or a message to send, with the expected results of a strict and of a lenient
-//! implementation. The vectors are JSON files in `vectors/`. Programs in any language can use them, and the
-//! README of that folder documents them.
+//! A [`Vector`] is an input for a receiver, or a request to a sender, with the expected results of a strict
+//! and of a lenient implementation. The vectors are JSON files in `vectors/`. Programs in any language can use them,
+//! and the README of that folder documents them.
 //!
 //! A [`Subject`] is an implementation under test. [`Builtin`] is gelf-core, [`Process`] is any program that
 //! speaks the protocol of `PROTOCOL.md`, and [`Served`] asks a subject of this process over the same

@@ -96,7 +96,8 @@ pub struct Live {
     sentinels: u64,
     /// True if the receiver delivers compressed sentinels; `None` if this has not been tested yet.
     inflates: Option<bool>,
-    /// Last output of the receiver, if it has ended at the first compressed sentinel. The next reply reports it.
+    /// Last output of the receiver, if it has ended at the first compressed sentinel. The next reply reports
+    /// it, or the end of the run if no vector follows.
     end_at_start: Option<String>,
     numbers: Numbers,
     late: usize,

@@ -1,8 +1,8 @@
 //! Reads bytes of GELF for the judge, independently of every implementation under test.
 //!
 //! The judge must not share code with a subject. If it used gelf-core, a fault in gelf-core would change the
-//! verdicts on all other implementations. This reader is written for diagnosis, and has neither the speed nor
-//! the protections of a receiver. A test runs it on the vectors.
+//! verdicts on all other implementations. This reader is written for diagnosis, not for speed. A test runs it on
+//! the vectors.
 
 mod json;
 mod message;

@@ -18,7 +18,7 @@
 //! - `ends`: the process or the listener of the receiver ends. This message is not delivered, and further
 //!   messages are lost until the receiver runs again.
 //! - `refuses`: the message is not delivered.
-//! - `loses`: the message is delivered without one of its parts.
+//! - `loses`: a part of the message is lost, or other messages of its connection are.
 //! - `alters`: the message is delivered with a changed part.
 //!
 //! A condition is a name or an object. A name is the name of a violation that [`inspect`](crate::inspect)
@@ -89,7 +89,7 @@ pub enum Effect {
     Ends,
     /// The message is not delivered.
     Refuses,
-    /// The message is delivered without one of its parts.
+    /// A part of the message is lost, or other messages of its connection are.
     Loses,
     /// The message is delivered with a changed part.
     Alters,

@@ -50,7 +50,7 @@ impl Outcome {
 /// The number of vectors that were asked, and how many of them pass.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Score {
-    /// Number of vectors that pass in each mode in which they were asked.
+    /// Number of vectors that pass in all modes in which they were asked.
     pub passed: usize,
     /// Number of vectors that were asked.
     pub asked: usize,
@@ -372,13 +372,13 @@ impl<'r> Run<'r> {
     }
 }
 
-/// Returns the text of an error in a vector.
+/// Returns the text of an error that a vector caused, with the vector's id.
 fn of(vector: &Vector, error: &str) -> String {
     format!("vector {}: {error}", vector.id)
 }
 
 /// Asks the subject for the result of a vector. If a sender does not support uncompressed datagrams, and the
-/// vector does not set the compression, asks again with gzip, and then with zlib.
+/// vector does not set the compression, asks again with gzip, and if that is not supported either, with zlib.
 fn ask(subject: &mut dyn Subject, vector: &Vector, mode: Mode) -> Result<Reply, String> {
     let request = Request::of(vector, mode).ok_or("the vector does not have exactly one input")?;
     let reply = subject.ask(request)?;

@@ -79,7 +79,8 @@ const MESSAGES_IN_REQUEST: usize = 16;
 /// Maximum size of a chunk in bytes, as in a sender with small datagrams.
 const CHUNK_BYTES: usize = 512;
 
-/// Duration of the requests before the measurement. Programs with a just-in-time compiler need this warm-up.
+/// Duration of the requests before the measurement, unless the measurement itself is shorter. Programs with a
+/// just-in-time compiler need this warm-up.
 const WARM_UP: Duration = Duration::from_millis(500);
 
 enum Prepared {

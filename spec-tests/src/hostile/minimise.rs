@@ -25,8 +25,8 @@ pub(super) fn minimise(
         asks_left: options.minimise_asks,
         deadline: Instant::now() + options.minimise_time,
     };
-    // Ranges of fewer than about `least` bytes are not removed. `least` starts large, because each attempt to
-    // remove a range takes a request.
+    // `remove_bytes` removes no ranges of fewer than about `least` bytes. Long ranges are tried before short ones,
+    // because each attempt to remove a range takes a request.
     let mut least = 64;
     loop {
         let before = search.size();
@@ -115,7 +115,7 @@ impl Search<'_, '_, '_> {
         let mut case = self.best.0.clone();
         let Some(part) = case.part_mut(at) else { return Ok(()) };
         let inflated = Decompressor::default().decompress(part).ok().map(<[u8]>::to_vec);
-        // A decompression bomb stays compressed, because inflating it would make the case larger.
+        // A datagram that inflates to more than 4 KiB, such as a decompression bomb, stays compressed.
         if let Some(inflated) = inflated.filter(|inflated| inflated.len() <= 4096) {
             *part = inflated;
             self.try_case(case)?;
@@ -181,7 +181,7 @@ impl Search<'_, '_, '_> {
         Ok(())
     }
 
-    /// Removes bytes: at first in ranges of half of them, in the end in ranges of about `least` bytes.
+    /// Removes bytes of each part: at first in ranges of half of the part, in the end in ranges of about `least` bytes.
     fn remove_bytes(&mut self, least: usize) -> Result<(), String> {
         for part in 0..self.best.0.parts().len() {
             let len = |case: &Case| case.parts().get(part).map_or(0, |bytes| bytes.len());

@@ -27,7 +27,7 @@ pub(super) enum Chunked {
     Data(usize),
     /// Before the line end that follows the data of a chunk.
     End,
-    /// In the trailers, of which this many bytes have been read.
+    /// In the trailers, of which this many bytes have been read, without line ends.
     Trailers(usize),
 }
 

@@ -1,4 +1,5 @@
-//! Splits a body with several JSON values as Graylog does: by lines, or by counting brackets.
+//! Splits a body with several JSON values. Lines and the elements of an array are found as in Graylog. Concatenated
+//! objects, of which Graylog takes only the first, are found by counting brackets.
 //!
 //! gelf-tokio's receiver has a separate splitter, because the suite must not share code with the receiver
 //! under test.
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_value_is_not_split() {
+    fn a_body_without_two_objects_is_not_split() {
         for body in ["", " ", "{}", " {\n}\n", "{", "x", "1 2", "{}x", "\"{}{}\""] {
             assert_eq!(values(body, false), (Form::One, vec![body]), "{body}");
         }

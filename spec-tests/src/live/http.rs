@@ -33,7 +33,7 @@ pub struct LiveHttp {
 }
 
 impl LiveHttp {
-    /// Creates the description of a receiver that has Graylog's path and accepts one message in a body.
+    /// Creates the setup of a receiver that has Graylog's path and accepts one message in a body.
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
@@ -46,7 +46,7 @@ impl LiveHttp {
         }
     }
 
-    /// Creates a description as [`new`](Self::new) does, for a URL `http://HOST:PORT/gelf`. The default port
+    /// Creates a setup as [`new`](Self::new) does, for a URL `http://HOST:PORT/gelf`. The default port
     /// is 80, and the default path is `/gelf`.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::vector::{Input, Limits};
 const NOISE: Duration = Duration::from_secs(30);
 
 /// Starts a receiver in this process that delivers messages without pause, and the datagrams that it receives if
-/// `is_delivering`. Also returns whether the output has ended.
+/// `is_delivering`. Also returns a flag, which is set when the output ends.
 fn noisy(is_delivering: bool) -> (Result<Live, String>, Arc<AtomicBool>) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_nonblocking(true).unwrap();

@@ -42,8 +42,8 @@ const CHUNK_BYTES: usize = 1420;
 /// Time after which a receiver gives up an incomplete message (R18), in seconds.
 const CHUNK_TIMEOUT: f64 = 5.0;
 
-/// Minimum difference between [`CHUNK_TIMEOUT`] and the time from one datagram to another, in seconds. A
-/// smaller difference would need more precision than a real clock has.
+/// Minimum difference between [`CHUNK_TIMEOUT`] and the time from one datagram to another, in seconds. With a
+/// smaller difference, a delay of this program or of the receiver could change the result.
 const CLOCK_SLACK: f64 = 0.1;
 
 /// Converts a request to a plan, or returns the reason why the request cannot be sent. `key` makes the chunk
@@ -152,8 +152,8 @@ fn renew_ids(datagrams: &mut [Datagram], key: [u8; 4]) {
     }
 }
 
-/// Returns whether a small error of the clock can change the result: the time between two datagrams is close
-/// to [`CHUNK_TIMEOUT`].
+/// Returns whether a short delay can change the result: the time between two datagrams is close to
+/// [`CHUNK_TIMEOUT`].
 fn is_exact(steps: &[Step]) -> bool {
     let is_close = |from: &Step, to: &Step| (to.at - from.at - CHUNK_TIMEOUT).abs() < CLOCK_SLACK;
     let sent = || steps.iter().filter(|step| step.datagram.is_some());

@@ -6,8 +6,8 @@ use crate::vector::{Expected, Input, MessageText, Mode, Vector, embedded};
 /// The messages and the names of faults that the reader finds.
 type Found = (Vec<MessageText>, Vec<String>);
 
-/// Compares the messages and faults that `found` returns for each vector with the expected result in lenient
-/// mode. Returns the differences. `found` returns `None` for a vector to leave out.
+/// Compares the messages and faults that `found` returns for each vector without limits with the expected result in
+/// lenient mode. Returns the differences. `found` returns `None` for a vector to leave out.
 fn differences_of(found: impl Fn(&Vector) -> Option<Found>) -> Vec<String> {
     let mut differences = Vec::new();
     let topics = embedded().unwrap();

@@ -95,7 +95,7 @@ impl Delivery {
         if self.transport == transport { self.longest } else { 0 }
     }
 
-    /// Returns the names of the members that GELF does not define, with or without an underscore.
+    /// Returns the names of the members that GELF does not define, each with its underscore if it has one.
     pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
         let names = self.members.iter().map(|(name, _)| name.as_str());
         names.filter(|name| !GELF_MEMBERS.contains(name))

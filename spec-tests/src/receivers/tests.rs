@@ -66,7 +66,7 @@ fn a_null_byte_on_udp_is_refused_by_graylog_logstash_vector_and_seq() {
 }
 
 #[test]
-fn the_values_of_members_decide_the_effects() {
+fn the_names_and_values_of_members_decide_the_effects() {
     for (more, expected) in [
         (r#","level":"3""#, "go-gelf: refuses, Vector: refuses, Seq: refuses"),
         (r#","_ok":true"#, "Graylog: loses, Vector: refuses"),

@@ -33,7 +33,7 @@ impl Provenance {
         }
     }
 
-    /// Adds the commit of the tested repository.
+    /// Adds the commit of this suite's repository.
     #[must_use]
     pub fn with_commit(self, commit: Option<String>) -> Self {
         Self { commit, ..self }

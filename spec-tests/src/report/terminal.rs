@@ -15,7 +15,7 @@ const COUNTED: [Verdict; 5] =
 /// The meaning of the columns of the score.
 const COLUMNS: &str = "\
 takes: what every implementation has to take, as passed/asked. refuses: what none may take.
-free: choices, which count in no score. 'explain ID' shows the reasons.
+free: what implementations may handle differently; it counts in no score. 'explain ID' shows the reasons.
 ";
 
 /// The style of the output.

@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_body_of_a_connection_without_a_line_feed_at_its_end_is_odd() {
+    fn a_second_body_that_does_not_end_with_a_line_feed_is_odd() {
         let is_odd = |bulk, number, body: &str| {
             let (_, judged) = post_as(&mut requests(bulk, 202), Instant::now(), body, number);
             names(&judged).iter().any(|name| name == "R29 UnterminatedBody")

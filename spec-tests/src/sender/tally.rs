@@ -97,7 +97,8 @@ impl Kind {
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Violations {
     pub(crate) times: u64,
-    /// Number of messages, or connections, with the violation.
+    /// Number of messages with the violation. A violation that is judged apart from its message, or outside of any
+    /// message, counts as a further one.
     pub(crate) messages: u64,
     pub(crate) examples: Vec<Example>,
 }
@@ -120,12 +121,13 @@ pub(crate) struct ReceiverTally<'r> {
     pub(crate) known: u64,
     /// Number of these messages that the receiver accepts.
     pub(crate) messages: u64,
-    /// Number of messages to which each of the receiver's rules applied.
+    /// Number of times that each of the receiver's rules applied, to a message or to a violation outside of a
+    /// message.
     counts: Vec<u64>,
 }
 
 impl<'r> ReceiverTally<'r> {
-    /// Returns the rules with this effect that applied to at least one message, most frequent first.
+    /// Returns the rules with this effect that applied at least once, each with its number, most frequent first.
     pub(crate) fn rules(&self, effect: Effect) -> Vec<(&'r ReceiverRule, u64)> {
         let rules = self.receiver.rules.iter().zip(self.counts.iter().copied());
         let mut rules: Vec<_> = rules.filter(|(rule, count)| rule.effect == effect && *count > 0).collect();

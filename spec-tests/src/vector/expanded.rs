@@ -1,4 +1,4 @@
-//! Writes expanded vector files, which have no recipes, for programs that cannot interpret recipes.
+//! Writes expanded vector files, for programs that cannot interpret recipes other than text and hexadecimal.
 
 use serde::Serialize;
 
@@ -11,7 +11,7 @@ pub const VERSION: &str = include_str!("../../vectors/VERSION").trim_ascii_end()
 const LICENSE: &str = env!("CARGO_PKG_LICENSE");
 
 /// Returns the text of a vector file in which payloads, datagrams and other bytes are hexadecimal instead of
-/// recipes. Each vector has one line, and states its demand.
+/// other recipes. Each vector has one line, and states its demand.
 ///
 /// # Errors
 /// Returns the reason if a vector cannot be written as JSON.

@@ -58,7 +58,7 @@ class Receiver:
             pass
 
     def kill(self):
-        # A thread that waits in accept keeps the socket open unless it is shut down.
+        # A thread that waits in accept keeps the socket open until the socket is shut down.
         for stream in (self.listener, *self.open):
             try:
                 stream.shutdown(socket.SHUT_RDWR)
@@ -223,7 +223,7 @@ def check_account(session, host, receiver):
     hold(receiver.messages == 1234, f"the receiver has {receiver.messages} messages")
     row = next(row for row in session.run(ROWS, "containers") if row[0] == "shop-web-000")
     hold(row[2] == "followed" and row[3] == "1,234", f"the row of shop-web-000 is {row}")
-    checked("1,234 lines are read, delivered and received, and the equation has these numbers")
+    checked("1,234 lines are delivered and received, and the equation shows this number and adds up")
 
     host.command("rate 200")
     time.sleep(6)
@@ -252,7 +252,7 @@ def check_account(session, host, receiver):
     sums = session.run("return [...sums]")
     hold(set(sums) == {"Adds up to the line", "adds up"}, f"the page has shown {sums}")
     quiet(session)
-    checked(f"the receiver was killed, {waiting:,} lines waited, and the receiver came back: {expected:,} lines are delivered, and the account added up at each moment")
+    checked(f"the receiver was killed, {waiting:,} lines waited, and the receiver came back: {expected:,} lines are delivered, and each sum that the page showed added up")
 
 
 def check_tables(session, host):
@@ -310,7 +310,7 @@ def check_tail(session, host):
     hold(session.run(lines) == shown, "the paused tail goes on")
     click(session, "return document.querySelector('[name=pause]')")
     hold(session.until(lines + ".at(-1) === 'line 1999 of 2000'"), "the tail does not go on")
-    hold(session.run("return document.getElementById('lines').childElementCount") == 500, "the tail keeps more or less than 500 lines")
+    hold(session.run("return document.getElementById('lines').childElementCount") == 500, "the tail does not keep exactly 500 lines")
     end = session.run("const box = document.getElementById('lines'); return box.scrollHeight - box.scrollTop - box.clientHeight")
     hold(end < 3, "the tail does not show its end")
     click(session, "return document.querySelector('[name=start]')")

@@ -38,7 +38,7 @@ pub(crate) struct BoardArguments {
     /// Write badges in SVG to this folder: one for each peer, and one for each topic that the peer was asked
     #[arg(long, value_name = "DIR")]
     badges: Option<PathBuf>,
-    /// Commit of the tested repository, for the reports
+    /// Commit of this suite's repository, for the reports
     #[arg(long, value_name = "COMMIT")]
     commit: Option<String>,
     /// Write nothing; fail if the verdicts in the page are not up to date. The peers' versions and the

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 
-/// Longest time limit that an option accepts, in seconds: one day. Sums and products of such limits stay far below
-/// the maximum of [`Instant`](std::time::Instant) and [`Duration`], so they do not panic.
+/// Maximum value of an option that [`seconds`] parses, in seconds: one day. Sums and products of such limits stay far
+/// below the maximum of [`Instant`](std::time::Instant) and [`Duration`], so they do not panic.
 const MAX_SECONDS: u64 = 86_400;
 
-/// Parses a time limit in seconds, from 1.
+/// Parses a time limit in whole seconds, from 1 to [`MAX_SECONDS`].
 pub(crate) fn seconds() -> RangedU64ValueParser {
     RangedU64ValueParser::new().range(1..=MAX_SECONDS)
 }

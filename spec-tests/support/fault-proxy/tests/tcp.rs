@@ -1,4 +1,4 @@
-//! Tests of the TCP proxy: connections have exactly the faults of their plan.
+//! Tests of the TCP proxy: connections have the faults of their plan.
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,

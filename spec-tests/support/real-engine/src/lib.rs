@@ -104,7 +104,7 @@ impl Engine {
     }
 }
 
-/// Checks that tests can run containers at `host`, or returns the reason why not.
+/// Checks that an Engine answers at `host` and that there is a busybox, or returns what is missing.
 fn answer(host: &str) -> Result<(), String> {
     let no_engine = |reason: &str| format!("no Docker Engine at {host}: {reason}");
     let output = command::try_docker(host, ["version"], command::Limit::seconds(10))

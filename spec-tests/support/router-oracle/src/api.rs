@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Sends a request and returns the status and the body of the answer.
 ///
 /// # Panics
-/// Panics if the Engine cannot be reached.
+/// Panics if the Engine cannot be reached, or if its answer is not HTTP.
 pub fn request(socket: &Path, method: &str, path: &str, body: &str) -> (u16, String) {
     let mut connection = UnixStream::connect(socket).expect("the Engine accepts connections");
     write_request(&mut connection, method, path, body);

@@ -20,8 +20,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum time to wait for the judgement of a request.
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Maximum number of bytes that are read after the last answer on a connection, see
-/// [`drain`](Connection::drain).
+/// [`drain`](Connection::drain) ends once it has read this many bytes. Its last read can exceed the number by up to
+/// 64 KiB.
 const MAX_DRAINED_BYTES: usize = 16 << 20;
 
 /// Maximum time for reading bytes after the last answer on a connection.
@@ -103,7 +103,8 @@ impl Connection {
         self.send(HttpEventKind::Closed { requests, by_sender, status, unfinished });
     }
 
-    /// Passes all complete requests to the judge, and answers each request.
+    /// Passes the complete requests to the judge, and answers each. Stops at a request after whose answer the
+    /// connection ends, and at bytes that cannot be read as a request.
     fn requests(&mut self, reader: &mut RequestReader) -> Next {
         while let Some(next) = reader.next() {
             match next {
