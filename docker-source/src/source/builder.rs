@@ -119,8 +119,8 @@ impl SourceBuilder {
     /// Reading files costs the Engine nothing, and costs this process much less than reading responses. A
     /// line is read within [`Timing::latency`], or sooner if the driver keeps only few bytes of the log.
     /// If the driver removes files before they are read, the source keeps them open, so that no line is lost:
-    /// up to 128 files of each log, and up to 256 MiB of all logs together. Such files still take room on the
-    /// Engine's disk. Events and metadata still come from the Engine. The [positions](crate::Position) are
+    /// up to 128 files of each log. While such files have more than 256 MiB in all logs together, the source
+    /// opens only one file of each log ahead. Such files still take room on the Engine's disk. Events and metadata still come from the Engine. The [positions](crate::Position) are
     /// the same: a source with files can resume from the positions of a source without files, and vice versa.
     ///
     /// The source reads a log through the Engine if the files of the log cannot be opened, if the log has
