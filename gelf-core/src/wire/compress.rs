@@ -65,8 +65,8 @@ impl fmt::Display for InvalidCompression {
 
 impl std::error::Error for InvalidCompression {}
 
-/// The compression level: a number from 1 (the fastest) to 9 (the smallest output), or the default, which has no
-/// number.
+/// The compression level: a number from 1 (the fastest of the numbers) to 9 (the smallest output), or the default,
+/// which has no number and is faster than 1.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct CompressionLevel(u8);
 
