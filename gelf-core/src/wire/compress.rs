@@ -26,7 +26,8 @@ const RETAINED_BYTES: usize = 256 * 1024;
 pub enum Compression {
     /// No compression.
     None,
-    /// gzip (RFC 1952), the default. Every known GELF reader over UDP accepts gzip.
+    /// gzip (RFC 1952), the default. Every known reader of GELF over UDP accepts gzip, except Fluent Bit's UDP
+    /// input, which reads only plain payloads.
     Gzip(CompressionLevel),
     /// zlib (RFC 1950). The header is always `78 9c`, since Logstash's input accepts no other.
     Zlib(CompressionLevel),
