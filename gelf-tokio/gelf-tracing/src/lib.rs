@@ -50,8 +50,9 @@
 //! `lost`, `lost_total`, `message` (of a span), `module`, `short_message`, `source`, `span`, `span_id`,
 //! `spans`, `streams`, `tags`, `target`, `thread`, `timestamp`, `trace_id` and `version`. Without the suffix,
 //! Graylog would drop the field, take it for the level, or change the type of another field, and Logstash would
-//! overwrite a member of the message. The name `id`, which GELF does not allow, becomes `id_`. The names of [`Builder::field`] are not
-//! changed: the builder refuses a name with a character that GELF does not allow, a name of this list, and `id`.
+//! overwrite a member of the message. The name `id`, which GELF does not allow, becomes `id_`. The names of
+//! [`Builder::field`] are not changed: the builder refuses a name with a character that GELF does not allow, a name
+//! of this list, and `id`.
 //!
 //! # Limits
 //!
