@@ -55,8 +55,8 @@ pub fn json_decode(data: &[u8]) {
 
 /// Checks that the counters of a reader add up after any datagrams, and checks the decoding of the payloads.
 ///
-/// The byte before each datagram is the length of the datagram in bytes. This byte also determines the source
-/// of the datagram, and the time that passes before the datagram arrives.
+/// The byte before each datagram is the length of the datagram in bytes; the last datagram can be shorter. This
+/// byte also determines the source of the datagram, and the time that passes before the datagram arrives.
 pub fn datagram_decode(data: &[u8]) {
     let mut reader = DatagramReader::<u8>::default();
     let start = Instant::now();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-/// Runs a target on each of its seeds, and on 2,000 reproducible mutations of each seed.
+/// Runs a target on each of its seeds, and on 2,000 pseudorandom mutations of each seed.
 fn replay(name: &str, target: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(name);
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
@@ -37,7 +37,7 @@ fn replay(name: &str, target: fn(&[u8])) {
 }
 
 #[test]
-fn no_vector_violates_a_property_of_its_target() {
+fn no_input_from_the_vectors_violates_a_property_of_its_target() {
     let inputs = crate::vector_inputs();
     assert!(inputs.len() > 400, "only {} inputs", inputs.len());
     for (target, id, bytes) in inputs {

@@ -1,4 +1,4 @@
-//! Provides the vectors of the conformance suite as inputs of the targets.
+//! Provides vectors of the conformance suite as inputs of the targets.
 
 use std::path::Path;
 

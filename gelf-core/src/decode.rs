@@ -8,13 +8,13 @@
 //!
 //! - In `timestamp`, `level` and `line`, a number in quotes is read as a number.
 //! - A member with the value `null` is left out.
-//! - A boolean stays a boolean.
+//! - A boolean in an additional field stays a boolean.
 //! - An array or object in a field becomes its JSON text.
 //! - A level or timestamp that cannot be read becomes a field `level` or `timestamp`. If it is a blank text or a
 //!   number beyond the range of a 64-bit float, it is left out.
 //! - If two members have the same name, the last one counts.
-//! - `message` replaces a missing or blank `short_message`. Without `message`, the first line of
-//!   `full_message` that is not blank replaces a missing `short_message`.
+//! - A `message` that is not blank replaces a missing or blank `short_message`. Without such a `message`, the
+//!   first line of `full_message` that is not blank replaces a missing `short_message`.
 //! - Invalid UTF-8 becomes U+FFFD.
 
 mod escape_block;
@@ -116,9 +116,9 @@ impl Decoder {
     pub const DEFAULT_MAX_PAYLOAD_BYTES: usize = 8 * 1024 * 1024;
 
     /// The maximum number of nested values of a message: 65,536. Each array, each object and each value in
-    /// them counts as one. GELF has no arrays and objects, and a lenient decoder keeps them as text. The limit
-    /// bounds the time to check their syntax: a payload can contain millions of tiny values. 65,536 values of
-    /// 32 bytes take 2 MiB, the limit of Graylog's TCP input.
+    /// them counts as one. GELF allows neither arrays nor objects as values of members, and a lenient decoder keeps
+    /// them as text. The limit bounds the time to check their syntax: a payload can contain millions of tiny
+    /// values. 65,536 values of 32 bytes take 2 MiB, the limit of Graylog's TCP input.
     pub const MAX_NESTED_VALUES: usize = 64 * 1024;
 
     /// The maximum number of escapes in the strings of a message: 393,216. The limit bounds the time to decode
@@ -424,9 +424,9 @@ impl fmt::Display for DeviationKind {
             Self::ByteOrderMark => f.write_str("the text begins with a byte order mark"),
             Self::ControlCharacter => f.write_str("a string contains a raw control character"),
             Self::DuplicateKey => f.write_str("a name occurs twice"),
-            Self::FieldName => {
-                f.write_str("a field's name has characters other than letters, digits, '_', '.' and '-'")
-            }
+            Self::FieldName => f.write_str(
+                "a field's name is empty or has characters other than letters, digits, '_', '.' and '-'",
+            ),
             Self::FieldValue => f.write_str("a field's value is neither a string nor a number"),
             Self::InvalidUtf8 => f.write_str("the text is not UTF-8"),
             Self::LevelRange => f.write_str("level is not 0 to 7"),

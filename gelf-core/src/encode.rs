@@ -12,7 +12,7 @@
 //! | a blank `host` or `short_message` | `-` | Graylog refuses the whole message |
 //! | a boolean | the string `"true"` or `"false"` ([by default](crate::Encoder::with_json_booleans)) | Graylog drops booleans |
 //! | an integer outside of `i64` | a string of its digits | Graylog reads it modulo 2^64 |
-//! | a field name that GELF does not allow (from a lenient decoder) | the name [sanitized](crate::FieldName::sanitize) | readers drop the field, or the message |
+//! | a decoded field name that [`FieldName::new`](crate::FieldName::new) refuses | the name [sanitized](crate::FieldName::sanitize) | readers drop the field, or the message |
 //! | names that sanitizing makes equal | `_2`, `_3`, ... appended to all but the first | readers keep one field of several with the same name |
 //! | a field that its field set also has | only the message's value | readers disagree about a repeated name |
 

@@ -52,7 +52,8 @@ impl Message<'_> {
     ///
     /// A message is never lost. Members that cannot be serialized are left out, and the field `_serialize_error`
     /// names the first few of them, with the reasons. Fields beyond 1,000 are left out, and `_serialize_error` says
-    /// that there are more. [`set_serialized`](Self::set_serialized) adds all members or returns an error.
+    /// that there are more. After 1,000 members that cannot be serialized, all further members are left out.
+    /// [`set_serialized`](Self::set_serialized) returns an error in each of these cases, and then adds nothing.
     ///
     /// ```
     /// use gelf_core::Message;

@@ -94,7 +94,8 @@ fn put_block(window: &[u8; BLOCK + PIECE], len: usize, room: &mut [u8; ROOM]) ->
 
 /// The characters and invalid sequences in the first [`BLOCK`] bytes of a text.
 struct Block {
-    /// A bit for each byte with which a character or an invalid sequence begins. Not set if all bytes are ASCII.
+    /// A bit for each byte with which a character or an invalid sequence begins. No bit is set if all bytes are
+    /// ASCII.
     starts: u64,
     /// A bit for each byte that follows an invalid sequence.
     invalid: u64,

@@ -46,7 +46,7 @@ impl<T> Defined<T> {
 
 /// A member that may become a field at the end of the message: a `message`, or a `level` or `timestamp` that
 /// cannot be read. A later member can supersede it. A `message` can also replace a missing or blank
-/// `short_message`, as in Graylog.
+/// `short_message`.
 struct StandIn<'a> {
     name: &'static str,
     value: Json<'a>,
@@ -330,8 +330,8 @@ impl<'a, 'n> Members<'a, 'n> {
         let full_message = self.full_message.value.take();
         let short_message = match self.short_message.value.take() {
             Some(text) if !self.short_is_blank => text,
-            // `message` replaces a blank or missing text, as in Graylog. The first line of `full_message`, which
-            // Logstash uses, replaces only a missing text.
+            // `message` replaces a blank or missing text. The first line of `full_message`, which Logstash uses,
+            // replaces only a missing text.
             blank => match (self.message(), blank, &full_message) {
                 (Some(message), _, _) => message,
                 (None, Some(blank), _) => blank,

@@ -111,7 +111,7 @@ fn empty_arrays_and_objects_become_text_and_malformed_values_are_refused() {
 }
 
 #[test]
-fn deep_nesting_fits_a_small_stack() {
+fn nesting_beyond_the_limit_is_refused_on_a_small_stack() {
     let payload = with(&format!(r#","_a":{}"#, "[".repeat(100_000)));
     let small = std::thread::Builder::new().stack_size(128 * 1024);
     let thread = small.spawn(move || lenient_error(&payload)).unwrap();

@@ -83,7 +83,7 @@ pub(super) struct Collector<'a> {
     deviations: Vec<Deviation>,
     further_deviations: usize,
     /// The places of the first `indexed` fields, once a name has occurred twice. A search among all fields would
-    /// be slow: a message may repeat hundreds of names that differ only in their last byte.
+    /// be slow: a message may repeat hundreds of names that differ only in their last bytes.
     places: Option<HashMap<FieldName<'a>, usize>>,
     indexed: usize,
 }

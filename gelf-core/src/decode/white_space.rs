@@ -100,7 +100,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn each_character_is_white_space_as_in_the_standard_library() {
+    fn the_same_characters_are_white_space_as_in_the_standard_library() {
         for character in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
             let text = character.to_string().repeat(BLOCK);
             assert_eq!(is_blank(&text), character.is_whitespace(), "{character:?}");

@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn only_characters_that_json_requires_are_escaped() {
+    fn only_characters_that_must_be_escaped_in_json_are_escaped() {
         assert_eq!(written("a\"b\\c/d<e>&\u{2028}\u{7f}é"), "a\\\"b\\\\c/d<e>&\u{2028}\u{7f}é");
         assert_eq!(written("\u{8}\u{c}\n\r\t"), r"\b\f\n\r\t");
         assert_eq!(written("\0\u{1b}[0m\u{1f}"), r"\u0000\u001b[0m\u001f");

@@ -73,8 +73,8 @@ impl<'a> FieldName<'a> {
     }
 
     /// Converts any text to a name: each character that is not allowed becomes `_`, `id` becomes `id_`, an
-    /// empty text becomes `_`, and text beyond [`MAX_BYTES`](Self::MAX_BYTES) is cut off. The text may have the
-    /// underscore of the wire, as in [`new`](Self::new).
+    /// empty text becomes `_`, and a result of more than [`MAX_BYTES`](Self::MAX_BYTES) is cut off there. The text
+    /// may have the underscore of the wire, as in [`new`](Self::new).
     ///
     /// Two texts may become the same name: `a/b` and `a b` both become `a_b`.
     pub fn sanitize(name: impl Into<Cow<'a, str>>) -> Self {

@@ -26,7 +26,8 @@ const RETAINED_BYTES: usize = 256 * 1024;
 pub enum Compression {
     /// No compression.
     None,
-    /// gzip (RFC 1952), the default. Every known GELF reader over UDP accepts gzip.
+    /// gzip (RFC 1952), the default. Every known reader of GELF over UDP accepts gzip, except Fluent Bit's UDP
+    /// input, which reads only plain payloads.
     Gzip(CompressionLevel),
     /// zlib (RFC 1950). The header is always `78 9c`, since Logstash's input accepts no other.
     Zlib(CompressionLevel),
@@ -65,8 +66,8 @@ impl fmt::Display for InvalidCompression {
 
 impl std::error::Error for InvalidCompression {}
 
-/// The compression level: a number from 1 (the fastest) to 9 (the smallest output), or the default, which has no
-/// number.
+/// The compression level: a number from 1 (the fastest of the numbers) to 9 (the smallest output), or the default,
+/// which has no number and is faster than 1.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct CompressionLevel(u8);
 

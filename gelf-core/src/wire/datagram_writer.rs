@@ -41,7 +41,8 @@ pub enum Overflow {
     #[default]
     Error,
     /// Truncates the texts of the message so that it fits, and adds their original length as `_truncated`; see
-    /// [`Encoder::encode_within`]. If the other fields alone do not fit, the message is an error.
+    /// [`Encoder::encode_within`]. If the other fields alone do not fit without compression, the message can be an
+    /// error, even if they would fit compressed.
     Truncate,
 }
 

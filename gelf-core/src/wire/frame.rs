@@ -85,7 +85,7 @@ impl Framer {
     ///
     /// Empty frames and frames of only white space are skipped and [counted](Self::empty_frames), since some
     /// senders write a newline in addition to the null byte of each message. Graylog is stricter: it closes the
-    /// connection at a frame of only white space.
+    /// connection at an empty frame.
     ///
     /// The frame shares the memory of `src`; copy a frame that is kept for long.
     ///

@@ -40,7 +40,7 @@ const MAX_PREFIX: usize = 4 * 1024;
 const MAX_PRIMERS: usize = 512;
 
 /// The texts that end a prefix. The prefix of a payload ends with the first of these texts in the payload.
-/// The encoder writes one of these texts behind the host and the fields of a field set.
+/// The encoder writes one of these texts behind the host and the fields of a field set, directly or behind the level.
 const ENDS: [&[u8]; 2] = [br#","timestamp":"#, br#","short_message":"#];
 
 /// The credit that a new primer costs. Each payload earns credit. If no prefix repeats, only every 32nd payload

@@ -34,7 +34,7 @@ fn decoding() {
     assert_eq!(with(r#""host":"h""#), "a name occurs twice (byte 48)");
     assert_eq!(
         with(r#""_a/b":1"#),
-        "a field's name has characters other than letters, digits, '_', '.' and '-' (byte 48)"
+        "a field's name is empty or has characters other than letters, digits, '_', '.' and '-' (byte 48)"
     );
     assert_eq!(with(r#""_a":true"#), "a field's value is neither a string nor a number (byte 48)");
     assert_eq!(with(r#""level":8"#), "level is not 0 to 7 (byte 48)");

@@ -194,7 +194,7 @@ pub enum BuildError {
         /// The reason.
         error: InvalidFieldName,
     },
-    /// A TLS file is missing or invalid, or the system cannot start a thread.
+    /// A TLS file is missing or invalid, or the thread that sends messages or its runtime cannot be started.
     Io(io::Error),
     /// The name of a field of [`Builder::field`] is one of the names that the layer or receivers use for
     /// members of messages: see the [crate].

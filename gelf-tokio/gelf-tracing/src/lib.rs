@@ -45,12 +45,14 @@
 //!
 //! **Names.** A character that GELF does not allow in names becomes `_`: `a/b` becomes `_a_b`. If two fields
 //! of an event or span would get the same name, the second gets the suffix `_2`, and a third gets `_3`. The
-//! following names get a suffix, too, since the table above or a receiver uses them for something else:
+//! following names get a suffix, too, since this crate or a receiver uses them for something else:
 //! `busy_ms`, `duration_ms`, `fields_left_out`, `file`, `full_message`, `host`, `idle_ms`, `level`, `line`,
 //! `lost`, `lost_total`, `message` (of a span), `module`, `short_message`, `source`, `span`, `span_id`,
 //! `spans`, `streams`, `tags`, `target`, `thread`, `timestamp`, `trace_id` and `version`. Without the suffix,
-//! Graylog would drop the field or change the type of another field, and Logstash would overwrite a member of
-//! the message. The name `id`, which GELF does not allow, becomes `id_`.
+//! Graylog would drop the field, take it for the level, or change the type of another field, and Logstash would
+//! overwrite a member of the message. The name `id`, which GELF does not allow, becomes `id_`. The names of
+//! [`Builder::field`] are not changed: the builder refuses a name with a character that GELF does not allow, a name
+//! of this list, and `id`.
 //!
 //! # Limits
 //!

@@ -8,7 +8,8 @@ pub(crate) const MAX_FIELDS: usize = 128;
 
 /// The names that fields of events and spans cannot have, in alphabetical order. The layer sets some of these
 /// fields. Receivers use the other names for members of the message or for fields that they set. Graylog
-/// would drop a field with such a name, and Logstash would overwrite the member.
+/// would drop a field with such a name or, if the name is `level`, take it for the level of the message. Logstash
+/// would overwrite the member.
 const RESERVED: [&str; 25] = [
     "busy_ms",
     "duration_ms",

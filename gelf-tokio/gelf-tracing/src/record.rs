@@ -142,7 +142,7 @@ impl Recorder<'_> {
         }
     }
 
-    /// Records a value that is no text. A null value is left out.
+    /// Records a value that is no text. A null value is left out, unless it is the message.
     fn value(&mut self, field: &Field, value: impl Into<Value<'static>>) {
         let value = value.into();
         if self.message == Some(field.index()) {

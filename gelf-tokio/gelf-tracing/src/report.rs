@@ -68,7 +68,8 @@ async fn report(sink: &Sink, reported: &mut Reported) -> Report {
         .with_field(TARGET, "gelf_tracing")
         .with_field(LOST, lost)
         .with_field(LOST_TOTAL, total(&stats));
-    // Waits until the queue has room. The time limit is short, since `sink` keeps the client open meanwhile.
+    // Waits until the queue has room, unless a full queue drops its oldest message. The time limit is short, since
+    // `sink` keeps the client open meanwhile.
     let report = match timeout(LOOK_EVERY, sink.client.send_uncounted(&message)).await {
         Ok(Ok(())) => Report::Sent,
         Ok(Err(refused)) => match refused.reason {

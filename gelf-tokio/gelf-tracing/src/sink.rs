@@ -70,7 +70,8 @@ impl Sink {
         let mut queue = endpoint.queue();
         let blocks = queue.when_full == WhenFull::Wait;
         if queue.when_full == WhenFull::DropNewest {
-            // Reports wait for room in the queue. Events do not wait, since `try_send` queues them.
+            // A message that reports lost events waits for room in the queue. Events do not wait: `try_send` refuses
+            // them if the queue is full.
             queue.when_full = WhenFull::Wait;
         }
         let endpoint = endpoint.clone().with_queue(queue).map_err(io::Error::other)?;
@@ -82,14 +83,14 @@ impl Sink {
             IS_SENDER.set(true);
             drive(driver, report, &started);
         })?;
-        // The runtime is built on the new thread, since the calling thread could not drop it within another
-        // runtime.
+        // The runtime is built on the new thread. If it were built here and the new thread could not be started, the
+        // runtime would be dropped here, which panics within another runtime.
         has_started.recv().map_err(io::Error::other)??;
         Ok(sink)
     }
 
     /// Returns whether [`Client::refuse_if_full`] refuses the next message. If so, this call has counted that message
-    /// as refused, and the caller need not make it. Returns `false` if a full queue blocks the thread instead.
+    /// as refused, and the caller need not build it. Returns `false` if a full queue blocks the thread instead.
     pub(crate) fn refuses(&self) -> bool {
         !self.blocks && self.client.refuse_if_full().is_err()
     }

@@ -26,7 +26,7 @@ impl Timestamp {
     /// Formats the timestamp as RFC 3339 in UTC without trailing zeros, as Go's `time.RFC3339Nano` does:
     /// `2026-11-22T22:44:18.5Z`.
     ///
-    /// Returns `None` outside of the years 0000 to 9999, which RFC 3339 cannot express.
+    /// Returns `None` outside of the years 0000 to 9999: RFC 3339 cannot express other years.
     ///
     /// ```
     /// use gelf_core::Timestamp;

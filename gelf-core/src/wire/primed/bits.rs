@@ -2,7 +2,7 @@
 #![allow(clippy::indexing_slicing, reason = "the buffer has 8 bytes more than the longest output")]
 
 /// A code with its extra bits, ready to be written. The lower 24 bits of the word are the code and the extra bits.
-/// The upper 8 bits are the number of both together.
+/// The upper 8 bits are the number of these bits.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Code(u32);
 
