@@ -58,7 +58,7 @@ pub struct TcpOptions {
     /// [`Outcome::Acknowledged`](crate::Outcome::Acknowledged)). The next host is then tried without a pause;
     /// the first host follows the last. A pause follows only after all hosts have failed in a row.
     ///
-    /// The endpoint's own host is preferred: it is tried first after such a pause, after a connection that
+    /// The endpoint's own host is preferred: it is tried first after such a pause, after a proven connection that
     /// the receiver closed without an error, and when [`reconnect`](Self::reconnect) replaces a connection.
     /// Until then, a connection to another host stays open. The receiver's certificate must name the host
     /// that the client connects to, unless [`TlsOptions::server_name`] is set.
