@@ -184,7 +184,7 @@ async fn newer_files_are_read_after_an_interruption_although_the_parameter_since
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_behind_the_end_of_a_stream_are_read_in_order_although_the_parameter_since_skips_a_compressed_file() {
+async fn lines_behind_the_end_of_a_stream_are_read_although_the_parameter_since_skips_a_compressed_file() {
     let log = ContainerOptions::named("web").rotated(usize::MAX, 5).compressed();
     for (log, is_restarted) in [(log.clone(), false), (log.clone(), true), (log.tty(), false)] {
         let options = Options { clock_runs: true, ..Options::docker_20_10() };
