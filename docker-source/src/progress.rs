@@ -51,7 +51,7 @@ pub struct Progress {
 
 /// A ticket for a line that was read. [`Progress::settle`] takes the ticket.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[must_use = "a line whose ticket is lost is never settled, and every later line of its container is read again"]
+#[must_use = "a line whose ticket is lost is never settled, and a source that resumes repeats it and all later lines"]
 pub struct Ticket {
     container: Arc<str>,
     number: u64,

@@ -94,7 +94,8 @@ impl AddAssign for LineCounts {
     }
 }
 
-/// The values of all counters at one moment.
+/// The values of all counters. The values of one container are from one moment; other values can be from slightly
+/// different moments.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
@@ -452,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn read_lines_are_the_sum_of_the_other_counters_after_every_step() {
+    fn lines_read_are_the_sum_of_lines_yielded_skipped_and_in_flight_after_every_step() {
         let stats = stats();
         let id = ContainerId::parse("0123456789ab").unwrap();
         let container = stats.container(&id);

@@ -37,9 +37,10 @@ impl Rule {
 
     /// Creates a rule from a regular expression, as in Logspout's `MULTILINE_PATTERN` and `MULTILINE_MATCH`.
     ///
-    /// The pattern has the syntax of RE2, as in Go. As in Go, `\s`, `\d`, `\w` and `\b` mean ASCII
-    /// characters. A class of characters beyond ASCII, such as `\pL` or `[é]`, is refused. A pattern without an
-    /// anchor such as `^` or `$` matches anywhere in the line.
+    /// The pattern has the syntax of the crate `regex`, which is nearly the syntax of Go (RE2). For example, `\Q`
+    /// is refused. As in Go, `\s`, `\d`, `\w` and `\b` mean ASCII characters. A class of characters beyond ASCII,
+    /// such as `\pL` or `[é]`, is refused. A pattern without an anchor such as `^` or `$` matches anywhere in the
+    /// line.
     ///
     /// # Errors
     /// Returns [`InvalidPattern`] if the pattern has an error, is longer than 1 KiB, or takes more than

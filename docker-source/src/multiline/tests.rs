@@ -15,8 +15,8 @@ use crate::redact::Redaction;
 
 const IDLE: Duration = Duration::from_millis(500);
 
-/// A joiner with the lines of one container. The tickets are the numbers of the lines, and the test sets the
-/// time.
+/// A joiner, and the container whose lines a test writes unless it pushes records of other containers. The tickets
+/// are the numbers of the lines, and the test sets the time.
 struct Lines {
     container: Arc<Container>,
     joiner: MultilineJoiner<usize>,

@@ -1,6 +1,6 @@
-//! Keeps settled lines that may have a gap before them: lines that the stream has omitted. A line is settled once it is delivered or
-//! given up for good. A proof is a request that shows that a stream (a response that follows the log) has
-//! omitted no line.
+//! Keeps settled lines before which lines may be missing, because the stream may have omitted lines. A stream is
+//! a response that follows the log. A line is settled once it is delivered or given up for good. A proof is a
+//! request that shows that a stream has omitted no line.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,8 @@ pub(crate) struct Ahead {
 
 impl Ahead {
     /// Adds a line. Leaves out a line beyond the maximum number, and a line whose stamp in nanoseconds does
-    /// not fit into an `i64`: a stamp before 21 September 1677 or after 11 April 2262.
+    /// not fit into an `i64`: a stamp before about 21 September 1677 or after about
+    /// 11 April 2262.
     pub(crate) fn insert(&mut self, stream: LogStream, time: Timestamp) {
         if self.stdout.0.len() + self.stderr.0.len() < AHEAD_MAX {
             self.of_mut(stream).0.extend(nanos(time));

@@ -1,4 +1,4 @@
-//! Tests the end of a source, and its start behind an earlier agent.
+//! Tests the end of a source, its start behind an earlier agent, and that it does not read its own container.
 
 use tokio::task;
 
@@ -143,7 +143,7 @@ async fn a_source_can_start_at_the_end_of_its_predecessor() {
 }
 
 #[tokio::test]
-async fn reading_starts_1_s_before_the_predecessors_signal_or_10_s_before_an_end_without_a_signal() {
+async fn reading_starts_1_s_before_a_known_sigterm_to_the_predecessor_or_10_s_before_its_end() {
     /// Signals, each with the time from the signal to the end in seconds.
     type Signals = &'static [(u8, i64)];
     // The signals, the number of events after the end, and the first line that is read. The lines are

@@ -392,7 +392,7 @@ async fn a_run_during_an_interruption_of_the_events_is_read_afterwards() {
 }
 
 #[tokio::test]
-async fn an_idle_container_costs_one_inspection_when_the_events_come_back() {
+async fn an_idle_container_is_inspected_without_a_log_request_when_the_events_come_back() {
     let engine = SimulatedEngine::start().await;
     let old = engine.create(ContainerOptions::named("old"));
     old.start();
@@ -462,7 +462,7 @@ async fn a_removed_container_is_read_to_the_end_and_disappears_from_the_statisti
 }
 
 #[tokio::test]
-async fn a_removal_whose_event_was_lost_is_found_by_two_lists() {
+async fn a_removal_whose_event_was_lost_is_found_by_the_lists() {
     let engine = SimulatedEngine::start().await;
     let mut often = timing();
     often.list_interval = Duration::from_millis(10);

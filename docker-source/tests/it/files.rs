@@ -154,7 +154,7 @@ async fn lines_that_are_rotated_away_before_their_file_is_opened_are_announced_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_in_compressed_files_are_read_through_the_engine_and_later_lines_from_the_files() {
+async fn lines_in_compressed_files_and_later_lines_are_read_once_each() {
     let engine = SimulatedEngine::start().await;
     let web = engine.create(ContainerOptions::named("web").rotated(100, 0).compressed().in_files());
     web.start();

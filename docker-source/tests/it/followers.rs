@@ -166,7 +166,7 @@ async fn lines_that_are_rotated_away_before_they_are_read_are_a_gap_that_is_logg
 }
 
 #[tokio::test(start_paused = true)]
-async fn newer_files_are_read_after_an_interruption_although_a_compressed_file_ends_before_since() {
+async fn newer_files_are_read_after_an_interruption_although_the_parameter_since_skips_a_compressed_file() {
     let log = ContainerOptions::named("web").rotated(usize::MAX, 5).compressed();
     let options = Options { clock_runs: true, ..Options::docker_20_10() };
     let (engine, web, mut source) = following(options, log).await;
@@ -184,7 +184,7 @@ async fn newer_files_are_read_after_an_interruption_although_a_compressed_file_e
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_behind_the_end_of_a_stream_are_read_in_order_although_a_compressed_file_ends_before_since() {
+async fn lines_behind_the_end_of_a_stream_are_read_although_the_parameter_since_skips_a_compressed_file() {
     let log = ContainerOptions::named("web").rotated(usize::MAX, 5).compressed();
     for (log, is_restarted) in [(log.clone(), false), (log.clone(), true), (log.tty(), false)] {
         let options = Options { clock_runs: true, ..Options::docker_20_10() };

@@ -24,7 +24,7 @@ async fn after_an_unreadable_event_the_containers_are_listed_again() {
     assert_nothing_left(&mut source).await;
 }
 
-/// Returns options with 17 MiB of labels. One of the labels becomes a field of messages.
+/// Returns options with 17.5 MB of labels. One of the labels becomes a field of messages.
 fn labelled(name: &str) -> ContainerOptions {
     let value = "x".repeat(100_000);
     let labels = (0..175).map(|number| (format!("label{number}"), value.clone()));

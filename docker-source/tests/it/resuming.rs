@@ -114,7 +114,7 @@ async fn lines_that_a_follow_response_omitted_are_read_by_the_next_source() {
         write(&web, 0..10);
         let mut settled = BTreeSet::new();
         // From time to time, a source reads a log again to prove that the response that follows the log omitted
-        // no line. The first source ends before its first proof, and each other source ends between two proofs.
+        // no line. The first source ends before its first proof, and each later source ends between two proofs.
         for run in 0..5 {
             let mut progress = Progress::new(source.start().clone());
             let mut settle = async |source: &mut Source, count: usize| {

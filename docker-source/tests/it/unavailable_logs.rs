@@ -146,7 +146,7 @@ async fn sources_that_share_their_unavailable_logs_count_each_run_once() {
 }
 
 #[tokio::test]
-async fn a_refused_log_is_requested_until_it_is_read_and_counts_as_unavailable_after_5_refusals() {
+async fn a_refused_log_is_requested_until_it_is_read_and_is_unavailable_after_7_refusals_but_not_after_3() {
     for (refusals, unavailable) in [(3, 0), (7, 1)] {
         let logged = Logged::here();
         let engine = SimulatedEngine::start().await;

@@ -155,7 +155,7 @@ async fn lines_behind_a_gap_are_read_although_the_clock_was_set_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn positions_are_resumed_without_since_because_since_skips_compressed_files() {
+async fn positions_are_resumed_without_the_parameter_since_which_skips_compressed_files() {
     let engine = engine(Options::docker_20_10()).await;
     let web = engine.create(ContainerOptions::named("web").rotated(1000, 9).compressed());
     let mut source = polling(&engine).await;
