@@ -1,4 +1,4 @@
-//! A subject with known bugs, for tests of the fuzzer.
+//! A subject with known bugs, for tests of `gelf-conformance fuzz`.
 //!
 //! The argument selects the bug:
 //!

@@ -1,4 +1,5 @@
-//! Tests the end of a source, its start behind an earlier agent, and that it does not read its own container.
+//! Tests how a source ends, from where it reads if it replaces an earlier agent, and that it does not read its own
+//! container.
 
 use tokio::task;
 
@@ -66,8 +67,8 @@ async fn the_container_of_this_process_is_not_read() {
     other.start();
     other.line(Stream::Stdout, "other");
     assert_eq!(source.next().await.unwrap().unwrap().bytes(), b"other");
-    // The source opens the log of a container while it inspects the container. It closes the log of its
-    // own container again.
+    // The source opens the log of a container while it inspects the container. If the inspection shows that the
+    // container is its own, it closes the log and never opens it again.
     assert!(own.log_requests() <= 1, "{:?}", engine.requests());
 }
 
@@ -114,14 +115,14 @@ async fn a_source_can_start_at_the_end_of_its_predecessor() {
     assert_eq!(first_line(&engine, &own).await, "after its end");
 
     // The own container starts again, so only the event of its end has the status of the ended run. If this
-    // status is not 0, or if the Engine no longer has the event, the start is 10 s before the end.
+    // status is not 0, or if the Engine no longer has the event, reading starts 10 s before the end of that run.
     for (status, later_events, expected) in [
         (0, 0, "after the end of its own run"),
-        (1, 0, "9 s before the signal to its own run"),
-        (0, 256, "9 s before the signal to its own run"),
+        (1, 0, "9.5 s before the signal to its own run"),
+        (0, 256, "9.5 s before the signal to its own run"),
     ] {
         engine.set_clock(web.line(Stream::Stdout, "11 s before the end of its own run") + SECOND * 3 / 2);
-        let before = web.line(Stream::Stdout, "9 s before the signal to its own run");
+        let before = web.line(Stream::Stdout, "9.5 s before the signal to its own run");
         engine.set_clock(before + SECOND * 19 / 2);
         own.kill(15);
         own.die_with(status);

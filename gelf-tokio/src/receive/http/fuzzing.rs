@@ -33,8 +33,8 @@ pub enum Item {
 }
 
 /// Reads the values of a body that arrives in parts. The body is refused if it has more than `max_len` bytes
-/// in unpacked form. Reading continues after a refusal. Returns `None` for a `Content-Encoding` that the receiver does
-/// not accept.
+/// in unpacked form. After a refusal, the remaining parts are still passed to the reader, which must return the same
+/// refusal for each. Returns `None` for a `Content-Encoding` that the receiver does not accept.
 pub fn read_values<'a>(
     content_encoding: &str,
     max_len: usize,

@@ -17,7 +17,7 @@ const CONTROL_HEADER_LEN: usize = size_of::<usize>() + 2 * size_of::<libc::c_int
 const CONTROL_LEN: usize = CONTROL_HEADER_LEN + size_of::<usize>();
 
 /// The number of counters of `SO_MEMINFO`, and the index of `SK_MEMINFO_DROPS` (linux/sock_diag.h; libc has
-/// neither).
+/// only the latter).
 const MEMINFO_VARS: usize = 9;
 const MEMINFO_DROPS: usize = 8;
 
@@ -59,7 +59,8 @@ pub(crate) fn is_segmentation_refused(error: &io::Error) -> bool {
 }
 
 /// Returns whether an error of a send may be an ICMP report about an earlier datagram of the same socket: one
-/// of the errors of the kernel's `icmp_err_convert` and `icmpv6_err_convert`.
+/// of the errors of the kernel's `icmp_err_convert` and `icmpv6_err_convert`, except `EOPNOTSUPP`, which is not
+/// fatal there.
 pub(crate) fn may_be_of_an_earlier_datagram(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),

@@ -45,7 +45,7 @@ fn the_file_sets_options_and_routes_that_the_command_line_does_not_set() {
 }
 
 #[test]
-fn the_address_of_the_http_api_comes_with_the_place_that_sets_it() {
+fn the_http_address_is_returned_with_its_origin_the_command_line_before_the_file_before_the_variables() {
     let [argument, file, variables] = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
     for (set, expected) in [
         ((Some(argument), Some(file), Some(variables)), Some((argument, AddressFrom::CommandLine))),
@@ -146,7 +146,7 @@ fn routes_of_other_adapters_are_left_out_with_a_warning_if_another_route_remains
 }
 
 #[test]
-fn a_route_may_have_a_name_which_logspout_would_ignore() {
+fn the_fragment_of_a_route_is_its_name_although_logspout_ignores_fragments() {
     let options = parsed(&["gelf://h?queue=9#archive,gelf://h#"], &[]).unwrap();
     let names: Vec<_> = options.routes.iter().map(|route| route.uri().name.as_deref()).collect();
     assert_eq!(names, [Some("archive"), None]);
